@@ -8,7 +8,7 @@ Its parts meet only in the store (docs/decisions/0028-one-watch-many-parts.md):
 
 - ``service``: ``certpin serve``: starts and stops the rest, with ``application`` (all routes),
   ``health``, ``http_server``, ``logs`` and ``telemetry``
-- ``snapshot``: the monitored pin sets, and the context that every part gets
+- ``snapshot``: the monitored pin sets; ``context``: the object that every part gets
 - ``settings``: ``watch.toml``; ``secret``: secrets in it; ``addresses``: IP addresses
 - ``cli``: ``certpin serve`` and ``certpin watch``
 """

@@ -1,14 +1,21 @@
-"""IP addresses and networks: parse them, cut them to a network, find a proxy's client. No I/O."""
+"""IP addresses and networks, and the origin of a request: the client's address, scheme and host.
+
+Only a trusted proxy can change an origin with ``X-Forwarded-…`` headers. No I/O.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from functools import lru_cache
 from socket import AF_INET, inet_pton
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from starlette.types import Scope
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -17,6 +24,16 @@ _MAX_HOPS = 20  # entries of X-Forwarded-For that are read, from the right
 _PROVIDER_BITS = {4: 16, 6: 32}  # the prefix of a provider's network, by version of IP
 _MAX_LENGTH = 64  # characters of an address, brackets and port included
 _CACHED = 1024  # addresses, and networks
+
+# Headers that proxies add. Behind a proxy, the peer's address says nothing about the client.
+_FORWARDING = (
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+    *("x-real-ip", "cf-connecting-ip", "true-client-ip"),
+)
+# Logs contain no personal data: an address is cut to its network, as in reports.
+_LOGGED_BITS = {4: 24, 6: 48}
+# A home or a phone has a /64 of IPv6: all its addresses count as one guesser.
+_GUESSER_BITS = {4: 32, 6: 64}
 
 
 def parse_address(text: str) -> Address | None:
@@ -129,3 +146,91 @@ def provider_network(network: str) -> str:
         return ""
     bits = min(_PROVIDER_BITS[found.version], found.prefixlen)
     return str(found.supernet(new_prefix=bits))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The client's address, and the scheme and host (with port) in the browser's address bar.
+
+    ``forwarded`` is True if any header shows that a proxy forwarded the request.
+    """
+
+    scheme: str
+    host: str
+    address: Address | None
+    forwarded: bool
+
+    @property
+    def is_secure(self) -> bool:
+        """True if the browser used TLS, to the service or to a proxy in front."""
+        return self.scheme == "https"
+
+    @property
+    def url(self) -> str:
+        """Scheme and host in the form of an ``Origin`` header (RFC 6454)."""
+        return f"{self.scheme}://{self.host}"
+
+    @property
+    def source(self) -> str:
+        """The client's network, as the log shows it instead of the address."""
+        return network_of(self.address, _LOGGED_BITS)
+
+    @property
+    def guesser(self) -> str:
+        """The client's network, as the key under which wrong passwords and tokens are counted."""
+        return network_of(self.address, _GUESSER_BITS)
+
+    @property
+    def is_local(self) -> bool:
+        """True if a program on this machine sent the request, to a name of the loopback.
+
+        The check of the name stops DNS rebinding: if an attacker lets the name of a web page
+        resolve to this machine, the requests of the page still have that name.
+        """
+        near = self.address is not None and self.address.is_loopback
+        return near and not self.forwarded and is_loopback(host_of(self.host))
+
+
+def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
+    """Return the origin of a request. ``X-Forwarded-…`` counts only from a trusted proxy.
+
+    Args:
+        scope: the ASGI scope of the request.
+        trusted_proxies: their networks; none if no proxy is in front.
+    """
+    headers: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:  # ASGI: the names are in lower case
+        headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    peer = scope["client"][0] if scope.get("client") else ""
+    scheme, host = scope.get("scheme", "http"), headers.get("host", [""])[0]
+    if in_networks(peer, trusted_proxies):
+        hops = ",".join(headers.get("x-forwarded-for", ()))
+        peer = client_address(peer, hops, lambda hop: in_networks(hop, trusted_proxies))
+        scheme = _last(headers, "x-forwarded-proto") or scheme
+        host = _last(headers, "x-forwarded-host") or host
+    forwarded = any(name in headers for name in _FORWARDING)
+    return Origin(scheme.lower(), host.lower(), parse_address(peer), forwarded)
+
+
+def host_of(text: str) -> str:
+    """Return the name or address in ``HOST`` or ``HOST:PORT``; empty if the text is invalid."""
+    if not text.isprintable() or set(text) & set("/@?#\\ "):
+        return ""
+    try:
+        return urlsplit(f"//{text}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def local_path(text: str) -> str:
+    """Return a path to redirect to; ``/`` if the given text could lead to another host.
+
+    Browsers read a backslash as a slash, two slashes as a host, and drop tabs and line ends.
+    """
+    fine = text.startswith("/") and text[1:2] not in {"/", "\\"} and "\\" not in text
+    return text if fine and text.isascii() and text.isprintable() and len(text) < 1000 else "/"
+
+
+def _last(headers: dict[str, list[str]], name: str) -> str:
+    """Return the last value of a header, which the nearest proxy added."""
+    return ",".join(headers.get(name, ())).rpartition(",")[2].strip()

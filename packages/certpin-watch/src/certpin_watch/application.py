@@ -19,10 +19,9 @@ from starlette.routing import BaseRoute, Route, Router
 from certpin_watch import telemetry
 from certpin_watch.api import routes as api
 from certpin_watch.auth import pages as access
-from certpin_watch.auth.middleware import AccessMiddleware
-from certpin_watch.auth.require import problem, require
+from certpin_watch.auth.access import AccessMiddleware, problem, require
 from certpin_watch.health import HEALTHZ, READYZ, health_routes
-from certpin_watch.metrics.exporter import PATH as METRICS_PATH
+from certpin_watch.health import METRICS as METRICS_PATH
 from certpin_watch.metrics.exporter import metrics_endpoint
 from certpin_watch.permissions import METRICS
 from certpin_watch.web.routes import page_routes

@@ -1,7 +1,9 @@
-"""The context object that every part of the service gets: ``Watch``."""
+"""What every part of the service gets: the context object ``Watch``, and a pause that can end."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,3 +26,9 @@ class Watch:
     store: Store
     pin_files: PinFiles
     clock: Callable[[], datetime] = utc_now
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep for some seconds, or until ``stop`` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

@@ -14,6 +14,7 @@ text from the network never becomes a label. All methods are safe to call from s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -38,61 +39,83 @@ _PROBE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 _SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
+@dataclass(frozen=True)
+class MetricSpec:
+    """The declaration of a metric. The page "Metrics" of the documentation is made from them.
+
+    Attributes:
+        name: without the suffix ``_total`` that Prometheus adds to a counter.
+        about: the help text.
+    """
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    about: str
+    labels: tuple[str, ...] = ()
+
+
+_REQUESTS = MetricSpec(
+    "certpin_collector_requests",
+    "counter",
+    "Requests with reports that the collector answered, by status.",
+    ("status",),
+)
+_REQUEST_DURATION = MetricSpec(
+    "certpin_collector_request_duration_seconds",
+    "histogram",
+    "Time until the collector answered, which includes storing the reports.",
+)
+_BATCH_SIZE = MetricSpec(
+    "certpin_collector_batch_size", "histogram", "Reports in one transaction of the store."
+)
+_BATCH_DURATION = MetricSpec(
+    "certpin_collector_batch_duration_seconds",
+    "histogram",
+    "Duration of one transaction of reports.",
+)
+_REPORTS = MetricSpec(
+    "certpin_collector_reports",
+    "counter",
+    "Reports that arrived at the store, by result: counted, repeat (sent again), folded (counted "
+    "with less detail), poisoned (a message of the stream that cannot be decoded).",
+    ("fate",),
+)
+_PROBES = MetricSpec(
+    "certpin_probes",
+    "counter",
+    "Probes that this process stored or, as a worker, returned, by outcome.",
+    ("outcome",),
+)
+_PROBE_DURATION = MetricSpec(
+    "certpin_probe_duration_seconds", "histogram", "Duration of a probe, with all its attempts."
+)
+_NOTIFICATIONS = MetricSpec(
+    "certpin_notifications",
+    "counter",
+    "Notifications about alerts, by result: told (sent) or failed.",
+    ("result",),
+)
+COUNTED = (
+    *(_REQUESTS, _REQUEST_DURATION, _BATCH_SIZE, _BATCH_DURATION),
+    *(_REPORTS, _PROBES, _PROBE_DURATION, _NOTIFICATIONS),
+)
+
+
 class Counters:
     """Prometheus counters and histograms of this process, in a separate registry. Thread-safe."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._listeners: tuple[Listener, ...] = ()
-        self._requests = Counter(
-            "certpin_collector_requests",
-            "Requests that the collector answered, by status.",
-            ["status"],
-            registry=self.registry,
-        )
+        self._requests = self._counter(_REQUESTS)
         self._by_status: dict[int, tuple[str, Counter]] = {}
-        self._answers = Histogram(
-            "certpin_collector_request_duration_seconds",
-            "Time until the collector answered, which includes storing the reports.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._batches = Histogram(
-            "certpin_collector_batch_size",
-            "Reports in one transaction of the store.",
-            buckets=_SIZES,
-            registry=self.registry,
-        )
-        self._commits = Histogram(
-            "certpin_collector_batch_duration_seconds",
-            "Duration of one transaction of reports.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._reports = Counter(
-            "certpin_collector_reports",
-            "Reports that arrived at the store, by result.",
-            ["fate"],
-            registry=self.registry,
-        )
-        self._probes = Counter(
-            "certpin_probes",
-            "Completed probes, by outcome.",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._probe_seconds = Histogram(
-            "certpin_probe_duration_seconds",
-            "Duration of a probe, with all its attempts.",
-            buckets=_PROBE_SECONDS,
-            registry=self.registry,
-        )
-        self._notifications = Counter(
-            "certpin_notifications",
-            "Notifications about alerts, by result.",
-            ["result"],
-            registry=self.registry,
-        )
+        self._answers = self._histogram(_REQUEST_DURATION, _SECONDS)
+        self._batches = self._histogram(_BATCH_SIZE, _SIZES)
+        self._commits = self._histogram(_BATCH_DURATION, _SECONDS)
+        self._reports = self._counter(_REPORTS)
+        self._probes = self._counter(_PROBES)
+        self._probe_seconds = self._histogram(_PROBE_DURATION, _PROBE_SECONDS)
+        self._notifications = self._counter(_NOTIFICATIONS)
 
     def answered(self, status: int, seconds: float) -> None:
         """Count a request that the collector answered with ``status`` after ``seconds``."""
@@ -103,36 +126,36 @@ class Counters:
         requests.inc()
         self._answers.observe(seconds)
         if self._listeners:
-            self._notify_listeners("certpin_collector_requests", 1, status=word)
-            self._notify_listeners("certpin_collector_request_duration_seconds", seconds)
+            self._notify_listeners(_REQUESTS.name, 1, status=word)
+            self._notify_listeners(_REQUEST_DURATION.name, seconds)
 
     def stored(self, reports: int, seconds: float) -> None:
         """Count a batch of reports that the store committed after ``seconds``."""
         self._batches.observe(reports)
         self._commits.observe(seconds)
-        self._notify_listeners("certpin_collector_batch_size", reports)
-        self._notify_listeners("certpin_collector_batch_duration_seconds", seconds)
+        self._notify_listeners(_BATCH_SIZE.name, reports)
+        self._notify_listeners(_BATCH_DURATION.name, seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
         """Count reports that the store handled with the result ``fate``, such as "repeat"."""
         if reports:
             self._reports.labels(fate).inc(reports)
-            self._notify_listeners("certpin_collector_reports", reports, fate=fate)
+            self._notify_listeners(_REPORTS.name, reports, fate=fate)
 
     def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
         """Count a probe whose result was stored. ``seconds`` is 0 if the duration is unknown."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
-        self._notify_listeners("certpin_probes", 1, outcome=word)
+        self._notify_listeners(_PROBES.name, 1, outcome=word)
         if seconds > 0:
             self._probe_seconds.observe(seconds)
-            self._notify_listeners("certpin_probe_duration_seconds", seconds)
+            self._notify_listeners(_PROBE_DURATION.name, seconds)
 
     def notified(self, *, delivered: bool) -> None:
         """Count a notification: ``delivered`` is True if the service accepted it."""
         word = "told" if delivered else "failed"
         self._notifications.labels(word).inc()
-        self._notify_listeners("certpin_notifications", 1, result=word)
+        self._notify_listeners(_NOTIFICATIONS.name, 1, result=word)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Also pass each increment to ``listener``, for example to export it to OpenTelemetry.
@@ -150,6 +173,12 @@ class Counters:
             self._listeners = tuple(other for other in self._listeners if other is not listener)
 
         return stop
+
+    def _counter(self, spec: MetricSpec) -> Counter:
+        return Counter(spec.name, spec.about, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: MetricSpec, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(spec.name, spec.about, buckets=buckets, registry=self.registry)
 
     def _notify_listeners(self, name: str, number: float, **labels: str) -> None:
         for listener in self._listeners:

@@ -112,6 +112,10 @@ async def serve_health(
     serving = asyncio.create_task(server.serve())
     try:
         await wait_until_open(address, serving)
+    except BaseException:
+        server.stop()  # type: ignore[no-untyped-call]
+        raise  # without waiting for the server: its own error would replace this one
+    try:
         yield health
     finally:
         server.stop()  # type: ignore[no-untyped-call]

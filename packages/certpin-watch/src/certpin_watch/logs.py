@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from certpin.x509 import printable
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

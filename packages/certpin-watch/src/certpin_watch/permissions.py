@@ -35,7 +35,7 @@ REQUIREMENTS = (ANYONE, SIGNED_IN, *SCOPES, WORKER)
 
 WORKER_JOBS, WORKER_RESULTS = "/api/v1/worker/jobs", "/api/v1/worker/results"
 # Browsers send no requests to these routes, and the routes limit the bodies that they read:
-# `auth.middleware` leaves both to them.
+# `auth.access` leaves both to them.
 WORKER_PATHS = frozenset({WORKER_JOBS, WORKER_RESULTS})
 
 # From the lowest to the highest: each role includes the scopes of the one before it.

@@ -3,14 +3,13 @@
 The rows of each kind (reports, alerts, …) are deleted in batches, each in its own transaction. If a
 batch takes longer than the database allows, the next one is smaller. If deleting a kind fails, the
 others continue; the failure is stored, logged and shown on pages. If the clock jumped ahead,
-nothing is deleted for a day (``store.clock_guard``).
+nothing is deleted for a day (``check_clock``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,17 +17,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from certpin.errors import StoreError
-from certpin_watch.store import clock_guard
-from certpin_watch.store.failures import REASONS
+from certpin_watch.context import pause
+from certpin_watch.store.engine import REASONS
 from certpin_watch.store.queries.capacity import repeat_window, report_queue
 from certpin_watch.store.quota import BATCH
-from certpin_watch.store.retention import RetentionLimits, record_sweep, retention_steps
+from certpin_watch.store.retention import check_clock, next_state, record_sweep, retention_steps
 
 if TYPE_CHECKING:
     from certpin_watch.context import Watch
-    from certpin_watch.settings import ServiceSettings
-    from certpin_watch.store.clock_guard import ClockState
-    from certpin_watch.store.retention import Step
+    from certpin_watch.store.retention import ClockState, Step
 
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which other writers get their turn
@@ -49,17 +46,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
             await task.round()
         except StoreError as exc:
             _LOG.warning("nothing was deleted by retention: %s", exc.problem)
-        await _wait(stop, ROUND)
-
-
-def limits_of(settings: ServiceSettings) -> RetentionLimits:
-    """Return the limits for stored data that are in the table ``[collector]``."""
-    collector = settings.collector
-    return RetentionLimits(
-        max_identities=collector.most_identities,
-        max_bytes=collector.budget,
-        max_samples=collector.most_samples,
-    )
+        await pause(stop, ROUND)
 
 
 @dataclass
@@ -93,7 +80,7 @@ class RetentionTask:
                     return
                 if not await asyncio.to_thread(self._delete, kind):
                     left.remove(kind)
-                await _wait(self._stop, PAUSE)
+                await pause(self._stop, PAUSE)
         await asyncio.to_thread(self._warn_of_short_window)
 
     def _kinds(self) -> list[_Kind]:
@@ -101,15 +88,15 @@ class RetentionTask:
         store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
         at, previous = int(now.timestamp()), self._clock_state
         if previous is not None:
-            self._clock_state = clock_guard.next_state(previous, at)
+            self._clock_state = next_state(previous, at)
         with store.write() as connection:
-            self._clock_state = clock_guard.check_clock(connection, previous, at)
+            self._clock_state = check_clock(connection, previous, at)
             waiting = report_queue(connection, now)
         if (until := self._clock_state.held_until) is not None:
             _LOG.warning(_CLOCK_JUMPED, _minute(self._clock_state.at), _minute(until))
             return []
         delay = waiting.waits(now) if waiting else timedelta(0)
-        limits = limits_of(settings)
+        limits = settings.collector
         steps = retention_steps(settings.retention, limits, now, delay, is_sqlite=store.is_sqlite)
         return [_Kind(name, step, BATCH) for name, step in steps.items()]
 
@@ -138,9 +125,9 @@ class RetentionTask:
 
     def _warn_of_short_window(self) -> None:
         """Log a warning if clients repeat reports for longer than repeats are recognised."""
-        bounds = self._watch.settings.thresholds.intake
+        thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
-            found = repeat_window(connection, self._watch.clock(), bounds)
+            found = repeat_window(connection, self._watch.clock(), thresholds)
         if found.problem:
             _LOG.warning("%s", found.problem)
 
@@ -153,8 +140,3 @@ _CLOCK_JUMPED = (
 
 def _minute(at: int) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

@@ -18,7 +18,7 @@ from certpin.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.pinfile.fields import Table
+    from certpin.pinfile.file import Table
 
 _MAX_BYTES = 64 * 1024
 

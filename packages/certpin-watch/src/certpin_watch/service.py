@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from anyio.to_thread import current_default_thread_limiter
 
 from certpin_watch import retention, telemetry
+from certpin_watch.addresses import origin_of
 from certpin_watch.alerts import run as alerts
 from certpin_watch.alerts.services import make_services
 from certpin_watch.application import application
-from certpin_watch.auth.state import check_listening
+from certpin_watch.auth.identity import check_listening
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.collector.intake import check_in
-from certpin_watch.collector.nats_address import nats_address
+from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth
 from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
 from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
-from certpin_watch.origin import origin_of
 from certpin_watch.secret import look_up_all
-from certpin_watch.store.postgresql import risky_settings
+from certpin_watch.settings import nats_address
+from certpin_watch.store.connections import risky_settings
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
 
@@ -105,7 +105,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
         ConfigError: the process can't listen on the address.
     """
     settings = watch.settings
-    health = ProcessHealth()
+    health, proxies = ProcessHealth(), settings.access.believed
     current_default_thread_limiter().total_tokens = _PAGES_AT_ONCE
     async with open_intake(watch) as intake:
         health.needs["stream"] = intake.is_ready
@@ -114,7 +114,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
             logged = log_requests(
                 traced(app),
                 settings.log,
-                lambda scope: origin_of(scope, settings.access.believed).source,
+                lambda scope: origin_of(scope, proxies).source,
             )
             server = make_server(settings.listen, logged, settings.tls)
             tasks: dict[str, BackgroundTask] = {
@@ -176,20 +176,19 @@ async def _keep_running(
     name: str, task: BackgroundTask, watch: Watch, stop: asyncio.Event, health: ProcessHealth
 ) -> None:
     """Run one background task. If it fails, restart it after a pause, longer each time."""
-    pause = _FIRST_PAUSE
+    seconds = _FIRST_PAUSE
     while not stop.is_set():
         running = asyncio.ensure_future(task(watch, stop))
         try:
             if (await asyncio.wait({running}, timeout=_HEALTHY_AFTER))[1]:
                 health.failing.discard(name)
-                pause = _FIRST_PAUSE
+                seconds = _FIRST_PAUSE
             await running
         except Exception:  # the other tasks go on; a restart may help
             log.exception("%s failed, and is restarted", name)
             health.failing.add(name)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
-            pause = min(2 * pause, _MAX_PAUSE)
+            await pause(stop, seconds)
+            seconds = min(2 * seconds, _MAX_PAUSE)
         else:
             return
         finally:

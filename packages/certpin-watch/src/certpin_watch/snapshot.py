@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, HostError
 from certpin.pinfile import PinSet
-from certpin.rotation import History, Timing, journal_path, load_journal
+from certpin.rotation import AdoptionDelays, History, journal_path, load_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
+    from certpin.pins import HostPin, HostPolicy
     from certpin.rotation import DeployedVersions, Version
+
+    SetPolicies = tuple[tuple["MonitoredPinSet", HostPolicy], ...]
 
 _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
@@ -34,9 +37,9 @@ class MonitoredPinSet:
         return self.history.deployed
 
     @property
-    def timing(self) -> Timing:
+    def timing(self) -> AdoptionDelays:
         """The adoption delays that the journal declares last, or the default delays."""
-        return self.history.timing or Timing()
+        return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
         """The versions of the pin set that clients may still hold at a time."""
@@ -49,6 +52,24 @@ class Snapshot:
 
     sets: tuple[MonitoredPinSet, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def policies_of(self, host: str) -> SetPolicies:
+        """Return the policies for a host, each with the pin set that contains it."""
+        try:
+            found = [(monitored, monitored.pins.policy_for(host)) for monitored in self.sets]
+        except HostError:
+            return ()
+        return tuple((monitored, policy) for monitored, policy in found if policy is not None)
+
+
+def anchors_of(policies: SetPolicies) -> tuple[bytes, ...]:
+    """Return the trust anchors of policies, as DER."""
+    return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
+
+
+def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
+    """Return the pins of policies because of which clients accept a path."""
+    return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
 class PinFiles:

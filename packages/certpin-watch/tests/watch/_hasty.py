@@ -14,7 +14,7 @@ from certpin_watch.monitor import handout, scheduler
 from certpin_watch.settings import MonitorSettings
 from certpin_watch.settings.reader import duration, reads
 from certpin_watch.store import alerts as alert_store
-from certpin_watch.store import failures
+from certpin_watch.store import engine
 from certpin_watch.store.queries import capacity
 
 if __name__ == "__main__":
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     alert_store._FIRST_RETRY = 3  # seconds until a message is sent again that may not have been
     jetstream._ACK_WAIT = 4.0  # until another writer gets the work
     handout.LEASE = 4  # until another worker does
-    failures._FAILURE_COUNTS = 1.0  # until what could not be written is past
+    engine._FAILURE_COUNTS = 1.0  # until what could not be written is past
     jetstream._PUBLISH = 2.0  # until a message must be stored
     capacity._QUEUE_LATE = 7  # seconds until what waits is late
     _interval = MonitorSettings.__dataclass_fields__["interval"]

@@ -20,14 +20,14 @@ from starlette.middleware import Middleware
 
 from certpin_watch.application import HANDLERS
 from certpin_watch.auth import pages as access
-from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.auth.access import AccessMiddleware
 from certpin_watch.context import Watch
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AlertSettings, NotificationSettings, ServiceSettings
 from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
-from certpin_watch.web import live
+from certpin_watch.web import failures
 from certpin_watch.web.routes import page_routes
 from tests.watch._year import Year, write_year
 
@@ -122,7 +122,7 @@ def _wait_for(port: int) -> None:
 def main(words: list[str]) -> None:
     """Serve. The arguments are PORT REFRESH NOTIFIES STORE PINS…."""
     port, every, notifies, store, *files = words
-    live.REFRESH = int(every)
+    failures.REFRESH = int(every)
     pins = tuple(map(Path, files))
     tell = (NotificationSettings("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
     settings = ServiceSettings(pins=pins, alerts=AlertSettings(tell=tell))

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 
 from certpin_watch.store.migrations.steps import s0002
 from certpin_watch.store.tables.columns import TRAITS
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
     DAY_PLACES,
     DAY_TRAITS,
     REPORT_GROUPS,

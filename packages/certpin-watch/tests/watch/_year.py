@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin_watch.store.chains import insert_observed_chains
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
-from certpin_watch.store.tables.probes import SIGHTINGS
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
+    SIGHTINGS,
 )
+from certpin_watch.store.tables.service import ALERT_EVENTS, ALERTS, SILENCES
 from tests.watch._sums import add_up
 from tests.watch._year_pins import FIRST, SETS, World, renewals, world, write_sets
 

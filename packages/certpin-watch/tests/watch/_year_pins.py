@@ -14,7 +14,7 @@ from certpin.lab import Authority
 from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
-from certpin.rotation import Event, Timing, format_journal
+from certpin.rotation import AdoptionDelays, Event, format_journal
 from certpin.rotation.history import journal_path
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
 
 
 def _events(made: World, name: str, hosts: tuple[str, ...], path: Path) -> list[Event]:
-    timing = Timing(opened=21 * DAY)
+    timing = AdoptionDelays(opened=21 * DAY)
     events = []
     for version, days, bundled in (
         (9, 340, True),

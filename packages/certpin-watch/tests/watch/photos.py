@@ -1,7 +1,7 @@
 """Take a picture of every page: python -m tests.watch.photos [FOLDER], by default build/pages.
 
 Each page is shown in both themes, and in the widths of a desktop and a phone. ``--docs`` writes the
-pictures of docs/dashboard.md.
+pictures of docs/operate/dashboard.md.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import sync_playwright
-
-from certpin_watch.auth.passwords import hash_new_password
+from certpin_watch.auth.credentials import hash_new_password
 from certpin_watch.store.accounts import add_account
+from tests._browser import chromium
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
 
@@ -24,14 +23,9 @@ if TYPE_CHECKING:
     from tests.watch._pages import Served
     from tests.watch._year import Year
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 WIDE, NARROW = (1280, 860), (360, 780)
 SIGN_IN = "sign-in"
-_DOCS = Path(__file__).parents[4] / "docs"
+_DOCS = Path(__file__).parents[4] / "docs/operate"
 
 
 def pages(served: Served) -> dict[str, str]:
@@ -114,13 +108,11 @@ def main(words: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         watch, year = a_year(Path(scratch), hosts=24)
-        with serving(watch, year, notifies=docs) as served, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
+        with serving(watch, year, notifies=docs) as served, chromium() as browser:
             if docs:
                 for_the_docs(browser, served)
             else:
                 photograph(browser, served, folder, rest[1] if len(rest) > 1 else "")
-            browser.close()
     sys.stdout.write(f"in {_DOCS if docs else folder}\n")
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from certpin_watch.api import routes as api
 from certpin_watch.application import application, metrics_routes
 from certpin_watch.auth import pages as access
-from certpin_watch.auth.tokens import make_token
+from certpin_watch.auth.credentials import make_token
 from certpin_watch.context import Watch
 from certpin_watch.health import ProcessHealth
 from certpin_watch.secret import Secret

@@ -1,4 +1,4 @@
-"""The commands of docs/watch-operations.md back up a running service, and restore it."""
+"""The commands of docs/operate/operations.md back up a running service, and restore it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sqlalchemy import func, insert, select
 from certpin_watch.store import open_store, prepare
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.service import SESSIONS, TOKENS
+from tests.documentation._blocks import shell_blocks
 from tests.servers._run import free_port, require_module, running
 from tests.watch.collector.load_clients import Clients, counted, missing
 from tests.watch.store._rows import TRANSIENT, value
@@ -25,9 +26,11 @@ from tests.watch.store._rows import TRANSIENT, value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PAGE = Path(__file__).parents[4] / "docs" / "watch-operations.md"
+_PAGE = Path(__file__).parents[4] / "docs/operate/operations.md"
 _CERTPIN = [sys.executable, "-m", "certpin.cli.main"]
-_ADDRESS = "postgresql://watch@db.bank.example/watch"
+_ADDRESS = (
+    "postgresql://watch@db.bank.example/watch?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem"
+)
 
 
 def _section() -> str:
@@ -37,9 +40,7 @@ def _section() -> str:
 
 def _commands(kind: str) -> tuple[str, str]:
     """Return the commands that back up a database, and those that restore it."""
-    sqlite_out, postgres_out, sqlite_in, postgres_in = re.findall(
-        r"```sh\n(.*?)```", _section(), re.DOTALL
-    )
+    sqlite_out, postgres_out, sqlite_in, postgres_in = shell_blocks("operate/operations.md")
     return (sqlite_out, sqlite_in) if kind == "sqlite" else (postgres_out, postgres_in)
 
 

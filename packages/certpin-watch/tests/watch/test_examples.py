@@ -7,6 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,12 @@ import yaml
 from certpin.cli.main import cli
 from certpin.pins import normalise
 from certpin_watch import settings
+from certpin_watch.api.resources import RESOURCES
 from certpin_watch.rules.engine import check_rule
 from certpin_watch.settings.reader import known_keys
+from scripts.docs.markdown import prose
+from scripts.docs.service import TABLES, api_page, descriptions, settings_page
+from tests.documentation._blocks import blocks
 from tests.servers._run import require
 
 if TYPE_CHECKING:
@@ -36,8 +42,9 @@ PAGES = [
     *(
         DOCS / f"{name}.md"
         for name in (
-            *("access", "alerts", "api", "collector", "metrics", "monitor", "reporting"),
-            *("watch", "watch-operations"),
+            *("operate/access", "operate/alerts", "operate/collector", "operate/monitor"),
+            *("operate/service", "operate/operations"),
+            *("guides/reporting", "reference/metrics.notes", "reference/service-api.notes"),
         )
     ),
 ]
@@ -88,8 +95,9 @@ def _calls() -> Iterator[tuple[str, list[str]]]:
     for unit in UNITS:
         text = unit.read_text(encoding="utf-8")
         yield from ((unit.name, words) for words in _in_lines(text))
-    (command,) = re.findall(r"CMD (\[.*\])", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8"))
-    yield "Dockerfile", yaml.safe_load(command)
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    (command,) = re.findall(r"(?m)^CMD (\[.*\])", text)
+    yield "Containerfile", yaml.safe_load(command)
     for name, service in _documents(COMPOSE)[0]["services"].items():
         if service["image"] == "certpin-watch":
             yield f"compose.yaml: {name}", service["command"]
@@ -101,18 +109,8 @@ def _calls() -> Iterator[tuple[str, list[str]]]:
                 (each["args"] if "args" in each else next(_in_lines(shell))),
             )
     for page in PAGES:
-        for block in _blocks(page, "sh", ""):
-            yield from ((page.name, words) for words in _in_lines(block))
-
-
-def _blocks(page: Path, *kinds: str) -> list[str]:
-    """Return fenced blocks of these languages; with "" also indented ones."""
-    text = page.read_text(encoding="utf-8")
-    found = [
-        each[1] for each in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if each[0] in kinds
-    ]
-    bare = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    return found + (re.findall(r"(?m)^    ((?:.* )?certpin .*)$", bare) if "" in kinds else [])
+        shell = [each for each in blocks(str(page.relative_to(ROOT))) if each.language == "sh"]
+        yield from ((page.name, words) for block in shell for words in _in_lines(block.text))
 
 
 @pytest.mark.medium
@@ -152,8 +150,17 @@ def test_the_example_settings_load(
 
 
 def _settings_of_the_pages() -> list[str]:
-    blocks = [text for page in PAGES for text in _blocks(page, "toml")]
-    return [text for text in blocks if "[[host]]" not in text]  # those are pin files
+    found = [
+        *blocks("operate/access.md"),
+        *blocks("operate/alerts.md"),
+        *blocks("operate/collector.md"),
+        *blocks("operate/monitor.md"),
+        *blocks("operate/operations.md"),
+        *blocks("operate/service.md"),
+        *blocks("reference/metrics.notes.md"),
+    ]
+    settings = [each.text for each in found if each.language == "toml"]
+    return [text for text in settings if "[[host]]" not in text]  # those are pin files
 
 
 def test_the_settings_in_the_docs_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,37 +176,55 @@ def test_the_settings_in_the_docs_load(tmp_path: Path, monkeypatch: pytest.Monke
         settings.load(tmp_path / "watch.toml", check_rule)
 
 
-def _names(page: str) -> set[str]:
-    """Return the names in the first column of the tables of a page."""
-    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
-    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
-
-
 def test_the_docs_have_every_setting_and_no_other() -> None:
-    text = (DOCS / "watch.md").read_text(encoding="utf-8")
+    text = (DOCS / "operate/service.md").read_text(encoding="utf-8")
     table = text.partition("## Settings")[2].partition("\n## ")[0]
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     names = [name.strip("[]") for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
     assert sorted(names) == sorted(settings.KEYS)
 
 
-@pytest.mark.parametrize(
-    ("page", "table"),
-    [
-        ("access.md", "access"),
-        ("alerts.md", "alerts"),
-        ("collector.md", "collector"),
-        ("metrics.md", "telemetry"),
-        ("monitor.md", "monitor"),
-        ("watch-operations.md", "retention"),
-        ("watch-operations.md", "log"),
-    ],
-)
-def test_every_setting_of_a_table_is_on_its_page(page: str, table: str) -> None:
-    known = known_keys(type(getattr(settings.ServiceSettings(), table)))
+@pytest.mark.parametrize("name", TABLES)
+def test_every_setting_of_a_table_is_described_with_its_default(name: str) -> None:
+    kind, _ = TABLES[name]
+    assert {item.name for item in fields(kind)} == descriptions(kind).keys()
+    part = settings_page()["reference/settings.md"].partition(f"## `{name}`\n")[2]
+    lines = part.partition("\n## ")[0].splitlines()
+    cells = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in lines if line.startswith("| `")]
     tables_within = {"host", "oidc", "tell"}  # tables below this one
-    assert set(known) - tables_within <= _names(page)
+    assert [cell[0].strip("`") for cell in cells] == [
+        key for key in known_keys(kind) if key not in tables_within
+    ]
+    assert all(len(cell) == 3 and cell[2] for cell in cells)
+
+
+def test_every_resource_and_parameter_of_the_api_is_on_its_page() -> None:
+    page = api_page()["reference/service-api.md"]
+    for resource in RESOURCES:
+        assert page.count(f"\n| `{resource.path}` | {prose(resource.about)} |") == 1
+        for parameter in resource.parameters:
+            assert f"\n| `{parameter.name}` | {prose(parameter.about.rstrip('.'))}" in page
+    assert "| `/failures/groups` |" in page
+    assert "newest first. | `cursor` `limit` filters |" in page
+    assert re.search(r"\| `state` \| [^|]*: `open`, ", page)
+
+
+def test_every_table_of_the_settings_is_on_the_page() -> None:
+    plain = {each.strip("[]") for each in TABLES}
+    values = vars(settings.ServiceSettings())
+    tables = {name for name, value in values.items() if type(value).__name__.endswith("Settings")}
+    assert plain == {*tables, "access.oidc", "alerts.tell", "monitor.host"}
+
+
+def test_the_defaults_on_the_page_are_toml() -> None:
+    text = settings_page()["reference/settings.md"]
+    defaults = re.findall(r"(?m)^\| `(\w+)` \| `([^`]+)` \|", text)
+    assert len(defaults) > 50
+    for name, default in defaults:
+        tomllib.loads(f"{name} = {default}")
+    assert ("interval", '"15m"') in defaults
+    assert ("behind_proxy", "false") in defaults
+    assert "| `issuer` | required |" in text
 
 
 def test_files_named_by_compose_exist_or_are_documented() -> None:
@@ -212,8 +237,9 @@ def test_files_named_by_compose_exist_or_are_documented() -> None:
     }
     assert {each for each in sources if not (EXAMPLES / each).exists()} == {"./pins"}
     build = compose["x-image"]["build"]
-    dockerfile = (EXAMPLES / build["context"] / build["dockerfile"]).read_text(encoding="utf-8")
-    copied = [each.split()[:-1] for each in re.findall(r"(?m)^COPY (?!--from)(.*)$", dockerfile)]
+    image = (EXAMPLES / build["context"] / build["dockerfile"]).read_text(encoding="utf-8")
+    assert set(build["args"]) == set(re.findall(r"(?m)^ARG (\w+)$", image))
+    copied = [each.split()[:-1] for each in re.findall(r"(?m)^COPY (?!--from)(.*)$", image)]
     assert [each for line in copied for each in line if not (ROOT / each).exists()] == []
     volumes = {v.split(":")[0] for s in compose["services"].values() for v in s.get("volumes", [])}
     assert volumes - sources == set(compose["volumes"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth, health_app, health_routes, serve_health
 from certpin_watch.monitor.worker import SERVICE
 from certpin_watch.store import Store, open_store, prepare
-from certpin_watch.store.failures import store_error
+from certpin_watch.store.engine import store_error
 from tests.servers._run import free_port
 from tests.watch._damage import damage
 
@@ -189,3 +190,28 @@ def test_health_is_served_during_the_block_and_needs_a_free_port() -> None:
     asyncio.run(work())
     with pytest.raises(OSError, match="refused"):
         status()
+
+
+def test_a_server_that_cannot_listen_is_an_error_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process may take the port after the check that it is free."""
+    address = ("127.0.0.1", free_port())
+    stopped: list[bool] = []
+
+    class FailingServer:
+        async def serve(self) -> None:
+            raise OSError(errno.EADDRINUSE, "address in use")
+
+        def stop(self) -> None:
+            stopped.append(True)
+
+    monkeypatch.setattr("certpin_watch.health.make_server", lambda *_: FailingServer())
+
+    async def work() -> None:
+        async with serve_health(address):
+            pytest.fail("the block runs")
+
+    with pytest.raises(ConfigError, match="cannot be listened on"):
+        asyncio.run(work())
+    assert stopped == [True]

@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from certpin_watch import logs
+from certpin_watch.addresses import origin_of
 from certpin_watch.alerts.run import NO_SERVICES
 from certpin_watch.context import Watch
-from certpin_watch.origin import origin_of
 from certpin_watch.service import make_ready
 from certpin_watch.settings import LogSettings, ServiceSettings
 from certpin_watch.snapshot import PinFiles

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.documentation._blocks import blocks
 from tests.servers._run import free_port, require, running, scratch
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tupl
     """Run the example's file in a real nginx, with other ports and paths of certificates."""
     with scratch() as folder, _Upstream() as upstream:
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
-        for name in ("pins", "watch"):
+        for name in ("reports", "watch"):
             intermediate.issue(f"{name}.bank.example").write(folder, name)
         port = free_port()
         text = EXAMPLE.read_text(encoding="utf-8").replace("listen 443", f"listen 127.0.0.1:{port}")
@@ -80,7 +81,7 @@ def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tupl
                 upstream.shutdown()
 
 
-def _post(port: int, path: str = "/reports", host: str = "pins.bank.example") -> int:
+def _post(port: int, path: str = "/reports", host: str = "reports.bank.example") -> int:
     """Return the status of a request. The server is not verified here."""
     context = ssl._create_unverified_context()
     raw = context.wrap_socket(
@@ -109,8 +110,7 @@ def test_nginx_limits_the_requests_of_an_address(intermediate: Authority) -> Non
         assert _post(port, "/readyz", "watch.bank.example") == 404
 
 
-def test_the_documentation_shows_the_example() -> None:
-    page = (ROOT / "docs/watch.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+def test_the_documentation_shows_a_part_of_the_example() -> None:
+    (block,) = [each.text for each in blocks("operate/service.md") if each.language == "nginx"]
     assert "limit_conn" in block
-    assert EXAMPLE.read_text(encoding="utf-8").endswith(block)
+    assert block in EXAMPLE.read_text(encoding="utf-8")

@@ -15,28 +15,28 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, text, update
 
 from certpin.errors import ConfigError, StoreError
-from certpin.pinfile.fields import Table as Fields
+from certpin.pinfile.file import Table as Fields
 from certpin_watch import retention as task
 from certpin_watch.context import Watch
-from certpin_watch.retention import RetentionTask, limits_of, run
+from certpin_watch.retention import RetentionTask, run
 from certpin_watch.settings import RetentionSettings, ServiceSettings
 from certpin_watch.settings.reader import read_table
 from certpin_watch.snapshot import PinFiles, Snapshot
-from certpin_watch.store import open_store, postgresql
+from certpin_watch.store import connections, open_store
+from certpin_watch.store.connections import path_of
+from certpin_watch.store.identities import DAY
 from certpin_watch.store.queries.freshness import freshness
 from certpin_watch.store.quota import BATCH
 from certpin_watch.store.retention import (
-    DAY,
     chain_columns,
     cutoff_times,
     retention_steps,
     table_steps,
 )
-from certpin_watch.store.sqlite import path_of
 from certpin_watch.store.tables import METADATA
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
-from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS, SIGHTINGS
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
+    CERTIFICATES,
+    CHAINS,
     DAY_PLACES,
     DAY_TRAITS,
     PRESENCES,
@@ -45,8 +45,17 @@ from certpin_watch.store.tables.reports import (
     REPORT_PLACES,
     REPORT_SAMPLES,
     REPORT_TRAITS,
+    SIGHTINGS,
 )
-from certpin_watch.store.tables.service import AUDIT, GUESSES, SWEEPS
+from certpin_watch.store.tables.service import (
+    ALERT_EVENTS,
+    ALERTS,
+    AUDIT,
+    GUESSES,
+    SILENCES,
+    SWEEPS,
+    TELLINGS,
+)
 from certpin_watch.web.unknowns import of_service
 from tests.watch.store._rows import value
 
@@ -92,7 +101,7 @@ def _sweep(store: Store, settings: RetentionSettings | None = None, now: datetim
 
 
 def _steps(store: Store, settings: RetentionSettings, now: datetime) -> dict[str, Step]:
-    limits = limits_of(ServiceSettings())
+    limits = ServiceSettings().collector
     return retention_steps(settings, limits, now, timedelta(0), is_sqlite=store.is_sqlite)
 
 
@@ -348,7 +357,7 @@ def test_a_row_that_is_updated_meanwhile_is_not_deleted(postgres_store: Store) -
 
 def _limited(url: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> Store:
     """Open a store. PostgreSQL cancels its statements after ``limit`` milliseconds."""
-    monkeypatch.setitem(postgresql._SETTINGS, "statement_timeout", limit)
+    monkeypatch.setitem(connections._SETTINGS, "statement_timeout", limit)
     return open_store(url)
 
 

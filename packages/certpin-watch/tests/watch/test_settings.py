@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.fields import Table
+from certpin.pinfile.file import Table
 from certpin_watch.rules.engine import check_rule
 from certpin_watch.secret import Secret, look_up_all, read_secret, resolve
 from certpin_watch.settings import ServiceSettings, load, parse_listen
@@ -71,6 +71,10 @@ def test_proxies_are_trusted_only_with_behind_proxy(
 ) -> None:
     settings = _load(tmp_path, text)
     assert [str(network) for network in settings.access.believed] == believed
+
+
+def test_an_empty_public_url_means_that_there_is_none(tmp_path: Path) -> None:
+    assert not _load(tmp_path, 'public_url = ""').public_url
 
 
 @pytest.mark.parametrize(

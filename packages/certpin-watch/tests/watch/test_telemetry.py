@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from certpin.errors import ConfigError
-from certpin.pinfile.fields import Table
+from certpin.pinfile.file import Table
 from certpin_watch import telemetry
 from certpin_watch.application import application
 from certpin_watch.counters import Counters

@@ -25,12 +25,11 @@ from sqlalchemy import func, select, text
 from certpin.errors import StoreError
 from certpin.lab import Authority, LabServer
 from certpin.pins import utc_now
-from certpin_watch.auth.tokens import make_token
+from certpin_watch.auth.credentials import make_token
 from certpin_watch.permissions import worker_scope
 from certpin_watch.store import migrate, open_store
-from certpin_watch.store.tables.alerts import TELLINGS
-from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
-from certpin_watch.store.tables.reports import REPORT_GROUPS
+from certpin_watch.store.tables.observations import LATEST, REPORT_GROUPS, SIGHTINGS
+from certpin_watch.store.tables.service import TELLINGS
 from tests import kit
 from tests.servers import disk
 from tests.servers._run import free_port, running, scratch

@@ -7,7 +7,6 @@
     delivery    which services get which messages, and sending them
     services    apprise and Alertmanager
     message     the text of a message
-    settings    the table ``[alerts]``
 
 The rules are in ``certpin_watch.rules``, the tables and queries in ``certpin_watch.store.alerts``.
 """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.errors import ConfigError
 from certpin.x509.chain import read_facts
-from certpin_watch.rules.evidence import (
+from certpin_watch.rules.rule import (
     HISTORY,
     ReportedFailures,
     ReportEvidence,
@@ -24,10 +24,10 @@ from certpin_watch.rules.evidence import (
     VersionHolders,
 )
 from certpin_watch.snapshot import Patterns
-from certpin_watch.store import report_evidence
 from certpin_watch.store.alerts import failing_services
 from certpin_watch.store.chains import read_chains
 from certpin_watch.store.identities import DAY, HOUR
+from certpin_watch.store.queries import reports
 from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
 from certpin_watch.store.queries.chain_check import ChainJudge
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.context import Watch
     from certpin_watch.snapshot import MonitoredPinSet
-    from certpin_watch.store.report_evidence import HostChain
+    from certpin_watch.store.queries.reports import HostChain
 
     Hours = dict[str, dict[int, int]]
 
@@ -92,7 +92,7 @@ def gather_reports(
     chains = {digest for _, digest in checked.accepted | checked.strange}
     limit = max(_MAX_NETWORKS, watch.settings.alerts.networks)
     hours, heard = _failure_hours(connection, history, now)
-    holders = report_evidence.version_holders(connection, now)
+    holders = reports.version_holders(connection, now)
     return ReportEvidence(
         sets=sets,
         groups=groups,
@@ -102,10 +102,10 @@ def gather_reports(
         accepted=checked.accepted,
         strange=checked.strange,
         issuers=checked.issuers,
-        sighted=report_evidence.observed_chains(connection, {group.host for group in groups}),
+        sighted=reports.observed_chains(connection, {group.host for group in groups}),
         vouched=checked.vouched,
-        networks=report_evidence.reporting_networks(connection, chains, now, limit),
-        spread=report_evidence.count_networks(connection, now),
+        networks=reports.reporting_networks(connection, chains, now, limit),
+        spread=reports.count_networks(connection, now),
         share=patterns.share,
         pattern=patterns.of,
     )
@@ -119,16 +119,16 @@ def gather_service(
     ``failures`` maps each rule, or source of data, that failed to the reason. It becomes a part of
     the result, so that an alert fires.
     """
-    at = datetime.fromtimestamp(now, UTC)
+    at, thresholds = datetime.fromtimestamp(now, UTC), watch.settings.thresholds
     sets = watch.pin_files.snapshot().sets
     return ServiceEvidence(
         disk=_free_disk(watch),
         failing=failing_services(connection, now),
         failures=failures,
         queue=report_queue(connection, at),
-        full=capacity(connection, at, watch.settings.thresholds.intake).full,
+        full=capacity(connection, at, thresholds).full,
         sweeps=sweeps(connection, at),
-        window=repeat_window(connection, at, watch.settings.thresholds.intake),
+        window=repeat_window(connection, at, thresholds),
         roles=tuple(role for watched in sets for role in signed_roles(watched, now)),
     )
 
@@ -144,7 +144,7 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
     names = [name for name in ReportedFailures._fields if name not in counted]
     kept: list[ReportedFailures] = []
     reserved: Counter[str] = Counter()
-    for row in report_evidence.groups_of_day(connection, names, now):
+    for row in reports.groups_of_day(connection, names, now):
         group = ReportedFailures._make(row)
         if not patterns.of(group.host):
             continue
@@ -175,7 +175,7 @@ def _count(
 ) -> tuple[Hours, frozenset[int]]:
     hours: Hours = {}
     heard: set[int] = set()
-    for host, hour, count in report_evidence.failures_by_hour(connection, since, until):
+    for host, hour, count in reports.failures_by_hour(connection, since, until):
         heard.add(hour)
         if patterns.of(host):
             hours.setdefault(host, {})[hour] = count
@@ -256,7 +256,7 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
         expires = _expiry(newest) if newest else None
         if expires is not None:
             is_soon = expires - now <= lifetimes[role] / 3
-            yield SignedRole(watched.pins.name, role, expires, is_soon)
+            yield SignedRole(watched.pins.name, watched.path, role, expires, is_soon)
 
 
 def _lifetimes(path: Path) -> dict[str, int]:

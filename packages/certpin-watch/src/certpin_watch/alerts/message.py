@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.adoption import format_duration
-from certpin.x509 import printable
+from certpin.support.text import printable
 from certpin_watch.settings import SEVERITIES
 
 if TYPE_CHECKING:
@@ -142,7 +142,10 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
     """
     if clients is None:
         return "The number of affected clients is unknown."
-    text = f"About {clients:,} clients are affected" if clients else "No clients are affected yet"
+    if clients == 0:
+        text = "No clients are affected yet"
+    else:
+        text = f"About {clients:,} {'client is' if clients == 1 else 'clients are'} affected"
     if before is not None and before != clients:
         text += f" ({before:,} in the last message)"
     return text + "."

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
 from certpin.pins import utc_now
-from certpin.x509 import printable
+from certpin.support.text import printable
 from certpin_watch.alerts.delivery import Notifier, is_wanted, send_once
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, gather_service
 from certpin_watch.alerts.message import Item, Message, clients_text, harmless, message_json
 from certpin_watch.alerts.services import make_services
 from certpin_watch.alerts.silences import Silencing, describe_cover, maintenance_windows
 from certpin_watch.alerts.state import decide
+from certpin_watch.context import pause
 from certpin_watch.monitor.evidence import ProbeEvidence, gather_probes
 from certpin_watch.rules.engine import RULES, describe_failure, evaluate
-from certpin_watch.rules.evidence import Evidence, ReportEvidence, RuleLimits, ServiceEvidence
+from certpin_watch.rules.rule import Evidence, ReportEvidence, ServiceEvidence
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store.alerts import AlertRow
 from certpin_watch.store.leases import confirm, release, take
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from certpin_watch.alerts.state import AlertChange, Transition
     from certpin_watch.context import Watch
     from certpin_watch.rules.engine import Evaluation
-    from certpin_watch.rules.evidence import Source
-    from certpin_watch.rules.rule import AlertRule
+    from certpin_watch.rules.rule import AlertRule, Source
     from certpin_watch.settings import AlertSettings
     from certpin_watch.store.leases import HeldLease
 
@@ -45,7 +45,7 @@ log = logging.getLogger("certpin.watch.alerts")
 
 NO_SERVICES = (
     "no service receives alerts: they are only logged and shown on the pages\n"
-    "  fix: add [[alerts.tell]] to watch.toml (docs/alerts.md)"
+    "  fix: add [[alerts.tell]] to watch.toml (docs/operate/alerts.md)"
 )
 _MAX_LOGGED = 300  # characters of a text in a line of the log
 _QUIET_EVENTS = {"resolved", "silenced", "maintenance"}  # that need no action
@@ -114,13 +114,13 @@ async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> 
     every = watch.settings.alerts.every.total_seconds()
     try:
         while not stop.is_set():
-            pause = every
+            seconds = every
             try:
                 await asyncio.to_thread(evaluator.evaluate)
             except StoreError as exc:
                 log.warning("nothing can be evaluated: %s", exc.problem)
-                pause = _STORE_RETRY_SECONDS
-            await _wait(stop, pause)
+                seconds = _STORE_RETRY_SECONDS
+            await pause(stop, seconds)
     finally:
         with suppress(StoreError):  # the lease expires by itself
             await asyncio.to_thread(evaluator.release)
@@ -139,12 +139,7 @@ async def _notify(
         except StoreError as exc:
             log.warning("%s waits: %s", notifier.service.name, exc.problem)
         if not more:
-            await _wait(stop, _POLL_SECONDS)
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+            await pause(stop, _POLL_SECONDS)
 
 
 class Evaluator:
@@ -229,7 +224,7 @@ class Evaluator:
             failures[_REPORTS] = describe_failure(exc)
             service = ServiceEvidence(failures=self._failures | failures)
             missing |= {"reports", "service"}
-        limits = _rule_limits(self._watch.settings.alerts)
+        limits = self._watch.settings.alerts
         return Evidence(now, limits, probes, reports, service, frozenset(missing))
 
     def _write(self, lease: HeldLease, evaluation: Evaluation, now: int) -> int | None:
@@ -251,16 +246,6 @@ class Evaluator:
         for event in written:
             _log(event, now, url)
         return sum(len(event.services) for event in written)
-
-
-def _rule_limits(settings: AlertSettings) -> RuleLimits:
-    return RuleLimits(
-        few=settings.few,
-        networks=settings.networks,
-        surge=settings.surge,
-        silent=settings.silent,
-        disk=settings.disk,
-    )
 
 
 @dataclass(frozen=True)

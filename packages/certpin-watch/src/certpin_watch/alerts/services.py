@@ -24,15 +24,13 @@ import re
 import ssl
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import ConfigError
 from certpin.probe import join_address
-from certpin.support.deadline import Deadline
-from certpin.support.http import exchange
+from certpin.support.http import Deadline, exchange
 from certpin_watch.alerts.message import (
     clients_text,
     command_line,
@@ -159,7 +157,7 @@ class AppriseService:
             raise ConfigError(
                 f"apprise does not know the address of {self.name}, or a part of it is missing",
                 key="alerts.tell",
-                fix="docs/alerts.md has examples, and the pages of apprise all services",
+                fix="docs/operate/alerts.md has examples, and the pages of apprise all services",
             )
         return plugin
 
@@ -220,15 +218,6 @@ def _muted() -> Iterator[list[str]]:
         _STATUSES.reset(before)
 
 
-@dataclass(frozen=True)
-class _Address:
-    secure: bool
-    host: str
-    port: int
-    path: str
-    headers: dict[str, str]
-
-
 class AlertmanagerService:
     """An Alertmanager server. Its ``repr`` contains only its name: the address is a secret."""
 
@@ -241,8 +230,7 @@ class AlertmanagerService:
             ConfigError: the address is invalid.
         """
         self.name = settings.name
-        self._settings = settings
-        self._address()
+        self._url, self._headers = _alertmanager_request(settings)
 
     def __repr__(self) -> str:
         return f"AlertmanagerService({self.name!r})"
@@ -259,40 +247,43 @@ class AlertmanagerService:
         """Post the current state of alerts. Return why that failed, or an empty text."""
         body = json.dumps([alertmanager_json(alert, now, url) for alert in alerts]).encode()
         try:
-            status = self._post(self._address(), body)
+            status = self._post(body)
         except (OSError, http.client.HTTPException) as exc:
             return f"it could not be reached ({type(exc).__name__})"
         return "" if 200 <= status < 300 else f"it answered with status {status}"
 
-    def _post(self, address: _Address, body: bytes) -> int:
-        scheme = "https" if address.secure else "http"
-        url = f"{scheme}://{join_address(address.host, address.port)}{address.path}"
-        context = ssl.create_default_context() if address.secure else None
-        deadline = Deadline(_TIMEOUT, _TOTAL_TIMEOUT)
-        headers = address.headers
-        return exchange("POST", url, deadline, context, headers=headers, body=body).status
+    def _post(self, body: bytes) -> int:
+        context = ssl.create_default_context() if self._url.startswith("https:") else None
+        deadline, headers = Deadline(_TIMEOUT, _TOTAL_TIMEOUT), self._headers
+        return exchange("POST", self._url, deadline, context, headers=headers, body=body).status
 
-    def _address(self) -> _Address:
-        """Read the server's address anew each time: a secret in a file may have changed."""
-        wrong = ConfigError(
-            f"the address of {self.name} is not that of an Alertmanager",
-            key="alerts.tell",
-            fix="alertmanagers://USER:PASSWORD@HOST:PORT/PREFIX; only HOST is required",
-        )
-        try:
-            parts = urlsplit(self._settings.url.reveal())
-            host, port = parts.hostname or "", parts.port or _PORT
-        except ValueError:
-            raise wrong from None  # its text quotes the address
-        if not host or parts.query or parts.fragment:
-            raise wrong
-        headers = {"Content-Type": "application/json"}
-        if parts.username is not None:
-            words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            encoded = base64.b64encode(words.encode()).decode()
-            headers["Authorization"] = f"Basic {encoded}"
-        path = parts.path.rstrip("/") + "/api/v2/alerts"
-        return _Address(parts.scheme == "alertmanagers", host, port, path, headers)
+
+def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str, str]]:
+    """Return the URL and the headers with which alerts are posted to an Alertmanager.
+
+    Raises:
+        ConfigError: the address in the settings is invalid.
+    """
+    wrong = ConfigError(
+        f"the address of {settings.name} is not that of an Alertmanager",
+        key="alerts.tell",
+        fix="alertmanagers://USER:PASSWORD@HOST:PORT/PREFIX; only HOST is required",
+    )
+    try:
+        parts = urlsplit(settings.url.reveal())
+        host, port = parts.hostname or "", parts.port or _PORT
+    except ValueError:
+        raise wrong from None  # its text quotes the address
+    if not host or parts.query or parts.fragment:
+        raise wrong
+    headers = {"Content-Type": "application/json"}
+    if parts.username is not None:
+        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        encoded = base64.b64encode(words.encode()).decode()
+        headers["Authorization"] = f"Basic {encoded}"
+    scheme = "https" if parts.scheme == "alertmanagers" else "http"
+    path = parts.path.rstrip("/") + "/api/v2/alerts"
+    return f"{scheme}://{join_address(host, port)}{path}", headers
 
 
 def alertmanager_json(alert: AlertRow, now: int, url: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from certpin.errors import HostError, InputError
 from certpin.pins import HostPattern
 from certpin.pins.hosts import normalise
 from certpin.rotation.adoption import format_duration
-from certpin.x509 import printable
+from certpin.support.text import printable
 from certpin_watch.rules.engine import check_rule
 from certpin_watch.store.alerts import insert_silence, record_event, set_acknowledged
 

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
-from certpin_watch.store.queries.base import MAX_ITEMS
+from certpin_watch.store.queries import MAX_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
+
+    from certpin.errors import StoreError
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -266,13 +268,15 @@ def _contains_tag(header: str, tag: str) -> bool:
     return header.strip() == "*" or tag in tags
 
 
-def refusal(refused: RefusedError) -> Response:
-    """Return the response to a refused request: a problem (RFC 9457) as JSON."""
+def refusal(exc: RefusedError | StoreError) -> Response:
+    """Return the response to a refused request: a problem (RFC 9457) as JSON.
+
+    If the store is unavailable, the status is 503, and the reason is only logged.
+    """
+    if isinstance(exc, RefusedError):
+        refused = exc
+    else:
+        refused = RefusedError(503, "The store is unavailable", "Try again in a moment.")
     problem = Problem(refused.title, refused.status, refused.detail)
     headers = {"Cache-Control": "no-store"}
     return Response(encode(problem), refused.status, headers, media_type=PROBLEM)
-
-
-def store_unavailable() -> RefusedError:
-    """Return a 503 error that says that the store is unavailable; the reason is only logged."""
-    return RefusedError(503, "The store is unavailable", "Try again in a moment.")

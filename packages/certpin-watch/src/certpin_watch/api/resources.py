@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.settings import Thresholds
     from certpin_watch.snapshot import MonitoredPinSet, Snapshot
-    from certpin_watch.store.queries.base import Page
+    from certpin_watch.store.queries import Page
 
 Item = TypeVar("Item")
 
@@ -129,7 +129,7 @@ def _monitored_host(request: ResourceRequest) -> str:
     Raises a 404 error for hosts that are not monitored, because their probe results are not shown.
     """
     name = _host_name(request)
-    require_found(hosts.policies_of(request.snapshot, name) or None)
+    require_found(request.snapshot.policies_of(name) or None)
     return name
 
 
@@ -328,7 +328,14 @@ _ALERT_HOST = protocol.text("host", "Only alerts of this host.")
 _SILENCE_STATE = protocol.choice("state", "Which silences.", ("active", "all"), "active")
 
 RESOURCES: tuple[Resource, ...] = (
-    Resource("/hosts", "Every monitored host, by name.", Listed[hosts.Host], _hosts, _PAGED),
+    Resource(
+        "/hosts",
+        "Every monitored host, by name: policies, the results of each location, the status "
+        "(broken, unknown, expiring, holds) and its reason.",
+        Listed[hosts.Host],
+        _hosts,
+        _PAGED,
+    ),
     Resource("/hosts/{name}", "One host.", hosts.Host, _host),
     Resource(
         "/hosts/{name}/sightings",
@@ -339,7 +346,7 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource(
         "/hosts/{name}/changes",
-        "Changes at a host, newest first.",
+        "Changes at a host (key, issuer, served, verified, outcome, …), newest first.",
         list[sightings.Change],
         _changes,
         (LIMIT,),
@@ -351,7 +358,13 @@ RESOURCES: tuple[Resource, ...] = (
         _series,
         (_BY, _BUCKET, _LINES, *_REPORTS),
     ),
-    Resource("/failures/total", "The number of reports.", failures.Total, _total, _REPORTS),
+    Resource(
+        "/failures/total",
+        "The numbers of reports, hosts and chains.",
+        failures.Total,
+        _total,
+        _REPORTS,
+    ),
     Resource(
         "/failures/groups",
         "Groups of equal reports, by hour, newest first.",
@@ -361,14 +374,16 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource(
         "/failures/samples",
-        "Some reports as clients sent them, without identifiers of devices; newest first.",
+        "Some reports as clients sent them (body, a string), without identifiers of devices; "
+        "newest first.",
         Listed[reports.Sample],
         _samples,
         (CURSOR, _SAMPLE_LIMIT, *_REPORTS),
     ),
     Resource(
         "/failures/chains",
-        "The most frequent chains in reports of clients.",
+        "The most frequent chains in reports of clients, each with its verdict: accepted, refused, "
+        "issued (refused, and an authority issued it for that host) or unknown.",
         list[failures.ChainCount],
         _top_chains,
         (LIMIT, *_REPORTS),
@@ -380,10 +395,15 @@ RESOURCES: tuple[Resource, ...] = (
         _chain,
         immutable=True,
     ),
-    Resource("/pin-sets", "The monitored pin sets.", list[PinSetFacts], _pin_sets),
+    Resource(
+        "/pin-sets",
+        "The monitored pin sets, and their live versions.",
+        list[PinSetFacts],
+        _pin_sets,
+    ),
     Resource(
         "/pin-sets/{name}/adoption",
-        "The versions that clients report to hold. Claims, not facts.",
+        "The versions that clients report, day by day. Claims, not facts.",
         adoption.Adoption,
         _adoption,
         (_DAYS,),
@@ -405,7 +425,8 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource(
         "/status",
-        "The age of the data, and the information that the service lacks.",
+        "The age of the data, the information that the service lacks, and its health: queue, room, "
+        "unwritable, weaknesses, held_until, sweeps, window, leases, workers.",
         freshness.Freshness,
         _status,
     ),

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from certpin.errors import InputError, StoreError
-from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal, store_unavailable
-from certpin_watch.auth.require import require
+from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal
+from certpin_watch.auth.access import require
 from certpin_watch.collector.body import (
     BodyReader,
     ConcurrencyLimit,
@@ -34,7 +34,7 @@ from certpin_watch.monitor.results import (
     decode_results,
 )
 from certpin_watch.permissions import WORKER, WORKER_JOBS, WORKER_RESULTS
-from certpin_watch.store.probe_jobs import WorkerIdentity
+from certpin_watch.store.leases import WorkerIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,10 +111,8 @@ async def _respond(
             data = await _body(request)
             message = await to_thread.run_sync(_decode, decode, data, limiter=limits.threads)
             answer = await to_thread.run_sync(act, request, message, limiter=limits.threads)
-    except RefusedError as exc:
+    except (RefusedError, StoreError) as exc:
         return refusal(exc)
-    except StoreError:  # its text is for the operator, and is in the log
-        return refusal(store_unavailable())
     return Response(encode(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
 
 

@@ -1,15 +1,33 @@
-"""The sender of a request: a program with a token, a signed-in user, a local user, or unknown."""
+"""The sender of a request, and whether local requests need a login.
+
+A sender is a program with a token, a signed-in user, a local user, or unknown. ``AuthState`` has
+the caches and throttles that requests share; ``check_listening`` checks access control before the
+service listens.
+"""
 
 from __future__ import annotations
 
 import math
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
 
-from certpin.errors import StoreError
+from anyio import CapacityLimiter
+
+from certpin.errors import ConfigError, StoreError
+from certpin_watch.addresses import host_of, is_local_only, is_loopback
 from certpin_watch.auth import sessions
+from certpin_watch.auth.credentials import (
+    MAX_PARALLEL,
+    AuditLimit,
+    LoginThrottle,
+    TokenThrottle,
+    VerifiedTokens,
+)
 from certpin_watch.auth.id_token import LEEWAY
+from certpin_watch.auth.openid import OpenIDProvider
 from certpin_watch.permissions import (
     ANYONE,
     ROLES,
@@ -19,26 +37,35 @@ from certpin_watch.permissions import (
     parse_token,
     scopes_of,
 )
-from certpin_watch.store.accounts import find_session, record_session_use
-from certpin_watch.store.audit import Actor, audit
-from certpin_watch.store.tokens import find_token, record_token_use
+from certpin_watch.store.accounts import (
+    Actor,
+    audit,
+    find_token,
+    has_accounts,
+    has_tokens,
+    record_token_use,
+)
+from certpin_watch.store.schema import SchemaState, schema_state
+from certpin_watch.store.sessions import find_session, record_session_use
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from starlette.datastructures import Headers
 
-    from certpin_watch.auth.state import AuthState
-    from certpin_watch.origin import Origin
-    from certpin_watch.settings import AuthSettings
-    from certpin_watch.store.accounts import Session
-    from certpin_watch.store.tokens import Token
+    from certpin_watch.addresses import Origin
+    from certpin_watch.context import Watch
+    from certpin_watch.settings import AuthSettings, ServiceSettings
+    from certpin_watch.store import Store
+    from certpin_watch.store.accounts import Token
+    from certpin_watch.store.sessions import Session
+
 
 # local: the only user of a service on the loopback without accounts.
 Kind = Literal["anonymous", "local", "account", "openid", "token"]
 _USERS: tuple[Kind, ...] = ("local", "account", "openid")
 
-_USE_RECORDED_EACH = 60  # seconds between two writes of when a token was last used
+_USE_RECORDED_EACH = 60  # seconds between two writes of when a session or token was last used
 _FORM_SECONDS = 600  # for which an open form is accepted after the provider should be asked again
 
 
@@ -138,7 +165,7 @@ def _by_session(
     if _is_outdated(session, settings, now, is_change=is_change):
         recheck = bool(settings.oidc)
         return Identity(source=origin.source, session=session.digest, recheck=recheck)
-    if not sessions.is_use_recorded(session, now):
+    if not _is_use_recorded(session.seen_at, now):
         # If the store is read-only or full, users must still see the pages that say so.
         with suppress(StoreError), state.store.write() as connection:
             record_session_use(connection, session, now)
@@ -211,10 +238,141 @@ def _verify(
 
 def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -> None:
     """Store when a token was used, at most once a minute; audit its first use."""
-    if token.used_at is not None and now.timestamp() - token.used_at < _USE_RECORDED_EACH:
+    if token.used_at is not None and _is_use_recorded(token.used_at, now):
         return
     with suppress(StoreError), state.store.write() as connection:
         record_token_use(connection, token.id, now)
         if token.used_at is None:
             actor = Actor(f"token:{token.id}", origin.source)
             audit(connection, actor, "token.first-used", token.name, at=now)
+
+
+def _is_use_recorded(at: int, now: datetime) -> bool:
+    """Return True if the last stored use, at the Unix time ``at``, is less than a minute old."""
+    return now.timestamp() - at < _USE_RECORDED_EACH
+
+
+@dataclass(eq=False)
+class AuthState:
+    """The state of access control: throttles, caches and the OpenID provider.
+
+    ``attempts`` is the number of attempts to log in that are being checked. ``hashing`` limits the
+    threads that check passwords, so that no other request waits for them.
+    """
+
+    settings: ServiceSettings
+    store: Store
+    logins: LoginThrottle = field(init=False)
+    tokens: TokenThrottle = field(default_factory=TokenThrottle)
+    openid_audit: AuditLimit = field(default_factory=AuditLimit)
+    verified: VerifiedTokens = field(default_factory=VerifiedTokens)
+    provider: OpenIDProvider | None = None
+    attempts: int = 0
+    hashing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_PARALLEL))
+
+    def __post_init__(self) -> None:
+        self.logins = LoginThrottle(self.store)
+
+    def is_open(self) -> bool:
+        """Return True if local requests need no login.
+
+        That is so if there is no account, and no other machine can reach the service.
+        """
+        if not may_be_open(self.settings):
+            return False
+        with self.store.read() as connection:
+            return not has_accounts(connection)
+
+
+_STATES: WeakKeyDictionary[Store, AuthState] = WeakKeyDictionary()
+
+
+def auth_state(watch: Watch) -> AuthState:
+    """Return the access-control state of a service.
+
+    It is the same object on every call, until the service gets other settings.
+    """
+    state = _STATES.get(watch.store)
+    if state is None or state.settings is not watch.settings:
+        oidc = watch.settings.access.oidc
+        state = AuthState(
+            watch.settings, watch.store, provider=OpenIDProvider(oidc) if oidc else None
+        )
+        _STATES[watch.store] = state
+    return state
+
+
+def may_be_open(settings: ServiceSettings) -> bool:
+    """Return True if the settings permit local requests without a login.
+
+    They don't if other machines can reach the service: through a proxy, or under a public address.
+    """
+    public = host_of(settings.public_url.partition("://")[2].partition("/")[0])
+    access = settings.access
+    return (
+        is_local_only(settings.listen[0])
+        and not access.behind_proxy
+        and access.oidc is None
+        and (not settings.public_url or is_loopback(public))
+    )
+
+
+def check_listening(settings: ServiceSettings, store: Store) -> None:
+    """Check that access control lets the service listen. Call it before a socket is opened.
+
+    The store is empty, or has the current schema. NOT checked: that the certificate is valid, and
+    that the proxy in front terminates TLS.
+
+    Raises:
+        ConfigError: clients would need no credentials, passwords would cross the network in clear
+            text, or the OpenID provider can't be used.
+    """
+    _check_provider(settings)
+    if may_be_open(settings):
+        return
+    if settings.access.oidc is None and not _has_credentials(store):
+        raise ConfigError(
+            "other machines can reach the service, and need no password",
+            key="listen",
+            fix="certpin watch user add NAME --role admin, or [access.oidc] in watch.toml; "
+            "or listen on 127.0.0.1 with no proxy in front",
+        )
+    if is_local_only(settings.listen[0]):
+        return
+    if settings.tls is None and not settings.access.behind_proxy:
+        raise ConfigError(
+            "passwords and sessions would cross the network in clear text",
+            key="listen",
+            fix="set tls_certificate and tls_key; or, if a proxy in front terminates TLS, "
+            "access.behind_proxy = true",
+        )
+
+
+def _has_credentials(store: Store) -> bool:
+    if schema_state(store).state is SchemaState.EMPTY:
+        return False
+    with store.read() as connection:
+        return has_accounts(connection) or has_tokens(connection)
+
+
+def _check_provider(settings: ServiceSettings) -> None:
+    """Check the OpenID settings: the file with authorities, and the public address.
+
+    The provider redirects browsers to that address, so it comes from the settings, not from
+    requests.
+    """
+    if settings.access.oidc and settings.access.oidc.ca_file:
+        try:
+            ssl.create_default_context(cafile=settings.access.oidc.ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise ConfigError(
+                "these authorities cannot be used",
+                key="access.oidc.ca_file",
+                fix="name a PEM file that this user can read, beside watch.toml or with its path",
+            ) from exc
+    if settings.access.oidc and not settings.public_url.startswith(("https://", "http://")):
+        raise ConfigError(
+            "OpenID Connect needs the address under which users reach the service",
+            key="public_url",
+            fix="write https://watch.bank.example, for example",
+        )

@@ -14,8 +14,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from certpin.errors import InputError
+from certpin_watch.addresses import local_path
 from certpin_watch.auth import id_token, sessions
-from certpin_watch.auth.identity import Identity
+from certpin_watch.auth.access import LOGIN_PAGE, OPENID_LOGIN, require
+from certpin_watch.auth.credentials import check_password, rehash_password
+from certpin_watch.auth.identity import Identity, auth_state
 from certpin_watch.auth.openid import (
     CALLBACK,
     LOGIN_SECONDS,
@@ -23,20 +26,10 @@ from certpin_watch.auth.openid import (
     PendingLogin,
     code_of,
 )
-from certpin_watch.auth.passwords import check_password, rehash_password
-from certpin_watch.auth.require import LOGIN_PAGE, OPENID_LOGIN, require
-from certpin_watch.auth.state import auth_state
-from certpin_watch.html.render import render
-from certpin_watch.origin import local_path
+from certpin_watch.html import number, render
 from certpin_watch.permissions import ANYONE
-from certpin_watch.store.accounts import (
-    SessionOwner,
-    end_session,
-    find_account,
-    record_login,
-    stored_session,
-)
-from certpin_watch.store.audit import Actor, audit
+from certpin_watch.store.accounts import Actor, audit, find_account, record_login
+from certpin_watch.store.sessions import SessionOwner, end_session, stored_session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,10 +38,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
+    from certpin_watch.addresses import Origin
+    from certpin_watch.auth.identity import AuthState
     from certpin_watch.auth.openid import OpenIDProvider
-    from certpin_watch.auth.state import AuthState
     from certpin_watch.context import Watch
-    from certpin_watch.origin import Origin
 
 MAX_ATTEMPTS = 32  # that are under way; each occupies a connection
 _BUSY_SECONDS = 5  # to wait if there are more
@@ -122,6 +115,30 @@ async def log_in(
         state.attempts -= 1
 
 
+def _attempt(
+    state: AuthState, login: PasswordLogin, identity: Identity, now: datetime
+) -> LoginResult:
+    with state.store.read() as connection:
+        account = find_account(connection, login.name)
+    if not check_password(account, login.password) or account is None:
+        audit_wrong_password(state, login.origin, login.name, now)
+        return LoginResult()
+    renewed = rehash_password(account, login.password)
+    source, settings = login.origin.source, state.settings.access
+    with state.store.write() as connection:
+        if not record_login(connection, account, renewed, now):
+            return LoginResult()  # the account was removed or changed during the computation
+        if identity.session is not None:
+            end_session(connection, identity.session)
+        owner = SessionOwner(account.id, account.name, account.role)
+        secret = sessions.begin_session(
+            connection, owner, settings, now, source=source, agent=login.agent
+        )
+        audit(connection, Actor(owner.name, source), "login", "password", at=now)
+    state.logins.succeeded(login.origin.guesser, login.name)
+    return LoginResult(secret)
+
+
 def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datetime) -> None:
     """Add a wrong password to the audit log, unless there were too many in this minute.
 
@@ -177,7 +194,7 @@ class _LoginPages:
             return _logged_in(self._watch, request, result.cookie, after)
         if not result.wait:
             return _login_page(self._watch, request, after, 403, error=_WRONG, name=login.name)
-        later = f"There were too many attempts. Try again in {result.wait} seconds."
+        later = f"There were too many attempts. Try again in {number(result.wait, 'second')}."
         answer = _login_page(self._watch, request, after, 429, error=later, name=login.name)
         answer.headers["Retry-After"] = str(result.wait)
         return answer
@@ -186,7 +203,7 @@ class _LoginPages:
         """End the session. The page has a link that also ends it at the OpenID provider."""
         identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
-            await to_thread.run_sync(self._end, identity)
+            await to_thread.run_sync(self._end, identity, identity.session)
         if identity.kind == "openid" and self._state.provider:
             provider_logout = await self._state.provider.logout_address(
                 self._watch.settings.public_url.rstrip("/") + LOGIN_PAGE
@@ -196,10 +213,9 @@ class _LoginPages:
         sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, "", request.state.origin)
         return answer
 
-    def _end(self, identity: Identity) -> None:
+    def _end(self, identity: Identity, session: bytes) -> None:
         with self._watch.store.write() as connection:
-            if identity.session is not None:
-                end_session(connection, identity.session)
+            end_session(connection, session)
             audit(connection, identity, "logout", at=self._watch.clock())
 
 
@@ -303,30 +319,6 @@ class _OpenIDPages:
             actor = Actor(name, request.state.origin.source)
             with self._watch.store.write() as connection:
                 audit(connection, actor, "login", "openid", at=now, outcome=why)
-
-
-def _attempt(
-    state: AuthState, login: PasswordLogin, identity: Identity, now: datetime
-) -> LoginResult:
-    with state.store.read() as connection:
-        account = find_account(connection, login.name)
-    if not check_password(account, login.password) or account is None:
-        audit_wrong_password(state, login.origin, login.name, now)
-        return LoginResult()
-    renewed = rehash_password(account, login.password)
-    source, settings = login.origin.source, state.settings.access
-    with state.store.write() as connection:
-        if not record_login(connection, account, renewed, now):
-            return LoginResult()  # the account was removed or changed during the computation
-        if identity.session is not None:
-            end_session(connection, identity.session)
-        owner = SessionOwner(account.id, account.name, account.role)
-        secret = sessions.begin_session(
-            connection, owner, settings, now, source=source, agent=login.agent
-        )
-        audit(connection, Actor(owner.name, source), "login", "password", at=now)
-    state.logins.succeeded(login.origin.guesser, login.name)
-    return LoginResult(secret)
 
 
 def _logged_in(watch: Watch, request: Request, secret: str, after: str) -> Response:

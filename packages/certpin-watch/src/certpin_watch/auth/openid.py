@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from certpin.errors import InputError
+from certpin_watch.addresses import local_path
 from certpin_watch.auth.id_token import LEEWAY, ExpectedClaims, UnknownKeyError, verified_claims
 from certpin_watch.auth.sessions import new_secret
-from certpin_watch.origin import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -10,27 +10,31 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from certpin.errors import InputError
+from certpin.support.text import sentence
 from certpin_watch.auth import sessions
+from certpin_watch.auth.access import LOGIN_PAGE, require
+from certpin_watch.auth.credentials import check_password, hash_new_password, make_token
+from certpin_watch.auth.identity import auth_state
 from certpin_watch.auth.login import audit_wrong_password, login_routes
-from certpin_watch.auth.passwords import check_password, hash_new_password
-from certpin_watch.auth.require import LOGIN_PAGE, require
-from certpin_watch.auth.state import auth_state
-from certpin_watch.auth.tokens import make_token
-from certpin_watch.html.render import render
+from certpin_watch.html import render
 from certpin_watch.permissions import ADMIN, SCOPES, SIGNED_IN, worker_scope
-from certpin_watch.store import audit as audit_log
 from certpin_watch.store.accounts import (
-    SessionOwner,
     all_accounts,
+    all_tokens,
+    audit,
+    audit_page,
+    find_account,
+    revoke_token,
+    set_password,
+)
+from certpin_watch.store.queries import to_datetime
+from certpin_watch.store.sessions import (
+    SessionOwner,
     end_session,
     end_sessions_of,
-    find_account,
     sessions_of,
-    set_password,
     stored_session,
 )
-from certpin_watch.store.audit import audit
-from certpin_watch.store.tokens import all_tokens, revoke_token
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -101,7 +105,7 @@ class _AccountPages:
             with self._watch.store.read() as connection:
                 found = sessions_of(connection, owner, self._watch.settings.access, now)
         return render(
-            request, "access/account.html", status, sessions=found, error=error, at=_moment
+            request, "access/account.html", status, sessions=found, error=error, at=to_datetime
         )
 
     def _change(self, request: Request, fields: list[str]) -> Response:
@@ -236,21 +240,15 @@ class _AdminPages:
             tokens=tokens,
             accounts=accounts,
             scopes=SCOPES,
-            at=_moment,
+            at=to_datetime,
         )
 
     def _audit(self, request: Request, before: int | None) -> Response:
         with self._watch.store.read() as connection:
-            rows = audit_log.audit_page(connection, before)
-        size = audit_log.PAGE
-        older = rows[size - 1].id if len(rows) > size else None
+            rows, older = audit_page(connection, before)
         return render(
-            request, "access/audit.html", rows=rows[:size], older=older, before=before, at=_moment
+            request, "access/audit.html", rows=rows, older=older, before=before, at=to_datetime
         )
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _days(text: str) -> timedelta:
@@ -260,4 +258,4 @@ def _days(text: str) -> timedelta:
 
 
 def _sentence(exc: InputError) -> str:
-    return f"{exc.problem[:1].upper()}{exc.problem[1:]}."
+    return f"{sentence(exc.problem)}."

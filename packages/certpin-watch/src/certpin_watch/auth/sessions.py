@@ -1,6 +1,6 @@
-"""Sessions: cookies, how a session starts and continues, and CSRF tokens of forms.
+"""Sessions: cookies, how a session starts and continues; forms: their CSRF tokens and bodies.
 
-A session's cookie has 256 random bits; ``store.accounts`` has its SHA-256. A request that another
+A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that another
 site makes a browser send (CSRF) must pass two checks:
 
 1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which
@@ -15,23 +15,26 @@ can plant a cookie if the ``__Host-`` prefix can't be used (http on the loopback
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from hashlib import sha256
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
-from certpin.x509 import printable
-from certpin_watch.store import accounts
-from certpin_watch.store.accounts import Session, SessionOwner
+from certpin.support.text import printable
+from certpin_watch.store.sessions import Session, SessionOwner, add_session, renew_session
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
     from starlette.datastructures import Headers, MutableHeaders
+    from starlette.types import Message, Receive
 
-    from certpin_watch.origin import Origin
+    from certpin_watch.addresses import Origin
     from certpin_watch.settings import AuthSettings
 
 SESSION_COOKIE = "certpin"
@@ -41,9 +44,12 @@ CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
+MAX_BODY = 64 * 1024  # bytes of a form
 _MAX_COOKIE = 1024  # characters of a value
 _MAX_AGENT = 120  # characters of a User-Agent
-_USE_RECORDED_EACH = 60  # seconds
+_BODY_SECONDS = 10.0  # until a body must be complete
+_MAX_FIELDS = 100
+_BODY_TYPES = {"", "application/x-www-form-urlencoded"}
 
 
 def new_secret() -> str:
@@ -82,7 +88,7 @@ def begin_session(
     agent = printable(agent[:_MAX_AGENT])[:_MAX_AGENT]
     end = at + settings.session_seconds
     session = Session(digest_of(secret), owner, source, agent, at, at, end)
-    accounts.add_session(connection, session, settings)
+    add_session(connection, session, settings)
     return secret
 
 
@@ -95,13 +101,8 @@ def continue_session(
         The value of the new cookie. The session ends when it would have ended before.
     """
     secret = new_secret()
-    accounts.renew_session(connection, old, digest_of(secret), owner, now)
+    renew_session(connection, old, digest_of(secret), owner, now)
     return secret
-
-
-def is_use_recorded(session: Session, now: datetime) -> bool:
-    """Return True if a use of the session was stored within the last minute."""
-    return now.timestamp() - session.seen_at < _USE_RECORDED_EACH
 
 
 def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
@@ -175,3 +176,81 @@ def _cookie_name(name: str, origin: Origin) -> str:
     Browsers accept the prefix only there; plain http is for the loopback.
     """
     return f"__Host-{name}" if origin.is_secure else name
+
+
+async def read_body(
+    receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
+) -> tuple[bytes | HTTPStatus, Receive]:
+    """Read a request's body with a limit for its size and time.
+
+    No page reads a body that was not limited here. Starlette would write a multipart form to the
+    disk without a limit, and decode it with the character set that it names: some of Python's fail,
+    and some produce lone surrogates. A body that never arrives would occupy one of the server's
+    connections, which reports need too.
+
+    Args:
+        receive: the request's ASGI ``receive``.
+        content_type: the Content-Type of the body.
+        seconds: the time within which the body must be complete.
+
+    Returns:
+        The body, or the HTTP status to refuse it with; and a ``receive`` that returns the body
+            again.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _read(receive)
+    except TimeoutError:
+        return HTTPStatus.REQUEST_TIMEOUT, receive
+    if body is None:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, receive
+    if body and content_type.partition(";")[0].strip().lower() not in _BODY_TYPES:
+        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, receive
+    return body, _again(body, receive)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+def is_forged(headers: Headers, body: bytes, own_origin: str, csrf: str) -> bool:
+    """Return True if another site may have caused a request that changes something (CSRF).
+
+    Args:
+        headers: the request's headers.
+        body: the request's body, a form.
+        own_origin: the scheme and host under which the browser knows the service.
+        csrf: the token that forms for this browser contain.
+    """
+    if not is_same_origin(headers, own_origin):
+        return True
+    received = headers.get(CSRF_HEADER)
+    return not is_csrf_token(csrf, _field(body, CSRF_FIELD) if received is None else received)
+
+
+def _field(body: bytes, name: str) -> str:
+    """Return the value of a form field; empty if the field is missing or repeated."""
+    try:
+        fields = parse_qs(body.decode("ascii"), max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return ""
+    values = fields.get(name, [])
+    return values[0] if len(values) == 1 else ""

@@ -35,12 +35,18 @@ _JSON_FIELDS = (
 def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: bool) -> None:
     """List the open alerts, the worst first, then the oldest.
 
+    Use it in scripts, and to try the settings of your notification services.
+
     With --test, send a test message to each service of the settings.
+
+    \b
+    certpin watch alerts
+    certpin watch alerts --test
 
     Exit code 0: no alert is open, or each service accepted the message. 1: an alert is open, or a
     service did not accept it. 2: usage, no service to test, or a database that no service has run
     on. 3: the database is away, busy, or its disk full.
-    """
+    """  # noqa: D301  # click reads the \b itself
     if test:
         found = _test_services(settings, as_json=as_json)
     else:
@@ -70,7 +76,7 @@ def _alert_json(alert: AlertRow) -> dict[str, Any]:
 
 
 def _print_alert(alert: AlertRow) -> None:
-    from certpin.x509 import printable
+    from certpin.support.text import printable
     from certpin_watch.alerts.message import clients_text
 
     about = alert.host or alert.pin_set
@@ -96,7 +102,7 @@ def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
         raise ConfigError(
             "no service receives alerts, so that there is none to test",
             key="alerts.tell",
-            fix="add [[alerts.tell]] to watch.toml (docs/alerts.md)",
+            fix="add [[alerts.tell]] to watch.toml (docs/operate/alerts.md)",
         )
     if as_json:
         services = [{"service": name, "problem": why or None} for name, why in found.items()]

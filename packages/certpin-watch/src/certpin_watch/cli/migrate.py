@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 def migrate(ctx: click.Context, store: Store, check: bool, as_json: bool) -> None:
     """Update the database to this version's schema, completely or not at all.
 
+    Run it after an update of certpin, before the service starts again.
+
     An SQLite file is copied first, into the same folder, as FILE.revision-NUMBER. There is no
     downgrade: to return to an older version, restore a back-up from before the migration.
+
+    \b
+    certpin watch migrate --check
+    certpin watch migrate
 
     Exit code 0: the database has the schema. 1: with --check, it needs a migration. 2: usage, or
     the database is of a newer certpin or of another program. 3: the database is unavailable or
     busy, or its disk is full.
-    """
+    """  # noqa: D301  # click reads the \b itself
     facts = {"store": dialect_of(store), **(_schema(store) if check else _migrate(store))}
     if as_json:
         print_json(facts)

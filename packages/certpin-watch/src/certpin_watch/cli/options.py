@@ -1,9 +1,10 @@
-"""Options that the commands of ``certpin watch`` share: the settings file and the database."""
+"""Options and functions that the commands of ``certpin watch`` share."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.store import Store
+    from certpin_watch.store.accounts import Actor
 
 CONFIG = Path("watch.toml")
 
@@ -83,26 +85,54 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
         PinFileError: the file can't be read, or a setting is invalid.
         ConfigError: ``written`` names a variable or a file that is missing or empty.
     """
-    from certpin_watch.rules.engine import check_rule
     from certpin_watch.secret import resolve
     from certpin_watch.settings import ServiceSettings, load
 
     path = config or CONFIG
     exists = config is not None or path.exists()
-    settings = load(path, check_rule) if exists else ServiceSettings()
+    settings = load(path, _check_rule) if exists else ServiceSettings()
     if written is None:
         return settings
-    return replace(settings, store=resolve(written, "--store"), folder=None)
+    return replace(settings, store=resolve(written, "--store"), folder=None, file=None)
+
+
+def _check_rule(name: str) -> None:
+    """Raise ``InputError`` if there is no such alert rule. Most settings name none."""
+    from certpin_watch.rules.engine import check_rule
+
+    check_rule(name)
 
 
 def open_watch(settings: ServiceSettings) -> Watch:
-    """Return the context of the service. It doesn't yet read the database or the pin files."""
+    """Return the context of the service. It doesn't yet read the database or the pin files.
+
+    Raises:
+        ConfigError: the address of the database is invalid. The error names the option, or the line
+            of the settings.
+    """
     from certpin_watch.context import Watch
     from certpin_watch.snapshot import PinFiles
     from certpin_watch.store import open_store
 
-    store = open_store(settings.store.reveal(), folder=settings.folder)
+    with _naming_setting(settings):
+        store = open_store(settings.store.reveal(), folder=settings.folder)
     return Watch(settings, store, PinFiles(settings.pins))
+
+
+@contextmanager
+def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
+    """Add the line of the settings to a ``ConfigError`` about the database, or name ``--store``."""
+    from certpin.errors import ConfigError
+    from certpin.pinfile.file import locate_errors
+
+    try:
+        yield
+    except ConfigError as exc:
+        if settings.file is None:
+            raise ConfigError(exc.problem, key=settings.store.key or exc.key, fix=exc.fix) from exc
+        content = settings.file.read_text(encoding="utf-8", errors="replace")
+        with locate_errors(content, settings.file):
+            raise
 
 
 @contextmanager
@@ -155,3 +185,20 @@ def require_database(store: Store) -> None:
 def dialect_of(store: Store) -> str:
     """Return the kind of a database for output, because its address may contain a password."""
     return "sqlite" if store.is_sqlite else "postgresql"
+
+
+def local_actor() -> Actor:
+    """Return the actor for the audit log: the user of this machine who runs the command."""
+    import getpass
+
+    from certpin_watch.store.accounts import Actor
+
+    try:
+        return Actor(f"cli:{getpass.getuser()}")
+    except (OSError, KeyError):  # in a container, the user may have no name
+        return Actor("cli:")
+
+
+def time_text(seconds: int | None) -> str:
+    """Return a Unix time as text in UTC, for users and JSON; empty for None."""
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -56,6 +56,9 @@ def serve(
     All data is in one file, watch.db. If a pin file does not exist yet, the service waits for it.
     It listens on addresses that other machines reach only if people have to sign in (certpin watch
     user add). Ctrl-C stops it.
+
+    Exit code 0: stopped by a signal. 2: wrong usage, invalid settings, an address on which it must
+    not listen, or the wrong database. 3: the database is away, busy, or its disk full.
     """  # noqa: D301  # click reads the \b itself
     import asyncio
 
@@ -106,6 +109,7 @@ def _started(watch: Watch, as_json: bool) -> None:
     import gc
 
     from certpin.probe import join_address
+    from certpin.support.text import counted
     from certpin_watch.alerts.run import NO_SERVICES
     from certpin_watch.alerts.silences import unmatched_hosts
     from certpin_watch.application import REPORTS
@@ -125,7 +129,9 @@ def _started(watch: Watch, as_json: bool) -> None:
     click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
     for pin_set in snapshot.sets:
         pins = pin_set.pins
-        click.echo(f"{pin_set.path}: version {pins.version}, {_count(len(pins.policies))}.")
+        click.echo(
+            f"{pin_set.path}: version {pins.version}, {counted(len(pins.policies), 'host')}."
+        )
     for problem in problems:
         say("certpin: warning", problem)
     click.echo("Ctrl-C ends it.")
@@ -138,7 +144,3 @@ def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
     for service in settings.alerts.tell:
         for pattern in service.hosts:
             yield f"alerts.tell {service.name}", pattern
-
-
-def _count(hosts: int) -> str:
-    return "1 host" if hosts == 1 else f"{hosts} hosts"

@@ -11,7 +11,7 @@ import click
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json, say
-from certpin_watch.cli.options import require_database, watch_options
+from certpin_watch.cli.options import local_actor, require_database, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.context import Watch
@@ -33,8 +33,12 @@ if TYPE_CHECKING:
     metavar="DURATION",
     help="How long, as in 30m, 2h, 1d; at most alerts.silence.",
 )
-@click.option("--why", default="", help="The reason, which is required for a new silence.")
-@click.option("--who", default=None, help="Who is responsible; by default the user's name.")
+@click.option(
+    "--why", default="", metavar="TEXT", help="The reason, which is required for a new silence."
+)
+@click.option(
+    "--who", default=None, metavar="NAME", help="Who is responsible; by default your login name."
+)
 @click.option("--end", type=int, metavar="NUMBER", help="End this silence now.")
 @watch_options
 @json_option
@@ -52,14 +56,20 @@ def silence(
 ) -> None:
     """Silence a rule, a host, or a rule at a host, for a while.
 
+    Use it during planned work, and for a problem that you know.
+
     Without --rule, --host and --end: list the silences in force. Silenced alerts are recorded; if
     the problem remains when the silence ends, a message is sent.
 
+    \b
+    certpin watch silence --rule pin-mismatch --host api.bank.example --for 2h \\
+      --why "renewal, ticket 12"
+    certpin watch silence                    list them
+    certpin watch silence --end 3
+
     Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no service has run
     on. 3: the database is away, busy, or its disk full.
-    """
-    from certpin_watch.cli.user import local_actor
-
+    """  # noqa: D301  # click reads the \b itself
     require_database(watch.store)
     if end is not None:
         ctx.exit(_end(watch, end, as_json=as_json))
@@ -81,9 +91,8 @@ def _add(watch: Watch, texts: tuple[str, str, str, str], length: str) -> Silence
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
     from certpin_watch.alerts.silences import add_silence, host_warning
-    from certpin_watch.cli.user import local_actor
+    from certpin_watch.store.accounts import audit
     from certpin_watch.store.alerts import SilenceRow
-    from certpin_watch.store.audit import audit
 
     rule, host, who, why = texts
     host = host.lower().rstrip(".")
@@ -103,9 +112,8 @@ def _add(watch: Watch, texts: tuple[str, str, str, str], length: str) -> Silence
 
 
 def _end(watch: Watch, number: int, *, as_json: bool) -> int:
-    from certpin_watch.cli.user import local_actor
+    from certpin_watch.store.accounts import audit
     from certpin_watch.store.alerts import end_silence
-    from certpin_watch.store.audit import audit
 
     now = watch.clock()
     with watch.store.write() as connection:
@@ -134,7 +142,7 @@ def _silence_json(silence: SilenceRow) -> dict[str, object]:
 
 
 def _silence_text(silence: SilenceRow) -> str:
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     until = f"{datetime.fromtimestamp(silence.until, UTC):%Y-%m-%d %H:%M} UTC"
     about = " at ".join(filter(None, (silence.rule or "everything", silence.host)))

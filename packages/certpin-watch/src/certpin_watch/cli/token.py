@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.group import Group
+from certpin.cli.main import Group
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_done, print_json
-from certpin_watch.cli.options import store_options
+from certpin_watch.cli.options import local_actor, store_options, time_text
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
-    from certpin_watch.store.tokens import Token
+    from certpin_watch.store.accounts import Token
 
+# A copy of `permissions.SCOPES`, which help does not import (decision 43). A test compares them.
 _SCOPES = ("read", "metrics", "silence", "admin")
 
 
@@ -47,7 +48,12 @@ def token() -> None:
     help="Create the token of a worker: it takes the jobs of this location and posts their "
     "results, and can do nothing else.",
 )
-@click.option("--days", type=click.IntRange(1, 3650), help="When it expires; without it, never.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    metavar="DAYS",
+    help="In how many days it expires; without it, never.",
+)
 @store_options
 @json_option
 def add(
@@ -60,16 +66,24 @@ def add(
 ) -> None:
     """Create a token, and print it once.
 
+    The secret is printed only now: the database has its hash.
+
     Give --scope for a program that reads or silences, or --worker for `certpin watch worker`.
-    """
+
+    \b
+    certpin watch token add prometheus --scope metrics
+    certpin watch token add zurich-1 --worker zurich --days 365
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     if bool(scopes) == bool(worker):
         raise click.UsageError("Give --scope SCOPE, or --worker LOCATION, and not both.")
     from certpin.pins import utc_now
-    from certpin_watch.auth.tokens import make_token
-    from certpin_watch.cli.user import local_actor
+    from certpin_watch.auth.credentials import make_token
     from certpin_watch.permissions import worker_scope
     from certpin_watch.store import prepare
-    from certpin_watch.store.audit import audit
+    from certpin_watch.store.accounts import audit
 
     if worker:
         scopes = (worker_scope(worker),)
@@ -91,9 +105,18 @@ def add(
 @store_options
 @json_option
 def list_tokens(store: Store, as_json: bool) -> None:
-    """List all tokens, revoked ones included. Their secrets are not stored."""
+    """List all tokens, revoked ones included. Their secrets are not stored.
+
+    Use it to find tokens that are not used any more, and the ID of one that you want to revoke.
+
+    \b
+    certpin watch token list
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin_watch.store import prepare
-    from certpin_watch.store.tokens import all_tokens
+    from certpin_watch.store.accounts import all_tokens
 
     prepare(store)
     with store.read() as connection:
@@ -113,12 +136,19 @@ def list_tokens(store: Store, as_json: bool) -> None:
 @store_options
 @json_option
 def revoke(store: Store, token_id: str, as_json: bool) -> None:
-    """Revoke a token at once."""
+    """Revoke a token at once.
+
+    Use it if a token was leaked or is not needed. certpin watch token list prints the IDs.
+
+    \b
+    certpin watch token revoke 7f3a91c2
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
-    from certpin_watch.cli.user import local_actor
     from certpin_watch.store import prepare
-    from certpin_watch.store.audit import audit
-    from certpin_watch.store.tokens import revoke_token
+    from certpin_watch.store.accounts import audit, revoke_token
 
     prepare(store)
     now = utc_now()
@@ -129,8 +159,6 @@ def revoke(store: Store, token_id: str, as_json: bool) -> None:
 
 
 def _state_text(token: Token) -> str:
-    from certpin_watch.cli.user import time_text
-
     if token.revoked_at is not None:
         return f"revoked {time_text(token.revoked_at)}"
     used = f"last used {time_text(token.used_at)}" if token.used_at is not None else "never used"
@@ -138,8 +166,6 @@ def _state_text(token: Token) -> str:
 
 
 def _token_json(token: Token) -> dict[str, object]:
-    from certpin_watch.cli.user import time_text
-
     return {
         "id": token.id,
         "name": token.name,

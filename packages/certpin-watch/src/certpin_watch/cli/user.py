@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.group import Group
+from certpin.cli.main import Group
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_done, print_json
-from certpin_watch.cli.options import store_options, watch_options
+from certpin_watch.cli.options import local_actor, store_options, time_text, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.store import Store
-    from certpin_watch.store.audit import Actor
 
+# A copy of `permissions.ROLES`, which help does not import (decision 43). A test compares them.
 _ROLES = ("viewer", "operator", "admin")
 _MAX_LINE = 4096  # bytes of standard input that are read for a password
 
@@ -51,12 +50,20 @@ def user() -> None:
 @watch_options
 @json_option
 def add(watch: Watch, name: str, role: str, as_json: bool) -> None:
-    """Create an account."""
+    """Create an account.
+
+    The command asks for the password, or reads it from standard input.
+
+    \b
+    certpin watch user add anna --role admin
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
-    from certpin_watch.auth.passwords import hash_new_password
+    from certpin_watch.auth.credentials import hash_new_password
     from certpin_watch.store import prepare
-    from certpin_watch.store.accounts import add_account
-    from certpin_watch.store.audit import audit
+    from certpin_watch.store.accounts import add_account, audit
 
     prepare(watch.store)
     hashed = hash_new_password(_read_password(name), name, watch.settings.public_url)
@@ -72,7 +79,14 @@ def add(watch: Watch, name: str, role: str, as_json: bool) -> None:
 @store_options
 @json_option
 def list_accounts(store: Store, as_json: bool) -> None:
-    """List the accounts."""
+    """List the accounts.
+
+    \b
+    certpin watch user list
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin_watch.store import prepare
     from certpin_watch.store.accounts import all_accounts
 
@@ -105,11 +119,19 @@ def list_accounts(store: Store, as_json: bool) -> None:
 @store_options
 @json_option
 def remove(store: Store, name: str, as_json: bool) -> None:
-    """Delete an account, and end its sessions."""
+    """Delete an account, and end its sessions.
+
+    Use it if a person leaves.
+
+    \b
+    certpin watch user remove anna
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin_watch.store import prepare
-    from certpin_watch.store.accounts import remove_account
-    from certpin_watch.store.audit import audit
+    from certpin_watch.store.accounts import audit, remove_account
 
     prepare(store)
     with store.write() as connection:
@@ -124,12 +146,21 @@ def remove(store: Store, name: str, as_json: bool) -> None:
 @watch_options
 @json_option
 def password(watch: Watch, name: str, as_json: bool) -> None:
-    """Set another password, and end all sessions of the account."""
+    """Set another password, and end all sessions of the account.
+
+    Use it if a password is forgotten, or was seen by another person. The command asks for the new
+    one, or reads it from standard input.
+
+    \b
+    certpin watch user password anna
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
-    from certpin_watch.auth.passwords import hash_new_password
+    from certpin_watch.auth.credentials import hash_new_password
     from certpin_watch.store import prepare
-    from certpin_watch.store.accounts import set_password
-    from certpin_watch.store.audit import audit
+    from certpin_watch.store.accounts import audit, set_password
 
     prepare(watch.store)
     hashed = hash_new_password(_read_password(name), name, watch.settings.public_url)
@@ -147,11 +178,20 @@ def password(watch: Watch, name: str, as_json: bool) -> None:
 @store_options
 @json_option
 def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
-    """Change the role of an account, and end its sessions."""
+    """Change the role of an account, and end its sessions.
+
+    A viewer reads; an operator also silences alerts; an admin also manages tokens and reads the
+    audit log.
+
+    \b
+    certpin watch user role anna operator
+
+    Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
+    or its disk full.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin_watch.store import prepare
-    from certpin_watch.store.accounts import set_role
-    from certpin_watch.store.audit import audit
+    from certpin_watch.store.accounts import audit, set_role
 
     prepare(store)
     with store.write() as connection:
@@ -159,23 +199,6 @@ def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
         audit(connection, local_actor(), "account.role", f"{name}: {role}", at=utc_now())
     text = f"{name} has the role {role}, and all sessions have ended."
     print_done({"name": name, "role": role}, text, as_json=as_json)
-
-
-def local_actor() -> Actor:
-    """Return the actor for the audit log: the user of this machine who runs the command."""
-    import getpass
-
-    from certpin_watch.store.audit import Actor
-
-    try:
-        return Actor(f"cli:{getpass.getuser()}")
-    except (OSError, KeyError):  # in a container, the user may have no name
-        return Actor("cli:")
-
-
-def time_text(seconds: int | None) -> str:
-    """Return a Unix time as text in UTC, for users and JSON; empty for None."""
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _read_password(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.group import LazyGroup
+from certpin.cli.main import LazyGroup
 
 COMMANDS = {
     "user": "Manage the accounts of users who sign in with a password.",
@@ -33,5 +33,5 @@ def watch() -> None:
     certpin watch migrate                                    after an update of certpin
 
     watch.toml names the database, unless --store does. Back it up with its own tools, sqlite3 or
-    pg_dump: docs/watch-operations.md has the commands.
+    pg_dump: docs/operate/operations.md has the commands.
     """  # noqa: D301  # click reads the \b itself

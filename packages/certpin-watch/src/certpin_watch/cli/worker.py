@@ -56,6 +56,7 @@ _FORMER = "CERTPIN_NATS"  # led to a NATS server
 @click.option(
     "--window",
     type=click.IntRange(1, 4096),
+    metavar="N",
     default=256,
     show_default=True,
     help="How many connections are open at once.",
@@ -77,9 +78,11 @@ def worker(
 ) -> None:
     """Probe hosts for a service that runs elsewhere, until SIGTERM or SIGINT.
 
+    Run it in each network from which your servers have to be monitored.
+
     \b
-    where the service runs:  certpin watch token add zurich-1 --worker zurich
-    here:                    certpin watch worker --url https://watch.bank.example --token-file FILE
+    certpin watch token add zurich-1 --worker zurich         where the service runs
+    certpin watch worker --url https://watch.bank.example --token-file zurich.token
 
     The worker gets jobs from the service over HTTPS, connects to the hosts, and posts the results.
     It needs no pin file, no database and no open port. The token contains its location, and permits
@@ -94,7 +97,7 @@ def worker(
     import asyncio
     import logging
 
-    from certpin_watch.monitor.uplink import ServiceAccess, ServiceLink, parse_address
+    from certpin_watch.monitor.uplink import ServiceAccess, ServiceLink, parse_service_url
     from certpin_watch.monitor.worker import work
 
     _refuse_former(vantage, nats, url)
@@ -104,7 +107,7 @@ def worker(
         raise click.UsageError(
             "Give --ca-file or --pins, and not both: trust = FILE in a pin file names authorities."
         )
-    access = ServiceAccess(parse_address(url), _token_of(token_file), ca_file, pins)
+    access = ServiceAccess(parse_service_url(url), _token_of(token_file), ca_file, pins)
     access.check()  # report errors now, not at each attempt
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 

@@ -28,14 +28,16 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
 
     Needs pip install 'certpin[cluster]'.
 
+    \b
+    certpin watch writer --config /etc/certpin/watch.toml
+
     Exit code 0: it was stopped. 2: usage, or a database that is not ready.
-    """
+    """  # noqa: D301  # click reads the \b itself
     import asyncio
 
     from certpin.errors import ConfigError
-    from certpin_watch.collector.nats_address import nats_address
     from certpin_watch.logs import configure
-    from certpin_watch.settings import parse_listen
+    from certpin_watch.settings import nats_address, parse_listen
     from certpin_watch.store.schema import prepare
 
     if watch.settings.nats is None:

@@ -8,7 +8,6 @@ In the order in which a report travels:
 - ``intake``: makes reports durable; concurrent reports share one transaction.
 - ``jetstream`` and ``writer``: with NATS, reports wait in a stream until a writer counts them.
 - ``counting``: counts a batch in one transaction (statements: ``store.reports``).
-- ``grouping``: decides which reports are the same, and how much is kept. No I/O.
+- ``grouping``: decides which reports are the same, and how much is kept; caches rows. No I/O.
 - ``samples``: keeps a few reports without the fields that identify a device.
-- ``nats_address``: the address of the NATS server; importable without its client library.
 """

@@ -40,9 +40,9 @@ from certpin_watch.collector.body import (
 )
 from certpin_watch.collector.decode import Failure, ReceivedBody, read_report, records_of
 from certpin_watch.collector.intake import NotDurableError, StoreIntake
-from certpin_watch.collector.nats_address import require_nats
 from certpin_watch.collector.samples import SampleFilter, sample_of
 from certpin_watch.counters import COUNTERS
+from certpin_watch.settings import require_nats
 from certpin_watch.store.identities import HOUR
 
 if TYPE_CHECKING:
@@ -88,30 +88,25 @@ class Collector:
     Args:
         watch: settings, store and clock.
         intake: makes accepted reports durable.
-        steady: a clock in seconds that never goes back.
     """
 
-    def __init__(
-        self,
-        watch: Watch,
-        intake: Intake,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, watch: Watch, intake: Intake) -> None:
         settings = watch.settings.collector
         self._settings = settings
         self._clock = watch.clock
-        self._steady = steady
         self._intake = intake
         self._hosts = {host.encode() for host in settings.hosts}
         self._sources = SourcePrefixes(settings, watch.settings.access.believed)
-        self._rates = RateLimit(settings.rate, settings.burst, settings.most_sources, steady)
+        self._rates = RateLimit(
+            settings.rate, settings.burst, settings.most_sources, time.monotonic
+        )
         self._concurrency = ConcurrencyLimit(settings.at_once)
         self._bodies = BodyReader(settings.most_bytes, settings.body_seconds)
         self._sample_filter = SampleFilter(settings.samples, _MAX_REMEMBERED)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request. Send nothing if the client has disconnected."""
-        start = self._steady()
+        start = time.monotonic()
         try:
             if scope["method"] == "OPTIONS":
                 answer = _PREFLIGHT
@@ -128,7 +123,7 @@ class Collector:
             await send(answer)
             await send(_END)
             status = 204
-        COUNTERS.answered(status, self._steady() - start)
+        COUNTERS.answered(status, time.monotonic() - start)
 
     async def _accept(self, scope: Message, receive: Receive) -> None:
         head = _read_head(scope["headers"])
@@ -194,7 +189,7 @@ class Collector:
             raise RequestRefusedError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 exc.problem,
-                exc.fix or "docs/collector.md has the formats",
+                exc.fix or "docs/operate/collector.md has the formats",
             ) from exc
         if len(reports) > self._settings.most_reports:
             raise too_large(self._settings.most_bytes)

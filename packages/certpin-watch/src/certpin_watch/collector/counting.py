@@ -10,15 +10,15 @@
 5. Store a few samples of each report group.
 6. Record from which networks each chain was reported.
 
-A transaction that inserts a chain, a group or a sample locks the row of the quota (``store.quota``)
-before it computes the free room, so that no other transaction takes the room meanwhile. A
-transaction that only increases counts waits for no lock. Rows are written in the order of their
-keys, so that two writers can't deadlock. All of it happens in the caller's transaction.
+A transaction that inserts a chain, a group or a sample locks the row with the quota's usage
+(``store.chains``) before it computes the free room, so that no other transaction takes the room
+meanwhile. A transaction that only increases counts waits for no lock. Rows are written in the order
+of their keys, so that two writers can't deadlock. All of it happens in the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,15 +32,17 @@ from certpin_watch.collector.grouping import (
     CheckInCapacity,
     CountingLimits,
     GroupCounts,
+    HourCache,
     RecentChains,
     ReportCapacity,
+    RowCache,
     chain_fits,
     check_in_folds,
     day_of,
     every_fold,
     fold,
+    group_key,
     group_of,
-    key_of,
     own_step,
     place,
     place_check_ins,
@@ -48,13 +50,15 @@ from certpin_watch.collector.grouping import (
     trait_key,
 )
 from certpin_watch.collector.samples import OfferedSample, keep_samples
-from certpin_watch.store import quota, reports
+from certpin_watch.store import reports
 from certpin_watch.store.chains import (
     ChainRecord,
     ReportedChain,
+    add_usage,
     chain_record,
     insert_reported_chains,
     lock_chain_inserts,
+    lock_usage,
     missing_chains,
     new_certificate_sizes,
 )
@@ -68,60 +72,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.collector.decode import ClientRecord, ReceivedBody
+    from certpin_watch.collector.grouping import SumKey
 
     # The digest for each list of certificates; None if there was no room for the chain.
     Digests = dict[tuple[bytes, ...], bytes | None]
     Placed = dict[ReportGroup, tuple[bytes, ReportGroup]]
-    SumKey = tuple[int, int]  # the row numbers of place and traits
 
 MAX_ORIGINS = 64  # origins that are recorded of a network in a day
 
 _FULL = 4  # hours' worth of groups that a day's sums have room for
-_CACHED_HOURS = 3  # the current hour, and those of reports that waited in a stream
-_MAX_MARKS = 50_000
 
 _wide_network = lru_cache(4096)(provider_network)
-
-
-@dataclass
-class HourCache:
-    """What is known to be in the database for one hour, so that it isn't queried again.
-
-    ``groups`` maps the key of a report group to the row numbers of its daily sum, ``chains``
-    contains digests of chains, and ``marks`` hashes of report origins (network, host and chain).
-    """
-
-    groups: dict[bytes, SumKey] = field(default_factory=dict)
-    chains: set[bytes] = field(default_factory=set)
-    marks: set[int] = field(default_factory=set)
-
-
-class RowCache:
-    """Remembers rows that are in the database, so that they are not queried again.
-
-    It holds a few hours, and a bounded number of rows for each.
-    """
-
-    def __init__(self) -> None:
-        self._hours: OrderedDict[int, HourCache] = OrderedDict()
-
-    def of(self, hour: int) -> HourCache:
-        """Return the known rows of an hour, given as its first second."""
-        if hour not in self._hours:
-            self._hours[hour] = HourCache()
-            if len(self._hours) > _CACHED_HOURS:
-                self._hours.popitem(last=False)
-        return self._hours[hour]
-
-    def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Add rows that a transaction wrote or read. Call it only after the commit."""
-        for hour, new in found.items():
-            known = self.of(hour)
-            known.groups |= new.groups
-            known.chains |= new.chains
-            if len(known.marks) > _MAX_MARKS:  # nothing else bounds networks times hosts and chains
-                known.marks.clear()
-            known.marks |= new.marks
 
 
 @dataclass(frozen=True)
@@ -171,7 +132,7 @@ def count(
         members[_group(same[0], chains)] += same
     offered = any(new.body.sample for new in failures)
     if limits.samples and offered:
-        quota.lock_usage(connection)
+        lock_usage(connection)
     placed = _place_groups(connection, list(members), capacity, known)
     sums = _find_sums(connection, dict(placed.values()), capacity, known)
     _count_groups(connection, members, placed, sums)
@@ -272,7 +233,7 @@ def _keep_chains(
     absent = missing_chains(connection, {digest: new.chain for digest, new in unknown.items()})
     if not absent:
         return set()
-    used = quota.lock_usage(connection)
+    used = lock_usage(connection)
     absent = missing_chains(connection, absent)  # another process may have stored it meanwhile
     recent = RecentChains(used)
     since = max((unknown[digest].at for digest in absent), default=0) - HOUR
@@ -290,7 +251,7 @@ def _keep_chains(
             recent.used += size
             for key, _ in new.chain.by_digest:
                 sizes.pop(key, None)
-    quota.add_usage(connection, insert_reported_chains(connection, kept))
+    add_usage(connection, insert_reported_chains(connection, kept))
     return absent.keys() - {new.chain.digest for new in kept}
 
 
@@ -315,20 +276,20 @@ def _place_groups(
     placed: Placed = {}
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
     for group in groups:
-        key = key_of(group)
+        key = group_key(group)
         if key in known.of(group.hour).groups:
             placed[group] = key, group
         else:
             unknown[group.hour].append(group)
     if unknown:
-        quota.lock_usage(connection)
+        lock_usage(connection)
     for hour, new in unknown.items():
         taken = GroupCounts(*reports.count_groups(connection, hour))
         limits = ((taken.hour, capacity.groups), (taken.day, capacity.groups_a_day))
         nearly_full = any(number + len(new) > limit // 4 for number, limit in limits)
         if nearly_full:
             taken.shares = _by_share(reports.groups_by_host(connection, hour), capacity)
-        keys = every_fold(new, capacity) if nearly_full else {key_of(group) for group in new}
+        keys = every_fold(new, capacity) if nearly_full else {group_key(group) for group in new}
         stored = reports.existing_groups(connection, keys)
         placed |= place(new, stored, taken, capacity)
     return placed

@@ -25,11 +25,18 @@ from msgspec.structs import replace
 from certpin.errors import FormatError
 from certpin.reports import Report
 from certpin.reports.codecs.certpin import ID
-from certpin.reports.codecs.fields import MAX_HOST, MAX_PORT, MAX_TEXT, MAX_VERSION, Fields
+from certpin.reports.codecs.fields import (
+    MAX_CHAIN,
+    MAX_DER,
+    MAX_HOST,
+    MAX_PORT,
+    MAX_TEXT,
+    MAX_VERSION,
+    Fields,
+)
 from certpin.reports.codecs.nel import APART
-from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
 from certpin.reports.model import Decision, Kind  # noqa: TC001  # msgspec reads them
-from certpin.x509 import printable
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

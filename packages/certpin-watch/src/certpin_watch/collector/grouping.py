@@ -14,7 +14,7 @@ each limit.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from hashlib import sha256
 from sys import maxsize
@@ -26,10 +26,12 @@ from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.reports import OTHER, CheckInGroup, ReportGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from certpin_watch.collector.decode import Failure
     from certpin_watch.snapshot import MonitoredPinSet
+
+    SumKey = tuple[int, int]  # the row numbers of place and traits
 
 OWN = 8  # groups, new chains and samples of an hour that only their share can use
 
@@ -47,6 +49,8 @@ LAST_STEP = len(_FOLDED) - 1
 CHAINS_LEFT_OUT = 8
 
 _NETWORKS = 10  # that can fill the chains of an hour only together
+_CACHED_HOURS = 3  # the current hour, and those of reports that waited in a stream
+_MAX_MARKS = 50_000
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -89,7 +93,7 @@ class GroupCounts:
     shares: Counter[str] = field(default_factory=Counter)
 
 
-def key_of(group: ReportGroup) -> bytes:
+def group_key(group: ReportGroup) -> bytes:
     """Return the key of a report group: the SHA-256 of the fields that are equal in its reports."""
     return sha256(_encode(group)).digest()
 
@@ -144,7 +148,7 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
 def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
     """Return the keys of report groups, and of their forms with less detail (``fold``)."""
     return {
-        key_of(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
+        group_key(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
     }
 
 
@@ -186,14 +190,14 @@ def _place(
 
     A group that is already stored is chosen even if the hour is full.
     """
-    key = key_of(group)
+    key = group_key(group)
     if key in stored:
         return key, group
     limits = (capacity.groups, capacity.groups_a_day)
     hour, day = (capacity.part_for(limit, group.host) for limit in limits)
     step = max(step_of(now.hour, hour), step_of(now.day, day))
     folded = fold(group, own_step(step, group.host, now.shares, capacity), capacity)
-    return key_of(folded), folded
+    return group_key(folded), folded
 
 
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
@@ -257,6 +261,47 @@ def chain_fits(
         return True
     rare = recent.sources[source] < max(OWN, capacity.chains // _NETWORKS)
     return rare and recent.sources.total() < chains and used <= budget - budget // 8
+
+
+@dataclass
+class HourCache:
+    """What is known to be in the database for one hour, so that it isn't queried again.
+
+    ``groups`` maps the key of a report group to the row numbers of its daily sum, ``chains``
+    contains digests of chains, and ``marks`` hashes of report origins (network, host and chain).
+    """
+
+    groups: dict[bytes, SumKey] = field(default_factory=dict)
+    chains: set[bytes] = field(default_factory=set)
+    marks: set[int] = field(default_factory=set)
+
+
+class RowCache:
+    """Remembers rows that are in the database, so that they are not queried again.
+
+    It holds a few hours, and a bounded number of rows for each.
+    """
+
+    def __init__(self) -> None:
+        self._hours: OrderedDict[int, HourCache] = OrderedDict()
+
+    def of(self, hour: int) -> HourCache:
+        """Return the known rows of an hour, given as its first second."""
+        if hour not in self._hours:
+            self._hours[hour] = HourCache()
+            if len(self._hours) > _CACHED_HOURS:
+                self._hours.popitem(last=False)
+        return self._hours[hour]
+
+    def learn(self, found: Mapping[int, HourCache]) -> None:
+        """Add rows that a transaction wrote or read. Call it only after the commit."""
+        for hour, new in found.items():
+            known = self.of(hour)
+            known.groups |= new.groups
+            known.chains |= new.chains
+            if len(known.marks) > _MAX_MARKS:  # nothing else bounds networks times hosts and chains
+                known.marks.clear()
+            known.marks |= new.marks
 
 
 class CheckInCapacity(NamedTuple):

@@ -12,7 +12,6 @@ import logging
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -20,13 +19,15 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from certpin.errors import CertpinError, StoreError
 from certpin_watch import telemetry
-from certpin_watch.collector.counting import RowCache, count
+from certpin_watch.collector.counting import count
 from certpin_watch.collector.grouping import (
     CheckInCapacity,
     CountingLimits,
     ReportCapacity,
+    RowCache,
     check_in_capacity,
 )
+from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
 from certpin_watch.snapshot import Patterns
 from certpin_watch.store.reports import record_listening
@@ -352,8 +353,7 @@ async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], boo
             _log.warning("could not record that reports are accepted: %s", exc.reason)
         if stop.is_set():
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _CHECK_IN)
+        await pause(stop, _CHECK_IN)
 
 
 def _check_in_once(watch: Watch) -> None:

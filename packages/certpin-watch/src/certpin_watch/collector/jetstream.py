@@ -41,10 +41,10 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from certpin.errors import ConfigError
-from certpin.x509 import printable
+from certpin.support.text import printable
 from certpin_watch.collector.decode import pack_batch
 from certpin_watch.collector.intake import Batcher, BatchLimits, NotDurableError
-from certpin_watch.collector.nats_address import nats_address
+from certpin_watch.settings import nats_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

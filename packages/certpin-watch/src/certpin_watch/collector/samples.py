@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from certpin_watch.collector.grouping import OWN
-from certpin_watch.store import quota, reports
+from certpin_watch.store import reports
+from certpin_watch.store.chains import ROW_OVERHEAD, add_usage, lock_usage
 from certpin_watch.store.identities import HOUR
 from certpin_watch.store.reports import SampleRow
 
@@ -163,7 +164,7 @@ class OfferedSample(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes that the sample adds to the usage of the quota."""
-        return len(self.body.sample) + quota.ROW_OVERHEAD
+        return len(self.body.sample) + ROW_OVERHEAD
 
 
 @dataclass
@@ -187,13 +188,13 @@ def keep_samples(
     """Store some of the offered samples of each report group, while there is room.
 
     Args:
-        connection: a transaction that may write, and that has called ``quota.lock_usage``.
+        connection: a transaction that may write, and that has called ``lock_usage``.
         offered: at least one sample.
         limits: the maximum number of stored samples, and the other limits on reports.
     """
     if not limits.samples:
         return
-    used = quota.lock_usage(connection)
+    used = lock_usage(connection)
     counts = SampleCounts(reports.count_samples(connection), used, Counter())
     if _is_tight(counts, offered, limits):
         since = max(sample.body.at for sample in offered) - HOUR
@@ -211,7 +212,7 @@ def keep_samples(
             rows.append(SampleRow(key, body.at, body.source, body.sample, share))
     if rows:
         reports.insert_samples(connection, rows)
-        quota.add_usage(connection, counts.used - used)
+        add_usage(connection, counts.used - used)
 
 
 def _is_tight(

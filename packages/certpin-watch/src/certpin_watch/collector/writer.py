@@ -22,8 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from certpin.errors import CertpinError, FormatError
 from certpin_watch.collector.decode import unpack_batch
 from certpin_watch.collector.intake import Committer, NotDurableError
-from certpin_watch.collector.nats_address import require_nats
+from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
+from certpin_watch.settings import require_nats
 from certpin_watch.store.reports import delete_empty_queues, record_queue
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class _Writer:
                 if (reason := describe_failure(exc)) != self._logged:
                     self._logged = reason
                     _log.warning("the writer waits for NATS: %s", reason)
-                await self._pause()
+                await pause(self._stop, _RETRY)
 
     async def _work(self) -> None:
         from certpin_watch.collector.jetstream import UnsafeStreamError, connect, ensure_stream
@@ -150,7 +151,7 @@ class _Writer:
         while not self._stop.is_set():
             await self._write(await consumer.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:
-                await self._pause()
+                await pause(self._stop, _RETRY)
 
     async def _write(self, messages: Sequence[Msg]) -> None:
         good: list[tuple[Msg, list[ReceivedBody]]] = []
@@ -205,13 +206,9 @@ class _Writer:
                     raise
                 if self._stop.is_set():
                     return False
-                await self._pause()
+                await pause(self._stop, _RETRY)
             else:
                 return True
-
-    async def _pause(self) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), _RETRY)
 
 
 class QueueState(NamedTuple):

@@ -1,6 +1,7 @@
-"""``/metrics`` for Prometheus; docs/metrics.md lists every metric.
+"""``/metrics`` for Prometheus; the page Metrics of the documentation lists every metric.
 
 exporter    the route, the page, and counters of reports
+declared    names, types, labels and help texts: the page is made from them
 families    certpin's gauges from the store
 compatible  gauges with the names of blackbox_exporter and ssl_exporter
 

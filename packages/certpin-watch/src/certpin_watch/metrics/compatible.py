@@ -11,7 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin_watch.metrics.families import gauge
+from certpin.probe import join_address
+from certpin_watch.metrics import declared
+from certpin_watch.metrics.declared import gauge
 from certpin_watch.store.queries.chains import load_chains
 from certpin_watch.store.queries.sightings import earliest_expiry
 
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from certpin_watch.metrics.families import View
     from certpin_watch.store.queries.sightings import Vantage
 
-_TARGET = ("instance", "vantage", "way", "edge")
-_CERTIFICATE = ("serial_no", "issuer_cn", "cn", "dnsnames", "ips", "emails", "ou")
-_INFO = ("fingerprint_sha256", "subject", "issuer", "subjectalternative", "serialnumber")
 _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 
 
@@ -47,15 +46,11 @@ def compatible_gauges(view: View) -> Iterator[Metric]:
 def _blackbox(
     results: Sequence[tuple[str, Vantage]], chains: dict[bytes, Chain | None]
 ) -> Iterator[Metric]:
-    success = gauge("probe_success", "Whether the probe verified a path.", _TARGET)
-    took = gauge("probe_duration_seconds", "How long the last probe took.", _TARGET)
-    ends = gauge(
-        "probe_ssl_earliest_cert_expiry", "When the first served certificate expires.", _TARGET
-    )
-    last = gauge(
-        "probe_ssl_last_chain_expiry_timestamp_seconds", "When the verified path expires.", _TARGET
-    )
-    info = gauge("probe_ssl_last_chain_info", "The served leaf.", (*_TARGET, *_INFO))
+    success = gauge(declared.BLACKBOX_SUCCESS)
+    took = gauge(declared.BLACKBOX_DURATION)
+    ends = gauge(declared.SERVED_EXPIRY)
+    last = gauge(declared.PATH_EXPIRY)
+    info = gauge(declared.LEAF_INFO)
     for host, seen in results:
         labels = _target(host, seen)
         success.add_metric(labels, seen.outcome == "verified")
@@ -74,15 +69,9 @@ def _blackbox(
 def _ssl(
     results: Sequence[tuple[str, Vantage]], chains: dict[bytes, Chain | None]
 ) -> Iterator[Metric]:
-    success = gauge("ssl_probe_success", "Whether the probe verified a path.", _TARGET)
-    served = gauge(
-        "ssl_cert_not_after", "When a served certificate expires.", (*_TARGET, *_CERTIFICATE)
-    )
-    verified = gauge(
-        "ssl_verified_cert_not_after",
-        "When a certificate of the verified path expires.",
-        (*_TARGET, "chain_no", *_CERTIFICATE),
-    )
+    success = gauge(declared.SSL_SUCCESS)
+    served = gauge(declared.SERVED_NOT_AFTER)
+    verified = gauge(declared.VERIFIED_NOT_AFTER)
     for host, seen in results:
         labels = _target(host, seen)
         success.add_metric(labels, seen.outcome == "verified")
@@ -94,8 +83,7 @@ def _ssl(
 
 
 def _target(host: str, seen: Vantage) -> list[str]:
-    instance = f"[{host}]:{seen.port}" if ":" in host else f"{host}:{seen.port}"
-    return [instance, seen.vantage, seen.way, seen.edge]
+    return [join_address(host, seen.port), seen.vantage, seen.way, seen.edge]
 
 
 def _certificates(chain: Chain | None) -> Iterator[tuple[tuple[str, ...], float]]:

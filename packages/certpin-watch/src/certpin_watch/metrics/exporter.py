@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
@@ -15,10 +14,12 @@ from starlette.responses import PlainTextResponse, Response
 from certpin.errors import StoreError
 from certpin.reports.model import Decision, Kind
 from certpin_watch.counters import COUNTERS
+from certpin_watch.metrics import declared
 from certpin_watch.metrics.compatible import compatible_gauges
+from certpin_watch.metrics.declared import counter
 from certpin_watch.metrics.families import MAX_HOSTS, View, gauges
-from certpin_watch.store.queries import hosts
-from certpin_watch.store.queries.base import HOUR, to_seconds
+from certpin_watch.store.identities import HOUR
+from certpin_watch.store.queries import hosts, to_seconds
 from certpin_watch.store.queries.report_counts import counts_by_hour
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.counters import Counters
 
-PATH = "/metrics"
 
 _RECOUNTED = 3  # hours that are counted again at each scrape: a writer may be behind
 _MAX_RECOUNTED = 48 * HOUR  # seconds: after a longer pause of scrapes, older hours are not counted
@@ -138,14 +138,8 @@ class ReportCounters:
         monitored = frozenset(hosts)
         with self._lock:
             counts = self._update(connection, to_seconds(now) // HOUR * HOUR, monitored)
-        failures = CounterMetricFamily(
-            "certpin_pin_failures",
-            "Reports of connections to a monitored host that failed its pins. Claims.",
-            labels=["host", "decision"],
-        )
-        reports = CounterMetricFamily(
-            "certpin_reports", "Reports that were stored, by format. Claims.", labels=["kind"]
-        )
+        failures = counter(declared.PIN_FAILURES)
+        reports = counter(declared.REPORTS)
         by_host: Counter[tuple[str, str]] = Counter()
         by_kind: Counter[str] = Counter(dict.fromkeys(get_args(Kind), 0))
         for (host, kind, decision), number in counts.items():

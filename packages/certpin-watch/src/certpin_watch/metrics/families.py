@@ -1,8 +1,4 @@
-"""certpin's gauges from the store. Label values come from pin files and settings.
-
-Texts from reports never become labels: no host that isn't monitored, no app, no version that the
-journal doesn't know. Otherwise a stranger could fill Prometheus with arbitrary series.
-"""
+"""certpin's gauges from the store, with their samples."""
 
 from __future__ import annotations
 
@@ -10,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily
-
 from certpin_watch._version import __version__
-from certpin_watch.store.queries import adoption, alerts, freshness, hosts, sightings
-from certpin_watch.store.queries.base import DAY, to_seconds
+from certpin_watch.metrics import declared
+from certpin_watch.metrics.declared import gauge
+from certpin_watch.store.identities import DAY
+from certpin_watch.store.queries import adoption, alerts, freshness, hosts, sightings, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from certpin_watch.store.queries.sightings import Vantage
 
 MAX_HOSTS = 2000  # each has a dozen samples in every scrape
-
-_LOCATION = ("host", "port", "vantage", "way", "edge")
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class View:
 
 def gauges(view: View) -> Iterator[Metric]:
     """Yield every gauge of certpin, with its samples."""
-    build = gauge("certpin_build_info", "The version of this process.", ["version"])
+    build = gauge(declared.BUILD)
     build.add_metric([__version__], 1)
     yield build
     yield from _location_gauges(view)
@@ -54,29 +48,12 @@ def gauges(view: View) -> Iterator[Metric]:
     yield from _service_gauges(view)
 
 
-def gauge(name: str, about: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
-    """Create a gauge without samples; ``about`` is its help text."""
-    return GaugeMetricFamily(name, about, labels=list(labels))
-
-
 def _location_gauges(view: View) -> Iterator[Metric]:
-    match = gauge(
-        "certpin_pin_match", "Whether the verified path has a pin of the file.", _LOCATION
-    )
-    refusing = gauge(
-        "certpin_pin_versions_refusing", "Live versions that refuse the served chain.", _LOCATION
-    )
-    ends = gauge(
-        "certpin_certificate_expiry_timestamp_seconds",
-        "When the first certificate of the served path expires.",
-        _LOCATION,
-    )
-    last = gauge("certpin_probe_last_timestamp_seconds", "When a probe last ended.", _LOCATION)
-    success = gauge(
-        "certpin_probe_last_success_timestamp_seconds",
-        "When a probe last verified a path.",
-        _LOCATION,
-    )
+    match = gauge(declared.PIN_MATCH)
+    refusing = gauge(declared.VERSIONS_REFUSING)
+    ends = gauge(declared.CERTIFICATE_EXPIRY)
+    last = gauge(declared.LAST_PROBE)
+    success = gauge(declared.LAST_SUCCESS)
     verified = _last_verified(view)
     for host in view.hosts:
         for seen in host.vantages:
@@ -112,14 +89,10 @@ def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
 
 
 def _host_gauges(view: View) -> Iterator[Metric]:
-    statuses = gauge("certpin_hosts", "Monitored hosts by status.", ["status"])
+    statuses = gauge(declared.HOSTS)
     for status, number in hosts.count_by_status(view.hosts).items():
         statuses.add_metric([status], number)
-    ends = gauge(
-        "certpin_pin_expiry_timestamp_seconds",
-        "When the pins of a host expire; no sample if they don't.",
-        ["pin_set", "host"],
-    )
+    ends = gauge(declared.HOST_EXPIRY)
     for host in view.hosts:
         for policy in host.policies:
             if policy.expires:
@@ -128,18 +101,10 @@ def _host_gauges(view: View) -> Iterator[Metric]:
 
 
 def _pin_set_gauges(view: View) -> Iterator[Metric]:
-    version = gauge("certpin_pin_set_version", "The version of the pin file.", ["pin_set"])
-    ends = gauge(
-        "certpin_pin_set_expiry_timestamp_seconds",
-        "When the first pins of a set expire; no sample if none do.",
-        ["pin_set"],
-    )
-    alive = gauge("certpin_pin_set_versions_alive", "Versions that clients may hold.", ["pin_set"])
-    present = gauge(
-        "certpin_presences",
-        "Clients that said on the last whole day that they hold a version. Claims.",
-        ["pin_set", "version"],
-    )
+    version = gauge(declared.SET_VERSION)
+    ends = gauge(declared.SET_EXPIRY)
+    alive = gauge(declared.VERSIONS_ALIVE)
+    present = gauge(declared.PRESENCES)
     yesterday = to_seconds(view.now - timedelta(days=1)) // DAY
     for monitored in view.snapshot.sets:
         name, living = monitored.pins.name, monitored.alive(view.now)
@@ -158,21 +123,19 @@ def _pin_set_gauges(view: View) -> Iterator[Metric]:
 
 
 def _service_gauges(view: View) -> Iterator[Metric]:
-    open_alerts = gauge("certpin_alerts_open", "Open alerts.", ["rule", "severity"])
+    open_alerts = gauge(declared.ALERTS_OPEN)
     for (rule, severity), number in sorted(alerts.open_counts(view.connection).items()):
         open_alerts.add_metric([rule, severity], number)
     known = freshness.freshness(view.connection, view.snapshot, view.now, view.thresholds)
-    heard = gauge(
-        "certpin_vantage_last_timestamp_seconds", "When a location last answered.", ["vantage"]
-    )
+    heard = gauge(declared.LAST_OF_LOCATION)
     for location in known.vantages:
         if location.last_at:
             heard.add_metric([location.vantage], location.last_at.timestamp())
-    files = gauge("certpin_pin_files_unreadable", "Pin files and journals that can't be read.")
+    files = gauge(declared.UNREADABLE)
     files.add_metric([], len(known.problems))
-    unseen = gauge("certpin_hosts_unseen", "Monitored hosts that no location ever probed.")
+    unseen = gauge(declared.UNSEEN_HOSTS)
     unseen.add_metric([], known.unseen_count)
-    report = gauge("certpin_report_last_timestamp_seconds", "When a report was last stored.")
+    report = gauge(declared.LAST_REPORT)
     if known.last_report:
         report.add_metric([], known.last_report.timestamp())
     yield from (open_alerts, heard, worker_contacts(known), files, unseen, report)
@@ -185,11 +148,7 @@ def worker_contacts(known: freshness.Freshness) -> Metric:
 
     The operator chose the workers' names in the labels, not the workers.
     """
-    contact = gauge(
-        "certpin_worker_last_contact_timestamp_seconds",
-        "When a worker with this token last asked for jobs or posted results, to a minute.",
-        ["worker", "token", "vantage"],
-    )
+    contact = gauge(declared.WORKER_CONTACT)
     for worker in known.workers:
         if worker.last_at:
             labels = [worker.name, worker.token, worker.vantage]
@@ -198,16 +157,13 @@ def worker_contacts(known: freshness.Freshness) -> Metric:
 
 
 def _capacity_gauges(known: freshness.Freshness) -> Iterator[Metric]:
-    waiting = gauge("certpin_report_queue_messages", "Messages of reports not counted yet.")
-    counted = gauge(
-        "certpin_report_queue_counted_timestamp_seconds",
-        "Until when all reports are known to be counted, if a queue is in front of the store.",
-    )
+    waiting = gauge(declared.QUEUE_MESSAGES)
+    counted = gauge(declared.QUEUE_COUNTED)
     if known.queue:
         waiting.add_metric([], known.queue.messages)
         counted.add_metric([], known.queue.since.timestamp())
-    used = gauge("certpin_room_used", "The used part of a limit on data from reports.", ["what"])
-    limit = gauge("certpin_room_most", "The limit itself.", ["what"])
+    used = gauge(declared.ROOM_USED)
+    limit = gauge(declared.ROOM_MOST)
     for part in known.room:
         used.add_metric([part.name], part.used)
         limit.add_metric([part.name], part.most)
@@ -215,25 +171,15 @@ def _capacity_gauges(known: freshness.Freshness) -> Iterator[Metric]:
 
 
 def _retention_gauges(known: freshness.Freshness) -> Iterator[Metric]:
-    done = gauge(
-        "certpin_retention_last_timestamp_seconds",
-        "When all expired data was last deleted.",
-        ["kind"],
-    )
-    failing = gauge(
-        "certpin_retention_failing", "Whether the last attempt to delete failed.", ["kind"]
-    )
+    done = gauge(declared.RETENTION_DONE)
+    failing = gauge(declared.RETENTION_FAILING)
     for sweep in known.sweeps:
         failing.add_metric([sweep.kind], bool(sweep.reason))
         if sweep.done_at:
             done.add_metric([sweep.kind], sweep.done_at.timestamp())
-    recognised = gauge(
-        "certpin_repeat_window_seconds", "For how long a repeated report is recognised."
-    )
-    expected = gauge(
-        "certpin_repeat_window_expected_seconds", "The same, at the rate of the last day."
-    )
-    wanted = gauge("certpin_repeat_window_wanted_seconds", "For how long clients repeat a report.")
+    recognised = gauge(declared.REPEAT_WINDOW)
+    expected = gauge(declared.REPEAT_EXPECTED)
+    wanted = gauge(declared.REPEAT_WANTED)
     if known.window:
         recognised.add_metric([], known.window.days * DAY)
         expected.add_metric([], known.window.expected_days * DAY)

@@ -1,10 +1,13 @@
 """The monitor: probe every monitored host, from this service and from workers at other locations.
 
-targets    which hosts, ports and addresses are probed scheduler  when each target is probed; runs
-the probes from this service's own location probing    connects to many servers at once results
-probe jobs and results, as JSON between the service and its workers sightings  stores results: one
-row for each period of equal results debounce   ignores changes that only one probe saw, so that
-they cause no alert handout    the service's side of workers: gives out jobs, stores results worker
-a worker, and ``uplink``: its requests to the service evidence   the state of all servers for the
-alert rules ct         events of certspotter: logged certificates
+- ``targets``: which hosts, ports and addresses are probed
+- ``scheduler``: when each target is probed; runs the probes from this service's own location
+- ``probing``: connects to many servers at once
+- ``results``: probe jobs and results, as JSON between the service and its workers
+- ``sightings``: stores results, one row for each period of equal results; ignores changes that
+  only one probe saw, so that they cause no alert
+- ``handout``: the service's side of workers: gives out jobs, stores results
+- ``worker``: a worker; ``uplink``: its requests to the service
+- ``evidence``: the state of all servers, for the alert rules
+- ``ct``: events of certspotter: logged certificates
 """

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, HostError, InputError
 from certpin.pins import HostPattern
-from certpin.x509 import printable
-from certpin.x509.reader import read_certificates
+from certpin.support.text import printable
+from certpin.x509.certificate import read_certificates
 from certpin_watch.store.probes import LoggedRow
 
 if TYPE_CHECKING:

@@ -14,15 +14,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from certpin.errors import CertificateParseError
 from certpin.probe import join_address
 from certpin.rotation import Sighting, Situation
-from certpin.x509 import Chain
-from certpin_watch.monitor.debounce import debounce
+from certpin_watch.monitor.sightings import debounce
 from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.settings import MonitorSettings
-from certpin_watch.store.chains import read_chains
 from certpin_watch.store.probes import logged_since, probed_locations, sightings_between
+from certpin_watch.store.queries import to_datetime
+from certpin_watch.store.queries.chains import load_chains
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy
     from certpin.rotation import Version
+    from certpin.x509 import Chain
     from certpin_watch.context import Watch
-    from certpin_watch.monitor.debounce import ConfirmedSighting
+    from certpin_watch.monitor.sightings import ConfirmedSighting
     from certpin_watch.monitor.targets import MonitoredPolicy, Target
     from certpin_watch.store.probes import SightingRow
 
@@ -45,7 +45,6 @@ class ServerView:
 
     Attributes:
         since: when the current state was first observed.
-        last: when the current state was last observed.
         before: the verified chain before the current one; None if there was no other.
         changed: when the current verified chain was first observed after ``before``.
     """
@@ -60,7 +59,6 @@ class ServerView:
     problem: str = ""
     code: int = 0
     since: datetime = _LONG_AGO
-    last: datetime = _LONG_AGO
     before: Chain | None = None
     changed: datetime = _LONG_AGO
 
@@ -245,9 +243,10 @@ class _Views:
             self._confirmed[place[:3]].extend(debounce(seen, recent))
             if not any(row.latest for row in seen):  # not probed any more, so it can't be silent
                 continue
-            last = _moment(max(row.last_at for row in seen))
+            last = to_datetime(max(row.last_at for row in seen))
             self.last_results[place[:4]] = max(last, self.last_results.get(place[:4], last))
-        self._chains = _Chains(connection, rows)
+        digests = {digest for row in rows for digest in (row.served, row.verified) if digest}
+        self._chains = load_chains(connection, digests)
 
     def of(self, target: Target) -> Iterable[ServerView]:
         """Yield the state of a target's servers, as seen from each location that probes it."""
@@ -263,33 +262,14 @@ class _Views:
             outcome=row.outcome,
             edge=row.edge,
             address=row.address,
-            served=self._chains.of(row.served),
-            verified=self._chains.of(row.verified),
+            served=self._chains.get(row.served),
+            verified=self._chains.get(row.verified),
             problem=row.problem,
             code=row.code,
-            since=_moment(row.first_at),
-            last=_moment(row.last_at),
-            before=self._chains.of(before.verified) if before else None,
-            changed=_moment(confirmed.changed_at),
+            since=to_datetime(row.first_at),
+            before=self._chains.get(before.verified) if before else None,
+            changed=to_datetime(confirmed.changed_at),
         )
-
-
-class _Chains:
-    """The chains in some sightings, read from the store at once, and parsed on first use."""
-
-    def __init__(self, connection: Connection, rows: Iterable[SightingRow]) -> None:
-        wanted = {digest for row in rows for digest in (row.served, row.verified)}
-        self._read = read_chains(connection, wanted)
-        self._parsed: dict[bytes, Chain | None] = {b"": None}
-
-    def of(self, digest: bytes) -> Chain | None:
-        """Return the chain with this digest, or None if there is none, or it can't be read."""
-        if digest not in self._parsed:
-            try:
-                self._parsed[digest] = Chain.from_der(self._read.get(digest, ()))
-            except CertificateParseError:
-                self._parsed[digest] = None
-        return self._parsed[digest]
 
 
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
@@ -304,10 +284,10 @@ def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> l
 
 def _locations(connection: Connection, now: datetime) -> Iterable[LocationStatus]:
     for row in probed_locations(connection):
-        heard = None if row.heard_at is None else _moment(row.heard_at)
+        heard = None if row.heard_at is None else to_datetime(row.heard_at)
         if heard is not None and heard > now:  # by a clock that was ahead
             heard = None
-        yield LocationStatus(row.name, _moment(row.since), _moment(row.asked_at), heard)
+        yield LocationStatus(row.name, to_datetime(row.since), to_datetime(row.asked_at), heard)
 
 
 def _logged(
@@ -322,13 +302,9 @@ def _logged(
             issuer=row.issuer,
             log=row.log,
             summary=row.summary,
-            not_after=_moment(row.not_after),
-            first=_moment(row.first_at),
+            not_after=to_datetime(row.not_after),
+            first=to_datetime(row.first_at),
             authorities=tuple(
                 row.authorities[at : at + 32] for at in range(0, len(row.authorities), 32)
             ),
         )
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DataError, IntegrityError
 
-from certpin_watch.counters import COUNTERS
+from certpin_watch.monitor.probing import count_probes
 from certpin_watch.monitor.results import MAX_BYTES, MAX_REQUEST, JobBatch, encode
 from certpin_watch.monitor.scheduler import (
     MAX_PAUSE,
@@ -29,7 +29,7 @@ from certpin_watch.monitor.scheduler import (
 )
 from certpin_watch.monitor.sightings import last_probes, record_results
 from certpin_watch.monitor.targets import distinct_targets, monitored_policies
-from certpin_watch.store import probe_jobs
+from certpin_watch.store import leases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from certpin_watch.monitor.results import Fate, JobRequest, ProbeJob, ProbeResult
     from certpin_watch.monitor.targets import Target
     from certpin_watch.settings import MonitorSettings
-    from certpin_watch.store.probe_jobs import WorkerIdentity
+    from certpin_watch.store.leases import WorkerIdentity
     from certpin_watch.store.probes import ProbeKey
 
 log = logging.getLogger("certpin.watch.monitor")
@@ -68,11 +68,11 @@ def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> 
     jobs: list[ProbeJob] = []
     if planned or request.held or request.returned:
         with watch.store.write() as connection:
-            probe_jobs.lock_jobs(connection)
-            probe_jobs.renew_jobs(connection, worker, request.held, now + LEASE)
-            probe_jobs.return_jobs(connection, worker, request.returned)
+            leases.lock_jobs(connection)
+            leases.renew_jobs(connection, worker, request.held, now + LEASE)
+            leases.return_jobs(connection, worker, request.returned)
             jobs = _claim(connection, worker, planned[: request.max_jobs], now)
-            probe_jobs.forget_jobs(connection, now - LEASE)
+            leases.forget_jobs(connection, now - LEASE)
     wait = min(MAX_PAUSE, settings.confirm.total_seconds())
     return JobBatch(worker.location, LEASE, wait, tuple(jobs))
 
@@ -129,7 +129,7 @@ def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
     found: list[ProbeJob] = []
     size = 0
     with watch.store.read() as connection:
-        leased = probe_jobs.leased_jobs(connection, now, _latest_end(now))
+        leased = leases.leased_jobs(connection, now, _latest_end(now))
         last = last_probes(connection, location)
         for probe in due_probes(targets, last, settings, now):
             job = make_job(probe, settings)
@@ -148,7 +148,7 @@ def _claim(
 ) -> list[ProbeJob]:
     """Take a lease for each job that no other worker holds. Return the jobs that were leased."""
     wanted = {job.identity: job for job in jobs}
-    taken = probe_jobs.claim_jobs(
+    taken = leases.claim_jobs(
         connection,
         worker,
         {identity: job.slot for identity, job in wanted.items()},
@@ -185,18 +185,18 @@ def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> 
 def _store_all(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> list[Fate]:
     now = watch.clock()
     with watch.store.write() as connection:
-        probe_jobs.lock_jobs(connection)
-        holders = probe_jobs.job_holders(connection, [result.identity for result in results])
+        leases.lock_jobs(connection)
+        holders = leases.job_holders(connection, [result.identity for result in results])
         fates: list[Fate] = []
         for result in results:
             identity = result.identity
             fates.append(_fate(holders.get(identity), worker, result))
             if fates[-1] == "kept":  # another result for the same job is a repeat
-                holders[identity] = probe_jobs.finished(result.slot)
+                holders[identity] = leases.finished(result.slot)
         fresh = [result for result, fate in zip(results, fates, strict=True) if fate == "kept"]
         record_results(connection, fresh, now)
         done = {result.identity: result.slot for result in fresh}
-        probe_jobs.finish_jobs(connection, done, int(now.timestamp()))
+        leases.finish_jobs(connection, done, int(now.timestamp()))
     return fates
 
 
@@ -204,18 +204,18 @@ def _fate(holder: str | None, worker: WorkerIdentity, result: ProbeResult) -> Fa
     # A lease that is over counts as long as no other worker has the job.
     if holder == worker.holder(result.slot):
         return "kept"
-    return "repeat" if holder == probe_jobs.finished(result.slot) else "not-held"
+    return "repeat" if holder == leases.finished(result.slot) else "not-held"
 
 
 def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
     """Mark a job as done whose result the database refuses, and pause probes of its target."""
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:
-        probe_jobs.lock_jobs(connection)
-        holders = probe_jobs.job_holders(connection, [identity])
+        leases.lock_jobs(connection)
+        holders = leases.job_holders(connection, [identity])
         if holders.get(identity) == worker.holder(slot):
             until = int(watch.clock().timestamp()) + _UNFIT_PAUSE
-            probe_jobs.finish_jobs(connection, {identity: slot}, until)
+            leases.finish_jobs(connection, {identity: slot}, until)
 
 
 def _targets(watch: Watch) -> tuple[Target, ...]:
@@ -246,10 +246,7 @@ def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
 
 def _note(worker: WorkerIdentity, results: Sequence[ProbeResult], fates: Sequence[Fate]) -> None:
     """Count stored results in the Prometheus metrics, and log those that were dropped."""
-    for result, fate in zip(results, fates, strict=True):
-        if fate == "kept":
-            for seen in result.seen:
-                COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
+    count_probes(result for result, fate in zip(results, fates, strict=True) if fate == "kept")
     for fate, count in Counter(fates).items():
         if fate not in {"kept", "repeat"}:
             log.warning(

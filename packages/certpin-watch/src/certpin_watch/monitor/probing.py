@@ -18,6 +18,7 @@ from certpin.pins import TrustAnchors
 from certpin.probe import ContextCache, Endpoint, describe_error, observe
 from certpin.probe.scan import ScanLimits, scan
 from certpin.support.pool import DaemonPool
+from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.results import ResultBuilder
 
 if TYPE_CHECKING:
@@ -140,6 +141,13 @@ class Prober:
         while waiting and not self._halted():
             done, waiting = wait(waiting, _HALT_POLL, FIRST_COMPLETED)
             yield from (future.result() for future in done)
+
+
+def count_probes(results: Iterable[ProbeResult]) -> None:
+    """Count each probed address in the Prometheus metrics of this process."""
+    for result in results:
+        for seen in result.seen:
+            COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
 
 
 class _PendingJobs:

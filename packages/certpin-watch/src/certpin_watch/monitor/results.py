@@ -17,7 +17,8 @@ from msgspec import Meta
 from certpin.errors import CertificateParseError, ConfigError, InputError
 from certpin.pins import normalise
 from certpin.probe import PROTOCOLS
-from certpin.x509 import Chain, printable
+from certpin.support.text import printable
+from certpin.x509 import Chain
 from certpin_watch.permissions import check_location
 
 if TYPE_CHECKING:

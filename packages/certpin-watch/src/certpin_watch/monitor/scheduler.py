@@ -20,11 +20,10 @@ from uuid import uuid4
 
 from certpin.errors import StoreError
 from certpin_watch import telemetry
-from certpin_watch.counters import COUNTERS
-from certpin_watch.monitor.debounce import CONFIRMED
-from certpin_watch.monitor.probing import Prober
+from certpin_watch.context import pause
+from certpin_watch.monitor.probing import Prober, count_probes
 from certpin_watch.monitor.results import ProbeJob
-from certpin_watch.monitor.sightings import last_probes, record_results
+from certpin_watch.monitor.sightings import CONFIRMED, last_probes, record_results
 from certpin_watch.monitor.targets import distinct_targets, monitored_policies
 from certpin_watch.store import leases, probes
 
@@ -63,13 +62,12 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
         return
     halt = threading.Event()
     scheduler = Scheduler(watch, halt)
-    pause = min(MAX_PAUSE, settings.confirm.total_seconds())
+    seconds = min(MAX_PAUSE, settings.confirm.total_seconds())
     halting = asyncio.create_task(_halt_at(stop, halt))
     try:
         while not stop.is_set():
             stored = await asyncio.to_thread(_try_round, scheduler)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _STORE_PAUSE if stored is None else pause)
+            await pause(stop, _STORE_PAUSE if stored is None else seconds)
     finally:
         halt.set()
         halting.cancel()
@@ -177,8 +175,7 @@ class Scheduler:
         with self._watch.store.write() as connection:
             self._renew(connection)
             stored = record_results(connection, batch, self._watch.clock())
-        for seen in (seen for result in batch for seen in result.seen):
-            COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
+        count_probes(batch)
         return stored
 
     def _renew(self, connection: Connection) -> None:
@@ -208,11 +205,6 @@ class DueProbe:
     target: Target
     location: str
     slot: int
-
-    @property
-    def key(self) -> ProbeKey:
-        """The key of the target, and the location."""
-        return *self.target.key, self.location
 
 
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:

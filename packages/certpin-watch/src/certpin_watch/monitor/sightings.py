@@ -1,8 +1,12 @@
-"""Store probe results as sightings: periods in which probes of a target saw the same.
+"""Store probe results as sightings: periods in which probes saw the same. Confirm changes.
 
 A sighting is extended while probes see the same, and ends with a change. A result that arrives
 twice is stored once: it names the slot (the planned time) of its probe, and is ignored if a result
 for this slot or a later one is already stored.
+
+A single odd probe causes no alert: a change is believed if two consecutive probes saw it
+(``debounce``). If a server alternates between two chains (a name that resolves to several servers,
+one of which is wrong), both are believed.
 """
 
 from __future__ import annotations
@@ -10,10 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from certpin_watch.monitor.debounce import CONFIRMED
-from certpin_watch.store import probes, quota
-from certpin_watch.store.chains import insert_observed_chains, lock_chain_inserts
-from certpin_watch.store.probes import ProbeKey, SightingRow
+from certpin_watch.store import probes
+from certpin_watch.store.chains import insert_observed_chains, lock_chain_inserts, lock_usage
+from certpin_watch.store.probes import SightingRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.monitor.results import AddressResult, ProbeResult
+    from certpin_watch.store.probes import ProbeKey
+
+CONFIRMED = 2  # probes in a row that must see the same
 
 _SAME = ("outcome", "served", "verified", "tls", "problem", "code")  # or it is a new sighting
 
@@ -49,11 +55,11 @@ def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastPro
     first.
     """
     found: dict[ProbeKey, LastProbe] = {}
-    for row in probes.latest_sightings_from(connection, location):
-        unreachable = row.outcome == "unreachable"
-        last = LastProbe(row.slot, row.last_at, row.count, row.changes, unreachable)
-        before = found.get(row.key)
-        found[row.key] = last if before is None else _due_sooner(before, last)
+    rows = probes.latest_sightings_from(connection, location)
+    for key, outcome, slot, at, count, changes in rows:
+        last = LastProbe(slot, at, count, changes, unreachable=outcome == "unreachable")
+        before = found.get(key)
+        found[key] = last if before is None else _due_sooner(before, last)
     return found
 
 
@@ -71,12 +77,94 @@ def record_results(connection: Connection, results: Sequence[ProbeResult], now: 
     if rounds > 1:
         # Rare. The second round would lock the quota after rows of the first: a deadlock.
         lock_chain_inserts(connection)
-        quota.lock_usage(connection)
+        lock_usage(connection)
     recorded = 0
     for number in range(rounds):
         batch = [queue[number] for queue in by_target.values() if len(queue) > number]
         recorded += _record(connection, batch, now)
     return recorded
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedSighting:
+    """A period of equal probe results (``row``) that at least two probes confirm.
+
+    ``before`` is the latest earlier period with another verified chain, None if there is none.
+    ``changed_at`` is when the chain of ``row`` was first seen after that, in Unix seconds.
+    """
+
+    row: SightingRow
+    before: SightingRow | None = None
+    changed_at: int = 0
+
+
+def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
+    """Return the sightings of one location and address that at least two probes confirm.
+
+    Args:
+        rows: all sightings (periods of equal results) of the location and address.
+        recent: in Unix seconds. Alternating chains count only if they were seen since then.
+
+    Returns:
+        The confirmed sightings; empty if no two consecutive probes saw the same.
+    """
+    runs = _runs(sorted(rows, key=lambda row: (row.first_at, row.last_at)))
+    believed: dict[tuple[object, ...], ConfirmedSighting] = {}
+    for at, run in enumerate(runs):
+        if _is_believed(runs, at, recent):
+            believed.pop(_content(run), None)
+            believed[_content(run)] = _with_before(runs, at)
+    return tuple(believed.values())
+
+
+def _content(row: SightingRow) -> tuple[object, ...]:
+    """Return the fields of a sighting that count as a change if they differ.
+
+    The reason why a server is unreachable is not one of them.
+    """
+    if row.outcome == "unreachable":
+        return (row.outcome,)
+    return row.outcome, row.served, row.verified, row.code
+
+
+def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
+    """Merge consecutive sightings whose results are equal (``_content``) into one."""
+    runs: list[SightingRow] = []
+    for row in rows:
+        if runs and _content(runs[-1]) == _content(row):
+            count = runs[-1].count + row.count
+            runs[-1] = replace(row, first_at=runs[-1].first_at, count=count)
+        else:
+            runs.append(row)
+    return runs
+
+
+def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
+    """Return True if the sighting ``runs[at]`` is the last confirmed one, or returns repeatedly."""
+    run = runs[at]
+    again = [
+        other for other in runs if _content(other) == _content(run) and other.last_at >= recent
+    ]
+    if len(again) >= CONFIRMED and run.last_at >= recent:
+        return True
+    if not runs[-1].latest:  # the name doesn't resolve to this address any more
+        return False
+    confirmed = [index for index, other in enumerate(runs) if other.count >= CONFIRMED]
+    return bool(confirmed) and at == confirmed[-1]
+
+
+def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
+    """Return the sighting ``runs[at]``, and the last earlier one with another verified chain.
+
+    Periods in which the server was unreachable are skipped.
+    """
+    run, changed = runs[at], runs[at].first_at
+    for other in reversed(runs[:at]):
+        if other.verified == run.verified:
+            changed = other.first_at
+        elif other.verified:
+            return ConfirmedSighting(run, other, changed)
+    return ConfirmedSighting(run, None, changed)
 
 
 def _record(connection: Connection, results: list[ProbeResult], now: datetime) -> int:
@@ -101,9 +189,7 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
     for (result, seen), *digest_pair in zip(pairs, digests[::2], digests[1::2], strict=True):
         row = _row(result, seen, digest_pair, moment)
         before = latest[result.key].get(seen.edge)
-        if before is not None and all(
-            getattr(before, name) == getattr(row, name) for name in _SAME
-        ):
+        if before is not None and _is_same(before, row):
             extended.append(_extended(before, row, moment))
             continue
         if before is not None:

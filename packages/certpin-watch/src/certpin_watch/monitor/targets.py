@@ -8,7 +8,7 @@ that hold it still pin them.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -97,11 +97,17 @@ def monitored_policies(
 
 
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
-    """Return the targets of all policies; of targets with the same key, only the first."""
+    """Return the targets of all policies; targets with the same key become one.
+
+    It has the locations of all of them, because several pin sets, or several ``[[monitor.host]]``,
+    can name one host.
+    """
     by_key: dict[tuple[str, int, str], Target] = {}
-    for policy in policies:
-        for target in policy.targets:
-            by_key.setdefault(target.key, target)
+    for target in (target for policy in policies for target in policy.targets):
+        known = by_key.setdefault(target.key, target)
+        locations = tuple(dict.fromkeys((*known.locations, *target.locations)))
+        if locations != known.locations:
+            by_key[target.key] = replace(known, locations=locations)
     return tuple(by_key.values())
 
 

@@ -94,7 +94,7 @@ class ServiceAccess:
         _client(self)
 
 
-def parse_address(text: str, key: str = "--url") -> ServiceAddress:
+def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
     """Parse the address of a service.
 
     Args:

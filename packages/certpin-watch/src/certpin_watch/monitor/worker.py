@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import ConfigError
-from certpin_watch.counters import COUNTERS
-from certpin_watch.monitor.probing import Prober
+from certpin_watch.context import pause
+from certpin_watch.monitor.probing import Prober, count_probes
 from certpin_watch.monitor.results import MAX_BYTES, MAX_JOBS, JobRequest, ResultBatch, encode
 from certpin_watch.monitor.uplink import ServiceError
 
@@ -124,7 +124,7 @@ class _Worker:
                 if batch.jobs:
                     await self._run_jobs(batch)
                 else:
-                    await self._sleep(jittered(batch.wait))
+                    await pause(self._stop, jittered(batch.wait))
         finally:
             halting.cancel()
             self._halt.set()
@@ -163,9 +163,8 @@ class _Worker:
             if receipt is None:
                 return
             fates = receipt.fates
-        kept = [result for result, fate in zip(results, fates, strict=False) if fate == "kept"]
-        for address in (address for result in kept for address in result.seen):
-            COUNTERS.probed(address.outcome, address.took / 1_000_000)
+        both = zip(results, fates, strict=False)
+        count_probes(result for result, fate in both if fate == "kept")
         if dropped := sorted(set(fates) - {"kept", "repeat"}):
             self._report(_dropped(dropped))
         for result in results:
@@ -191,7 +190,7 @@ class _Worker:
                 if once and exc.kind == "rejected":
                     raise
                 self._failed(exc)
-                await self._sleep(backoff.pause(exc.retry_after))
+                await pause(self._stop, backoff.pause(exc.retry_after))
             else:
                 if answer is not None:
                     self._answered = self.is_connected = True
@@ -233,10 +232,6 @@ class _Worker:
         with suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(_GRACE):
                 await self._link.jobs(request)
-
-    async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _halt_at_stop(self) -> None:
         await self._stop.wait()

@@ -1,8 +1,7 @@
 """Every alert rule, and the engine that evaluates them.
 
     engine          the registry, and one evaluation of all rules
-    rule            the types of a rule and of its findings
-    evidence        the data that rules evaluate
+    rule            the types of a rule, of its findings, and of the data that rules evaluate
     pins            served chains against pins: mismatches, backups
     chains          served chains themselves: verification, keys, issuers, locations
     expiry          certificates, pins and signatures that expire
@@ -12,5 +11,5 @@
     service         the state of the monitoring service
 
 An alert rule is a decorated function (see ``rule.AlertRule``) in the module for its subject. Each
-rule is also listed in ``docs/monitor.md`` or ``docs/alerts.md``.
+rule is also listed in ``docs/operate/monitor.md`` or ``docs/operate/alerts.md``.
 """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from certpin_watch.monitor.evidence import LocationStatus, PolicyEvidence, ProbeEvidence
-    from certpin_watch.rules.evidence import Evidence
+    from certpin_watch.rules.rule import Evidence
 
 _JOB_ROOM = 64 * 1024  # bytes of a job for everything but its anchors
 
@@ -55,7 +55,10 @@ def _host_unreachable(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     ("warning", "info"),
     needs="probes",
     summary="a pattern is pinned, or a host named in the settings, but not probed",
-    why="Problems there are not detected.",
+    why=(
+        "Problems there are not detected: a wildcard has no host to probe, a host has no pins, or "
+        "it has more anchors (`trust`) than a worker can be sent."
+    ),
 )
 def _not_probed(evidence: Evidence) -> Iterator[AlertFinding]:
     probes = evidence.probes
@@ -131,7 +134,10 @@ def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     ("critical", "warning"),
     needs="probes",
     summary="no results arrive from a location, or none for a host that it has to probe",
-    why="New problems there are not detected. Alerts about that location keep their state.",
+    why=(
+        "New problems there are not detected. Alerts about that location keep their state. "
+        "Critical if no location has results."
+    ),
 )
 def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     probes = evidence.probes

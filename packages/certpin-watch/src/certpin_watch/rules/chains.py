@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
 from certpin.x509 import name_of
-from certpin_watch.expiry import HAS_EXPIRED
 from certpin_watch.rules.pins import chain_details, expected_pins, is_accepted, leaf_pin
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
+from certpin_watch.store.queries.sightings import HAS_EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

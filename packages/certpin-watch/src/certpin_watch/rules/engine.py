@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import InputError
-from certpin.x509 import printable
+from certpin.support.text import printable
 from certpin_watch.rules import availability, chains, expiry, pins, reports, service, transparency
 from certpin_watch.rules.rule import AlertFinding, AlertRule
 from certpin_watch.settings import SEVERITIES
@@ -17,7 +17,7 @@ from certpin_watch.settings import SEVERITIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from certpin_watch.rules.evidence import Evidence, VersionHolders
+    from certpin_watch.rules.rule import Evidence, VersionHolders
 
 log = logging.getLogger("certpin.watch.alerts")
 

@@ -1,6 +1,6 @@
 """Rules about certificates, pins and signatures that expire soon or have expired.
 
-``certpin_watch.expiry`` defines when a certificate expires soon.
+``store.queries.sightings`` defines when a certificate expires soon.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from certpin.rotation.adoption import in_utc, policy_in
 from certpin.rotation.gate import expiry
 from certpin.support.text import in_days
 from certpin.x509 import name_of
-from certpin_watch.expiry import HAS_EXPIRED, warning_period
 from certpin_watch.rules.pins import certificate_details
 from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
+from certpin_watch.store.queries.sightings import HAS_EXPIRED, warning_period
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.x509 import Certificate
     from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
-    from certpin_watch.rules.evidence import Evidence
+    from certpin_watch.rules.rule import Evidence
     from certpin_watch.settings import Severity
 
 _CRITICAL_PART = 10  # critical when less than a tenth of a certificate's life is left
@@ -155,7 +155,10 @@ def _certificate_finding(
     ("critical", "warning"),
     needs="probes",
     summary="the pins of a version have expired, and clients may still hold it",
-    why="Clients refuse every connection, or do not check pins any more: see `on_expiry`.",
+    why=(
+        "Clients refuse every connection, which is critical, or do not check pins any more: see "
+        "`on_expiry`."
+    ),
 )
 @per_policy
 def _pins_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
@@ -247,16 +250,16 @@ def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | Non
     ("critical", "warning"),
     needs="service",
     summary="a signature on the published pin sets expires soon, or has expired",
-    why="Clients keep the pins that they have, but get no updates, not even in an emergency.",
+    why=(
+        "Clients keep the pins that they have, but get no updates, not even in an emergency. Less "
+        "than a third of its life is left; critical if it has expired."
+    ),
 )
 def _signatures_end(evidence: Evidence) -> Iterator[AlertFinding]:
     for role in evidence.service.roles:
         is_over = role.expires <= evidence.now
         if not is_over and not role.soon:
             continue
-        sets = evidence.reports.sets
-        paths = [watched.path for watched in sets if watched.pins.name == role.pin_set]
-        file = ["--file", str(paths[0])] if paths else []
         date = datetime.fromtimestamp(role.expires, UTC)
         yield AlertFinding(
             "signatures-end",
@@ -266,7 +269,7 @@ def _signatures_end(evidence: Evidence) -> Iterator[AlertFinding]:
             f"the signature of the {role.role} of {role.pin_set} "
             + ("expired" if is_over else "expires")
             + f" on {date:%Y-%m-%d %H:%M} UTC",
-            shlex.join(["certpin", "publish", "status", *file]),
+            shlex.join(["certpin", "publish", "status", "--file", str(role.path)]),
             {"role": role.role, "expires": role.expires},
             subject=role.role,
         )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import Pin, verify
 from certpin.pins.verdict import advice
-from certpin.rotation.adoption import count_clients, policy_in
+from certpin.rotation.adoption import policy_in
+from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import backup, served_chain, version_list
+from certpin.support.text import counted
 from certpin.x509 import name_of
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     summary="a server presents a chain that verifies but contains no pinned certificate",
     why=(
         "Clients that hold this version are locked out there, or an attacker is in front of that "
-        "server."
+        "server. Only a warning if the pins are not published, or only report."
     ),
 )
 @per_policy
@@ -56,7 +58,7 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             address=view.edge or view.address,
             since=int(view.since.timestamp()),
             version=number,
-            clients=count_clients(holders) if holders else None,
+            clients=clients_at_risk(monitored.situation([view]), holders) if holders else None,
             advice=advice(verdict, view.target.host),
             chain=chain_details(chain),
         )
@@ -90,14 +92,15 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         ]
         if not refusing:
             continue
-        clients = count_clients(refusing)
-        number = "an unknown number of clients is" if clients is None else f"{clients} clients are"
+        clients = clients_at_risk(situation, refusing)
+        number = "an unknown number of clients" if clients is None else counted(clients, "client")
+        verb = "is" if clients in {None, 1} else "are"
         yield policy_finding(
             monitored,
             "field-mismatch",
             "critical",
             f"{view.where}: the deployed {version_list(refusing)} cannot accept the chain that it "
-            f"serves; {number} locked out there",
+            f"serves; {number} {verb} locked out there",
             f"certpin rotate status --file {monitored.file} {view.options}",
             subject=view.where,
             vantage=view.vantage,

@@ -13,18 +13,17 @@ import shlex
 from collections import Counter
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.x509 import printable
-from certpin_watch.rules.evidence import HISTORY
-from certpin_watch.rules.rule import AlertFinding, AlertRule
+from certpin.support.text import counted, printable
+from certpin_watch.rules.rule import HISTORY, AlertFinding, AlertRule
 from certpin_watch.store.identities import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from certpin_watch.rules.evidence import Evidence, ReportedFailures
+    from certpin_watch.rules.rule import Evidence, ReportedFailures
     from certpin_watch.settings import Severity
     from certpin_watch.snapshot import MonitoredPinSet
 
@@ -48,7 +47,11 @@ _APP_VERSION = {"app_version": "with the app version"}
     ("critical", "warning"),
     needs="reports",
     summary="a host has far more failures than usual",
-    why="A server may present a wrong chain, or clients of a network may be under attack.",
+    why=(
+        "A server may present a wrong chain, or clients of a network may be under attack. The hour "
+        "has more than `surge` times the 75th percentile of the last week, and than four times "
+        "`few`."
+    ),
 )
 def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding for each host with far more failure reports in an hour than usual.
@@ -72,7 +75,7 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
             _claim_severity(evidence, networks) if is_large else "warning",
             host,
             watched.pins.name,
-            f"{now} failures in an hour, {usual} are usual"
+            f"{counted(now, 'failure')} in an hour, {usual} {'is' if usual == 1 else 'are'} usual"
             + (f"; in the last day {shares}" if shares else ""),
             _command("check", host, pins=watched.path),
             {
@@ -127,21 +130,23 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
         watched = reports.pin_set_for(host)
         if watched is None or _total(groups) < evidence.limits.few:
             continue
+        holders = reports.count_holders(watched.pins.name)
         clients = _max_clients(evidence, groups, watched)
+        reach = _Reach(_total(groups), clients, holders, _count_networks(evidence, groups))
         vouched = [group for group in groups if (host, group.chain) in reports.vouched]
         yield AlertFinding(
             "strange-chain",
-            _strange_severity(evidence, groups, vouched, watched),
+            _strange_severity(evidence, groups, vouched, reach),
             host,
             watched.pins.name,
-            _strange_summary(evidence, groups, vouched, watched),
+            _strange_summary(evidence, groups, vouched, reach),
             _command("pin", host),
             {
                 "clients": clients,
-                "reports": _total(groups),
+                "reports": reach.reports,
                 "chains": [[group.chain.hex(), group.reports] for group in _largest(groups)],
                 "networks": _top(groups, "network"),
-                "told_from": _count_networks(evidence, groups),
+                "told_from": reach.networks,
                 "authority": bool(vouched),
                 "app_versions": _top(groups, "app_version"),
                 "refused_by_platform": _total(group for group in groups if group.unverified),
@@ -150,11 +155,23 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
         )
 
 
+class _Reach(NamedTuple):
+    """How many reports there are, and from how many clients (at most) of ``holders``, if known.
+
+    ``networks`` is the number of providers' networks that reported.
+    """
+
+    reports: int
+    clients: int | None
+    holders: int | None
+    networks: int
+
+
 def _strange_severity(
     evidence: Evidence,
     groups: Sequence[ReportedFailures],
     vouched: Sequence[ReportedFailures],
-    watched: MonitoredPinSet,
+    reach: _Reach,
 ) -> Severity:
     """Return the severity of the finding that clients report chains that no pin matches.
 
@@ -163,35 +180,34 @@ def _strange_severity(
     """
     if _total(vouched) >= evidence.limits.few:
         return "critical"
-    holders = evidence.reports.count_holders(watched.pins.name)
-    clients = _max_clients(evidence, groups, watched)
+    clients, holders = reach.clients, reach.holders
     is_large = holders is not None and clients is not None and clients > _LARGE_PART * holders
     let_through = any(group.decision != "refuse" for group in groups)
-    if not (_total(groups) >= _MANY_REPORTS or is_large or let_through):
+    if not (reach.reports >= _MANY_REPORTS or is_large or let_through):
         return "warning"
-    return _claim_severity(evidence, _count_networks(evidence, groups))
+    return _claim_severity(evidence, reach.networks)
 
 
 def _strange_summary(
     evidence: Evidence,
     groups: Sequence[ReportedFailures],
     vouched: Sequence[ReportedFailures],
-    watched: MonitoredPinSet,
+    reach: _Reach,
 ) -> str:
     issuer = evidence.reports.issuers.get(_largest(vouched or groups)[0].chain, "")
-    holders = evidence.reports.count_holders(watched.pins.name)
-    clients = _max_clients(evidence, groups, watched) or 0
     parts = [
         (
-            f"{_total(groups)} reports in a day of a chain that no version of the pins accepts and "
-            "no location saw; it may be an attack"
+            f"{counted(reach.reports, 'report')} in a day of a chain that no version of the pins "
+            "accepts and no location saw; it may be an attack"
         ),
         "an authority did issue it for this host" if vouched else "",
         f"the issuer named in the leaf is {printable(issuer[:120])}" if issuer else "",
-        _networks_text(_count_networks(evidence, groups)),
+        _networks_text(reach.networks),
         _platform_text(groups),
         _shares(groups, _NETWORK | _APP_VERSION),
-        f"at most {100 * clients / holders:.2g} % of all clients" if holders else "",
+        f"at most {100 * (reach.clients or 0) / reach.holders:.2g} % of all clients"
+        if reach.holders
+        else "",
     ]
     return "; ".join(part for part in parts if part)
 
@@ -222,7 +238,10 @@ def _largest(groups: Sequence[ReportedFailures]) -> list[ReportedFailures]:
     ("critical", "warning"),
     needs="reports",
     summary="an old version of an app is refused, and newer ones are not",
-    why="The server presents its own chain, but the app's pins are too old for it.",
+    why=(
+        "The server presents its own chain, but the app's pins are too old for it. Go back to the "
+        "former key until the apps are updated."
+    ),
 )
 def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
     reports = evidence.reports
@@ -272,8 +291,9 @@ def _old_app(
         host,
         watched.pins.name,
         f"only old versions of {printable(app) or 'the app'} are refused: "
-        f"{', '.join(map(printable, versions))}; newer ones are not. {_total(groups)} reports in a "
-        "day; their pins or anchors are too old for the chain that the server presents",
+        f"{', '.join(map(printable, versions))}; newer ones are not. "
+        f"{counted(_total(groups), 'report')} in a day; their pins or anchors are too old for the "
+        "chain that the server presents",
         _command("rotate", "status", pins=watched.path),
         {
             "clients": sum(known) if known else None,
@@ -305,7 +325,7 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
     ("warning",),
     needs="reports",
     summary="clients only report chains that they would refuse if the pins were enforced",
-    why='With `mode = "enforce"` these clients would be locked out.',
+    why='Find the reason before you set `mode = "enforce"`: these clients would be locked out.',
 )
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding for each host that clients would refuse if pins were enforced.
@@ -328,8 +348,8 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
             "warning",
             host,
             watched.pins.name,
-            f"{_total(groups)} connections in a day would have been refused if the pins were "
-            "enforced" + (f"; {shares}" if shares else ""),
+            f"{counted(_total(groups), 'connection')} in a day would have been refused if the "
+            "pins were enforced" + (f"; {shares}" if shares else ""),
             _command("check", host, pins=watched.path),
             {
                 "clients": _max_clients(evidence, groups, watched),
@@ -345,7 +365,10 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     ("warning",),
     needs="reports",
     summary="reports used to arrive regularly, and no longer do",
-    why="Either there are no failures, or reports cannot reach the collector.",
+    why=(
+        "Either there are no failures, or reports cannot reach the collector. The pause is longer "
+        "than `silent`, and than twice the longest gap of a regular week."
+    ),
 )
 def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no report arrived for an unusually long time.

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from certpin.support.text import counted
 from certpin_watch.rules.rule import AlertFinding, AlertRule
-from certpin_watch.store.failures import REASONS
+from certpin_watch.store.engine import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin_watch.rules.evidence import Evidence
+    from certpin_watch.rules.rule import Evidence
 
 _MAX_WAIT = timedelta(minutes=5)  # a working writer needs seconds
 
@@ -23,7 +24,10 @@ _MAX_WAIT = timedelta(minutes=5)  # a working writer needs seconds
     ("critical", "warning"),
     needs="service",
     summary="the disk of the store has little free space",
-    why="If the disk is full, reports are refused, and clients keep theirs for a while.",
+    why=(
+        "If the disk is full, reports are refused, and clients keep theirs for a while. SQLite's "
+        "disk has less than `disk` per cent free: critical at a fifth of that."
+    ),
 )
 def _disk_nearly_full(evidence: Evidence) -> Iterator[AlertFinding]:
     free, limit = evidence.service.disk, evidence.limits.disk
@@ -46,20 +50,23 @@ def _disk_nearly_full(evidence: Evidence) -> Iterator[AlertFinding]:
     ("warning",),
     needs="service",
     summary="reports were accepted, but are not counted yet",
-    why="The writer that moves reports from the queue into the store is slow, or not running.",
+    why=(
+        "The writer that moves reports from the queue into the store is slow, or not running: they "
+        "have waited for five minutes."
+    ),
 )
 def _reports_wait(evidence: Evidence) -> Iterator[AlertFinding]:
     queue = evidence.service.queue
     if queue is None or queue.waits(datetime.fromtimestamp(evidence.now, UTC)) < _MAX_WAIT:
         return
-    noun = "message" if queue.messages == 1 else "messages"
     yield AlertFinding(
         "reports-wait",
         "warning",
         "",
         "",
         f"reports have been waiting to be counted since {queue.since:%Y-%m-%d %H:%M} UTC "
-        f"({queue.messages} {noun} when a writer last checked): the pages show older data",
+        f"({counted(queue.messages, 'message')} when a writer last checked): the pages show older "
+        "data",
         "systemctl status certpin-watch",
         {"messages": queue.messages},
     )
@@ -71,7 +78,10 @@ def _reports_wait(evidence: Evidence) -> Iterator[AlertFinding]:
     ("warning",),
     needs="service",
     summary="a report that a client sends again may be counted twice",
-    why="Identities of reports are kept for a shorter time than clients keep reports.",
+    why=(
+        "Identities of reports are kept for a shorter time than clients keep reports "
+        "(`client_days`), or soon will be: raise `most_identities` or `identities`."
+    ),
 )
 def _repeats_unrecognised(evidence: Evidence) -> Iterator[AlertFinding]:
     window = evidence.service.window
@@ -98,7 +108,10 @@ def _repeats_unrecognised(evidence: Evidence) -> Iterator[AlertFinding]:
     ("warning",),
     needs="service",
     summary="old rows of one kind are not deleted",
-    why="The store grows. Retention of other kinds of rows continues.",
+    why=(
+        "The store grows: a deletion failed, or there was none for three days. Retention of other "
+        "kinds of rows continues."
+    ),
 )
 def _retention_fails(evidence: Evidence) -> Iterator[AlertFinding]:
     for sweep in evidence.service.sweeps:
@@ -124,7 +137,10 @@ def _retention_fails(evidence: Evidence) -> Iterator[AlertFinding]:
     ("warning",),
     needs="service",
     summary="a limit on stored report data is nearly reached",
-    why="Reports are still counted, but with less detail. The collector may be being flooded.",
+    why=(
+        "Reports are still counted, but with less detail. The collector may be being flooded: find "
+        "the senders in the proxy's log, and raise the limit if they are your apps."
+    ),
 )
 def _room_used_up(evidence: Evidence) -> Iterator[AlertFinding]:
     for name in evidence.service.full:
@@ -147,7 +163,10 @@ def _room_used_up(evidence: Evidence) -> Iterator[AlertFinding]:
     ("critical",),
     needs="service",
     summary="a notification service did not accept a message",
-    why="The other services are notified of it.",
+    why=(
+        "A message failed three times, or was given up in the last day. The other services are "
+        "notified of it."
+    ),
 )
 def _telling_fails(evidence: Evidence) -> Iterator[AlertFinding]:
     for name, problem in sorted(evidence.service.failing.items()):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError, HostError
 from certpin.pins import HostPattern, Pin
+from certpin.pins.hosts import ANY_LABEL
 from certpin_watch.rules.pins import expected_pins
 from certpin_watch.rules.rule import AlertFinding, AlertRule, policy_finding
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin_watch.monitor.evidence import LoggedCertificate, PolicyEvidence, ProbeEvidence
-    from certpin_watch.rules.evidence import Evidence
-
-_ANY_LABEL = "_"  # no host has it (RFC 1123 section 2.1), so no policy has it as an exact name
+    from certpin_watch.rules.rule import Evidence
 
 
 @partial(
@@ -106,7 +105,7 @@ def _is_for(name: str, monitored: PolicyEvidence) -> bool:
         return pins.policy_for(pattern.name) is policy
     if not policy.pattern.wildcard:
         return pattern.matches(policy.pattern.name)
-    return pins.policy_for(f"{_ANY_LABEL}.{pattern.name}") is policy
+    return pins.policy_for(f"{ANY_LABEL}.{pattern.name}") is policy
 
 
 def _observed_issuers(monitored: PolicyEvidence) -> set[str]:

@@ -1,31 +1,31 @@
 """Settings of the monitoring service: the file ``watch.toml``.
 
-- ``file``: ``ServiceSettings``, and ``load``, which reads the whole file
-- ``tables``: a class for each table; its fields declare defaults and limits
+- ``file``: ``ServiceSettings``, ``load``, which reads the whole file, and checks of addresses
+- ``tables``, ``access``: a class for each table; its fields declare defaults and limits
 - ``reader``: reads a table into such a class; errors name the key and a fix
 
 Every part of the service may import these modules, because they import no other part.
 """
 
+from certpin_watch.settings.access import AuthSettings, OpenIDSettings
 from certpin_watch.settings.file import (
     DEFAULT_THRESHOLDS,
     KEYS,
-    IntakeBounds,
     ServiceSettings,
     Thresholds,
     load,
+    nats_address,
     parse_listen,
+    require_nats,
 )
 from certpin_watch.settings.tables import (
     SEVERITIES,
     AlertSettings,
-    AuthSettings,
     CollectorSettings,
     HostSettings,
     LogSettings,
     MonitorSettings,
     NotificationSettings,
-    OpenIDSettings,
     RetentionSettings,
     Severity,
     TelemetrySettings,
@@ -39,7 +39,6 @@ __all__ = [
     "AuthSettings",
     "CollectorSettings",
     "HostSettings",
-    "IntakeBounds",
     "LogSettings",
     "MonitorSettings",
     "NotificationSettings",
@@ -50,5 +49,7 @@ __all__ = [
     "TelemetrySettings",
     "Thresholds",
     "load",
+    "nats_address",
     "parse_listen",
+    "require_nats",
 ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from certpin.errors import ConfigError, HostError, InputError, PinFileError
-from certpin.pinfile.fields import Table
-from certpin.pinfile.reader import load_toml, locate_errors
+from certpin.pinfile.file import Table, load_toml, locate_errors
 from certpin.probe import split_address
 from certpin.x509 import quoted
+from certpin_watch.addresses import is_local_only
 from certpin_watch.secret import Secret, read_secret
+from certpin_watch.settings.access import AuthSettings
 from certpin_watch.settings.reader import (
     known_keys,
     read_values,
@@ -25,7 +27,6 @@ from certpin_watch.settings.reader import (
 )
 from certpin_watch.settings.tables import (
     AlertSettings,
-    AuthSettings,
     CollectorSettings,
     LogSettings,
     MonitorSettings,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8460
 DEFAULT_STORE = "sqlite:///watch.db"
 _TLS = ("tls_certificate", "tls_key")
+_TRUSTED = "tls=disable"  # in the address of a NATS server
 _MAX_BYTES = 1024 * 1024
 
 
@@ -55,46 +57,34 @@ def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
 
 
 @dataclass(frozen=True)
-class IntakeBounds:
-    """Limits on the rows that reports may add to the store.
-
-    ``identities`` is the number of days for which repeated reports are recognised
-    (``[retention] identities``). The other fields are settings of ``[collector]``.
-    """
-
-    budget: int = 1024**3  # bytes
-    chains_per_hour: int = 500
-    groups_per_hour: int = 10_000
-    groups_per_day: int = 30_000
-    most_identities: int = 20_000_000
-    client_days: int = 7
-    identities: int = 8
-
-
-@dataclass(frozen=True)
 class Thresholds:
     """When an expiry counts as near, and a probe result as stale; and the limits on reports.
 
-    ``certificates`` is the longest warning before a certificate expires: ``certpin_watch.expiry``
+    ``certificates`` is the longest warning before a certificate expires: ``warning_period``
     shortens it for short-lived certificates. ``pins`` is the warning before pins expire.
+    ``collector`` has the limits on reports, and ``identities`` is the number of days for which
+    repeated reports are recognised (``[retention] identities``).
     """
 
     certificates: timedelta = timedelta(days=30)
     pins: timedelta = timedelta(days=60)
     stale: timedelta = timedelta(hours=1)
-    intake: IntakeBounds = field(default_factory=IntakeBounds)
+    collector: CollectorSettings = field(default_factory=CollectorSettings)
+    identities: int = 8
 
 
 DEFAULT_THRESHOLDS = Thresholds()
 
 
 def _public_url(table: Table, name: str) -> str:
-    """Read the address of the pages for users.
+    """Read the address of the pages for users. An empty text means that there is none.
 
-    Without a host in it, a request for any host would be accepted (DNS rebinding), and links in
-    messages would lead nowhere.
+    An address needs a host: without it, a request for any host would be accepted (DNS rebinding),
+    and links in messages would lead nowhere.
     """
     address = text(table, name)
+    if not address:
+        return address
     try:
         url = urlsplit(address)
         host, _ = url.hostname, url.port  # raises ValueError for an invalid port
@@ -118,10 +108,11 @@ class ServiceSettings:
     the database, ``nats`` that of a NATS server with JetStream, if there is one. ``public_url`` is
     the address of the pages for users, which alerts link to. ``tls`` are the files of certificate
     chain and key, both or none. A database file with a relative path is in ``folder``; None is the
-    current directory.
+    current directory. ``file`` is the file that the settings were read from, for errors.
     """
 
     folder: Path | None = None
+    file: Path | None = None
     listen: tuple[str, int] = setting(
         ("127.0.0.1", DEFAULT_PORT), lambda table, name: parse_listen(table.text(name))
     )
@@ -143,20 +134,13 @@ class ServiceSettings:
     @property
     def thresholds(self) -> Thresholds:
         """When an expiry counts as near and a probe result as stale, and the limits on reports."""
-        monitor, collector = self.monitor, self.collector
+        monitor = self.monitor
         return Thresholds(
             monitor.certificate_warning,
             monitor.pins_warning,
             monitor.interval * monitor.silent_after,
-            IntakeBounds(
-                collector.budget,
-                collector.chains_per_hour,
-                collector.groups_per_hour,
-                collector.groups_per_day,
-                collector.most_identities,
-                collector.client_days,
-                self.retention.identities,
-            ),
+            self.collector,
+            self.retention.identities,
         )
 
 
@@ -182,14 +166,15 @@ def load(path: Path, check_rule: Callable[[str], None]) -> ServiceSettings:
     if len(data) > _MAX_BYTES:
         raise PinFileError(f"it has more than {_MAX_BYTES} bytes", path=path)
     with locate_errors(content, path):
-        settings = _read(Table(load_toml(content, path)), path.parent)
+        settings = _read(Table(load_toml(content, path)), path)
         _check_rules(settings, check_rule)
         return settings
 
 
-def _read(table: Table, folder: Path) -> ServiceSettings:
+def _read(table: Table, path: Path) -> ServiceSettings:
+    folder = path.parent
     values: dict[str, Any] = read_values(ServiceSettings, table, *_TLS)
-    values["folder"], values["tls"] = folder, _tls(table, folder)
+    values |= {"file": path, "folder": folder, "tls": _tls(table, folder)}
     if "pins" in values:
         values["pins"] = tuple(folder / file for file in values["pins"])
     access = values.get("access")
@@ -220,3 +205,53 @@ def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -
             except InputError as exc:
                 key = f"alerts.tell[{number}].rules"
                 raise ConfigError(exc.problem, key=key, fix=exc.fix) from exc
+
+
+def nats_address(secret: Secret) -> str:
+    """Check the address of the NATS server, and return it as nats-py needs it.
+
+    Reports and the password are sent to this address. NATS sends clear text unless the server asks
+    for TLS, and an attacker on the path can remove that request. So the address has to start with
+    ``tls://``, or to state that the network is trusted.
+
+    Raises:
+        ConfigError: this is not an address, or could lead to clear text in an untrusted network.
+            The error contains nothing of the address, because it has a password.
+    """
+    key, text = secret.key or "nats", secret.reveal()
+    scheme, host, query = _parts(text)
+    if not host or scheme not in {"nats", "tls"} or query not in {"", _TRUSTED}:
+        raise ConfigError(
+            "this is not the address of a NATS server",
+            key=key,
+            fix="write tls://USER:PASSWORD@HOST:4222, with %40, %3A, %2F for @, :, / in a password",
+        )
+    if scheme == "nats" and not query and not is_local_only(host):
+        raise ConfigError(
+            "the address does not say whether the connection to the NATS server is protected",
+            key=key,
+            fix=f"write tls://; or nats://…?{_TRUSTED} if the network itself is trusted",
+        )
+    return text.removesuffix(f"?{_TRUSTED}")
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Return scheme, host and query; empty texts if the address can't be parsed."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # urlsplit checks the port only on access
+    except ValueError:
+        return "", "", ""
+    return parts.scheme, parts.hostname or "", parts.query
+
+
+def require_nats() -> None:
+    """Check that nats-py, the client library of NATS, is installed.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if find_spec("nats") is None:
+        raise ConfigError(
+            "JetStream needs the package nats-py", key="nats", fix="pip install 'certpin[cluster]'"
+        )

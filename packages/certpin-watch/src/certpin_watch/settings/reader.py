@@ -20,14 +20,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from certpin.errors import ConfigError, HostError, InputError
-from certpin.pinfile.fields import closest_key, misspelt_key_error
+from certpin.pinfile.spelling import closest_key, misspelt_key_error
 from certpin.rotation import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import Field
 
-    from certpin.pinfile.fields import Table
+    from certpin.pinfile.file import Table
 
     # Reads the value of a key that the table has, or that is required. Raises ConfigError.
     Read = Callable[[Table, str], Any]
@@ -55,10 +55,9 @@ def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
     return {"read": read, "key": key}
 
 
-def table_setting(kind: type[Value], key: str = "") -> Value:
+def table_setting(kind: type[Value]) -> Value:
     """Declare a field for a nested table in which every setting has a default."""
-    read = table_of(kind)
-    declared: Any = field(default_factory=kind, metadata=reads(read, key))
+    declared: Any = field(default_factory=kind, metadata=reads(table_of(kind)))
     return declared  # type: ignore[no-any-return]  # as the type of the field
 
 
@@ -86,9 +85,9 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
     """
     _refuse_unknown(table, (*known_keys(kind), *others))
     values = {
-        item.name: item.metadata["read"](table, key_of(item))
+        item.name: item.metadata["read"](table, setting_key(item))
         for item in _declared(kind)
-        if key_of(item) in table.data or _is_required(item)
+        if setting_key(item) in table.data or _is_required(item)
     }
     if complete := getattr(kind, "complete", None):
         complete(values, table)
@@ -97,14 +96,14 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
 
 def known_keys(kind: type[Any]) -> tuple[str, ...]:
     """Return the keys that the table of a settings class may have."""
-    return tuple(map(key_of, _declared(kind)))
+    return tuple(map(setting_key, _declared(kind)))
 
 
 def _declared(kind: type[Any]) -> list[Field[Any]]:
     return [item for item in fields(kind) if "read" in item.metadata]
 
 
-def key_of(item: Field[Any]) -> str:
+def setting_key(item: Field[Any]) -> str:
     """Return the name that a field of a settings class has in ``watch.toml``."""
     return item.metadata.get("key") or item.name
 
@@ -114,7 +113,8 @@ def _is_required(item: Field[Any]) -> bool:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    for name in sorted(table.data.keys() - set(known)):
+    if unknown := sorted(table.data.keys() - set(known)):
+        name = unknown[0]
         if meant := closest_key(name, known):
             raise misspelt_key_error(table.under(name), name, meant)
         raise ConfigError(

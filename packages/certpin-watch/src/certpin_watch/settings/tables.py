@@ -1,27 +1,24 @@
 """The tables of ``watch.toml``: a class for each; its fields declare defaults and limits.
 
-The documentation of each setting is in docs/monitor.md, collector.md, alerts.md, access.md,
-metrics.md and watch-operations.md. Tests check that these documents have the same names.
+The page "Settings of watch.toml" is made from these classes: the docstring of each describes its
+fields.
 """
 # ruff: noqa: RUF009  # `setting` is `dataclasses.field`
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from certpin.errors import ConfigError
 from certpin.pins import normalise
-from certpin.pins.policy import is_report_address
+from certpin.pins.hosts import is_report_address
 from certpin.probe import PROTOCOLS, default_port, split_address
-from certpin_watch.permissions import ROLES, check_location
+from certpin_watch.permissions import check_location
 from certpin_watch.secret import Secret, read_secret
 from certpin_watch.settings.reader import (
     choice,
@@ -30,7 +27,6 @@ from certpin_watch.settings.reader import (
     parsed,
     reads,
     setting,
-    table_of,
     tables_of,
     text,
     texts,
@@ -38,8 +34,7 @@ from certpin_watch.settings.reader import (
 )
 
 if TYPE_CHECKING:
-    from certpin.pinfile.fields import Table
-    from certpin_watch.addresses import Network
+    from certpin.pinfile.file import Table
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")  # the most severe first
@@ -89,9 +84,15 @@ def _connect(table: Table, name: str) -> tuple[str, int]:
 class HostSettings:
     """``[[monitor.host]]``: how a host is probed, if differently from the pin file.
 
-    If ``port`` is 0, ``connect`` None or ``starttls`` empty, the servers in the pin file decide.
-    ``connect`` is another address to connect to. Without ``locations``, the locations of
-    ``[monitor]`` probe the host.
+    Without ``port``, ``connect`` and ``starttls``, the servers in the pin file decide.
+
+    Attributes:
+        name: the host, or a name that a wildcard of the pin file covers.
+        port: its port; 0 leaves it to the pin file.
+        connect: another address to connect to, with its port: a host or an IP address.
+        starttls: the protocol in which TLS starts, such as ``smtp``.
+        locations: the locations that probe it; by default those of ``[monitor]``.
+        every_address: probe every address of the name.
     """
 
     name: str = field(metadata=reads(parsed(normalise)))
@@ -106,11 +107,25 @@ class HostSettings:
 class MonitorSettings:
     """``[monitor]``: locations, intervals and limits of probes, and warning times of alerts.
 
-    ``location`` is the name of this machine, empty if it doesn't probe. ``locations`` are those
-    that probe every host. ``certificate_*`` and ``pins_*`` are how long before the expiry of
-    certificates and pins an alert fires. ``changes`` is how long the alert for a changed
-    certificate stays open, ``logged`` how long the alert for a certificate in a Certificate
-    Transparency log does.
+    Attributes:
+        enabled: let this service probe.
+        location: the name of this machine as a location; if empty, it does not probe.
+        locations: the locations that probe the hosts; by default only this machine. Any other needs
+            a worker.
+        interval: time between two probes of a host, from 10 s.
+        confirm: time after a change until the next probe.
+        timeout: limit of each of two attempts; with STARTTLS of each step of one attempt.
+        window: hosts probed at once, up to 4096; each uses a file descriptor.
+        every_address: probe every address of every name.
+        silent_after: intervals without a result after which a location raises an alert.
+        certificate_warning: time before a certificate expires at which a warning fires; earlier
+            thresholds apply to short lifetimes.
+        certificate_critical: the same for a critical alert.
+        pins_warning: time before pins expire (``expires``) at which a warning fires.
+        pins_critical: the same for a critical alert.
+        changes: how long the alert for a changed key or issuer stays open.
+        logged: how long the alert for a logged certificate stays open.
+        hosts: settings of single hosts.
     """
 
     enabled: bool = setting(default=True, read=flag)
@@ -159,13 +174,36 @@ def _stream(table: Table, name: str) -> str:
 class CollectorSettings:
     """``[collector]``: limits on reports.
 
-    A body has at most ``most_bytes``, compressed or not, and has to be complete within
-    ``body_seconds``. A source is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits. It may
-    send ``rate`` reports a second, ``burst`` of them at once, in at most ``at_once`` concurrent
-    bodies. At most ``queue`` request bodies with ``queue_bytes`` may wait to become durable. Of
-    each report group, ``samples`` reports are stored as they arrived. ``budget`` limits the bytes
-    of samples, and of chains that only clients have reported. Repeats are recognised among the last
-    ``most_identities`` reports; clients retry a report for ``client_days``.
+    A network is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits.
+
+    Attributes:
+        most_bytes: bytes of a body, compressed and decompressed.
+        most_depth: nesting depth of a document.
+        most_reports: reports in one body.
+        body_seconds: seconds in which a body must arrive.
+        rate: reports of one network per second, on average.
+        burst: reports of one network at once.
+        most_sources: networks with a rate limit in memory.
+        queue: bodies that may wait to become durable.
+        queue_bytes: bytes that may wait.
+        ipv4_prefix: bits of an IPv4 address that are kept.
+        ipv6_prefix: bits of an IPv6 address that are kept.
+        samples: reports kept of each group as they arrived; 0 keeps none.
+        most_samples: samples of all groups; 0 keeps none.
+        most_sample_bytes: size above which a sample is not kept.
+        budget: bytes of chains that only clients reported, and of samples.
+        groups_per_hour: groups with all details in an hour.
+        groups_per_day: the same in a day.
+        chains_per_hour: new chains that only clients reported.
+        presences_per_day: versions of clients that are counted with all details in a day.
+        most_identities: reports among which a repeat is recognised.
+        client_days: days for which your clients send a report again.
+        at_once: bodies of one network in transmission at once.
+        stream_bytes: size of the stream, about 500,000 reports; when it is full, the response is
+            503.
+        stream_replicas: copies of the stream, on as many servers of a cluster.
+        stream: the stream in JetStream.
+        hosts: host names that requests may use (``Host``); by default any.
     """
 
     # Both chains of 10 certificates with ML-DSA keys.
@@ -221,9 +259,13 @@ def _service_name(table: Table, name: str) -> str:
 class NotificationSettings:
     """``[[alerts.tell]]``: a notification service, and the alerts that are sent to it.
 
-    ``url`` is its address, in the notation of apprise or for Alertmanager. ``severity`` is the
-    lowest severity that is sent. If ``hosts`` or ``rules`` is not empty, only alerts of these hosts
-    or rules are sent. If ``resolved`` is set, a message is sent when an alert resolves, too.
+    Attributes:
+        name: the name that is shown with alerts; by default ``service-1`` and so on.
+        url: the address in the notation of apprise, or of Alertmanager: a secret.
+        severity: the lowest severity that is sent: ``critical``, ``warning`` or ``info``.
+        hosts: hosts and patterns (``*.bank.example``); by default all, also alerts without a host.
+        rules: the rules whose alerts are sent; by default all.
+        resolved: send a message when an alert is resolved, too.
     """
 
     name: str = field(metadata=reads(_service_name))
@@ -241,16 +283,21 @@ _period = duration(high=3650 * _DAY)
 class AlertSettings:
     """``[alerts]``: evaluation and delivery of alerts, and thresholds of the rules over reports.
 
-    Alerts are evaluated once in each ``every``, and resolve when their problem has been gone for
-    ``hold``. A message about an open alert is repeated after ``repeat``. ``silence`` is the longest
-    possible silence, and ``maintenance`` how long after a rotation step a change is expected. A
-    notification service has to accept a message within ``deadline``; after ``give_up`` the message
-    is not sent any more. If more than ``digest`` messages are due at once, they are combined.
-
-    The rules over reports ignore fewer than ``few`` reports. A claim that probes don't confirm is
-    critical only if it comes from this many ``networks`` of different providers. A surge is
-    ``surge`` times the usual number of reports. ``silent`` is how long reports may be absent,
-    ``disk`` the smallest free share of the disk in per cent.
+    Attributes:
+        every: time between two evaluations.
+        hold: how long a problem must be gone before its alert resolves.
+        repeat: time between repeated messages about an open alert.
+        silence: the longest silence.
+        maintenance: how long a step of a rotation explains a change.
+        deadline: how long a notification service may take to accept a message.
+        give_up: the age at which an undelivered message is given up.
+        silent: how long reports may be absent.
+        digest: more messages than this at once are combined.
+        few: fewer reports cause no alert.
+        networks: networks of different providers that an unconfirmed claim needs to be critical.
+        surge: the multiple of the usual number of reports that is a surge.
+        disk: the smallest free share of the disk, in per cent.
+        tell: the notification services.
     """
 
     every: timedelta = setting(15 * _SECOND, duration(_SECOND, _HOUR))
@@ -284,153 +331,21 @@ class AlertSettings:
             )
 
 
-# Asymmetric signatures only. "none" is unsigned. HS256 is signed with the client's secret, and a
-# client that takes a public key for that secret accepts any signature (RFC 8725, 2.1 and 3.1).
-_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-_DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256")
-_DEFAULT_SCOPES = ("openid", "profile", "email")
-
-
-def _issuer(table: Table, name: str) -> str:
-    """Read the URL of an OpenID provider: https, without query and fragment.
-
-    See OpenID Connect Discovery 1.0, section 4.1.
-    """
-    issuer = table.text(name)
-    parts = urlsplit(issuer)
-    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError(
-            "this is not the issuer of a provider",
-            key=table.under(name),
-            fix="write https://id.bank.example, for example, exactly as the provider writes it",
-        )
-    return issuer
-
-
-def _roles(table: Table, name: str) -> dict[str, str]:
-    below = table.table(name)
-    if below is None or not below.data:
-        raise ConfigError(
-            "no user could sign in",
-            key=table.under(name),
-            fix='map a group to a role, as in { "watch-admins" = "admin" }',
-        )
-    return {group: below.choice(group, tuple(ROLES), None) for group in below.data}
-
-
-def _scopes(table: Table, name: str) -> tuple[str, ...]:
-    scopes = table.texts(name) or _DEFAULT_SCOPES
-    return scopes if "openid" in scopes else ("openid", *scopes)
-
-
-def _algorithms(table: Table, name: str) -> tuple[str, ...]:
-    names = table.texts(name) or _DEFAULT_ALGORITHMS
-    if refused := sorted(set(names) - set(_ALGORITHMS)):
-        raise ConfigError(
-            f"{refused[0][:20]!r} is not accepted",
-            key=table.under(name),
-            fix=f"choose from {', '.join(_ALGORITHMS)}",
-        )
-    return names
-
-
-def _file(table: Table, name: str) -> Path | None:
-    return Path(file) if (file := table.text(name)) else None
-
-
-@dataclass(frozen=True)
-class OpenIDSettings:
-    """``[access.oidc]``: an OpenID provider, and the roles of its groups.
-
-    ``roles`` maps a group, a value of the claim ``claim``, to a role; users in none of these groups
-    are refused. With ``ca_file``, only its authorities are trusted for the provider. The provider's
-    statement about a user is valid for ``recheck_minutes``.
-    """
-
-    issuer: str = field(metadata=reads(_issuer))
-    client_id: str = field(metadata=reads(text))
-    client_secret: Secret = field(metadata=reads(read_secret))
-    roles: dict[str, str] = field(metadata=reads(_roles))
-    claim: str = setting("groups", text)
-    name: str = setting("single sign-on", text)
-    scopes: tuple[str, ...] = setting(_DEFAULT_SCOPES, _scopes)
-    algorithms: tuple[str, ...] = setting(_DEFAULT_ALGORITHMS, _algorithms)
-    ca_file: Path | None = setting(None, _file)
-    recheck_minutes: int = setting(60, whole_number(1, 24 * 60))
-
-    @property
-    def recheck_seconds(self) -> int:
-        """For how many seconds the provider's statement about a user is valid."""
-        return self.recheck_minutes * 60
-
-
-_LOOPBACK: tuple[Network, ...] = (
-    ipaddress.ip_network("127.0.0.0/8"),
-    ipaddress.ip_network("::1/128"),
-)
-
-
-def _proxies(table: Table, name: str) -> tuple[Network, ...]:
-    try:
-        networks = tuple(ipaddress.ip_network(value) for value in table.texts(name))
-    except ValueError as exc:
-        raise ConfigError(
-            "an entry is neither an address nor a network",
-            key=table.under(name),
-            fix="write 10.0.0.5 or 10.0.0.0/24, for example",
-        ) from exc
-    if any(network.prefixlen == 0 for network in networks):
-        raise ConfigError(
-            "every client would be trusted, and could claim any address",
-            key=table.under(name),
-            fix="list only the addresses of your proxies",
-        )
-    return networks or _LOOPBACK
-
-
-@dataclass(frozen=True)
-class AuthSettings:
-    """``[access]``: sessions, the proxy in front, and OpenID Connect.
-
-    A session ends ``idle_minutes`` after its last use, and ``session_hours`` after its start. With
-    ``behind_proxy``, a proxy terminates TLS and names the client (``X-Forwarded-…``); only
-    ``trusted_proxies`` are believed, for pages and reports alike. Pages, API and metrics are served
-    under the names in ``hosts`` and that of ``public_url``.
-    """
-
-    behind_proxy: bool = setting(default=False, read=flag)
-    trusted_proxies: tuple[Network, ...] = setting(_LOOPBACK, _proxies)
-    idle_minutes: int = setting(120, whole_number(1, 24 * 60))
-    session_hours: int = setting(24, whole_number(1, 30 * 24))
-    oidc: OpenIDSettings | None = setting(None, table_of(OpenIDSettings))
-    hosts: frozenset[str] = setting(frozenset(), lambda table, name: frozenset(_lower(table, name)))
-
-    @property
-    def believed(self) -> tuple[Network, ...]:
-        """The networks of proxies that may set ``X-Forwarded-…`` headers; none without a proxy."""
-        return self.trusted_proxies if self.behind_proxy else ()
-
-    @property
-    def idle_seconds(self) -> int:
-        """The seconds without use after which a session ends."""
-        return self.idle_minutes * 60
-
-    @property
-    def session_seconds(self) -> int:
-        """The seconds after its start at which a session ends, even if it is in use."""
-        return self.session_hours * 3600
-
-
 _days = whole_number(1, 36_500)
 
 
 @dataclass(frozen=True)
 class RetentionSettings:
-    """``[retention]``: the days for which each kind of row is kept.
+    """``[retention]``: the days (1 to 36,500) for which each kind of row is kept.
 
-    ``identities`` are kept to recognise a report that is sent again: set this higher than the days
-    for which clients retry a report (``[collector] client_days``). ``sightings`` are probe results
-    that are no longer current, ``alerts`` are resolved ones.
+    Attributes:
+        groups: counts of reports, by the hour and by the day.
+        samples: reports as they arrived.
+        identities: the identities of reports, to recognise repeats: more than ``client_days``.
+        presences: the versions that clients have, by day.
+        sightings: old probe results; logged certificates after they expire.
+        alerts: alerts since they were resolved, silences since they ended.
+        audit: the audit log.
     """
 
     groups: int = setting(400, _days)
@@ -444,7 +359,12 @@ class RetentionSettings:
 
 @dataclass(frozen=True)
 class LogSettings:
-    """``[log]``: the format of each line, and whether requests are logged."""
+    """``[log]``: the log on standard error.
+
+    Attributes:
+        format: ``text``, or ``json``: one object a line.
+        requests: log each request, including reports of clients.
+    """
 
     format: Literal["text", "json"] = setting("text", choice("text", "json"))
     requests: bool = setting(default=False, read=flag)
@@ -473,8 +393,13 @@ def _share(table: Table, name: str) -> float:
 class TelemetrySettings:
     """``[telemetry]``: the export to OpenTelemetry. Without an endpoint there is none.
 
-    ``headers`` are NAME=VALUE pairs, separated by commas. ``sampling`` is the share of traces that
-    is exported, ``interval`` the time between two exports of metrics.
+    Attributes:
+        endpoint: the collector: https, or http to this machine; ``/v1/traces`` and
+            ``/v1/metrics`` are appended.
+        headers: ``NAME=VALUE`` pairs with commas between: a secret.
+        service_name: the name of the service.
+        sampling: the share of traces that is sent.
+        interval: time between two exports of metrics.
     """
 
     endpoint: str = setting("", _endpoint)

@@ -3,45 +3,27 @@
 The database:
 
 - ``tables``: the schema.
-- ``engine``: opens a database and yields transactions; ``sqlite`` and ``postgresql`` connect,
-  ``failures`` has their errors.
+- ``engine``: opens a database and yields transactions; its errors. ``connections``: how each kind
+  of database is connected.
 - ``schema``: creates and migrates the tables, with the revisions in ``migrations``.
-- ``leases``: work that only one process may do at a time.
-- ``retention``, ``quota``, ``clock_guard``: delete expired and excess rows, unless the clock
-  jumped.
+- ``leases``: work that only one process may do at a time, and the jobs of workers.
+- ``retention``, ``quota``: delete expired and excess rows, unless the clock jumped.
 
 Statements by subject:
 
 - ``reports``, ``identities``, ``chains``: the rows that the collector writes.
-- ``probes``, ``probe_jobs``: the results of probes, and the jobs of workers.
-- ``alerts``, ``report_evidence``: alerts and silences, and the counts that the rules need.
-- ``accounts``, ``tokens``, ``audit``: logins, tokens, the audit log.
-- ``queries``: reads for pages, API and metrics.
+- ``probes``: the results of probes.
+- ``alerts``: alerts and silences.
+- ``accounts``, ``sessions``: accounts, tokens and the audit log; logins.
+- ``queries``: reads for pages, API, metrics and rules.
 
 Functions take a connection, so that a caller combines them in one transaction. Back-ups are made
-with the databases' own tools (docs/watch-operations.md).
+with the databases' own tools (docs/operate/operations.md).
 """
 
 from __future__ import annotations
 
-from certpin_watch.store.engine import Store, insert, open_store
-from certpin_watch.store.schema import (
-    Migration,
-    Schema,
-    SchemaState,
-    migrate,
-    prepare,
-    schema_state,
-)
+from certpin_watch.store.engine import Store, open_store
+from certpin_watch.store.schema import SchemaState, migrate, prepare, schema_state
 
-__all__ = [
-    "Migration",
-    "Schema",
-    "SchemaState",
-    "Store",
-    "insert",
-    "migrate",
-    "open_store",
-    "prepare",
-    "schema_state",
-]
+__all__ = ["SchemaState", "Store", "migrate", "open_store", "prepare", "schema_state"]

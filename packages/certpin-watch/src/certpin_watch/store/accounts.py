@@ -1,32 +1,35 @@
-"""Accounts, sessions and failed logins: every statement on their tables.
+"""Accounts with a password, tokens of programs, and the audit log of what they did.
 
-The tables contain no secret: a password is stored as Argon2's encoded hash, a session's cookie as
-its SHA-256. Argon2 is computed before a transaction begins, because SQLite has one writer at a
+The tables contain no secret: a password, and the secret part of a token, are stored as Argon2's
+encoded hash, which is computed before a transaction begins, because SQLite has one writer at a
 time. All times are in seconds since 1970, except for arguments of type ``datetime``.
+
+An entry of the audit log is written in the transaction of the change that it records, so that
+neither exists without the other. Entries are only added; retention deletes the old ones.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple, NewType, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
-from sqlalchemy import case, delete, exists, func, or_, select, update
+from sqlalchemy import exists, or_, select
 
 from certpin.errors import InputError
-from certpin_watch.permissions import ROLES
+from certpin.support.text import printable
+from certpin_watch.permissions import ROLES, WORKER, location_of
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.service import ACCOUNTS, GUESSES, SESSIONS
+from certpin_watch.store.tables.service import ACCOUNTS, AUDIT, SESSIONS, TOKENS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import Connection
     from sqlalchemy.engine import RowMapping
 
-MAX_SESSIONS = 32  # of one user; a new one replaces the oldest
-FAILURES_KEPT = 900.0  # seconds after the last failure
+_MAX_TEXT = 200  # characters of each text in the audit log: a failed login can bring any name
+AUDIT_PAGE = 100  # entries of a page of the audit log
 
 # No colon: `openid:anna` and `cli:anna` in the audit log are never a local account.
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
@@ -160,212 +163,174 @@ def _account_id(connection: Connection, name: str) -> int:
     return account
 
 
-class SessionLimits(Protocol):
-    """How long a session lasts: after its last use, and after its start, in seconds."""
+@dataclass(frozen=True)
+class Token:
+    """The token of a program or worker. ``secret`` is Argon2's encoded hash of its secret part.
 
-    @property
-    def idle_seconds(self) -> int:
-        """The seconds without use after which a session ends."""
-
-    @property
-    def session_seconds(self) -> int:
-        """The seconds after its start at which a session ends, even if it is in use."""
-
-
-class SessionOwner(NamedTuple):
-    """The user who is logged in with a session.
-
-    ``account`` is the ID of an account. It is None for a user of an OpenID provider: then
-    ``subject`` is the provider's identifier of that user.
+    Times are in seconds since 1970.
     """
 
-    account: int | None
+    id: str
     name: str
-    role: str
-    subject: str = ""
-
-
-@dataclass(frozen=True)
-class Session:
-    """The login of a browser. ``digest`` is the SHA-256 of its cookie."""
-
-    digest: bytes
-    owner: SessionOwner
-    source: str
-    agent: str
+    secret: str = field(repr=False)
+    scopes: frozenset[str]
+    made_by: str
     made_at: int
-    seen_at: int
-    until: int
+    until: int | None = None
+    used_at: int | None = None
+    revoked_at: int | None = None
 
     @property
-    def public_id(self) -> str:
-        """The session's ID in pages and forms. Digest and cookie can't be derived from it."""
-        return sha256(b"shown" + self.digest).hexdigest()[:16]
+    def location(self) -> str:
+        """The location of the worker that has this token; empty for other tokens."""
+        return location_of(self.scopes)
+
+    def is_valid(self, now: datetime) -> bool:
+        """Return True if the token is neither revoked nor expired."""
+        expired = self.until is not None and self.until <= now.timestamp()
+        return self.revoked_at is None and not expired
 
 
-def add_session(connection: Connection, session: Session, limits: SessionLimits) -> None:
-    """Store a new session; delete expired sessions, and the oldest of a user with too many."""
-    owner, at = session.owner, session.made_at
-    connection.execute(SESSIONS.delete().where(~_is_valid(limits, at)))
-    newest = (
-        select(SESSIONS.c.id)
-        .where(_is_owned_by(owner))
-        .order_by(SESSIONS.c.made_at.desc())
-        .limit(MAX_SESSIONS - 1)
-    )
-    connection.execute(SESSIONS.delete().where(_is_owned_by(owner), SESSIONS.c.id.not_in(newest)))
-    connection.execute(
-        SESSIONS.insert().values(
-            id=session.digest,
-            account=owner.account,
-            subject=owner.subject,
-            name=owner.name,
-            role=owner.role,
-            source=session.source,
-            agent=session.agent,
-            made_at=at,
-            seen_at=session.seen_at,
-            until=session.until,
+_TOKEN = tuple(TOKENS.c[name] for name in Token.__dataclass_fields__)
+
+
+def add_token(connection: Connection, token: Token) -> None:
+    """Store a new token."""
+    row = {name: getattr(token, name) for name in Token.__dataclass_fields__}
+    row["scopes"] = " ".join(sorted(token.scopes))
+    connection.execute(TOKENS.insert().values(row))
+
+
+def find_token(connection: Connection, token_id: str) -> Token | None:
+    """Return the token with this ID, valid or not; None if it does not exist."""
+    row = connection.execute(select(*_TOKEN).where(TOKENS.c.id == token_id)).first()
+    return _token(row._mapping) if row else None
+
+
+def all_tokens(connection: Connection) -> list[Token]:
+    """Return all tokens, including revoked ones, newest first."""
+    rows = connection.execute(select(*_TOKEN).order_by(TOKENS.c.made_at.desc(), TOKENS.c.id))
+    return [_token(row._mapping) for row in rows]
+
+
+def has_tokens(connection: Connection) -> bool:
+    """Return True if at least one token is not revoked."""
+    query = select(exists().select_from(TOKENS).where(TOKENS.c.revoked_at.is_(None)))
+    return bool(connection.execute(query).scalar())
+
+
+def worker_tokens(connection: Connection, now: datetime, limit: int) -> list[Token]:
+    """Return the tokens of workers that are neither revoked nor expired, by location and name."""
+    query = (
+        select(*_TOKEN)
+        .where(
+            TOKENS.c.scopes.startswith(f"{WORKER}:", autoescape=True),
+            TOKENS.c.revoked_at.is_(None),
+            or_(TOKENS.c.until.is_(None), TOKENS.c.until > int(now.timestamp())),
         )
+        .order_by(TOKENS.c.scopes, TOKENS.c.name, TOKENS.c.id)
+        .limit(limit)
     )
+    return [_token(row._mapping) for row in connection.execute(query)]
 
 
-def renew_session(
-    connection: Connection, old: Session, digest: bytes, owner: SessionOwner, now: datetime
-) -> None:
-    """Replace the cookie, name and role of a session, and begin its idle time again.
+def revoke_token(connection: Connection, token_id: str, now: datetime) -> None:
+    """Revoke a token, so that it is refused from its next use on.
 
-    ``until``, the time at which it ends, stays the same.
+    Raises:
+        InputError: there is no such token, or it is revoked already.
     """
-    at = int(now.timestamp())
+    revoked = connection.execute(
+        TOKENS.update()
+        .where(TOKENS.c.id == token_id, TOKENS.c.revoked_at.is_(None))
+        .values(revoked_at=int(now.timestamp()))
+    )
+    if not revoked.rowcount:
+        raise InputError(
+            f"there is no token {token_id[:80]!r} that could be revoked",
+            fix="certpin watch token list",
+        )
+
+
+def record_token_use(connection: Connection, token_id: str, now: datetime) -> None:
+    """Store when a token was last used."""
     connection.execute(
-        SESSIONS.update()
-        .where(SESSIONS.c.id == old.digest)
-        .values(id=digest, name=owner.name, role=owner.role, made_at=at, seen_at=at)
+        TOKENS.update().where(TOKENS.c.id == token_id).values(used_at=int(now.timestamp()))
     )
 
 
-def find_session(
-    connection: Connection, digest: bytes, limits: SessionLimits, now: datetime
-) -> Session | None:
-    """Return the session with this cookie, with the current role of its account.
-
-    None if the session has ended, or its account was removed. ``digest`` is the SHA-256 of the
-    cookie.
-    """
-    valid = _is_valid(limits, int(now.timestamp()))
-    has_owner = or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
-    row = connection.execute(
-        _select_sessions().where(SESSIONS.c.id == digest, valid, has_owner)
-    ).first()
-    return _session(row._mapping) if row else None
-
-
-def stored_session(connection: Connection, digest: bytes) -> Session | None:
-    """Return the session with this cookie (its SHA-256), expired or not; None if there is none."""
-    row = connection.execute(_select_sessions().where(SESSIONS.c.id == digest)).first()
-    return _session(row._mapping) if row else None
-
-
-def sessions_of(
-    connection: Connection, owner: SessionOwner, limits: SessionLimits, now: datetime
-) -> list[Session]:
-    """Return the valid sessions of a user, newest first."""
-    query = _select_sessions().where(_is_owned_by(owner), _is_valid(limits, int(now.timestamp())))
-    rows = connection.execute(query.order_by(SESSIONS.c.made_at.desc(), SESSIONS.c.id))
-    return [_session(row._mapping) for row in rows]
-
-
-def record_session_use(connection: Connection, session: Session, now: datetime) -> None:
-    """Store when a session was last used."""
-    connection.execute(
-        SESSIONS.update()
-        .where(SESSIONS.c.id == session.digest)
-        .values(seen_at=int(now.timestamp()))
-    )
-
-
-def end_session(connection: Connection, digest: bytes) -> None:
-    """Delete the session with this cookie, given as its SHA-256."""
-    connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
-
-
-def end_sessions_of(connection: Connection, owner: SessionOwner) -> None:
-    """Delete all sessions of a user."""
-    connection.execute(SESSIONS.delete().where(_is_owned_by(owner)))
-
-
-def _select_sessions() -> Select[Any]:
-    # The name, too: SQLite may give the ID of a deleted account to the next one.
-    same = (SESSIONS.c.account == ACCOUNTS.c.id) & (SESSIONS.c.name == ACCOUNTS.c.name)
-    return select(
-        SESSIONS,
-        func.coalesce(ACCOUNTS.c.name, SESSIONS.c.name).label("current_name"),
-        func.coalesce(ACCOUNTS.c.role, SESSIONS.c.role).label("current_role"),
-    ).select_from(SESSIONS.outerjoin(ACCOUNTS, same))
-
-
-def _is_valid(limits: SessionLimits, at: int) -> ColumnElement[bool]:
-    # If the end is further away than that of any new session, the clock ran ahead at the start.
-    latest = at + limits.session_seconds + limits.idle_seconds
-    ends = (SESSIONS.c.until > at) & (SESSIONS.c.until <= latest)
-    return ends & (SESSIONS.c.seen_at > at - limits.idle_seconds)
-
-
-def _is_owned_by(owner: SessionOwner) -> ColumnElement[bool]:
-    if owner.account is not None:
-        return SESSIONS.c.account == owner.account
-    return SESSIONS.c.account.is_(None) & (SESSIONS.c.subject == owner.subject)
-
-
-def _session(row: RowMapping) -> Session:
-    owner = SessionOwner(row["account"], row["current_name"], row["current_role"], row["subject"])
-    rest = ("source", "agent", "made_at", "seen_at", "until")
-    return Session(row["id"], owner, *(row[name] for name in rest))
+def _token(row: RowMapping) -> Token:
+    return Token(**{**row, "scopes": frozenset(row["scopes"].split())})
 
 
 @dataclass(frozen=True)
-class FailureCount:
-    """How many logins failed, and the time of the last failure in seconds since 1970."""
+class Actor:
+    """The user, program or part of the service that did something.
 
-    count: int
-    last: float
+    ``name`` is that of an account, or has a prefix: ``openid:anna@bank.example``, ``token:ID``,
+    ``cli:anna``. It is empty if it is not known. ``source`` is the network of the client, never its
+    whole address.
+    """
+
+    name: str = ""
+    source: str = ""
 
 
-def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
-    """Return the failed logins of a source or account; lock their row until the transaction ends.
+class AuditEntry(NamedTuple):
+    """A row of the audit log. ``at`` is in seconds since 1970."""
+
+    id: int
+    at: int
+    who: str
+    what: str
+    subject: str
+    source: str
+    outcome: str
+
+
+def audit(
+    connection: Connection,
+    actor: Actor,
+    what: str,
+    subject: str = "",
+    *,
+    at: datetime,
+    outcome: str = "done",
+) -> None:
+    """Add an entry to the audit log. NOT checked: that no text contains a secret.
 
     Args:
-        connection: a transaction.
-        key: a digest of a source or of an account's name.
-        at: the current time.
+        connection: a transaction, that of the change.
+        actor: who did it.
+        what: a word such as ``silence.made``.
+        subject: the object that was changed.
+        at: the time.
+        outcome: ``done``, or the reason of a failure.
     """
-    added = insert(connection, GUESSES).values(who=key, count=0, last_at=int(at))
-    locked = added.on_conflict_do_update(
-        index_elements=["who"], set_={"count": GUESSES.c.count}
-    ).returning(GUESSES.c.count, GUESSES.c.last_at)
-    return FailureCount(*connection.execute(locked).one())
+    entry = {"who": actor.name, "what": what, "subject": subject, "source": actor.source}
+    texts = {name: _short(text) for name, text in {**entry, "outcome": outcome}.items()}
+    connection.execute(AUDIT.insert().values(at=int(at.timestamp()), **texts))
 
 
-def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
-    """Store the failed logins of a source or account that ``lock_failures`` locked."""
-    values = {"count": failures.count, "last_at": int(failures.last)}
-    connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
+def audit_page(
+    connection: Connection, before: int | None = None
+) -> tuple[list[AuditEntry], int | None]:
+    """Return a page of the audit log, at most ``AUDIT_PAGE`` entries, newest first.
 
+    Args:
+        connection: to the store.
+        before: only entries that are older than the entry with this ID.
 
-def clear_failures(connection: Connection, source: bytes, account: bytes) -> None:
-    """Record a successful login: delete the source's failures, and one failure of the account."""
-    fewer = case((GUESSES.c.count > 0, GUESSES.c.count - 1), else_=0)
-    connection.execute(delete(GUESSES).where(GUESSES.c.who == source))
-    connection.execute(update(GUESSES).where(GUESSES.c.who == account).values(count=fewer))
-
-
-def sweep_failures(connection: Connection, at: float, limit: int) -> None:
-    """Delete up to ``limit`` expired records of failed logins.
-
-    Records that another transaction has locked are left.
+    Returns:
+        The entries, and ``before`` for the page of older ones; None if there are none.
     """
-    outdated = select(GUESSES.c.who).where(GUESSES.c.last_at < at - FAILURES_KEPT).limit(limit)
-    keys = connection.execute(outdated.with_for_update(skip_locked=True)).scalars().all()
-    if keys:
-        connection.execute(delete(GUESSES).where(GUESSES.c.who.in_(keys)))
+    columns = (AUDIT.c[name] for name in AuditEntry._fields)
+    query = select(*columns).order_by(AUDIT.c.id.desc()).limit(AUDIT_PAGE + 1)
+    found = connection.execute(query if before is None else query.where(AUDIT.c.id < before))
+    rows = [AuditEntry(*row) for row in found]
+    entries = rows[:AUDIT_PAGE]
+    return entries, entries[-1].id if len(rows) > AUDIT_PAGE else None
+
+
+def _short(text: str) -> str:
+    return printable(text[:_MAX_TEXT])[:_MAX_TEXT]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
 
 from certpin_watch.settings import SEVERITIES, Severity
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
+from certpin_watch.store.tables.service import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -31,6 +31,7 @@ FLAP_SECONDS = 6 * 3600  # a problem that comes back within this time after it w
 _MAX_DOUBLINGS = 5  # of the hold time, by flaps: 32 times at most
 _MAX_DETAILS = 32 * 1024  # bytes of JSON: texts from reports end up there
 _MAX_STANDING = 1000  # alerts in a request to Alertmanager
+_MAX_OPEN = 1000  # alerts in a list for users
 
 _FIRST_RETRY = 30  # seconds until the second attempt; each further wait is twice as long
 _MAX_RETRY = 3600
@@ -156,13 +157,9 @@ def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
     return tuple({alert.key: alert for alert in map(alert_from, rows)}.values())
 
 
-def open_alerts(
-    connection: Connection, *, host: str = "", limit: int = 1000
-) -> tuple[AlertRow, ...]:
-    """Return the open alerts of all hosts or of one, the worst first, then the oldest."""
-    wanted = select_open().limit(limit)
-    if host:
-        wanted = wanted.where(ALERTS.c.host == host)
+def open_alerts(connection: Connection) -> tuple[AlertRow, ...]:
+    """Return the open alerts, the worst first, then the oldest; at most 1000."""
+    wanted = select_open().limit(_MAX_OPEN)
     return tuple(map(alert_from, connection.execute(wanted)))
 
 

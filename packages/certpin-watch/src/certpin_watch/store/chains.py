@@ -1,9 +1,16 @@
-"""Chains and certificates: each is stored once, and other rows refer to a chain by its digest.
+"""Chains and certificates, and the bytes that reported ones use.
 
-A chain that a probe observed, and one that only clients reported, are in the same tables. Reported
-chains count for the quota (``quota``) until a probe observes them too.
+Each chain is stored once, and other rows refer to it by its digest. A chain that a probe observed,
+and one that only clients reported, are in the same tables. Reported chains count for the quota
+until a probe observes them too.
 
-Locks are taken in this order: the table of chains, the quota's usage, the rows.
+The quota's usage is the sum over chains and certificates that only clients have seen, and over
+samples of reports: the bytes of each row's content plus ``ROW_OVERHEAD``. Code that inserts or
+deletes such a row updates the usage in the same transaction, so the sum is exact with any number of
+writers. ``quota`` evicts data when most of it is used.
+
+Locks are taken in this order: the table of chains, the quota's usage, the rows. The usage is one
+row, and stays locked until the transaction ends.
 """
 
 from __future__ import annotations
@@ -11,20 +18,21 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, func, select, text, update
 
-from certpin_watch.store.engine import insert
-from certpin_watch.store.quota import ROW_OVERHEAD, add_usage, lock_usage, rows_size
-from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS, split_digests
+from certpin_watch.store.engine import insert, pieces
+from certpin_watch.store.tables.observations import BUDGETS, CERTIFICATES, CHAINS, REPORT_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, ColumnElement, Connection, Table
 
 NO_CHAIN = b""  # the digest in a row that has no chain
+ROW_OVERHEAD = 256  # bytes of a row beside its content: keys, index entries, half-empty pages
 
+_REPORTS = "reports"  # the name of the usage's row
 _MAX_VALUES = 500  # in a statement: SQLite takes 32,766 (SQLITE_MAX_VARIABLE_NUMBER)
 
 
@@ -70,6 +78,11 @@ def chain_record(certificates: Sequence[bytes]) -> ChainRecord:
     return ChainRecord(digest, members, tuple(certificates))
 
 
+def split_digests(members: bytes) -> list[bytes]:
+    """Return the SHA-256 digests of the certificates of a chain, from ``CHAINS.c.members``."""
+    return [members[i : i + 32] for i in range(0, len(members), 32)]
+
+
 def lock_chain_inserts(connection: Connection) -> None:
     """Lock the table of chains, so that no process deletes a chain until the transaction ends.
 
@@ -110,7 +123,7 @@ def insert_observed_chains(
 
 
 def insert_reported_chains(connection: Connection, reported: Iterable[ReportedChain]) -> int:
-    """Store chains that clients reported. Call ``quota.lock_usage`` before.
+    """Store chains that clients reported. Call ``lock_usage`` before.
 
     Returns:
         The bytes to add to the quota's usage.
@@ -157,7 +170,7 @@ def read_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes,
     Chains that are not stored are left out.
     """
     members: dict[bytes, bytes] = {}
-    for part in _parts(set(digests) - {NO_CHAIN}):
+    for part in pieces(set(digests) - {NO_CHAIN}, _MAX_VALUES):
         rows = connection.execute(
             select(CHAINS.c.digest, CHAINS.c.members).where(CHAINS.c.digest.in_(part))
         )
@@ -175,10 +188,41 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
     """Read certificates from the database: their DER, by SHA-256. Missing ones are left out."""
     found: dict[bytes, bytes] = {}
     table = CERTIFICATES.c
-    for part in _parts(set(digests)):
+    for part in pieces(set(digests), _MAX_VALUES):
         rows = connection.execute(select(table.sha256, table.der).where(table.sha256.in_(part)))
         found |= {row.sha256: row.der for row in rows}
     return found
+
+
+def lock_chain_deletes(connection: Connection) -> None:
+    """Lock the table of chains: wait for transactions that insert chains, and delay further ones.
+
+    A transaction that inserts a chain also inserts a row that refers to it.
+    """
+    if connection.dialect.name != "sqlite":  # SQLite has only one writer
+        connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
+    """Delete these chains, and the certificates that are in no other chain.
+
+    Args:
+        connection: a transaction that called ``lock_chain_deletes``.
+        chains: rows of ``CHAINS``, with ``digest``, ``members`` and ``told``.
+    """
+    if not chains:
+        return
+    lock_usage(connection)
+    freed = sum(len(row.members) + ROW_OVERHEAD for row in chains if row.told)
+    connection.execute(delete(CHAINS).where(CHAINS.c.digest.in_([row.digest for row in chains])))
+    unused = {digest for row in chains for digest in split_digests(row.members)}
+    for members in connection.execute(select(CHAINS.c.members)).scalars():
+        unused.difference_update(split_digests(members))
+    for piece in pieces(unused, _MAX_VALUES):
+        chosen = CERTIFICATES.c.sha256.in_(piece)
+        freed += rows_size(connection, CERTIFICATES.c.der, chosen, CERTIFICATES.c.told)
+        connection.execute(delete(CERTIFICATES).where(chosen))
+    add_usage(connection, -freed)
 
 
 def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -194,7 +238,7 @@ def insert_missing(connection: Connection, table: Table, rows: list[dict[str, An
 
 def _only_reported(connection: Connection, chains: Iterable[bytes]) -> set[bytes]:
     found: set[bytes] = set()
-    for part in _parts(chains):
+    for part in pieces(chains, _MAX_VALUES):
         rows = select(CHAINS.c.digest).where(CHAINS.c.digest.in_(part), CHAINS.c.told > 0)
         found.update(connection.execute(rows).scalars())
     return found
@@ -212,11 +256,11 @@ def _mark_observed(
         sha256 for digest in digests for sha256 in split_digests(chains[digest].members)
     }
     observed = {"told": 0, "source": "", "share": ""}
-    for part in _parts(digests):
+    for part in pieces(digests, _MAX_VALUES):
         where = CHAINS.c.digest.in_(part) & (CHAINS.c.told > 0)
         freed += rows_size(connection, CHAINS.c.members, where)
         connection.execute(update(CHAINS).where(where).values(observed))
-    for part in _parts(certificates):
+    for part in pieces(certificates, _MAX_VALUES):
         where = CERTIFICATES.c.sha256.in_(part) & CERTIFICATES.c.told
         freed += rows_size(connection, CERTIFICATES.c.der, where)
         connection.execute(update(CERTIFICATES).where(where).values(told=False))
@@ -242,11 +286,62 @@ def _chain_row(chain: ChainRecord, first_at: int) -> dict[str, Any]:
 
 def _stored(connection: Connection, column: Column[bytes], keys: Iterable[bytes]) -> set[bytes]:
     found: set[bytes] = set()
-    for part in _parts(keys):
+    for part in pieces(keys, _MAX_VALUES):
         found.update(connection.execute(select(column).where(column.in_(part))).scalars())
     return found
 
 
-def _parts(keys: Iterable[bytes]) -> Iterable[list[bytes]]:
-    ordered = sorted(keys)
-    return (ordered[i : i + _MAX_VALUES] for i in range(0, len(ordered), _MAX_VALUES))
+def lock_usage(connection: Connection) -> int:
+    """Lock the row with the quota's usage until the transaction ends; return the used bytes.
+
+    If the row is missing, it is computed from all stored rows.
+
+    Returns:
+        The bytes that are used. No other transaction changes them meanwhile.
+    """
+    used = _locked_usage(connection)
+    if used is None:
+        first = {"name": _REPORTS, "used": compute_usage(connection)}
+        connection.execute(insert(connection, BUDGETS).values(first).on_conflict_do_nothing())
+        used = _locked_usage(connection)
+    return used or 0
+
+
+def add_usage(connection: Connection, amount: int) -> None:
+    """Add bytes to the quota's usage, or subtract them if negative. Call ``lock_usage`` before."""
+    if amount:
+        connection.execute(
+            update(BUDGETS).where(BUDGETS.c.name == _REPORTS).values(used=BUDGETS.c.used + amount)
+        )
+
+
+def read_usage(connection: Connection) -> int:
+    """Return the used bytes of the quota, without a lock."""
+    found = connection.execute(select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS)).scalar()
+    return int(found or 0)
+
+
+def compute_usage(connection: Connection) -> int:
+    """Compute the used bytes of the quota from all stored rows."""
+    return (
+        rows_size(connection, CHAINS.c.members, CHAINS.c.told > 0)
+        + rows_size(connection, CERTIFICATES.c.der, CERTIFICATES.c.told)
+        + rows_size(connection, REPORT_SAMPLES.c.body)
+    )
+
+
+def rows_size(
+    connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
+) -> int:
+    """Return how many bytes of the quota the rows use that meet the conditions ``where``.
+
+    That is the length of the column ``content``, and ``ROW_OVERHEAD`` for each row.
+    """
+    size = func.sum(func.length(content) + ROW_OVERHEAD)
+    total = select(func.coalesce(size, 0)).where(*where)
+    return int(connection.execute(total).scalar_one())
+
+
+def _locked_usage(connection: Connection) -> int | None:
+    chosen = select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS).with_for_update()
+    return connection.execute(chosen).scalar()

@@ -1,25 +1,33 @@
-"""Open a database, and run transactions in it: SQLite in one file, or PostgreSQL."""
+"""A database, transactions in it, its errors, and whether it works at present.
+
+Each kind of failure has one typed error with a fixed text. A driver's message may contain a name, a
+host or a value, and the service's pages and logs must not show these.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from certpin.errors import ConfigError
-from certpin_watch.store.failures import StoreHealth, store_error, translated_errors
-from certpin_watch.store.postgresql import postgresql_engine
-from certpin_watch.store.sqlite import BUSY, sqlite_engine
+from certpin.errors import ConfigError, StoreError
+from certpin_watch.store.connections import BUSY, postgresql_engine, sqlite_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Table
+
+
+Key = TypeVar("Key", bound="str | bytes | tuple[Any, ...]")
 
 
 class Store:
@@ -34,6 +42,8 @@ class Store:
         self.engine = engine
         self.health = StoreHealth()
         self._writing = threading.Lock()
+        if self.is_sqlite:
+            event.listen(engine, "begin", _begin_in_sqlite)
 
     @property
     def is_sqlite(self) -> bool:
@@ -113,9 +123,12 @@ def open_store(url: str, *, folder: Path | None = None) -> Store:
     raise _invalid_address()
 
 
-def insert(connection: Connection, table: Table) -> Any:
-    """Return an ``INSERT`` with ``on_conflict_do_update``, in the dialect of the database."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+def _begin_in_sqlite(connection: Connection) -> None:
+    reads = bool(connection.get_execution_options().get("certpin_reads"))
+    raw: Any = connection.connection.driver_connection
+    raw.execute(f"PRAGMA query_only = {int(reads)}")
+    # A writer takes the lock at once: a transaction that has read first can't wait for it.
+    raw.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _invalid_address() -> ConfigError:
@@ -125,3 +138,202 @@ def _invalid_address() -> ConfigError:
         key="store",
         fix="sqlite:///watch.db, or postgresql://USER@HOST/NAME",
     )
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """Return an ``INSERT`` with ``on_conflict_do_update``, in the dialect of the database."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def advisory_lock(connection: Connection, name: bytes) -> None:
+    """Take an advisory lock of PostgreSQL, which lasts until the transaction ends.
+
+    On SQLite, which has only one writer, it does nothing. The key is a hash of ``name``, so that no
+    other program has it by chance.
+    """
+    if connection.dialect.name != "sqlite":
+        key = int.from_bytes(sha256(name).digest()[:8], signed=True)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
+    """Yield the sorted keys in lists of at most ``size``: a statement takes so many values."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+# For each reason: the problem and the fix. docs/operate/operations.md describes each of them.
+REASONS: dict[str, tuple[str, str]] = {
+    "away": (
+        "the database cannot be reached, or refuses the login of this address",
+        "start it; check the address in store, the user and the password; read its log",
+    ),
+    "busy": (
+        "the database was busy for too long",
+        "try again; if it continues, find what blocks it: a long transaction, too many clients",
+    ),
+    "damaged": (
+        "the file is not a database, or is damaged",
+        "name another file, or restore a back-up: docs/operate/operations.md says how",
+    ),
+    "disk": ("the disk of the database fails", "read the system's log"),
+    "failed": ("the database refused a statement", "this is a bug in certpin: report it"),
+    "full": ("the disk of the database is full", "free space: docs/operate/operations.md says how"),
+    "refused": (
+        "the user of the database lacks a permission",
+        "check the permissions of the user in the address in store",
+    ),
+    "schema": (
+        "the tables of the database are not those of this version of certpin",
+        "certpin watch migrate",
+    ),
+    "unwritable": (
+        "the database cannot be written to",
+        "check the path and the permissions; the folder of the file must be writable, too",
+    ),
+}
+
+# PostgreSQL's error codes, complete or by class (its documentation, appendix A).
+_SQLSTATES = {
+    "08": "away",
+    "25006": "unwritable",  # a standby
+    "25P03": "busy",  # a transaction was idle for too long: this process was suspended
+    "28": "refused",
+    "3D": "refused",
+    "40": "busy",  # a deadlock, or a serialisation failure
+    "42501": "refused",
+    "42703": "schema",
+    "42P01": "schema",
+    "53": "busy",  # too many clients, no memory
+    "53100": "full",
+    "55P03": "busy",
+    "57014": "busy",  # the statement took too long
+    "57": "away",
+    "58": "disk",
+    "XX001": "damaged",
+    "XX002": "damaged",
+}
+
+# SQLite's result codes, complete or by prefix (https://www.sqlite.org/rescode.html).
+_SQLITE = {
+    "SQLITE_AUTH": "unwritable",
+    "SQLITE_BUSY": "busy",
+    "SQLITE_CANTOPEN": "unwritable",
+    "SQLITE_CORRUPT": "damaged",
+    "SQLITE_FULL": "full",
+    "SQLITE_IOERR": "disk",
+    "SQLITE_LOCKED": "busy",
+    "SQLITE_NOTADB": "damaged",
+    "SQLITE_PERM": "unwritable",
+    "SQLITE_READONLY": "unwritable",
+}
+
+_WITHOUT_CODE = frozenset({"ConnectionTimeout", "OperationalError"})
+
+# Only writes fail for these reasons. Others (unavailable, busy, wrong schema) fail reads as well.
+_WRITE_FAILURES = frozenset({"full", "disk", "unwritable"})
+_FAILURE_COUNTS = 10.0  # seconds for which a failure counts even if a later write succeeded
+
+
+def store_error(reason: str) -> StoreError:
+    """Return the ``StoreError`` for a reason, a key of ``REASONS``, with its problem and fix."""
+    problem, fix = REASONS[reason]
+    return StoreError(problem, reason=reason, fix=fix)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise ``StoreError`` for errors of the database in the block.
+
+    ``IntegrityError`` and ``DataError`` keep their types, because they are about values that the
+    caller knows. The values themselves are removed from every error.
+    """
+    try:
+        yield
+    except (IntegrityError, DataError) as exc:
+        _redact(exc)
+        raise
+    except DBAPIError as exc:
+        _redact(exc)
+        raise store_error(reason_of(exc.orig)) from exc
+    except PoolTimeoutError as exc:
+        raise store_error("busy") from exc
+
+
+def reason_of(exc: Any) -> str:
+    """Return the reason for an exception of ``sqlite3`` or psycopg: a key of ``REASONS``."""
+    if (name := getattr(exc, "sqlite_errorname", None)) is not None:
+        if name == "SQLITE_ERROR" and str(exc).startswith(("no such table", "no such column")):
+            return "schema"
+        return next((_SQLITE[key] for key in _SQLITE if name.startswith(key)), "failed")
+    state = getattr(exc, "sqlstate", None)
+    if state is None:
+        # libpq has no code for a server that is unreachable, refuses the login, or disconnects.
+        return "away" if type(exc).__name__ in _WITHOUT_CODE else "failed"
+    return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]) or "failed"
+
+
+def _redact(exc: DBAPIError) -> None:
+    """Remove stored values from the message of a database error.
+
+    PostgreSQL prints the whole row below the first line of the message; a ``DataError`` has its
+    value in the first line. The engine hides the parameters already.
+    """
+    for error in (exc, exc.orig):
+        if isinstance(error, BaseException) and error.args:
+            line = str(error.args[0]).partition("\n")[0]
+            error.args = ("a value does not fit" if isinstance(exc, DataError) else line,)
+
+
+class StoreHealth:
+    """Whether the store works, by the results of this process's reads and writes. Thread-safe.
+
+    A full disk can still be read, and small writes may succeed there while large ones fail. Damage
+    that a read or a write found is permanent: nothing is written afterwards.
+    ``schema.check_tables`` tests more.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: tuple[str, float] | None = None
+        self._written_since = True
+        self._damaged = False
+
+    @contextmanager
+    def record_write(self) -> Iterator[None]:
+        """Record whether the block, which writes to the database, succeeds.
+
+        Raises:
+            StoreError: the file is known to be damaged. A write may still succeed then, in pages
+                that are intact, and be lost with the file.
+        """
+        if self._damaged:
+            raise store_error("damaged")
+        try:
+            with self.record_damage():
+                yield
+        except StoreError as exc:
+            if exc.reason in _WRITE_FAILURES:
+                self._failed, self._written_since = (exc.reason, self._clock()), False
+            raise
+        self._written_since = True
+
+    @contextmanager
+    def record_damage(self) -> Iterator[None]:
+        """Record whether the block, which may only read, finds a damaged database file."""
+        try:
+            yield
+        except StoreError as exc:
+            self._damaged |= exc.reason == "damaged"
+            raise
+
+    @property
+    def reason(self) -> str:
+        """Why the store doesn't work (a key of ``REASONS``); empty if no failure is known."""
+        if self._damaged:
+            return "damaged"  # until the file is restored and this process is restarted
+        if self._failed is None:
+            return ""
+        reason, at = self._failed
+        return "" if self._written_since and self._clock() - at > _FAILURE_COUNTS else reason

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, LargeBinary, MetaData, Table, delete, func, select, text, update
 
-from certpin_watch.store.engine import insert
+from certpin_watch.store.engine import advisory_lock, insert
 from certpin_watch.store.tables.columns import timestamp
-from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_IDENTITIES
+from certpin_watch.store.tables.observations import IDENTITY_HOURS, REPORT_IDENTITIES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -70,7 +70,6 @@ WITH moved AS (DELETE FROM {rest} WHERE identity >= {low} AND identity < {high} 
 INSERT INTO {name} SELECT * FROM moved;
 ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high});
 """
-_ADVISORY_LOCK = int.from_bytes(sha256(b"certpin partitions").digest()[:8], signed=True)
 
 
 def undated(identity: bytes) -> bytes:
@@ -198,7 +197,7 @@ def create_next_partition(connection: Connection, now: int) -> int:
     if not _missing_days(connection, now):
         return 0
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    advisory_lock(connection, b"certpin partitions")
     for day in _missing_days(connection, now)[:1]:  # another process may have created it meanwhile
         _create_partition(connection, day)
         return 1

@@ -1,4 +1,4 @@
-"""Leases: work that only one process may do at a time.
+"""Leases: work that only one process may do at a time, and the probe jobs of workers.
 
 A lease expires by itself, so that a holder that died doesn't block others for long. Clocks differ
 and processes are suspended, so a holder must follow three rules:
@@ -10,23 +10,40 @@ and processes are suspended, so a holder must follow three rules:
 
 NOT checked: that the machines' clocks agree to within ``MARGIN`` seconds. If they don't, two
 processes may work at the same time for a while. Then only ``confirm`` prevents double writes.
+
+A probe job's lease is named by the target and location. A slot is the time for which a probe was
+planned. The holder of a lease is the text ``SLOT TOKEN/PROCESS`` while a worker has the job, and
+``SLOT`` with a space behind it when the result is stored. When the lease has ended, the job can be
+claimed. A lease that ends later than a correct clock can have written was taken while a clock ran
+ahead. The functions for jobs get that bound as ``latest``, in seconds since 1970, and ignore such a
+lease.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import bindparam, case, delete, or_, select, update
 
-from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.service import LEASES
+from certpin_watch.store.engine import advisory_lock, insert, pieces
+from certpin_watch.store.tables.service import LEASES, PROBES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from sqlalchemy import ColumnElement, Connection
 
 MARGIN = 5  # seconds by which clocks may differ
 _MAX_AHEAD = 600  # seconds after the end of a new lease in which one from a correct clock ends
+
+_MAX_ROWS = 200  # in one statement: SQLite limits its variables
+
+_FINISH = (
+    update(LEASES)
+    .where(LEASES.c.name == bindparam("row"))
+    .values(holder=bindparam("done"), until=bindparam("end"))
+)
 
 
 @dataclass(frozen=True)
@@ -115,3 +132,158 @@ def _is_mine(lease: HeldLease) -> ColumnElement[bool]:
         & (LEASES.c.holder == lease.holder)
         & (LEASES.c.term == lease.term)
     )
+
+
+class WorkerIdentity(NamedTuple):
+    """A worker: the location that its token is for, the token's name, and its process."""
+
+    location: str
+    token: str
+    process: str
+
+    def holder(self, slot: int | str = "") -> str:
+        """Return the text in a lease that names this worker as the holder of a job.
+
+        ``slot`` is the time for which the job is planned, in seconds since 1970.
+        """
+        return f"{slot} {self.token}/{self.process}"
+
+
+def finished(slot: int) -> str:
+    """Return the text that marks the lease of a job as done, in the column for the holder.
+
+    ``slot`` is the time for which the job was planned, in seconds since 1970.
+    """
+    return f"{slot} "
+
+
+def lock_jobs(connection: Connection) -> None:
+    """Prevent other processes from changing leases of jobs until this transaction ends.
+
+    Each transaction changes several rows, in an order that the database chooses, so that two of
+    them could deadlock. (SQLite has only one writer.)
+    """
+    advisory_lock(connection, b"certpin watch jobs")
+
+
+def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
+    """Return the identities of the jobs that have a lease, and can't be claimed now."""
+    chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
+    return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
+
+
+def claim_jobs(
+    connection: Connection,
+    worker: WorkerIdentity,
+    slots: Mapping[str, int],
+    *,
+    now: int,
+    until: int,
+    latest: int,
+) -> set[str]:
+    """Take the leases of those of the given jobs that no other worker holds.
+
+    Args:
+        connection: a transaction that holds ``lock_jobs``.
+        worker: the new holder.
+        slots: the slot (planned time) of each job, by the job's identity. A job that was done for
+            its slot in the meantime is not taken.
+        now: in seconds since 1970.
+        until: when the leases end, in seconds since 1970.
+        latest: the latest time at which a valid lease can end.
+
+    Returns:
+        The identities of the jobs that the worker got.
+    """
+    taken: set[str] = set()
+    for names in _batches(slots):
+        rows = [
+            {
+                "name": name,
+                "holder": worker.holder(slots[name.removeprefix(PROBES)]),
+                "until": until,
+                "term": 1,
+            }
+            for name in names
+        ]
+        new = insert(connection, LEASES).values(rows)
+        is_free = or_(LEASES.c.until <= now, LEASES.c.until > latest)
+        statement = new.on_conflict_do_update(
+            index_elements=[LEASES.c.name],
+            set_={
+                "holder": new.excluded.holder,
+                "until": new.excluded.until,
+                "term": LEASES.c.term + 1,
+            },
+            where=is_free & ~_is_done(new.excluded.holder),
+        ).returning(LEASES.c.name)
+        taken.update(connection.execute(statement).scalars())
+    return {name.removeprefix(PROBES) for name in taken}
+
+
+def renew_jobs(
+    connection: Connection, worker: WorkerIdentity, identities: Iterable[str], until: int
+) -> None:
+    """Extend the worker's leases of these jobs to ``until``.
+
+    Jobs that this worker does not hold are left unchanged.
+    """
+    for names in _batches(identities):
+        chosen = LEASES.c.name.in_(names) & _held_by(worker)
+        connection.execute(update(LEASES).where(chosen).values(until=until))
+
+
+def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iterable[str]) -> None:
+    """Delete the worker's leases of these jobs, so that other workers can claim them at once."""
+    for names in _batches(identities):
+        connection.execute(delete(LEASES).where(LEASES.c.name.in_(names), _held_by(worker)))
+
+
+def forget_jobs(connection: Connection, before: int) -> None:
+    """Delete leases of jobs that ended before a time, so that a removed target leaves no row."""
+    connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
+
+
+def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, str]:
+    """Return the holder of the lease of each job; lock these rows until the transaction ends."""
+    found: dict[str, str] = {}
+    columns = LEASES.c
+    for names in _batches(identities):
+        rows = select(columns.name, columns.holder).where(columns.name.in_(names))
+        for row in connection.execute(rows.order_by(columns.name).with_for_update()):
+            found[row.name.removeprefix(PROBES)] = row.holder
+    return found
+
+
+def finish_jobs(connection: Connection, slots: Mapping[str, int], until: int) -> None:
+    """Mark each job as done for its slot (the planned time of the probe).
+
+    No worker can claim it again before ``until``.
+    """
+    if slots:
+        rows = [
+            {"row": PROBES + identity, "done": finished(slot), "end": until}
+            for identity, slot in slots.items()
+        ]
+        connection.execute(_FINISH, rows)
+
+
+def _is_job() -> ColumnElement[bool]:
+    return LEASES.c.name.startswith(PROBES, autoescape=True)
+
+
+def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
+    return LEASES.c.holder.endswith(worker.holder(), autoescape=True)
+
+
+def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the SQL condition that a lease's job is already done for the slot in ``holder``.
+
+    A slot is the time for which a probe was planned.
+    """
+    return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
+
+
+def _batches(identities: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the names of the leases of these jobs, in lists of at most ``_MAX_ROWS``."""
+    return pieces({PROBES + identity for identity in identities}, _MAX_ROWS)

@@ -7,17 +7,16 @@ write.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, delete, or_, select, text, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 
-from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.probes import LATEST, LOGGED, SIGHTINGS, VANTAGES
+from certpin_watch.store.engine import advisory_lock, insert, pieces
+from certpin_watch.store.tables.observations import LATEST, LOGGED, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 ProbeKey = tuple[str, int, str, str]  # host, port, way, location
 
 _MAX_VALUES = 500  # in one statement
-# The key of an advisory lock of PostgreSQL. A hash, so that no other program has it by chance.
-_LOCK = int.from_bytes(hashlib.sha256(b"certpin watch sightings").digest()[:8], signed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +122,31 @@ def lock_sightings(connection: Connection) -> None:
     Else two services that store results for one target at once could both insert a row. (A lock of
     the table would end every vacuum of it. SQLite has only one writer.)
     """
-    if connection.dialect.name != "sqlite":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    advisory_lock(connection, b"certpin watch sightings")
 
 
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
     """Return the current sightings of these hosts: the periods of equal results still going on."""
-    ordered = sorted(hosts)
     found: list[SightingRow] = []
-    for at in range(0, len(ordered), _MAX_VALUES):
-        chosen = SIGHTINGS.c.host.in_(ordered[at : at + _MAX_VALUES])
-        found += _sightings(connection, and_(LATEST, chosen))
+    for piece in pieces(hosts, _MAX_VALUES):
+        found += _sightings(connection, and_(LATEST, SIGHTINGS.c.host.in_(piece)))
     return found
 
 
-def latest_sightings_from(connection: Connection, location: str) -> list[SightingRow]:
-    """Return a location's current sightings: the periods of equal results still going on."""
-    return _sightings(connection, and_(LATEST, SIGHTINGS.c.vantage == location))
+def latest_sightings_from(
+    connection: Connection, location: str
+) -> Iterator[tuple[ProbeKey, str, int, int, int, int]]:
+    """Yield a location's current sightings: the periods of equal results still going on.
+
+    Each tuple has the target and location, and the columns ``outcome``, ``slot``, ``last_at``,
+    ``count`` and ``changes``. Others are not read, because this runs every few seconds.
+    """
+    table = SIGHTINGS.c
+    key = (table.host, table.port, table.way, table.vantage)
+    state = (table.outcome, table.slot, table.last_at, table.count, table.changes)
+    rows = connection.execute(select(*key, *state).where(LATEST, table.vantage == location))
+    for host, port, way, vantage, *values in rows:
+        yield ((host, port, way, vantage), *values)
 
 
 def sightings_between(connection: Connection, since: int, until: int) -> list[SightingRow]:

@@ -1,10 +1,4 @@
-"""The quota of data that clients reported: the bytes that it uses, and the order of eviction.
-
-The usage is the sum over chains and certificates that only clients have seen, and over samples of
-reports: the bytes of each row's content plus ``ROW_OVERHEAD``. Code that inserts or deletes such a
-row updates the usage in the same transaction, so the sum is exact with any number of writers. The
-usage is one row, and stays locked until the transaction ends: lock it before those rows, and after
-the table of chains (``chains.lock_chain_inserts``).
+"""Evict data that clients reported when most of the quota is used (its usage: ``chains``).
 
 Without eviction, a quota that was filled once would stay full until its rows expire. So when more
 than three quarters are used, the network that sent the most loses its oldest data, repeatedly. A
@@ -22,81 +16,29 @@ report of an evicted chain stores the chain again.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, func, or_, select, text, update
+from sqlalchemy import and_, delete, func, or_, select
 
-from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.probes import BUDGETS, CERTIFICATES, CHAINS, split_digests
-from certpin_watch.store.tables.reports import REPORT_SAMPLES
+from certpin_watch.store.chains import (
+    ROW_OVERHEAD,
+    add_usage,
+    delete_chains,
+    lock_chain_deletes,
+    lock_usage,
+    read_usage,
+    rows_size,
+)
+from certpin_watch.store.tables.observations import CHAINS, REPORT_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection
 
-ROW_OVERHEAD = 256  # bytes of a row beside its content: keys, index entries, half-empty pages
 MIN_AGE = 6 * 3600  # seconds
 BATCH = 500  # rows of one transaction
 _MAX_SOURCES = 100  # networks that one eviction considers: those that sent the most
-
-_REPORTS = "reports"  # the name of the usage's row
-
-
-def lock_usage(connection: Connection) -> int:
-    """Lock the row with the quota's usage until the transaction ends; return the used bytes.
-
-    If the row is missing, it is computed from all stored rows.
-
-    Returns:
-        The bytes that are used. No other transaction changes them meanwhile.
-    """
-    used = _locked_usage(connection)
-    if used is None:
-        first = {"name": _REPORTS, "used": compute_usage(connection)}
-        connection.execute(insert(connection, BUDGETS).values(first).on_conflict_do_nothing())
-        used = _locked_usage(connection)
-    return used or 0
-
-
-def add_usage(connection: Connection, amount: int) -> None:
-    """Add bytes to the quota's usage, or subtract them if negative. Call ``lock_usage`` before."""
-    if amount:
-        connection.execute(
-            update(BUDGETS).where(BUDGETS.c.name == _REPORTS).values(used=BUDGETS.c.used + amount)
-        )
-
-
-def read_usage(connection: Connection) -> int:
-    """Return the used bytes of the quota, without a lock."""
-    found = connection.execute(select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS)).scalar()
-    return int(found or 0)
-
-
-def compute_usage(connection: Connection) -> int:
-    """Compute the used bytes of the quota from all stored rows."""
-    return (
-        rows_size(connection, CHAINS.c.members, CHAINS.c.told > 0)
-        + rows_size(connection, CERTIFICATES.c.der, CERTIFICATES.c.told)
-        + rows_size(connection, REPORT_SAMPLES.c.body)
-    )
-
-
-def rows_size(
-    connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
-) -> int:
-    """Return how many bytes of the quota the rows use that meet the conditions ``where``.
-
-    That is the length of the column ``content``, and ``ROW_OVERHEAD`` for each row.
-    """
-    size = func.sum(func.length(content) + ROW_OVERHEAD)
-    total = select(func.coalesce(size, 0)).where(*where)
-    return int(connection.execute(total).scalar_one())
-
-
-def _locked_usage(connection: Connection) -> int | None:
-    chosen = select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS).with_for_update()
-    return connection.execute(chosen).scalar()
 
 
 def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = BATCH) -> int:
@@ -144,38 +86,6 @@ def evict_samples(connection: Connection, max_samples: int, now: int, batch: int
         if deleted := _evict_chosen_samples(connection, chosen, now, min(excess, batch)):
             return deleted
     return 0
-
-
-def lock_chain_deletes(connection: Connection) -> None:
-    """Lock the table of chains: wait for transactions that insert chains, and delay further ones.
-
-    A transaction that inserts a chain also inserts a row that refers to it.
-    """
-    if connection.dialect.name != "sqlite":  # SQLite has only one writer
-        connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))
-
-
-def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
-    """Delete these chains, and the certificates that are in no other chain.
-
-    Args:
-        connection: a transaction that called ``lock_chain_deletes``.
-        chains: rows of ``CHAINS``, with ``digest``, ``members`` and ``told``.
-    """
-    if not chains:
-        return
-    lock_usage(connection)
-    freed = sum(len(row.members) + ROW_OVERHEAD for row in chains if row.told)
-    connection.execute(delete(CHAINS).where(CHAINS.c.digest.in_([row.digest for row in chains])))
-    unused = {digest for row in chains for digest in split_digests(row.members)}
-    for members in connection.execute(select(CHAINS.c.members)).scalars():
-        unused.difference_update(split_digests(members))
-    ordered = sorted(unused)
-    for start in range(0, len(ordered), BATCH):
-        chosen = CERTIFICATES.c.sha256.in_(ordered[start : start + BATCH])
-        freed += rows_size(connection, CERTIFICATES.c.der, chosen, CERTIFICATES.c.told)
-        connection.execute(delete(CERTIFICATES).where(chosen))
-    add_usage(connection, -freed)
 
 
 def delete_samples(connection: Connection, ids: Sequence[int]) -> int:

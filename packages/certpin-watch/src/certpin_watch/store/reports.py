@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import case, delete, func, insert, select, tuple_, update
 
 from certpin_watch.store.engine import insert as upsert
+from certpin_watch.store.engine import pieces
 from certpin_watch.store.identities import DAY
 from certpin_watch.store.tables.columns import TRAITS
-from certpin_watch.store.tables.probes import CHAINS
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
+    CHAINS,
     DAY_PLACES,
     DAY_TRAITS,
     LISTENED,
@@ -31,7 +32,7 @@ from certpin_watch.store.tables.reports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -170,7 +171,7 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
-        for piece in _pieces(keys)
+        for piece in pieces(keys, _MAX_KEYS)
         for key in connection.execute(select(column).where(column.in_(piece))).scalars()
     }
 
@@ -327,10 +328,10 @@ def _upsert_day_places(connection: Connection) -> Any:
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
     """Return the given keys for which a check-in row is stored."""
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
-    ordered, found = sorted(keys), set()
-    for start in range(0, len(ordered), _MAX_TUPLES):
-        piece = [tuple(key) for key in ordered[start : start + _MAX_TUPLES]]
-        rows = connection.execute(select(*columns).where(tuple_(*columns).in_(piece)))
+    found = set()
+    for piece in pieces(keys, _MAX_TUPLES):
+        values = [tuple(key) for key in piece]
+        rows = connection.execute(select(*columns).where(tuple_(*columns).in_(values)))
         found |= {CheckInGroup(*row) for row in rows}
     return found
 
@@ -419,7 +420,7 @@ def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, in
     """Return how many samples each of these report groups has; groups without any are left out."""
     samples = REPORT_SAMPLES.c
     found: dict[bytes, int] = {}
-    for piece in _pieces(keys):
+    for piece in pieces(keys, _MAX_KEYS):
         by_key = select(samples.key, func.count()).where(samples.key.in_(piece))
         for key, number in connection.execute(by_key.group_by(samples.key)):
             found[bytes(key)] = number
@@ -475,9 +476,3 @@ def _larger(old: Any, new: Any) -> Any:
     The function for this has different names in SQLite and PostgreSQL.
     """
     return case((old < new, new), else_=old)
-
-
-def _pieces(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), _MAX_KEYS):
-        yield ordered[start : start + _MAX_KEYS]

@@ -1,4 +1,4 @@
-"""Retention: delete expired rows in batches.
+"""Retention: delete expired rows in batches, unless the clock jumped ahead.
 
 Each kind of row has a step: a function that deletes one batch in one transaction, so that reports
 are written in between and a failing kind doesn't stop the others. The background task
@@ -11,37 +11,54 @@ Chains and certificates are deleted when no row refers to them. So code that ref
 either inserts it in the same transaction (``ON CONFLICT DO NOTHING``), or did so in the last twelve
 hours: the row that referred to it then is kept for at least a day, and the chain with it. Chains
 that only clients reported may be deleted earlier, if the quota is nearly used up (``quota``).
+
+A wrong clock makes all rows expire: years of counts, and the identities that recognise a report
+that is sent again. A jump ahead looks the same as a service that was switched off for that long, so
+both are handled alike (``check_clock``): deletion stops for a day, so that an operator can notice
+it, the log and the pages say why, and if the clock still has the new time then, it is trusted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import LargeBinary, delete, exists, select, tuple_
 
 from certpin_watch.settings import RetentionSettings
 from certpin_watch.settings.reader import known_keys
 from certpin_watch.store import identities, quota
-from certpin_watch.store.accounts import FAILURES_KEPT
+from certpin_watch.store.chains import delete_chains, lock_chain_deletes
 from certpin_watch.store.engine import insert
+from certpin_watch.store.identities import DAY
+from certpin_watch.store.sessions import FAILURES_KEPT
 from certpin_watch.store.tables import METADATA
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
-from certpin_watch.store.tables.probes import CHAINS, LOGGED, SIGHTINGS, VANTAGES
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
+    CHAINS,
     DAY_PLACES,
     DAY_TRAITS,
     LISTENED,
+    LOGGED,
     PRESENCES,
     REPORT_GROUPS,
     REPORT_NETWORKS,
     REPORT_PLACES,
     REPORT_SAMPLES,
     REPORT_TRAITS,
+    SIGHTINGS,
+    VANTAGES,
 )
-from certpin_watch.store.tables.service import AUDIT, GUESSES, SWEEPS
+from certpin_watch.store.tables.service import (
+    ALERT_EVENTS,
+    ALERTS,
+    AUDIT,
+    CLOCK,
+    GUESSES,
+    SILENCES,
+    SWEEPS,
+    TELLINGS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,30 +67,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Connection
     from sqlalchemy import Table as SqlTable
 
+    from certpin_watch.settings import CollectorSettings
+
     # Delete a batch of at most so many rows. Return how many rows it went through; 0: all is done.
     Step = Callable[[Connection, int], int]
 
-DAY = 86_400  # seconds
+MAX_STEP = 86_400  # seconds between two checks of the clock, of which there is one an hour
+HOLD = 86_400  # seconds for which a clock has to run on from the time it jumped to
+
+_CLOCK_NAME = "retention"
 _MAX_QUEUE_DAYS = 30  # days that reports may wait in the stream and still be recognised as repeats
 _NETWORKS_KEPT = 2 * DAY  # seconds: only the networks of today and yesterday are read
 _MAX_PAGES = 2000  # pages of SQLite that one step returns to the file system: 8 MB
 
 
-@dataclass(frozen=True)
-class RetentionLimits:
-    """Limits on stored rows that aren't settings of ``[retention]``.
-
-    ``max_bytes`` is the quota of reported data.
-    """
-
-    max_identities: int
-    max_bytes: int
-    max_samples: int
-
-
 def retention_steps(
     settings: RetentionSettings,
-    limits: RetentionLimits,
+    limits: CollectorSettings,
     now: datetime,
     queue_delay: timedelta,
     *,
@@ -83,7 +93,7 @@ def retention_steps(
 
     Args:
         settings: the days for which rows are kept.
-        limits: the other limits.
+        limits: the limits on reports.
         now: the current time.
         queue_delay: how long reports wait in a queue before they are stored.
         is_sqlite: True if the store is an SQLite file.
@@ -94,14 +104,12 @@ def retention_steps(
     steps: dict[str, Step] = {
         "identity_hours": identities.HourCount(past, at, _delay_seconds(queue_delay)),
         "report_identities": lambda connection, batch: identities.delete_expired(
-            connection, past, limits.max_identities, at, batch
+            connection, past, limits.most_identities, at, batch
         ),
         **table_steps(cutoffs),
-        "budget": lambda connection, batch: quota.evict_bytes(
-            connection, limits.max_bytes, at, batch
-        ),
+        "budget": lambda connection, batch: quota.evict_bytes(connection, limits.budget, at, batch),
         "most_samples": lambda connection, batch: quota.evict_samples(
-            connection, limits.max_samples, at, batch
+            connection, limits.most_samples, at, batch
         ),
     }
     if is_sqlite:
@@ -109,7 +117,7 @@ def retention_steps(
     return steps | {
         "partitions": lambda connection, _: identities.create_next_partition(connection, at),
         "old_partitions": lambda connection, _: identities.drop_expired_partition(
-            connection, past, limits.max_identities, at
+            connection, past, limits.most_identities, at
         ),
     }
 
@@ -220,10 +228,10 @@ class UnreferencedChains:
         part = select(column).where(column > self._after).order_by(column).limit(batch)
         digests = connection.execute(part).scalars().all()
         if unreferenced := _unreferenced(connection, digests):
-            quota.lock_chain_deletes(connection)
+            lock_chain_deletes(connection)
             # Again: only now the lock keeps the collector from referring to one of them.
             digests_left = [row.digest for row in unreferenced]
-            quota.delete_chains(connection, _unreferenced(connection, digests_left))
+            delete_chains(connection, _unreferenced(connection, digests_left))
         if digests:
             self._after = bytes(digests[-1])
         return len(digests)
@@ -280,10 +288,62 @@ def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") 
         connection: a transaction that may write.
         kind: a key of ``retention_steps``.
         now: seconds since 1970.
-        reason: why it failed (``failures.REASONS``); empty if everything expired is deleted.
+        reason: why it failed (``engine.REASONS``); empty if everything expired is deleted.
     """
     row: dict[str, Any] = {"tried_at": now, "reason": reason}
     if not reason:
         row["done_at"] = now
     new = insert(connection, SWEEPS).values(kind=kind, **row)
     connection.execute(new.on_conflict_do_update(index_elements=["kind"], set_=row))
+
+
+class ClockState(NamedTuple):
+    """The last trusted time (``at``), and the time to which the clock jumped ahead since then.
+
+    Both are in seconds since 1970; ``leapt_at`` is None if the clock did not jump.
+    """
+
+    at: int
+    leapt_at: int | None = None
+
+    @property
+    def held_until(self) -> int | None:
+        """The time before which nothing may be deleted; ``None`` if the clock is trusted."""
+        return None if self.leapt_at is None else self.leapt_at + HOLD
+
+
+def next_state(last: ClockState | None, now: int) -> ClockState:
+    """Decide whether the clock is trusted at ``now``; return the new state. No I/O.
+
+    A step back is always trusted: it only makes fewer rows expire.
+    """
+    if last is None or now <= last.at + MAX_STEP:
+        return ClockState(now)
+    since = last.leapt_at
+    if since is None or not since <= now < since + HOLD + MAX_STEP:
+        return ClockState(last.at, now)
+    return ClockState(now) if now >= since + HOLD else last
+
+
+def check_clock(connection: Connection, mine: ClockState | None, now: int) -> ClockState:
+    """Decide whether the clock is trusted at ``now``, and store the new state.
+
+    Args:
+        connection: a transaction that may write.
+        mine: the last state that this process knows. If the stored state is later, that one counts.
+        now: seconds since 1970.
+    """
+    states = (mine, stored_state(connection))
+    last = max(filter(None, states), key=lambda state: state.at, default=None)
+    found = next_state(last, now)
+    row = found._asdict()
+    new = insert(connection, CLOCK).values(name=_CLOCK_NAME, **row)
+    connection.execute(new.on_conflict_do_update(index_elements=[CLOCK.c.name], set_=row))
+    return found
+
+
+def stored_state(connection: Connection) -> ClockState | None:
+    """Return the clock state that was stored last, by any process; None if there is none."""
+    found = select(CLOCK.c.at, CLOCK.c.leapt_at).where(CLOCK.c.name == _CLOCK_NAME)
+    row = connection.execute(found).first()
+    return None if row is None else ClockState(row.at, row.leapt_at)

@@ -6,7 +6,9 @@ older schema: restore the copy or the back-up from before the migration instead.
 
 from __future__ import annotations
 
-import hashlib
+import os
+import sqlite3
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,11 +17,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import column, inspect, select, table, text
 
 from certpin.errors import ConfigError, StoreError
+from certpin.pinfile.file import sync_folder
+from certpin.support import locks
+from certpin.support.text import printable
 from certpin_watch.store import leases
-from certpin_watch.store.sqlite import copy_sqlite, path_of
+from certpin_watch.store.connections import BUSY, path_of
+from certpin_watch.store.engine import advisory_lock, reason_of, store_error
 from certpin_watch.store.tables import METADATA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
@@ -27,10 +35,8 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "certpin_schema"
 _REVISIONS = Path(__file__).parent / "migrations"
+_SIDE_FILES = ("-journal", "-wal", "-shm")  # SQLite's files beside a database in use
 _TRIAL = "trial"  # the lease that check_tables writes; it expires at once
-
-# The advisory lock that a migration holds in PostgreSQL.
-_LOCK = int.from_bytes(hashlib.sha256(b"certpin watch migrate").digest()[:8], signed=True)
 
 
 class SchemaState(StrEnum):
@@ -67,7 +73,7 @@ _PROBLEMS = {
     SchemaState.EMPTY: ("the database has no tables yet", "certpin watch migrate"),
     SchemaState.BEHIND: (
         "the database is of an older version of certpin",
-        "back it up (docs/watch-operations.md), then: certpin watch migrate",
+        "back it up (docs/operate/operations.md), then: certpin watch migrate",
     ),
     SchemaState.NEWER: (
         "the database is of a newer version of certpin, which is needed to read it",
@@ -236,7 +242,7 @@ def _lock_migrations(connection: Connection) -> None:
     """Wait until no other process migrates, without a timeout."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    advisory_lock(connection, b"certpin watch migrate")
 
 
 def _copy_file(path: Path, found: Schema) -> Path:
@@ -247,6 +253,135 @@ def _copy_file(path: Path, found: Schema) -> Path:
     copy = path.with_name(f"{path.name}.revision-{found.revision}")
     copy_sqlite(path, copy)
     return copy
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copy a database as it is at one moment. Writers continue meanwhile (WAL mode).
+
+    Raises:
+        ConfigError: the target can't be written.
+        StoreError: the source can't be read or is damaged, or another process writes the target.
+    """
+    with replaced_file(target) as part, _store_errors(), closing(_open_part(part)) as new:
+        with closing(_open_read_only(source)) as old:
+            # All pages in one step, a reader's view of one moment. With several steps, each write
+            # of another process would restart the copy.
+            old.backup(new)
+        # A single file without others beside it, which can be read in a read-only folder.
+        new.execute("PRAGMA journal_mode = DELETE")
+        _refuse_damage(new)
+
+
+@contextmanager
+def replaced_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary file (mode 600); if the block succeeds, it replaces ``target``.
+
+    The temporary file is ``.NAME.part`` in the same folder. If a crash left one behind, it is
+    overwritten.
+
+    Raises:
+        ConfigError: the file can't be written, or is a database in use.
+        StoreError: another process is writing it.
+    """
+    _refuse_in_use(target)
+    part = target.with_name(f".{target.name}.part")
+    descriptor = _lock_part(part, target)
+    try:
+        _remove_side_files(part)
+        os.ftruncate(descriptor, 0)
+        os.fchmod(descriptor, 0o600)
+        yield part
+        with _write_errors(target):
+            os.fsync(descriptor)
+            part.replace(target)
+            sync_folder(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    finally:
+        _remove_side_files(part)
+        os.close(descriptor)
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    # A restored file may come from anywhere, with views and triggers that call functions.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def _open_part(part: Path) -> sqlite3.Connection:
+    """Open the temporary file as a database, without syncs: it is deleted if anything fails."""
+    connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
+    for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {setting}")  # the file is synced once, at the end
+    return connection
+
+
+def _refuse_damage(connection: sqlite3.Connection) -> None:
+    """Raise ``StoreError`` if SQLite finds damage in the database."""
+    found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != ("ok",):
+        raise store_error("damaged")
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise store_error(reason_of(exc)) from exc
+
+
+def _refuse_in_use(target: Path) -> None:
+    """Raise ``ConfigError`` if ``target`` is an open database: its WAL would not fit a new file."""
+    if any(target.with_name(target.name + ending).exists() for ending in _SIDE_FILES):
+        raise ConfigError(f"{printable(str(target))} is a database in use", fix="name another file")
+
+
+def _lock_part(part: Path, target: Path) -> int:
+    """Open and lock the temporary file. Raise ``StoreError`` if another process is writing it."""
+    with _write_errors(target):
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with suppress(OSError):
+        # Another process may have renamed the part after it was opened here.
+        if locks.try_lock(descriptor) and os.fstat(descriptor).st_ino == part.stat().st_ino:
+            return descriptor
+    os.close(descriptor)
+    raise StoreError(
+        f"{printable(str(target))} is being written by another process",
+        reason="busy",
+        fix="wait for it, or name another file",
+    )
+
+
+@contextmanager
+def _write_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigError(
+            f"{printable(str(target))} cannot be written: {exc.strerror or exc}",
+            fix="name a file in a folder that is writable and has free space",
+        ) from exc
+
+
+def _remove_side_files(part: Path) -> None:
+    """Delete SQLite's files beside the temporary file, which a killed process may have left.
+
+    SQLite would apply them to the next temporary file.
+    """
+    for ending in _SIDE_FILES:
+        with suppress(OSError):
+            part.with_name(part.name + ending).unlink()
 
 
 def _scripts() -> ScriptDirectory:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from certpin.rotation import format_duration
 from certpin_watch._version import __version__
-from certpin_watch.html.words import number
+from certpin_watch.html import number
 from certpin_watch.secret import Secret
-from certpin_watch.settings.reader import key_of
+from certpin_watch.settings.reader import setting_key
 from certpin_watch.web import unknowns
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def setting_rows(table: object, units: Mapping[str, str]) -> Iterator[tuple[str,
         return
     for field in dataclasses.fields(table):
         value, unit = getattr(table, field.name), units.get(field.name, "")
-        yield key_of(field), (_with_unit(value, unit) if unit else _text(value))[:_MAX_VALUE]
+        yield setting_key(field), (_with_unit(value, unit) if unit else _text(value))[:_MAX_VALUE]
 
 
 def _with_unit(value: float, unit: str) -> str:

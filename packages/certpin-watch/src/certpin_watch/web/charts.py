@@ -1,4 +1,4 @@
-"""Charts as SVG: stacked bars over time, sparklines, and timelines.
+"""Charts as SVG: stacked bars over time, sparklines, the picture of a chain, and their parts.
 
 Positions are percentages of the width, so that a chart fills its page while its text keeps its
 size. Each chart has a description in words for screen readers.
@@ -7,35 +7,36 @@ size. Each chart has a description in words for screen readers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from certpin.support.markup import tag
-from certpin_watch.web.pictures import (
-    Span,
-    anchor_at,
-    frame,
-    horizontal_line,
-    label,
-    percentage,
-    plot_area,
-    round_up,
-    ticks,
-    to_markup,
-    vertical_line,
-)
+from markupsafe import Markup
+
+from certpin.lab.report.picture import draw_chain
+from certpin.support.markup import tag, write
+from certpin_watch.html import noun_for, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
     from xml.etree import ElementTree as ET
 
-    from markupsafe import Markup
+    from certpin.lab.report.flaws import ChainContext
 
 COLOURS = 6  # colours of series in the style sheet; the last one is for all others
 
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_STEPS = (
+    *(count * _MINUTE for count in (1, 5, 10, 15, 30)),
+    *(count * _HOUR for count in (1, 3, 6, 12)),
+    *(count * _DAY for count in (1, 2, 7, 14)),
+)
+_MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
+_LONGEST_MONTH = 31 * _DAY
+_MAX_STEPS = 6  # of an axis; it has one tick more if both of its ends are ticks
+_MONDAY = datetime(2001, 1, 1, tzinfo=UTC)  # steps of a week start on Mondays
+
 _TOP, _FOOT = 18, 24  # space above and below bars, in CSS pixels
 _GAP = 0.14  # between two bars, as a share of a slot
-_LANES_TOP, _LANE, _PHASE, _LANES_FOOT = 26, 52, 20, 30  # heights of a timeline, in CSS pixels
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Bars:
         slots: the beginning of each slot.
         until: the end of the last slot.
         series: the series, the lowest one in the stack first.
-        unit: the counted things, in the plural: reports, clients.
+        unit: the noun for one of the counted things: report, client.
         shares: True to draw each series as a share of its bar instead of its number.
+        units: the plural of ``unit``, if an s at its end is not enough.
     """
 
     slots: tuple[datetime, ...]
@@ -68,12 +70,17 @@ class Bars:
     series: tuple[BarSeries, ...]
     unit: str
     shares: bool = False
+    units: str = ""
 
     @property
     def sums(self) -> tuple[int, ...]:
         """The sum of all series in each time slot: the heights of the bars."""
         counts = [series.counts for series in self.series]
         return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * len(self.slots)
+
+    def counted(self, count: int) -> str:
+        """Return a number of the counted things as text, such as ``1 report``."""
+        return number(count, self.unit, self.units)
 
 
 def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup:
@@ -91,7 +98,7 @@ def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup
     parts = [
         horizontal_line(_TOP, "grid"),
         horizontal_line(_TOP + plot / 2, "grid"),
-        *_axis(span, _TOP, height - _FOOT + 4, height - 7),
+        *time_axis(span, _TOP, height - _FOOT + 4, height - 7),
         plot_area(_TOP, plot, len(bars.slots), list(_bar_paths(bars, scale))),
         horizontal_line(_TOP + plot, "base"),
         *_value_labels(scale, plot, shares=bars.shares),
@@ -122,15 +129,26 @@ def sparkline(counts: Sequence[int], text: str) -> Markup:
     )
 
 
+def chain_picture(name: str, ders: tuple[bytes, ...], context: ChainContext) -> Markup:
+    """Draw a certificate chain as SVG: signatures, trust anchors, pins and flaws.
+
+    Args:
+        name: an id that is unique on the page.
+        ders: the certificates that a server sent, leaf first.
+        context: the host, its trust anchors and pins, and the time.
+    """
+    return to_markup(draw_chain(ders, context, name))
+
+
 def describe_bars(bars: Bars) -> str:
     """Return the data of a bar chart in words, for screen readers."""
     sums = bars.sums
     if not any(sums):
-        return f"No {bars.unit}."
+        return f"No {noun_for(0, bars.unit, bars.units)}."
     peak = max(range(len(sums)), key=sums.__getitem__)
     totals = ", ".join(f"{series.name} {series.total:,}" for series in bars.series if series.total)
     highest = f"Maximum: {sums[peak]:,}, from {bars.slots[peak]:%Y-%m-%d %H:%M} UTC on."
-    return f"{sum(sums):,} {bars.unit}: {totals}. {highest}"
+    return f"{bars.counted(sum(sums))}: {totals}. {highest}"
 
 
 def colour(series: int) -> str:
@@ -161,7 +179,7 @@ def _tooltips(bars: Bars, plot: int) -> Iterator[ET.Element]:
     width = 100 / len(bars.slots)
     for slot, (begin, total) in enumerate(zip(bars.slots, bars.sums, strict=True)):
         if total:
-            lines = [f"{begin:%Y-%m-%d %H:%M}, {total:,} {bars.unit}"]
+            lines = [f"{begin:%Y-%m-%d %H:%M}, {bars.counted(total)}"]
             lines += [
                 f"{series.name}: {series.counts[slot]:,}"
                 for series in reversed(bars.series)
@@ -187,7 +205,7 @@ def _value_labels(scale: int, plot: int, *, shares: bool) -> Iterator[ET.Element
             yield label(f"{int(value):,}", 0, y - 4)
 
 
-def _axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.Element]:
+def time_axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.Element]:
     """Yield the grid lines of a time axis, from ``top`` to ``bottom``, and labels at ``labels``.
 
     All three are vertical positions in CSS pixels.
@@ -198,142 +216,146 @@ def _axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.E
         yield label(text, x, labels, "minor" if index % 2 else "", anchor_at(x))
 
 
-@dataclass(frozen=True)
-class Phase:
-    """A period in which a lane of a timeline is in one state, drawn as a bar.
+def frame(name: str, title: str, text: str, height: int, parts: Sequence[ET.Element]) -> Markup:
+    """Combine elements into an SVG picture that is as wide as its container.
 
-    Attributes:
-        state: the state, which selects the colour.
-        since: when the period begins.
-        until: when the period ends.
-        predicted: True if the period is in the future.
-        text: the text inside the bar; empty for the name of the state.
+    Args:
+        name: an id that is unique on the page.
+        title: the title, for screen readers.
+        text: a description of the picture in words, for screen readers.
+        height: in CSS pixels.
+        parts: the SVG elements inside.
     """
-
-    state: str
-    since: datetime
-    until: datetime
-    predicted: bool = False
-    text: str = ""
-
-    @property
-    def label(self) -> str:
-        """The text inside the bar: ``text``, or the name of the state in capitals."""
-        return self.text or self.state.upper()
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One row of a timeline: a name, such as a version, and its states over time."""
-
-    name: str
-    phases: tuple[Phase, ...]
+    return to_markup(
+        tag(
+            "svg",
+            tag("title", title, id=f"{name}-title"),
+            tag("desc", text, id=f"{name}-words"),
+            *parts,
+            class_="picture",
+            width="100%",
+            height=str(height),
+            role="img",
+            aria_labelledby=f"{name}-title {name}-words",
+        )
+    )
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A vertical line at a time, over all lanes. ``kind`` is ``end`` or ``version``."""
-
-    at: datetime
-    text: str
-    kind: str = "end"
+def to_markup(element: ET.Element) -> Markup:
+    """Return an SVG element as text for a page; its texts are escaped."""
+    return Markup(write(element))  # noqa: S704
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """The data of a timeline: the period that it shows, the current time, lanes and marks."""
-
-    span: Span
-    now: datetime
-    lanes: tuple[Lane, ...]
-    marks: tuple[Mark, ...] = ()
+def percentage(value: float) -> str:
+    """Return a horizontal position or length from 0 to 100 as a CSS percentage."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
 
 
-def timeline(name: str, title: str, content: Timeline) -> Markup:
-    """Draw a timeline as SVG. ``name`` is an id that is unique on the page."""
-    bottom = _LANES_TOP + _LANE * len(content.lanes)
-    parts = [
-        *_axis(content.span, _LANES_TOP, bottom + 4, bottom + 19),
-        *_future_area(content, bottom),
-    ]
-    for index, lane in enumerate(content.lanes):
-        parts += _lane(lane, content.span, _LANES_TOP + _LANE * index)
-    parts += [*_marks(content, bottom), *_now_line(content, bottom)]
-    return frame(name, title, describe_lanes(content.lanes), bottom + _LANES_FOOT, parts)
+def vertical_line(x: float, top: float, bottom: float, kind: str) -> ET.Element:
+    """Return a vertical SVG line at ``x`` percent; ``kind`` is its CSS class.
 
-
-def describe_lanes(lanes: Sequence[Lane]) -> str:
-    """Return the lanes of a timeline in words, for screen readers."""
-    sentences = []
-    for lane in lanes:
-        phases = [f"{_describe(phase)} from {phase.since:%Y-%m-%d}" for phase in lane.phases]
-        sentences.append(f"{lane.name}: {', '.join(phases) or 'nothing is known'}.")
-    return " ".join(sentences)
-
-
-def _describe(phase: Phase) -> str:
-    name = phase.text.strip() or phase.state
-    return f"{name} (predicted)" if phase.predicted else name
-
-
-def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
-    yield label(lane.name, 0, y + 15, "strong")
-    for phase in lane.phases:
-        if phase.until > span.since and phase.since < span.until:
-            yield _phase(phase, span, y + 22)
-
-
-def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
-    """Draw one period of a timeline as a bar with a text, ``y`` pixels from the top.
-
-    The bar is a nested SVG, which cuts off text that does not fit.
+    It reaches from ``top`` to ``bottom``, in CSS pixels from the top of the picture.
     """
-    left, right = span.at(phase.since), span.at(phase.until)
-    kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")
-    # Half a pixel inside, so that the border is inside too.
-    bar = tag("rect", x="0.5", y="0.5", width="100%", height=str(_PHASE), rx="4", class_=kind)
-    title = f"{phase.label} from {phase.since:%Y-%m-%d} to {phase.until:%Y-%m-%d}"
-    text = label(phase.label, 0, 14.5, f"in-{phase.state}")
-    text.attrib["x"] = "7"
-    text.attrib["font-size"] = "11"
+    position = percentage(x)
+    return tag("line", x1=position, x2=position, y1=f"{top:g}", y2=f"{bottom:g}", class_=kind)
+
+
+def horizontal_line(y: float, kind: str) -> ET.Element:
+    """Return an SVG line over the whole width at ``y`` pixels; ``kind`` is its CSS class."""
+    return tag("line", x1="0", x2="100%", y1=f"{y:g}", y2=f"{y:g}", class_=kind)
+
+
+def label(text: str, x: float, y: float, kind: str = "", anchor: str = "start") -> ET.Element:
+    """Return a text at ``x`` percent and ``y`` pixels as SVG; ``kind`` is its CSS class."""
+    return tag("text", text, x=percentage(x), y=f"{y:g}", class_=kind, text_anchor=anchor)
+
+
+def anchor_at(x: float) -> str:
+    """Return the alignment (``text-anchor``) that keeps a text at ``x`` percent visible."""
+    return "start" if x < 8 else "end" if x > 92 else "middle"
+
+
+def plot_area(top: float, height: float, columns: float, paths: Sequence[ET.Element]) -> ET.Element:
+    """Return an SVG area with its own coordinate system, ``columns`` wide and 100 high.
+
+    It is stretched to the whole width.
+
+    Args:
+        top: position from the top, in CSS pixels.
+        height: in CSS pixels.
+        columns: the width in the area's coordinates.
+        paths: the SVG elements inside.
+    """
     return tag(
         "svg",
-        tag("title", title),
-        bar,
-        text,
-        x=percentage(left),
-        y=str(y),
-        width=percentage(max(right - left, 0.4)),  # a very short phase is still visible
-        height=str(_PHASE + 1),
+        *paths,
+        x="0",
+        y=f"{top:g}",
+        width="100%",
+        height=f"{height:g}",
+        viewBox=f"0 0 {columns:g} 100",
+        preserveAspectRatio="none",
     )
 
 
-def _future_area(content: Timeline, bottom: int) -> Iterator[ET.Element]:
-    if not content.span.contains(content.now):
-        return
-    x = content.span.at(content.now)
-    yield tag(
-        "rect",
-        x=percentage(x),
-        y=str(_LANES_TOP),
-        width=percentage(100 - x),
-        height=str(bottom - _LANES_TOP),
-        class_="ahead",
-    )
+@dataclass(frozen=True)
+class Span:
+    """The period on the time axis of a picture."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def length(self) -> timedelta:
+        """The duration of the period, at least a second."""
+        return max(self.until - self.since, timedelta(seconds=1))
+
+    def at(self, moment: datetime) -> float:
+        """Return the horizontal position of a time in percent, from 0 to 100.
+
+        A time outside of the period gets the position of the nearest edge.
+        """
+        return min(100.0, max(0.0, 100 * ((moment - self.since) / self.length)))
+
+    def contains(self, moment: datetime) -> bool:
+        """Return True if a time is in the period."""
+        return self.since <= moment <= self.until
 
 
-def _now_line(content: Timeline, bottom: int) -> Iterator[ET.Element]:
-    if content.span.contains(content.now):
-        x = content.span.at(content.now)
-        yield vertical_line(x, _LANES_TOP - 6, bottom, "now")
-        yield label("now", x, _LANES_TOP - 10, "now", anchor_at(x))
+def ticks(span: Span) -> tuple[tuple[datetime, str], ...]:
+    """Return at most seven round times in a period with their labels, for a time axis."""
+    for step in _STEPS:
+        if span.length / step <= _MAX_STEPS:
+            form = "%H:%M" if step < _DAY else "%d %b"
+            return tuple((moment, f"{moment:{form}}") for moment in _regular_ticks(span, step))
+    for months in _MONTHS:
+        if span.length / (months * _LONGEST_MONTH) <= _MAX_STEPS:
+            break
+    form = "%b %Y" if months < 12 else "%Y"
+    return tuple((moment, f"{moment:{form}}") for moment in _monthly_ticks(span, months))
 
 
-def _marks(content: Timeline, bottom: int) -> Iterator[ET.Element]:
-    for mark in content.marks:
-        if content.span.contains(mark.at):
-            x = content.span.at(mark.at)
-            line = vertical_line(x, _LANES_TOP - 6, bottom, f"mark-{mark.kind}")
-            line.append(tag("title", f"{mark.text}: {mark.at:%Y-%m-%d}"))
-            yield line
-            yield label(mark.text, x, _LANES_TOP - 10, f"mark-{mark.kind} minor", anchor_at(x))
+def _regular_ticks(span: Span, step: timedelta) -> Iterator[datetime]:
+    moment = _MONDAY + -(-(span.since - _MONDAY) // step) * step
+    while moment <= span.until:
+        yield moment
+        moment += step
+
+
+def _monthly_ticks(span: Span, months: int) -> Iterator[datetime]:
+    since = span.since
+    month = (since.year * 12 + since.month - 1) // months * months
+    while (moment := datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)) <= span.until:
+        if moment >= since:
+            yield moment
+        month += months
+
+
+def round_up(value: float) -> int:
+    """Return a round number that is at least ``value`` and little larger, for a vertical axis."""
+    size = 1
+    while True:
+        for factor in (1, 2, 3, 4, 6, 8):
+            if factor * size >= value:
+                return factor * size
+        size *= 10

@@ -1,4 +1,7 @@
-"""The page ``/failures``, and a page that compares a reported chain with the expected one."""
+"""Reported failures: the page ``/failures``, the page of one chain, and ``/live`` for an incident.
+
+The page of a chain compares a reported chain with the expected one.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +15,42 @@ import msgspec
 from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
 from certpin.support.text import clean
-from certpin_watch.html.words import reason
+from certpin.x509.chain import public_roots
+from certpin_watch.html import number, reason
+from certpin_watch.snapshot import anchors_of, live_pins
 from certpin_watch.store.queries import chains, failures, report_counts
-from certpin_watch.store.queries.chain_check import public_roots
-from certpin_watch.store.queries.failures import breakdown, breakdown_and_chains
-from certpin_watch.store.queries.hosts import expected_path, policies_of
+from certpin_watch.store.queries.alerts import open_alerts
+from certpin_watch.store.queries.freshness import arrivals
 from certpin_watch.store.queries.reports import samples
 from certpin_watch.store.queries.sightings import locations_of_chain
-from certpin_watch.web import unknowns
-from certpin_watch.web.charts import COLOURS, Bars, BarSeries, colour, stacked_bars
-from certpin_watch.web.pictures import chain_picture
+from certpin_watch.web.charts import COLOURS, Bars, BarSeries, chain_picture, colour, stacked_bars
 from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from markupsafe import Markup
     from sqlalchemy import Connection
     from starlette.responses import Response
 
-    from certpin.pins import HostPin
     from certpin_watch.store.queries.chains import ChainIssuer, Issued
     from certpin_watch.store.queries.failures import ChainCount
+    from certpin_watch.store.queries.freshness import Arrivals
     from certpin_watch.store.queries.reports import Sample
     from certpin_watch.web.request import PageRequest
 
 _MAX_BARS = 60  # more are too narrow on a phone
-_MAX_REPORT = (
-    20_000  # characters of one report on a page; the default limit of stored ones is lower
-)
+# Characters of one report on a page; the default limit of stored ones is lower.
+_MAX_REPORT = 20_000
 _MAX_REPORTS = 5  # reports on the page of a chain; the API returns all of them
 _BY_HOUR = timedelta(days=7)  # longer ranges are counted by day
 _MAX_CHAIN_RANGE = timedelta(days=14)  # chains are counted for at most this time
 _CHAIN_RANGE = timedelta(days=90)  # on the page of one chain
+
+REFRESH = 5  # seconds between two loads of the page "live"
+_MINUTE = timedelta(minutes=1)
+_MAX_ALERTS = _MAX_CHAINS = 8
 
 RANGES = {
     "24h": ("24 hours", timedelta(days=1)),
@@ -67,6 +72,7 @@ DIMENSIONS: dict[report_counts.By, str] = {
 }
 _FILTERS = ("host", "app", "app_version", "platform", "network", "pin_set", "reason")
 _CHAIN_DIMENSIONS = ("network", "app_version", "platform", "version", "reason", "host")
+_LIVE_DIMENSIONS = ("host", "network", "app_version", "platform", "decision")
 _POSITIONS = ("Server certificate", "Issuer", "Its issuer", "Further up")
 
 
@@ -82,7 +88,7 @@ def failures_page(page: PageRequest) -> Response:
     bucket: report_counts.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
     with page.connection() as connection:
         series = failures.series(connection, within, by=by, bucket=bucket, only=only, lines=6)
-        counts, chain_counts = breakdown_and_chains(
+        counts, chain_counts = failures.breakdown_and_chains(
             connection, recent, tuple(DIMENSIONS), only, limit=12
         )
         described = describe_chains(connection, page, chain_counts)
@@ -98,9 +104,23 @@ def failures_page(page: PageRequest) -> Response:
         chart=draw_series("over-time", title, series, page.now),
         counts={name: pairs for name, pairs in counts.items() if name != by},
         chains=described,
-        unknowns=list(unknowns.of_reports(series)),
+        unknowns=list(unknown_counts(series)),
         filters=filters,
     )
+
+
+def unknown_counts(series: failures.Series) -> Iterator[str]:
+    """Yield a sentence if the service accepted no reports for a part of a chart's period.
+
+    The counts of that part say nothing about clients.
+    """
+    if series.unknown:
+        buckets = number(len(series.unknown), series.bucket)
+        yield (
+            f"In {buckets} of this time, the last one from {series.unknown[-1]:%Y-%m-%d %H:%M} "
+            "UTC, the service did not accept reports for a while. Clients may have sent them "
+            "later, or never. A missing bar does not mean that nothing happened."
+        )
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
@@ -151,7 +171,7 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
     slots = series.begins[::combined] or (until - size,)
     lines = _limit_lines([(_line_name(series, line), line.counts) for line in series.lines])
     shown = tuple(BarSeries(line, _combine(counts, combined)) for line, counts in lines)
-    bars = Bars(slots, max(until, slots[-1] + combined * size), shown, "reports")
+    bars = Bars(slots, max(until, slots[-1] + combined * size), shown, "report")
     return SeriesChart(stacked_bars(name, title, bars), bars, combined * size, series.total)
 
 
@@ -205,9 +225,9 @@ def chain_page(page: PageRequest) -> Response:
         host = _host(page, [count.host for count in counts])
         since = min((count.first_at for count in counts if count.host == host), default=page.now)
         verdict = page.judge.verdict(host, ders, since) if host else "unknown"
-        expected = expected_path(connection, page.snapshot, page.now, host) if host else ()
+        expected = chains.expected_path(connection, page.snapshot, page.now, host) if host else ()
         newest = samples(connection, within, only=only, limit=_MAX_REPORTS)
-        by_dimension = breakdown(connection, within, _CHAIN_DIMENSIONS, only)
+        by_dimension = failures.breakdown(connection, within, _CHAIN_DIMENSIONS, only)
         locations = locations_of_chain(connection, host, digest)
     anchors = _anchors(page, host)
     expected_picture = None
@@ -238,10 +258,13 @@ def describe_chains(
 ) -> list[tuple[ChainCount, ChainIssuer]]:
     """Return each reported chain, with the verdict of the pins and a description of its issuer."""
     described = []
+    of_hosts: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
     for count in failures.with_verdicts(connection, page.judge, counts):
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else ()
-        expected = expected_path(connection, page.snapshot, page.now, count.host)
-        anchors = _anchors(page, count.host)
+        if count.host not in of_hosts:
+            expected = chains.expected_path(connection, page.snapshot, page.now, count.host)
+            of_hosts[count.host] = expected, _anchors(page, count.host)
+        expected, anchors = of_hosts[count.host]
         issuer = chains.describe_issuer(ders or (), expected, anchors, count.verdict)
         described.append((count, issuer))
     return described
@@ -249,8 +272,7 @@ def describe_chains(
 
 def _anchors(page: PageRequest, host: str) -> tuple[bytes, ...]:
     """Return the trust anchors, as DER, that the pin files name for a host."""
-    policies = policies_of(page.snapshot, host)
-    return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
+    return anchors_of(page.snapshot.policies_of(host))
 
 
 def _digest(page: PageRequest) -> bytes:
@@ -266,19 +288,13 @@ def _digest(page: PageRequest) -> bytes:
 def _host(page: PageRequest, names: list[str]) -> str:
     """Return the host in the query if it is known, else the host with the most reports."""
     host = page.text("host")
-    if host in names or policies_of(page.snapshot, host):
+    if host in names or page.snapshot.policies_of(host):
         return host
     return names[0] if names else ""
 
 
 def _context(page: PageRequest, host: str, trusted: tuple[bytes, ...]) -> ChainContext:
-    pins: tuple[HostPin, ...] = tuple(
-        entry
-        for _, policy in policies_of(page.snapshot, host)
-        for entry in policy.pins
-        if entry.live
-    )
-    return ChainContext(host, trusted, pins, page.now)
+    return ChainContext(host, trusted, live_pins(page.snapshot.policies_of(host)), page.now)
 
 
 def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
@@ -321,3 +337,42 @@ def _lay_out(body: str) -> str:
         return msgspec.json.format(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return body
+
+
+def live_page(page: PageRequest) -> Response:
+    """Show arriving reports, the failures of the current hour, and the open alerts.
+
+    A script requests the page again and again to update it.
+    """
+    day = report_counts.Range(page.now - timedelta(hours=24), page.now)
+    hour = report_counts.Range(page.now.replace(minute=0, second=0, microsecond=0), page.now)
+    with page.connection() as connection:
+        minutes = arrivals(connection, page.now)
+        counts = failures.top_chains(connection, hour, limit=_MAX_CHAINS)
+        newest = sorted(counts, key=lambda count: count.last_at, reverse=True)
+        described = describe_chains(connection, page, newest)
+        total = failures.total(connection, hour)
+        by_dimension = failures.breakdown(connection, hour, _LIVE_DIMENSIONS)
+        series = failures.series(connection, day, by="reason")
+        settings = page.watch.settings.alerts
+        alerts = open_alerts(connection, settings.hold, limit=_MAX_ALERTS)
+    return page.render(
+        "live.html",
+        refresh=REFRESH,
+        arrivals=_draw_arrivals(minutes),
+        received=sum(minutes.counts),
+        cut=minutes.cut,
+        total=total,
+        by_dimension=by_dimension,
+        chart=draw_series("day", "Failures of the last day by reason", series, page.now),
+        chains=described,
+        alerts=alerts,
+        max_alerts=_MAX_ALERTS,
+    )
+
+
+def _draw_arrivals(minutes: Arrivals) -> Markup:
+    until = minutes.begins[-1] + _MINUTE
+    series = BarSeries("messages", minutes.counts)
+    bars = Bars(minutes.begins, until, (series,), "message")
+    return stacked_bars("minutes", "Messages in each minute of the last hour", bars, 150)

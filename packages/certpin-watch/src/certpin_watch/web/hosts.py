@@ -7,15 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.lab.report.flaws import ChainContext
-from certpin_watch.html.words import number
+from certpin_watch.html import number
+from certpin_watch.snapshot import anchors_of, live_pins
 from certpin_watch.store.queries import failures, hosts, report_counts, sightings
 from certpin_watch.store.queries.alerts import open_alerts, open_counts
 from certpin_watch.store.queries.chains import describe_certificate, load_der
-from certpin_watch.store.queries.hosts import reports_by_hour
 from certpin_watch.web import pin_sets, unknowns
-from certpin_watch.web.charts import sparkline
+from certpin_watch.web.charts import chain_picture, sparkline
 from certpin_watch.web.failures import describe_chains, draw_series
-from certpin_watch.web.pictures import chain_picture
 from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.responses import Response
 
-    from certpin.pins import HostPin, HostPolicy
-    from certpin_watch.snapshot import MonitoredPinSet
+    from certpin_watch.snapshot import SetPolicies
     from certpin_watch.store.queries.chains import Issued
     from certpin_watch.store.queries.hosts import Host, Status
     from certpin_watch.store.queries.sightings import Vantage
@@ -98,7 +96,7 @@ def fleet_page(page: PageRequest) -> Response:
             open_counts(connection),
             open_alerts(connection, settings.hold, limit=_MAX_ALERTS),
         )
-        by_hour = reports_by_hour(
+        by_hour = hosts.reports_by_hour(
             connection, [host.name for host in shown if host.failures], page.now
         )
     rows = [Row(host, _sparkline(host, by_hour[host.name]), healthy(page, host)) for host in shown]
@@ -206,7 +204,7 @@ def host_page(page: PageRequest) -> Response:
         host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)
         if host is None:
             raise NotFoundError(f"a host {name[:80]}")
-        policies = hosts.policies_of(page.snapshot, name)
+        policies = page.snapshot.policies_of(name)
         within = report_counts.Range(page.now - _WEEK, page.now)
         only = report_counts.ReportFilter(host=name)
         served = list(_served(connection, host, policies, page))
@@ -251,7 +249,7 @@ def describe_change(what: tuple[str, ...]) -> str:
 def _served(
     connection: Connection,
     host: Host,
-    policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...],
+    policies: SetPolicies,
     page: PageRequest,
 ) -> Iterator[Served]:
     """Yield each different chain that a host presents, with the locations that see it.
@@ -267,29 +265,20 @@ def _served(
         path = load_der(connection, bytes.fromhex(verified)) if verified else ()
         if not ders:
             continue
-        trusted, pins = _trusted(policies, path or ()), _pins(policies)
+        trusted, pins = _trusted(policies, path or ()), live_pins(policies)
         context = ChainContext(host.name, trusted, pins, page.now)
         picture = chain_picture(f"chain-{index}", ders, context)
         yield Served(tuple(vantages), picture, tuple(_certificates(path or ders, policies)))
 
 
-def _trusted(
-    policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...], path: tuple[bytes, ...]
-) -> tuple[bytes, ...]:
+def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Return the roots in the policies, and the root of the verified chain ``path``, as DER."""
-    named = [der for _, policy in policies if policy.trust for der in policy.trust.der]
-    return tuple(dict.fromkeys([*named, *path[-1:]]))
+    return tuple(dict.fromkeys((*anchors_of(policies), *path[-1:])))
 
 
-def _pins(policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]) -> tuple[HostPin, ...]:
-    return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
-
-
-def _certificates(
-    ders: tuple[bytes, ...], policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]
-) -> Iterator[tuple[Issued, str]]:
+def _certificates(ders: tuple[bytes, ...], policies: SetPolicies) -> Iterator[tuple[Issued, str]]:
     """Yield each certificate as text, with the role of its pin: empty if it isn't pinned."""
-    pins = _pins(policies)
+    pins = live_pins(policies)
     for der in ders:
         issued = describe_certificate(der)
         known = {issued.pin, issued.certificate_pin}

@@ -6,26 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin.rotation import Situation, adoption, format_duration, pin_state
-from certpin.rotation.adoption import Sighting
+from certpin.rotation import Sighting, Situation, adoption, format_duration, pin_state
 from certpin.rotation.journal import LINE
-from certpin_watch.html.words import ago, date, number
+from certpin_watch.html import ago, date, number
 from certpin_watch.store.queries import adoption as queries
 from certpin_watch.store.queries.chains import load_chains
-from certpin_watch.web.charts import (
-    COLOURS,
-    Bars,
-    BarSeries,
-    Lane,
-    Mark,
-    Phase,
-    Timeline,
-    colour,
-    stacked_bars,
-    timeline,
-)
-from certpin_watch.web.pictures import Span
+from certpin_watch.web.charts import COLOURS, Bars, BarSeries, Span, colour, stacked_bars
 from certpin_watch.web.request import NotFoundError
+from certpin_watch.web.timeline import Lane, Mark, Phase, Timeline, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +33,8 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 _RANGES = {"30": 30, "90": 90, "365": 365}  # days
+# States of keys that no rotation waits for: servers use them, or none ever will.
+_SETTLED: frozenset[State] = frozenset({"active", "retiring", "lost"})
 _MAX_VERSIONS = 8  # in the timeline of versions
 _UNSEEN_DAYS = 30  # without a client, a bundled version may be gone
 # The timeline of a rotation: its minimum and maximum past, and its future.
@@ -127,7 +117,7 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
         past = watched.history.past(policy.pattern)
         situation = Situation(watched.pins, policy.pattern, deployed, (), timing, now, past)
         for entry in policy.pins:
-            if not entry.live or pin_state(situation, entry.pin) in {"active", "retiring"}:
+            if not entry.live or pin_state(situation, entry.pin) in _SETTLED:
                 continue
             state = adoption(situation, entry.pin)
             if not state.adopted:
@@ -167,7 +157,7 @@ def _version_sentences(held: Held) -> Iterator[str]:
             since = f"since {date(held.last_day)}" if held.last_day else "in this time"
             yield (
                 f"Version {held.version} is in a binary, and no client has reported it {since}. "
-                f"If that binary is no longer in use: certpin rotate ended {held.version}"
+                f"If that binary is no longer in use: certpin rotate shipped {held.version} --ended"
             )
         else:
             yield (
@@ -185,7 +175,8 @@ def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
     days, series = _share_series(reported)
     if not series:
         return None
-    bars = Bars(days, max(now, days[-1] + _DAY), series, "clients that reported", shares=True)
+    end, unit = max(now, days[-1] + _DAY), "client that reported"
+    bars = Bars(days, end, series, unit, shares=True, units="clients that reported")
     title = "Share of clients that hold each version, by day"
     return stacked_bars("adoption", title, bars, height=220)
 

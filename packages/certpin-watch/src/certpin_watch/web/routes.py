@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Route
 
-from certpin_watch.auth.require import require
-from certpin_watch.html.render import static
+from certpin_watch.auth.access import require
+from certpin_watch.html import static
 from certpin_watch.permissions import ANYONE, READ, SILENCE
-from certpin_watch.web import about, alerts, failures, hosts, live, pin_sets
+from certpin_watch.web import about, alerts, failures, hosts, pin_sets
 from certpin_watch.web.request import endpoint
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
     ("/alerts", alerts.alerts_page),
     ("/alerts/{number:int}", alerts.alert_page),
     ("/silences", alerts.silences_page),
-    ("/live", live.live_page),
+    ("/live", failures.live_page),
     ("/about", about.about_page),
 )
 _FORMS: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin_watch.html.words import ago, number, sentence
-from certpin_watch.store.failures import REASONS
+from certpin.support.text import sentence
+from certpin_watch.html import ago, number
+from certpin_watch.store.engine import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from certpin_watch.health import ProcessHealth
     from certpin_watch.settings import Thresholds
-    from certpin_watch.store.queries.failures import Series
     from certpin_watch.store.queries.freshness import Freshness, VantageFreshness
     from certpin_watch.store.queries.hosts import Host
 
@@ -37,20 +37,6 @@ def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = N
     ]
 
 
-def of_reports(series: Series) -> Iterator[str]:
-    """Yield a sentence if the service accepted no reports for a part of a chart's period.
-
-    The counts of that part say nothing about clients.
-    """
-    if series.unknown:
-        buckets = number(len(series.unknown), series.bucket)
-        yield (
-            f"In {buckets} of this time, the last one from {series.unknown[-1]:%Y-%m-%d %H:%M} "
-            "UTC, the service did not accept reports for a while. Clients may have sent them "
-            "later, or never. A missing bar does not mean that nothing happened."
-        )
-
-
 def of_host(host: Host, now: datetime, thresholds: Thresholds) -> Iterator[str]:
     """Yield sentences about missing or old data of one host."""
     if not host.vantages:
@@ -64,7 +50,8 @@ def of_host(host: Host, now: datetime, thresholds: Thresholds) -> Iterator[str]:
     if not any(policy.alive for policy in host.policies):
         yield (
             "No journal contains the versions that clients hold, so the effect of a new key on "
-            "clients is unknown. To start a journal: certpin rotate publish"
+            "clients is unknown. To start a journal: certpin publish sign, "
+            "or certpin rotate shipped"
         )
 
 

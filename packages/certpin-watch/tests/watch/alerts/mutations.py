@@ -163,7 +163,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "networks are counted for the reported chain",
-        _ALERT_RULES + "evidence.py",
+        _ALERT_RULES + "rule.py",
         "for chain in chains)",
         "for chain in {key[1] for key in self.networks})",
         _RULES + "an_unconfirmed_claim_is_critical_only_from_many_networks",

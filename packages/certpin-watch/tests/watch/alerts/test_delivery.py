@@ -20,7 +20,7 @@ from certpin_watch.secret import Secret
 from certpin_watch.settings import NotificationSettings
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.queries import alerts as queries
-from certpin_watch.store.tables.alerts import TELLINGS
+from certpin_watch.store.tables.service import TELLINGS
 from tests.watch.alerts._findings import HOST, NOW, finding
 from tests.watch.alerts._hook import hook
 from tests.watch.alerts.conftest import Stage, service_at

@@ -18,14 +18,19 @@ from certpin.pins import HostPin
 from certpin.rotation import History
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
 from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
-from certpin_watch.rules.evidence import Evidence, ReportEvidence, RuleLimits
+from certpin_watch.rules.rule import Evidence, ReportEvidence
+from certpin_watch.settings import AlertSettings
 from certpin_watch.snapshot import MonitoredPinSet, Patterns, Snapshot
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
-from certpin_watch.store.tables.probes import SIGHTINGS
-from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
+from certpin_watch.store.tables.observations import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_NETWORKS,
+    SIGHTINGS,
+)
 from tests import kit
 from tests.watch.alerts._findings import HOST, NOW, finding
 from tests.watch.alerts.conftest import Stage
@@ -65,7 +70,7 @@ def _broken(*_: object) -> Any:
 
 
 def strange_chains(reports: ReportEvidence, now: int = NOW) -> list[AlertFinding]:
-    limits = RuleLimits(5, 10, 4, timedelta(hours=6), 5)
+    limits = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
     return list(RULES["strange-chain"].check(Evidence(now, limits, reports=reports)))
 
 

@@ -9,6 +9,7 @@ from certpin_watch.alerts.message import (
     Format,
     Item,
     Message,
+    clients_text,
     command_line,
     harmless,
     render,
@@ -27,6 +28,19 @@ def alert(summary: str = "it is wrong", **more: object) -> AlertRow:
     values |= {"pin_set": "bank-app", "summary": summary, "command": "certpin check"}
     values |= {"opened_at": NOW, "last_at": NOW, "id": 7}
     return AlertRow(**values | more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("clients", "text"),
+    [
+        (None, "The number of affected clients is unknown."),
+        (0, "No clients are affected yet."),
+        (1, "About 1 client is affected."),
+        (1204, "About 1,204 clients are affected."),
+    ],
+)
+def test_the_number_of_clients_agrees_with_its_noun(clients: int | None, text: str) -> None:
+    assert clients_text(clients) == text
 
 
 @given(strategies.text(max_size=300))

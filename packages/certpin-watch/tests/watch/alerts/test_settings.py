@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.pinfile.fields import Table
+from certpin.pinfile.file import Table
 from certpin_watch.settings import AlertSettings
 from certpin_watch.settings.reader import read_table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.errors import InputError
-from certpin.rotation import Event, History, Timing
+from certpin.rotation import AdoptionDelays, Event, History
 from certpin_watch.alerts.silences import (
     add_silence,
     host_warning,
@@ -20,7 +20,7 @@ from certpin_watch.alerts.silences import (
 from certpin_watch.snapshot import MonitoredPinSet, Snapshot
 from certpin_watch.store.alerts import SilenceRow, end_silence, silences_in_force
 from certpin_watch.store.queries import alerts as queries
-from certpin_watch.store.queries.base import to_datetime
+from certpin_watch.store.queries import to_datetime
 from tests import kit
 from tests.watch.alerts._findings import HOST, NOW, SETTINGS
 
@@ -81,7 +81,7 @@ def test_a_step_of_the_journal_opens_a_window_for_its_host_and_pin(step: str) ->
     if step == "activate":
         event = Event(when, "ann", "activate", host=HOST, pin=kit.NOBODY)
     else:
-        event = Event(when, "ann", "publish", version=1, pins=PINS.pins, timing=Timing())
+        event = Event(when, "ann", "publish", version=1, pins=PINS.pins, timing=AdoptionDelays())
     sets = (replace(PINS, history=History((event,))),)
     open_now = maintenance_windows(sets, NOW, SETTINGS.maintenance)
     assert {(window.host, window.pin) for window in open_now} >= {(HOST, str(kit.NOBODY))}

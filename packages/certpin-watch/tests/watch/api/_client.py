@@ -9,8 +9,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
-from certpin_watch.api.openapi import BASE
-from certpin_watch.api.routes import routes
+from certpin_watch.api.routes import BASE, routes
 from certpin_watch.auth.identity import Identity
 from certpin_watch.permissions import READ
 from tests.watch.store.queries import _world as world

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from certpin_watch.api import openapi
-from certpin_watch.api.openapi import BASE
+from certpin_watch.api import routes
 from certpin_watch.api.protocol import cursor_of
 from certpin_watch.api.resources import ACTIONS, RESOURCES
+from certpin_watch.api.routes import BASE
 from certpin_watch.permissions import WORKER_PATHS
 from certpin_watch.store.queries import reports
 from tests.watch.api._client import TOKEN, Api, app
@@ -182,8 +182,8 @@ def test_every_resource_needs_the_scope_read(sqlite_store: Store) -> None:
     api = Api(sqlite_store, "metrics")
     for path in (
         *(resource.path for resource in RESOURCES),
-        openapi.DESCRIPTION,
-        openapi.CHAIN_PEM,
+        routes.DESCRIPTION,
+        routes.CHAIN_PEM,
     ):
         assert api.client.get(BASE + path).status_code == 403, path
 
@@ -227,12 +227,12 @@ def test_acknowledging_an_alert_and_undoing_it_is_audited(
 def test_the_description_is_valid_openapi(api: Api) -> None:
     from openapi_spec_validator import OpenAPIV31SpecValidator
 
-    document = api.json(openapi.DESCRIPTION)
+    document = api.json(routes.DESCRIPTION)
     OpenAPIV31SpecValidator(document).validate()
     described = set(document["paths"])
     assert described == {resource.path for resource in RESOURCES} | {
-        openapi.DESCRIPTION,
-        openapi.CHAIN_PEM,
+        routes.DESCRIPTION,
+        routes.CHAIN_PEM,
         *(f"/alerts/{{id}}/{name}" for name in ACTIONS),
         *(path.removeprefix(BASE) for path in WORKER_PATHS),
     }
@@ -252,7 +252,7 @@ def test_the_api_agrees_with_its_description(store: Store) -> None:
     world.fill_store(store)
     load_all_checks()
     opaque = CHECKS.get_one("positive_data_acceptance")  # the schema can't describe valid cursors
-    description = BASE + openapi.DESCRIPTION
+    description = BASE + routes.DESCRIPTION
     schema = schemathesis.openapi.from_asgi(description, app(store), headers=TOKEN)
 
     def check(operation: Any) -> Callable[[], None]:

@@ -13,11 +13,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.auth.access import AccessMiddleware, Guarded, require
+from certpin_watch.auth.credentials import hash_new_password, make_token
 from certpin_watch.auth.pages import routes
-from certpin_watch.auth.passwords import hash_new_password
-from certpin_watch.auth.require import Guarded, require
-from certpin_watch.auth.tokens import make_token
 from certpin_watch.context import Watch
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import PinFiles
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 PASSWORD = "four words of a test"
 PAGE = {"accept": "text/html"}
 OWN = {"sec-fetch-site": "same-origin"}
-ROLES = ("viewer", "operator", "admin")
 
 
 class Clock:

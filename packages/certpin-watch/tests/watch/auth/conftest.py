@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from argon2.profiles import CHEAPEST
 
-from certpin_watch.auth import passwords
+from certpin_watch.auth import credentials
 from tests.watch.auth._kit import Clock, Service
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make hashes cheap."""
-    monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(CHEAPEST))
-    monkeypatch.setattr(passwords, "TOKEN_HASHER", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(credentials, "PASSWORD_HASHER", credentials.Hasher(CHEAPEST))
+    monkeypatch.setattr(credentials, "TOKEN_HASHER", credentials.Hasher(CHEAPEST))
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 from sqlalchemy import func, select
 
 from certpin.errors import InputError
-from certpin_watch.auth import passwords, throttle
-from certpin_watch.auth.identity import Identity
+from certpin_watch.addresses import Origin
+from certpin_watch.auth import credentials
+from certpin_watch.auth.credentials import AuditLimit, LoginThrottle, TokenThrottle
+from certpin_watch.auth.identity import Identity, auth_state
 from certpin_watch.auth.login import PasswordLogin, log_in
-from certpin_watch.auth.state import auth_state
-from certpin_watch.auth.throttle import AuditLimit, LoginThrottle, TokenThrottle
-from certpin_watch.origin import Origin
-from certpin_watch.store.accounts import FAILURES_KEPT, FailureCount, remove_account
+from certpin_watch.settings import AuthSettings
+from certpin_watch.store.accounts import remove_account
+from certpin_watch.store.sessions import FAILURES_KEPT, FailureCount
 from certpin_watch.store.tables.service import ACCOUNTS, GUESSES
 from tests.watch.auth._kit import PASSWORD, Service, sign_in
 
@@ -37,10 +38,10 @@ def _stored_password(service: Service) -> str:
 
 @pytest.mark.medium
 def test_passwords_are_hashed_as_rfc_9106_recommends() -> None:
-    real = passwords.Hasher(passwords.PASSWORD_PARAMETERS)
+    real = credentials.Hasher(credentials.PASSWORD_PARAMETERS)
     assert extract_parameters(real.hash(PASSWORD)) == RFC_9106_LOW_MEMORY
     assert (
-        extract_parameters(passwords.Hasher(passwords.TOKEN_PARAMETERS).hash("x")).memory_cost
+        extract_parameters(credentials.Hasher(credentials.TOKEN_PARAMETERS).hash("x")).memory_cost
         == 8192
     )
 
@@ -53,11 +54,13 @@ def test_login_rehashes_a_password_with_other_parameters(
     before = _stored_password(service)
     sign_in(service.browser(), "anna")
     assert _stored_password(service) == before
-    monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(passwords.TOKEN_PARAMETERS))
+    monkeypatch.setattr(
+        credentials, "PASSWORD_HASHER", credentials.Hasher(credentials.TOKEN_PARAMETERS)
+    )
     sign_in(service.browser(), "anna", WRONG)
     assert _stored_password(service) == before
     assert sign_in(service.browser(), "anna").status_code == 303
-    assert extract_parameters(_stored_password(service)) == passwords.TOKEN_PARAMETERS
+    assert extract_parameters(_stored_password(service)) == credentials.TOKEN_PARAMETERS
     assert sign_in(service.browser(), "anna").status_code == 303
 
 
@@ -66,13 +69,13 @@ def test_unknown_name_costs_as_much_as_a_wrong_password(
 ) -> None:
     service.add("anna")
     compared: list[str] = []
-    real = passwords.Hasher.matches
+    real = credentials.Hasher.matches
 
-    def matches(self: passwords.Hasher, hashed: str, secret: str) -> bool:
+    def matches(self: credentials.Hasher, hashed: str, secret: str) -> bool:
         compared.append(secret)
         return real(self, hashed, secret)
 
-    monkeypatch.setattr(passwords.Hasher, "matches", matches)
+    monkeypatch.setattr(credentials.Hasher, "matches", matches)
     answers = [sign_in(service.browser(), name, WRONG) for name in ("anna", "bert")]
     assert compared == [WRONG, WRONG]
     texts = {answer.text.replace("anna", "bert") for answer in answers}
@@ -90,7 +93,7 @@ def test_unknown_name_costs_as_much_as_a_wrong_password(
 )
 def test_weak_password_is_refused_and_not_in_the_error(password: str) -> None:
     with pytest.raises(InputError) as caught:
-        passwords.hash_new_password(password, "anna-anna-anna", "https://pins.bank.example/")
+        credentials.hash_new_password(password, "anna-anna-anna", "https://pins.bank.example/")
     assert password not in str(caught.value)
 
 
@@ -116,7 +119,7 @@ def test_account_names_are_unique(service: Service) -> None:
 @pytest.mark.medium
 def test_only_the_guessing_source_has_to_wait(service: Service) -> None:
     service.add("anna")
-    for _ in range(throttle.FREE_PER_SOURCE):
+    for _ in range(credentials.FREE_PER_SOURCE):
         assert sign_in(service.browser(), "anna", WRONG).status_code == 403
     assert sign_in(service.browser(), "anna").status_code == 429
     assert int(sign_in(service.browser(), "anna").headers["retry-after"]) >= 1
@@ -125,25 +128,40 @@ def test_only_the_guessing_source_has_to_wait(service: Service) -> None:
         sign_in(elsewhere.browser("https://watch.example", address="192.0.2.9"), "anna").status_code
         == 303
     )
-    service.clock.move(seconds=throttle.MAX_WAIT)
+    service.clock.move(seconds=credentials.MAX_WAIT)
     assert sign_in(service.browser(), "anna").status_code == 303
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("behind_proxy", "last"), [(False, 429), (True, 403)])
+def test_a_forwarded_address_is_a_source_of_guesses_only_behind_a_proxy(
+    service: Service, behind_proxy: bool, last: int
+) -> None:
+    service.add("anna")
+    access = AuthSettings(behind_proxy=behind_proxy)
+    reachable = service.with_settings(listen=("0.0.0.0", 8460), access=access)
+    statuses = []
+    for number in range(credentials.FREE_PER_SOURCE + 1):
+        browser = reachable.browser(**{"x-forwarded-for": f"203.0.113.{number}"})
+        statuses.append(sign_in(browser, "anna", WRONG).status_code)
+    assert statuses == [*([403] * credentials.FREE_PER_SOURCE), last]
 
 
 def test_guesses_delay_new_sources_and_lock_no_account(service: Service) -> None:
     now, logins = service.clock(), LoginThrottle(service.store)
     logins.succeeded("192.0.2.1/32", "anna")
-    for number in range(throttle.FREE_PER_ACCOUNT):
+    for number in range(credentials.FREE_PER_ACCOUNT):
         logins.begin(f"203.0.113.{number}/32", "anna", now)
-    assert logins.begin("198.51.100.1/32", "anna", now).delay == throttle.ACCOUNT_DELAY
+    assert logins.begin("198.51.100.1/32", "anna", now).delay == credentials.ACCOUNT_DELAY
     assert logins.begin("198.51.100.1/32", "anna", now).refused_for == 0
-    assert logins.begin("192.0.2.1/32", "anna", now) == throttle.LoginDecision()
-    assert logins.begin("198.51.100.1/32", "bert", now) == throttle.LoginDecision()
+    assert logins.begin("192.0.2.1/32", "anna", now) == credentials.LoginDecision()
+    assert logins.begin("198.51.100.1/32", "bert", now) == credentials.LoginDecision()
 
 
 def test_no_source_waits_for_failures_of_the_future() -> None:
-    at, failed = 1_800_000_000.0, FailureCount(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
-    now, soon, later = (throttle.wait_after(failed, at - back) for back in (0, 600, 1200))
-    assert now == soon == 2.0**throttle.FREE_PER_SOURCE
+    at, failed = 1_800_000_000.0, FailureCount(2 * credentials.FREE_PER_SOURCE, 1_800_000_000.0)
+    now, soon, later = (credentials.wait_after(failed, at - back) for back in (0, 600, 1200))
+    assert now == soon == 2.0**credentials.FREE_PER_SOURCE
     assert later == 0
 
 
@@ -155,8 +173,8 @@ def test_several_processes_allow_no_more_guesses_than_one(store: Store) -> None:
             for number in range(20)
         ]
     decisions = [attempt.result() for attempt in attempts]
-    assert sum(not decision.refused_for for decision in decisions) == throttle.FREE_PER_SOURCE
-    later = now + timedelta(seconds=throttle.MAX_WAIT)
+    assert sum(not decision.refused_for for decision in decisions) == credentials.FREE_PER_SOURCE
+    later = now + timedelta(seconds=credentials.MAX_WAIT)
     decisions = [process.begin("203.0.113.1/32", "anna", later) for process in processes]
     assert [bool(decision.refused_for) for decision in decisions] == [False, True]
     processes[0].succeeded("203.0.113.1/32", "anna")
@@ -165,8 +183,8 @@ def test_several_processes_allow_no_more_guesses_than_one(store: Store) -> None:
 
 @pytest.mark.medium
 def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "MAX_SOURCES", 10)
-    monkeypatch.setattr(throttle, "MAX_SIGNED_IN", 10)
+    monkeypatch.setattr(credentials, "MAX_SOURCES", 10)
+    monkeypatch.setattr(credentials, "MAX_SIGNED_IN", 10)
     logins, programs = LoginThrottle(service.store), TokenThrottle()
     for number in range(30):
         programs.failed(str(number), service.clock())
@@ -183,7 +201,7 @@ def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.M
 def test_audited_failures_are_limited_per_minute(service: Service) -> None:
     limit = AuditLimit()
     written = [limit.allows(service.clock()) for _ in range(100)]
-    assert sum(written) == throttle.AUDITED_PER_MINUTE
+    assert sum(written) == credentials.AUDITED_PER_MINUTE
     service.clock.move(minutes=1)
     assert limit.allows(service.clock())
 
@@ -191,7 +209,7 @@ def test_audited_failures_are_limited_per_minute(service: Service) -> None:
 def test_delayed_logins_are_bounded(service: Service) -> None:
     state, slept = auth_state(service.watch), []
     origin = Origin("http", "127.0.0.1", None, forwarded=False)
-    for number in range(throttle.FREE_PER_ACCOUNT):
+    for number in range(credentials.FREE_PER_ACCOUNT):
         state.logins.begin(str(number), "anna", service.clock())
 
     async def sleep(seconds: float) -> None:
@@ -201,7 +219,7 @@ def test_delayed_logins_are_bounded(service: Service) -> None:
         login = PasswordLogin("anna", WRONG, origin, "")
         return asyncio.run(log_in(state, login, Identity(), service.clock(), sleep))
 
-    assert (attempt().wait, slept) == (0, [throttle.ACCOUNT_DELAY])
+    assert (attempt().wait, slept) == (0, [credentials.ACCOUNT_DELAY])
     state.attempts = 32
     assert attempt().wait > 0
     assert "guesser" not in repr(PasswordLogin("anna", WRONG, origin, ""))
@@ -218,8 +236,8 @@ def test_parallel_logins_count_separately(service: Service) -> None:
         attempts = (log_in(state, login, Identity(), service.clock()) for _ in range(30))
         return await asyncio.gather(*attempts)
 
-    assert sum(not result.wait for result in asyncio.run(many())) == throttle.FREE_PER_SOURCE
-    service.clock.move(seconds=throttle.MAX_WAIT)
+    assert sum(not result.wait for result in asyncio.run(many())) == credentials.FREE_PER_SOURCE
+    service.clock.move(seconds=credentials.MAX_WAIT)
     assert sum(not result.wait for result in asyncio.run(many())) == 1
     assert not state.attempts
 

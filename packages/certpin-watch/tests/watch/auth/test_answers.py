@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.pinfile.fields import Table
-from certpin_watch.auth.middleware import POLICY
-from certpin_watch.auth.state import check_listening
-from certpin_watch.origin import origin_of
+from certpin.pinfile.file import Table
+from certpin_watch.addresses import origin_of
+from certpin_watch.auth.access import POLICY
+from certpin_watch.auth.identity import check_listening
 from certpin_watch.settings import AuthSettings, ServiceSettings
 from certpin_watch.settings.reader import read_table
 from tests.watch.auth._kit import Service, post
@@ -110,6 +110,19 @@ def test_forwarded_headers_count_only_from_trusted_proxies() -> None:
         assert origin.url == "http://watch.internal"
         assert origin.source in {"192.0.2.0/24", "10.0.0.0/24"}
     assert _origin("10.0.0.1", PROXIED, x_forwarded_for="junk").source == ""
+
+
+def test_scheme_host_and_client_are_those_that_the_nearest_proxy_added() -> None:
+    names = ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-for")
+    forged = ("https", "evil.example", "127.0.0.1")
+    added = ("http", "watch.bank.example", "203.0.113.7")
+    one_line = [(name, f"{a}, {b}") for name, a, b in zip(names, forged, added, strict=True)]
+    two_lines = [*zip(names, forged, strict=True), *zip(names, added, strict=True)]
+    for sent in (one_line, two_lines):
+        raw = [(name.encode(), text.encode()) for name, text in sent]
+        scope = {"type": "http", "scheme": "http", "client": ("10.0.0.1", 1), "headers": raw}
+        origin = origin_of(scope, PROXIED.believed)
+        assert (origin.url, origin.guesser) == ("http://watch.bank.example", "203.0.113.7/32")
 
 
 def test_addresses_are_cut_to_their_network() -> None:

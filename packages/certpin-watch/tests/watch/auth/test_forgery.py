@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin_watch.auth import middleware, sessions
+from certpin_watch.auth import sessions
 from tests.watch.auth._kit import Service, csrf_of
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_wrong_bearer_token_is_refused_despite_a_valid_cookie(anna: Service) -> 
 @pytest.mark.medium
 def test_oversized_forms_are_refused(anna: Service) -> None:
     browser = anna.signed_in("anna")
-    body = b"why=" + b"x" * middleware.MAX_BODY
+    body = b"why=" + b"x" * sessions.MAX_BODY
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert browser.post("/silences", content=body, headers=kind).status_code == 413
     many = "&".join(f"a{number}=1" for number in range(200))
@@ -132,7 +132,7 @@ def test_every_body_is_limited_whatever_its_type(anna: Service, kind: str) -> No
     """Starlette would write a multipart body to the disk."""
     browser = anna.browser()
     headers = {"x-csrf-token": csrf_of(browser.get("/login")), "content-type": kind}
-    long = b"-" * (middleware.MAX_BODY + 1)
+    long = b"-" * (sessions.MAX_BODY + 1)
     assert browser.post("/login", content=long, headers=headers).status_code == 413
     token = {"authorization": f"Bearer {anna.token('silence')}", "content-type": kind}
     assert browser.post("/silences", content=long, headers=token).status_code == 413
@@ -143,7 +143,7 @@ def test_a_body_that_never_arrives_times_out() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    found, _ = asyncio.run(middleware.read_body(never, seconds=0.01))
+    found, _ = asyncio.run(sessions.read_body(never, seconds=0.01))
     assert found is HTTPStatus.REQUEST_TIMEOUT
 
 

@@ -11,14 +11,14 @@ from starlette.routing import Mount, Route
 
 from certpin.errors import ConfigError, StoreError
 from certpin_watch.auth import identity
-from certpin_watch.auth.identity import Identity
-from certpin_watch.auth.middleware import AccessMiddleware
-from certpin_watch.auth.require import (
+from certpin_watch.auth.access import (
+    AccessMiddleware,
     check_routes,
     every_route,
     require,
     requirement_of,
 )
+from certpin_watch.auth.identity import Identity
 from certpin_watch.permissions import ROLES, SCOPES, scopes_of
 from tests.watch.auth._kit import Clock, Service, csrf_of
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from certpin_watch.origin import local_path
+from certpin_watch.addresses import local_path
 from certpin_watch.store import accounts
-from certpin_watch.store.accounts import Session, SessionOwner
+from certpin_watch.store import sessions as session_store
+from certpin_watch.store.sessions import Session, SessionOwner
 from certpin_watch.store.tables.service import SESSIONS
 from tests.watch.auth._kit import PASSWORD, Service, csrf_of, post, sign_in
 
@@ -191,7 +192,7 @@ def _shown(service: Service, digest: bytes) -> str:
 def test_sessions_of_one_user_are_bounded(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(session_store, "MAX_SESSIONS", 3)
     service.add("anna")
     browsers = []
     for _ in range(5):

@@ -10,13 +10,13 @@ import pytest
 
 from certpin.errors import InputError
 from certpin_watch import permissions
-from certpin_watch.auth import passwords, throttle, tokens
+from certpin_watch.auth import credentials
+from certpin_watch.auth.credentials import VerifiedTokens
 from certpin_watch.auth.identity import Identity
-from certpin_watch.auth.tokens import VerifiedTokens
 from certpin_watch.permissions import SCOPES, WORKER, location_of
-from certpin_watch.store import audit
-from certpin_watch.store.failures import store_error
-from certpin_watch.store.tokens import Token, all_tokens, revoke_token
+from certpin_watch.store import accounts
+from certpin_watch.store.accounts import Token, all_tokens, revoke_token
+from certpin_watch.store.engine import store_error
 from tests.watch.auth._kit import Service, post
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _hashed(secret: str) -> Token:
-    hashed = passwords.TOKEN_HASHER.hash(secret)
+    hashed = credentials.TOKEN_HASHER.hash(secret)
     return Token("an id", "a name", hashed, frozenset(), "anna", 0)
 
 
@@ -37,13 +37,13 @@ def _scrape(service: Service, token: str) -> int:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record each computation of Argon2."""
     computations: list[str] = []
-    real = passwords.Hasher.matches
+    real = credentials.Hasher.matches
 
-    def matches(self: passwords.Hasher, hashed: str, secret: str) -> bool:
+    def matches(self: credentials.Hasher, hashed: str, secret: str) -> bool:
         computations.append(secret)
         return real(self, hashed, secret)
 
-    monkeypatch.setattr(passwords.Hasher, "matches", matches)
+    monkeypatch.setattr(credentials.Hasher, "matches", matches)
     return computations
 
 
@@ -63,7 +63,7 @@ def test_verified_token_is_cached(service: Service, computed: list[str]) -> None
     token = service.token("metrics")
     assert [_scrape(service, token) for _ in range(5)] == [200] * 5
     assert len(computed) == 1
-    service.clock.move(seconds=tokens.VERIFIED_SECONDS)
+    service.clock.move(seconds=credentials.VERIFIED_SECONDS)
     assert _scrape(service, token) == 200
     assert len(computed) == 2
 
@@ -92,12 +92,12 @@ def test_wrong_secrets_are_refused_and_throttled(service: Service, computed: lis
     right = service.token("metrics")
     start = right[: len("certpin_") + 13]
     wrong = permissions.token_text(start[len("certpin_") : -1], "0" * 43)
-    for _ in range(throttle.FREE_PER_SOURCE):
+    for _ in range(credentials.FREE_PER_SOURCE):
         assert _scrape(service, wrong) == 401
     before = len(computed)
     assert _scrape(service, wrong) == 429
     assert len(computed) == before
-    service.clock.move(seconds=throttle.MAX_WAIT)
+    service.clock.move(seconds=credentials.MAX_WAIT)
     assert _scrape(service, right) == 200
     assert _scrape(service, permissions.token_text("0" * 12, "0" * 43)) == 401
 
@@ -105,7 +105,7 @@ def test_wrong_secrets_are_refused_and_throttled(service: Service, computed: lis
 def test_cache_of_tokens_is_bounded_and_has_no_secrets(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "MAX_VERIFIED", 3)
+    monkeypatch.setattr(credentials, "MAX_VERIFIED", 3)
     memory, now = VerifiedTokens(), service.clock()
     token = _hashed("a secret")
     assert not memory.verify(token, "another", now)
@@ -176,10 +176,10 @@ def test_pages_are_shown_if_the_store_is_read_only(
 
 
 def test_audit_log_has_pages(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "PAGE", 2)
+    monkeypatch.setattr(accounts, "AUDIT_PAGE", 2)
     for name in ("anna", "bert", "carl"):
         with service.store.write() as connection:
-            audit.audit(connection, audit.Actor(name), "something", at=service.clock())
+            accounts.audit(connection, accounts.Actor(name), "something", at=service.clock())
     browser = service.browser()
     first = browser.get("/audit").text
     assert ("carl" in first, "anna" in first) == (True, False)

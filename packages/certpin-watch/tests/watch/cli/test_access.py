@@ -12,7 +12,9 @@ from sqlalchemy import select
 
 from certpin.cli.main import cli
 from certpin_watch import permissions
-from certpin_watch.auth import passwords
+from certpin_watch.auth import credentials
+from certpin_watch.cli.token import _SCOPES
+from certpin_watch.cli.user import _ROLES
 from certpin_watch.store import open_store
 from certpin_watch.store.accounts import find_account
 from certpin_watch.store.tables.service import AUDIT
@@ -28,13 +30,18 @@ PASSWORD = "four words of a test"
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(CHEAPEST))
-    monkeypatch.setattr(passwords, "TOKEN_HASHER", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(credentials, "PASSWORD_HASHER", credentials.Hasher(CHEAPEST))
+    monkeypatch.setattr(credentials, "TOKEN_HASHER", credentials.Hasher(CHEAPEST))
     return f"sqlite:///{tmp_path / 'watch.db'}"
 
 
 def _run(url: str, *words: str, stdin: str | bytes = "") -> Result:
     return CliRunner().invoke(cli, ["watch", *words, "--store", url], input=stdin)
+
+
+def test_roles_and_scopes_of_the_options_are_those_of_permissions() -> None:
+    assert tuple(permissions.ROLES) == _ROLES
+    assert permissions.SCOPES == _SCOPES
 
 
 @pytest.mark.medium
@@ -50,7 +57,7 @@ def test_account_commands_never_print_a_password(url: str) -> None:
     store = open_store(url)
     with store.read() as connection:
         found = find_account(connection, "anna")
-    assert passwords.check_password(found, f"another {PASSWORD}")
+    assert credentials.check_password(found, f"another {PASSWORD}")
     (entry,) = json.loads(_run(url, "user", "list", "--json").output)["users"]
     _documented.check("watch user list", entry)
     assert entry["name"] == "anna"

@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from certpin_watch.store import open_store, prepare
-from certpin_watch.store.tables.alerts import ALERTS
-from certpin_watch.store.tables.service import AUDIT
+from certpin_watch.store.tables.service import ALERTS, AUDIT
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write

@@ -25,7 +25,7 @@ def test_migrate_creates_a_database(run: Run) -> None:
 def test_backup_commands_point_to_the_tools_of_the_database(run: Run, command: str) -> None:
     done = run("watch", command, "b.db")
     assert (done.code, f"there is no command '{command}'" in done.err) == (2, True)
-    assert "sqlite3 or pg_dump: docs/watch-operations.md" in run("watch", "--help").out
+    assert "sqlite3 or pg_dump: docs/operate/operations.md" in run("watch", "--help").out
 
 
 @pytest.mark.medium
@@ -62,6 +62,17 @@ def test_a_command_needs_only_the_secrets_that_it_uses(run: Run, tmp_path: Path)
     tried = run("watch", "alerts", "--test", "--config", config, WATCH_CHAT="json://127.0.0.1:1/")
     assert "chat: it could not be reached" in tried.out
     assert "store: the environment has no" in run("watch", "silence", "--config", config).err
+
+
+def test_an_invalid_database_is_reported_with_its_place(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "watch.toml"
+    config.write_text('listen = "127.0.0.1:8460"\nstore = "sqlite:///no/such/folder/watch.db"\n')
+    done = run("watch", "migrate", "--config", config)
+    assert done.code == 2
+    assert f"{config}:2: store: {tmp_path}/no/such/folder/watch.db cannot be" in done.err
+    for url in ("mysql://watch@127.0.0.1/watch", "sqlite:///no/such/folder/watch.db"):
+        done = run("watch", "migrate", "--config", config, "--store", url)
+        assert (done.code, "--store: " in done.err, "watch.toml" in done.err) == (2, True, False)
 
 
 @pytest.mark.parametrize("way", ["--store", "config"])

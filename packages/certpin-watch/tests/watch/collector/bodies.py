@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
-from certpin.reports.codecs.pem import pem_of
+from certpin.reports.codecs.fields import pem_of
 
 HOST = "api.bank.example"
 MARK = "0" * 32  # tests.bench.load replaces it by a number

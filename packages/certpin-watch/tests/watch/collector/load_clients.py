@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from certpin_watch.collector.decode import identity
 from certpin_watch.store.identities import FIRST_DATED
-from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
+from certpin_watch.store.tables.observations import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.watch.collector import bodies
 
 if TYPE_CHECKING:

@@ -11,22 +11,32 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from certpin_watch.collector.counting import MAX_ORIGINS, RowCache
+from certpin_watch.collector.counting import MAX_ORIGINS
 from certpin_watch.collector.decode import Failure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     OWN,
     CountingLimits,
     ReportCapacity,
+    RowCache,
 )
-from certpin_watch.settings import IntakeBounds
-from certpin_watch.store import quota
-from certpin_watch.store.chains import chain_record, insert_observed_chains
+from certpin_watch.settings import Thresholds
+from certpin_watch.store.chains import (
+    chain_record,
+    compute_usage,
+    insert_observed_chains,
+    lock_usage,
+    read_usage,
+)
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.capacity import capacity
 from certpin_watch.store.quota import MIN_AGE, evict_bytes, evict_samples
-from certpin_watch.store.tables.probes import CHAINS
-from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_NETWORKS, REPORT_SAMPLES
+from certpin_watch.store.tables.observations import (
+    CHAINS,
+    REPORT_GROUPS,
+    REPORT_NETWORKS,
+    REPORT_SAMPLES,
+)
 from tests.watch.collector.test_counting import AT, SERVED, counted, failure, rows, total
 
 if TYPE_CHECKING:
@@ -58,8 +68,8 @@ def kept(store: Store, host: str) -> int:
 def used(store: Store) -> int:
     """Return the used budget, after checking that it is the sum of the rows."""
     with store.write() as connection:
-        assert quota.lock_usage(connection) == quota.compute_usage(connection)
-        return quota.read_usage(connection)
+        assert lock_usage(connection) == compute_usage(connection)
+        return read_usage(connection)
 
 
 def test_invented_chains_of_one_host_do_not_hide_a_chain_of_another(
@@ -94,9 +104,7 @@ def test_chains_from_a_clock_that_ran_ahead_fill_no_hour(sqlite_store: Store) ->
     counted(sqlite_store, now, limits)
     assert kept(sqlite_store, "a.example") == 150
     with sqlite_store.read() as connection:
-        assert (
-            capacity(connection, datetime.fromtimestamp(AT, UTC), IntakeBounds()).chains.used == 50
-        )
+        assert capacity(connection, datetime.fromtimestamp(AT, UTC), Thresholds()).chains.used == 50
 
 
 def test_budget_is_exact_and_its_last_part_is_for_hosts_with_a_policy(

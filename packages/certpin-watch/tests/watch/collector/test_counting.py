@@ -10,19 +10,21 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from certpin_watch.collector.counting import BatchResult, RowCache, count
+from certpin_watch.collector.counting import BatchResult, count
 from certpin_watch.collector.decode import ClientRecord, Failure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     CheckInCapacity,
     CountingLimits,
     ReportCapacity,
+    RowCache,
 )
 from certpin_watch.store.chains import chain_record
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.reports import OTHER
-from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
+    CERTIFICATES,
+    CHAINS,
     DAY_PLACES,
     PRESENCES,
     REPORT_GROUPS,

@@ -15,8 +15,8 @@ from certpin_watch.collector.grouping import (
     ReportCapacity,
     every_fold,
     fold,
+    group_key,
     group_of,
-    key_of,
     place,
 )
 from certpin_watch.store.reports import OTHER, ReportGroup
@@ -39,7 +39,7 @@ def test_each_field_distinguishes_groups() -> None:
     fields = GROUP._asdict()
     others = [ReportGroup(**{**fields, name: value * 2 or 1}) for name, value in fields.items()]
     moved = GROUP._replace(app=GROUP.app + GROUP.app_version, app_version="")
-    assert len({key_of(group) for group in (GROUP, moved, *others)}) == len(others) + 2
+    assert len({group_key(group) for group in (GROUP, moved, *others)}) == len(others) + 2
 
 
 def test_hour_of_a_group_is_that_of_the_arrival() -> None:
@@ -72,7 +72,7 @@ def test_hour_has_at_most_twice_its_limit_of_groups(seed: int, room: int, values
     kinds = len({(group.kind, group.decision) for group in groups})
     assert len({key for key, _ in placed.values()}) <= 2 * room + kinds
     for group, (key, found) in placed.items():
-        assert key == key_of(found)
+        assert key == group_key(found)
         assert found in {fold(group, step, UNLIMITED) for step in range(LAST_STEP + 1)}
 
 
@@ -101,5 +101,5 @@ def test_host_with_a_policy_cannot_fill_the_hour_or_the_day_for_another() -> Non
 
 
 def test_stored_group_counts_its_reports_in_a_full_hour() -> None:
-    placed = place([GROUP], {key_of(GROUP)}, GroupCounts(10**6, 10**6), ReportCapacity(100, 10))
-    assert placed[GROUP] == (key_of(GROUP), GROUP)
+    placed = place([GROUP], {group_key(GROUP)}, GroupCounts(10**6, 10**6), ReportCapacity(100, 10))
+    assert placed[GROUP] == (group_key(GROUP), GROUP)

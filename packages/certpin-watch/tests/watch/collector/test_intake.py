@@ -16,7 +16,7 @@ from certpin_watch.collector.counting import count
 from certpin_watch.collector.decode import ReceivedBody
 from certpin_watch.collector.intake import Batcher, BatchLimits, Committer, NotDurableError
 from certpin_watch.snapshot import Patterns, PinFiles
-from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
+from certpin_watch.store.tables.observations import REPORT_GROUPS, REPORT_IDENTITIES
 from tests import kit
 from tests.watch.collector.server import make_watch
 from tests.watch.collector.test_counting import body, failure

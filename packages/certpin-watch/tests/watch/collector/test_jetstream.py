@@ -28,7 +28,7 @@ from certpin_watch.collector.jetstream import (
 )
 from certpin_watch.counters import COUNTERS
 from certpin_watch.settings import CollectorSettings
-from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
+from certpin_watch.store.tables.observations import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
 from tests.watch.collector import bodies
 from tests.watch.collector.asgi_client import post_all

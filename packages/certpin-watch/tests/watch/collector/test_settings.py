@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.pinfile.fields import Table
-from certpin_watch.collector.nats_address import nats_address
+from certpin.pinfile.file import Table
 from certpin_watch.secret import Secret
-from certpin_watch.settings import CollectorSettings
+from certpin_watch.settings import CollectorSettings, nats_address
 from certpin_watch.settings.reader import known_keys, read_table
 
 

@@ -13,8 +13,7 @@ from certpin.pins.verdict import Reason
 from certpin.reports.codecs import nel, trustkit
 from certpin.reports.model import UNVERIFIED
 from certpin.tls.failures import Unverified
-from certpin_watch.html import words
-from certpin_watch.html.words import reason
+from certpin_watch.html import environment, number, percent, reason, span
 from scripts import htmx
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -38,13 +37,21 @@ def test_reasons_of_platforms_have_the_same_names_everywhere() -> None:
      (timedelta(seconds=4), "less than a minute"), (800 * DAY, "2 years")],
 )  # fmt: skip
 def test_a_duration_has_one_unit(length: timedelta, text: str) -> None:
-    assert words.span(length) == text
+    assert span(length) == text
 
 
 def test_some_is_never_0_percent_and_almost_all_is_never_100_percent() -> None:
-    assert [words.percent(part, 1000) for part in (0, 1, 500, 999, 1000)] == [
+    assert [percent(part, 1000) for part in (0, 1, 500, 999, 1000)] == [
         "0 %", "< 1 %", "50 %", "> 99 %", "100 %",
     ]  # fmt: skip
+
+
+def test_a_noun_agrees_with_its_number() -> None:
+    tile = environment().from_string('{{ count }} {{ count | noun_for("failure") }} in 24 hours')
+    assert [tile.render(count=count) for count in (0, 1, 2)] == [
+        "0 failures in 24 hours", "1 failure in 24 hours", "2 failures in 24 hours",
+    ]  # fmt: skip
+    assert [number(count, "host") for count in (0, 1, 1204)] == ["0 hosts", "1 host", "1,204 hosts"]
 
 
 def test_the_shipped_htmx_is_the_reviewed_one() -> None:

@@ -14,10 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from starlette.testclient import TestClient
 
+from certpin_watch._otel import ATTRIBUTES
 from certpin_watch.counters import Counters
 from certpin_watch.metrics.exporter import MetricsExporter
 from certpin_watch.store.retention import record_sweep
-from certpin_watch.store.tables.reports import IDENTITY_HOURS
+from certpin_watch.store.tables.observations import IDENTITY_HOURS
+from scripts.docs.markdown import prose
+from scripts.docs.metrics import every_metric, metrics_page
 from tests.watch.api._client import TOKEN, app
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, NOW
@@ -192,20 +195,43 @@ def test_metrics_need_their_scope(sqlite_store: Store) -> None:
     assert statuses == {"read": 403, "metrics": 200}
 
 
-def test_every_metric_is_documented_with_type_and_labels(scraped: Scraped) -> None:
-    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (gauge|counter|histogram) \|([^|]*)\|", page, re.MULTILINE)
-    documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-    found: dict[str, tuple[str, set[str]]] = {}
-    for family in scraped.families().values():
+def test_the_declared_metrics_are_those_that_are_exported(scraped: Scraped) -> None:
+    found = {
+        name: family for name, family in scraped.families().items() if not name.endswith("_created")
+    }
+    declared = {spec.name: spec for spec in every_metric()}
+    assert len(declared) == len(every_metric())
+    assert declared.keys() == found.keys()
+    for name, family in found.items():
+        spec = declared[name]
+        assert (family.type, family.documentation) == (spec.kind, spec.about), name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        if not name.endswith("_created"):
-            found[name] = (family.type, labels)
-    assert documented.keys() == found.keys()
-    for name, (kind, labels) in found.items():
-        assert documented[name][0] == kind, name
-        assert labels <= documented[name][1], name
+        assert labels in ({*spec.labels}, set()), name
+        assert labels or not family.samples or not spec.labels, name
+
+
+def test_every_metric_is_on_its_page_with_type_labels_and_help() -> None:
+    page = metrics_page()["reference/metrics.md"]
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (\w+) \| ([^|]*) \| (.+) \|$", page)
+    expected = [
+        (
+            f"{spec.name}_total" if spec.kind == "counter" else spec.name,
+            spec.kind,
+            " ".join(f"`{label}`" for label in spec.labels),
+            prose(spec.about),
+        )
+        for spec in every_metric()
+    ]
+    assert rows == expected
+    assert "`certpin_pin_failures_total` | counter | `host` `decision` |" in page
+
+
+def test_the_page_has_the_attributes_of_spans_that_are_exported() -> None:
+    text = metrics_page()["reference/metrics.md"].partition("| span | attributes |")[2]
+    named = set(
+        re.findall(r"`((?:http|certpin)\.[a-z_.]+)`", re.sub(r"(?m)^\| `[^|]*\|", "", text))
+    )
+    assert named == set(ATTRIBUTES.values())
 
 
 def names_of(scraped: Scraped) -> set[str]:

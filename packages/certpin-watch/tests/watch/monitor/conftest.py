@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.pinfile.fields import Table
+from certpin.pinfile.file import Table
 from certpin.probe.scan import ScanLimits
 from certpin_watch.context import Watch
 from certpin_watch.monitor import probing

@@ -32,6 +32,13 @@ MUTATIONS: list[Mutation] = [
         "test_monitor.py::test_a_server_that_is_removed_from_the_settings_does_not_count",
     ),
     _rule(
+        "a server is probed from all locations that are named for it",
+        "targets.py",
+        "            by_key[target.key] = replace(known, locations=locations)\n",
+        "            pass\n",
+        "test_settings.py::test_the_locations_of_equal_targets_are_joined",
+    ),
+    _rule(
         "an unreadable pin file ends no sighting",
         "scheduler.py",
         "if not snapshot.problems:",
@@ -104,27 +111,27 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a job is done when its result is durable",
         "handout.py",
-        "        probe_jobs.finish_jobs(connection, done, int(now.timestamp()))\n",
+        "        leases.finish_jobs(connection, done, int(now.timestamp()))\n",
         "",
         "test_handout.py::test_a_result_that_is_sent_again_counts_once[sqlite]",
     ),
     _store_rule(
         "a job that is done is not handed out again",
-        "probe_jobs.py",
+        "leases.py",
         " & ~_is_done(new.excluded.holder)",
         "",
         "test_handout.py::test_a_job_that_was_done_since_it_was_planned_is_not_handed_out_again[sqlite]",
     ),
     _store_rule(
         "no worker renews the lease of another",
-        "probe_jobs.py",
+        "leases.py",
         "chosen = LEASES.c.name.in_(names) & _held_by(worker)",
         "chosen = LEASES.c.name.in_(names)",
         "test_handout.py::test_no_worker_can_renew_the_lease_of_another[sqlite]",
     ),
     _store_rule(
         "no worker returns the job of another",
-        "probe_jobs.py",
+        "leases.py",
         "where(LEASES.c.name.in_(names), _held_by(worker))",
         "where(LEASES.c.name.in_(names))",
         "test_handout.py::test_returned_jobs_go_to_another_worker_at_once[sqlite]",
@@ -194,7 +201,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a single probe is not believed",
-        "debounce.py",
+        "sightings.py",
         "if other.count >= CONFIRMED]",
         "if other.count]",
         "test_debounce.py::test_a_single_probe_is_not_believed",
@@ -229,9 +236,16 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no way to the NATS server in clear text by mistake",
-        "certpin_watch/collector/nats_address.py",
+        "certpin_watch/settings/file.py",
         "not is_local_only(host)",
         "False",
         "tests/watch/collector/test_settings.py::test_clear_text_to_another_machine_is_refused",
+    ),
+    Mutation(
+        "the monitor asks the servers of the file",
+        "certpin_watch/monitor/targets.py",
+        "servers = [server for name, server in own if name == host.name] or [HostServer()]",
+        "servers = [HostServer()]",
+        "tests/watch/monitor/test_settings.py::test_the_servers_of_the_pin_file_are_targets",
     ),
 ]

@@ -13,7 +13,7 @@ from certpin.cli.main import cli
 from certpin.errors import InputError
 from certpin_watch.monitor.ct import read_event
 from certpin_watch.store.probes import record_logged
-from certpin_watch.store.tables.probes import LOGGED
+from certpin_watch.store.tables.observations import LOGGED
 from tests.watch.rules import _probes as scenes
 
 if TYPE_CHECKING:

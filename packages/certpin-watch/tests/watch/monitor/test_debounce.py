@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from certpin_watch.monitor.debounce import debounce
+from certpin_watch.monitor.sightings import debounce
 from certpin_watch.store.probes import SightingRow
 
 A, B = b"a" * 32, b"b" * 32

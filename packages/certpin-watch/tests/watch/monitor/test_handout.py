@@ -14,8 +14,8 @@ from certpin_watch.monitor import handout
 from certpin_watch.monitor.handout import LEASE, hand_out_jobs, store_results
 from certpin_watch.monitor.results import AddressResult, JobRequest, ProbeResult
 from certpin_watch.monitor.sightings import record_results
-from certpin_watch.store.probe_jobs import WorkerIdentity
-from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.leases import WorkerIdentity
+from certpin_watch.store.tables.observations import SIGHTINGS
 from certpin_watch.store.tables.service import LEASES
 from tests.watch.monitor.conftest import scene_of
 

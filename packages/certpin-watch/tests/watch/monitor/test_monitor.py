@@ -17,7 +17,7 @@ from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.scheduler import Scheduler, run
 from certpin_watch.store import leases
-from certpin_watch.store.tables.probes import CERTIFICATES, SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.observations import CERTIFICATES, SIGHTINGS, VANTAGES
 from tests.probe.scan._servers import Server, say_nothing, tls
 from tests.servers.mail import smtp
 from tests.servers.nginx import nginx

@@ -9,9 +9,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.monitor.scheduler import due_probes, due_slot
-from certpin_watch.monitor.sightings import LastProbe
+from certpin_watch.monitor.sightings import CONFIRMED, LastProbe
 from certpin_watch.monitor.targets import Target
 from certpin_watch.settings import MonitorSettings
 
@@ -85,7 +84,7 @@ def test_a_new_target_is_due_at_once_from_each_location() -> None:
     target = Target("api.bank.test", 443, locations=("local", "fra1"))
     found = list(due_probes([target], {}, SETTINGS, NOW))
     assert [probe.location for probe in found] == ["local", "fra1"]
-    last = {found[0].key: LastProbe(found[0].slot, NOW)}
+    last = {(*target.key, "local"): LastProbe(found[0].slot, NOW)}
     assert [probe.location for probe in due_probes([target], last, SETTINGS, NOW)] == ["fra1"]
 
 

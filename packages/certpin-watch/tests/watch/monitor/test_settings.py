@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.pinfile.fields import Table
+from certpin.pinfile.file import Table
 from certpin.pins import HostPolicy, HostServer
 from certpin.rotation import History
 from certpin_watch.monitor.targets import Target, distinct_targets, monitored_policies
-from certpin_watch.settings import HostSettings, MonitorSettings
-from certpin_watch.settings.reader import known_keys, read_table
+from certpin_watch.settings import MonitorSettings
+from certpin_watch.settings.reader import read_table
 from certpin_watch.snapshot import MonitoredPinSet
 from tests import kit
 from tests.watch.rules._probes import NOW
@@ -131,7 +131,10 @@ def test_a_host_of_two_pin_sets_is_one_target() -> None:
     assert len(distinct_targets(found)) == 1
 
 
-def test_every_setting_is_documented() -> None:
-    page = (Path(__file__).parents[5] / "docs/monitor.md").read_text(encoding="utf-8")
-    names = {*known_keys(MonitorSettings), *known_keys(HostSettings)} - {"host"}
-    assert sorted(name for name in names if f"`{name}`" not in page) == []
+def test_the_locations_of_equal_targets_are_joined() -> None:
+    hosts = [
+        {"name": "api.bank.test", "vantages": ["fra1", "zrh1"]},
+        {"name": "api.bank.test", "port": 443, "vantages": ["zrh1", "tyo1"]},
+    ]
+    (found,) = targets("api.bank.test", host=hosts)
+    assert found.locations == ("fra1", "zrh1", "tyo1")

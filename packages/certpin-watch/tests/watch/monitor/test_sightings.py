@@ -13,7 +13,7 @@ from sqlalchemy import select
 from certpin_watch.monitor.results import AddressResult, ProbeResult
 from certpin_watch.monitor.sightings import last_probes, record_results
 from certpin_watch.store.probes import note_scheduled
-from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.observations import SIGHTINGS, VANTAGES
 from tests.watch.rules import _probes as scenes
 
 if TYPE_CHECKING:

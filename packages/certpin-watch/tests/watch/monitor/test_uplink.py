@@ -13,7 +13,7 @@ from certpin.errors import ConfigError
 from certpin_watch.cli.worker import read_token
 from certpin_watch.monitor import worker as working
 from certpin_watch.monitor.results import MAX_REQUEST, JobRequest
-from certpin_watch.monitor.uplink import ServiceAccess, ServiceError, ServiceLink, parse_address
+from certpin_watch.monitor.uplink import ServiceAccess, ServiceError, ServiceLink, parse_service_url
 from certpin_watch.monitor.worker import Backoff, WorkerEvents, jittered, work
 from certpin_watch.permissions import token_text
 from tests import kit
@@ -28,7 +28,7 @@ BATCH = b'{"location":"fra1","lease":60,"wait":0.1}'
 
 
 def access(address: str, **more: Any) -> ServiceAccess:
-    return ServiceAccess(parse_address(address), lambda: TOKEN, **more)
+    return ServiceAccess(parse_service_url(address), lambda: TOKEN, **more)
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ def refused(*answers: bytes) -> ServiceError:
 )
 def test_an_http_address_of_another_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="in clear text"):
-        parse_address(text)
+        parse_service_url(text)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_an_http_address_of_another_machine_is_refused(text: str) -> None:
 )
 def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not the address of a monitoring service"):
-        parse_address(text)
+        parse_service_url(text)
 
 
 def test_an_address_may_have_a_path_and_this_machine_needs_no_tls() -> None:
-    assert parse_address("https://bank.example/watch/").url == "https://bank.example/watch"
-    assert parse_address("http://127.0.0.1:8460").host == "127.0.0.1"
+    assert parse_service_url("https://bank.example/watch/").url == "https://bank.example/watch"
+    assert parse_service_url("http://127.0.0.1:8460").host == "127.0.0.1"
 
 
 def test_an_invalid_token_is_refused_and_not_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("certpin_s3cr3t")
     token = partial(read_token, f"file:{tmp_path}/token", "--token-file")
     with pytest.raises(ConfigError, match="not a token of the service") as caught:
-        ServiceAccess(parse_address("https://a.example"), token).check()
+        ServiceAccess(parse_service_url("https://a.example"), token).check()
     assert "s3cr3t" not in str(caught.value)
 
 

@@ -20,15 +20,15 @@ from starlette.testclient import TestClient
 from certpin.lab import LabServer
 from certpin_watch import service
 from certpin_watch.application import application
-from certpin_watch.auth.tokens import make_token
+from certpin_watch.auth.credentials import make_token
 from certpin_watch.health import ProcessHealth
 from certpin_watch.monitor import scheduler
 from certpin_watch.monitor.results import MAX_REQUEST, AddressResult, ProbeJob, ProbeResult
 from certpin_watch.permissions import WORKER_JOBS, WORKER_RESULTS, worker_scope
+from certpin_watch.store.accounts import revoke_token
 from certpin_watch.store.queries.freshness import workers
-from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.tables.observations import SIGHTINGS
 from certpin_watch.store.tables.service import TOKENS
-from certpin_watch.store.tokens import revoke_token
 from tests import kit
 from tests.cli.conftest import program
 from tests.probe.scan._servers import Server, say_nothing

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin import HostPattern, HostPin, HostPolicy, Pin
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from certpin.rotation import Event, History, Timing
+from certpin.rotation import AdoptionDelays, Event, History
 from certpin.x509 import Chain
 from certpin_watch.monitor.evidence import (
     LocationStatus,
@@ -24,8 +24,8 @@ from certpin_watch.monitor.evidence import (
 )
 from certpin_watch.monitor.targets import Target, monitored_policies
 from certpin_watch.rules.engine import RULES, evaluate
-from certpin_watch.rules.evidence import Evidence, RuleLimits
-from certpin_watch.settings import MonitorSettings
+from certpin_watch.rules.rule import Evidence
+from certpin_watch.settings import AlertSettings, MonitorSettings
 from certpin_watch.snapshot import MonitoredPinSet
 from tests import kit
 
@@ -40,7 +40,7 @@ NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 BACKUP = kit.NOBODY
 # T_adopt is ten days.
-TIMING = Timing(
+TIMING = AdoptionDelays(
     cdn=timedelta(0), cache=timedelta(0), poll=timedelta(0), opened=10 * DAY, skew=timedelta(0)
 )
 LOCAL = Target(HOST, 443, locations=("local",))
@@ -115,7 +115,6 @@ def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerVie
         "served": shown,
         "verified": shown,
         "since": NOW - DAY,
-        "last": NOW,
     }
     return ServerView(**(known | fields))
 
@@ -157,7 +156,7 @@ def found(*args: Any, **fields: Any) -> list[AlertFinding]:
 
 def findings_of(evidence: ProbeEvidence) -> list[AlertFinding]:
     """The findings of all rules over probe results; none may raise."""
-    limits = RuleLimits(5, 10, 4, timedelta(hours=6), 5)
+    limits = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
     evaluation = evaluate(Evidence(int(evidence.now.timestamp()), limits, evidence))
     assert not evaluation.failures
     for finding in evaluation.findings:

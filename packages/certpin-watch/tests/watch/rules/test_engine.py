@@ -9,14 +9,12 @@ import pytest
 
 from certpin.errors import InputError
 from certpin_watch.rules.engine import RULES, check_rule, evaluate
-from certpin_watch.rules.evidence import Evidence, RuleLimits, ServiceEvidence
-from certpin_watch.rules.rule import AlertFinding, AlertRule
-from certpin_watch.settings import SEVERITIES
+from certpin_watch.rules.rule import AlertFinding, AlertRule, Evidence, ServiceEvidence
+from certpin_watch.settings import SEVERITIES, AlertSettings
+from scripts.docs.markdown import prose
+from scripts.docs.service import alert_rules_page
 
-ROOT = Path(__file__).parents[5]
-LIMITS = RuleLimits(5, 10, 4, timedelta(hours=6), 5)
-# The pages with the table of the rules.
-PAGES = {"probes": "monitor", "reports": "alerts", "service": "alerts", "failures": "alerts"}
+LIMITS = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
 
 
 def rule(name: str, *findings: AlertFinding, broken: bool = False) -> AlertRule:
@@ -34,9 +32,11 @@ def finding(severity: str, host: str = "api.bank.example") -> AlertFinding:
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_has_a_test_and_a_line_in_the_documentation(name: str) -> None:
-    page = (ROOT / f"docs/{PAGES[RULES[name].needs]}.md").read_text(encoding="utf-8")
     tests = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
-    assert f"\n| `{name}` |" in page
+    rows = alert_rules_page()["reference/alert-rules.md"].splitlines()
+    (row,) = [line for line in rows if line.startswith(f"| `{name}` |")]
+    assert f"| {', '.join(RULES[name].severities)} |" in row
+    assert prose(RULES[name].why) in row
     assert any(f'"{name}"' in text for text in tests)
 
 

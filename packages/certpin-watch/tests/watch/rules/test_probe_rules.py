@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.pins import HostPin, Pin
-from certpin.rotation import Event, Timing
+from certpin.rotation import AdoptionDelays, Event
 from certpin.x509 import Chain
 from certpin_watch.monitor.targets import Target
 from certpin_watch.settings import SEVERITIES, HostSettings, MonitorSettings
@@ -83,7 +83,10 @@ def test_expired_pins_still_have_to_match() -> None:
 
 
 def test_deployed_versions_that_refuse_are_named_with_their_clients() -> None:
-    """Version 1 is in a binary, 2 was replaced within T_adopt, 3 is the file."""
+    """Version 1 is in a binary, 2 was replaced within T_adopt, 3 is the file.
+
+    Of the 1,000 clients that fetch, 55 are expected to hold version 2 after three days.
+    """
     events = [
         published(pins("old"), ago=90 * DAY, clients=400, bundled=True),
         published(pins("old", "other", version=2), ago=30 * DAY, clients=20),
@@ -92,8 +95,8 @@ def test_deployed_versions_that_refuse_are_named_with_their_clients() -> None:
     finding = one(found([view()], pins("leaf", version=3), events), "field-mismatch")
     assert finding.severity == "critical"
     assert finding.details["versions"] == [1, 2]
-    assert finding.clients == 420
-    assert "420 clients are locked out" in finding.summary
+    assert finding.clients == 400 + 55
+    assert "455 clients are locked out" in finding.summary
     # Eight days later version 2 is gone. Without numbers the count is unknown.
     events[1] = published(pins("old", "other", version=2), ago=30 * DAY)
     events[2] = published(pins("leaf", version=3), ago=11 * DAY)
@@ -101,6 +104,15 @@ def test_deployed_versions_that_refuse_are_named_with_their_clients() -> None:
     finding = one(found([view()], pins("leaf", version=3), events), "field-mismatch")
     assert finding.details["versions"] == [1]
     assert finding.clients is None
+
+
+def test_one_client_that_is_locked_out_is_in_the_singular() -> None:
+    events = [
+        published(pins("old"), ago=90 * DAY, clients=1, bundled=True),
+        published(pins("leaf", version=3), ago=3 * DAY, clients=1000),
+    ]
+    finding = one(found([view()], pins("leaf", version=3), events), "field-mismatch")
+    assert "; 1 client is locked out there" in finding.summary
 
 
 def test_a_host_that_only_deployed_versions_pin_is_still_monitored() -> None:
@@ -143,7 +155,7 @@ def test_a_certificate_expires_soon_relative_to_its_lifetime(
     moment = NOW + (life - left) * DAY
     chain = path(f"life of {life}", days=life)
     content = pins(Pin.of_key(chain.leaf.spki_sha256))
-    seen = probes([view(verified=chain, since=moment, last=moment)], content)
+    seen = probes([view(verified=chain, since=moment)], content)
     assert rules(findings_of(at(seen, moment))) == (
         [("certificate-expires", severity)] if severity else []
     )
@@ -166,7 +178,7 @@ def test_a_pinned_authority_fires_early_enough_to_adopt_its_successor() -> None:
     shown = Chain.from_der(
         [leaf.certificate.der, *(authority.der for authority in chain.authorities)]
     )
-    events = [replace(published(pins("leaf"), ago=DAY), timing=Timing(opened=40 * DAY))]
+    events = [replace(published(pins("leaf"), ago=DAY), timing=AdoptionDelays(opened=40 * DAY))]
     for wanted, expected in ((Pin.of_key(above.spki_sha256), True), (leaf.pin, False)):
         findings = findings_of(at(probes([view(verified=shown)], pins(wanted), events), moment))
         reported = [finding for finding in findings if finding.rule == "certificate-expires"]
@@ -209,7 +221,7 @@ def test_deployed_pins_that_expire_are_found_with_their_clients() -> None:
 
 def test_pins_that_expire_before_the_next_can_be_adopted_fire_early() -> None:
     slow = published(pins("leaf", expires=NOW + 80 * DAY), ago=DAY)
-    slow = replace(slow, timing=Timing(opened=90 * DAY))
+    slow = replace(slow, timing=AdoptionDelays(opened=90 * DAY))
     content = pins("leaf", expires=NOW + 80 * DAY)
     assert rules(found([view()], content, [slow])) == [("pins-expire", "warning")]
 

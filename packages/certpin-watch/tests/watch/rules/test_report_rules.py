@@ -12,16 +12,16 @@ from msgspec import structs
 
 from certpin.rotation import History
 from certpin_watch.rules.engine import RULES, affected_clients
-from certpin_watch.rules.evidence import (
+from certpin_watch.rules.reports import order
+from certpin_watch.rules.rule import (
     Evidence,
     ReportedFailures,
     ReportEvidence,
-    RuleLimits,
     ServiceEvidence,
     SignedRole,
     VersionHolders,
 )
-from certpin_watch.rules.reports import order
+from certpin_watch.settings import AlertSettings
 from certpin_watch.snapshot import MonitoredPinSet
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.capacity import Queue, Sweep, Window
@@ -38,7 +38,7 @@ SET = MonitoredPinSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST)), History(
 THIS = NOW - NOW % HOUR
 
 
-LIMITS = RuleLimits(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
+LIMITS = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
 
 
 def group(reports: int = 10, **more: Any) -> ReportedFailures:
@@ -229,9 +229,9 @@ def test_reports_wait_if_no_writer_counts_them() -> None:
 
 def test_signatures_expire_soon_or_have_expired() -> None:
     roles = (
-        SignedRole("test", "timestamp", NOW + DAY, soon=True),
-        SignedRole("test", "root", NOW - 1, soon=True),
-        SignedRole("test", "targets", NOW + 90 * DAY, soon=False),
+        SignedRole("test", Path("pins.toml"), "timestamp", NOW + DAY, soon=True),
+        SignedRole("test", Path("pins.toml"), "root", NOW - 1, soon=True),
+        SignedRole("test", Path("pins.toml"), "targets", NOW + 90 * DAY, soon=False),
     )
     soon, over = found("signatures-end", ServiceEvidence(roles=roles))
     assert (soon.severity, soon.subject) == ("warning", "timestamp")

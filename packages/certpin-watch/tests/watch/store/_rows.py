@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 
-# A back-up leaves these out: docs/watch-operations.md names them.
+# A back-up leaves these out: docs/operate/operations.md names them.
 TRANSIENT = {table.name for table in METADATA.sorted_tables if table.info.get("transient")}
 
 

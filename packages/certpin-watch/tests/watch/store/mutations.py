@@ -17,28 +17,28 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "only the owner can read the file",
-        "sqlite.py",
+        "connections.py",
         "os.O_CLOEXEC, 0o600",
         "os.O_CLOEXEC, 0o644",
         "engine.py::test_a_new_file_is_readable_by_its_owner_only",
     ),
     _rule(
         "an acknowledged report is on disk",
-        "sqlite.py",
+        "connections.py",
         "synchronous = FULL",
         "synchronous = NORMAL",
         "engine.py::test_sqlite_is_durable_and_overwrites_deleted_data",
     ),
     _rule(
         "a read cannot write",
-        "sqlite.py",
+        "engine.py",
         "query_only = {int(reads)}",
         "query_only = 0",
         "engine.py::test_a_read_changes_nothing[sqlite]",
     ),
     _rule(
         "no clear-text connection by mistake",
-        "postgresql.py",
+        "connections.py",
         'if not _is_local(url) and "sslmode" not in url.query:',
         "if False:",
         "engine.py::test_an_invalid_address_is_refused_and_not_shown"
@@ -46,7 +46,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "errors contain no values",
-        "failures.py",
+        "engine.py",
         "    except (IntegrityError, DataError) as exc:\n        _redact(exc)\n",
         "    except (IntegrityError, DataError):\n",
         "engine.py::test_only_the_first_line_of_an_error_is_kept",
@@ -67,7 +67,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a clock that jumped is not trusted at once",
-        "clock_guard.py",
+        "retention.py",
         "now <= last.at + MAX_STEP:",
         "now:",
         "clock_guard.py::test_a_jump_is_trusted_after_a_day[86401]",
@@ -131,8 +131,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a chain that gets a reference meanwhile is not deleted",
         "certpin_watch/store/retention.py",
-        "quota.delete_chains(connection, _unreferenced(connection, digests_left))",
-        "quota.delete_chains(connection, unreferenced)",
+        "delete_chains(connection, _unreferenced(connection, digests_left))",
+        "delete_chains(connection, unreferenced)",
         _RETENTION + "a_chain_that_gets_a_reference_meanwhile_is_not_deleted",
     ),
     Mutation(
@@ -144,14 +144,14 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a store that cannot be written is reported",
-        "failures.py",
+        "engine.py",
         "            if exc.reason in _WRITE_FAILURES:\n",
         "            if not exc.reason:\n",
         "health.py::test_a_failed_write_counts_until_a_later_write_and_ten_seconds",
     ),
     _rule(
         "nothing is written to a damaged file",
-        "failures.py",
+        "engine.py",
         "        if self._damaged:\n            raise",
         "        if False:\n            raise",
         "health.py::test_after_damage_nothing_is_written",

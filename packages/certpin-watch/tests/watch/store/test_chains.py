@@ -18,7 +18,7 @@ from certpin_watch.store.chains import (
     read_certificates,
     read_chains,
 )
-from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
+from certpin_watch.store.tables.observations import CERTIFICATES, CHAINS
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store

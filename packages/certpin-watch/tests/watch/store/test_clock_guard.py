@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin_watch.store.clock_guard import (
+from certpin_watch.store.retention import (
     HOLD,
     MAX_STEP,
     ClockState,

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import insert
 
 from certpin.errors import ConfigError, StoreError
-from certpin_watch.store import sqlite
-from certpin_watch.store.sqlite import copy_sqlite, path_of
-from certpin_watch.store.tables.alerts import SILENCES
+from certpin_watch.store import schema
+from certpin_watch.store.connections import path_of
+from certpin_watch.store.schema import copy_sqlite
+from certpin_watch.store.tables.service import SILENCES
 from tests.watch.store._rows import fill
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def test_a_copy_never_replaces_a_database_in_use(source: Path, tmp_path: Path) -
 
 def test_a_copy_that_another_process_writes_is_not_touched(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
-    with sqlite.replaced_file(target) as part:
+    with schema.replaced_file(target) as part:
         part.write_bytes(b"theirs")
         with pytest.raises(StoreError) as refused:
             copy_sqlite(source, target)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin_watch.store import migrate, open_store
-from certpin_watch.store.sqlite import copy_sqlite
+from certpin_watch.store.schema import copy_sqlite
 from scripts.record import FORBIDDEN
 from tests.watch.store._rows import fill, rows_of
 
@@ -25,17 +25,17 @@ pytestmark = pytest.mark.slow
 _DIES = """
 import os, signal, sys
 from pathlib import Path
-from certpin_watch.store import sqlite
+from certpin_watch.store import schema
 
 def dies(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(sqlite, sys.argv[3], dies)
-sqlite.copy_sqlite(Path(sys.argv[1]), Path(sys.argv[2]))
+setattr(schema, sys.argv[3], dies)
+schema.copy_sqlite(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("moment", ["_check", "sync_folder"])
+@pytest.mark.parametrize("moment", ["_refuse_damage", "sync_folder"])
 def test_a_killed_copy_leaves_the_old_file_or_the_new_one(moment: str, tmp_path: Path) -> None:
     source, target = tmp_path / "watch.db", tmp_path / "copy.db"
     with closing(open_store(f"sqlite:///{source}")) as store:
@@ -59,8 +59,8 @@ from pathlib import Path
 import certpin
 from sqlalchemy import insert
 from certpin_watch.store import open_store, prepare
-from certpin_watch.store.sqlite import copy_sqlite
-from certpin_watch.store.tables.reports import REPORT_SAMPLES as SAMPLES
+from certpin_watch.store.schema import copy_sqlite
+from certpin_watch.store.tables.observations import REPORT_SAMPLES as SAMPLES
 
 folder = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", folder], check=True)

@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, func, insert, select, text
 from sqlalchemy.exc import DataError, IntegrityError
 
 from certpin.errors import ConfigError, StoreError
-from certpin_watch.store import engine, failures, open_store
-from certpin_watch.store.sqlite import connect, path_of
+from certpin_watch.store import engine, open_store
+from certpin_watch.store.connections import connect, path_of
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.service import AUDIT, LEASES
 from tests.servers._run import free_port
@@ -120,7 +120,7 @@ def test_a_new_connection_does_not_wait_for_the_writer(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sqlite_store.write():
-        monkeypatch.setattr("certpin_watch.store.sqlite.BUSY", 0.0)
+        monkeypatch.setattr("certpin_watch.store.connections.BUSY", 0.0)
         with closing(connect(path_of(sqlite_store.engine))) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -236,7 +236,7 @@ def test_errors_contain_no_values(store: Store) -> None:
 
 def test_only_the_first_line_of_an_error_is_kept() -> None:
     orig = sqlite3.IntegrityError(f"null in column x\nDETAIL: Failing row ({SECRET})")
-    with pytest.raises(IntegrityError) as refused, failures.translated_errors():
+    with pytest.raises(IntegrityError) as refused, engine.translated_errors():
         raise IntegrityError("INSERT", None, orig)
     assert "null in column x" in str(refused.value)
     assert SECRET not in "".join(traceback.format_exception(refused.value))
@@ -273,7 +273,7 @@ def test_a_data_error_contains_no_value(postgres_store: Store) -> None:
 def test_each_error_code_has_a_reason(code: str, reason: str) -> None:
     exc = sqlite3.OperationalError("…")
     setattr(exc, "sqlite_errorname" if code.startswith("SQLITE") else "sqlstate", code)
-    assert failures.reason_of(exc) == reason
+    assert engine.reason_of(exc) == reason
 
 
 def test_an_exhausted_pool_is_busy(sqlite_store: Store) -> None:

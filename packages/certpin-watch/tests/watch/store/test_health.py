@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import StoreError
-from certpin_watch.store.failures import StoreHealth, store_error
-from certpin_watch.store.postgresql import risky_settings
+from certpin_watch.store.connections import risky_settings
+from certpin_watch.store.engine import StoreHealth, store_error
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store

@@ -12,8 +12,7 @@ from sqlalchemy import func, insert, select, text
 
 from certpin.errors import StoreError
 from certpin_watch.collector.decode import identity
-from certpin_watch.retention import limits_of
-from certpin_watch.settings import CollectorSettings, IntakeBounds, ServiceSettings
+from certpin_watch.settings import CollectorSettings, ServiceSettings, Thresholds
 from certpin_watch.store import migrate, open_store
 from certpin_watch.store.identities import (
     DAY,
@@ -28,7 +27,7 @@ from certpin_watch.store.queries.capacity import repeat_window
 from certpin_watch.store.quota import BATCH
 from certpin_watch.store.retention import retention_steps
 from certpin_watch.store.schema import upgrade
-from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_IDENTITIES
+from certpin_watch.store.tables.observations import IDENTITY_HOURS, REPORT_IDENTITIES
 from tests.watch.collector.test_counting import body, counted, failure
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ WINDOW = ServiceSettings().retention.identities * DAY
 def maintain(store: Store, now: int, settings: ServiceSettings | None = None) -> None:
     """Do what retention does with identities each hour."""
     settings = settings or ServiceSettings()
-    limits, moment = limits_of(settings), datetime.fromtimestamp(now, UTC)
+    limits, moment = settings.collector, datetime.fromtimestamp(now, UTC)
     steps = retention_steps(
         settings.retention, limits, moment, timedelta(0), is_sqlite=store.is_sqlite
     )
@@ -210,13 +209,11 @@ def test_the_oldest_excess_identities_are_deleted(store: Store) -> None:
     maintain(store, NOW, limited)
     assert identities(store) == 8
     with store.read() as connection:
-        found = repeat_window(
-            connection, datetime.fromtimestamp(NOW, UTC), limited.thresholds.intake
-        )
+        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), limited.thresholds)
         assert (found.since.timestamp(), found.is_short) == (hour - HOUR, True)
         assert "would be counted twice" in found.problem
         # Deleted identities don't return if the limit is raised later.
-        later = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), IntakeBounds())
+        later = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), Thresholds())
         assert later.since.timestamp() == hour - HOUR
     put(store, NOW, 100, 1000)
     maintain(store, NOW, limited)
@@ -241,9 +238,9 @@ def test_a_short_window_is_predicted_from_the_rate(
     with sqlite_store.write() as connection:
         if an_hour:
             connection.execute(insert(IDENTITY_HOURS), rows)
-    bounds = IntakeBounds(**collector)
+    thresholds = Thresholds(collector=CollectorSettings(**collector))
     with sqlite_store.read() as connection:
-        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), bounds)
+        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), thresholds)
     assert found.days == days, "nothing is lost yet"
     assert found.a_day == 24 * an_hour
     assert found.kept == 30 * an_hour
@@ -257,7 +254,7 @@ def test_the_rate_of_a_new_service_uses_its_few_hours(sqlite_store: Store) -> No
         with sqlite_store.write() as connection:
             connection.execute(insert(IDENTITY_HOURS).values(hour=hour - ago * HOUR, count=number))
         with sqlite_store.read() as connection:
-            found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), IntakeBounds())
+            found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), Thresholds())
         assert found.a_day == {0: 5 * 24, 1: 7 * 24, 2: 8 * 24}[ago]
 
 

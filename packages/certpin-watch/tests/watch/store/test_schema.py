@@ -19,11 +19,11 @@ from sqlalchemy import func, inspect, select, text
 
 from certpin.errors import StoreError
 from certpin_watch.store import SchemaState, migrate, open_store, prepare, schema, schema_state
+from certpin_watch.store.connections import path_of
 from certpin_watch.store.migrations.steps import s0002
 from certpin_watch.store.schema import latest, upgrade
-from certpin_watch.store.sqlite import path_of
 from certpin_watch.store.tables import METADATA
-from certpin_watch.store.tables.reports import REPORT_TRAITS
+from certpin_watch.store.tables.observations import REPORT_TRAITS
 from tests.watch._sums import assert_sums_are_right
 from tests.watch.collector.test_counting import body, counted, failure
 from tests.watch.store._first import FIRST, make_first

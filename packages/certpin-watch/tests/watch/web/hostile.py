@@ -9,10 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin_watch.store.chains import insert_observed_chains
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
-from certpin_watch.store.tables.probes import SIGHTINGS
-from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_SAMPLES
-from certpin_watch.store.tables.service import AUDIT
+from certpin_watch.store.tables.observations import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_SAMPLES,
+    SIGHTINGS,
+)
+from certpin_watch.store.tables.service import ALERT_EVENTS, ALERTS, AUDIT, SILENCES
 from tests.watch._year_pins import FIRST
 
 if TYPE_CHECKING:

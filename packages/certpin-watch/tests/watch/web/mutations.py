@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _PAGES = "certpin_watch/web/"
-_RENDER = "certpin_watch/html/render.py"
+_RENDER = "certpin_watch/html/__init__.py"
 _QUERIES = "certpin_watch/store/queries/"
 _TEST = "tests/watch/web/test_pages.py::test_"
 _CHAINS = "tests/watch/store/queries/test_chains.py::test_"
@@ -90,7 +90,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "only the host of public_url is accepted",
-        "certpin_watch/auth/middleware.py",
+        "certpin_watch/auth/access.py",
         "        return bool(known) and ",
         "        return False and ",
         "tests/watch/test_application.py::test_with_a_public_address_other_hosts_are_refused",

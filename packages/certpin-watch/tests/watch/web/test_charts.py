@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
@@ -12,16 +13,14 @@ from hypothesis import strategies as st
 from certpin_watch.web.charts import (
     Bars,
     BarSeries,
-    Lane,
-    Mark,
-    Phase,
-    Timeline,
+    Span,
     describe_bars,
+    round_up,
     sparkline,
     stacked_bars,
-    timeline,
+    ticks,
 )
-from certpin_watch.web.pictures import Span, round_up, ticks
+from certpin_watch.web.timeline import Lane, Mark, Phase, Timeline, timeline
 
 NOW = datetime(2026, 11, 25, 19, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -31,7 +30,7 @@ HOSTILE = '<script>alert(1)</script>"\u202e'
 def bars(*series: BarSeries, shares: bool = False) -> Bars:
     """Return bars with an hour for each number."""
     slots = tuple(NOW + hour * HOUR for hour in range(len(series[0].counts)))
-    return Bars(slots, slots[-1] + HOUR, series, "reports", shares)
+    return Bars(slots, slots[-1] + HOUR, series, "report", shares)
 
 
 def test_a_chart_is_escaped_and_well_formed() -> None:
@@ -47,6 +46,17 @@ def test_a_chart_is_described_in_words() -> None:
     text = describe_bars(bars(BarSeries("android", (1, 0, 3)), BarSeries("ios", (0, 2, 2))))
     assert text.startswith("8 reports: android 4, ios 4. Maximum: 5, from 2026-11-25 21:30")
     assert describe_bars(bars(BarSeries("android", (0, 0)))) == "No reports."
+
+
+def test_one_report_is_in_the_singular() -> None:
+    one = bars(BarSeries("android", (0, 1)))
+    assert describe_bars(one).startswith("1 report: android 1.")
+    assert ", 1 report\n" in stacked_bars("chart", "Reports", one)
+    named = replace(one, unit="client that reported", units="clients that reported")
+    assert [named.counted(count) for count in (1, 2)] == [
+        "1 client that reported", "2 clients that reported",
+    ]  # fmt: skip
+    assert describe_bars(replace(named, series=())) == "No clients that reported."
 
 
 def test_shares_fill_the_whole_height() -> None:

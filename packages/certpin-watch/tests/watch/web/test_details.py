@@ -15,7 +15,7 @@ from hypothesis import given, strategies
 import certpin_watch
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.web.about import UNITS
-from certpin_watch.web.details import ELSEWHERE, KNOWN, chain_digests, details
+from certpin_watch.web.alerts import ELSEWHERE, KNOWN, chain_digests, details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

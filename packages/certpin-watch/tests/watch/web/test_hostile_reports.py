@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from certpin.reports.codecs.pem import pem_of
+from certpin.reports.codecs.fields import pem_of
 from certpin_watch.alerts.run import Evaluator
 from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.store.chains import chain_record

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from axe_playwright_python.base import AxeResults
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from certpin_watch.auth.passwords import hash_new_password
+from certpin_watch.auth.credentials import hash_new_password
 from certpin_watch.store.accounts import add_account
-from certpin_watch.store.tables.alerts import ALERTS
+from certpin_watch.store.tables.service import ALERTS
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
-from tests.watch.photos import ARGUMENTS, CHROMIUM, NARROW, WIDE, pages
+from tests.watch.photos import NARROW, WIDE, pages
 from tests.watch.web.hostile import ALERT, write_hostile
 
 if TYPE_CHECKING:
@@ -58,15 +58,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(watch, year, every=1) as found:
         yield found
     watch.store.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
-        yield found
-        found.close()
 
 
 @contextmanager

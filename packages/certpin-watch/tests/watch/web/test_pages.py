@@ -15,14 +15,13 @@ from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
 from certpin_watch.auth.identity import Identity
-from certpin_watch.html.render import environment
+from certpin_watch.html import environment
 from certpin_watch.permissions import ROLES
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AlertSettings, NotificationSettings, RetentionSettings
 from certpin_watch.store.retention import record_sweep
-from certpin_watch.store.tables.alerts import ALERTS, SILENCES
-from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
-from certpin_watch.store.tables.service import AUDIT
+from certpin_watch.store.tables.observations import LATEST, SIGHTINGS
+from certpin_watch.store.tables.service import ALERTS, AUDIT, SILENCES
 from certpin_watch.web.about import setting_rows
 from certpin_watch.web.routes import page_routes
 from tests.watch._pages import a_year, app_of

@@ -17,16 +17,17 @@ from certpin.rotation import ReportedUsage
 from certpin.rotation.measured import CYCLE
 from certpin_watch.secret import resolve
 from certpin_watch.store import open_store
-from certpin_watch.store.queries.base import DAY, days_between, to_datetime, to_seconds
+from certpin_watch.store.identities import DAY
+from certpin_watch.store.queries import days_between, to_datetime, to_seconds
 from certpin_watch.store.schema import require_current
-from certpin_watch.store.tables.reports import PRESENCES
+from certpin_watch.store.tables.observations import PRESENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-    from certpin.rotation import DeployedVersions, Timing
+    from certpin.rotation import AdoptionDelays, DeployedVersions
     from certpin_watch.snapshot import MonitoredPinSet
 
 MAX_DAYS = 400
@@ -190,7 +191,7 @@ def _daily_totals(connection: Connection, pin_set: str, since: int) -> dict[int,
 
 def _held(
     deployed: DeployedVersions,
-    timing: Timing,
+    timing: AdoptionDelays,
     number: int,
     counts: tuple[DayCount, ...],
     now: datetime,

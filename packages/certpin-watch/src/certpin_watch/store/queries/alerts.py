@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from certpin_watch.store.alerts import AlertState, alert_from, in_force, select_open
-from certpin_watch.store.queries.base import (
+from certpin_watch.store.queries import (
     Page,
     clamp_limit,
     make_page,
@@ -17,7 +17,7 @@ from certpin_watch.store.queries.base import (
     to_datetime_or_none,
     to_seconds,
 )
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin_watch.store.tables.service import ALERT_EVENTS, ALERTS, SILENCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from sqlalchemy import func, select
 
-from certpin_watch.store import quota
-from certpin_watch.store.identities import excess_before
-from certpin_watch.store.queries.base import DAY, HOUR, to_datetime, to_datetime_or_none, to_seconds
-from certpin_watch.store.tables.probes import CHAINS
-from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_GROUPS, REPORT_QUEUE
+from certpin_watch.store import reports
+from certpin_watch.store.chains import read_usage
+from certpin_watch.store.identities import DAY, HOUR, excess_before
+from certpin_watch.store.queries import to_datetime, to_datetime_or_none, to_seconds
+from certpin_watch.store.tables.observations import CHAINS, IDENTITY_HOURS, REPORT_QUEUE
 from certpin_watch.store.tables.service import SWEEPS
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import Connection
 
-    from certpin_watch.settings import IntakeBounds
+    from certpin_watch.settings import Thresholds
 
 _QUEUE_LATE = 60  # seconds: a running writer looks every 5, and counts a report within that time
 _SWEEP_LATE = 3 * DAY  # attempts are hourly, except for one day after the clock jumped
@@ -92,7 +92,7 @@ class Sweep(msgspec.Struct, frozen=True):
     """The last attempt of retention to delete expired rows of one kind.
 
     ``done_at`` is when all expired rows were last deleted; null if they never were. ``reason`` is
-    the reason why the last attempt failed (``store/failures.py``), ``late`` if there was no attempt
+    the reason why the last attempt failed (``store/engine.py``), ``late`` if there was no attempt
     for days, and empty if all is well.
     """
 
@@ -157,23 +157,21 @@ class Window(msgspec.Struct, frozen=True):
         )
 
 
-def capacity(connection: Connection, now: datetime, bounds: IntakeBounds) -> Capacity:
+def capacity(connection: Connection, now: datetime, thresholds: Thresholds) -> Capacity:
     """Return how much of each limit on reported data is used at ``now``."""
-    at = to_seconds(now)
-    chains, groups = CHAINS.c, REPORT_GROUPS.c
+    at, limits = to_seconds(now), thresholds.collector
+    chains = CHAINS.c
     # A time far in the future was written while the clock was ahead (see `collector`).
     lately = chains.first_at.between(at - HOUR + 1, at + HOUR)
-    new = _count(connection, CHAINS, lately, chains.told > 0)
-    hour, today = at - at % HOUR, at - at % DAY
-    of_hour = _count(connection, REPORT_GROUPS, groups.hour == hour)
-    of_day = _count(connection, REPORT_GROUPS, groups.hour >= today, groups.hour < today + DAY)
+    new = select(func.count()).select_from(CHAINS).where(lately, chains.told > 0)
+    of_hour, of_day = reports.count_groups(connection, at - at % HOUR)
     # An eighth of the bytes is reserved for monitored hosts.
-    max_bytes = bounds.budget - bounds.budget // 8
+    max_bytes = limits.budget - limits.budget // 8
     return Capacity(
-        Part("bytes", quota.read_usage(connection), max_bytes),
-        Part("chains in an hour", new, bounds.chains_per_hour),
-        Part("groups in an hour", of_hour, bounds.groups_per_hour),
-        Part("groups in a day", of_day, bounds.groups_per_day),
+        Part("bytes", read_usage(connection), max_bytes),
+        Part("chains in an hour", connection.execute(new).scalar_one(), limits.chains_per_hour),
+        Part("groups in an hour", of_hour, limits.groups_per_hour),
+        Part("groups in a day", of_day, limits.groups_per_day),
     )
 
 
@@ -207,26 +205,26 @@ def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
     )
 
 
-def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -> Window:
+def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds) -> Window:
     """Compute for how long a repeated report is recognised, from hourly counts of identities.
 
     The hourly task ``retention`` stores these counts, so they may be an hour old.
     """
-    at = to_seconds(now)
+    at, limits, days = to_seconds(now), thresholds.collector, thresholds.identities
     hours = IDENTITY_HOURS.c
-    over = excess_before(connection, bounds.most_identities, at)
-    since = max(at - bounds.identities * DAY, over)
+    over = excess_before(connection, limits.most_identities, at)
+    since = max(at - days * DAY, over)
     rate = _identities_a_day(connection, at)
     kept = select(func.sum(hours.count)).where(hours.hour <= at)
     return Window(
         to_datetime(since),
         round((at - since) / DAY, 2),
-        round(min(bounds.identities, bounds.most_identities / rate if rate else 1e9), 2),
-        bounds.client_days,
-        bounds.identities,
+        round(min(days, limits.most_identities / rate if rate else 1e9), 2),
+        limits.client_days,
+        days,
         rate,
         int(connection.execute(kept).scalar() or 0),
-        bounds.most_identities,
+        limits.most_identities,
     )
 
 
@@ -246,8 +244,3 @@ def _identities_a_day(connection: Connection, at: int) -> int:
     counted = connection.execute(number.where(hours.hour >= begin, hours.hour < end)).scalar()
     a_day: int = int(counted or 0) * DAY // (end - begin)
     return a_day
-
-
-def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
-    counted = select(func.count()).select_from(table).where(*where)
-    return int(connection.execute(counted).scalar_one())

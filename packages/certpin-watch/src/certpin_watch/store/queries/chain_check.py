@@ -15,19 +15,18 @@ logs hold old certificates of every host, and anyone can report one that is stil
 from __future__ import annotations
 
 import ipaddress
-import ssl
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from certpin.errors import HostError
-from certpin.lab.upstream import platform_roots
 from certpin.pins import pins_of, verify
 from certpin.x509 import Chain
+from certpin.x509.certificate import without_deprecations
+from certpin.x509.chain import public_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +54,7 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 class ChainJudge:
     """Judges reported chains by the pin files, and by the versions that clients may hold.
 
-    Both are those at ``now``.
+    Both are those at ``now``. The roots of this machine are read once, at the first verdict.
     """
 
     sets: tuple[MonitoredPinSet, ...]
@@ -78,10 +77,10 @@ class ChainJudge:
         if not policies or not chain:
             return "unknown"
         chain = chain[:_MAX_CHAIN]
-        if _accepts(chain, policies, self._roots()):
+        if _accepts(chain, policies, self._roots):
             return "accepted"
         for policy in policies:
-            roots = policy.trust.der if policy.trust is not None else public_roots()
+            roots = policy.trust.der if policy.trust is not None else self._public_roots
             if is_vouched_for(chain, host, roots, since or self.now, self.now):
                 return "issued"
         return "refused"
@@ -103,15 +102,20 @@ class ChainJudge:
             found |= {replace(policy, expires=None): None for policy in policies if policy}
         return tuple(found)
 
+    @cached_property
+    def _public_roots(self) -> tuple[bytes, ...]:
+        return public_roots()
+
+    @cached_property
     def _roots(self) -> tuple[bytes, ...]:
-        """Return the roots of the pin files and of this machine.
+        """The roots of the pin files and of this machine.
 
         Servers don't send the root, which may be the pinned certificate. A client with a wrong
         clock has verified nothing, and reports the chain as the server sent it.
         """
         policies = (policy for monitored in self.sets for policy in monitored.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)
-        return tuple(dict.fromkeys((*named, *public_roots())))
+        return tuple(dict.fromkeys((*named, *self._public_roots)))
 
 
 def is_vouched_for(
@@ -156,21 +160,6 @@ def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chai
             break
         found.append(place.facts.certificate)
     return Chain(tuple(found)) if found else None
-
-
-@cache
-def public_roots() -> tuple[bytes, ...]:
-    """Return the roots that this machine trusts as DER; its vendor chose them, not certpin."""
-    pem = platform_roots().decode("ascii", "replace")
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    blocks = [part.partition(end)[0] for part in pem.split(begin)[1:]]
-    found = []
-    for block in blocks:
-        try:
-            found.append(ssl.PEM_cert_to_DER_cert(f"{begin}{block}{end}\n"))
-        except ValueError:  # an incomplete block
-            continue
-    return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
@@ -281,13 +270,11 @@ class _Trusted(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _trusted(roots: tuple[bytes, ...]) -> _Trusted:
-    from cryptography.utils import CryptographyDeprecationWarning
     from cryptography.x509 import load_der_x509_certificate
     from cryptography.x509.verification import Store
 
     found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+    with without_deprecations():
         for der in roots:
             with suppress(ValueError):  # an old root that cryptography does not read
                 found.append(load_der_x509_certificate(der))

@@ -17,13 +17,13 @@ import msgspec
 from sqlalchemy import select
 
 from certpin.errors import CertificateParseError
-from certpin.pins import pins_of
-from certpin.x509 import Certificate, Chain, printable
-from certpin.x509.chain import Signature, chain_paths, read_facts, short_name
+from certpin.pins import pins_of, verify
+from certpin.support.text import printable
+from certpin.x509 import Certificate, Chain
+from certpin.x509.chain import Signature, chain_paths, public_roots, read_facts, short_name
 from certpin_watch.store.chains import read_chains
-from certpin_watch.store.queries.base import hexadecimal, to_datetime_or_none
-from certpin_watch.store.queries.chain_check import public_roots
-from certpin_watch.store.tables.probes import CHAINS
+from certpin_watch.store.queries import hexadecimal, to_datetime_or_none
+from certpin_watch.store.tables.observations import CHAINS, LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.x509.chain import ChainPath
+    from certpin_watch.snapshot import Snapshot
     from certpin_watch.store.queries.chain_check import Verdict
 
 _CACHE_SIZE = 8 * 1024 * 1024  # bytes of DER: a parsed chain takes some ten times as much
 _MAX_NAMES = 100  # of one certificate
+_MAX_PATHS = 50  # sightings that are considered for the expected path
 
 # `pinned`: a live version of the pins accepts the chain; the only kind that is shown in green.
 # `usual`: the keys that the monitor sees sign it, but no pin accepts it. `trusted`: it leads to a
@@ -148,6 +150,37 @@ def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
         return Chain.from_der(ders)
     except CertificateParseError:
         return None
+
+
+def expected_path(
+    connection: Connection, snapshot: Snapshot, now: datetime, host: str
+) -> tuple[bytes, ...]:
+    """Return the path that a location verified last for a host, as DER; empty if there is none.
+
+    The leaf is first. A path that the pins accept is preferred to a newer one that they don't,
+    because a location may be attacked as clients are.
+    """
+    columns = SIGHTINGS.c
+    statement = select(columns.verified).where(LATEST, columns.host == host)
+    statement = statement.where(columns.verified != b"").order_by(columns.last_at.desc())
+    rows = connection.execute(statement.limit(_MAX_PATHS)).scalars()
+    digests = list(dict.fromkeys(map(bytes, rows)))
+    if len(digests) > 1:
+        pinned = _accepted_paths(connection, snapshot, now, host, digests)
+        digests.sort(key=lambda digest: digest not in pinned)
+    return load_der(connection, digests[0]) or () if digests else ()
+
+
+def _accepted_paths(
+    connection: Connection, snapshot: Snapshot, now: datetime, host: str, digests: list[bytes]
+) -> set[bytes]:
+    policies = [policy for _, policy in snapshot.policies_of(host)]
+    paths = load_chains(connection, digests)
+    return {
+        digest
+        for digest, path in paths.items()
+        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
+    }
 
 
 def describe_chain(connection: Connection, digest: bytes) -> KeptChain | None:

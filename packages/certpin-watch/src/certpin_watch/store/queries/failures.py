@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from certpin_watch.store.queries import chains, report_counts
-from certpin_watch.store.queries.base import (
-    DAY,
-    HOUR,
+from certpin_watch.store.identities import DAY, HOUR
+from certpin_watch.store.queries import (
+    chains,
     clamp_limit,
     hexadecimal,
+    report_counts,
     to_datetime,
     to_seconds,
 )
@@ -30,7 +30,7 @@ from certpin_watch.store.queries.report_counts import (
     text_of,
 )
 from certpin_watch.store.reports import LISTENING_PAUSE
-from certpin_watch.store.tables.reports import LISTENED
+from certpin_watch.store.tables.observations import LISTENED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ class Series(msgspec.Struct, frozen=True):
 
 def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
     """Count the matching reports in a time range, and the hosts and chains in them."""
-    found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
+    found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return Total(
         sum(chain.number for chain in found),
         len({chain.host for chain in found}),
@@ -107,7 +107,7 @@ def top_chains(
     connection: Connection, within: Range, *, only: ReportFilter | None = None, limit: int = 20
 ) -> tuple[ChainCount, ...]:
     """Return the chains that clients reported most often in a time range, without verdicts."""
-    found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
+    found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return tuple(map(_chain_count, found[: clamp_limit(limit)]))
 
 
@@ -167,7 +167,7 @@ def breakdown(
     """Return the most frequent values of each field in ``by``, with how many reports have them."""
     read = _read_plan(connection, within)
     needs_places = any(name in PLACES for name in by)
-    found = report_counts.observed_chains(connection, read, only) if needs_places else ()
+    found = report_counts.reported_chains(connection, read, only) if needs_places else ()
     return _breakdown(connection, read, by, only, max_values, found)
 
 
@@ -180,7 +180,7 @@ def breakdown_and_chains(
 ) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
     """Return the results of ``breakdown`` and ``top_chains``, but read the chains only once."""
     read = _read_plan(connection, within)
-    found = report_counts.observed_chains(connection, read, only)
+    found = report_counts.reported_chains(connection, read, only)
     values = _breakdown(connection, read, by, only, _MAX_VALUES, found)
     return values, tuple(map(_chain_count, found[:limit]))
 

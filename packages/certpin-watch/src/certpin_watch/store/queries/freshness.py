@@ -13,9 +13,9 @@ import msgspec
 from sqlalchemy import func, select
 
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
-from certpin_watch.store.clock_guard import stored_state
-from certpin_watch.store.postgresql import risky_settings
-from certpin_watch.store.queries.base import to_datetime, to_datetime_or_none, to_seconds
+from certpin_watch.store.accounts import worker_tokens
+from certpin_watch.store.connections import risky_settings
+from certpin_watch.store.queries import to_datetime, to_datetime_or_none, to_seconds
 from certpin_watch.store.queries.capacity import (
     Part,
     Queue,
@@ -27,10 +27,16 @@ from certpin_watch.store.queries.capacity import (
     sweeps,
 )
 from certpin_watch.store.queries.hosts import names
-from certpin_watch.store.tables.probes import LATEST, SIGHTINGS, VANTAGES
-from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
+from certpin_watch.store.retention import stored_state
+from certpin_watch.store.tables.observations import (
+    LATEST,
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_IDENTITIES,
+    SIGHTINGS,
+    VANTAGES,
+)
 from certpin_watch.store.tables.service import LEASES, PROBES
-from certpin_watch.store.tokens import worker_tokens
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -163,13 +169,13 @@ def freshness(
         _last_report(connection),
         to_datetime_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         report_queue(connection, now),
-        capacity(connection, now, thresholds.intake).parts,
+        capacity(connection, now, thresholds).parts,
         unwritable,
         risky_settings(connection),
         to_datetime_or_none(clock.held_until) if clock else None,
         workers(connection, now),
         sweeps(connection, now),
-        repeat_window(connection, now, thresholds.intake),
+        repeat_window(connection, now, thresholds),
     )
 
 

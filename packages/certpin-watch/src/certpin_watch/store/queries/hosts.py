@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from sqlalchemy import func, select
 
-from certpin.errors import HostError
-from certpin.pins import verify
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
-from certpin_watch.store.queries.base import HOUR, Page, clamp_limit, days_between, to_seconds
-from certpin_watch.store.queries.chains import load_chains, load_der
+from certpin_watch.store.identities import HOUR
+from certpin_watch.store.queries import Page, clamp_limit, days_between, to_seconds
 from certpin_watch.store.queries.sightings import PinJudge, Vantage, current_by_location
-from certpin_watch.store.tables.alerts import ALERTS
-from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
-from certpin_watch.store.tables.reports import REPORT_GROUPS
+from certpin_watch.store.tables.observations import LATEST, REPORT_GROUPS, SIGHTINGS
+from certpin_watch.store.tables.service import ALERTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.pins import HostPolicy
-    from certpin_watch.snapshot import MonitoredPinSet, Snapshot
+    from certpin_watch.snapshot import MonitoredPinSet, SetPolicies, Snapshot
 
 # `broken`: a location can't reach the host, can't verify its chain, or sees a key that some client
 # refuses. `expiring`: a certificate or the pins expire soon. `unknown`: no recent probe.
@@ -36,7 +33,6 @@ Status = Literal["broken", "unknown", "expiring", "holds"]
 WORST_FIRST: tuple[Status, ...] = ("broken", "unknown", "expiring", "holds")
 
 _MAX_COVERED = 10_000  # hosts below wildcards
-_MAX_PATHS = 50  # sightings that are considered for the expected path
 
 
 class PolicyPin(msgspec.Struct, frozen=True):
@@ -93,7 +89,7 @@ def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     if any(policy.pattern.wildcard for policy in policies):
         statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
         seen = connection.execute(statement.order_by(SIGHTINGS.c.host).limit(_MAX_COVERED))
-        found.update(name for name in seen.scalars() if policies_of(snapshot, name))
+        found.update(name for name in seen.scalars() if snapshot.policies_of(name))
     return tuple(sorted(found))
 
 
@@ -135,7 +131,7 @@ def describe_hosts(
 
     Hosts that no pin set covers are left out.
     """
-    covered = {name: policies_of(snapshot, name) for name in wanted}
+    covered = {name: snapshot.policies_of(name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
     judge = PinJudge(snapshot, now)
     seen = current_by_location(connection, judge, known, thresholds)
@@ -148,15 +144,6 @@ def describe_hosts(
         )
         for name in known
     )
-
-
-def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[MonitoredPinSet, HostPolicy], ...]:
-    """Return the policies for a host, each with the pin set that contains it."""
-    try:
-        found = [(monitored, monitored.pins.policy_for(name)) for monitored in snapshot.sets]
-    except HostError:
-        return ()
-    return tuple((monitored, policy) for monitored, policy in found if policy is not None)
 
 
 def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
@@ -181,40 +168,9 @@ def reports_by_hour(
     return defaultdict(lambda: (0,) * hours, {host: tuple(row) for host, row in counts.items()})
 
 
-def expected_path(
-    connection: Connection, snapshot: Snapshot, now: datetime, host: str
-) -> tuple[bytes, ...]:
-    """Return the path that a location verified last for a host, as DER; empty if there is none.
-
-    The leaf is first. A path that the pins accept is preferred to a newer one that they don't,
-    because a location may be attacked as clients are.
-    """
-    columns = SIGHTINGS.c
-    statement = select(columns.verified).where(LATEST, columns.host == host)
-    statement = statement.where(columns.verified != b"").order_by(columns.last_at.desc())
-    rows = connection.execute(statement.limit(_MAX_PATHS)).scalars()
-    digests = list(dict.fromkeys(map(bytes, rows)))
-    if len(digests) > 1:
-        pinned = _accepted_paths(connection, snapshot, now, host, digests)
-        digests.sort(key=lambda digest: digest not in pinned)
-    return load_der(connection, digests[0]) or () if digests else ()
-
-
-def _accepted_paths(
-    connection: Connection, snapshot: Snapshot, now: datetime, host: str, digests: list[bytes]
-) -> set[bytes]:
-    policies = [policy for _, policy in policies_of(snapshot, host)]
-    paths = load_chains(connection, digests)
-    return {
-        digest
-        for digest, path in paths.items()
-        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
-    }
-
-
 def _host(
     name: str,
-    policies: Sequence[tuple[MonitoredPinSet, HostPolicy]],
+    policies: SetPolicies,
     seen: tuple[Vantage, ...],
     judge: PinJudge,
     thresholds: Thresholds,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
-from certpin_watch.store.queries.base import DAY, HOUR, hexadecimal
+from certpin_watch.store.identities import DAY, HOUR
+from certpin_watch.store.queries import hexadecimal
 from certpin_watch.store.reports import OTHER
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
     DAY_PLACES,
     DAY_TRAITS,
     REPORT_GROUPS,
@@ -188,7 +189,7 @@ def count_by_place(
     return found
 
 
-def observed_chains(
+def reported_chains(
     connection: Connection, read: ReadPlan, only: ReportFilter | None
 ) -> list[ChainStats]:
     """Count the matching reports of each chain at each host, the largest number first."""

@@ -1,4 +1,7 @@
-"""Read single reports: the report groups that count them, and samples of the received bodies."""
+"""Read reports: groups and samples for pages and the API, counts and networks for the alert rules.
+
+A group counts equal reports of one hour. A sample is a received body.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import exists, select, tuple_
+from sqlalchemy import exists, func, or_, select, tuple_
 
-from certpin_watch.store.queries.base import (
-    DAY,
-    HOUR,
+from certpin_watch.store.engine import pieces
+from certpin_watch.store.identities import DAY, HOUR
+from certpin_watch.store.queries import (
     Page,
     clamp_limit,
     hexadecimal,
@@ -26,15 +29,19 @@ from certpin_watch.store.queries.report_counts import (
     sum_conditions,
 )
 from certpin_watch.store.reports import OTHER
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
     DAY_PLACES,
+    PRESENCES,
     REPORT_GROUPS,
+    REPORT_NETWORKS,
     REPORT_PLACES,
     REPORT_SAMPLES,
+    SIGHTINGS,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from typing import Any
 
     from sqlalchemy import ColumnElement, Connection, Row, Subquery
 
@@ -43,6 +50,9 @@ if TYPE_CHECKING:
 MAX_SAMPLES = 50  # of a page: each has up to `most_sample_bytes`
 _MAX_SCANNED = 20_000  # samples that one page searches: twice as many as are stored by default
 _MAX_HOSTS = 100  # of a day, in one SQL condition
+
+_HOSTS_AT_ONCE = 500  # in one statement
+HostChain = tuple[str, bytes]  # a host, and the digest of a chain
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -259,3 +269,125 @@ def _group(row: Row[Any]) -> Group:
 
 def _text(body: bytes) -> str:
     return bytes(body).decode("utf-8", "backslashreplace")
+
+
+def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
+    """Count the clients that hold each version, by pin set, version, app and app version.
+
+    The result is the larger of the numbers of today and yesterday.
+    """
+    table = PRESENCES.c
+    names = (table.pin_set, table.version, table.app, table.app_version)
+    today = now - now % DAY
+    rows = connection.execute(
+        select(table.day, *names, func.sum(table.count))
+        .where(table.day.in_((today, today - DAY)))
+        .group_by(table.day, *names)
+    )
+    counts: dict[tuple[str, int, str, str], int] = {}
+    for _, pin_set, version, app, app_version, count in rows:
+        key = (pin_set, version, app, app_version)
+        counts[key] = max(counts.get(key, 0), int(count))
+    return dict(sorted(counts.items()))
+
+
+def groups_of_day(
+    connection: Connection, names: Sequence[str], now: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the number of reports of the last day with equal values, the largest number first.
+
+    Each tuple has the values of the columns ``names``, the number of reports with these values, and
+    when the first of them arrived (Unix seconds).
+    """
+    table = REPORT_GROUPS.c
+    columns = [getattr(table, name) for name in names]
+    total = func.sum(table.count)
+    rows = connection.execute(
+        select(*columns, total, func.min(table.first_at))
+        .where(table.hour > now - DAY, table.hour <= now)
+        .group_by(*columns)
+        .order_by(total.desc())
+    )
+    for *values, reports, first_at in rows:
+        yield (*values, int(reports), int(first_at))  # PostgreSQL sums to a decimal number
+
+
+def failures_by_hour(
+    connection: Connection, since: int, until: int
+) -> Iterator[tuple[str, int, int]]:
+    """Yield host, hour and number of reports, from the hour ``since`` to before ``until``."""
+    table = REPORT_GROUPS.c
+    rows = connection.execute(
+        select(table.host, table.hour, func.sum(table.count))
+        .where(table.hour >= since, table.hour < until)
+        .group_by(table.host, table.hour)
+    )
+    for host, hour, count in rows:
+        yield host, hour, int(count)
+
+
+def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
+    """Return the host and the digest of every chain that probes observed.
+
+    These are the served chains and the chains that were verified from them.
+    """
+    table = SIGHTINGS.c
+    found: set[HostChain] = set()
+    for piece in pieces(set(hosts), _HOSTS_AT_ONCE):
+        rows = connection.execute(
+            select(table.host, table.served, table.verified)
+            .where(
+                table.host.in_(piece),
+                or_(table.served != b"", table.verified != b""),
+            )
+            .distinct()
+        )
+        for host, served, verified in rows:
+            found |= {(host, served), (host, verified)}
+    return frozenset(pair for pair in found if pair[1])
+
+
+def reporting_networks(
+    connection: Connection, chains: Collection[bytes], now: int, limit: int
+) -> dict[HostChain, frozenset[str]]:
+    """Return the networks that reported each of these chains since yesterday.
+
+    Failures that were reported without a chain are included under an empty digest. The result is by
+    share (a monitored host or pattern) and chain, with at most ``limit`` networks for each, so that
+    many reports about one chain can't hide reports about another.
+    """
+    table = REPORT_NETWORKS.c
+    reported = (
+        select(table.share, table.met, table.network)
+        .where(table.day >= now - now % DAY - DAY, table.met.in_(sorted({b"", *chains})))
+        .distinct()
+        .subquery()
+        .c
+    )
+    place = func.row_number().over(
+        partition_by=(reported.share, reported.met), order_by=reported.network
+    )
+    placed = (
+        select(reported.share, reported.met, reported.network, place.label("place")).subquery().c
+    )
+    rows = connection.execute(
+        select(placed.share, placed.met, placed.network).where(placed.place <= limit)
+    )
+    found: dict[HostChain, set[str]] = {}
+    for share, met, network in rows:
+        found.setdefault((share, bytes(met)), set()).add(network)
+    return {key: frozenset(networks) for key, networks in found.items()}
+
+
+def count_networks(connection: Connection, now: int) -> dict[str, int]:
+    """Count the networks that sent any report since yesterday, by share.
+
+    A share is a monitored host or pattern.
+    """
+    table = REPORT_NETWORKS.c
+    rows = connection.execute(
+        select(table.share, func.count(table.network.distinct()))
+        .where(table.day >= now - now % DAY - DAY)
+        .group_by(table.share)
+    )
+    return {share: int(number) for share, number in rows}

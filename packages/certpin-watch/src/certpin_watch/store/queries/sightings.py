@@ -1,35 +1,45 @@
-"""Read probe results: the latest ones of each location, the history of a host, and its changes."""
+"""Read probe results: the latest ones of each location, the history of a host, and its changes.
+
+``warning_period`` defines when a certificate expires soon, in alerts and on pages. A certificate
+with a lifetime of a year is renewed manually, weeks before it expires. One of 47 days (CA/B Forum
+SC-081v3, from 2029-03-15) is renewed automatically when a third of its lifetime is left, and is no
+problem until that renewal has failed for a while. So the shorter of two periods is used: the
+setting, or a quarter of the certificate's lifetime.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from sqlalchemy import exists, func, or_, select, tuple_
 
 from certpin.errors import CertificateParseError
-from certpin.pins import verify
-from certpin_watch.expiry import HAS_EXPIRED, warning_period
+from certpin.pins import pins_of, verify
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
-from certpin_watch.store.queries.base import Page, clamp_limit, hexadecimal, make_page, to_datetime
+from certpin_watch.store.queries import Page, clamp_limit, hexadecimal, make_page, to_datetime
 from certpin_watch.store.queries.chains import load_chains
-from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
+from certpin_watch.store.tables.observations import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from datetime import timedelta
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Connection, Row
 
-    from certpin.pins import PinSet
+    from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import Version
-    from certpin.x509 import Chain
+    from certpin.x509 import Certificate, Chain
     from certpin_watch.snapshot import MonitoredPinSet, Snapshot
 
 _MICROSECONDS = 1_000_000  # of a second
 _MAX_SIGHTINGS = 20_000  # that one call of `current_by_location` reads
+
+# X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h): expired chains are checked, too.
+HAS_EXPIRED = 10
+_FRACTION = 4  # of its lifetime
+_PREPARATION = timedelta(days=7)  # to prepare the successor of a pinned authority
 
 # The reason of a verdict, or `unpinned` if no policy covers the host.
 Answer = Literal["match", "compromised-key", "mismatch", "expired", "no-chain", "unpinned"]
@@ -148,7 +158,7 @@ class PinJudge:
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
         """Return True if a certificate of the chain has expired, or expires soon.
 
-        The monitor uses the same limit (``certpin_watch.expiry``).
+        The monitor uses the same limit (``warning_period``).
         """
         if chain is None:
             return False
@@ -264,6 +274,23 @@ def issuer_of(chain: Chain | None) -> str:
         return ""
 
 
+def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
+    """Return the locations to which a host presented this chain, at most 20.
+
+    The same chain at another host does not count: for this host it may be an attack.
+
+    Args:
+        connection: a read transaction.
+        host: the name of the host.
+        digest: the SHA-256 of the chain.
+    """
+    table = SIGHTINGS.c
+    statement = select(table.vantage).where(
+        table.host == host, or_(table.served == digest, table.verified == digest)
+    )
+    return sorted(connection.execute(statement.distinct().limit(20)).scalars())
+
+
 def _answer(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> Answer:
     policy = pins.policy_for(host)
     if policy is None:
@@ -301,30 +328,11 @@ def _vantage(
 
 
 def _leaf_pin(chain: Chain | None) -> str:
-    from certpin.pins import pins_of
-
     return str(pins_of(chain.leaf)[0]) if chain else ""
 
 
 def _sighting(row: Row[Any]) -> Sighting:
     return Sighting(id=row.id, host=row.host, latest=bool(row.latest), **_observation_fields(row))
-
-
-def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
-    """Return the locations to which a host presented this chain, at most 20.
-
-    The same chain at another host does not count: for this host it may be an attack.
-
-    Args:
-        connection: a read transaction.
-        host: the name of the host.
-        digest: the SHA-256 of the chain.
-    """
-    table = SIGHTINGS.c
-    statement = select(table.vantage).where(
-        table.host == host, or_(table.served == digest, table.verified == digest)
-    )
-    return sorted(connection.execute(statement.distinct().limit(20)).scalars())
 
 
 def _observation_fields(row: Row[Any]) -> dict[str, Any]:
@@ -354,3 +362,31 @@ def _change(before: Sighting, after: Sighting, stored: dict[bytes, Chain | None]
 def _path_or_sent(sighting: Sighting, stored: dict[bytes, Chain | None]) -> Chain | None:
     """Return the verified path of a probe result, or the served chain if none was verified."""
     return stored.get(bytes.fromhex(sighting.verified or sighting.served))
+
+
+def warning_period(
+    certificate: Certificate,
+    warning: timedelta,
+    *,
+    authority: bool,
+    covers: Iterable[tuple[HostPolicy, timedelta]],
+) -> timedelta:
+    """Return how long before a certificate expires alerts and pages warn of that.
+
+    Args:
+        certificate: a certificate in a served chain.
+        warning: the period in the settings; it is shortened for a certificate with a short
+            lifetime.
+        authority: True if the certificate is not the leaf. If it is pinned, the period is extended:
+            every client needs the pin of its successor before it expires.
+        covers: the policies of the host, each with the time until clients have adopted a version.
+
+    Raises:
+        CertificateParseError: the dates or the key of the certificate can't be read.
+    """
+    soon = min(warning, (certificate.not_after - certificate.not_before) / _FRACTION)
+    if not authority:
+        return soon
+    pins = pins_of(certificate)
+    waits = [adopt for policy, adopt in covers if not policy.live_pins.keys().isdisjoint(pins)]
+    return max([soon, *(adopt + _PREPARATION for adopt in waits)])

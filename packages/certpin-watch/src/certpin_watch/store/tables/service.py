@@ -1,4 +1,4 @@
-"""Accounts, tokens and sessions, the audit log, and the service's own records.
+"""The service's own records: alerts and silences, accounts, tokens and sessions, the audit log.
 
 Of secrets, only digests are stored.
 """
@@ -88,7 +88,7 @@ AUDIT = Table(
 PROBES = "probe:"
 
 # Leases of work that only one process may do at a time. `term` rises with each change of holder, so
-# that a holder that was suspended meanwhile is recognised. `info`: docs/watch-operations.md lists
+# that a holder that was suspended meanwhile is recognised. `info`: docs/operate/operations.md lists
 # the transient tables, which a back-up leaves out.
 LEASES = Table(
     "leases",
@@ -100,7 +100,7 @@ LEASES = Table(
     info={"transient": True},
 )
 
-# The time up to which the clock is trusted, in one row (store/clock_guard.py). `at` is the last
+# The time up to which the clock is trusted, in one row (store/retention.py). `at` is the last
 # trusted time; `leapt_at` the time to which the clock jumped, NULL if it didn't. A back-up leaves
 # it out, because it is restored at another time.
 CLOCK = Table(
@@ -114,7 +114,7 @@ CLOCK = Table(
 
 # The last result of retention for each kind of row. `tried_at` is the end of the last attempt of
 # any process, `done_at` of the last one that deleted everything that was expired; NULL if there was
-# none. `reason` is a key of REASONS in store/failures.py, empty if the last attempt succeeded.
+# none. `reason` is a key of REASONS in store/engine.py, empty if the last attempt succeeded.
 SWEEPS = Table(
     "sweeps",
     METADATA,
@@ -122,4 +122,90 @@ SWEEPS = Table(
     timestamp("tried_at"),
     timestamp("done_at", nullable=True),
     text("reason"),
+)
+
+
+# A problem, from its first detection until it is resolved. `key` is the rule and the subject;
+# `details` is JSON. `clients` is the number of affected clients, NULL if it isn't known. `gone_at`
+# is when the problem was no longer detected; the alert resolves if it doesn't return for a while.
+# `told_at` is when a notification was last due, `peak` the severity at that time, `told_clients`
+# the number of affected clients. `quiet` is empty, `silenced` or `maintenance`. `flaps` is the
+# number of times that the problem returned soon after it was gone. `acknowledged_at` and
+# `acknowledged_by` are when, and by which person, it was acknowledged; NULL and empty until then.
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    row_id(),
+    text("key"),
+    text("rule"),
+    text("severity"),
+    text("host"),
+    text("pin_set"),
+    text("summary"),
+    text("command"),
+    text("details"),
+    Column("clients", BigInteger, nullable=True),
+    timestamp("opened_at"),
+    timestamp("last_at"),
+    timestamp("resolved_at", nullable=True),
+    timestamp("told_at", nullable=True),
+    counter("repeats"),
+    timestamp("gone_at", nullable=True),
+    text("peak", server_default=""),
+    text("quiet", server_default=""),
+    Column("told_clients", BigInteger, nullable=True),
+    Column("flaps", BigInteger, nullable=False, server_default="0"),
+    timestamp("acknowledged_at", nullable=True),
+    text("acknowledged_by", server_default=""),
+    Index(None, "key", "resolved_at"),
+    Index(None, "resolved_at"),
+    Index(None, "host", "resolved_at"),
+)
+
+# The history of an alert: opened, repeated, escalated, resumed, resolved, silenced, maintenance,
+# acknowledged, unacknowledged; and told or untold, with the notification service in `who`.
+ALERT_EVENTS = Table(
+    "alert_events",
+    METADATA,
+    row_id(),
+    Column("alert", BigInteger, nullable=False, index=True),
+    timestamp("at"),
+    text("what"),
+    text("who"),
+    text("note"),
+)
+
+# Matching alerts are not sent until `until`. `rule` and `host` are empty for all.
+SILENCES = Table(
+    "silences",
+    METADATA,
+    row_id(),
+    text("rule"),
+    text("host"),
+    timestamp("since"),
+    timestamp("until"),
+    text("who"),
+    text("why"),
+    timestamp("ended_at", nullable=True),
+)
+
+# Notifications, due or sent: a row for each event and notification service. `service` is its name
+# in the settings, `incident` the key that a service with incidents got. Nothing is sent before
+# `next_at`. A row is finished when `told_at` or `given_up_at` is set.
+TELLINGS = Table(
+    "tellings",
+    METADATA,
+    row_id(),
+    Column("event", BigInteger, nullable=False),
+    Column("alert", BigInteger, nullable=False, index=True),
+    text("service"),
+    text("what"),
+    text("incident"),
+    timestamp("at"),
+    timestamp("next_at"),
+    counter("attempts"),
+    timestamp("told_at", nullable=True),
+    timestamp("given_up_at", nullable=True),
+    text("problem"),
+    Index(None, "told_at", "given_up_at", "service"),
 )

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
-from certpin.rotation import Event, History, Timing
+from certpin.rotation import AdoptionDelays, Event, History
 from certpin_watch.context import Watch
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import MonitoredPinSet, PinFiles, Snapshot
 from certpin_watch.store.chains import insert_observed_chains
-from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
-from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
-from certpin_watch.store.tables.reports import (
+from certpin_watch.store.tables.observations import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
+    SIGHTINGS,
+    VANTAGES,
 )
+from certpin_watch.store.tables.service import ALERT_EVENTS, ALERTS, SILENCES
 from tests import kit
 from tests.watch._sums import add_up
 
@@ -79,7 +80,7 @@ def pins(number: int, **names: Pin) -> PinSet:
 
 def journal() -> History:
     """Version 11 was released a year ago; 12, with all pins, three days ago."""
-    timing = Timing()
+    timing = AdoptionDelays()
     return History(
         (
             Event(

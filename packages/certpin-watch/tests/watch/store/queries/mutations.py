@@ -63,7 +63,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "api: hosts that are not monitored",
         "certpin_watch/api/resources.py",
-        "    require_found(hosts.policies_of(request.snapshot, name) or None)\n",
+        "    require_found(request.snapshot.policies_of(name) or None)\n",
         "",
         _API + "unknown_things_are_not_found",
     ),
@@ -129,10 +129,10 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "soon: by the life of a certificate",
-        "certpin_watch/expiry.py",
+        "certpin_watch/store/queries/sightings.py",
         "min(warning, (certificate.not_after - certificate.not_before) / _FRACTION)",
         "warning",
-        "tests/watch/test_expiry.py::test_the_shorter_of_the_setting_and_a_quarter_of_the_lifetime_counts[47-11.75]",
+        "tests/watch/store/queries/test_expiry.py::test_the_shorter_of_the_setting_and_a_quarter_of_the_lifetime_counts[47-11.75]",
     ),
     Mutation(
         "gaps: a time without a collector is not a time without reports",

@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
-from certpin_watch.store.queries import chain_check, chains
+from certpin.x509 import chain
+from certpin_watch.store.queries import chains
 
 if TYPE_CHECKING:
     from certpin.lab import Identity
@@ -104,4 +105,4 @@ def test_self_signed_missing_and_unreadable_chains_are_distinguished() -> None:
 
 
 def test_the_roots_of_this_machine_are_readable() -> None:
-    assert all(isinstance(root, bytes) for root in chain_check.public_roots())
+    assert all(isinstance(root, bytes) for root in chain.public_roots())

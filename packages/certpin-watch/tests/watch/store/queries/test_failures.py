@@ -16,7 +16,7 @@ from certpin_watch.store.queries import failures, report_counts, reports
 from certpin_watch.store.queries.failures import breakdown, intake_gaps
 from certpin_watch.store.queries.report_counts import By, Range, ReportFilter
 from certpin_watch.store.reports import record_listening
-from certpin_watch.store.tables.reports import LISTENED, REPORT_GROUPS
+from certpin_watch.store.tables.observations import LISTENED, REPORT_GROUPS
 from tests.watch._sums import add_up
 from tests.watch.store.queries import _world as world
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from certpin_watch.auth.tokens import make_token
+from certpin_watch.auth.credentials import make_token
 from certpin_watch.metrics.families import worker_contacts
 from certpin_watch.snapshot import PinFiles
+from certpin_watch.store.accounts import record_token_use, revoke_token
 from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.queries.freshness import freshness, workers
-from certpin_watch.store.tokens import record_token_use, revoke_token
 from certpin_watch.web import unknowns
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from certpin_watch.settings import AlertSettings, IntakeBounds, ServiceSettings, Thresholds
-from certpin_watch.store import quota
+from certpin_watch.settings import AlertSettings, CollectorSettings, ServiceSettings, Thresholds
+from certpin_watch.store.chains import add_usage, lock_usage, read_usage
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -20,9 +20,9 @@ from certpin_watch.store.queries import (
     reports,
     sightings,
 )
-from certpin_watch.store.queries.hosts import expected_path
+from certpin_watch.store.queries.chains import expected_path
 from certpin_watch.store.queries.report_counts import Range, ReportFilter
-from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.tables.observations import SIGHTINGS
 from certpin_watch.web import unknowns
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, HOUR, NEW, NOW, PAY
@@ -88,12 +88,12 @@ def test_default_thresholds_equal_those_of_default_settings() -> None:
 @pytest.mark.medium
 def test_a_nearly_reached_limit_is_reported(store: Store, digests: dict[str, bytes]) -> None:
     del digests
-    thresholds = Thresholds(intake=IntakeBounds(budget=16 * 1024**2))
+    thresholds = Thresholds(collector=CollectorSettings(budget=16 * 1024**2))
     limit = 14 * 1024**2  # an eighth is reserved for monitored hosts
     for used, names in ((limit * 9 // 10, []), (limit * 96 // 100, ["bytes"])):
         with store.write() as connection:
-            quota.lock_usage(connection)
-            quota.add_usage(connection, used - quota.read_usage(connection))
+            lock_usage(connection)
+            add_usage(connection, used - read_usage(connection))
         with store.read() as connection:
             found = freshness.freshness(connection, world.snapshot(), NOW, thresholds)
         assert [part.name for part in found.full] == names

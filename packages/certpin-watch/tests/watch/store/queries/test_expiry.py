@@ -8,7 +8,7 @@ import pytest
 
 from certpin.pins import HostPattern, HostPin, HostPolicy, pins_of
 from certpin.x509 import Certificate
-from certpin_watch.expiry import warning_period
+from certpin_watch.store.queries.sightings import warning_period
 from tests import kit
 from tests.watch.store.queries import _world as world
 

@@ -1,18 +1,138 @@
-"""PostgreSQL: connections, timeouts, and server settings that could lose reports."""
+"""Connect to SQLite, one file, or to PostgreSQL: settings of connections, timeouts, and checks.
+
+An SQLite file belongs to the user that runs the service, and no other user can read it.
+"""
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import time
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, text
 
 from certpin.errors import ConfigError
+from certpin.support.text import printable
 from certpin_watch.addresses import is_local_only
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
+
+
+BUSY = 30.0  # seconds for which a process waits for the lock of another writer
+_RETRY = 0.01  # seconds until a lock is requested again
+
+# Settings that the file keeps. Setting auto_vacuum takes the write lock even if nothing changes, so
+# a connection to a file in WAL mode leaves them out. They are in this order because auto_vacuum
+# only takes effect in an empty file, and WAL mode writes its first page.
+_FILE_SETTINGS = (
+    "auto_vacuum = INCREMENTAL",  # free pages can be returned, a few at a time
+    "journal_mode = WAL",  # pages are read while reports are written
+)
+_CONNECTION_SETTINGS = (
+    # Durable at COMMIT, because a report is answered after it: in WAL mode, NORMAL syncs only at a
+    # checkpoint, and a power cut loses reports that were acknowledged.
+    "synchronous = FULL",
+    "fullfsync = ON",  # on macOS, fsync otherwise leaves data in the disk's cache
+    "secure_delete = ON",  # expired data is overwritten, not only unlinked
+    "foreign_keys = ON",
+    "trusted_schema = OFF",  # a restored file may come from anywhere
+    "cell_size_check = ON",
+    "temp_store = MEMORY",  # no part of a report is written to /tmp
+    f"journal_size_limit = {64 * 1024 * 1024}",  # one long read leaves no large WAL behind
+)
+
+
+def sqlite_engine(url: URL, folder: Path | None) -> Engine:
+    """Return an SQLAlchemy engine. The file is not opened yet.
+
+    Args:
+        url: the address, as in ``sqlite:///watch.db``.
+        folder: the folder for a relative path; by default, the current one.
+
+    Raises:
+        ConfigError: the address is not that of a file.
+    """
+    path = _sqlite_path(url, folder)
+    return create_engine(
+        url.set(database=str(path), drivername="sqlite"),
+        creator=lambda: connect(path),
+        hide_parameters=True,  # keep the values of statements out of errors
+    )
+
+
+def path_of(engine: Engine) -> Path:
+    """Return the path of the database file of an SQLite engine."""
+    return Path(str(engine.url.database))
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a connection with all settings of the service.
+
+    A new file, and the two that SQLite creates beside it, can be read by their owner only (mode
+    600).
+
+    Raises:
+        sqlite3.Error: the file can't be opened.
+    """
+    # Only a new file may be opened here: closing a descriptor of a file that SQLite has open in
+    # this process would drop its locks (https://www.sqlite.org/howtocorrupt.html).
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY,
+        isolation_level=None,  # ``Store`` begins transactions, not Python's module
+        check_same_thread=False,  # the pool gives a connection to one thread at a time
+    )
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        for setting in (*(_FILE_SETTINGS if mode != "wal" else ()), *_CONNECTION_SETTINGS):
+            _set(connection, setting)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set(connection: sqlite3.Connection, setting: str) -> None:
+    """Change a setting of SQLite. Try again if other processes open the new file at once.
+
+    SQLite doesn't wait by itself when it changes to WAL mode
+    (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            connection.execute(f"PRAGMA {setting}")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_RETRY)
+        else:
+            return
+
+
+def _sqlite_path(url: URL, folder: Path | None) -> Path:
+    if url.query or url.host or not url.database or ":memory:" in url.database:
+        raise ConfigError(
+            "SQLite is one file here", key="store", fix="sqlite:///watch.db, and nothing behind it"
+        )
+    path = (folder or Path()) / url.database
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(
+            f"{printable(str(path))} cannot be a database",
+            key="store",
+            fix="name a file in an existing folder",
+        )
+    return path
+
 
 # Of each session. The timeouts are in milliseconds.
 _SETTINGS = {
@@ -50,7 +170,7 @@ def postgresql_engine(url: URL) -> Engine:
     Raises:
         ConfigError: the address is invalid or insecure, or the driver isn't installed.
     """
-    _check(url)
+    _check_postgresql(url)
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -73,8 +193,8 @@ def postgresql_engine(url: URL) -> Engine:
 def risky_settings(connection: Connection) -> tuple[str, ...]:
     """Return a sentence for each setting of the server that could lose stored data.
 
-    SQLite's settings are the service's own (``sqlite``), so there are none. NOT checked: what a
-    disk, a virtual machine or a file system does on ``fsync``.
+    SQLite's settings are the service's own, so there are none. NOT checked: what a disk, a
+    virtual machine or a file system does on ``fsync``.
     """
     if connection.dialect.name == "sqlite":
         return ()
@@ -87,7 +207,7 @@ def risky_settings(connection: Connection) -> tuple[str, ...]:
     )
 
 
-def _check(url: URL) -> None:
+def _check_postgresql(url: URL) -> None:
     """Refuse the address of a database if its password is truncated, or if it allows clear text."""
     if "@" in (url.host or ""):
         # The host is not shown, because it is the rest of a password.

@@ -1,4 +1,4 @@
-"""The middleware that checks requests for pages, API and metrics (not reports or health checks).
+"""Access to pages, API and metrics (not to reports or health checks): check each request.
 
 A request passes these steps in order:
 
@@ -7,47 +7,56 @@ A request passes these steps in order:
 3. If it changes something, the browser must prove that a page of the service sent it.
 4. The requirement of its route (``require``). If a route has none, its response is discarded.
 
-Every response gets the security headers.
+Every response gets the security headers. Every route declares a requirement. If one doesn't, the
+service doesn't start.
 """
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import logging
 from dataclasses import replace
+from functools import wraps
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount
 
-from certpin.errors import StoreError
+from certpin.errors import ConfigError, StoreError
+from certpin_watch.addresses import Origin, host_of, local_path, origin_of
 from certpin_watch.auth import sessions
-from certpin_watch.auth.identity import RefusedToken, authenticate
-from certpin_watch.auth.require import CHECKED, check_routes, problem
-from certpin_watch.auth.state import auth_state, may_be_open
-from certpin_watch.origin import Origin, host_of, origin_of
-from certpin_watch.permissions import WORKER_PATHS
+from certpin_watch.auth.identity import (
+    Identity,
+    RefusedToken,
+    auth_state,
+    authenticate,
+    may_be_open,
+)
+from certpin_watch.html import render
+from certpin_watch.permissions import REQUIREMENTS, WORKER_PATHS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from certpin_watch.auth.identity import Identity
     from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
 
-MAX_BODY = 64 * 1024  # bytes
-_BODY_SECONDS = 10.0  # until a body must be complete
-_MAX_FIELDS = 100
+    Endpoint = Callable[[Request], Any]
+
+LOGIN_PAGE = "/login"
+OPENID_LOGIN = "/login/openid"
+CHECKED = "certpin_checked"  # in the state of a request: its requirement was checked
+_REQUIREMENT = "certpin_requirement"
+
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_BODY_TYPES = {"", "application/x-www-form-urlencoded"}
 _BODY_PROBLEMS = {
     HTTPStatus.REQUEST_TIMEOUT: "The form did not arrive in time. Send it again.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The form is too long.",
@@ -104,6 +113,7 @@ class AccessMiddleware:
         self._watch = watch
         self._state = auth_state(watch)
         self._hosts = _hosts(watch.settings)
+        self._proxies = watch.settings.access.believed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check an HTTP request, and pass it on to the application; refuse websockets."""
@@ -116,7 +126,7 @@ class AccessMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._watch.settings
-        origin = origin_of(scope, settings.access.believed)
+        origin = origin_of(scope, self._proxies)
         scope["state"] = {
             **scope.get("state", {}),
             "origin": origin,
@@ -163,10 +173,12 @@ class AccessMiddleware:
             return None, receive
         if scope["method"] not in _BODY_METHODS:
             return problem(request, 405, "Unknown method", "No page has this method."), receive
-        body, receive = await read_body(receive, headers.get("content-type", ""))
+        body, receive = await sessions.read_body(receive, headers.get("content-type", ""))
         if isinstance(body, HTTPStatus):
             return problem(request, body, body.phrase, _BODY_PROBLEMS[body]), receive
-        forged = identity.kind != "token" and _is_forged(request, body, identity)
+        forged = identity.kind != "token" and sessions.is_forged(
+            headers, body, origin.url, identity.csrf
+        )
         return _forged(request) if forged else None, receive
 
     def _is_unknown(self, origin: Origin) -> bool:
@@ -247,80 +259,6 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": refused.body})
 
 
-async def read_body(
-    receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
-) -> tuple[bytes | HTTPStatus, Receive]:
-    """Read a request's body with a limit for its size and time.
-
-    No page reads a body that was not limited here. Starlette would write a multipart form to the
-    disk without a limit, and decode it with the character set that it names: some of Python's fail,
-    and some produce lone surrogates. A body that never arrives would occupy one of the server's
-    connections, which reports need too.
-
-    Args:
-        receive: the request's ASGI ``receive``.
-        content_type: the Content-Type of the body.
-        seconds: the time within which the body must be complete.
-
-    Returns:
-        The body, or the HTTP status to refuse it with; and a ``receive`` that returns the body
-            again.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            body = await _read(receive)
-    except TimeoutError:
-        return HTTPStatus.REQUEST_TIMEOUT, receive
-    if body is None:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, receive
-    if body and content_type.partition(";")[0].strip().lower() not in _BODY_TYPES:
-        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, receive
-    return body, _again(body, receive)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    body: bytes = b""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b""
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            return None
-        if not message.get("more_body"):
-            return body
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return replay
-
-
-def _is_forged(request: Request, body: bytes, identity: Identity) -> bool:
-    """Return True if another site may have caused the request (CSRF; see ``sessions``)."""
-    origin: Origin = request.state.origin
-    if not sessions.is_same_origin(request.headers, origin.url):
-        return True
-    received = request.headers.get(sessions.CSRF_HEADER)
-    if received is None:
-        received = _field(body, sessions.CSRF_FIELD)
-    return not sessions.is_csrf_token(identity.csrf, received)
-
-
-def _field(body: bytes, name: str) -> str:
-    """Return the value of a form field; empty if the field is missing or repeated."""
-    try:
-        fields = parse_qs(body.decode("ascii"), max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        return ""
-    values = fields.get(name, [])
-    return values[0] if len(values) == 1 else ""
-
-
 def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
     """Add the security headers to a response. Pages can't set their own Cache-Control."""
     for name, value in _HEADERS.items():
@@ -374,3 +312,156 @@ _LOOPBACK_ONLY = PlainTextResponse(
     "fix: to reach it from elsewhere, certpin watch user add, and set public_url or listen.\n",
     421,
 )
+
+
+def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
+    """Decorate an endpoint function so that it serves only requests that meet a requirement.
+
+    Args:
+        requirement: ``anyone``, ``signed-in``, a scope, or ``worker``.
+
+    Raises:
+        ConfigError: there is no such requirement.
+    """
+    _check_requirement(requirement)
+
+    def decorate(endpoint: Endpoint) -> Endpoint:
+        @wraps(endpoint)
+        async def guarded(request: Request) -> Response:
+            if (refused := _check(request, requirement)) is not None:
+                return refused
+            answer: Response = await (
+                endpoint(request)
+                if inspect.iscoroutinefunction(endpoint)
+                else run_in_threadpool(endpoint, request)
+            )
+            return answer
+
+        setattr(guarded, _REQUIREMENT, requirement)
+        return guarded
+
+    return decorate
+
+
+class Guarded:
+    """Wraps an ASGI application, such as static files, and refuses requests without permission.
+
+    Use it for applications as you use ``require`` for endpoint functions.
+    """
+
+    def __init__(self, app: ASGIApp, requirement: str) -> None:
+        _check_requirement(requirement)
+        self._app = app
+        setattr(self, _REQUIREMENT, requirement)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to the application if it meets the requirement, else refuse it."""
+        refused = _check(Request(scope), getattr(self, _REQUIREMENT))
+        await (refused or self._app)(scope, receive, send)
+
+
+def requirement_of(route: BaseRoute) -> str | None:
+    """Return the requirement of a route; None if it declares none."""
+    for target in (getattr(route, "endpoint", None), getattr(route, "app", None)):
+        if isinstance(declared := getattr(target, _REQUIREMENT, None), str):
+            return declared
+    return None
+
+
+def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Yield all routes that must declare a requirement.
+
+    A mount without a requirement is replaced by the routes inside it.
+    """
+    for route in routes:
+        inner = route.routes if isinstance(route, Mount) else None
+        if inner and requirement_of(route) is None:
+            yield from every_route(inner)
+        else:
+            yield route
+
+
+def check_routes(routes: Iterable[BaseRoute]) -> None:
+    """Check that each route declares its requirement. Raises ``ConfigError``."""
+    wrong = [repr(route) for route in every_route(routes) if requirement_of(route) is None]
+    if wrong:
+        raise ConfigError(
+            f"no requirement is declared for {', '.join(wrong)}",
+            fix="put @require(…) before the endpoint",
+        )
+
+
+def problem(request: Request, status: int, title: str, detail: str) -> Response:
+    """Return an error as a page for browsers, as problem details (RFC 9457) for programs.
+
+    Args:
+        request: the refused request. No part of it is in the response.
+        status: the HTTP status.
+        title: a short sentence.
+        detail: one or two sentences that explain it.
+    """
+    if wants_page(request):
+        return render(request, "access/refused.html", status, title=title, detail=detail)
+    return JSONResponse(
+        {"title": title, "status": status, "detail": detail},
+        status,
+        media_type="application/problem+json",
+    )
+
+
+def wants_page(request: Request) -> bool:
+    """Return True if a request prefers HTML, because a browser displays the response."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _check(request: Request, requirement: str) -> Response | None:
+    """Return a response that refuses the request, or None if it meets the requirement.
+
+    A request without an identity meets no requirement.
+    """
+    request.scope.setdefault("state", {})[CHECKED] = True
+    found = getattr(request.state, "identity", None)
+    identity = found if isinstance(found, Identity) else None
+    if identity is not None and identity.may(requirement):
+        return None
+    if identity is None or identity.kind == "anonymous":
+        return _to_login(request, recheck=identity is not None and identity.recheck)
+    return problem(request, 403, "You have no access to this", f"It requires {requirement}.")
+
+
+def _check_requirement(requirement: str) -> None:
+    if requirement not in REQUIREMENTS:
+        raise ConfigError(
+            f"there is no requirement {requirement[:80]!r}",
+            fix=f"use one of {', '.join(REQUIREMENTS)}",
+        )
+
+
+def _to_login(request: Request, *, recheck: bool) -> Response:
+    """Redirect a browser to the login, or with ``recheck`` to the provider; refuse a program."""
+    if request.headers.get("hx-request") == "true":
+        # Part of a page was requested: htmx then loads this address in the whole window.
+        current = _split(request.headers.get("hx-current-url", ""))
+        address = _login_address(*current, recheck=recheck)
+        return Response(status_code=401, headers={"HX-Redirect": address})
+    if wants_page(request) and request.method in {"GET", "HEAD"}:
+        address = _login_address(request.url.path, request.url.query, recheck=recheck)
+        return RedirectResponse(address, 303)
+    answer = problem(request, 401, "Sign in first", "Sign in, or send a token (Bearer).")
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="certpin"'
+    return answer
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Return the path and the query of a page's URL, as htmx sends it in ``HX-Current-URL``."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "/", ""
+    return parts.path, parts.query
+
+
+def _login_address(path: str, query: str, *, recheck: bool) -> str:
+    """Return the address of the login page, which redirects to the given page afterwards."""
+    back = quote(local_path(path + (f"?{query}" if query else "")), safe="/")
+    return f"{OPENID_LOGIN}?again=1&next={back}" if recheck else f"{LOGIN_PAGE}?next={back}"

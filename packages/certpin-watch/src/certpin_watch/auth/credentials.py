@@ -1,0 +1,428 @@
+"""Passwords and tokens: making, hashing and checking them, and limits for guessing.
+
+Both are hashed with Argon2id (RFC 9106), with different parameters. ``permissions`` defines the
+text of a token, ``store.accounts`` has the statements. A token is found by its ID.
+
+A client network with too many failures waits longer each time. ``LoginThrottle`` counts wrong
+passwords in the database, ``TokenThrottle`` wrong tokens in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+import unicodedata
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from argon2 import Parameters, PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.profiles import RFC_9106_LOW_MEMORY
+
+from certpin.errors import ConfigError, InputError
+from certpin_watch.permissions import SCOPES, check_location, location_of, new_token, token_text
+from certpin_watch.store.accounts import PasswordHash, Token, add_token
+from certpin_watch.store.sessions import (
+    FAILURES_KEPT,
+    FailureCount,
+    clear_failures,
+    lock_failures,
+    set_failures,
+    sweep_failures,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from certpin_watch.store import Store
+    from certpin_watch.store.accounts import Account
+
+# NIST SP 800-63B-4, 3.1.1.2: fifteen characters if the password is the only factor.
+MIN_LENGTH = 15
+MAX_LENGTH = 256  # characters; more of them cost time and add no security
+# Guesses that an attacker needs who knows lists of leaked passwords, words, names, dates, keyboards
+# and repetitions, as zxcvbn counts them (Wheeler, USENIX Security 2016): its highest score.
+_MIN_GUESSES = 10**10
+# Characters that zxcvbn reads: its time grows with their square, and more can't make a password
+# weaker.
+_MAX_RATED = 100
+
+# RFC 9106, 4: the second recommended option, 64 MiB.
+PASSWORD_PARAMETERS = RFC_9106_LOW_MEMORY
+# The secret of a token has 256 random bits, which can't be guessed even if a guess is cheap. Any
+# client that knows the ID of a token can make the service compute this hash, so it is cheap.
+TOKEN_PARAMETERS = Parameters(
+    type=Type.ID,
+    version=19,
+    salt_len=16,
+    hash_len=32,
+    time_cost=1,
+    memory_cost=8 * 1024,
+    parallelism=1,
+)
+# Each computation takes 64 MiB: more in parallel would let clients use up the machine's memory.
+MAX_PARALLEL = 2
+
+MAX_VERIFIED = 1024  # tokens that are remembered
+VERIFIED_SECONDS = 900.0
+_MAX_NAME = 80  # characters of a token's name
+
+FREE_PER_SOURCE = 5  # failures before a source has to wait
+MAX_WAIT = 60.0  # seconds for a source
+FREE_PER_ACCOUNT = 20  # failures of all sources before new sources are delayed
+ACCOUNT_DELAY = 2.0  # seconds for each attempt at an account that is under attack
+MAX_SIGNED_IN = 10_000  # pairs of source and account that are remembered
+MAX_SOURCES = 10_000  # sources of wrong tokens that are remembered
+AUDITED_PER_MINUTE = 30  # failures that are audited, so that no client can fill the disk
+_SWEPT = 50  # outdated rows that are deleted at each attempt
+
+
+class Hasher:
+    """Hashes secrets by Argon2id with fixed parameters. Thread-safe; two run at a time."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._argon2 = PasswordHasher.from_parameters(parameters)
+        self._turns = threading.BoundedSemaphore(MAX_PARALLEL)
+
+    def hash(self, secret: str) -> str:
+        """Return the Argon2 hash of a secret as text, which contains the parameters. Slow."""
+        with self._turns:
+            return self._argon2.hash(secret)
+
+    def matches(self, hashed: str, secret: str) -> bool:
+        """Return True if ``hashed`` is the hash of the secret; False if it is invalid. Slow."""
+        with self._turns:
+            try:
+                return self._argon2.verify(hashed, secret)
+            except (VerificationError, InvalidHashError):
+                return False
+
+    def match_unknown(self, secret: str) -> None:
+        """Spend the time of checking a password, if no account has the name that was sent.
+
+        Otherwise a fast answer would show that there is no such account.
+        """
+        self.matches(self._unknown, secret)
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Return True if a hash was computed with other parameters than the current ones."""
+        return self._argon2.check_needs_rehash(hashed)
+
+    @cached_property
+    def _unknown(self) -> str:
+        return self._argon2.hash("nobody")
+
+
+# Only tests replace these, with cheap ones (tests/watch/auth/conftest.py); there is no setting.
+PASSWORD_HASHER = Hasher(PASSWORD_PARAMETERS)
+TOKEN_HASHER = Hasher(TOKEN_PARAMETERS)
+
+
+def hash_new_password(password: str, account: str, service: str = "") -> PasswordHash:
+    """Check that a new password is long and hard to guess, and return its Argon2 hash. Slow.
+
+    NIST SP 800-63B-4, 3.1.1.2: it is compared with leaked and common passwords, and with the names
+    of the account and of the service; no kinds of characters are required. The lists come with the
+    package zxcvbn: no network is needed, and leaks newer than the package are unknown.
+
+    Args:
+        password: as the user typed it.
+        account: the name of the account.
+        service: the address at which users reach the service, if it is known.
+
+    Raises:
+        InputError: the password is too short, too long or too easy to guess. The message doesn't
+            contain it.
+    """
+    text = _normal(password)
+    for problem in _problems(text, [account, service]):
+        raise InputError(problem, fix=f"use {MIN_LENGTH} characters or more: four words, say")
+    return PasswordHash(PASSWORD_HASHER.hash(text))
+
+
+def check_password(account: Account | None, password: str) -> bool:
+    """Return True if the password is that of the account. Slow.
+
+    Without an account it takes as long as with one, and the result is False.
+    """
+    # A longer password was never accepted; hashing it would only cost time.
+    text = _normal(password[: MAX_LENGTH + 1])
+    if account is None:
+        PASSWORD_HASHER.match_unknown(text)
+        return False
+    return PASSWORD_HASHER.matches(account.password, text)
+
+
+def rehash_password(account: Account, password: str) -> PasswordHash | None:
+    """Hash a correct password again if its hash is outdated; return None if it isn't. Slow."""
+    if not PASSWORD_HASHER.is_outdated(account.password):
+        return None
+    return PasswordHash(PASSWORD_HASHER.hash(_normal(password)))
+
+
+def _normal(password: str) -> str:
+    """Normalise a password to NFC, because keyboards encode one letter in several ways."""
+    return unicodedata.normalize("NFC", password)
+
+
+def _problems(text: str, names: list[str]) -> Iterator[str]:
+    if len(text) < MIN_LENGTH:
+        yield f"the password has fewer than {MIN_LENGTH} characters"
+    if len(text) > MAX_LENGTH:
+        yield f"the password has more than {MAX_LENGTH} characters"
+    if _guesses(text, names) < _MIN_GUESSES:
+        yield (
+            "the password is too easy to guess: it is leaked or common, repeats itself, or is "
+            "made of the name of the account or of the service"
+        )
+
+
+def _guesses(text: str, names: list[str]) -> float:
+    # Imported here because its lists take memory and time, and new passwords are rare.
+    from zxcvbn import zxcvbn  # type: ignore[import-untyped]  # it ships no types
+
+    # Whole names, the hosts of addresses, and each word of them.
+    apart = ((name, *re.split(r"[/:@]+", name), *re.split(r"\W+", name)) for name in names)
+    known = ["certpin", "certificate", "pinning", "monitoring", *filter(None, chain(*apart))]
+    return float(zxcvbn(text[:_MAX_RATED], user_inputs=known, max_length=_MAX_RATED)["guesses"])
+
+
+def make_token(
+    connection: Connection,
+    name: str,
+    scopes: Collection[str],
+    *,
+    by: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> tuple[str, str]:
+    """Create a token with the given scopes, and store the hash of its secret.
+
+    Args:
+        connection: a write transaction.
+        name: its purpose, for users.
+        scopes: some of ``SCOPES``, or the only scope of a worker.
+        by: the user who creates it.
+        now: the current time.
+        until: when the token expires; None for never.
+
+    Returns:
+        The token's ID, and the token itself, which can't be shown again.
+
+    Raises:
+        InputError: the name or the scopes are invalid.
+    """
+    _check_token(name, scopes)
+    token_id, secret = new_token()
+    token = Token(
+        id=token_id,
+        name=name,
+        secret=TOKEN_HASHER.hash(secret),
+        scopes=frozenset(scopes),
+        made_by=by,
+        made_at=int(now.timestamp()),
+        until=None if until is None else int(until.timestamp()),
+    )
+    add_token(connection, token)
+    return token_id, token_text(token_id, secret)
+
+
+class VerifiedTokens:
+    """A bounded cache of recently verified tokens, so that scrapes seldom compute Argon2.
+
+    It contains keyed digests, no secrets; the key is random for each process. The token's row
+    is read at each use nevertheless, so a revoked token is refused at once. Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_known(self, token: Token, secret: str, now: datetime) -> bool:
+        """Return True if the cache contains this token with this secret. Fast."""
+        with self._lock:
+            return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
+
+    def verify(self, token: Token, secret: str, now: datetime) -> bool:
+        """Return True if the secret is that of the token, and cache that. Slow (Argon2)."""
+        if not TOKEN_HASHER.matches(token.secret, secret):
+            return False
+        digest = self._digest(token, secret)
+        with self._lock:
+            self._until[digest] = now.timestamp() + VERIFIED_SECONDS
+            self._until.move_to_end(digest)
+            while len(self._until) > MAX_VERIFIED:
+                self._until.popitem(last=False)
+        return True
+
+    def _digest(self, token: Token, secret: str) -> bytes:
+        """Return the cache key of a token and a secret.
+
+        It depends on the stored hash, so a changed hash voids the entry. Clients can't choose
+        digests, so the time of a look-up reveals nothing about them.
+        """
+        return hashlib.blake2b(f"{token.secret}\0{secret}".encode(), key=self._key).digest()
+
+
+def _check_token(name: str, scopes: Collection[str]) -> None:
+    if not name or len(name) > _MAX_NAME or not name.isprintable():
+        raise InputError(
+            "a token needs a printable name", fix=f"use {_MAX_NAME} characters at most"
+        )
+    if location := location_of(frozenset(scopes)):
+        try:
+            check_location(location, "")
+        except ConfigError as exc:
+            raise InputError(exc.problem, fix=exc.fix) from exc
+    elif not scopes or set(scopes) - set(SCOPES):
+        raise InputError("a token needs valid scopes", fix=f"use some of {', '.join(SCOPES)}")
+
+
+@dataclass(frozen=True)
+class LoginDecision:
+    """How long an attempt to log in is refused or delayed, in seconds.
+
+    ``refused_for``: no attempt is allowed for so long; 0 if it is allowed. ``delay``: the time to
+    wait before the password is checked.
+    """
+
+    refused_for: float = 0.0
+    delay: float = 0.0
+
+
+class LoginThrottle:
+    """Counts attempts to log in, by source and by account.
+
+    A source with too many failures has to wait. An account is never locked, because an attacker
+    could then lock it: while it is under attack, attempts from sources without a successful login
+    are delayed, and users at a known source are not.
+
+    The counters are in the database, so that several processes don't allow more guesses than one.
+    An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
+    would count as one. Rows have digests of sources and names, for a quarter of an hour; how many
+    there are is limited by how many passwords can be hashed in that time. The sources of successful
+    logins are in memory, bounded, for each process.
+
+    Threads may share it. Each method that uses the database raises ``StoreError`` if it is
+    unavailable: then no user can log in.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._signed_in: OrderedDict[bytes, None] = OrderedDict()
+        self._audit_limit = AuditLimit()
+        self._lock = threading.Lock()
+
+    def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
+        """Decide if an attempt to log in may check its password now, and count it as a failure."""
+        at = now.timestamp()
+        with self._store.write() as connection:
+            sweep_failures(connection, at, _SWEPT)
+        source_key, account_key = _key("source", source), _key("account", account)
+        with self._store.write() as connection:
+            failures = lock_failures(connection, source_key, at)
+            if (wait := wait_after(failures, at)) > 0:
+                return LoginDecision(refused_for=wait)
+            set_failures(connection, source_key, FailureCount(counted(failures, at) + 1, at))
+            before = counted(lock_failures(connection, account_key, at), at)
+            set_failures(connection, account_key, FailureCount(before + 1, at))
+        with self._lock:
+            is_new = _key(source, account) not in self._signed_in
+        return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
+
+    def failed(self, source: str, account: str, now: datetime) -> bool:
+        """Record that the password was wrong. Return True if this belongs into the audit log."""
+        with self._lock:
+            self._signed_in.pop(_key(source, account), None)
+            return self._audit_limit.allows(now)
+
+    def succeeded(self, source: str, account: str) -> None:
+        """Forget the failure that ``begin`` counted for this attempt: the password was correct."""
+        with self._store.write() as connection:
+            clear_failures(connection, _key("source", source), _key("account", account))
+        with self._lock:
+            self._signed_in[_key(source, account)] = None
+            while len(self._signed_in) > MAX_SIGNED_IN:
+                self._signed_in.popitem(last=False)
+
+
+class TokenThrottle:
+    """Counts wrong tokens by source, in memory. Threads may share it.
+
+    The secret of a token has 256 random bits. So the throttle only saves the work of hashing, and
+    needs no exact count over all processes.
+    """
+
+    def __init__(self) -> None:
+        self._sources: OrderedDict[str, FailureCount] = OrderedDict()
+        self._audit_limit = AuditLimit()
+        self._lock = threading.Lock()
+
+    def wait(self, source: str, now: datetime) -> float:
+        """Return the seconds for which the source has to wait before its token is checked, or 0."""
+        with self._lock:
+            return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
+
+    def failed(self, source: str, now: datetime) -> bool:
+        """Record that a token was wrong. Return True if this belongs into the audit log."""
+        at = now.timestamp()
+        with self._lock:
+            self._sources[source] = FailureCount(counted(self._sources.get(source), at) + 1, at)
+            self._sources.move_to_end(source)
+            while len(self._sources) > MAX_SOURCES:
+                self._sources.popitem(last=False)
+            return self._audit_limit.allows(now)
+
+    def succeeded(self, source: str) -> None:
+        """Record that a token was correct, and forget the failures of the source."""
+        with self._lock:
+            self._sources.pop(source, None)
+
+
+class AuditLimit:
+    """Limits how many failures a minute are written to the audit log. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = 0.0
+
+    def allows(self, now: datetime) -> bool:
+        """Count a failure. Return True if it is still within the limit of this minute."""
+        at = now.timestamp()
+        if not 0 <= at - self._since < 60:
+            self._count, self._since = 0, at
+        self._count += 1
+        return self._count <= AUDITED_PER_MINUTE
+
+
+def counted(failures: FailureCount | None, at: float) -> int:
+    """Return the number of failures of a source or account that have not expired at time ``at``.
+
+    Failures with a far future time don't count, because the clock ran ahead when they were counted.
+    """
+    if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
+        return 0
+    return failures.count
+
+
+def wait_after(failures: FailureCount | None, at: float) -> float:
+    """Return the seconds for which a source has to wait; 0 or less if it doesn't have to."""
+    over = counted(failures, at) - FREE_PER_SOURCE
+    if failures is None or over < 0:
+        return 0.0
+    wait: float = min(2.0**over, MAX_WAIT)
+    return wait - max(at - failures.last, 0.0)
+
+
+def _key(*parts: str) -> bytes:
+    """Return a digest of fixed size for a source or an account name, as the key of a counter."""
+    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

@@ -1,0 +1,227 @@
+"""Sessions of browsers, and failed logins: every statement on their tables.
+
+The tables contain no secret: a session's cookie is stored as its SHA-256. All times are in seconds
+since 1970, except for arguments of type ``datetime``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import case, delete, func, or_, select, update
+
+from certpin_watch.store.engine import insert
+from certpin_watch.store.tables.service import ACCOUNTS, GUESSES, SESSIONS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy.engine import RowMapping
+
+    from certpin_watch.settings import AuthSettings
+
+
+MAX_SESSIONS = 32  # of one user; a new one replaces the oldest
+FAILURES_KEPT = 900.0  # seconds after the last failure
+
+
+class SessionOwner(NamedTuple):
+    """The user who is logged in with a session.
+
+    ``account`` is the ID of an account. It is None for a user of an OpenID provider: then
+    ``subject`` is the provider's identifier of that user.
+    """
+
+    account: int | None
+    name: str
+    role: str
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """The login of a browser. ``digest`` is the SHA-256 of its cookie."""
+
+    digest: bytes
+    owner: SessionOwner
+    source: str
+    agent: str
+    made_at: int
+    seen_at: int
+    until: int
+
+    @property
+    def public_id(self) -> str:
+        """The session's ID in pages and forms. Digest and cookie can't be derived from it."""
+        return sha256(b"shown" + self.digest).hexdigest()[:16]
+
+
+def add_session(connection: Connection, session: Session, limits: AuthSettings) -> None:
+    """Store a new session; delete expired sessions, and the oldest of a user with too many."""
+    owner, at = session.owner, session.made_at
+    connection.execute(SESSIONS.delete().where(~_is_valid(limits, at)))
+    newest = (
+        select(SESSIONS.c.id)
+        .where(_is_owned_by(owner))
+        .order_by(SESSIONS.c.made_at.desc())
+        .limit(MAX_SESSIONS - 1)
+    )
+    connection.execute(SESSIONS.delete().where(_is_owned_by(owner), SESSIONS.c.id.not_in(newest)))
+    connection.execute(
+        SESSIONS.insert().values(
+            id=session.digest,
+            account=owner.account,
+            subject=owner.subject,
+            name=owner.name,
+            role=owner.role,
+            source=session.source,
+            agent=session.agent,
+            made_at=at,
+            seen_at=session.seen_at,
+            until=session.until,
+        )
+    )
+
+
+def renew_session(
+    connection: Connection, old: Session, digest: bytes, owner: SessionOwner, now: datetime
+) -> None:
+    """Replace the cookie, name and role of a session, and begin its idle time again.
+
+    ``until``, the time at which it ends, stays the same.
+    """
+    at = int(now.timestamp())
+    connection.execute(
+        SESSIONS.update()
+        .where(SESSIONS.c.id == old.digest)
+        .values(id=digest, name=owner.name, role=owner.role, made_at=at, seen_at=at)
+    )
+
+
+def find_session(
+    connection: Connection, digest: bytes, limits: AuthSettings, now: datetime
+) -> Session | None:
+    """Return the session with this cookie, with the current role of its account.
+
+    None if the session has ended, or its account was removed. ``digest`` is the SHA-256 of the
+    cookie.
+    """
+    valid = _is_valid(limits, int(now.timestamp()))
+    has_owner = or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
+    row = connection.execute(
+        _select_sessions().where(SESSIONS.c.id == digest, valid, has_owner)
+    ).first()
+    return _session(row._mapping) if row else None
+
+
+def stored_session(connection: Connection, digest: bytes) -> Session | None:
+    """Return the session with this cookie (its SHA-256), expired or not; None if there is none."""
+    row = connection.execute(_select_sessions().where(SESSIONS.c.id == digest)).first()
+    return _session(row._mapping) if row else None
+
+
+def sessions_of(
+    connection: Connection, owner: SessionOwner, limits: AuthSettings, now: datetime
+) -> list[Session]:
+    """Return the valid sessions of a user, newest first."""
+    query = _select_sessions().where(_is_owned_by(owner), _is_valid(limits, int(now.timestamp())))
+    rows = connection.execute(query.order_by(SESSIONS.c.made_at.desc(), SESSIONS.c.id))
+    return [_session(row._mapping) for row in rows]
+
+
+def record_session_use(connection: Connection, session: Session, now: datetime) -> None:
+    """Store when a session was last used."""
+    connection.execute(
+        SESSIONS.update()
+        .where(SESSIONS.c.id == session.digest)
+        .values(seen_at=int(now.timestamp()))
+    )
+
+
+def end_session(connection: Connection, digest: bytes) -> None:
+    """Delete the session with this cookie, given as its SHA-256."""
+    connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
+
+
+def end_sessions_of(connection: Connection, owner: SessionOwner) -> None:
+    """Delete all sessions of a user."""
+    connection.execute(SESSIONS.delete().where(_is_owned_by(owner)))
+
+
+def _select_sessions() -> Select[Any]:
+    # The name, too: SQLite may give the ID of a deleted account to the next one.
+    same = (SESSIONS.c.account == ACCOUNTS.c.id) & (SESSIONS.c.name == ACCOUNTS.c.name)
+    return select(
+        SESSIONS,
+        func.coalesce(ACCOUNTS.c.name, SESSIONS.c.name).label("current_name"),
+        func.coalesce(ACCOUNTS.c.role, SESSIONS.c.role).label("current_role"),
+    ).select_from(SESSIONS.outerjoin(ACCOUNTS, same))
+
+
+def _is_valid(limits: AuthSettings, at: int) -> ColumnElement[bool]:
+    # If the end is further away than that of any new session, the clock ran ahead at the start.
+    latest = at + limits.session_seconds + limits.idle_seconds
+    ends = (SESSIONS.c.until > at) & (SESSIONS.c.until <= latest)
+    return ends & (SESSIONS.c.seen_at > at - limits.idle_seconds)
+
+
+def _is_owned_by(owner: SessionOwner) -> ColumnElement[bool]:
+    if owner.account is not None:
+        return SESSIONS.c.account == owner.account
+    return SESSIONS.c.account.is_(None) & (SESSIONS.c.subject == owner.subject)
+
+
+def _session(row: RowMapping) -> Session:
+    owner = SessionOwner(row["account"], row["current_name"], row["current_role"], row["subject"])
+    rest = ("source", "agent", "made_at", "seen_at", "until")
+    return Session(row["id"], owner, *(row[name] for name in rest))
+
+
+@dataclass(frozen=True)
+class FailureCount:
+    """How many logins failed, and the time of the last failure in seconds since 1970."""
+
+    count: int
+    last: float
+
+
+def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
+    """Return the failed logins of a source or account; lock their row until the transaction ends.
+
+    Args:
+        connection: a transaction.
+        key: a digest of a source or of an account's name.
+        at: the current time.
+    """
+    added = insert(connection, GUESSES).values(who=key, count=0, last_at=int(at))
+    locked = added.on_conflict_do_update(
+        index_elements=["who"], set_={"count": GUESSES.c.count}
+    ).returning(GUESSES.c.count, GUESSES.c.last_at)
+    return FailureCount(*connection.execute(locked).one())
+
+
+def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
+    """Store the failed logins of a source or account that ``lock_failures`` locked."""
+    values = {"count": failures.count, "last_at": int(failures.last)}
+    connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
+
+
+def clear_failures(connection: Connection, source: bytes, account: bytes) -> None:
+    """Record a successful login: delete the source's failures, and one failure of the account."""
+    fewer = case((GUESSES.c.count > 0, GUESSES.c.count - 1), else_=0)
+    connection.execute(delete(GUESSES).where(GUESSES.c.who == source))
+    connection.execute(update(GUESSES).where(GUESSES.c.who == account).values(count=fewer))
+
+
+def sweep_failures(connection: Connection, at: float, limit: int) -> None:
+    """Delete up to ``limit`` expired records of failed logins.
+
+    Records that another transaction has locked are left.
+    """
+    outdated = select(GUESSES.c.who).where(GUESSES.c.last_at < at - FAILURES_KEPT).limit(limit)
+    keys = connection.execute(outdated.with_for_update(skip_locked=True)).scalars().all()
+    if keys:
+        connection.execute(delete(GUESSES).where(GUESSES.c.who.in_(keys)))

@@ -1,0 +1,87 @@
+"""docs/start/five-minutes.md, followed by copy and paste: from pip to a refused attacker.
+
+``pytest -s`` prints how many commands and seconds a reader needs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.documentation._blocks import blocks, shell_script
+from tests.documentation._played import Served
+from tests.documentation._reader import follow, make_wheels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.documentation._played import TracedCommand
+
+HOST = "example.com"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.peer("unshare", "ip", "openssl"),
+]
+
+
+def _block(start: str) -> str:
+    """Return the only block of the page that begins with a text."""
+    (found,) = (
+        each.text for each in blocks("start/five-minutes.md") if each.text.startswith(start)
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_wheels(tmp_path_factory.mktemp("wheels"))
+
+
+def _measure(trace: list[TracedCommand], last: str) -> str:
+    """Return how many commands, and seconds, it is from pip to the end of a command."""
+    first = next(number for number, each in enumerate(trace) if each.words.startswith("pip"))
+    end = next(number for number, each in enumerate(trace) if each.words.startswith(last))
+    commands = [each for each in trace[first : end + 1] if not re.match(r"\w+=", each.words)]
+    seconds = trace[end + 1].at - trace[first].at
+    return f"from pip to the end of {last!r}: {len(commands)} commands, {seconds:.0f} s\n"
+
+
+def _without_numbers(text: str) -> set[str]:
+    """Return the lines of an output, without spaces around words, and with N for numbers."""
+    return {re.sub(r"\d+", "N", " ".join(line.split())) for line in text.splitlines()}
+
+
+def test_a_reader_with_a_server_pins_it_and_refuses_a_man_in_the_middle(
+    wheels: str, tmp_path: Path
+) -> None:
+    script = shell_script("start/five-minutes.md")
+    for start in ("openssl req", "kill $server"):
+        script = script.replace(_block(start), "")
+    reader = follow(tmp_path, wheels, [Served((HOST,))], script, client=_block("import sys"))
+    for block in blocks("start/five-minutes.md"):
+        if block.language == "text":
+            assert _without_numbers(block.text) <= _without_numbers(reader.output)
+    assert "200" in reader.output.splitlines()
+    proven = re.findall(r"None of the (\d+) attacks got through", reader.output)
+    assert all(int(number) > least for number, least in zip(proven, (10, 40), strict=True))
+    assert HOST in (reader.folder / "pins.toml").read_text(encoding="utf-8")
+    for last in ("certpin demo", "certpin prove --pins"):
+        sys.stdout.write(_measure(reader.trace, last))
+
+
+def test_a_reader_without_a_server_starts_one_with_openssl(wheels: str, tmp_path: Path) -> None:
+    script = shell_script("start/five-minutes.md")
+    for start in ("HOST=example.com", "certpin demo", "certpin prove -- "):
+        script = script.replace(_block(start), "")
+    script += '\nsleep 1\necho "still running: $(jobs -rp)"\n'
+    reader = follow(tmp_path, wheels, [Served((HOST,))], script, client=_block("import sys"))
+    assert "200" in reader.output.splitlines()
+    assert reader.output.splitlines()[-1].strip() == "still running:"
+    (proven,) = re.findall(r"None of the (\d+) attacks got through", reader.output)
+    assert int(proven) > 10
+    sys.stdout.write(_measure(reader.trace, "certpin prove --pins"))

@@ -1,0 +1,228 @@
+"""The built site, in headless Chromium: wide and on a phone, light and dark, with axe-core.
+
+``make suite`` makes the environment
+``.venvs/docs``; the first worker that needs the site builds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from certpin import __version__
+from certpin.lint import RULES
+from scripts.docs import pages
+from scripts.docs.__main__ import sphinx_words, stage, unbuilt
+from scripts.docs.serve import server
+from tests.documentation._blocks import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SITE = ROOT / "build/docs"
+PYTHON = ROOT / ".venvs/docs/bin/python"
+WIDE, PHONE = (1280, 860), (390, 780)
+# One page of each kind.
+KINDS = (
+    "index",
+    "guides/rotate",
+    "project/contributing",
+    "reference/api/certpin",
+    "reference/attacks/index",
+    "reference/commands/rotate-simulate",
+    "reference/environment",
+    "reference/formats-proof",
+    "reference/json",
+    "reference/lint/no-backup",
+    "search",
+    "source/examples/python/pinned_httpx.py",
+)
+_LOADS = re.compile(
+    r'<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)="((?:https?:)?//[^"]*)"'
+)
+_OVERFLOW = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def site(testrun_uid: str) -> Path:
+    """The site, built once in a run of the tests: the first worker that needs it builds it."""
+    assert PYTHON.exists(), "make docs"
+    SITE.parent.mkdir(exist_ok=True)
+    with (SITE.parent / "docs.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if lock.read() == testrun_uid:
+            return SITE
+        done = subprocess.run(
+            [PYTHON, "-m", "scripts.docs"], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        lock.truncate(0)
+        lock.write(testrun_uid)
+    return SITE
+
+
+@pytest.fixture(scope="module")
+def url(site: Path) -> Iterator[str]:
+    """The address of the site on this machine."""
+    with server(site, 0) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        found.shutdown()
+
+
+def test_every_generated_page_is_built(site: Path) -> None:
+    assert unbuilt(pages(), site) == []
+    assert unbuilt(["reference/none.md"], site) == ["reference/none.md"]
+
+
+def test_no_page_loads_anything_from_another_host(site: Path) -> None:
+    found = list(site.rglob("*.html"))
+    assert len(found) > 300
+    loads = {load for page in found for load in _LOADS.findall(page.read_text(encoding="utf-8"))}
+    assert loads == set()
+    for style in site.rglob("*.css"):
+        assert not re.search(
+            r"url\(['\"]?(?:https?:)?//|@import", style.read_text(encoding="utf-8")
+        )
+
+
+def test_every_page_has_a_policy_that_names_no_host(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        (policy,) = re.findall(
+            r'<meta http-equiv="Content-Security-Policy" content="([^"]*)"', text
+        )
+        assert policy.startswith("default-src 'none'; connect-src 'self'; ")
+        script = policy.partition("script-src ")[2].partition(";")[0]
+        assert "unsafe" not in script
+        assert "//" not in policy.replace("sha256-", "").split("script-src")[0]
+
+
+def test_the_search_knows_the_rules(site: Path) -> None:
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    assert [rule for rule in RULES if f"reference/lint/{rule}" not in index] == []
+
+
+def test_the_version_is_listed(site: Path) -> None:
+    listed = json.loads((site / "versions.json").read_text(encoding="utf-8"))
+    assert listed == [{"version": __version__, "url": "./", "current": True}]
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        ("[a](none.md)", "'myst' cross-reference target not found: 'none.md'"),
+        ("[a](#none)", "cross-reference target not found: 'none'"),
+        ("```{eval-rst}\n.. autofunction:: certpin.none\n```", "certpin"),
+    ],
+)
+def test_a_warning_of_sphinx_fails_the_build(page: str, problem: str, tmp_path: Path) -> None:
+    stage({"index.md": f"# Home\n\n{page}\n"}, (), ROOT, tmp_path / "source")
+    done = subprocess.run(
+        [PYTHON, *sphinx_words(tmp_path / "source", tmp_path / "out")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert problem in done.stderr
+
+
+def open_page(
+    browser: Browser, size: tuple[int, int], theme: Literal["light", "dark"]
+) -> tuple[Page, list[str]]:
+    """Return a new tab, and a list to which it adds what its console says and other hosts."""
+    page = browser.new_page(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=theme, reduced_motion="reduce"
+    )
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: None if "//127.0.0.1:" in request.url else said.append(request.url),
+    )
+    return page, said
+
+
+@pytest.mark.peer("chromium")
+@pytest.mark.parametrize(("size", "theme"), [(WIDE, "light"), (PHONE, "dark")])
+def test_every_kind_of_page_is_accessible(
+    browser: Browser, url: str, size: tuple[int, int], theme: Literal["light", "dark"]
+) -> None:
+    page, said = open_page(browser, size, theme)
+    wrong: list[tuple[str, str, str]] = []
+    for kind in KINDS:
+        page.goto(f"{url}/{kind}.html")
+        assert page.locator("h1").count() == 1
+        violations = Axe().run(page).response["violations"]
+        wrong += [(kind, each["id"], each["nodes"][0]["html"]) for each in violations]
+    page.close()
+    assert (wrong, said) == ([], [])
+
+
+@pytest.mark.peer("chromium")
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_no_page_scrolls_sideways(browser: Browser, url: str, size: tuple[int, int]) -> None:
+    page, said = open_page(browser, size, "light")
+    wider = {}
+    for kind in KINDS:
+        page.goto(f"{url}/{kind}.html")
+        wider[kind] = page.evaluate(_OVERFLOW)
+    page.close()
+    assert (wider, said) == (dict.fromkeys(KINDS, 0), [])
+
+
+@pytest.mark.peer("chromium")
+def test_the_search_finds_a_rule(browser: Browser, url: str) -> None:
+    page, said = open_page(browser, WIDE, "light")
+    page.goto(f"{url}/search.html?q=no-backup")
+    page.locator('#search-results a[href*="reference/lint/no-backup.html"]').first.wait_for()
+    page.close()
+    assert said == []
+
+
+@pytest.mark.peer("chromium")
+def test_the_versions_are_shown_only_if_there_are_several(browser: Browser, url: str) -> None:
+    page, said = open_page(browser, WIDE, "light")
+    page.goto(f"{url}/guides/rotate.html")
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".version-selector").count() == 0
+    two = [{"version": "2.0", "url": "./", "current": True}, {"version": "1.0", "url": "../1.0/"}]
+    page.route("**/versions.json", lambda route: route.fulfill(json=two))
+    page.reload()
+    page.locator(".version-selector").wait_for()
+    shown = page.locator(".version-selector option").all_inner_texts()
+    assert shown == ["2.0", "1.0"]
+    assert Axe().run(page).response["violations"] == []
+    page.close()
+    assert said == []
+
+
+@pytest.mark.peer("chromium")
+def test_the_theme_and_the_copy_button_work(browser: Browser, url: str) -> None:
+    page, said = open_page(browser, WIDE, "light")
+    page.goto(f"{url}/index.html")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator(".theme-toggle:visible").first.click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+    page.locator("div.highlight").first.hover()
+    assert page.locator("button.copybtn").count() == page.locator("div.highlight").count() > 0
+    page.close()
+    assert said == ["Changed to dark mode."]

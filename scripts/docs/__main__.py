@@ -1,0 +1,105 @@
+"""``make docs``: build the site into build/docs; a problem of any page fails it.
+
+All pages are collected as text first, and checked (``checks``). Sphinx then builds them with
+warnings as errors, and each page has to be there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from certpin._version import __version__
+from scripts.console import fail, say
+from scripts.docs import navigation, pages
+from scripts.docs.checks import problems
+from scripts.docs.tree import ROOT, Tree, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Build the site."""
+    parser = argparse.ArgumentParser(description="Build the documentation.")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
+    parser.add_argument("--out", type=Path, default=Path("build/docs"), help="the site")
+    given = parser.parse_args()
+    say("reading the pages")
+    staged = build(given.root.resolve(), given.out.resolve())
+    say(f"{len(staged.pages)} pages in {given.out}")
+
+
+def build(root: Path, out: Path) -> Tree:
+    """Build the site of a repository.
+
+    Raises:
+        SystemExit: something is wrong with the pages; nothing or only a part was built.
+    """
+    generated = pages()
+    found = tree(generated, root)
+    if wrong := problems(found, generated, root):
+        fail("\n       ".join(wrong), "correct these pages, or docs/navigation.toml")
+    sections = navigation.read(root)
+    source = out.parent / f"{out.name}-source"
+    stage(navigation.with_toctrees(sections, found.pages), found.pictures, root, source)
+    _sphinx(source, out)
+    missing = unbuilt(found.pages, out)
+    if missing:
+        fail(f"not built: {', '.join(missing)}", "read what Sphinx said above")
+    return found
+
+
+def stage(texts: dict[str, str], pictures: tuple[str, ...], root: Path, folder: Path) -> None:
+    """Write the pages and their pictures for Sphinx. Unchanged pages keep their dates."""
+    names = {*texts, *pictures, "conf.py", "extra/versions.json"}
+    for old in [path for path in folder.rglob("*") if path.is_file()]:
+        if old.relative_to(folder).as_posix() not in names and "static" not in old.parts:
+            old.unlink()
+    for name, text in texts.items():
+        _write(folder / name, text.encode())
+    for name in pictures:
+        _write(folder / name, (root / "docs" / name).read_bytes())
+    _write(folder / "conf.py", (_HERE / "conf.py").read_bytes())
+    shutil.copytree(_HERE / "static", folder / "static", dirs_exist_ok=True)
+    versions = [{"version": __version__, "url": "./", "current": True}]
+    _write(folder / "extra/versions.json", json.dumps(versions, indent=1).encode())
+
+
+def unbuilt(names: Iterable[str], out: Path) -> list[str]:
+    """Return the pages that are not in the built site."""
+    return [name for name in names if not (out / PurePosixPath(name).with_suffix(".html")).exists()]
+
+
+def _write(path: Path, content: bytes) -> None:
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def sphinx_words(source: Path, out: Path) -> list[str]:
+    """Return the arguments of Python that build a staged site; a warning is an error."""
+    doctrees = out.parent / f"{out.name}-doctrees"
+    words = ["-m", "sphinx", "-b", "html", "-n", "-W", "--keep-going", "-j", "auto"]
+    quiet = [] if sys.stdout.isatty() else ["-q"]
+    return [*words, *quiet, "-d", str(doctrees), str(source), str(out)]
+
+
+def _sphinx(source: Path, out: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *sphinx_words(source, out)]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        fail("the documentation has mistakes", "correct what Sphinx named above")
+
+
+if __name__ == "__main__":
+    main()

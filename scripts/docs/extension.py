@@ -1,0 +1,137 @@
+"""Events of Sphinx: references in signatures, accessible pages, and the policy for loading."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+# Nothing from another host; scripts in the page only with the hashes that are added. Furo sets the
+# colours of its themes in a style element and in attributes, so styles in the page are allowed.
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; font-src 'self'; img-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline'; script-src 'self'{}; base-uri 'none'; form-action 'self'"
+)
+# Corrections of the theme's pages for screen readers and keyboards, as axe reports them.
+_ACCESSIBLE = (
+    ('<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'),
+    ('<aside class="sidebar-drawer">', '<aside class="sidebar-drawer" aria-label="Pages">'),
+    ('<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),
+    ('<div class="highlight"><pre>', '<div class="highlight"><pre tabindex="0">'),
+    ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+    ('<th class="head"><p></p></th>', '<td class="head"></td>'),
+    ('<div id="search-results">', '<h1>Search</h1>\n<div id="search-results">'),
+)
+_DONE = '<head>\n<meta http-equiv="Content-Security-Policy" '  # how a complete page begins
+_ICON = '<link rel="icon" href="data:,">'  # without it, browsers ask for a file that doesn't exist
+_FIRST_PARAGRAPH = "Placeholder of certpin"
+_SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the events."""
+    app.connect("missing-reference", _resolve)
+    app.connect("html-page-context", _collapse, priority=100)  # before the theme's
+    app.connect("autodoc-process-docstring", _hide_summary, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", _show_summary, priority=900)  # after it
+    app.connect("build-finished", _finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _resolve(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
+    """Resolve the type of a signature by its last name, or show it as text if it is not documented.
+
+    Signatures have the names of the modules that define a class, and the pages have the public
+    names. The types of other libraries are not on this site, which needs no network to be built.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    name = node["reftarget"].rpartition(".")[2]
+    objects = env.get_domain("py").objects
+    kinds = {"class", "function", "data", "exception"}
+    found = [
+        full
+        for full, entry in objects.items()
+        if full.startswith("certpin") and full.rpartition(".")[2] == name and entry.objtype in kinds
+    ]
+    if not found:
+        return content
+    shortest = min(found, key=len)
+    entry = objects[shortest]
+    from sphinx.util.nodes import make_refnode  # noqa: PLC0415  # only in the environment of the docs
+
+    return make_refnode(
+        app.builder, node["refdoc"], entry.docname, entry.node_id, content, shortest
+    )
+
+
+def _collapse(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: Any
+) -> None:
+    """Show only the branch of the current page in the navigation.
+
+    The theme writes all pages into the navigation of each: with 400 pages, most of the site and of
+    the time to build it.
+    """
+    whole = context.get("toctree")
+    if whole is not None:
+        context["toctree"] = lambda **options: whole(**{**options, "collapse": True})
+
+
+_summaries: dict[str, list[str]] = {}
+
+
+def _hide_summary(
+    _app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]
+) -> None:
+    """Keep napoleon from reading "The digest, 32 bytes: …" of a property as a type and a text."""
+    if what in {"attribute", "property"} and lines:
+        end = lines.index("") if "" in lines else len(lines)
+        _summaries[name] = lines[:end]
+        lines[:end] = [_FIRST_PARAGRAPH]
+
+
+def _show_summary(
+    _app: Sphinx, _what: str, name: str, _obj: Any, _options: Any, lines: list[str]
+) -> None:
+    if _FIRST_PARAGRAPH in lines:
+        place = lines.index(_FIRST_PARAGRAPH)
+        lines[place : place + 1] = _summaries.pop(name)
+
+
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    """Add the corrections and the policy to every page."""
+    if error is not None or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if _DONE in text:  # Sphinx writes only the pages that changed
+            continue
+        page.write_text(with_policy(accessible(text)), encoding="utf-8")
+
+
+def accessible(html: str) -> str:
+    """Return a page with the corrections for screen readers and keyboards."""
+    for old, new in _ACCESSIBLE:
+        html = html.replace(old, new)
+    return html
+
+
+def with_policy(html: str) -> str:
+    """Return a page with its Content-Security-Policy."""
+    texts = [found["text"] for found in _SCRIPT.finditer(html) if "src=" not in found["attributes"]]
+    hashes = sorted({_hash(text) for text in texts})
+    policy = _POLICY.format("".join(f" {each}" for each in hashes))
+    element = f'content="{policy}">{_ICON}'
+    before, mark, after = html.partition("<head>")
+    return f"{before}{_DONE}{element}{after}" if mark else html
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"

@@ -1,0 +1,77 @@
+"""The JSON Schema of the commands' output, from the tables of json.md and reports.md.
+
+Tests compare the output of every command with these tables (``tests.cli._documented``), so the
+schema is that of the real output.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from scripts.docs.commands import ROOT, json_objects
+from scripts.docs.markdown import block, page
+
+_PAGES = tuple(ROOT / "docs/reference" / name for name in ("json.md", "reports.md"))
+_PLAIN = ("string", "integer", "number", "boolean", "null", "object")
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_LIST, _OR_NULL = "list of ", " or null"
+_INTRODUCTION = """\
+The schema (JSON Schema, draft 2020-12) of the objects of [JSON output](json.md), by their names.
+`certpin COMMAND` is the whole object of a command that succeeds."""
+# The data of these commands is one object: "[add](#json-add)".
+_ONE_OBJECT = re.compile(r"\[([^]]+)\]\([^)]*#json-[^)]*\)")
+
+
+@cache
+def tables() -> dict[str, dict[str, tuple[str, str]]]:
+    """Return the type and the meaning of each field, by the name of its table."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    name = ""
+    for line in [line for each in _PAGES for line in each.read_text(encoding="utf-8").splitlines()]:
+        if line.startswith("#"):
+            name = line.partition("JSON: ")[2]
+        elif name and (row := re.match(r"\| `(\w+)` \| ([^|]+) \|(.*)\|$", line)):
+            found.setdefault(name, {})[row[1]] = (row[2].strip(), row[3].strip())
+    return found
+
+
+def schema() -> dict[str, Any]:
+    """Return the schema of all objects."""
+    definitions = {name: _object(fields) for name, fields in tables().items()}
+    for command, data in json_objects().items():
+        if found := _ONE_OBJECT.fullmatch(data):
+            parts = [_reference("every command"), _reference(found[1])]
+            definitions[command] = {"allOf": parts}
+    return {"$schema": _DIALECT, "$defs": definitions}
+
+
+def schema_page() -> dict[str, str]:
+    """Return the page of the schema, by its path below ``docs``."""
+    text = json.dumps(schema(), indent=1, ensure_ascii=False)
+    return {"reference/json-schema.md": page("JSON Schema", _INTRODUCTION, block(text, "json"))}
+
+
+def _object(fields: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    shown = {
+        name: {**_type(kind), **({"description": meaning} if meaning else {})}
+        for name, (kind, meaning) in fields.items()
+    }
+    return {"type": "object", "properties": shown, "required": list(fields)}
+
+
+def _type(kind: str) -> dict[str, Any]:
+    """Return the schema of a type, as the tables write it."""
+    if kind.startswith(_LIST):
+        items = kind.removeprefix(_LIST).removesuffix(_OR_NULL)
+        found = {"type": "array", "items": _type(items)}
+        return {"anyOf": [found, {"type": "null"}]} if kind.endswith(_OR_NULL) else found
+    words = kind.split(" or ")
+    found_types = [{"type": word} if word in _PLAIN else _reference(word) for word in words]
+    return found_types[0] if len(found_types) == 1 else {"anyOf": found_types}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/$defs/{name.replace(' ', '%20')}"}

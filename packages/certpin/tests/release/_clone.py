@@ -1,0 +1,64 @@
+"""A copy of the repository that can be released: real addresses, a dated changelog, a commit."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from scripts.release.preconditions import ADDRESSED, read_version
+
+ROOT = Path(__file__).parents[4]
+# Reserved for documentation (RFC 2606): a test never publishes, and no server has these names.
+ADDRESSES = {
+    "https://repository.invalid": "https://git.bank.example/certpin",
+    "repository.invalid/certpin": "bank/certpin",
+    "https://python-files.invalid": "https://files.bank.example",
+}
+_WHO = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+
+
+def needs_clone() -> str:
+    """Return why nothing can be released from here; "" if it can."""
+    return "" if (ROOT / ".git").exists() else "left out: needs a clone of the repository"
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git in a folder, and return its output."""
+    argv = ["git", *_WHO, *words]
+    done = subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+def copy(target: Path) -> Path:
+    """Copy all files that git knows, as they are in the working tree, into a new repository."""
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        source, file = ROOT / name, target / name
+        if source.is_symlink():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.symlink_to(source.readlink())
+        elif source.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(source.read_bytes())
+            file.chmod(source.stat().st_mode)
+    return target
+
+
+def make_releasable(root: Path) -> None:
+    """Replace the placeholders, and date the changelog, as docs/project/release.md describes."""
+    for name in ADDRESSED:
+        text = (root / name).read_text(encoding="utf-8")
+        for placeholder, address in ADDRESSES.items():
+            text = text.replace(placeholder, address)
+        (root / name).write_text(text, encoding="utf-8")
+    changelog, version = root / "CHANGELOG.md", read_version(root)
+    text = changelog.read_text(encoding="utf-8")
+    dated = text.replace(f"## Unreleased ({version})", f"## {version} (2026-11-28)", 1)
+    changelog.write_text(dated, encoding="utf-8")
+
+
+def commit(root: Path) -> None:
+    """Commit everything in a new repository."""
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message=release")

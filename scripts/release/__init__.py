@@ -1,0 +1,1 @@
+"""Build and check everything that a release uploads: ``make release``."""

@@ -1,0 +1,108 @@
+"""Install the built wheels in clean environments, without an index, and try them there.
+
+Each Python that this machine has gets two environments: certpin with its dependencies only, and
+certpin with the monitoring service. Both see only the built wheels and the locked ones.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from scripts import pythons
+from scripts.console import fail, say
+from scripts.setup_venv import download
+
+_LOCKS = ("core", "watch")
+_SECONDS = 300  # for one installation, on a slow machine
+_PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
+# Runs in the new environment, from an empty folder, and imports nothing of this repository.
+_TRIAL = """\
+import importlib.metadata, pathlib, sys
+import certpin
+assert pathlib.Path(certpin.__file__).is_relative_to(sys.prefix), certpin.__file__
+assert certpin.__version__ == importlib.metadata.version("certpin") == sys.argv[1]
+from certpin.cli.demo import run_scenes, set_up
+scenes = list(run_scenes(set_up()))
+assert len(scenes) >= 4 and all(scene.as_it_should for scene in scenes), scenes
+assert {scene.client for scene in scenes} == {"pinned", "unpinned"}
+"""
+# The service creates its database in the empty folder, and writes to it.
+_SERVICE = (["migrate"], ["token", "add", "trial", "--scope", "read"], ["token", "list"])
+
+
+def try_on_each_python(wheels: Path, version: str) -> None:
+    """Install and try the wheels on every supported Python of this machine.
+
+    The Pythons that this machine lacks are printed: they are not a failure.
+
+    Args:
+        wheels: the folder of the built wheels.
+        version: the version that the installed packages must have.
+    """
+    found = {each: pythons.find(each) for each in pythons.supported()}
+    absent = [each for each, python in found.items() if not python]
+    if absent:
+        say(f"left out, not on this machine: Python {', '.join(absent)}")
+    tried = {each: python for each, python in found.items() if python}
+    locks = {each: wheels_of(each, python) for each, python in tried.items()}
+    jobs = [(each, extra) for each in tried for extra in ("", "[watch]")]
+    with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+        runs = [
+            pool.submit(_try, tried[each], extra, (wheels, locks[each]), version)
+            for each, extra in jobs
+        ]
+        for (each, extra), run in zip(jobs, runs, strict=True):
+            if problem := run.result():
+                print(problem, file=sys.stderr)
+                fail(f"certpin{extra} does not work on Python {each}", "read its output above")
+            say(f"certpin{extra} works on Python {each}")
+
+
+def wheels_of(version: str, python: str) -> Path:
+    """Return the folder of the locked wheels for a Python; they are fetched if a lock changed."""
+    locks = [Path(f"requirements/{name}.txt") for name in ("build", *_LOCKS)]
+    return download(Path(f".venvs/wheels-{version}"), python, *locks).absolute()
+
+
+def _try(python: str, extra: str, folders: tuple[Path, ...], version: str) -> str:
+    """Install and try one wheel. Return the output of the step that failed, or ""."""
+    with tempfile.TemporaryDirectory(prefix="certpin-trial-") as name:
+        home, environment = Path(name, "empty"), Path(name, "venv")
+        home.mkdir()
+        inside, command = environment / "bin/python", environment / "bin/certpin"
+        find = [f"--find-links={folder.absolute()}" for folder in folders]
+        # This pip installs into the other environment: an unpacked Python has none.
+        pip = [sys.executable, *_PIP, "--python", str(inside), "install", "--no-index", *find]
+        steps: list[list[str]] = [
+            [python, "-m", "venv", "--without-pip", str(environment)],
+            [*pip, "--only-binary", ":all:", f"certpin{extra}=={version}"],
+            [str(inside), "-I", "-c", _TRIAL, version],
+            [str(command), "--version"],
+            *([str(command), "watch", *words] for words in (_SERVICE if extra else ())),
+        ]
+        for step in steps:
+            done = _run(step, home)
+            if done.returncode:
+                return f"$ {' '.join(step)}\n{done.stdout}{done.stderr}"
+    return ""
+
+
+def _run(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in an empty folder, with nothing of this project in its environment."""
+    kept = ("PATH", "LANG", "TMPDIR")
+    clean = {name: os.environ[name] for name in kept if name in os.environ}
+    return subprocess.run(
+        argv,
+        cwd=home,
+        env={**clean, "HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )

@@ -3,6 +3,7 @@
 # PYTHON    the Python to work with (3.11 to 3.15), by default python3
 # JOBS      how many tests run at once, by default 2
 # UPGRADE   with 1, `make lock` takes the latest of everything
+# OPTIONS   for `make release`
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,12 +14,15 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 JOBS ?= 2
 UPGRADE ?=
+OPTIONS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 SETUP := $(PYTHON) -m scripts.setup_venv
 PYTEST := $(RUN) -m pytest -q -n $(JOBS)
 RECORD := build/test-record.jsonl
+# The options of pytest that measure coverage: `make coverage` sets them.
+COVERAGE :=
 # Where the package `tests` is: a folder of it in each package.
 TESTS := packages/certpin:packages/certpin-watch
 
@@ -27,12 +31,12 @@ export JOBS
 # without it, each of the programs that tests start would compile certpin again.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean dart mutations picture python revision htmx pages unstable walk
+.PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
+.PHONY: clean coverage dart mutations picture python recording release revision htmx pages unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: python ## Make .venv with everything that is needed to work here.
 	@$(SETUP) $(VENV) requirements/test.txt
@@ -54,10 +58,15 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
-suite: setup ## Run all tests with the branch coverage gate.
+suite: setup ## Run all tests.
 	@$(SETUP) .venvs/niquests requirements/niquests.txt
-	@echo "== whole suite with branch coverage"
-	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation" --cov --cov-report=term
+	@$(SETUP) .venvs/docs requirements/docs.txt
+	@$(SETUP) .venvs/clouds requirements/clouds.txt
+	@echo "== whole suite"
+	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation" $(COVERAGE)
+
+coverage: ## Run all tests with the branch coverage gate; much slower before Python 3.14.
+	@$(MAKE) suite COVERAGE="--cov --cov-report=term"
 
 mutations: setup dart ## Remove each rule of the source in turn: its test has to fail (make test: the core's).
 	@$(PYTEST) packages/certpin/tests/test_mutations.py packages/certpin/tests/formats/flutter/test_mutations.py
@@ -81,17 +90,18 @@ bench: setup ## Measure certpin beside its peers, each a ratio from one paired r
 	@$(SETUP) .venvs/sslyze requirements/sslyze.txt --project none
 	@PYTHONPATH=$(TESTS) CERTPIN_SSLYZE=.venvs/sslyze/bin/sslyze $(RUN) -m tests.bench
 
-attacks: setup ## Write the page of the lab's attacks again from their registry.
-	@$(RUN) -m scripts.attacks_page
-
-formats: setup ## Write the page of the export formats again from their registry.
-	@$(RUN) -m scripts.formats_page
-
-rules: setup ## Write the page of the lint rules again from their registry.
-	@$(RUN) -m scripts.lint_page
+man: setup ## Write the man pages again from the help of the commands.
+	@$(RUN) -m scripts.man_pages
 
 dart: python ## Install the Dart VMs that the tests run the Flutter export on.
 	@$(PYTHON) -m scripts.dart
+
+docs: python ## Build the documentation into build/docs: a dead link or an undocumented command fails.
+	@$(SETUP) .venvs/docs requirements/docs.txt
+	@.venvs/docs/bin/python -m scripts.docs
+
+docs-serve: docs ## Build the documentation, and show it on this machine.
+	@.venvs/docs/bin/python -m scripts.docs.serve
 
 proof: setup dart ## Run every export in its real client, and write the table of what came out.
 	@PYTHONPATH=$(TESTS) $(RUN) -m tests.formats.interop
@@ -101,6 +111,10 @@ walk: setup ## Count the files that a reader opens to follow each of five user a
 
 picture: setup ## Draw the simulation of the documentation again.
 	@$(RUN) -m scripts.simulation_picture
+
+recording: setup ## Record the terminal of the README again, and photograph a report of prove.
+	@$(RUN) -m scripts.recording
+	@$(RUN) -m scripts.report_picture
 
 revision: setup ## Write the revision of the service's schema that is not released, from its tables.
 	@$(RUN) -m scripts.revision
@@ -116,6 +130,10 @@ suffixes: setup ## Write the list of public suffixes again from the locked publi
 
 unstable: setup ## Record the Pythons of Debian's unstable suite that were fetched for make test.
 	@$(RUN) -m scripts.debian_pythons
+
+release: python ## Build and check what a release uploads, into dist/; OPTIONS=--help prints the options.
+	@$(SETUP) .venvs/release requirements/release.txt --project none
+	@.venvs/release/bin/python -m scripts.release $(OPTIONS)
 
 clean: ## Remove environments, caches and what was built.
 	@rm -rf .venv .venvs build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from certpin.lab import Authority
 from tests import kit
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # No test depends on timing, including those of Hypothesis.
 settings.register_profile("certpin", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
 settings.load_profile("certpin")
 
-pytest_plugins = ["tests._leftout", "tests._loopback"]
+pytest_plugins = ["tests._browser", "tests._leftout", "tests._loopback"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let all children start with default signals, and find the package ``tests``.
 
     The signals are the default ones also under ``nohup`` and in the background.
@@ -35,12 +38,10 @@ def pytest_configure() -> None:
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _go_on)
-    # Programs that tests start can import `tests`, as the tests can.
-    folders = [
-        str(Path(__file__).parent / "packages" / name) for name in ("certpin", "certpin-watch")
-    ]
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([*([inherited] if inherited else []), *folders])
+    # Programs that tests start can import `tests`, as the tests can. A worker inherits the folders.
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    folders = [*filter(None, inherited), *map(str, config.getini("pythonpath"))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folders))
 
 
 def _go_on(*_: object) -> None:

@@ -11,32 +11,49 @@ from packaging.requirements import Requirement
 
 from scripts.console import fail
 
-_LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .+)? \\$")
+# The first line of a package in a lock: its name and its version.
+LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .+)? \\$")
 _ADDRESS = re.compile(r"://|^\s*(-i|-f|--(extra-)?index-url|--find-links)\b", re.MULTILINE)
-# The groups and extras that each lock holds. "core" is certpin without
-# extras, "watch" is certpin-watch.
+# The sections (see `sections`) that each lock holds.
 _PARTS = {
+    "action": ["core", "lab"],
+    "audit": ["audit"],
     "build": ["build"],
+    "clouds": ["core", "azurekms", "clouds", "gcpkms", "publish", "updates"],
     "core": ["core"],
+    "docs": ["core", "docs", "extras"],
     "lock": ["lock"],
     "oldest-pip": ["oldest-pip"],
     "lowest": ["core", "extras", "test"],
     "niquests": ["core", "niquests", "requests", "urllib3"],
     "pre-commit": ["pre-commit"],
+    "release": ["release"],
     "sslyze": ["sslyze"],
     "test": ["core", "extras", "lint", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],
 }
-_ALONE = {"niquests"}  # extras that can't share an environment with the others
+SDISTS = Path("packaging/homebrew/sdists.txt")
+SDISTS_HEADER = """\
+# Written by make lock: the source archives of requirements/core.txt, for the Homebrew formula.
+# name, version, path on the registry's file server, SHA-256
+"""
+# Extras with separate locks: niquests replaces urllib3, and the others are large.
+_ALONE = {"azurekms", "gcpkms", "niquests"}
 
 
 def main() -> None:
     """Fail at the first invalid lock."""
+    known = sections()
     for name, parts in _PARTS.items():
+        wanted = [Requirement(line) for part in parts for line in known[part]]
         text = Path(f"requirements/{name}.txt").read_text(encoding="utf-8")
-        problem = _address(text) or _without_hash(text) or _stale(text, _direct(parts))
+        problem = _address(text) or _without_hash(text) or _stale(text, wanted)
         if problem:
             fail(f"requirements/{name}.txt: {problem}", "make lock")
+    if problem := _sdist_problem(
+        SDISTS.read_text(encoding="utf-8"), Path("requirements/core.txt").read_text("utf-8")
+    ):
+        fail(f"{SDISTS}: {problem}", "make lock")
 
 
 def _address(text: str) -> str:
@@ -50,13 +67,13 @@ def _without_hash(text: str) -> str:
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith("    --hash=sha256:"):
             continue
-        if not _LOCKED.match(line) or not following.startswith("    --hash=sha256:"):
+        if not LOCKED.match(line) or not following.startswith("    --hash=sha256:"):
             return f"not a version with its hashes: {line}"
     return ""
 
 
 def _stale(text: str, wanted: list[Requirement]) -> str:
-    found = (_LOCKED.match(line) for line in text.splitlines())
+    found = (LOCKED.match(line) for line in text.splitlines())
     locked = {match[1]: match[2] for match in found if match}
     for each in wanted:
         version = locked.get(each.name.lower(), "")
@@ -65,17 +82,29 @@ def _stale(text: str, wanted: list[Requirement]) -> str:
     return ""
 
 
-def _direct(parts: list[str]) -> list[Requirement]:
-    """Return the direct requirements of these parts."""
-    known = sections()
-    return [Requirement(line) for part in parts for line in known[part]]
+def read_sdists(text: str) -> list[tuple[str, str, str, str]]:
+    """Return name, version, path and SHA-256 of each source archive."""
+    rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    return [(name, version, path, digest) for name, version, path, digest in rows]
+
+
+def _sdist_problem(sdists: str, lock: str) -> str:
+    """Return why the source archives are not those of the lock; "" if they are."""
+    if found := _address(sdists):
+        return found
+    matches = (LOCKED.match(line) for line in lock.splitlines())
+    locked = {match[1]: match[2] for match in matches if match}
+    if {name: version for name, version, _, _ in read_sdists(sdists)} != locked:
+        return "it does not list the versions of requirements/core.txt"
+    unlocked = [name for name, _, _, digest in read_sdists(sdists) if f":{digest}" not in lock]
+    return f"requirements/core.txt has another hash of {unlocked[0]}" if unlocked else ""
 
 
 def sections() -> dict[str, list[str]]:
     """Return the direct requirements of each extra and group, without certpin's own packages.
 
     ``core`` is certpin without extras, ``watch`` certpin-watch, and ``extras`` all extras that can
-    be installed together.
+    be installed together. An extra and a group with one name are one section.
     """
     certpin, watch = (_read(f"packages/{name}")["project"] for name in ("certpin", "certpin-watch"))
     extras = certpin["optional-dependencies"] | watch["optional-dependencies"]
@@ -84,8 +113,9 @@ def sections() -> dict[str, list[str]]:
         "core": certpin["dependencies"],
         "extras": [line for name in extras if name not in _ALONE for line in extras[name]],
         **extras,
-        **_read(".")["dependency-groups"],
     }
+    for name, lines in _read(".")["dependency-groups"].items():
+        found[name] = [*found.get(name, ()), *lines]
     return {name: [each for each in lines if _is_foreign(each)] for name, lines in found.items()}
 
 

@@ -1,7 +1,7 @@
 """Write htmx.min.js, in the pages of certpin-watch, from the npm package ``htmx.org``.
 
 The version and its digest are constants here: to update, review the changes and write both.
-Its licence is the Zero-Clause BSD (0BSD), which requires no notice. LICENSE has one
+Its licence is the Zero-Clause BSD (0BSD), which requires no notice. LICENSES has one
 nevertheless.
 """
 

@@ -1,5 +1,8 @@
 """Write the lock files of requirements/ from the packages, with hashes and without addresses.
 
+It also writes packaging/homebrew/sdists.txt: the source archives of certpin's dependencies, which a
+Homebrew formula names one by one.
+
 Versions that are locked already stay, unless the command says --upgrade.
 """
 
@@ -7,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scripts import check_locks
 from scripts.console import fail, say, succeeds
@@ -27,14 +32,22 @@ def main() -> None:
     _compile("core", [_needs("core"), "--constraint", test, *more])
     watch = _needs("core", "watch", "cluster", "otel")
     _compile("watch", [watch, "--constraint", test, *more])
+    _compile("action", [_needs("core", "lab"), "--constraint", test, *more])
+    docs = [_needs("core", "extras"), "--group", "docs"]
+    _compile("docs", [*docs, "--constraint", test, *more])
     _compile("build", ["--group", "build", *more])
     niquests = [_needs("core", "niquests", "requests", "urllib3"), "--group", "niquests"]
     _compile("niquests", [*niquests, "--constraint", test, *more])
+    clouds = [_needs("core", "azurekms", "gcpkms", "publish", "updates"), "--group", "clouds"]
+    _compile("clouds", [*clouds, "--constraint", test, *more])
     _compile("pre-commit", ["--group", "pre-commit", "--constraint", test, *more])
+    _compile("release", ["--group", "release", *more])
+    _compile("audit", ["--group", "audit", *more])
     _compile("sslyze", ["--group", "sslyze", *more])
     _compile("lock", ["--group", "lock", *more])
     _compile("oldest-pip", ["--group", "oldest-pip", *more])
     _compile_lowest(more)
+    write_sdists()
     check_locks.main()
 
 
@@ -50,15 +63,34 @@ def _compile_lowest(more: list[str]) -> None:
     _compile("lowest", [needs, "--group", "test", "--constraint", str(floor), *more])
 
 
+def write_sdists() -> None:
+    """Write the source archives of the locked dependencies of certpin: paths without a host."""
+    say(str(check_locks.SDISTS))
+    output = Path("build/pylock.toml")
+    output.parent.mkdir(exist_ok=True)
+    output.unlink(missing_ok=True)
+    words = ["--format", "pylock.toml", "--constraint", "requirements/core.txt"]
+    _uv([_needs("core"), *words, "--output-file", str(output)])
+    packages = tomllib.loads(output.read_text(encoding="utf-8"))["packages"]
+    check_locks.SDISTS.write_text(
+        check_locks.SDISTS_HEADER
+        + "".join(
+            f"{each['name']} {each['version']} {urlsplit(each['sdist']['url']).path.lstrip('/')} "
+            f"{each['sdist']['hashes']['sha256']}\n"
+            for each in packages
+        ),
+        encoding="utf-8",
+    )
+
+
 def _needs(*parts: str) -> str:
     """Write the direct requirements of these parts to a file, and return its path.
 
     uv can't read them from the packages: certpin's extra ``watch`` names certpin-watch, which no
     registry has before a release.
     """
-    file = Path(
-        "build", f"{'-'.join(parts)}.in"
-    )  # the lock contains its name, so it must not change
+    # The lock contains its name, so it must not change.
+    file = Path("build", f"{'-'.join(parts)}.in")
     file.parent.mkdir(exist_ok=True)
     known = check_locks.sections()
     file.write_text("".join(f"{line}\n" for part in parts for line in known[part]))

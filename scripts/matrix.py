@@ -1,7 +1,13 @@
-"""Run the quick suite on every other Python found, and with the lowest dependencies on the oldest.
+"""Run quick tests on every other Python found, and with the lowest dependencies on the oldest.
 
 The other Pythons test the built wheel, as a user gets it. If this machine lacks a Python, it
 comes from Debian's unstable suite.
+
+The oldest and the newest Python run all tests without other programs. Those between them run what
+``make quick`` runs, because a difference that is in neither end of the range is rare.
+
+The newest also measures branch coverage, which `sys.monitoring` makes cheap (Python 3.14, PEP 669).
+On the oldest it takes more time than the tests (decision 62).
 """
 
 from __future__ import annotations
@@ -13,8 +19,10 @@ from scripts import debian_pythons, pythons, record
 from scripts.console import fail, say, succeeds
 from scripts.setup_venv import ensure
 
-# And the tunnel, which needs this Python.
-QUICK = "(not peer and not slow) or wireguard"
+# And the tunnel, which needs a Python newer than the oldest.
+WITHOUT_PEERS = "(not peer and not slow) or wireguard"
+COVERAGE = ["--cov", "--cov-report=", "--cov-fail-under=87"]  # 88.9 % in November 2026
+QUICK = "(not peer and not slow and not medium) or wireguard"
 _VENVS = Path(".venvs")
 _LATEST = Path("requirements/test.txt")
 _LOWEST = Path("requirements/lowest.txt")
@@ -45,21 +53,23 @@ def _latest(version: str) -> bool:
         left_out = {f"{record.UNSTABLE}{exc}": 0}
         record.append(record.Run(f"Python {version}", left_out=left_out))
         return True
-    return _quick(f"Python {version}, quick suite", _VENVS / version, python, _LATEST)
+    newest = version == pythons.supported()[-1]
+    words = ["-m", WITHOUT_PEERS, *COVERAGE] if newest else ["-m", QUICK]
+    return _run(f"Python {version}, quick suite", _VENVS / version, python, _LATEST, words)
 
 
 def _lowest() -> bool:
     found = ((version, pythons.find(version)) for version in pythons.supported())
     version, python = next((version, python) for version, python in found if python)
     name = f"Python {version}, quick suite, lowest dependencies"
-    return _quick(name, _VENVS / "lowest", python, _LOWEST)
+    return _run(name, _VENVS / "lowest", python, _LOWEST, ["-m", WITHOUT_PEERS])
 
 
-def _quick(name: str, directory: Path, python: str, lock: Path) -> bool:
+def _run(name: str, directory: Path, python: str, lock: Path, chosen: list[str]) -> bool:
     inside = ensure(directory, python, lock, project="wheel")
     say(name)
     jobs = os.environ.get("JOBS", "2")
-    words = ["-m", "pytest", "-q", "-n", jobs, "-m", QUICK, "-p", "no:cacheprovider"]
+    words = ["-m", "pytest", "-q", "-n", jobs, *chosen, "-p", "no:cacheprovider"]
     words.append("--hypothesis-profile=quick")
     return succeeds([inside, *words], env={**os.environ, record.RUN: name})
 

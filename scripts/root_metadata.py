@@ -12,13 +12,8 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-_HERE = {
-    "name",
-    "dynamic",
-    "license-files",
-    "readme",
-    "version",
-}  # metadata that the root's pyproject.toml has itself
+# The root's pyproject.toml has these itself. It has no readme.
+_HERE = {"name", "dynamic", "license-files", "readme", "version"}
 
 
 class RootMetadata(MetadataHookInterface):

@@ -8,10 +8,12 @@ from requirements/build.txt, so that no unlocked package is ever run.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from scripts import debian_pythons
 from scripts.console import fail, say, succeeds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _BUILD = Path("requirements/build.txt")
 _PACKAGES = [Path("packages/certpin"), Path("packages/certpin-watch")]
@@ -51,12 +53,13 @@ def ensure(
         packages: the packages of this repository to install.
     """
     inside = str(directory / "bin" / "python")
-    _ensure_lock(directory, python, inside, lock)
-    if project == "editable":
-        _ensure_editable(directory, inside, packages)
-    elif project == "wheel":
-        folders = [str(Path.cwd() / each) for each in packages]
-        _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
+    with _exclusive(directory):
+        _ensure_lock(directory, python, inside, lock)
+        if project == "editable":
+            _ensure_editable(directory, inside, packages)
+        elif project == "wheel":
+            folders = [str(Path.cwd() / each) for each in packages]
+            _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
     return inside
 
 
@@ -65,25 +68,42 @@ def download(folder: Path, python: str, *locks: Path) -> Path:
 
     Like an environment, it is made again only if a lock changes.
     """
+    with _exclusive(folder):
+        _ensure_downloaded(folder, python, locks)
+    return folder
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes this folder: tests run in several processes."""
+    lock = Path(".venvs", f"{folder.name}.lock")
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _ensure_downloaded(folder: Path, python: str, locks: Sequence[Path]) -> None:
     stamp = folder / _STAMP
     wanted = _digest(_version(python).encode(), *(lock.read_bytes() for lock in locks))
-    if stamp.exists() and stamp.read_text() == wanted:
-        return folder
+    if _is_current(stamp, wanted):
+        return
     say(f"downloading wheels into {folder}")
     shutil.rmtree(folder, ignore_errors=True)
     words = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(folder)]
     for lock in locks:
-        command = [python, *_PIP, "download", "--quiet", *words, "-r", str(lock)]
+        # This pip, because a Python that was unpacked from Debian's packages has none.
+        command = [sys.executable, *_PIP, "--python", python, "download", "--quiet", *words]
+        command += ["-r", str(lock)]
         if not succeeds(command):
             fail(f"the wheels of {lock} could not be downloaded", "try once more")
     stamp.write_text(wanted)
-    return folder
 
 
 def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     stamp = directory / _STAMP
     wanted = _digest(_version(python).encode(), _BUILD.read_bytes(), lock.read_bytes())
-    if stamp.exists() and stamp.read_text() == wanted:
+    if _is_current(stamp, wanted):
         return
     say(f"setting up {directory} (Python {_version(python)}, {lock})")
     shutil.rmtree(directory, ignore_errors=True)
@@ -117,11 +137,16 @@ def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> 
     stamp = directory / f"{_STAMP}-project"
     files = [file for each in packages for file in (each / "pyproject.toml", *each.glob(_VERSION))]
     wanted = _digest(*(file.read_bytes() for file in files), str(Path.cwd()).encode())
-    if stamp.exists() and stamp.read_text() == wanted:
+    if _is_current(stamp, wanted):
         return
     folders = [word for each in packages for word in ("--editable", str(Path.cwd() / each))]
     _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
     stamp.write_text(wanted)
+
+
+def _is_current(stamp: Path, wanted: str) -> bool:
+    """Return True if what the stamp is for was completed, from the same files."""
+    return stamp.exists() and stamp.read_text() == wanted
 
 
 def _pip(inside: str, words: list[str], problem: str) -> None:

@@ -1,4 +1,7 @@
-"""Draw docs/simulation.svg: the example of docs/rotation.md, with step 4 taken 13 days early."""
+"""Draw docs/guides/simulation.svg.
+
+It is the example of docs/guides/rotate.md, with step 4 taken 13 days early.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from certpin.cli.keyref import KeyReference
+from certpin.cli.named_key import KeyReference
 from certpin.cli.rotate.simulate import StepSource, script_for
 from certpin.cli.rotate.simulate_plot import draw
 from certpin.cli.rotate.simulate_views import HostSimulation
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet
-from certpin.rotation import DeployedVersions, Situation, Timing, Version
+from certpin.rotation import AdoptionDelays, DeployedVersions, Situation, Version
+from certpin.rotation.fleet import Fleet
 from certpin.rotation.simulate import simulate
-from certpin.rotation.simulate_fleet import Fleet
 
-TARGET = Path(__file__).parent.parent / "docs" / "simulation.svg"
+TARGET = Path(__file__).parent.parent / "docs/guides/simulation.svg"
 HOST = HostPattern.parse("api.bank.example")
 BEGIN = datetime(2027, 3, 1, 9, tzinfo=UTC)
 OUT = BEGIN - timedelta(days=90)  # version 11 was published then
@@ -38,7 +41,7 @@ def example() -> PinSet:
 def text() -> bytes:
     """Return the picture."""
     deployed = DeployedVersions((Version(example(), fetched=OUT),))
-    situation = Situation(example(), HOST, deployed, (), Timing(), BEGIN)
+    situation = Situation(example(), HOST, deployed, (), AdoptionDelays(), BEGIN)
     names = {pin("c"): "c.key"}
     script = script_for(situation, StepSource(KeyReference(pin("c")), (), names), MOVES)
     fleet = Fleet(CLIENTS)

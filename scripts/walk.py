@@ -31,7 +31,7 @@ import httpx
 from certpin.cli.main import main as certpin_main
 from certpin.clients.httpx import PinnedClient
 from certpin.lab import Authority
-from certpin.reports.codecs.pem import pem_of
+from certpin.reports.codecs.fields import pem_of
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import QUICK, days_pass
@@ -203,10 +203,10 @@ def _activate(bank: Bank) -> list[str]:
     text = Path("pins.toml").read_text(encoding="utf-8")
     old = 'role = "backup"\nstate = "active"'
     Path("pins.toml").write_text(text.replace(old, old.replace("active", "published")))
-    if _run("rotate", "publish", *QUICK, *dial, "--clients", "1200"):
-        raise RuntimeError("certpin rotate publish failed")
+    if _run("rotate", "shipped", "3", *QUICK, *dial, "--clients", "1200"):
+        raise RuntimeError("certpin rotate shipped failed")
     days_pass(30)
-    return _command("rotate", "activate", str(kit.NOBODY), *dial)
+    return _command("rotate", "switch", str(kit.NOBODY), *dial)
 
 
 def _prove(bank: Bank) -> list[str]:
@@ -283,7 +283,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 ACTIONS = (
     Action("certpin add HOST", 16, _add),
     Action("a pinned httpx request refused", 16, _refused, "tls", 4),
-    Action("certpin rotate activate", 22, _activate),
+    Action("certpin rotate switch", 22, _activate),
     Action("a report POSTed and shown on /failures", 40, _reported),
     Action("certpin prove -- curl, one case", 32, _prove),
 )

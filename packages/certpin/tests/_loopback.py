@@ -8,7 +8,7 @@ and the test fails at its end, even if the exception was caught.
 Names under ``.invalid`` never exist (RFC 6761, 6.4). They are answered here, as a resolver
 would, so that a test can look up a name that doesn't exist.
 
-Loaded by tests/conftest.py: ``pytest_plugins = ["tests._loopback", …]``.
+Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._loopback", …]``.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 
 from certpin.clients import CLIENTS, _common
 from certpin.formats import FORMATS
+from scripts.pythons import running
 from scripts.setup_venv import ensure
 from tests.cli._registry import COMMANDS
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
-_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # The arguments with which each command reaches the packages that it needs, and the extra that it
 # must name; empty if it needs none.
@@ -35,21 +35,22 @@ CALLS: dict[str, tuple[str, str]] = {
     "get": ("https://api.bank.example/ --connect 127.0.0.1:1", ""),
     "export": ("android", ""),
     "import": ("envoy envoy.yaml", "yaml"),
+    "rotate start": ("--new next.key", ""),
     "rotate status": ("--offline", ""),
+    "rotate switch": ("next.key --offline", ""),
+    "rotate finish": ("--offline", ""),
+    "rotate emergency": ("next.key --stolen --offline", ""),
+    "rotate shipped": ("1 --offline", ""),
     "rotate plan": ("--offline --to pins.toml", ""),
     "rotate simulate": ("--offline --to new.key", "simulate"),
-    "rotate generate": ("--backup-key next.key", ""),
-    "rotate stage": ("next.key", ""),
     "rotate csr": ("next.key", ""),
-    "rotate publish": ("--offline", ""),
-    "rotate activate": ("next.key --offline", ""),
-    "rotate retire": ("next.key --offline", ""),
-    "rotate remove": ("next.key --offline", ""),
-    "rotate compromise": ("next.key --offline", ""),
-    "rotate ended": ("1", ""),
+    "rotate webhook": ("--tls-certificate missing.pem --tls-key missing.key", ""),
+    "rotate history": ("", ""),
     "publish init": ("--root-key r --targets-key t --online-key o", "publish"),
     "publish add-key": ("new.key --role online", "publish"),
     "publish sign": ("t.key", "publish"),
+    "publish propose": ("t.key", "publish"),
+    "publish review": ("main", "publish"),
     "publish push": ("", "publish"),
     "publish status": ("", "publish"),
     "serve": ("", "watch"),
@@ -70,8 +71,10 @@ CALLS: dict[str, tuple[str, str]] = {
     "scan": ("hosts.txt", ""),
     "prove": ("--case rogue-ca-in-store -- true", ""),
     "lab attacks": ("", ""),
-    "lab serve": ("--host a.example --wireguard", "wireguard" if _VERSION != "3.11" else ""),
+    "lab serve": ("--host a.example --wireguard", "wireguard" if running() != "3.11" else ""),
     "demo": ("", ""),
+    "doctor": ("--offline", ""),
+    "completion": ("bash", ""),
 }
 
 _PINS = """\
@@ -91,14 +94,14 @@ def _base() -> str:
     """Return the Python of the environment, which is made again only if the lock changes."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(ROOT)
-        folder = Path(".venvs") / f"base-{_VERSION}"
+        folder = Path(".venvs") / f"base-{running()}"
         lock, packages = Path("requirements/core.txt"), [Path("packages/certpin")]
         inside = ensure(folder, sys.executable, lock, project="wheel", packages=packages)
         return str(Path(inside).absolute())
 
 
 def _problems(python: str, folder: Path) -> Iterator[str]:
-    for name, (words, extra) in CALLS.items():
+    for name, (words, extra) in [*CALLS.items(), ("import", ("dart .", "apps"))]:
         line = f'"$0" -m certpin {name} {words} < /dev/null'
         done = subprocess.run(
             ["bash", "-c", line, python],

@@ -61,6 +61,9 @@ def _parse(words: list[str]) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_every_call_of_certpin_parses(path: Path) -> None:
+    if path.name.endswith("-signing.yml"):  # they call signing.sh, which a test of it runs
+        assert _calls(_read(path)) == []
+        return
     calls = _calls(_read(path))
     assert len(calls) >= 2
     for words in calls:

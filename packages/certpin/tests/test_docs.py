@@ -3,54 +3,65 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from inspect import signature
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin import errors
 from certpin.errors import PinFileError
+from certpin.lint import lint, read_document
 from certpin.pinfile import PinSet
+from scripts.docs import pages
+from scripts.docs.errors import every_error
+from scripts.docs.tree import dead_anchors, targets, tree
 from tests import kit
+from tests.documentation._blocks import blocks
 
 if TYPE_CHECKING:
     from certpin.lab import Authority
 
 ROOT = Path(__file__).parents[3]
 OWN = (kit.NOBODY, kit.NOBODY_ELSE)
+SITE = tree(pages())
+# Pages that no site shows: their links are for readers of the repository.
 PAGES = sorted(
-    path
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"))
+    path for folder in ("", "examples/**/", "packages/*/") for path in ROOT.glob(f"{folder}*.md")
 )
+
+
+def _exists(page: Path, target: str) -> bool:
+    """Return True if the target is a file of the repository, or a page that the build makes."""
+    path = normpath(page.parent.relative_to(ROOT) / target)
+    return (ROOT / path).exists() or path.removeprefix("docs/") in SITE.pages
+
+
+def test_every_link_of_the_site_is_valid() -> None:
+    assert SITE.dead == ()
+    assert dead_anchors(SITE.pages) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_file_is_valid(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
-    local = [target for target in targets if "://" not in target]
-    assert [target for target in local if not (page.parent / target).exists()] == []
-
-
-def _anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub and others generate them."""
-    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
-    titles = re.findall(r"(?m)^#+ (.*)$", text)
-    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles]
-    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
+    names = [target.partition("#")[0] for target in targets(page.read_text(encoding="utf-8"))]
+    local = [name for name in names if name and "://" not in name and name[:7] != "mailto:"]
+    assert [name for name in local if not _exists(page, name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_heading_is_valid(page: Path) -> None:
-    found = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
-    targets = [(page.parent / name if name else page, anchor) for name, anchor in found]
-    pages = [(path, anchor) for path, anchor in targets if path.suffix == ".md"]
-    assert [f"{path}#{anchor}" for path, anchor in pages if anchor not in _anchors(path)] == []
+    name = page.relative_to(ROOT).as_posix()
+    known = {name: page.read_text(encoding="utf-8")}
+    known |= {f"docs/{path}": text for path, text in SITE.pages.items()}
+    known |= {each.relative_to(ROOT).as_posix(): each.read_text(encoding="utf-8") for each in PAGES}
+    assert [link for link in dead_anchors(known) if link.startswith(f"{name}: ")] == []
 
 
 def test_the_pin_file_of_the_documentation_loads(tmp_path: Path, root: Authority) -> None:
     (tmp_path / "charles-ca.pem").write_bytes(root.pem)
-    page = (ROOT / "docs/pinfile.md").read_text(encoding="utf-8")
-    text = page.partition("```toml\n")[2].partition("```")[0]
+    text = blocks("reference/pinfile.md")[0].text
     with pytest.raises(PinFileError, match="an example from some documentation"):
         PinSet.parse(text, path=tmp_path / "pins.toml")  # readers must not copy its pins
     for example, own in zip(re.findall(r"sha256/\S+=", text), OWN, strict=True):
@@ -60,8 +71,22 @@ def test_the_pin_file_of_the_documentation_loads(tmp_path: Path, root: Authority
     assert pins.debug is not None
 
 
+def test_the_comment_of_the_documentation_allows_a_finding() -> None:
+    allow = blocks("reference/pinfile.md")[-1].text
+    pins = "".join(f'[[host.pin]]\npin = "{pin}"\n' for pin in OWN)
+    head = 'schema = 1\nname = "bank"\nversion = 1\n[[host]]\nname = "api.bank.example"\n'
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    report = lint(read_document(f"{head}{allow}{pins}"), now)
+    rule = "expires-too-late"
+    assert rule in {finding.rule for finding in report.allowed}
+    without = allow.splitlines()[1]
+    found = lint(read_document(f"{head}{without}\n{pins}"), now).findings
+    assert rule in {finding.rule for finding in found}
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/enforcement.md", "docs/failures.md", "docs/updater.md"]
+    "page",
+    ["README.md", "docs/concepts/matching.md", "docs/guides/failures.md", "docs/guides/updater.md"],
 )
 def test_python_in_the_documentation_compiles(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -69,11 +94,13 @@ def test_python_in_the_documentation_compiles(page: str) -> None:
         compile(block, f"{page}:{number}", "exec")
 
 
-def test_the_documented_error_tree_matches_the_code() -> None:
-    page = (ROOT / "docs/failures.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(\w+Error)\b", page.partition("## Errors")[2]))
-    unknown = {name for name in named if not hasattr(errors, name)}
-    assert unknown == {"ModuleNotFoundError", "ValueError", "SSLCertVerificationError"}
+def test_the_page_of_failures_names_the_errors_with_a_verdict() -> None:
+    page = (ROOT / "docs/guides/failures.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+Error)`", page.partition("## Errors")[2]))
+    verdict = {
+        each.__name__ for each in every_error() if "verdict" in signature(each.__init__).parameters
+    }
+    assert named == {"PinError"} | verdict
 
 
 def test_the_decisions_are_numbered_without_a_gap() -> None:
@@ -81,8 +108,7 @@ def test_the_decisions_are_numbered_without_a_gap() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_files_that_the_licence_and_git_attributes_name_exist() -> None:
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("LICENSE", ".gitattributes")]
-    named = re.findall(r"packages/[\w./-]+", " ".join(texts))
-    assert len(named) == 3
+def test_the_files_that_git_attributes_name_exist() -> None:
+    named = re.findall(r"packages/[\w./-]+", (ROOT / ".gitattributes").read_text(encoding="utf-8"))
+    assert len(named) == 2
     assert [name for name in named if not (ROOT / name).exists()] == []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import certpin
+import certpin_watch
 from certpin import errors
 from certpin.errors import (
     CertpinError,
@@ -269,8 +270,9 @@ def test_a_refusal_is_found_in_a_cycle_of_causes() -> None:
 
 def test_a_fix_has_one_label_everywhere() -> None:
     """Pages of the monitoring service say it in a sentence; everything else prints `fix: …`."""
-    package = Path(certpin.__file__).parent
-    sources = [path for path in package.rglob("*.py") if "web" not in path.parts]
+    packages = (Path(str(package.__file__)).parent for package in (certpin, certpin_watch))
+    files = (path for folder in packages for path in folder.rglob("*.py"))
+    sources = [path for path in files if not {"api", "html", "web"} & set(path.parts)]
     assert len(sources) > 300
     label = re.compile(r"[\"n ](?:what to do|to do): ", re.IGNORECASE)
     others = [str(path) for path in sources if label.search(path.read_text(encoding="utf-8"))]

@@ -1,7 +1,8 @@
 """Mutation tests: each rule is removed from a copy of the source, and its test must fail.
 
 `make test` runs the mutations of the core (``CORE``), `make mutations` all of them.
-Select those of one rule by its number: ``pytest tests/test_mutations.py -k rule-4``.
+Select those of one rule by its number:
+``pytest packages/certpin/tests/test_mutations.py -k rule-4``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,15 +31,21 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[3]
 LISTS = (
+    "tests.apps.mutations",
+    "tests.apps.mutations_dart",
     "tests.hsm.mutations",
+    "tests.kms.mutations",
+    "tests.cli.mutations_doctor",
     "tests.cli.mutations_keys",
     "tests.cli.mutations_servers",
+    "tests.cli.mutations_webhook",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
     "tests.clients.mutations",
     "tests.formats.mutations_mobile",
     "tests.lab.mutations",
     "tests.lab.mutations_serve",
+    "tests.lab.evidence.mutations",
     "tests.lab.attacks.mutations",
     "tests.lab.attacks.mutations_trust",
     "tests.lab.server.mutations",
@@ -49,6 +55,7 @@ LISTS = (
     "tests.formats.mutations_programs",
     "tests.reports.mutations",
     "tests.rotation.mutations",
+    "tests.rotation.mutations_numbers",
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
     "tests.updates.mutations_cache",
@@ -88,8 +95,7 @@ _WORDS = (
 
 
 def _mutations() -> list[Mutation]:
-    names = [name for name in LISTS if find_spec(name)]
-    return [each for name in names for each in importlib.import_module(name).MUTATIONS]
+    return [each for name in LISTS for each in importlib.import_module(name).MUTATIONS]
 
 
 def _located(node: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
+
+from tests.documentation._blocks import blocks
 
 pytestmark = pytest.mark.slow  # each starts a program
 
@@ -393,3 +396,37 @@ def test_the_test_names_are_deterministic(pytester: pytest.Pytester) -> None:
     names = [[line for line in lines if "::" in line] for lines in lists]
     assert names[0] == names[1]
     assert json.dumps(names[0][1]).endswith('test_it[untrusted-ca]"')
+
+
+APP = """
+import ssl
+import urllib.request
+
+from certpin import PinnedSSLContext, PinSet
+
+MyError = OSError
+
+
+def fetch(url, proxy, ca, pins):
+    context = PinnedSSLContext(PinSet.load(pins))
+    context.load_verify_locations(ca)
+    https = urllib.request.HTTPSHandler(context=context)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({"https": proxy}), https)
+    return opener.open(url, timeout=10).read()
+
+
+def fetch_pinned_on_an_authority(target):
+    return fetch(target.url, target.proxy, target.ca, target.pins)
+"""
+
+
+def test_the_tests_of_the_guide_pass_with_a_pinned_client(pytester: pytest.Pytester) -> None:
+    """Each block is a test file. The client in it gets the pins of the lab too."""
+    pytester.makeini("[pytest]\ncertpin_cases = untrusted-ca rogue-ca-in-store")
+    pytester.makepyfile(myapp=APP)
+    texts = [each.text for each in blocks("guides/pytest.md") if each.language == "python"]
+    for number, text in enumerate(texts):
+        with_pins = re.sub(r"ca=(\w+)\.ca", r"ca=\1.ca, pins=\1.pins", text)
+        pytester.makepyfile(**{f"test_{number}": f"from myapp import *\n{with_pins}"})
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.setup_venv import download, ensure
+from scripts.pythons import running
+from scripts.setup_venv import ensure
+from tests._wheels import build, downloaded
 from tests.servers._run import free_port
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
     from email.message import Message
 
 ROOT = Path(__file__).parents[3]
+DART = ROOT / "packages/certpin-dart/lib"
 _PACKAGES = ("packages/certpin", "packages/certpin-watch")
-_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 _PINS = """\
 schema = 1
 name = "bank"
@@ -46,14 +49,6 @@ def _run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]
     return subprocess.run(argv, capture_output=True, text=True, check=False, **options)
 
 
-def _build(source: str, folder: Path) -> Path:
-    words = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
-    done = _run(sys.executable, "-m", "pip", "wheel", "--quiet", *words, ROOT / source)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
 def _metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -74,18 +69,14 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for number, source in enumerate((*_PACKAGES, ".")):
         (folder / str(number)).mkdir()
-        found[source] = _build(source, folder / str(number))
+        found[source] = build(source, folder / str(number))
     return found
 
 
 @pytest.fixture(scope="module")
 def found_in(wheels: dict[str, Path]) -> tuple[str, ...]:
     """Return the pip options that allow only the built wheels and the locked ones."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(ROOT)
-        locks = [Path(f"requirements/{name}.txt") for name in ("build", "core", "watch")]
-        locked = download(Path(f".venvs/wheels-{_VERSION}"), sys.executable, *locks).absolute()
-    folders = (locked, *(wheels[source].parent for source in _PACKAGES))
+    folders = (downloaded(), *(wheels[source].parent for source in _PACKAGES))
     return ("--no-index", *(f"--find-links={folder}" for folder in folders))
 
 
@@ -93,14 +84,21 @@ def test_the_wheel_of_certpin_has_the_dart_library_and_no_service_code(
     wheels: dict[str, Path],
 ) -> None:
     files = set(_files(wheels["packages/certpin"]))
-    dart = {f"certpin/formats/flutter/dart/{path.name}" for path in _dart_files()}
+    dart = {f"certpin/formats/flutter/dart/{path.relative_to(DART)}" for path in _dart_files()}
     assert len(dart) > 20
     assert dart <= files
     assert not [name for name in files if "certpin_watch" in name or "alembic" in name]
 
 
 def _dart_files() -> list[Path]:
-    return list((ROOT / "packages/certpin-dart/lib").glob("*.dart"))
+    return list(DART.rglob("*.dart"))
+
+
+@pytest.mark.parametrize("source", _PACKAGES)
+def test_a_wheel_has_the_man_pages_of_its_commands(wheels: dict[str, Path], source: str) -> None:
+    files = _files(wheels[source])
+    pages = {name.rpartition("/")[2]: files[name] for name in files if "/data/share/man/" in name}
+    assert pages == {page.name: page.read_bytes() for page in (ROOT / source / "man").iterdir()}
 
 
 def test_the_root_builds_the_same_wheel(wheels: dict[str, Path]) -> None:
@@ -125,8 +123,12 @@ def test_the_packages_name_the_exact_version_of_each_other(wheels: dict[str, Pat
     certpin, watch = (_metadata(wheels[source]) for source in _PACKAGES)
     assert certpin["Version"] == watch["Version"]
     assert f"certpin=={certpin['Version']}" in (watch.get_all("Requires-Dist") or [])
-    wanted = f"certpin-watch=={certpin['Version']}; extra == 'watch'"
-    assert wanted in (certpin.get_all("Requires-Dist") or [])
+    needs = [each for each in certpin.get_all("Requires-Dist") or [] if "certpin-watch" in each]
+    assert f"certpin-watch=={certpin['Version']}; extra == 'watch'" in needs
+    assert {each.rpartition("extra == ")[2] for each in needs} == {
+        f"'{extra}'" for extra in ("all", "cluster", "otel", "watch")
+    }
+    assert all(f"=={certpin['Version']};" in each for each in needs)
 
 
 def test_both_wheels_are_installed_and_the_service_serves_pages(
@@ -139,6 +141,7 @@ def test_both_wheels_are_installed_and_the_service_serves_pages(
     done = _run(*pip, "certpin")
     assert done.returncode == 0, done.stderr
     assert _run(command, "--version").stdout.startswith("certpin, version ")
+    assert (tmp_path / "venv/share/man/man1/certpin-pin.1").exists()
     missing = _run(command, "serve", cwd=tmp_path)
     assert missing.returncode == 2
     assert "certpin serve needs the package certpin-watch" in missing.stderr
@@ -167,14 +170,14 @@ def _serving(command: Path, folder: Path) -> Iterator[str]:
         process.communicate(timeout=60)
 
 
-def test_pre_commit_installs_the_root_and_lints_a_pin_file(
+def test_pre_commit_installs_the_root_and_runs_both_hooks(
     found_in: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("left out: pre-commit needs a clone of the repository")
     monkeypatch.chdir(ROOT)
     lock = Path("requirements/pre-commit.txt")
-    python = ensure(Path(f".venvs/pre-commit-{_VERSION}"), sys.executable, lock, project="none")
+    python = ensure(Path(f".venvs/pre-commit-{running()}"), sys.executable, lock, project="none")
     pre_commit = Path(python).absolute().with_name("pre-commit")
     monkeypatch.chdir(tmp_path)
     links = " ".join(word.removeprefix("--find-links=") for word in found_in[1:])
@@ -186,3 +189,19 @@ def test_pre_commit_installs_the_root_and_lints_a_pin_file(
     done = _run(pre_commit, "try-repo", ROOT, "certpin-lint", "--verbose", "--all-files", env=env)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "expired" in done.stdout
+
+    # The other hook has arguments, so it needs a configuration instead of try-repo.
+    head = _run("git", "-C", ROOT, "rev-parse", "HEAD").stdout.strip()
+    hook = {"id": "certpin-export-check", "args": ["curl", "--out", "pins.curl"]}
+    config = {"repos": [{"repo": str(ROOT), "rev": head, "hooks": [hook]}]}
+    (tmp_path / ".pre-commit-config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    (tmp_path / "pins.toml").write_text(_PINS.replace("2000-01-01", "2990-01-01"))
+    words = (pre_commit, "run", "--all-files", "--verbose")
+    done = _run(*words, env=env)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "pins.curl" in done.stdout
+    certpin = (sys.executable, "-m", "certpin.cli.main", "export", "curl", "--out", "pins.curl")
+    exported = _run(*certpin)
+    assert exported.returncode == 0, exported.stderr
+    done = _run(*words, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr

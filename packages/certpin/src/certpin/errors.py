@@ -4,7 +4,7 @@
     ├── InputError (ValueError)          invalid bytes or text
     │   ├── CertificateParseError        not a certificate, chain, CSR (strict DER, RFC 5280)
     │   ├── KeyParseError                not a key, or the passphrase is wrong or missing
-    │   │   └── TokenError               the same on a PKCS#11 token: its URI, its PIN, its key
+    │   │   └── TokenError               the same on a PKCS#11 token or in a key service
     │   ├── PinParseError                not a pin
     │   ├── FormatError                  not in the export format that the user named
     │   └── HostError                    not a host name, address or pattern
@@ -92,9 +92,10 @@ class KeyParseError(InputError):
 
 
 class TokenError(KeyParseError):
-    """A key on a PKCS#11 token can't be used: its URI, the token, or the PIN is wrong.
+    """A key on a PKCS#11 token or in a cloud key service can't be used.
 
-    The message never contains a PIN.
+    Its URI, the token or service, the PIN or the credentials are wrong. The message never contains
+    a PIN or a credential.
     """
 
 
@@ -351,8 +352,8 @@ class MissingExtraError(CertpinError, ModuleNotFoundError):
 class StoreError(CertpinError):
     """The monitoring service's database is unavailable or unusable. Nothing was written.
 
-    The message never contains a password. ``reason`` is a word for programs, from the list in
-    docs/watch-operations.md.
+    The message never contains a password. ``reason`` is a word for programs; the page
+    "Operating the monitoring service" of the documentation lists them.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
@@ -368,7 +369,8 @@ class StoreError(CertpinError):
 class UpdateError(CertpinError):
     """A newer pin set was not available, or not trusted. The client keeps its current pin set.
 
-    ``reason`` is a word for programs, from the list in docs/failures.md.
+    ``reason`` is a word for programs; the page "When a connection is refused" of the documentation
+    lists them.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:

@@ -17,6 +17,7 @@ MEASUREMENTS = (
         "scan",
         "lab",
         "simulation",
+        "renewals",
         "swaps",
         "checks",
     ),

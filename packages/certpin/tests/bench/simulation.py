@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from certpin.rotation import Step
-from certpin.rotation.simulate_fleet import Fleet
+from certpin.rotation.fleet import Fleet
 from certpin.rotation.simulate_script import DatedStep, Script, build_script
 from tests.bench.paired import Figure
 from tests.rotation._situations import DAY, NOW, pin, sighting, situation, version

@@ -1,20 +1,17 @@
-"""The documented options and JSON fields of each command, read from docs/commands.md.
+"""The documented JSON fields of each command, read from docs/reference/json.md.
 
-docs/reports.md has the fields of a run of the lab. The pages are the schema:
+docs/reference/reports.md has the fields of a run of the lab. The pages are the schema:
 ``check("server", value)`` fails unless ``value`` has exactly the fields of the table
 "JSON: server", each with the documented type.
 """
 
 from __future__ import annotations
 
-import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_DOCS = Path(__file__).parents[4] / "docs"
-PAGE = _DOCS / "commands.md"
-PAGES = (PAGE, _DOCS / "reports.md")
+from scripts.docs import json_schema
+
 _PLAIN: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -25,30 +22,11 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 }
 
 
-def sections() -> dict[str, str]:
-    """Return the section of each command, by its name."""
-    parts = re.split(r"^## certpin (\w+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def options(section: str) -> set[str]:
-    """Return the options in the first column of the tables of a section."""
-    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
-    return {word for cell in cells for word in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", cell)}
-
-
 @cache
 def tables() -> dict[str, dict[str, str]]:
     """Return the type of each field, by the name of its table."""
-    found: dict[str, dict[str, str]] = {}
-    name = ""
-    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
-    for line in lines:
-        if line.startswith("#"):
-            name = line.partition("JSON: ")[2]
-        elif name and (row := re.match(r"\| `(\w+)` \| ([^|]+) \|", line)):
-            found.setdefault(name, {})[row[1]] = row[2].strip()
-    return found
+    found = json_schema.tables()
+    return {name: {each: kind for each, (kind, _) in found[name].items()} for name in found}
 
 
 def check(table: str, value: Any) -> None:

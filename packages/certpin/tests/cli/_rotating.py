@@ -1,19 +1,32 @@
-"""Rotations for tests of the commands, with journals whose events are in the past."""
+"""Rotations for tests of the commands. The events in their journals are in the past."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from certpin.cli.rotate.context import RotationFiles
+from certpin.cli.rotate.recording import mark_published
 from certpin.pinfile import PinSet
-from certpin.rotation import Event, History, format_journal, parse_journal
+from certpin.pins import utc_now
+from certpin.pins.policy import meaning
+from certpin.rotation import (
+    Event,
+    History,
+    format_journal,
+    journal_path,
+    load_journal,
+    parse_journal,
+)
 from tests.cli import _documented
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Done, Run
 
 JOURNAL = Path("pins.journal.jsonl")
+APP = ("--app", "com.bank.app", "--release", "1")
 QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--skew", "1h")
 
 
@@ -24,8 +37,6 @@ def journal() -> tuple[Event, ...]:
 
 def days_pass(days: float) -> None:
     """Move every event of the journal into the past."""
-    from dataclasses import replace
-
     events = [replace(event, time=event.time - timedelta(days=days)) for event in journal()]
     JOURNAL.write_text(format_journal(events), encoding="utf-8")
 
@@ -49,3 +60,21 @@ def stepped(run: Run, *words: Any) -> tuple[Done, dict[str, Any]]:
 
 def invariants(facts: dict[str, Any]) -> list[str]:
     return [breach["invariant"] for breach in facts["breaches"]]
+
+
+def next_number(path: str = "pins.toml") -> str:
+    """Return the number under which the pin file goes out next."""
+    pins, latest = PinSet.load(path), load_journal(journal_path(Path(path))).deployed.latest
+    if latest is None or pins.version > latest.number:
+        return str(pins.version)
+    return str(latest.number + (meaning(pins) != meaning(latest.pins)))
+
+
+def record_signed(path: str = "pins.toml") -> None:
+    """Record the pin file as a signed version, without the gate: `certpin publish sign` has it."""
+    files = RotationFiles(Path(path))
+    mark_published(files)
+    number = int(next_number(path))
+    files.editor.set_version(number)
+    event = Event(utc_now(), "tests", "publish", version=number, signed=True, pins=files.pins)
+    files.commit([replace(event, timing=files.timing)])

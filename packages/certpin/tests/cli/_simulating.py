@@ -9,7 +9,7 @@ from certpin import Pin
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass
+from tests.cli._rotating import days_pass, next_number
 from tests.cli.conftest import HOST
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def publish(run: Run, *words: str, hosts: tuple[str, ...] = (HOST,)) -> None:
     text = path.read_text(encoding="utf-8")
     backup = 'role = "backup"\nstate = "{}"'
     path.write_text(text.replace(backup.format("active"), backup.format("published")))
-    assert run("rotate", "publish", "--offline", *QUICK, *words).code == 0
+    assert run("rotate", "shipped", next_number(), "--offline", *QUICK, *words).code == 0
     days_pass(100)
 
 

@@ -45,9 +45,9 @@ def on_terminal(
     try:
         text = ""
         for prompt, answer in typing:
-            text += _read_to(screen, prompt)
+            text += read_to(screen, prompt)
             os.write(screen, answer.encode() + b"\n")
-        text += _read_to(screen, None)
+        text += read_to(screen, None)
         return process.wait(_DEADLINE), text.replace("\r\n", "\n")
     finally:
         process.kill()
@@ -55,7 +55,7 @@ def on_terminal(
         os.close(screen)
 
 
-def _read_to(screen: int, prompt: str | None) -> str:
+def read_to(screen: int, prompt: str | None) -> str:
     """Return the output until a prompt, or until the end.
 
     Raises:

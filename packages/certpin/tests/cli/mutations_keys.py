@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_TRANSITIONS = "certpin/cli/rotate/transitions.py"
-_KEYREF = "certpin/cli/keyref.py"
+_SWITCH = "certpin/cli/rotate/switch.py"
+_KEYS = "certpin/cli/keys.py"
+_NAMED = "certpin/cli/named_key.py"
 _CSR = "certpin/cli/rotate/keys.py"
-_BACKUP = "certpin/cli/backup.py"
 _SIGNING = "certpin/x509/signing.py"
 
+_BACKUP = "tests/cli/test_backup.py::"
 _RENEWAL = "tests/cli/test_rotate_renewal.py::"
 _REQUESTS = "tests/cli/test_rotate_csr.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
         "a renewal that changes nothing writes nothing",
-        _TRANSITIONS,
+        _SWITCH,
         "if changes or violations:",
         "if True:",
         _RENEWAL + "test_an_active_key_is_not_recorded_again",
     ),
     Mutation(
         "an ACTIVE key is checked too",
-        _TRANSITIONS,
+        _SWITCH,
         'violations = transition.violations("activate", needs_probe=False)',
         "violations = []\n"
         '    if not all(pin_state(s, transition.pin) == "active" for _, s in '
@@ -33,30 +34,73 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a new key is refused with the clients at risk",
-        _TRANSITIONS,
+        _SWITCH,
         '        allowed.add("generated")\n',
         "        pass\n",
         _RENEWAL + "test_a_new_key_is_refused_with_the_clients_at_risk",
     ),
     Mutation(
         "a new key is not forced past the draft",
-        _TRANSITIONS,
-        "if violations and not transition.force.force:",
-        "if violations:",
+        _SWITCH,
+        "if not (violations and transition.force.force):",
+        "if True:",
         _RENEWAL + "test_a_new_key_is_not_forced_past_the_draft",
     ),
     Mutation(
+        "a key that no public authority certifies is refused",
+        _KEYS,
+        'if refusal and trust is None and match != "ca":',
+        "if False:",
+        _BACKUP + "test_a_key_that_no_public_authority_certifies_is_not_made",
+    ),
+    Mutation(
+        "an imported key that no public authority certifies is refused",
+        "certpin/cli/importing.py",
+        "            require_certifiable(key_type, policy.pattern, policy.trust, policy.match)\n",
+        "",
+        "tests/cli/test_import_app.py"
+        "::test_a_backup_that_no_public_authority_certifies_is_not_imported",
+    ),
+    Mutation(
+        "a hostile name in the journal is escaped",
+        "certpin/cli/rotate/history.py",
+        "{printable(event.who)}",
+        "{event.who}",
+        "tests/cli/test_rotate_history.py::test_hostile_texts_are_escaped",
+    ),
+    Mutation(
+        "an imported backup is not active",
+        "certpin/formats/format.py",
+        'return "published" if role == "backup" else "active"',
+        'return "active"',
+        "tests/cli/test_import.py::test_an_imported_backup_is_not_active",
+    ),
+    Mutation(
+        "the type of a given backup is read from its file",
+        "certpin/cli/keys.py",
+        'return self._reference.key_type if self._reference else ""',
+        'return ""',
+        _BACKUP + "test_a_backup_that_no_public_authority_certifies_is_not_added",
+    ),
+    Mutation(
+        "a private authority certifies every key",
+        _KEYS,
+        'if refusal and trust is None and match != "ca":',
+        "if refusal:",
+        _BACKUP + "test_a_key_that_no_public_authority_certifies_is_not_made",
+    ),
+    Mutation(
         "a certificate is checked for each of its hosts",
-        _KEYREF,
+        _NAMED,
         "if chosen := certified or holding:",
         "if chosen := holding:",
         _RENEWAL + "test_a_certificate_for_a_host_without_its_pin_is_refused",
     ),
     Mutation(
         "a wildcard of a certificate covers hosts with a policy",
-        _KEYREF,
-        'if policy.pattern.wildcard != "*." and pattern.matches(policy.pattern.name):',
-        "if False:",
+        _NAMED,
+        'and policy.pattern.wildcard != "*."',
+        "and False",
         _RENEWAL + "test_a_certificate_is_checked_for_each_of_its_hosts",
     ),
     Mutation(
@@ -82,7 +126,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a key that is not kept does not stay on its token",
-        _BACKUP,
+        _KEYS,
         "if not self._kept:",
         "if False:",
         "tests/cli/test_token_keys.py::test_a_failed_command_leaves_no_key_on_the_token",

@@ -9,7 +9,6 @@ _CONTENT = "certpin/publish/content.py"
 _EDITOR = "certpin/pinfile/editor.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/hosts.py"
-_TARGETS = "certpin_watch/monitor/targets.py"
 _CLI_SERVERS = "certpin/cli/servers.py"
 
 _COMMANDS = "tests/cli/test_servers.py::"
@@ -66,13 +65,6 @@ MUTATIONS: list[Mutation] = [
         "self._refuse_left_out_servers(targets, policies)",
         "pass",
         _COMMANDS + "test_each_server_of_a_host_is_checked_and_named_with_its_region",
-    ),
-    Mutation(
-        "the monitor asks the servers of the file",
-        _TARGETS,
-        "servers = [server for name, server in own if name == host.name] or [HostServer()]",
-        "servers = [HostServer()]",
-        "tests/watch/monitor/test_settings.py::test_the_servers_of_the_pin_file_are_targets",
     ),
     Mutation(
         "only a pinned leaf belongs to a server that forgot its intermediates",

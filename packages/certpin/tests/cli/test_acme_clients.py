@@ -15,8 +15,8 @@ from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
 from certpin.pins import Pin
 from certpin.x509 import Certificate
-from certpin.x509.reader import read
-from tests.cli._rotating import JOURNAL, journal
+from certpin.x509.certificate import read_items
+from tests.cli._rotating import JOURNAL, journal, next_number
 from tests.servers.acme_clients import CLIENTS, HOOK, HOST
 from tests.servers.pebble import pebble
 
@@ -51,7 +51,7 @@ class Site:
     @property
     def leaf(self) -> Certificate:
         """Return the installed leaf."""
-        first = read(self.installed.read_bytes())[0]
+        first = read_items(self.installed.read_bytes())[0]
         assert isinstance(first, Certificate)
         return first
 
@@ -88,7 +88,7 @@ def site(
         monkeypatch.setenv(name, value)
     (pin,) = [item["pin"] for item in run("pin", client.key, "--json").json["targets"][0]["items"]]
     assert run("add", HOST, "--pin", pin, "--backup-key", "backup.key").code == 0
-    assert run("rotate", "publish", *OFFLINE).code == 0
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
     code, said = client.install()
     assert (code, str(site.pin)) == (0, pin), said
     return site
@@ -122,7 +122,7 @@ def test_a_renewal_with_a_new_key_is_refused_and_the_certificate_stays(site: Sit
     assert site.client.tells == (code != 0), said
     assert "is not adopted" in said
     assert site.state() == before
-    mine = read(site.client.chain.read_bytes())[0]
+    mine = read_items(site.client.chain.read_bytes())[0]
     assert Pin.of_key(mine.spki_sha256) != site.pin  # the ACME client has it, the server does not
 
 
@@ -132,7 +132,7 @@ def by_hand(run: Run, authority: Pebble) -> Identity:
     identity = authority.account().issue(HOST, new_key())
     Path("chain.pem").write_bytes(identity.chain_pem)
     run("add", HOST, "--pin", str(identity.pin), "--backup-key", "backup.key")
-    run("rotate", "publish", *OFFLINE)
+    run("rotate", "shipped", next_number(), *OFFLINE)
     return identity
 
 

@@ -10,6 +10,7 @@ import pytest
 from certpin.lab import Authority, Identity, LabServer
 from certpin.pinfile import PinSet
 from tests import kit
+from tests.cli._rotating import next_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,22 +57,30 @@ def test_an_existing_host_is_refused_and_the_file_is_unchanged(
     before = Path("pins.toml").read_bytes()
     done = run("add", target, "--ca-file", ca, "--backup-key", "other.key")
     assert (done.code, "already has a policy in pins.toml" in done.err) == (2, True)
-    generate = "certpin rotate generate --backup-key other.key --host localhost"
+    generate = "certpin rotate start --new other.key --host localhost"
     assert f"fix: to add another key: {generate}; then certpin rotate plan --to" in done.err
     assert Path("pins.toml").read_bytes() == before
     assert not Path("other.key").exists()
-    assert run("rotate", "publish").code == 0
+    assert run("rotate", "shipped", next_number()).code == 0
     assert run(*generate.split()[1:]).code == 0
     assert run("rotate", "plan", "--to", "other.key", "--host", "localhost").code == 0
 
 
-def test_for_an_existing_host_the_fix_stages_the_key(run: Run, target: str, ca: Path) -> None:
+def test_for_an_existing_host_the_fix_names_a_new_file(run: Run, target: str, ca: Path) -> None:
+    run("add", target, "--ca-file", ca, *KEY)
+    generate = "certpin rotate start --new {} --host localhost;"
+    assert generate.format("next.key") in run("add", target, "--ca-file", ca, *KEY).err
+    Path("next.key").touch()
+    assert generate.format("next-2.key") in run("add", target, "--ca-file", ca, *KEY).err
+
+
+def test_for_an_existing_host_the_fix_starts_the_key(run: Run, target: str, ca: Path) -> None:
     run("add", target, "--ca-file", ca, *KEY, "--file", "other.toml")
     done = run("add", target, "--backup-pin", str(kit.NOBODY), "--file", "other.toml")
-    stage = f"certpin rotate stage {kit.NOBODY} --host localhost --file other.toml"
-    assert (done.code, f"fix: to add another key: {stage}" in done.err) == (2, True)
-    assert run("rotate", "publish", "--file", "other.toml").code == 0
-    assert run(*stage.split()[1:]).code == 0
+    start = f"certpin rotate start {kit.NOBODY} --host localhost --file other.toml"
+    assert (done.code, f"fix: to add another key: {start}" in done.err) == (2, True)
+    assert run("rotate", "shipped", next_number("other.toml"), "--file", "other.toml").code == 0
+    assert run(*start.split()[1:]).code == 0
 
 
 def test_an_existing_file_keeps_its_name(run: Run, target: str, ca: Path) -> None:

@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from certpin.cli.key_place import is_on_token
+from certpin.errors import TokenError
+from certpin.lab import Identity
 from certpin.pinfile import PinSet, editor
-from certpin.x509.keys import KeyAlgorithm
+from certpin.x509.keys import KeyAlgorithm, public_authority_refusal
 from tests import kit
+from tests.cli._rotating import next_number
 from tests.cli.conftest import program
 
 if TYPE_CHECKING:
+    from certpin.lab import Authority
     from tests.cli.conftest import Run
 
 SECRET = "correct horse"
@@ -40,8 +46,9 @@ def openssl_pin(path: str, *words: str) -> str:
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("kind", get_args(KeyAlgorithm))
-def test_the_pin_is_that_of_openssl(run: Run, kind: str) -> None:
-    assert run(*ADD, "--key-type", kind).code == 0
+def test_the_pin_is_that_of_openssl(run: Run, root: Authority, kind: str) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    assert run(*ADD, "--key-type", kind, "--ca-file", "root.pem").code == 0
     assert backup_pin() == openssl_pin("backup.key")
 
 
@@ -174,3 +181,93 @@ def test_each_key_is_new(run: Run) -> None:
     first = run(*ADD, "--json").json
     second = run(*ADD[:-1], "other.key", "--file", "other.toml", "--json").json
     assert first["pins"][1] != second["pins"][1]
+
+
+@pytest.mark.parametrize("path", ["backup.key", "./a:b", "/keys/a:b", "C:\\keys\\a", "", ":x"])
+def test_a_path_is_no_uri(path: str) -> None:
+    assert not is_on_token(path)
+
+
+@pytest.mark.parametrize(
+    "uri", ["gnupg:key", "GNUPG:key", "file:key.pem", "https://kms/key", "a.b+c-d:"]
+)
+def test_a_uri_of_another_scheme_is_refused(uri: str) -> None:
+    with pytest.raises(TokenError, match="not supported"):
+        is_on_token(uri)
+
+
+# Keys that no public authority certifies.
+
+
+def test_a_key_that_no_public_authority_certifies_is_not_made(run: Run, root: Authority) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    done = run(*ADD, "--key-type", "ed25519")
+    assert (done.code, "Baseline Requirements (6.1.5)" in done.err) == (2, True)
+    assert not Path("backup.key").exists()
+    assert not Path("pins.toml").exists()
+    assert run(*ADD, "--key-type", "ed25519", "--ca-file", "root.pem").code == 0
+    assert run("rotate", "shipped", "1", "--offline").code == 0
+    words = ("--new", "next.key", "--key-type", "ed25519")
+    assert run("rotate", "start", *words).code == 0
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p521"])
+def test_a_key_that_no_public_authority_certifies_is_not_staged(
+    run: Run, root: Authority, kind: str
+) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else _p521()
+    Path("next.key").write_bytes(Identity(key, ()).key_pem)
+    assert run(*ADD).code == 0
+    assert run("rotate", "shipped", next_number(), "--offline").code == 0
+    assert run("rotate", "start", "--new", "x.key", "--key-type", "ed25519").code == 2
+    before = Path("pins.toml").read_bytes()
+    done = run("rotate", "start", "next.key")
+    assert (done.code, "no public authority" in done.err) == (2, True)
+    assert Path("pins.toml").read_bytes() == before
+    own = before.decode().replace("mode =", 'trust = "root.pem"\nmode =')
+    Path("pins.toml").write_text(own, encoding="utf-8")
+    assert run("rotate", "start", "next.key").code == 0
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p521"])
+def test_a_backup_that_no_public_authority_certifies_is_not_added(
+    run: Run, root: Authority, kind: str
+) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else _p521()
+    Path("next.key").write_bytes(Identity(key, ()).key_pem)
+    words = (*ADD[:-2], "--backup-pin", "next.key")
+    done = run(*words)
+    assert (done.code, "no public authority" in done.err) == (2, True)
+    assert not Path("pins.toml").exists()
+    done = run(*words, "--ca-file", "root.pem", "--json")
+    assert (done.code, done.json["unknown"]) == (0, [])
+    assert "key file next.key" in Path("pins.toml").read_text(encoding="utf-8")
+
+
+def test_the_unknown_type_of_a_backup_is_reported(run: Run, root: Authority) -> None:
+    """A pin is a digest, so that the type of its key can't be checked."""
+    Path("root.pem").write_bytes(root.pem)
+    words = (*ADD[:-2], "--backup-pin", str(kit.NOBODY_ELSE))
+    done = run(*words)
+    text = f"Not known: the type of the key of {kit.NOBODY_ELSE}: public authorities certify RSA"
+    assert (done.code, text in done.out) == (0, True)
+    own = run(*words, "--file", "own.toml", "--ca-file", "root.pem")
+    assert (own.code, "Not known" in own.out) == (0, False)
+
+
+def _p521() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP521R1())
+
+
+@pytest.mark.parametrize(
+    ("key", "is_certified"),
+    [
+        *(("EC P-256", True), ("EC P-384", True), ("RSA 2048", True), ("RSA 4096", True)),
+        *(("EC P-521", False), ("Ed25519", False), ("RSA 1024", False), ("EC secp256k1", False)),
+        *(("DSA", False), ("key OID 1.2.3", False), ("a key that cannot be read", False)),
+    ],
+)
+def test_which_keys_public_authorities_certify(key: str, is_certified: bool) -> None:
+    assert (public_authority_refusal(key) == "") == is_certified

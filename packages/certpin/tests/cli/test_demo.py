@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from certpin.cli import demo, demo_matrix
 from certpin.errors import PinError
 from certpin.lab.attacks import CASES, CONTROL
 from tests.cli import _documented
+from tests.lab.report import _runs
 
 if TYPE_CHECKING:
     import ssl
@@ -61,6 +64,27 @@ def test_the_matrix_distinguishes_the_two_clients(run: Run) -> None:
     assert told["pinned_fooled"] == 0 < told["unpinned_fooled"] < told["attacks"]
 
 
+def test_a_refused_key_is_listed_and_counted_as_an_attack(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    attack, change = (_runs.BY_NAME[f"rot-{name}"] for name in ("new-key-pinned-ca", "backup-live"))
+    rows = [
+        demo_matrix.CaseComparison(
+            _runs.met(case, gives=True), _runs.met(case, gives=case is change)
+        )
+        for case in (change, attack)
+    ]
+    demo_matrix.print_comparison(rows)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    changes, attacks = map(lines.index, ("Legitimate changes", "Whose authority?"))
+    assert "its backup key" in lines[changes + 1]
+    assert changes + 2 <= attacks
+    assert "with a new, unpinned key" in lines[attacks + 1]
+    assert re.search("SENT ITS DATA +refused$", "\n".join(lines[attacks:]), re.MULTILINE)
+    counts = demo_matrix.totals(rows)
+    assert (counts["attacks"], counts["legitimate"]) == (1, 1)
+
+
 @pytest.mark.slow
 def test_the_matrix_fails_if_pinning_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_matrix, "_pinned", demo_matrix._unpinned)
@@ -84,6 +108,16 @@ def test_the_text_output_has_each_scene(run: Run) -> None:
 def test_no_file_is_left(run: Run) -> None:
     run("demo")
     assert list(Path().iterdir()) == []
+
+
+def test_watch_without_certpin_watch_is_refused_before_the_first_scene(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: ())
+    done = run("demo", "--watch")
+    assert (done.code, done.out) == (2, "")
+    assert "the monitoring service needs the package certpin-watch" in done.err
+    assert "fix: pip install 'certpin[watch]' (from a clone: pip install ./packages/" in done.err
 
 
 def _unpinned(setup: demo.DemoSetup) -> demo.DemoSetup:

@@ -1,4 +1,4 @@
-"""``certpin explain``: lint rules as text and as JSON."""
+"""``certpin explain``: rules of lint and of import, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.apps.rules import RULES as APP_RULES
 from certpin.lint import RULES
 from tests.cli import _documented
 
@@ -27,16 +28,35 @@ def test_a_rule_is_explained_with_its_source_and_both_examples(name: str, run: R
     assert rule.good.strip() in shown
 
 
+@pytest.mark.parametrize("name", APP_RULES)
+def test_a_rule_of_apps_is_explained_with_its_examples(name: str, run: Run) -> None:
+    rule = APP_RULES[name]
+    out = run("explain", name).out
+    assert out.startswith(f"{name}: {rule.severity}\n")
+    for text in (rule.summary, rule.why, rule.fix, rule.source):
+        assert text in out
+    assert f"// certpin: allow {name} because" in out
+    assert "(in YAML with #, in XML with <!-- -->)" in out
+    shown = "\n".join(line.removeprefix("  ") for line in out.splitlines())
+    for example in rule.examples:
+        assert f"Bad ({example.file}):" in out
+        assert example.bad.strip() in shown
+        assert example.good.strip() in shown
+    [data] = run("explain", name, "--json").json["rules"]
+    assert (data["needs"], data["can_be_allowed"]) == ("app", True)
+    assert (data["bad"] is None) == (not rule.examples)
+
+
 def test_without_a_name_every_rule_has_a_line(run: Run) -> None:
     lines = run("explain").out.splitlines()
-    assert [line.split()[0] for line in lines] == list(RULES)
+    assert [line.split()[0] for line in lines] == [*RULES, *APP_RULES]
 
 
 def test_the_json_is_as_documented(run: Run) -> None:
     every = run("explain", "--json").json["rules"]
     for rule in every:
         _documented.check("rule", rule)
-    assert [rule["rule"] for rule in every] == list(RULES)
+    assert [rule["rule"] for rule in every] == [*RULES, *APP_RULES]
     (one,) = run("explain", "no-backup", "--json").json["rules"]
     assert (one["can_be_allowed"], one["needs"], one["severity"]) == (False, "file", "error")
 

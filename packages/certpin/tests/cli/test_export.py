@@ -49,8 +49,85 @@ def test_folders_are_made_and_a_file_may_have_another_name(run: Run) -> None:
     assert Path("a/b/mine.json").read_text() == Path("a/c/pins.json").read_text()
 
 
+def test_one_file_of_a_format_with_several_may_have_another_name(run: Run) -> None:
+    assert run("export", "flutter", "--out", "lib/bank_pins.dart").code == 0
+    assert run("export", "flutter", "--out", "lib/pinning").code == 0
+    assert Path("lib/bank_pins.dart").read_text() == Path("lib/pinning/pins.dart").read_text()
+    done = run("export", "flutter", "--out", "lib/bank_pins.dart", "--vendored")
+    assert done.code == 2
+    assert "name a folder" in done.err
+
+
+def test_several_files_are_not_written_into_a_folder_with_the_name_of_a_file(run: Run) -> None:
+    done = run("export", "flutter", "--out", "lib/pins.dart", "--vendored")
+    assert done.code == 2
+    assert re.search(r"lib/pins\.dart names a file, and flutter writes \d\d files", done.err)
+    assert "name a folder: lib/pins" in done.err
+    assert not Path("lib").exists()
+    assert run("export", "flutter", "--out", "lib/pins.dart/", "--vendored").code == 0
+
+
+def test_the_next_step_of_a_copied_library_is_not_the_package(run: Run) -> None:
+    done = run("export", "flutter", "--out", "lib/pinning", "--vendored")
+    assert "Next:  Add the package crypto to pubspec.yaml" in done.out
+    assert "package certpin" not in done.out
+    done = run("export", "flutter", "--out", "lib/other")
+    assert "Next:  Add the package certpin to pubspec.yaml" in done.out
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/commands.md", "packages/certpin/src/certpin/cli/export.py"]
+    ("words", "name"),
+    [
+        (("flutter",), "lib/pins.dart"),
+        (("flutter", "--vendored"), "lib/src/updates/keys.dart"),
+        (("android",), "lib/res/xml/network_security_config.xml"),
+        (("curl",), "lib/curl-pins.conf"),
+    ],
+)
+def test_a_file_that_certpin_did_not_make_is_not_replaced(
+    run: Run, words: tuple[str, ...], name: str
+) -> None:
+    command = ("export", *words, "--out", "lib")
+    assert run(*command).code == 0
+    file = Path(name)
+    exported = file.read_text()
+    file.write_text("\n")
+    assert run(*command).code == 0, "an empty file has nothing to lose"
+    file.write_text(exported + "\n// changed\n")
+    assert run(*command).code == 0, "certpin made it"
+    by_hand = "// by hand\n" * 12 + exported
+    file.write_text(by_hand)
+    others = [each for each in Path("lib").rglob("*") if each.is_file() and each != file]
+    for other in others:
+        other.unlink()
+    done = run(*command)
+    assert (done.code, f"{name} exists, and certpin did not make it" in done.err) == (2, True)
+    assert file.read_text() == by_hand
+    assert not any(other.exists() for other in others)
+    assert run(*command, "--check").code == 1
+
+
+def test_a_format_without_comments_is_always_replaced(run: Run) -> None:
+    Path("pins.json").write_text("{}")
+    assert run("export", "json", "--out", ".").code == 0
+    assert "certpin-pins/1" in Path("pins.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["android", "curl"])
+def test_only_flutter_has_a_library_to_copy(run: Run, name: str) -> None:
+    done = run("export", name, "--out", "out", "--vendored")
+    assert done.code == 2
+    assert "--vendored" in done.err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/reference/commands/export.notes.md",
+        "packages/certpin/src/certpin/cli/export.py",
+    ],
 )
 def test_the_android_example_is_written_to_the_path_of_its_build(run: Run, page: str) -> None:
     text = (Path(__file__).parents[4] / page).read_text(encoding="utf-8")
@@ -105,6 +182,9 @@ def test_a_release_refuses_a_debug_section(run: Run, ca: Path) -> None:
     assert run("export", "json").code == 0
     done = run("export", "json", "--release", "--out", "x.json")
     assert (done.code, "has a [debug] section" in done.err) == (2, True)
+    assert "the traffic of a release build" in done.err
+    done = run("export", "flutter", "--release", "--out", "x.dart")
+    assert (done.code, "the debug builds of everyone" in done.err) == (2, True)
     assert not Path("x.json").exists()
 
 

@@ -71,6 +71,18 @@ def test_a_host_without_a_policy_is_refused(pinned: Run, bank: Nginx) -> None:
     assert len(bank.details()) == before
 
 
+def test_a_host_without_a_policy_is_refused_before_it_is_resolved(run: Run) -> None:
+    """The tests refuse to resolve names outside this machine."""
+    write(kit.policy("localhost"), path="other.toml")
+    for words in (("--file", "other.toml"), ("--file", "other.toml", "--connect", "127.0.0.1:1")):
+        done = run("get", "https://api.bank.example:8443/", *words)
+        assert (done.code, done.out) == (1, "")
+        add = "certpin add api.bank.example:8443 --file other.toml --backup-key FILE"
+        assert done.err.splitlines()[-1] == f"  fix: {add}"
+    done = run("get", "https://api.bank.example/", "--file", "other.toml")
+    assert "fix: certpin add api.bank.example --file other.toml" in done.err
+
+
 def test_a_chain_that_does_not_verify_is_refused(
     run: Run, bank: Nginx, identity: Identity, tmp_path: Path
 ) -> None:

@@ -125,8 +125,9 @@ def test_ctrl_c_is_an_error_in_json() -> None:
         "from certpin.cli import explain, main\n"
         "import certpin.lint as lint\n"
         "class Stop(dict):\n"
-        "    def values(self):\n"
+        "    def keys(self):\n"
         "        raise KeyboardInterrupt\n"
+        "    values = keys\n"
         "lint.RULES = Stop()\n"
         "main.cli(['explain', '--json'])\n"
     )

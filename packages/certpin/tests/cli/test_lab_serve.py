@@ -147,7 +147,13 @@ def test_a_pipe_gets_a_line_for_each_case_and_a_summary() -> None:
             fetch(port, careless)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (1, "")
-    for words in ("http://certpin.lab/", "--listen", "iOS", 'certificates src="user"', "LEAK"):
+    for words in (
+        "http://certpin.lab/",
+        "--listen",
+        "iOS",
+        'src="user" overridePins="false"',
+        "LEAK",
+    ):
         assert words in guide
     line = next(line for line in out.splitlines() if line.startswith(f"{HOST}  rogue"))
     assert line.startswith(f"{HOST}  rogue-ca-in-store  ACCEPT  wrong: ")

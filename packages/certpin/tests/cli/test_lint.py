@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.cli.exported import gather_exports
+from certpin.cli.lint import gather_exports
 from certpin.lint import RULES
 from tests import _sarif
 from tests.cli import _documented
@@ -164,6 +164,14 @@ def test_file_content_is_escaped_for_terminals_and_workflows(run: Run) -> None:
     assert github.splitlines()[-1].endswith("in pins.toml")
 
 
+def test_neither_a_file_nor_its_name_begins_a_line_of_the_text(run: Run) -> None:
+    name = "a\n::error::b.toml"
+    Path(name).write_text(HOSTILE, encoding="utf-8")
+    out = run("lint", name).out
+    assert "::error::" in out
+    assert not any(line.startswith("::") for line in out.splitlines())
+
+
 def test_a_file_name_cannot_add_a_property_to_an_annotation(run: Run) -> None:
     name = "a,line=1::b%\n::error::c.toml"
     Path(name).write_text(LONE)
@@ -180,6 +188,20 @@ def test_on_a_terminal_the_severity_has_a_colour_and_lines_are_folded(run: Run) 
     plain = re.sub(r"\x1b\[\d*m", "", screen)
     assert all(len(line) <= 60 for line in plain.splitlines())
     assert "\x1b[31m" not in on_terminal("lint", NO_COLOR="1")[1]
+
+
+def test_no_fix_adds_a_host_that_exists(run: Run) -> None:
+    """``certpin add`` refuses a host that has a policy: only a file without hosts names it."""
+    assert [rule.id for rule in RULES.values() if "certpin add" in rule.fix] == ["no-host"]
+
+
+def test_the_fix_of_no_spare_adds_a_spare(run: Run) -> None:
+    in_use = GOOD.replace('role = "backup"', 'role = "leaf"')
+    assert [row["rule"] for row in _lint(run, in_use, "--json").json["findings"]] == ["no-spare"]
+    assert "rotate start --new FILE" in RULES["no-spare"].fix
+    assert run("rotate", "shipped", "12", "--offline").code == 0
+    assert run("rotate", "start", "--new", "next.key").code == 0
+    assert run("lint", "--json").json["findings"] == []
 
 
 def test_the_adoption_time_is_an_option(run: Run) -> None:

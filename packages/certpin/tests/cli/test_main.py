@@ -14,7 +14,7 @@ import click
 import pytest
 
 from certpin._version import __version__
-from certpin.cli.main import COMMANDS, cli
+from certpin.cli.main import COMMAND_GROUPS, COMMANDS, cli
 from certpin.lab import Authority
 from tests import kit
 from tests.cli.conftest import Run, program
@@ -72,14 +72,21 @@ def test_help_of_an_unknown_command_gets_a_hint(run: Run) -> None:
 
 def test_the_help_lists_every_command_in_the_order_of_the_registry(run: Run) -> None:
     done = run("--help")
-    listed = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line]
     assert done.code == 0
-    assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
+    section, listed = "", dict[str, list[str]]()
+    for line in done.out.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            section = line[:-1]
+        elif section in COMMAND_GROUPS and (name := line.split()[:1]) and line[2:3] != " ":
+            listed.setdefault(section, []).extend(name)
+    assert {title: names[: len(COMMAND_GROUPS[title])] for title, names in listed.items()} == {
+        title: list(commands) for title, commands in COMMAND_GROUPS.items()
+    }
     assert "3 inconclusive" in done.out
 
 
 def test_shell_completion_lists_the_commands() -> None:
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)
     assert cli.list_commands(context) == list(COMMANDS)
     assert cli.get_command(context, "nonsense") is None
 

@@ -15,7 +15,17 @@ from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import QUICK, days_pass, history, invariants, journal, states, stepped
+from tests.cli._rotating import (
+    APP,
+    QUICK,
+    days_pass,
+    history,
+    invariants,
+    journal,
+    next_number,
+    states,
+    stepped,
+)
 from tests.cli.conftest import HOST, Run
 from tests.servers.nginx import Nginx, nginx
 
@@ -47,7 +57,9 @@ def out(run: Run, ca: Path, identity: Identity, connection: tuple[str, ...]) -> 
     text = Path("pins.toml").read_text(encoding="utf-8")
     text = text.replace('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "published"')
     Path("pins.toml").write_text(text, encoding="utf-8")
-    assert run("rotate", "publish", *QUICK, *connection, "--clients", "1200").code == 0
+    assert (
+        run("rotate", "shipped", next_number(), *QUICK, *connection, "--clients", "1200").code == 0
+    )
     days_pass(30)
     return run
 
@@ -70,9 +82,9 @@ def accepts(pins: PinSet, server: Nginx) -> bool:
 def alive(history: History) -> list[PinSet]:
     """The pin sets that clients hold now, according to the journal."""
     from certpin.pins import utc_now
-    from certpin.rotation import Timing
+    from certpin.rotation import AdoptionDelays
 
-    found = history.deployed.alive(utc_now(), history.timing or Timing())
+    found = history.deployed.alive(utc_now(), history.timing or AdoptionDelays())
     return [PinSet(version.pins.name, version.number, version.pins.policies) for version in found]
 
 
@@ -86,22 +98,21 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time
     def every_client_connects() -> bool:
         return all(accepts(pins, server) for pins in alive(history()))
 
-    assert out("rotate", "generate", "--backup-key", "new.key").code == 0
-    assert out("rotate", "stage", "new.key").code == 0
-    assert out("rotate", "publish", *connection).code == 0
-    refused, facts = stepped(out, "activate", "new.key", *connection)
+    assert out("rotate", "start", "--new", "new.key").code == 0
+    assert out("rotate", "shipped", next_number(), *connection).code == 0
+    refused, facts = stepped(out, "switch", "new.key", *connection)
     assert (refused.code, invariants(facts)) == (1, ["adopted"])
     assert facts["breaches"][0]["clients"] == 1200
     days_pass(9.2)
     assert every_client_connects()
-    assert out("rotate", "activate", "new.key", *connection).code == 0
+    assert out("rotate", "switch", "new.key", *connection).code == 0
     key = load_pem_private_key(Path("new.key").read_bytes(), None)
     server.use(HOST, intermediate.issue(HOST, key=key))  # type: ignore[arg-type]  # a P-256 key
     assert every_client_connects()
     old = str(identity.pin)
-    assert out("rotate", "retire", old, *connection).code == 0
-    assert out("rotate", "remove", old, *connection).code == 0
-    assert out("rotate", "publish", *connection).code == 0
+    assert out("rotate", "finish", old, *connection).code == 0
+    assert out("rotate", "finish", old, *connection).code == 0
+    assert out("rotate", "shipped", next_number(), *connection).code == 0
     assert every_client_connects()
     assert states() == ["removed", "published", "active"]
     steps = [event.step for event in journal()]
@@ -123,11 +134,10 @@ def test_a_simulation_probes_the_servers(out: Run, connection: tuple[str, ...]) 
 def test_forcing_a_key_too_early_locks_out_the_clients_of_the_refusal(
     out: Run, server: Nginx, connection: tuple[str, ...], intermediate: Authority
 ) -> None:
-    out("rotate", "generate", "--backup-key", "new.key")
-    out("rotate", "stage", "new.key")
-    out("rotate", "publish", *connection)
+    out("rotate", "start", "--new", "new.key")
+    out("rotate", "shipped", next_number(), *connection)
     forced, facts = stepped(
-        out, "activate", "new.key", *connection, "--force", "--reason", "the old key is lost"
+        out, "switch", "new.key", *connection, "--force", "--reason", "the old key is lost"
     )
     assert (forced.code, facts["forced"], invariants(facts)) == (0, True, ["adopted"])
     assert "forced" in forced.err
@@ -144,15 +154,14 @@ def test_forcing_a_key_too_early_locks_out_the_clients_of_the_refusal(
     assert "at risk: 1200 clients" in done.out
 
 
-def test_a_served_key_is_neither_retired_nor_removed(
+def test_a_served_key_is_not_taken_out(
     out: Run, connection: tuple[str, ...], identity: Identity
 ) -> None:
     before = Path("pins.toml").read_text(encoding="utf-8")
-    for word, expected in (("retire", "still-served"), ("remove", "active-pin")):
-        done, facts = stepped(out, word, str(identity.pin), *connection)
-        assert (done.code, facts["done"]) == (1, False)
-        assert expected in invariants(facts)
-        assert "refused" in done.err
+    done, facts = stepped(out, "finish", str(identity.pin), *connection)
+    assert (done.code, facts["done"]) == (1, False)
+    assert invariants(facts) == ["still-served"]
+    assert "refused" in done.err
     assert Path("pins.toml").read_text(encoding="utf-8") == before
     assert len(journal()) == 1
 
@@ -169,10 +178,12 @@ def test_every_address_is_a_server(
         other = ("--connect", f"127.0.0.1:{second.port}")
         status = out("rotate", "status", *connection, *other, "--json").json
         assert len(status["hosts"][0]["vantages"]) == 2
-        _, facts = stepped(out, "retire", str(identity.pin), *connection, *other)
+        _, facts = stepped(out, "finish", str(identity.pin), *connection, *other)
         assert invariants(facts) == ["still-served"]
         assert f":{second.port}" in facts["breaches"][0]["problem"]
-    assert out("rotate", "retire", str(identity.pin), *connection).code == 0
+    _, facts = stepped(out, "finish", str(identity.pin), *connection)
+    assert [each["step"] for each in facts["events"]] == ["retire"]
+    assert invariants(facts) == ["last-backup"]  # one pin would be left
 
 
 def test_a_chain_from_a_file_counts_as_a_server(
@@ -184,7 +195,7 @@ def test_a_chain_from_a_file_counts_as_a_server(
 ) -> None:
     server.use(HOST, intermediate.issue(HOST))
     Path("eu.pem").write_bytes(identity.chain_pem)
-    _, facts = stepped(out, "retire", str(identity.pin), *connection, "--served", f"{HOST}=eu.pem")
+    _, facts = stepped(out, "finish", str(identity.pin), *connection, "--served", f"{HOST}=eu.pem")
     assert invariants(facts) == ["still-served"]
     assert "file eu.pem" in facts["breaches"][0]["problem"]
 
@@ -192,15 +203,14 @@ def test_a_chain_from_a_file_counts_as_a_server(
 def test_a_draft_that_refuses_the_served_chain_is_not_published(
     out: Run, connection: tuple[str, ...], identity: Identity
 ) -> None:
-    out("rotate", "generate", "--backup-key", "new.key")
-    out("rotate", "stage", "new.key")
-    hurt = out("rotate", "compromise", str(identity.pin), *connection)
+    out("rotate", "start", "--new", "new.key")
+    hurt = out("rotate", "emergency", str(identity.pin), "--stolen", *connection)
     assert hurt.code == 0
-    assert "It is still served by" in hurt.out
-    done, facts = stepped(out, "publish", *connection)
+    assert "certpin rotate switch" in hurt.out
+    done, facts = stepped(out, "shipped", next_number(), *connection)
     assert (done.code, invariants(facts)) == (1, ["served-chain"])
     assert facts["breaches"][0]["clients"] == 1200
-    assert PinSet.load("pins.toml").version == 3
+    assert [event.step for event in journal()][-1] == "compromise"
 
 
 def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
@@ -210,25 +220,38 @@ def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
     spare = intermediate.issue(HOST)
     Path("b.key").write_bytes(spare.key_pem)
     write(kit.policy(HOST, identity.pin, spare.pin), trust=ca)
-    assert run("rotate", "publish", *connect_args).code == 0
+    assert run("rotate", "shipped", next_number(), *connect_args).code == 0
     days_pass(40)
     old = PinSet.load("pins.toml")
     steps: list[tuple[str, ...]] = [
-        ("generate", "--backup-key", "next.key"),
-        ("stage", "next.key"),
-        ("compromise", str(identity.pin), *connect_args),
-        ("activate", "b.key", *connect_args),
+        ("start", "--new", "next.key"),
+        ("emergency", str(identity.pin), "--stolen", *connect_args),
+        ("switch", "b.key", *connect_args),
     ]
-    assert [run("rotate", *words).code for words in steps] == [0, 0, 0, 0]
-    assert stepped(run, "publish", *connect_args)[0].code == 1
+    assert [run("rotate", *words).code for words in steps] == [0, 0, 0]
+    assert stepped(run, "shipped", next_number(), *connect_args)[0].code == 1
     plan = run("rotate", "plan", "--to", "b.key", *connect_args, "--json").json["hosts"][0]
     assert [step["act"] for step in plan["steps"]] == ["serve", "publish"]
     server.use(HOST, spare)
-    assert run("rotate", "publish", *connect_args).code == 0
+    assert run("rotate", "shipped", next_number(), *connect_args).code == 0
     new = PinSet.load("pins.toml")
     assert (accepts(old, server), accepts(new, server)) == (True, True)
     server.use(HOST, identity)
     assert (accepts(old, server), accepts(new, server)) == (True, False)
+
+
+def test_a_plan_says_when_to_renew_with_the_same_key(
+    out: Run, connection: tuple[str, ...], identity: Identity
+) -> None:
+    """The lab's certificates live 30 days, and T_adopt is longer."""
+    words = ("--to", str(kit.NOBODY_ELSE), *connection, "--opened", "60d")
+    done = out("rotate", "plan", *words)
+    assert ": renew the certificate with the same key and authority: it expires" in done.out
+    expires = identity.certificate.not_after
+    (host,) = out("rotate", "plan", *words, "--json").json["hosts"]
+    assert host["renew_by"] == expires.isoformat()
+    (host,) = out("rotate", "plan", *words, "--opened", "1d", "--json").json["hosts"]
+    assert host["renew_by"] is None
 
 
 def test_a_plan_has_the_command_and_date_of_each_step(
@@ -244,8 +267,8 @@ def test_a_plan_has_the_command_and_date_of_each_step(
     ]
     assert "if version 4 goes out now" in done.out
     way = " ".join(connection)
-    assert f"       certpin rotate retire {identity.pin} {way}" in lines
-    assert f"       certpin rotate stage {kit.NOBODY_ELSE}" in lines  # it connects to no server
+    assert f"       certpin rotate finish {identity.pin} {way}" in lines
+    assert f"       certpin rotate start {kit.NOBODY_ELSE}" in lines  # it connects to no server
     facts = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *connection, "--json").json
     _documented.check("rotation plan", facts)
     assert [step["act"] for step in facts["hosts"][0]["steps"]] == [
@@ -264,7 +287,7 @@ def test_the_status_draws_each_pin(
     assert line in done.out.splitlines()
     assert max(len(line) for line in done.out.splitlines() if "┄" in line) < 80
     assert f"served by {HOST}:443 at 127.0.0.1" in done.out
-    assert "    activate  safe" in done.out.splitlines()
+    assert "    switch    safe" in done.out.splitlines()
     facts = out("rotate", "status", *connection, "--json").json
     _documented.check("rotation status", facts)
     leaf, backup = facts["hosts"][0]["pins"]
@@ -276,22 +299,19 @@ def test_no_answer_is_inconclusive_for_a_step_that_needs_the_served_chain(
     out: Run, identity: Identity
 ) -> None:
     dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
-    for word in ("retire", "remove"):
-        assert (
-            out("rotate", word, str(kit.NOBODY if word == "remove" else identity.pin), *dead).code
-            == 3
-        )
-    assert out("rotate", "publish", "--bundled", *dead).code == 3
+    for key in (identity.pin, kit.NOBODY):
+        assert out("rotate", "finish", str(key), *dead).code == 3
+    assert out("rotate", "shipped", next_number(), *APP, *dead).code == 3
     assert out("rotate", "plan", "--to", str(kit.NOBODY), *dead).code == 3
     status = out("rotate", "status", *dead)
     assert (status.code, "Not known: which keys " in status.out) == (3, True)
-    assert out("rotate", "activate", str(kit.NOBODY), *dead).code == 0
+    assert out("rotate", "switch", str(kit.NOBODY), *dead).code == 0
 
 
 def test_a_publish_without_an_answer_is_forced_and_recorded(out: Run) -> None:
     dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
     _, facts = stepped(
-        out, "publish", "--bundled", *dead, "--force", "--reason", "the data centre burns"
+        out, "shipped", next_number(), *APP, *dead, "--force", "--reason", "the data centre burns"
     )
     assert (facts["done"], facts["breaches"]) == (True, [])
     assert facts["unknown"][0].startswith(f"which keys {HOST}:443 serves: ")
@@ -305,10 +325,10 @@ def test_a_server_without_a_verified_chain_is_accepted_by_no_version(
     server.use(HOST, stranger)
     done = out("rotate", "status", *connection)
     assert (done.code, "serves no chain that verifies" in done.out) == (1, True)
-    _, facts = stepped(out, "publish", "--bundled", *connection)
+    _, facts = stepped(out, "shipped", next_number(), *APP, *connection)
     assert invariants(facts) == ["served-chain"]
     text = Path("pins.toml").read_text(encoding="utf-8")
     seen = f'\n[[host.pin]]\npin = "{stranger.pin}"\nrole = "backup"\nstate = "staged"\n'
     Path("pins.toml").write_text(text + seen, encoding="utf-8")
-    _, facts = stepped(out, "publish", *connection)
+    _, facts = stepped(out, "shipped", next_number(), *connection)
     assert invariants(facts) == ["vantage", "served-chain"]

@@ -14,11 +14,11 @@ from sqlalchemy import text
 
 from certpin.lab import LabServer
 from certpin_watch.store import open_store, prepare
-from certpin_watch.store.tables.reports import PRESENCES
+from certpin_watch.store.tables.observations import PRESENCES
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import QUICK, days_pass
+from tests.cli._rotating import QUICK, days_pass, next_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +36,12 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 def rotating(run: Run) -> Run:
     """Version 3 is 30 days old, and 4 with another backup 20 days. T_adopt is 9d2h."""
     write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
-    assert run("rotate", "publish", *QUICK, "--offline", "--clients", "1200").code == 0
+    assert (
+        run("rotate", "shipped", next_number(), *QUICK, "--offline", "--clients", "1200").code == 0
+    )
     days_pass(10)
-    assert run("rotate", "generate", "--backup-key", "new.key").code == 0
-    assert run("rotate", "stage", "new.key").code == 0
-    assert run("rotate", "publish", "--offline").code == 0
+    assert run("rotate", "start", "--new", "new.key").code == 0
+    assert run("rotate", "shipped", next_number(), "--offline").code == 0
     days_pass(20)
     return run
 
@@ -106,14 +107,14 @@ def answers(*days: dict[str, Any], status: int = 200) -> None:
 
 
 def test_without_reports_only_the_clock_counts(rotating: Run) -> None:
-    done = rotating("rotate", "activate", "new.key", "--offline")
+    done = rotating("rotate", "switch", "new.key", "--offline")
     assert (done.code, done.err) == (0, "")
 
 
 def test_a_version_reported_late_blocks_activation(rotating: Run, watch: str) -> None:
     answers(rows(3, 7), rows(4, 5000))
     words = ("--offline", "--watch", watch)
-    done = rotating("rotate", "activate", "new.key", *words, CERTPIN_WATCH_TOKEN=SECRET)
+    done = rotating("rotate", "switch", "new.key", *words, CERTPIN_WATCH_TOKEN=SECRET)
     assert done.code == 1
     assert "clients reported version 3 as late as" in done.err
     assert Watch.tokens == [f"Bearer {SECRET}"]
@@ -129,20 +130,20 @@ def test_a_version_reported_late_blocks_activation(rotating: Run, watch: str) ->
 def test_the_threshold_is_that_of_the_user(rotating: Run, watch: str) -> None:
     answers(*(rows(number, n, ago) for ago in range(1, 8) for number, n in ((3, 5), (4, 9000))))
     words = ("--offline", "--watch", watch, "--seen", "5000", "--enough")
-    assert rotating("rotate", "activate", "new.key", *words, "99.95%").code == 1
-    assert rotating("rotate", "activate", "new.key", *words, "99.9%").code == 0
+    assert rotating("rotate", "switch", "new.key", *words, "99.95%").code == 1
+    assert rotating("rotate", "switch", "new.key", *words, "99.9%").code == 0
 
 
 @pytest.mark.medium
 def test_the_database_has_the_same_reports(rotating: Run, store: str) -> None:
     done = rotating("rotate", "status", "--offline", "--watch", store, "--json")
     assert [version["clients"] for version in done.json["versions"]] == [1200, 5000]
-    assert rotating("rotate", "activate", "new.key", "--offline", "--watch", store).code == 1
+    assert rotating("rotate", "switch", "new.key", "--offline", "--watch", store).code == 1
 
 
 def test_a_missing_database_is_an_error_and_is_not_created(rotating: Run, tmp_path: Path) -> None:
     missing = tmp_path / "misspelt.db"
-    done = rotating("rotate", "activate", "new.key", "--offline", "--watch", f"sqlite:///{missing}")
+    done = rotating("rotate", "switch", "new.key", "--offline", "--watch", f"sqlite:///{missing}")
     assert done.code == 2
     assert "the database has no tables yet" in done.err
     assert not missing.exists()
@@ -151,7 +152,7 @@ def test_a_missing_database_is_an_error_and_is_not_created(rotating: Run, tmp_pa
 def test_a_database_of_a_newer_version_is_not_read(rotating: Run, store: str) -> None:
     with closing(open_store(store)) as opened, opened.write() as connection:
         connection.execute(text("UPDATE certpin_schema SET version_num = '9999'"))
-    done = rotating("rotate", "activate", "new.key", "--offline", "--watch", store)
+    done = rotating("rotate", "switch", "new.key", "--offline", "--watch", store)
     assert done.code == 2
     assert "of a newer version of certpin" in done.err
 
@@ -171,7 +172,7 @@ def test_without_an_answer_of_the_service_no_step_is_taken(
     rotating: Run, watch: str, status: int, body: Any
 ) -> None:
     Watch.answers["/api/v1/pin-sets/bank/adoption"] = (status, body)
-    words = ("rotate", "activate", "new.key", "--offline", "--watch", watch)
+    words = ("rotate", "switch", "new.key", "--offline", "--watch", watch)
     done = rotating(*words, CERTPIN_WATCH_TOKEN=SECRET)
     assert done.code == 3
     assert SECRET not in done.out + done.err

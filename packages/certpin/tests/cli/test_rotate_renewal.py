@@ -1,15 +1,18 @@
-"""``certpin rotate activate`` at a renewal: before a certificate is installed."""
+"""``certpin rotate switch`` at a renewal: before a certificate is installed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab import Authority
+from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, invariants, stepped
+from tests.cli._rotating import JOURNAL, days_pass, invariants, next_number, stepped
 from tests.cli.conftest import HOST, Run
 
 OFFLINE = ("--offline",)
@@ -20,32 +23,32 @@ LEAF, BACKUP = kit.NOBODY_ELSE, kit.NOBODY
 def out(run: Run) -> Run:
     """Version 3 was published a hundred days ago."""
     write(kit.policy(HOST, LEAF, BACKUP))
-    assert run("rotate", "publish", *OFFLINE, "--clients", "12").code == 0
+    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
     days_pass(100)
     return run
 
 
 def test_an_active_key_is_not_recorded_again(out: Run) -> None:
-    assert stepped(out, "activate", str(BACKUP), *OFFLINE)[0].code == 0
+    assert stepped(out, "switch", str(BACKUP), *OFFLINE)[0].code == 0
     before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
-    done = out("rotate", "activate", str(BACKUP), *OFFLINE)
+    done = out("rotate", "switch", str(BACKUP), *OFFLINE)
     assert (done.code, "is ACTIVE already" in done.out) == (0, True)
     assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
 
 
 def test_an_active_key_is_refused_if_a_version_does_not_accept_it(out: Run) -> None:
-    out("rotate", "generate", "--backup-key", "new.key")
-    out("rotate", "stage", "new.key")
+    out("rotate", "start", "--new", "new.key")
+    out("rotate", "start", "new.key")
     words = (*OFFLINE, "--force", "--reason", "the old key is lost")
-    assert stepped(out, "activate", "new.key", *words)[0].code == 0
-    done, facts = stepped(out, "activate", "new.key", *OFFLINE)
+    assert stepped(out, "switch", "new.key", *words)[0].code == 0
+    done, facts = stepped(out, "switch", "new.key", *OFFLINE)
     assert (done.code, invariants(facts)) == (1, ["adopted"])
 
 
 def test_a_new_key_is_refused_with_the_clients_at_risk(out: Run) -> None:
     """An ACME client makes such a key at each renewal by default."""
     before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
-    done, facts = stepped(out, "activate", str(Authority("x").pin), *OFFLINE)
+    done, facts = stepped(out, "switch", str(Authority("x").pin), *OFFLINE)
     assert (done.code, invariants(facts)) == (1, ["adopted"])
     assert facts["breaches"][0]["clients"] == 12
     assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
@@ -53,7 +56,7 @@ def test_a_new_key_is_refused_with_the_clients_at_risk(out: Run) -> None:
 
 def test_a_new_key_is_not_forced_past_the_draft(out: Run) -> None:
     words = (*OFFLINE, "--force", "--reason", "we know better")
-    done = out("rotate", "activate", str(Authority("x").pin), *words)
+    done = out("rotate", "switch", str(Authority("x").pin), *words)
     assert (done.code, "GENERATED, and cannot become ACTIVE" in done.err) == (2, True)
 
 
@@ -84,8 +87,8 @@ def test_a_certificate_is_checked_for_each_of_its_hosts(
     identity = root.issue(*names)
     Path("leaf.pem").write_bytes(identity.chain_pem)
     write(*(kit.policy(host, identity.pin, BACKUP) for host in policies))
-    run("rotate", "publish", *OFFLINE)
-    _, facts = stepped(run, "activate", "leaf.pem", *OFFLINE)
+    run("rotate", "shipped", next_number(), *OFFLINE)
+    _, facts = stepped(run, "switch", "leaf.pem", *OFFLINE)
     assert facts["hosts"] == (asked or policies)  # of no host: those that have its pin
 
 
@@ -93,8 +96,145 @@ def test_a_certificate_for_a_host_without_its_pin_is_refused(run: Run, root: Aut
     identity = root.issue(HOST, "other.example")
     Path("leaf.pem").write_bytes(identity.chain_pem)
     write(kit.policy(HOST, identity.pin, BACKUP), kit.policy("other.example", LEAF, BACKUP))
-    run("rotate", "publish", *OFFLINE)
+    run("rotate", "shipped", next_number(), *OFFLINE)
     before = JOURNAL.read_bytes()
-    assert run("rotate", "activate", "leaf.pem", *OFFLINE).code != 0
+    assert run("rotate", "switch", "leaf.pem", *OFFLINE).code != 0
     assert JOURNAL.read_bytes() == before
-    assert run("rotate", "activate", str(identity.pin), *OFFLINE, "--host", HOST).code == 0
+    assert run("rotate", "switch", str(identity.pin), *OFFLINE, "--host", HOST).code == 0
+
+
+# The whole chain.
+
+
+@pytest.fixture
+def ca(trusted_root: Path, root: Authority) -> Authority:
+    """An authority under the root that this machine trusts."""
+    return root.intermediate("ca")
+
+
+def by_authority(run: Run, ca: Authority, match: str) -> Run:
+    """Pin an authority, and publish that a hundred days ago."""
+    write(kit.policy(HOST, ca.pin, BACKUP, match=match))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace('"leaf"', '"intermediate"'), encoding="utf-8")
+    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
+    days_pass(100)
+    return run
+
+
+@pytest.mark.parametrize("match", ["ca", "any"])
+def test_a_new_key_under_the_pinned_authority_may_be_installed(
+    run: Run, ca: Authority, match: str
+) -> None:
+    by_authority(run, ca, match)
+    Path("fullchain.pem").write_bytes(ca.issue(HOST).chain_pem)
+    before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
+    done = run("rotate", "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, "so it needs no pin." in done.out) == (0, True)
+    assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
+
+
+@pytest.mark.parametrize("match", ["ca", "any"])
+def test_a_new_key_under_another_authority_is_refused(
+    run: Run, root: Authority, ca: Authority, match: str
+) -> None:
+    by_authority(run, ca, match)
+    Path("fullchain.pem").write_bytes(root.intermediate("other").issue(HOST).chain_pem)
+    done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    assert facts["breaches"][0]["clients"] == 12
+
+
+def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
+    run: Run, root: Authority, ca: Authority
+) -> None:
+    """Clients would refuse the key, although every version has its pin."""
+    by_authority(run, ca, "ca")
+    Path("new.key").write_bytes(root.issue(HOST).key_pem)
+    assert run("rotate", "start", "new.key").code == 0
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    days_pass(100)
+    done, facts = stepped(run, "switch", "new.key", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["open-chain"])
+    assert {each["conclusion"] for each in facts["conclusions"]} == {"open"}
+    assert "fullchain.pem" in facts["breaches"][0]["fix"]
+    key: Any = load_pem_private_key(Path("new.key").read_bytes(), None)
+    other = root.intermediate("other").issue(HOST, key=key)
+    Path("fullchain.pem").write_bytes(other.chain_pem)
+    done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    Path("fullchain.pem").write_bytes(ca.issue(HOST, key=key).chain_pem)
+    before = Path("pins.toml").read_bytes()
+    done = run("rotate", "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, "so it needs no pin." in done.out) == (0, True)
+    assert Path("pins.toml").read_bytes() == before  # the leaf's pin is not ACTIVE
+
+
+def test_the_certificate_of_an_authority_may_be_activated(run: Run, ca: Authority) -> None:
+    by_authority(run, ca, "ca")
+    Path("ca.pem").write_bytes(ca.pem)
+    assert stepped(run, "switch", "ca.pem", *OFFLINE)[0].code == 0
+    Path("other.pem").write_bytes(Authority("other").pem)
+    done, facts = stepped(run, "switch", "other.pem", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    Path("between.pem").write_bytes(Authority("other").intermediate("between").pem)
+    done, facts = stepped(run, "switch", "between.pem", *OFFLINE)  # a pinned one may be above it
+    assert (done.code, invariants(facts)) == (1, ["open-chain"])
+
+
+def test_a_file_with_the_key_first_is_read_as_a_chain(run: Run, ca: Authority) -> None:
+    """HAProxy and lighttpd read such files."""
+    by_authority(run, ca, "any")
+    identity = ca.issue(HOST)
+    Path("all.pem").write_bytes(identity.key_pem + identity.chain_pem)
+    assert stepped(run, "switch", "all.pem", *OFFLINE)[0].code == 0
+    Path("all.pem").write_bytes(identity.key_pem + ca.issue(HOST).chain_pem)
+    done = run("rotate", "switch", "all.pem", *OFFLINE)
+    assert (done.code, "has the key that is first in it" in done.err) == (2, True)
+
+
+def test_a_chain_in_the_wrong_order_is_refused(run: Run, ca: Authority) -> None:
+    by_authority(run, ca, "any")
+    Path("chain.pem").write_bytes(ca.pem + ca.issue(HOST).chain_pem)
+    done = run("rotate", "switch", "chain.pem", *OFFLINE)
+    assert (done.code, "first" in done.err) == (2, True)
+
+
+def test_a_host_that_the_draft_dropped_is_checked_too(run: Run, ca: Authority) -> None:
+    other = "other.example"
+    write(kit.policy(HOST, ca.pin, BACKUP), kit.policy(other, LEAF, BACKUP))
+    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
+    days_pass(100)
+    write(kit.policy(HOST, ca.pin, BACKUP))
+    Path("fullchain.pem").write_bytes(ca.issue(HOST, other).chain_pem)
+    done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    assert facts["breaches"][0]["host"] == other
+    Path("fullchain.pem").write_bytes(ca.issue(HOST).chain_pem)
+    assert stepped(run, "switch", "fullchain.pem", *OFFLINE)[0].code == 0
+
+
+def test_a_wildcard_certificate_is_checked_for_the_hosts_that_the_draft_dropped(
+    run: Run, ca: Authority
+) -> None:
+    other = "www.bank.example"
+    write(kit.policy(HOST, ca.pin, BACKUP), kit.policy(other, LEAF, BACKUP))
+    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
+    days_pass(100)
+    write(kit.policy(HOST, ca.pin, BACKUP))
+    Path("fullchain.pem").write_bytes(ca.issue("*.bank.example").chain_pem)
+    done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    assert facts["breaches"][0]["host"] == "*.bank.example"
+
+
+def test_an_activated_authority_gets_the_role_of_one(run: Run, ca: Authority) -> None:
+    write(kit.policy(HOST, LEAF, BACKUP))
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    Path("ca.pem").write_bytes(ca.pem)
+    assert run("rotate", "start", "ca.pem").code == 0
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    days_pass(100)
+    assert stepped(run, "switch", "ca.pem", *OFFLINE)[0].code == 0
+    entries = {entry.pin: entry for entry in PinSet.load("pins.toml").policies[0].pins}
+    assert (entries[ca.pin].role, entries[ca.pin].state) == ("intermediate", "active")

@@ -21,9 +21,9 @@ from certpin.cli.rotate.simulate_views import (
     grouped_labels,
     unsafe_times,
 )
-from certpin.rotation import Step, Timing, plan
+from certpin.rotation import AdoptionDelays, Step, plan
+from certpin.rotation.fleet import Fleet
 from certpin.rotation.simulate import Hour, simulate
-from certpin.rotation.simulate_fleet import Fleet
 from certpin.rotation.simulate_script import DatedStep, build_script, dated_steps, moved_steps
 from scripts import simulation_picture
 from tests.bench.simulation import a_year
@@ -227,7 +227,7 @@ def test_an_unwritable_picture_is_refused_before_the_run(run: Run, name: str) ->
 @pytest.mark.slow
 def test_a_short_simulation_is_labelled_with_hours() -> None:
     none = timedelta(0)
-    quick = Timing(cdn=none, cache=none, poll=HOUR, opened=5 * HOUR, skew=none)
+    quick = AdoptionDelays(cdn=none, cache=none, poll=HOUR, opened=5 * HOUR, skew=none)
     out = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
     now = known(out.pins, out, seen=(sighting("served"),), timing=quick)
     script = build_script(now, [DatedStep(1, Step("publish"), NOW)])

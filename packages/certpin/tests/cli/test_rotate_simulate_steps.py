@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,20 +13,22 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from certpin import Pin
+from certpin.cli.rotate.simulate import simulate
 from certpin.cli.rotate.simulate_input import parse_steps, read_steps
 from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
-from certpin.pinfile.fields import Table
+from certpin.pinfile.file import Table
 from certpin.rotation.adoption import LONGEST
 from certpin.rotation.simulate_script import MAX_STEPS
+from tests.cli._rotating import record_signed
 from tests.cli._simulating import FEW, NEXT, publish, schedule
 from tests.cli.conftest import HOST, Run
+from tests.documentation._blocks import blocks
 
 if TYPE_CHECKING:
     from certpin.rotation.simulate_script import DatedStep
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
-PAGE = Path(__file__).parents[4] / "docs/commands.md"
 PIN = f'pin = "{NEXT}"'
 
 
@@ -74,22 +77,30 @@ def test_a_key_may_be_a_file_beside_the_schedule_or_a_new_one() -> None:
 
 
 def test_the_documented_example_is_read() -> None:
-    block = PAGE.read_text(encoding="utf-8").partition("### A schedule of your own")[2]
-    Path("steps.toml").write_text(block.partition("```toml\n")[2].partition("```")[0], "utf-8")
+    (example,) = blocks("reference/commands/rotate-simulate.notes.md")
+    Path("steps.toml").write_text(example.text, "utf-8")
     Path("old.key").write_bytes(Authority("Some Root").issue(HOST).key_pem)
     found, _ = read_steps(Path("steps.toml"), NOW)
     assert [dated.step.act for dated in found] == ["stage", "publish", "serve", "remove", "publish"]
 
 
+def test_the_example_of_the_help_text_is_read() -> None:
+    text = inspect.cleandoc((simulate.help or "").partition("schedule.toml --clients")[2])
+    _, _, example = text.partition("\b\n")
+    Path("steps.toml").write_text(example.partition("\n\n")[0], "utf-8")
+    found, _ = read_steps(Path("steps.toml"), NOW)
+    assert [dated.step.act for dated in found] == ["stage", "publish", "serve"]
+
+
 BROKEN = {
     "no date but a time without a zone": ("at = 2027-04-01T12:00:00", "has no zone", "at"),
-    "a date in quotes": ('at = "2027-04-01"', "is not right", "at"),
-    "a time of day": ("at = 12:00:00", "is not right", "at"),
+    "a date in quotes": ('at = "2027-04-01"', "is not allowed for", "at"),
+    "a time of day": ("at = 12:00:00", "is not allowed for", "at"),
     "two dates": ('at = 2027-04-01\nafter = "1d"', "there is a date too", "after"),
     "the end of time": ("at = 9999-12-31T23:59:59-12:00", "too far away", "at"),
     "the beginning of time": ("at = 0001-01-01T00:00:00+12:00", "too far away", "at"),
     "a delay that is none": ('after = "soon"', "not a duration", "after"),
-    "a number for a delay": ("after = 3", "is not right", "after"),
+    "a number for a delay": ("after = 3", "is not allowed for", "after"),
     "a delay of a life": ('after = "9999d"', "too long", "after"),
     "a misspelt key": ('aftre = "1d"', "'aftre' is not a known key", ""),
 }
@@ -119,7 +130,8 @@ def test_an_invalid_date_is_reported_with_its_line(name: str) -> None:
         ('act = "serve"\npin = "new:"', "names no key"),
         ('act = "serve"\npin = "a\\u0000b"', "names no key"),
         ('act = "serve"\npin = "steps.toml"', "names no key"),
-        ('act = "serve"\npin = "pkcs11:token=t?module-path=/x.so"', "name a key on a token"),
+        ('act = "serve"\npin = "pkcs11:token=t?module-path=/x.so"', "name a key by a URI"),
+        ('act = "serve"\npin = "awskms:alias/next"', "name a key by a URI"),
         (f'act = "publish"\n{PIN}', "publish has no pin"),
     ],
 )
@@ -134,7 +146,7 @@ def test_an_invalid_step_is_reported(text: str, problem: str) -> None:
         ("", "schema: it is missing"),
         ("schema = 2\n[[step]]", "reads schema 1"),
         ("schema = 1", "there are 0 steps"),
-        ("schema = 1\nstep = 3", r"step: a number is not right.*\n.*\[\[step\]\]"),
+        ("schema = 1\nstep = 3", r"step: a number is not allowed for.*\n.*\[\[step\]\]"),
         ("schema = 1\nstep = [1]", "this must be a table"),
         ("schema = 1\nhost = 1\n[[step]]", "'host' is not a known key"),
         ("schema = 1\n" + "[[step]]\nact='publish'\n" * (MAX_STEPS + 1), "501 steps"),
@@ -152,7 +164,7 @@ def test_an_invalid_schedule_is_reported(text: str, problem: str) -> None:
 def test_a_missing_file_is_reported_with_the_place_of_the_example() -> None:
     with pytest.raises(PinFileError, match="cannot be read") as caught:
         read_steps(Path("nothing.toml"), NOW)
-    assert "docs/commands.md" in caught.value.fix
+    assert caught.value.fix == "certpin help rotate simulate has an example"
 
 
 def test_removing_a_misspelt_pin_is_an_error(run: Run) -> None:
@@ -170,8 +182,8 @@ def test_a_push_without_a_pending_version_is_reported(run: Run) -> None:
 
 def test_a_pending_version_is_pushed(run: Run) -> None:
     publish(run)
-    assert run("rotate", "stage", str(NEXT)).code == 0
-    assert run("rotate", "publish", "--offline", "--signed").code == 0
+    assert run("rotate", "start", str(NEXT)).code == 0
+    record_signed()
     path = schedule('act = "push"\nafter = "1d"')
     facts = run("rotate", "simulate", *FEW, "--steps", path, "--json").json
     (step,) = facts["hosts"][0]["steps"]

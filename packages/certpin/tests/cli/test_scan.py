@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from certpin.cli.hostlist import host_list
 from certpin.cli.reply import SCHEMA
+from certpin.cli.scan import host_list
 from certpin.lab import LabServer
 from certpin.probe.scan import ScanLimits, scan
 from tests._peak import CERTPIN
@@ -197,7 +198,17 @@ def test_a_missing_list_is_a_usage_error_and_makes_no_output(listed: Path) -> No
     done = invoke("scan", listed, "--output", "out.jsonl")
     assert done.code == 2
     assert "cannot be read: No such file or directory" in done.err
+    assert "fix:" not in done.err
     assert not (listed.parent / "work" / "out.jsonl").exists()
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("host", ["localhost:8443", "api.bank.example", "[::1]:443"])
+def test_a_host_instead_of_a_list_is_refused_with_the_command_for_it(host: str) -> None:
+    done = invoke("scan", host)
+    assert (done.code, done.out) == (2, "")
+    assert f"{host} cannot be read: No such file or directory" in done.err
+    assert f"fix: echo {shlex.quote(host)} | certpin scan -" in done.err
 
 
 @pytest.mark.medium

@@ -1,4 +1,4 @@
-"""The README's commands with a port other than 443: each printed command works."""
+"""Servers of the pin file on other ports than 443: each printed command works."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certpin.cli.upstream import find_upstream
 from certpin.lab import Identity, LabServer
+from certpin.lab.upstream import find_upstream
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostServer
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, states
+from tests.cli._rotating import days_pass, next_number, states
+from tests.cli._team import printed_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.lab import Authority
     from tests.cli.conftest import Done, Run
 
-README = Path(__file__).parents[4] / "README.md"
+PAGE = Path(__file__).parents[4] / "docs/guides/private-ca.md"
 KEY = ("--backup-key", "backup.key")
 
 
@@ -42,7 +43,7 @@ def _following(done: Done) -> str:
 
 
 @pytest.mark.medium
-def test_the_commands_of_the_readme_work_on_another_port(
+def test_the_commands_of_the_guide_work_on_another_port(
     run: Run,
     identity: Identity,
     root: Authority,
@@ -51,12 +52,12 @@ def test_the_commands_of_the_readme_work_on_another_port(
 ) -> None:
     """This machine trusts the authority, as for a public server."""
     kit.trust_on_this_platform(root, tmp_path, monkeypatch)
-    section = README.read_text(encoding="utf-8").split("## Pin a server of your own")[1]
+    section = PAGE.read_text(encoding="utf-8").split("## Another port")[1]
     lines = [line for line in section.split("```")[1].splitlines() if line.startswith("certpin ")]
     with LabServer(identity) as server:
         target = f"localhost:{server.port}"
         for line in lines:
-            done = _printed(run, line.partition("#")[0].replace("api.bank.example", target))
+            done = _printed(run, line.partition("#")[0].replace("api.bank.example:8443", target))
             assert (done.code, done.err) == (0, ""), line
             if line.startswith("certpin add"):
                 assert _printed(run, _following(done)).code == 0
@@ -70,7 +71,7 @@ def test_a_rotation_goes_through_with_the_commands_that_the_plan_prints(
 ) -> None:
     with LabServer(identity) as server:
         run("add", f"localhost:{server.port}", "--ca-file", ca, *KEY)
-        assert run("rotate", "publish", "--opened", "2d").code == 0
+        assert run("rotate", "shipped", next_number(), "--opened", "2d").code == 0
         days_pass(40)
         (host,) = run("rotate", "plan", "--to", "backup.key", "--json").json["hosts"]
         for step in host["steps"]:
@@ -110,10 +111,10 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
     assert f"localhost:{two[1].port} (us)" in run("check").out
     lint = run("lint", "--live", "--json")
     assert "live-mismatch" in {finding["rule"] for finding in lint.json["findings"]}
-    refused = run("rotate", "publish")
+    refused = run("rotate", "shipped", next_number())
     assert refused.code == 1
     assert f"localhost:{two[1].port} (us) at 127.0.0.1:{two[1].port}" in refused.err
-    one = run("rotate", "publish", "--host", f"localhost:{two[0].port}")
+    one = run("rotate", "shipped", next_number(), "--host", f"localhost:{two[0].port}")
     assert one.code == 2
     assert f"--host leaves out 127.0.0.1:{two[1].port}" in one.err
 
@@ -121,7 +122,7 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
 def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Identity) -> None:
     """Otherwise it would pass the gate unchecked."""
     write(kit.policy("localhost", identity.pin), kit.policy("other.example", identity.pin))
-    done = run("rotate", "publish", "--host", "localhost")
+    done = run("rotate", "shipped", next_number(), "--host", "localhost")
     assert done.code == 2
     assert "this step is for other.example too, and --host leaves it out" in done.err
 
@@ -135,18 +136,27 @@ def test_suggested_commands_name_the_same_file_and_servers(
     with LabServer(identity) as server:
         ways = ("--connect", f"localhost=127.0.0.1:{server.port}")
         words = ("--file", "bank.toml", *ways, "--host", "localhost", "--host", "*.shops.example")
-        assert _following(run("rotate", "publish", *words, "--force", "--reason", "a test")) == (
+        assert _following(
+            run(
+                "rotate",
+                "shipped",
+                next_number("bank.toml"),
+                *words,
+                "--force",
+                "--reason",
+                "a test",
+            )
+        ) == (
             "certpin rotate status --file bank.toml --host localhost --host '*.shops.example' "
             f"--connect localhost=127.0.0.1:{server.port}"
         )
-        made = run("rotate", "generate", *words[:2], "--host", "localhost", *KEY)
-        staged = _printed(run, _following(made))
-        assert _following(made) == (
-            "certpin rotate stage backup.key --file bank.toml --host localhost"
-        )
-        assert _following(staged) == (
-            "certpin rotate publish --file bank.toml --host localhost --host '*.shops.example'"
-        )
+        made = run("rotate", "start", *words[:2], "--host", "localhost", "--new", "backup.key")
+        following = "certpin rotate switch backup.key --file bank.toml --host localhost"
+        assert printed_commands(made.out) == [
+            "certpin rotate shipped 4 --file bank.toml",
+            following,
+        ]
+        assert _printed(run, following).code == 1  # not adopted yet
 
 
 def test_a_command_that_connects_nowhere_selects_by_the_same_names(
@@ -162,9 +172,8 @@ def test_a_command_that_connects_nowhere_selects_by_the_same_names(
 def test_the_real_server_of_a_lab_is_that_of_the_pin_file(
     two: tuple[LabServer, LabServer], ca: Path
 ) -> None:
-    upstream = find_upstream("localhost", "http", Path("pins.toml"), None, ca)
-    assert upstream is not None
+    pem = ca.read_text()
+    upstream = find_upstream("localhost", "http", Path("pins.toml"), None, pem)
     assert upstream.address == ("127.0.0.1", two[0].port)
-    named = find_upstream("localhost", "http", Path("pins.toml"), f"127.0.0.1:{two[1].port}", ca)
-    assert named is not None
+    named = find_upstream("localhost", "http", Path("pins.toml"), f"127.0.0.1:{two[1].port}", pem)
     assert named.address == ("127.0.0.1", two[1].port)

@@ -24,9 +24,9 @@ from certpin.lint.document import ADOPTION_DAYS
 from certpin.pinfile import PINS_VARIABLE
 from certpin.pins import Match, Mode
 from certpin.probe import DIAL_TIMEOUT, PROTOCOLS
-from certpin.rotation import Timing, format_duration
+from certpin.rotation import AdoptionDelays, format_duration
+from certpin.rotation.fleet import MAX_CLIENTS, Fleet
 from certpin.rotation.measured import CYCLE
-from certpin.rotation.simulate_fleet import MAX_CLIENTS, Fleet
 from certpin.x509.keys import KeyAlgorithm
 from tests.cli._registry import COMMANDS, GROUPS
 
@@ -157,5 +157,5 @@ def test_the_values_in_help_texts_are_those_of_the_library() -> None:
     usual = Fleet()
     assert usual.clients == choices.USUAL_CLIENTS
     assert f"{float(usual.stragglers * 100):g}%" == choices.USUAL_STRAGGLERS
-    delays = {field.name: getattr(Timing(), field.name) for field in fields(Timing)}
+    delays = {field.name: getattr(AdoptionDelays(), field.name) for field in fields(AdoptionDelays)}
     assert {name: format_duration(delay) for name, delay in delays.items()} == choices.DELAYS

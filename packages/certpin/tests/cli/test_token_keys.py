@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.hsm import open_key
-from certpin.pinfile import PinSet
 from certpin.pins import Pin
 from certpin.x509.keys import public_key
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, journal, states, stepped
+from tests.cli._rotating import days_pass, journal, next_number, states, stepped
 from tests.cli._terminal import on_terminal
 from tests.servers.softhsm import SoftHSM, softhsm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.lab import Authority
     from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.peer("softhsm2")
@@ -54,24 +54,25 @@ def labels(hsm: SoftHSM) -> list[str]:
 def out(run: Run, hsm: SoftHSM) -> Run:
     """Return the command, with the published version 1 of a pin file."""
     write(kit.policy(HOST))
-    assert run("rotate", "publish", *OFFLINE).code == 0
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
     return run
 
 
 def test_a_backup_on_a_token_goes_through_a_whole_rotation(out: Run, hsm: SoftHSM) -> None:
-    _, made = stepped(out, "generate", "--backup-key", URI)
+    _, made = stepped(out, "start", "--new", URI)
     assert made["pin"] == pin_of(hsm)
-    assert made["next"] == f"certpin rotate stage '{URI}'"
+    assert made["later"] == f"certpin rotate switch '{URI}'"
     assert journal()[-1].note.startswith(f"key {URI};id=%")
-    _, staged = stepped(out, "stage", URI)
+    _, staged = stepped(out, "start", URI)
     assert staged["pin"] == made["pin"]
-    assert PinSet.load("pins.toml").policies[0].pins[-1].note == f"key {URI}"
-    assert out("rotate", "publish", *OFFLINE).code == 0
-    assert stepped(out, "activate", URI, *OFFLINE)[0].code == 1
+    assert (staged["events"], len(journal())) == ([], 3)
+    assert "it can't be installed on a server" in out("rotate", "start", URI).out
+    assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    assert stepped(out, "switch", URI, *OFFLINE)[0].code == 1
     days_pass(33)
     planned = out("rotate", "plan", "--to", URI, *OFFLINE, "--json").json
     assert planned["to"] == made["pin"]
-    assert stepped(out, "activate", URI, *OFFLINE)[0].code == 0
+    assert stepped(out, "switch", URI, *OFFLINE)[0].code == 0
     assert states()[-1] == "active"
 
 
@@ -94,7 +95,7 @@ def test_the_place_of_the_key_is_printed(run: Run, hsm: SoftHSM) -> None:
     "words",
     [
         ("add", "other.example", "--pin", str(kit.NOBODY), "--backup-key", URI),
-        ("rotate", "generate", "--backup-key", URI),
+        ("rotate", "start", "--new", URI),
     ],
 )
 def test_a_failed_command_leaves_no_key_on_the_token(
@@ -115,9 +116,9 @@ def test_an_early_refusal_makes_no_key(out: Run, hsm: SoftHSM) -> None:
 
 
 def test_an_existing_key_is_not_made_again(out: Run, hsm: SoftHSM) -> None:
-    assert out("rotate", "generate", "--backup-key", URI).code == 0
+    assert out("rotate", "start", "--new", URI).code == 0
     before = pin_of(hsm)
-    again = out("rotate", "generate", "--backup-key", URI)
+    again = out("rotate", "start", "--new", URI)
     assert (again.code, "it is not overwritten" in again.err) == (2, True)
     assert pin_of(hsm) == before
 
@@ -129,7 +130,7 @@ def test_a_passphrase_is_not_for_a_token(run: Run, hsm: SoftHSM) -> None:
 
 
 def test_a_key_on_a_token_is_shown(out: Run, hsm: SoftHSM) -> None:
-    out("rotate", "generate", "--backup-key", URI)
+    out("rotate", "start", "--new", URI)
     done = out("pin", URI, "--json")
     (seen,) = done.json["targets"]
     _documented.check("token", seen)
@@ -143,7 +144,7 @@ def test_the_note_has_no_module_and_no_pin_source(
     monkeypatch.delenv("CERTPIN_PKCS11_PIN")
     file = hsm.folder / "pin"
     file.write_text(hsm.pin)
-    assert out("rotate", "generate", "--backup-key", f"{URI}?pin-source=file:{file}").code == 0
+    assert out("rotate", "start", "--new", f"{URI}?pin-source=file:{file}").code == 0
     assert str(file) not in journal()[-1].note
 
 
@@ -156,7 +157,7 @@ def test_without_a_terminal_the_pin_is_an_error(
 
 
 def test_a_typed_pin_is_not_shown(out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch) -> None:
-    out("rotate", "generate", "--backup-key", URI)
+    out("rotate", "start", "--new", URI)
     monkeypatch.delenv("CERTPIN_PKCS11_PIN")
     code, text = on_terminal("pin", URI, typing=[("PIN of the token bank: ", hsm.pin)])
     assert (code, hsm.pin in text) == (0, False)
@@ -173,7 +174,7 @@ def test_a_wrong_pin_is_reported_and_not_printed(run: Run, hsm: SoftHSM) -> None
     "words",
     [
         ("pin",),
-        ("rotate", "stage"),
+        ("rotate", "start"),
         ("rotate", "csr"),
         ("rotate", "plan", *OFFLINE, "--to"),
         ("add", "other.example", "--pin", str(kit.NOBODY), "--backup-key"),
@@ -189,10 +190,13 @@ def test_a_pin_in_a_uri_is_refused_and_not_printed(out: Run, words: tuple[str, .
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("kind", ["p256", "p384", "rsa2048", "ed25519"])
-def test_openssl_verifies_a_request_signed_on_a_token(run: Run, hsm: SoftHSM, kind: str) -> None:
-    write(kit.policy(HOST))
-    run("rotate", "publish", *OFFLINE)
-    run("rotate", "generate", "--backup-key", URI, "--key-type", kind)
+def test_openssl_verifies_a_request_signed_on_a_token(
+    run: Run, hsm: SoftHSM, root: Authority, kind: str
+) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    write(kit.policy(HOST), trust=Path("root.pem"))  # no public authority certifies Ed25519
+    run("rotate", "shipped", next_number(), *OFFLINE)
+    run("rotate", "start", "--new", URI, "--key-type", kind)
     done = run("rotate", "csr", URI, "-o", "next.csr", "--json")
     assert done.json["names"] == [HOST]
     words = ["openssl", "req", "-in", "next.csr", "-verify", "-noout"]

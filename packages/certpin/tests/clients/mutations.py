@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_MIRRORED = "certpin/tls/mirrored.py"
+_CONTEXT = "certpin/tls/context.py"
 _URLLIB3 = "certpin/clients/_urllib3_base.py"
 
 _URLLIB3_TESTS = "tests/clients/test_urllib3.py::"
@@ -13,22 +13,22 @@ _COPIES = "tests/tls/test_rule_14_no_copies.py::test_a_way_to_copy_a_context_is_
 MUTATIONS: list[Mutation] = [
     Mutation(
         14,
-        _MIRRORED,
-        'raise _copied("get_ca_certs()")',
+        _CONTEXT,
+        'raise copied_error("get_ca_certs()")',
         "return super().get_ca_certs(binary_form)",
         _COPIES,
     ),
     Mutation(
         14,
-        _MIRRORED,
-        'raise _copied("cert_store_stats()")',
+        _CONTEXT,
+        'raise copied_error("cert_store_stats()")',
         "return super().cert_store_stats()",
         _COPIES,
     ),
     Mutation(
         14,
-        _MIRRORED,
-        'raise _copied("copy or pickle")',
+        _CONTEXT,
+        'raise copied_error("copy or pickle")',
         "return super().__reduce_ex__(protocol)",
         _COPIES,
     ),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority, Identity
 
-PAGE = EXAMPLES.parents[1] / "docs" / "clients.md"
+PAGE = EXAMPLES.parents[1] / "docs/guides/python-clients.md"
 
 
 class Shown(NamedTuple):
@@ -248,7 +248,7 @@ def table_of_the_documentation() -> str:
 
 
 def test_the_documentation_names_every_example_and_no_other() -> None:
-    named = re.findall(r"\(\.\./examples/python/([\w.]+)\)", table_of_the_documentation())
+    named = re.findall(r"\(\.\./\.\./examples/python/([\w.]+)\)", table_of_the_documentation())
     assert sorted(named) == [path.name for path in FILES]
 
 

@@ -12,6 +12,13 @@ _LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
 MUTATIONS = [
     Mutation(
+        "an exact name does not cover a wildcard",
+        f"{_LINT}ambiguity.py",
+        '    return not host.pattern.wildcard or other.pattern.wildcard == "**."\n',
+        "    return True\n",
+        f"{_CASES}test_rule_finds_nothing[a host and the names below it]",
+    ),
+    Mutation(
         "all mistakes",
         f"{_LINT}reader.py",
         "            self.problems.append(exc)\n",
@@ -83,21 +90,21 @@ MUTATIONS = [
     ),
     Mutation(
         "regular files only",
-        "certpin/pinfile/disk.py",
+        "certpin/pinfile/file.py",
         "if not stat.S_ISREG(status.st_mode):",
         "if stat.S_ISDIR(status.st_mode):",
         "tests/pinfile/test_limits.py::test_a_pin_file_must_be_a_regular_file[/dev/zero]",
     ),
     Mutation(
         "a file that grows",
-        "certpin/pinfile/disk.py",
+        "certpin/pinfile/file.py",
         "            read += len(chunk)\n",
         "",
         "tests/pinfile/test_limits.py::test_a_growing_file_has_a_limit",
     ),
     Mutation(
         "misspelt keys",
-        "certpin/pinfile/fields.py",
+        "certpin/pinfile/file.py",
         "if meant := closest_key(name, known):",
         "if meant := '':",
         _READING + "test_a_key_that_resembles_a_known_one_is_refused[trust]",
@@ -118,7 +125,7 @@ MUTATIONS = [
     ),
     Mutation(
         "pieces of hosts only",
-        "certpin/pinfile/reader.py",
+        "certpin/pinfile/file.py",
         'if found.keys() != {"host"} or "host" in data:',
         "if False:",
         "tests/pinfile/test_limits.py::test_parsing_in_pieces_gives_the_tables_of_the_whole",

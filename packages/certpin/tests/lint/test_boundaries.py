@@ -157,6 +157,10 @@ FINDS = {
         "no-spare",
         f'{HEAD}{HOST}{AUTHORITY}{THIRD}role = "intermediate"\nstate = "retiring"\n',
     ),
+    "a backup that is lost": (
+        "no-spare",
+        f"{HEAD}{HOST}{FIRST}{BACKUP}".replace('"published"', '"lost"'),
+    ),
     "only an adopted key": (
         "no-active-pin",
         f'{HEAD}{HOST}{FIRST}state = "adopted"\n{BACKUP}',
@@ -271,6 +275,24 @@ FINDS_NOT = {
         f'{HEAD}{HOST}report_to = ["https://[/"]\n{PINS}',
     ),
     "policies of the same pins": ("overlapping-patterns", f"{HEAD}{ALL}{PINS}{WWW}{PINS}"),
+    "a host and the names below it": (
+        "overlapping-patterns",
+        f'{GOOD}\n[[host]]\nname = "*.api.bank.example"\n{EXPIRES}{AUTHORITY}{BACKUP}',
+    ),
+    "a host and every name below it, with itself": (
+        "overlapping-patterns",
+        (
+            f'{HEAD}\n[[host]]\nname = "*.bank.example"\n{EXPIRES}{AUTHORITY}{BACKUP}'
+            f'\n[[host]]\nname = "**.api.bank.example"\n{EXPIRES}{PINS}'
+        ),
+    ),
+    "a wildcard of one label above another one": (
+        "overlapping-patterns",
+        (
+            f'{HEAD}\n[[host]]\nname = "*.bank.example"\n{EXPIRES}{AUTHORITY}{BACKUP}'
+            f'\n[[host]]\nname = "*.api.bank.example"\n{EXPIRES}{PINS}'
+        ),
+    ),
     "a name two labels below a wildcard of one label": (
         "overlapping-patterns",
         (

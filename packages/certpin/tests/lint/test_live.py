@@ -53,6 +53,10 @@ def _live(text: str, folder: Path) -> tuple[LintDocument, set[str]]:
             f'{HEAD}{HOST}{SERVED}state = "removed"\n{PINS}',
         ),
         ({"one-chain", "authority-expires-soon"}, f"{host('old.bank.example')}{SERVED}{AUTHORITY}"),
+        (
+            {"one-chain"},
+            f"{HEAD}{HOST}{SERVED}{BACKUP}".replace('"published"', '"lost"'),
+        ),
         ({"backup-in-chain"}, f'{HEAD}{HOST}{FIRST}{SERVED}role = "backup"\n'),
     ],
 )

@@ -60,7 +60,7 @@ FILES = {
         GOOD.replace("schema = 1", 'schema = "1"'),
         1,
         "schema",
-        "'1' is not right",
+        "'1' is not allowed",
         "a whole number",
     ),
     "a boolean schema": Broken(
@@ -80,7 +80,11 @@ FILES = {
         GOOD.replace('name = "bank-app"\n', ""), None, "name", "missing", "in quotes"
     ),
     "a name that is a date": Broken(
-        GOOD.replace('"bank-app"', "2027-01-01"), 2, "name", "2027-01-01 is not right", "in quotes"
+        GOOD.replace('"bank-app"', "2027-01-01"),
+        2,
+        "name",
+        "2027-01-01 is not allowed",
+        "in quotes",
     ),
     "a name that is a table": Broken(
         HEAD.replace('name = "bank-app"', "name.x = 1"), 2, "name", "a table is not", "in quotes"
@@ -99,7 +103,7 @@ FILES = {
     "no hosts in the list": Broken(HEAD + "host = []\n", 4, "host", "protects nothing", "add HOST"),
     "hosts that are a number": Broken(HEAD + "host = 1\n", 4, "host", "a number", "[[host]]"),
     "a single host table": Broken(
-        HEAD + '[host]\nname = "a.example"\n', 4, "host", "a table is not right", "[[host]]"
+        HEAD + '[host]\nname = "a.example"\n', 4, "host", "a table is not allowed", "[[host]]"
     ),
     "a host that is a string": Broken(
         HEAD + 'host = ["a.example"]\n', 4, "host[0]", "must be a table", "write [[host]]"
@@ -121,19 +125,19 @@ FILES = {
     ),
     "a mode of another name": Broken(
         _after(HOST_TWO + 'mode = "block"\n' + PINS_TWO),
-        *(17, "host[1].mode", "'block' is not right", 'one of "enforce", "report"'),
+        *(17, "host[1].mode", "'block' is not allowed for `mode`", 'one of "enforce", "report"'),
     ),
     "a mode without quotes": Broken(
         _after(HOST_TWO + "mode = true\n" + PINS_TWO),
-        *(17, "host[1].mode", "True is not right", 'one of "enforce", "report"'),
+        *(17, "host[1].mode", "True is not allowed", 'one of "enforce", "report"'),
     ),
     "a match of another name": Broken(
         _after(HOST_TWO + 'match = "root"\n' + PINS_TWO),
-        *(17, "host[1].match", "'root' is not right", 'one of "leaf", "ca", "any"'),
+        *(17, "host[1].match", "'root' is not allowed", 'one of "leaf", "ca", "any"'),
     ),
     "an expiry in quotes": Broken(
         _after(HOST_TWO + 'expires = "2027-06-01"\n' + PINS_TWO),
-        *(17, "host[1].expires", "'2027-06-01' is not right", "a date without quotes"),
+        *(17, "host[1].expires", "'2027-06-01' is not allowed", "a date without quotes"),
     ),
     "an expiry without a zone": Broken(
         _after(HOST_TWO + "expires = 2027-06-01T00:00:00\n" + PINS_TWO),
@@ -141,11 +145,16 @@ FILES = {
     ),
     "an expiry that is a time": Broken(
         _after(HOST_TWO + "expires = 12:00:00\n" + PINS_TWO),
-        *(17, "host[1].expires", "12:00:00 is not right", "as in 2027-06-01"),
+        *(17, "host[1].expires", "12:00:00 is not allowed", "as in 2027-06-01"),
     ),
     "an on_expiry of another name": Broken(
         _after(HOST_TWO + 'on_expiry = "open"\n' + PINS_TWO),
-        *(17, "host[1].on_expiry", "'open' is not right", '"fail-closed", "fail-open", "report"'),
+        *(
+            17,
+            "host[1].on_expiry",
+            "'open' is not allowed",
+            '"fail-closed", "fail-open", "report"',
+        ),
     ),
     "trust in a missing file": Broken(
         _after(HOST_TWO + 'trust = "no-such.pem"\n' + PINS_TWO),
@@ -165,7 +174,7 @@ FILES = {
     ),
     "trust in a list": Broken(
         _after(HOST_TWO + 'trust = ["roots.pem"]\n' + PINS_TWO),
-        *(17, "host[1].trust", "a list is not right", "in quotes"),
+        *(17, "host[1].trust", "a list is not allowed", "in quotes"),
     ),
     "reports without TLS": Broken(
         _after(HOST_TWO + 'report_to = ["http://b.example/"]\n' + PINS_TWO),
@@ -173,20 +182,20 @@ FILES = {
     ),
     "one address for reports": Broken(
         _after(HOST_TWO + 'report_to = "https://b.example/"\n' + PINS_TWO),
-        *(17, "host[1].report_to", "is not right", "a list of strings"),
+        *(17, "host[1].report_to", "is not allowed", "a list of strings"),
     ),
     "an address that is a number": Broken(
         _after(HOST_TWO + "report_to = [1]\n" + PINS_TWO),
-        *(17, "host[1].report_to", "a list is not right", "a list of strings"),
+        *(17, "host[1].report_to", "a list is not allowed", "a list of strings"),
     ),
     # Pins.
-    "no pins": Broken(HEAD + HOST, 5, "host[0].pin", "no pin that could match", "certpin add"),
+    "no pins": Broken(HEAD + HOST, 5, "host[0].pin", "no pin that could match", "certpin pin HOST"),
     "a single pin": Broken(
         HEAD + HOST + f'\n[[host.pin]]\npin = "{ONE}"\n',
-        *(8, "host[0].pin", "only one pin", "--backup-key"),
+        *(8, "host[0].pin", "only one pin", "certpin pin FILE"),
     ),
     "pins that are a string": Broken(
-        HEAD + HOST + f'pin = "{ONE}"\n', 7, "host[0].pin", "is not right", "[[host.pin]]"
+        HEAD + HOST + f'pin = "{ONE}"\n', 7, "host[0].pin", "is not allowed", "[[host.pin]]"
     ),
     "pins that are strings": Broken(
         HEAD + HOST + f'pin = ["{ONE}"]\n', 7, "host[0].pin[0]", "must be a table", "[[host.pin]]"
@@ -217,30 +226,30 @@ FILES = {
     ),
     "a role of another name": Broken(
         _after(f'\n[[host.pin]]\npin = "sha256/{"AQ" * 21}A="\nrole = "main"\n'),
-        *(17, "host[0].pin[2].role", "'main' is not right", '"backup"'),
+        *(17, "host[0].pin[2].role", "'main' is not allowed", '"backup"'),
     ),
     "a state of another name": Broken(
         PINS.join([HEAD + HOST, ""]).replace('role = "backup"', 'state = "old"'),
-        *(13, "host[0].pin[1].state", "'old' is not right", '"compromised"'),
+        *(13, "host[0].pin[1].state", "'old' is not allowed", '"compromised"'),
     ),
     "a note that is a number": Broken(
-        GOOD + "note = 1\n", 14, "host[0].pin[1].note", "a number is not right", "in quotes"
+        GOOD + "note = 1\n", 14, "host[0].pin[1].note", "a number is not allowed", "in quotes"
     ),
     "a header in another spelling": Broken(
         HEAD + '\n[[ \'host\' ]]\nname = "b.example"\n[[ "host" . pin ]] # x\npin = 1\n',
-        *(8, "host[0].pin[0].pin", "a number is not right", "in quotes"),
+        *(8, "host[0].pin[0].pin", "a number is not allowed", "in quotes"),
     ),
     "line ends of Unicode, which are none of TOML": Broken(
         HEAD + "# one\u2028two\x85three\n" + HOST + "pin = 1\n",
-        *(8, "host[0].pin", "a number is not right", "[[host.pin]]"),
+        *(8, "host[0].pin", "a number is not allowed", "[[host.pin]]"),
     ),
     "an endless list": Broken(
         _after('\n[[host]]\nname = ["' + "x" * 5000 + '"]\n'),
-        *(16, "host[1].name", "a list is not right", "in quotes"),
+        *(16, "host[1].name", "a list is not allowed", "in quotes"),
     ),
     "an endless mode": Broken(
         _after(HOST_TWO + 'mode = "' + "x" * 5000 + '"\n'),
-        *(17, "host[1].mode", "x…' is not right", 'one of "enforce", "report"'),
+        *(17, "host[1].mode", "x…' is not allowed", 'one of "enforce", "report"'),
     ),
     "a wrong pin in a list, and tables of pins in the next host": Broken(
         HEAD + HOST + f'pin = [{{ pin = "{ONE}" }}, {{ pin = "x" }}]\n' + HOST_TWO + PINS_TWO,

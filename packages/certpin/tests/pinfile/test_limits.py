@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import PinFileError
 from certpin.lab import Authority
-from certpin.pinfile import PinSet, disk, reader
+from certpin.pinfile import PinSet, file, reader
 from certpin.pins import Pin
 from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO
 
@@ -80,11 +80,11 @@ def test_a_growing_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "read", grow)
     with pytest.raises(OSError, match="more than 35 bytes"):
-        disk.read_regular(path, 35)
+        file.read_regular(path, 35)
 
 
 def test_a_file_of_unknown_size_is_read() -> None:
-    assert disk.read_regular(Path("/proc/self/status"), 100_000).startswith(b"Name:")
+    assert file.read_regular(Path("/proc/self/status"), 100_000).startswith(b"Name:")
 
 
 def test_a_file_of_anchors_is_read_once_for_all_hosts() -> None:
@@ -192,16 +192,16 @@ PARTS = st.sampled_from(
 @example("a = 1\n[[host]]\nb = 1\n[[host]]\nb = 2\n")
 def test_parsing_in_pieces_gives_the_tables_of_the_whole(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "_PIECE", 1)
-        patch.setattr(reader, "_let_others_run", lambda: None)
-        assert parsed(reader._parse, text) == parsed(tomli.loads, text)
+        patch.setattr(file, "_PIECE", 1)
+        patch.setattr(file, "let_others_run", lambda: None)
+        assert parsed(file._parse, text) == parsed(tomli.loads, text)
 
 
 def test_a_long_file_leaves_turns_to_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sleep of 0 leaves none: it ends before the other thread is awake."""
     text = HEAD + "".join(f'[[host]]\nname = "h{n}.example"\n{PINS}' for n in range(200))
     turns: list[float] = []
-    monkeypatch.setattr("certpin.pinfile.reader.time.sleep", turns.append)
+    monkeypatch.setattr("certpin.pinfile.file.time.sleep", turns.append)
     ending = threading.Event()
     other = threading.Thread(target=ending.wait)
     other.start()

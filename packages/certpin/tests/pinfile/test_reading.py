@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import certpin
 from certpin.errors import PinFileError
 from certpin.lab import Authority
-from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, disk
-from certpin.pinfile.fields import closest_key
+from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, file
 from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
+from certpin.pinfile.spelling import closest_key
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO, WHOLE
 
@@ -158,7 +158,7 @@ def test_strict_x509_is_read(line: str, strict: bool | None) -> None:
     [
         ("strict_x509 = false\n", "it is for hosts with trust = FILE"),
         ('trust = "system"\nstrict_x509 = true\n', "it is for hosts with trust = FILE"),
-        ('trust = "ca.pem"\nstrict_x509 = "no"\n', "'no' is not right"),
+        ('trust = "ca.pem"\nstrict_x509 = "no"\n', "'no' is not allowed for"),
     ],
 )
 def test_strict_x509_without_a_trust_file_is_refused(lines: str, problem: str) -> None:
@@ -318,7 +318,7 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(GOOD, encoding="utf-8")
-    monkeypatch.setattr(disk, "MAX_PIN_FILE_BYTES", os.path.getsize(path) - 1)  # noqa: PTH202
+    monkeypatch.setattr(file, "MAX_PIN_FILE_BYTES", os.path.getsize(path) - 1)  # noqa: PTH202
     with pytest.raises(PinFileError, match="more than"):
         PinSet.load(path)
 

@@ -132,6 +132,8 @@ BOTH = ((ONE, "active"), (TWO, "published"))
         (BOTH, ((ONE, "active"), (TWO, "adopted")), ["safe"]),
         (((ONE, "active"), (TWO, "adopted")), ((ONE, "active"), (TWO, "active")), ["safe"]),
         (BOTH, ((ONE, "retiring"), (TWO, "published")), ["safe"]),
+        (BOTH, ((ONE, "active"), (TWO, "lost")), ["safe"]),
+        (((ONE, "active"), (TWO, "lost")), BOTH, ["careful"]),
         # None in common.
         (
             BOTH,

@@ -52,15 +52,16 @@ def test_a_policy_whose_pins_are_all_dead_is_refused(mode: str, state: State) ->
 
 
 def test_a_policy_without_pins_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no pin that could match"):
+    with pytest.raises(ConfigError, match="no pin that could match") as caught:
         HostPolicy(HostPattern.parse("bank.example"), ())
+    assert "certpin pin HOST" in caught.value.fix
 
 
 @pytest.mark.parametrize("more", [(), (HostPin(TWO, state="compromised"),)])
 def test_a_single_pin_is_refused_in_enforce_mode(more: tuple[HostPin, ...]) -> None:
     error = _refused("pin", HostPin(ONE), *more)
     assert "only one pin" in error.problem
-    assert "--backup-key" in error.fix
+    assert "certpin pin FILE" in error.fix
     assert 'mode = "report"' in error.fix
 
 

@@ -87,6 +87,14 @@ def test_pins_inside_the_served_chain_are_no_backup() -> None:
     )
 
 
+def test_a_lost_key_is_no_backup() -> None:
+    policy = kit.policy("a.example", BANK.pin, kit.NOBODY)
+    in_use, spare = policy.pins
+    lost = replace(policy, pins=(in_use, replace(spare, state="lost")))
+    assert checkup(policy).findings == ()
+    assert "no backup outside it" in checkup(lost).findings[0]
+
+
 def test_a_chain_that_did_not_verify_is_one_finding_and_has_no_days() -> None:
     seen = replace(SEEN, verified=None, problem="Hostname mismatch", code=62)
     found = check_up(kit.policy("a.example", BANK.pin), seen, NOW, least_days=99)

@@ -18,21 +18,21 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "strict base64",
-        _CODECS + "pem.py",
+        _CODECS + "fields.py",
         "strict_mode=True",
         "strict_mode=False",
         "tests/reports/codecs/test_pem.py::test_other_text_is_refused",
     ),
     _rule(
         "exactly one certificate",
-        _CODECS + "pem.py",
+        _CODECS + "fields.py",
         " and _is_one_sequence(der) else None",
         " else None",
         "tests/reports/codecs/test_pem.py::test_other_text_is_refused",
     ),
     _rule(
         "a certificate is bounded",
-        _CODECS + "pem.py",
+        _CODECS + "fields.py",
         "return der if len(der) <= MAX_DER and",
         "return der if",
         "tests/reports/codecs/test_codecs.py::test_a_certificate_above_the_maximum_size_is_refused",

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, State
-from certpin.rotation import DeployedVersions, PinHistory, Sighting, Situation, Timing, Version
+from certpin.rotation import (
+    AdoptionDelays,
+    DeployedVersions,
+    PinHistory,
+    Sighting,
+    Situation,
+    Version,
+)
 from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
@@ -18,7 +25,7 @@ PATTERN = HostPattern.parse(HOST)
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # T_adopt is ten days.
-TIMING = Timing(cdn=HOUR, cache=12 * HOUR, poll=DAY, opened=8 * DAY, skew=11 * HOUR)
+TIMING = AdoptionDelays(cdn=HOUR, cache=12 * HOUR, poll=DAY, opened=8 * DAY, skew=11 * HOUR)
 
 
 def pin(name: str) -> Pin:

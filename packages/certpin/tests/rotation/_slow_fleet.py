@@ -9,16 +9,13 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.rotation.simulate_fleet import WHOLE
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.rotation.simulate_fleet import Fleet
+    from certpin.rotation.fleet import Fleet
     from certpin.rotation.simulate_script import Release, Script
 
 EVERY = 7  # hours between two samples
-GOLDEN, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 Cause = tuple[str, int | None, int | None]
 
 
@@ -49,54 +46,35 @@ def simulate_slowly(script: Script, fleet: Fleet) -> Slow:
     return Slow(locked_out, seconds, causes, list(zip(refused, held, strict=True)))
 
 
-def _mix(z: int) -> int:
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
-
-
-def _draws(seed: int, number: int) -> list[int]:
-    start = _mix((seed * GOLDEN + GOLDEN) & MASK)
-    wide = [_mix((start + (number * 4 + stream) * GOLDEN) & MASK) for stream in range(4)]
-    return [half for each in wide for half in (each >> 32, each % WHOLE)]
-
-
 def _since(script: Script, fleet: Fleet, client: int) -> list[tuple[int, Release]]:
     """The moments at which one client gets each version."""
-    draws, before = _draws(fleet.seed, client), 0
-    for number, share in fleet.binaries:
-        before += max(round(share * fleet.clients), 1) if share else 0
-        if client < before:
-            return [(-(10**12), each) for each in script.binaries if each.number == number]
+    sizes = fleet.sizes
+    before = sizes.fetching or 0
+    if client >= before:
+        for number, count in sizes.binaries.items():
+            before += count or 0
+            if client < before:
+                return [(-(10**12), each) for each in script.binaries if each.number == number]
     found = [(-(10**12), script.releases[0])]
     for release in script.releases[1:]:
-        at = _gets(release, fleet, draws)
+        at = _gets(release, fleet, client)
         if release.by is not None:
-            at = min(at, release.by)
+            at = min(at, max(release.by, release.at))
         found.append((max(at, found[-1][0]), release))
     return found
 
 
-def _gets(release: Release, fleet: Fleet, draws: list[int]) -> int:
-    delays = fleet.delays
-    if draws[6] < int(fleet.stragglers * WHOLE):
-        return release.at + sum(delays.values())
-    periods = [delays["cdn"], delays["cache"], delays["poll"], _gap(fleet, draws[3])]
-    at = release.at
-    for period, draw in zip(periods, (draws[0], draws[1], draws[2], draws[4]), strict=True):
-        phase = draw * period // WHOLE
-        while period and at % period != phase:
-            step = (phase - at) % period
-            at += step
-    return at + draws[5] * (delays["skew"] + 1) // WHOLE
-
-
-def _gap(fleet: Fleet, draw: int) -> int:
-    points = fleet.gaps
-    for (low, gap), (high, longer) in itertools.pairwise(points):
-        if low <= draw < high:
-            return gap + (draw - low) * (longer - gap) // (high - low)
-    raise AssertionError("the curve ends with all clients")
+def _gets(release: Release, fleet: Fleet, client: int) -> int:
+    """Search the first second in which more clients than the faster ones have the version."""
+    clients, curve = fleet.sizes.fetching or 0, fleet.arrivals
+    low, high = 0, curve.points[-1][0]
+    while low < high:
+        middle = (low + high) // 2
+        if curve.reached(clients, middle) > client:
+            high = middle
+        else:
+            low = middle + 1
+    return release.at + low
 
 
 def _held(since: list[tuple[int, Release]], at: int) -> Release:

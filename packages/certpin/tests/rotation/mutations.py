@@ -9,21 +9,34 @@ _GATE = "certpin/rotation/gate.py"
 _HISTORY = "certpin/rotation/history.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _PLAN = "certpin/rotation/plan.py"
+_PROSPECT = "certpin/rotation/prospect.py"
 _TRANSITIONS = "certpin/cli/rotate/transitions.py"
+_START = "certpin/cli/rotate/start.py"
+_FINISH = "certpin/cli/rotate/finish.py"
+_RECORDING = "certpin/cli/rotate/recording.py"
+_IN_START = "tests/cli/test_rotate_start.py::"
+_IN_FINISH = "tests/cli/test_rotate_finish.py::"
+_IN_RENEWAL = "tests/rotation/test_renewal.py::"
+_IN_SIGN = "tests/cli/test_publish.py::"
 
 _IN_ADOPTION = "tests/rotation/test_adoption.py::"
+_EMERGENCY = "certpin/rotation/emergency.py"
+_IN_EMERGENCY = "tests/rotation/test_emergency.py::"
+_NEXT_STEP = "certpin/rotation/next_step.py"
+_IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
 _IN_GATE = "tests/rotation/test_gate.py::"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
 _IN_PLAN = "tests/rotation/test_plan.py::"
+_IN_PROSPECT = "tests/rotation/test_prospect.py::"
 _DRAFT = "tests/cli/test_rotate_draft.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
         "a version is alive until T_adopt after the next one",
         _ADOPTION,
-        "return None if out is None else out + timing.adopt",
-        "return None if out is None else out",
+        "ends.append(out + timing.adopt if out else None)",
+        "ends.append(out)",
         _IN_ADOPTION + "test_a_version_is_alive_until_t_adopt_after_the_next_one",
     ),
     Mutation(
@@ -36,16 +49,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a binary is alive until its end is recorded",
         _ADOPTION,
-        "out = None if version.bundled is not None else self.superseded_at(version)",
-        "out = self.superseded_at(version)",
+        "ends += self._binary_ends(version, timing) or [None]",
+        "ends += self._binary_ends(version, timing)",
         _IN_ADOPTION + "test_a_version_that_is_fetched_and_bundled_is_alive_as_long_as_the_binary",
-    ),
-    Mutation(
-        "an unknown count is not 0",
-        _ADOPTION,
-        "            return None\n        total += version.clients",
-        "            continue\n        total += version.clients",
-        _IN_ADOPTION + "test_clients_are_counted_only_if_every_count_is_known",
     ),
     Mutation(
         "a pending version supersedes nothing",
@@ -85,8 +91,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a backup outside the served chain",
         _GATE,
-        "if len(live) >= 2 and live - situation.served:",
-        "if len(live) >= 2:",
+        "if len(usable) >= 2 and usable - situation.served:",
+        "if len(usable) >= 2:",
         _IN_GATE + "test_a_draft_whose_every_pin_is_served_has_no_backup",
     ),
     Mutation(
@@ -113,9 +119,191 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key is not served before its adoption",
         _GATE,
-        "found = (not_compromised(situation, pin), is_adopted(situation, pin))",
-        "found = (not_compromised(situation, pin),)",
+        "            is_accepted(situation, pin, prospects),\n",
+        "",
         _IN_GATE + "test_a_key_is_not_served_before_it_is_adopted",
+    ),
+    Mutation(
+        "an open conclusion is refused",
+        _GATE,
+        "if alive and not refusing and not undecided:",
+        "if alive and not refusing:",
+        _IN_PROSPECT + "test_the_gate_lets_a_good_renewal_pass",
+    ),
+    Mutation(
+        "the authorities above a key are unknown",
+        _PROSPECT,
+        "others = [_UNPINNED, *_pinned(policy, above=True)]",
+        "others = [_UNPINNED]",
+        _IN_PROSPECT + "test_a_key_says_as_much_as_the_position_that_is_compared",
+    ),
+    Mutation(
+        "an unknown authority may be compromised",
+        _PROSPECT,
+        '    others += [stand_in(entry.pin) for entry in bad if entry.role != "leaf"]',
+        "    del bad",
+        _IN_PROSPECT + "test_a_conclusion_about_a_key_holds_for_every_chain_that_it_may_get",
+    ),
+    Mutation(
+        "each path is verified",
+        _PROSPECT,
+        "    if len(refused) != 1:",
+        "    if False:",
+        _IN_PROSPECT + "test_each_path_of_a_cross_signed_authority_has_to_be_accepted",
+    ),
+    Mutation(
+        "the anchors of the policy decide about the path",
+        _PROSPECT,
+        "anchors = trust.der if trust else prospect.roots",
+        "anchors = prospect.roots",
+        _IN_PROSPECT + "test_clients_with_anchors_of_their_own_refuse_another_authority",
+    ),
+    Mutation(
+        "a path has valid signatures",
+        "certpin/x509/chain.py",
+        "return named and _signature(below, above) is Signature.GOOD",
+        "return named",
+        _IN_PROSPECT + "test_a_chain_with_a_forged_signature_has_no_path",
+    ),
+    Mutation(
+        "a chain with too many alternatives has no path",
+        _PROSPECT,
+        "_MAX_WAYS = 64",
+        "_MAX_WAYS = 10**9",
+        _IN_PROSPECT + "test_a_chain_with_too_many_alternatives_is_not_accepted",
+    ),
+    Mutation(
+        "only certificates of the way count",
+        _PROSPECT,
+        "yield from _completions(known, policy)",
+        "yield from _completions(prospect, policy)",
+        _IN_PROSPECT + "test_a_certificate_that_is_only_sent_is_not_on_the_path",
+    ),
+    Mutation(
+        "a certificate that can't be read is not left out of a path",
+        _PROSPECT,
+        "    if len(on_way) < len(way):",
+        "    if not on_way:",
+        _IN_PROSPECT + "test_a_path_with_a_certificate_that_cannot_be_read_is_refused",
+    ),
+    Mutation(
+        "a way to an unknown root counts beside a known one",
+        _PROSPECT,
+        "            if way[-1] not in anchors:",
+        "            if not ended:",
+        _IN_PROSPECT + "test_a_cross_signed_way_to_an_unknown_root_counts",
+    ),
+    Mutation(
+        "a self-signed leaf has no path without an anchor",
+        _PROSPECT,
+        "if way[-1] in prospect.private or is_only_itself:",
+        "if way[-1] in prospect.private:",
+        _IN_PROSPECT + "test_a_self_signed_leaf_needs_an_anchor_of_the_policy",
+    ),
+    Mutation(
+        "clients of the platform don't trust a private root",
+        _PROSPECT,
+        "if way[-1] in prospect.private or is_only_itself:",
+        "if is_only_itself:",
+        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root",
+    ),
+    Mutation(
+        "a path may end at each anchor on it",
+        _PROSPECT,
+        "for at, der in enumerate(way) if der in anchors]",
+        "for at, der in enumerate(way) if der in anchors and at == len(way) - 1]",
+        _IN_PROSPECT + "test_each_prefix_that_ends_at_an_anchor_is_a_path",
+    ),
+    Mutation(
+        "the older pattern of a host counts",
+        _ADOPTION,
+        "return tuple(dict.fromkeys(map(pins.policy_for, covered))) or (policy_in(pins, pattern),)",
+        "return (policy_in(pins, pattern),)",
+        _IN_PROSPECT + "test_an_older_version_counts_whatever_its_pattern_is",
+    ),
+    Mutation(
+        "a replaced key stays while it is not safe to take it out",
+        _FINISH,
+        "return bool(found) and not self.force.force",
+        "return False",
+        _IN_FINISH + "test_a_key_that_a_server_still_presents_stays",
+    ),
+    Mutation(
+        "a server that does not answer may present the replaced key",
+        _FINISH,
+        "if pattern not in self.results.unanswered:",
+        "if True:",
+        _IN_FINISH + "test_one_server_that_does_not_answer_is_enough",
+    ),
+    Mutation(
+        "a key is not old because another one is in the pin file",
+        "certpin/rotation/renewal.py",
+        "if newest is not None",
+        "if True",
+        _IN_RENEWAL + "test_no_key_is_old_before_the_gate_let_another_one_in",
+    ),
+    Mutation(
+        "a key that no public authority certifies is not started",
+        _START,
+        "require_certifiable(self.key.key_type, policy.pattern, policy.trust, policy.match)",
+        "pass",
+        _IN_START + "test_a_key_that_no_public_authority_certifies_is_refused",
+    ),
+    Mutation(
+        "a server's key is not started if only authorities are compared",
+        _START,
+        "self._refuse_uncompared(policy)",
+        "pass",
+        _IN_START + "test_a_servers_key_is_refused_if_only_authorities_are_compared",
+    ),
+    Mutation(
+        "a compromised key is not started",
+        _START,
+        'violations += of_host(policy, check_step(situation, "stage", pin))',
+        "pass",
+        _IN_START + "test_a_compromised_key_is_refused_at_another_host",
+    ),
+    Mutation(
+        "the number of the pin file rises if it is recorded",
+        _RECORDING,
+        "return number if latest is None or number > latest.number else latest.number + 1",
+        "return number",
+        _IN_START + "test_the_number_rises_only_if_it_is_recorded",
+    ),
+    Mutation(
+        "a version that the gate refuses is not signed",
+        "certpin/cli/publish/sign.py",
+        "if checked and record.force.refuses(checked.violations):",
+        "if False:",
+        _IN_SIGN + "test_a_version_that_the_gate_refuses_is_neither_signed_nor_recorded",
+    ),
+    Mutation(
+        "a version is not signed if a server does not answer",
+        _RECORDING,
+        "options.force.require_answers(results)",
+        "pass",
+        _IN_SIGN + "test_a_version_is_not_signed_if_a_server_does_not_answer",
+    ),
+    Mutation(
+        "a file that changed under a recorded number is not signed",
+        _RECORDING,
+        "same = pins.version == latest.number and meaning(pins) == meaning(latest.pins)",
+        "same = pins.version == latest.number",
+        _IN_SIGN + "test_a_file_that_changed_since_it_was_built_in_is_not_signed_under_its_number",
+    ),
+    Mutation(
+        "versions with different anchors leave a key open",
+        _PROSPECT,
+        "if not trusts_differ(situation) or all(each.sent for each in given):",
+        "if True:",
+        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root",
+    ),
+    Mutation(
+        "a host that only older versions have is checked",
+        _TRANSITIONS,
+        '(self._of_dropped_hosts(prospects) if step == "activate" else [])',
+        "[]",
+        "tests/cli/test_rotate_renewal.py::test_a_host_that_the_draft_dropped_is_checked_too",
     ),
     Mutation(
         "an active key is not removed",
@@ -134,8 +322,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the last backup is not removed",
         _GATE,
-        'policy.mode != "enforce" or outside - {pin} or',
-        'policy.mode != "enforce" or outside or',
+        'if situation.policy.mode != "enforce" or outside - {pin} or',
+        'if situation.policy.mode != "enforce" or outside or',
         _IN_GATE + "test_the_last_pin_outside_the_served_chain_is_not_removed",
     ),
     Mutation(
@@ -144,6 +332,56 @@ MUTATIONS: list[Mutation] = [
         "if pin not in situation.past.compromised:",
         "if True:",
         _IN_GATE + "test_a_compromised_key_is_neither_staged_nor_published",
+    ),
+    Mutation(
+        "a lost key is never used again",
+        _GATE,
+        "            not_lost(situation, pin),\n",
+        "",
+        _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
+    ),
+    Mutation(
+        "a lost key is not staged",
+        _GATE,
+        "found = (not_compromised(situation, pin), not_lost(situation, pin))",
+        "found = (not_compromised(situation, pin),)",
+        _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
+    ),
+    Mutation(
+        "a key that the journal records as lost is lost",
+        _GATE,
+        "if pin not in situation.past.lost and (entry is None",
+        "if (entry is None",
+        _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
+    ),
+    Mutation(
+        "a lost key is no backup",
+        "certpin/pins/policy.py",
+        'return self.live and self.state != "lost"',
+        "return self.live",
+        _IN_GATE + "test_a_lost_key_is_no_backup",
+    ),
+    Mutation(
+        "a lost key of the journal is no backup",
+        _ADOPTION,
+        "return usable - self.past.lost - self.past.compromised",
+        "return usable",
+        _IN_GATE + "test_a_lost_key_is_no_backup",
+    ),
+    Mutation(
+        "a lost key is not the last backup",
+        _GATE,
+        "outside = situation.usable - situation.served",
+        "outside = set(situation.policy.live_pins) - situation.served",
+        _IN_GATE + "test_a_lost_key_is_removed_and_is_not_the_last_backup",
+    ),
+    Mutation(
+        "the journal decides that a key is lost",
+        _JOURNAL,
+        "if pin in situation.past.lost and (entry is None or entry.usable):",
+        "if False:",
+        "tests/rotation/test_states.py"
+        "::test_what_the_journal_records_about_a_key_counts_more_than_the_file",
     ),
     Mutation(
         "not from one unverified server",
@@ -155,7 +393,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the served keys are known",
         _GATE,
-        "    if situation.sightings:",
+        "    if situation.all_verified:",
         "    if True:",
         _IN_GATE + "test_a_pin_is_not_dropped_if_the_served_keys_are_unknown",
     ),
@@ -195,10 +433,111 @@ MUTATIONS: list[Mutation] = [
         _IN_HISTORY + "test_contradictions_are_reported",
     ),
     Mutation(
-        "activate asks the gate",
-        _TRANSITIONS,
+        "switch asks the gate",
+        "certpin/cli/rotate/switch.py",
         'transition.violations("activate", needs_probe=False)',
         "[]",
         _DRAFT + "test_a_binary_blocks_activation_until_its_end_is_recorded",
+    ),
+    Mutation(
+        "a plan says when to renew with the same key",
+        _PLAN,
+        "if first is not None and usable and first <= max(usable) else None",
+        "if False else None",
+        _IN_PLAN
+        + "test_a_certificate_that_expires_before_the_new_key_is_usable_has_to_be_renewed_before",
+    ),
+    Mutation(
+        "a stolen key is recorded whatever the clock says",
+        _EMERGENCY,
+        "if newest is not None and event.time <= newest:",
+        "if False:",
+        _IN_EMERGENCY + "test_a_fact_is_recorded_after_the_newest_event_whatever_the_clock_says",
+    ),
+    Mutation(
+        "a server that did not answer may present the key",
+        _EMERGENCY,
+        "unseen = not situation.all_verified or not all_answered",
+        "unseen = not situation.sightings",
+        _IN_EMERGENCY + "test_a_key_is_taken_for_used_unless_every_server_presents_another",
+    ),
+    Mutation(
+        "the key that is adopted first is chosen",
+        _EMERGENCY,
+        "choice.not_before.timestamp() if choice.not_before else 0.0,",
+        "0.0,",
+        _IN_EMERGENCY + "test_the_key_that_is_adopted_first_is_chosen",
+    ),
+    Mutation(
+        "a path that locks clients out is not safe",
+        _EMERGENCY,
+        "if len(dates) < len(violations):",
+        "if False:",
+        _IN_EMERGENCY + "test_a_binary_without_the_backup_leaves_no_safe_path",
+    ),
+    Mutation(
+        "without a recorded version no path is safe",
+        _EMERGENCY,
+        "    if situation.alive:\n        return None\n    (refusal",
+        "    if True:\n        return None\n    (refusal",
+        _IN_EMERGENCY + "test_without_a_recorded_version_no_path_is_known",
+    ),
+    Mutation(
+        "the last pin needs a new backup",
+        _EMERGENCY,
+        'if situation.policy.mode == "enforce" and not situation.usable - gone:',
+        "if False:",
+        _IN_EMERGENCY + "test_with_the_minimum_of_two_pins_the_backup_goes_live",
+    ),
+    Mutation(
+        "the fact is recorded before anything can fail",
+        "certpin/cli/rotate/emergency.py",
+        "    report.record(probes.hosts)\n    report.find_paths(probes)",
+        "    report.find_paths(probes)\n    if report.problem:\n        ctx.exit(PROBLEM_FOUND)\n"
+        "    report.record(probes.hosts)",
+        "tests/cli/test_rotate_emergency.py::test_a_fact_is_recorded_with_an_invalid_pin_file",
+    ),
+    Mutation(
+        "the pin file marks a key that the journal records as stolen",
+        "certpin/cli/rotate/marks.py",
+        '                yield entry.pin, "compromised"',
+        "                pass",
+        "tests/cli/test_rotate_emergency.py"
+        "::test_the_pin_file_marks_the_key_as_soon_as_it_has_another_backup",
+    ),
+    Mutation(
+        "a lost key is taken out by the next finish",
+        "certpin/rotation/renewal.py",
+        '    found += [entry.pin for entry in situation.policy.pins if entry.state == "lost"]\n',
+        "",
+        "tests/cli/test_rotate_emergency.py::test_the_next_finish_takes_a_lost_backup_out",
+    ),
+    Mutation(
+        "a stolen key comes before any other action",
+        _NEXT_STEP,
+        "        if pin in live or pin in situation.served:",
+        "        if False:",
+        _IN_NEXT_STEP + "test_a_stolen_or_lost_key_comes_first",
+    ),
+    Mutation(
+        "a changed pin file goes out only through the gate",
+        _NEXT_STEP,
+        'return NextStep("publish", violations=_check(numbered, "publish"))',
+        'return NextStep("publish")',
+        _IN_NEXT_STEP + "test_a_changed_pin_file_goes_out_unless_the_gate_refuses_it",
+    ),
+    Mutation(
+        "the old key is finished only if no server presents it",
+        _NEXT_STEP,
+        'return NextStep("finish", pin, violations=violations)',
+        'return NextStep("finish", pin)',
+        _IN_NEXT_STEP + "test_the_old_key_is_finished_when_no_server_presents_it",
+    ),
+    Mutation(
+        "a key that is not adopted has its date",
+        _NEXT_STEP,
+        'return NextStep("switch", pin, dates[pin], violations=violations)',
+        'return NextStep("switch", pin)',
+        _IN_NEXT_STEP + "test_a_key_in_flight_has_the_date_of_its_adoption",
     ),
 ]

@@ -20,15 +20,22 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key locks out although another pin matches",
         _SCRIPT,
-        "not self.pins & chain or bool(self.compromised & chain)",
-        "not self.pins & chain",
+        "return replace(policy, pins=entries, mode",
+        "return replace(policy, pins=tuple(e for e in entries if e.live), mode",
         _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
+    ),
+    Mutation(
+        "a key counts in the position that is compared",
+        _SCRIPT,
+        "return replace(policy, pins=entries, mode",
+        'return replace(policy, match="any", pins=entries, mode',
+        _ENGINE + "test_a_leaf_that_is_not_compared_locks_out",
     ),
     Mutation(
         "a published draft keeps its compromised keys",
         _SCRIPT,
-        "refused = policy.compromised",
-        "refused: frozenset[Pin] = frozenset()",
+        "draft = {entry.pin: entry for entry in policy.pins}",
+        "draft = dict(policy.live_pins)",
         _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
     ),
     Mutation(
@@ -68,9 +75,9 @@ MUTATIONS: list[Mutation] = [
         _OF_STEPS + "test_an_invalid_date_is_reported_with_its_line",
     ),
     Mutation(
-        "a schedule loads no library of a token",
+        "a schedule loads no library of a token, and contacts no key service",
         _INPUT,
-        "if is_token_uri(word):",
+        "if is_token_uri(word) or is_service_uri(word):",
         "if not word:",
         _OF_STEPS + "test_an_invalid_step_is_reported",
     ),
@@ -84,8 +91,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "each active leaf may be served",
         _SCRIPT,
-        "    if leaves:\n",
-        "    if not leaves:\n",
+        "chain_with(situation, leaf) for leaf in leaves]",
+        "chain_with(situation, leaf) for leaf in leaves[-1:]]",
         _ENGINE + "test_each_of_two_active_leaves_may_be_served",
     ),
     Mutation(
@@ -132,10 +139,17 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the safe date is that of the slowest client",
-        _VIEWS,
-        'return f"safe from {in_utc(safety.guaranteed)}"',
-        'return f"safe from {in_utc(safety.fleet or safety.guaranteed)}"',
+        _SIMULATE,
+        "after = release.at + known.adopt if",
+        "after = release.at if",
         _OF_COMMAND + "test_the_safe_date_is_that_of_the_slowest_client",
+    ),
+    Mutation(
+        "a release of an app that refuses a key makes it unsafe",
+        _SIMULATE,
+        "if first is None or NEVER in left:",
+        "if first is None:",
+        _ENGINE + "test_a_key_is_safe_when_the_last_user_has_left_the_app_without_it",
     ),
     Mutation(
         "a picture has no date of creation",

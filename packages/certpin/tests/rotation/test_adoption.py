@@ -9,7 +9,7 @@ import pytest
 
 from certpin.pins import HostPattern, HostPolicy, PinSet, State
 from certpin.rotation import DeployedVersions, Situation, adoption, pin_state
-from certpin.rotation.adoption import count_clients, policy_in
+from certpin.rotation.adoption import policy_in
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -82,18 +82,10 @@ def test_a_lower_version_published_later_supersedes_nothing() -> None:
     assert field.end_of_life(late, TIMING) == NOW - DAY + TIMING.adopt
 
 
-@pytest.mark.parametrize(("numbers", "total"), [((7, 5), 12), ((7, None), None), ((), 0)])
-def test_clients_are_counted_only_if_every_count_is_known(
-    numbers: tuple[int | None, ...], total: int | None
-) -> None:
-    assert count_clients(replace(OLD, clients=number) for number in numbers) == total
-
-
 def test_a_pin_is_adopted_when_every_version_alive_accepts_it() -> None:
     before = situation(NEW.pins, OLD, NEW, now=DEATH - MOMENT)
     found = adoption(before, pin("c"))
     assert (found.adopted, found.moment, found.refusing) == (False, DEATH, (OLD,))
-    assert found.clients == 7
     after = adoption(replace(before, now=DEATH), pin("c"))
     assert (after.adopted, after.moment, after.refusing) == (True, DEATH, ())
 
@@ -106,7 +98,6 @@ def test_a_pin_that_a_binary_lacks_has_no_adoption_date() -> None:
     binary = bundled(1, AB, ago=40 * DAY, clients=9)
     found = adoption(situation(NEW.pins, binary, OLD, NEW), pin("c"))
     assert (found.adopted, found.moment, found.refusing) == (False, None, (binary, OLD))
-    assert found.clients == 16
 
 
 def test_an_unpublished_pin_has_no_adoption_date() -> None:
@@ -116,7 +107,7 @@ def test_an_unpublished_pin_has_no_adoption_date() -> None:
 
 def test_without_a_version_nothing_is_adopted() -> None:
     found = adoption(situation(NEW.pins), pin("a"))
-    assert (found.adopted, found.moment, found.clients) == (False, None, None)
+    assert (found.adopted, found.moment) == (False, None)
 
 
 def test_an_adoption_has_no_truth_value() -> None:

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.rotation import PinHistory, Violation, check_step
+from certpin.pins import HostPattern, PinSet
+from certpin.rotation import (
+    DeployedVersions,
+    PinHistory,
+    Situation,
+    Version,
+    Violation,
+    check_step,
+)
 from certpin.rotation.adoption import in_utc
-from certpin.rotation.gate import check_now
+from certpin.rotation.gate import check_now, dropped_pins
+from tests import kit
 from tests.rotation._situations import (
     DAY,
     HOUR,
@@ -26,7 +35,6 @@ from tests.rotation._situations import (
 
 if TYPE_CHECKING:
     from certpin.pins import State
-    from certpin.rotation import Situation
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 OUT = version(1, AB, ago=40 * DAY, clients=7)
@@ -118,6 +126,40 @@ def test_a_compromised_key_is_neither_staged_nor_published() -> None:
     assert "compromised" in names(check_step(known(GOOD, past=past), "activate", pin("c")))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"states": {**GOOD, "c": "lost"}}, {"past": PinHistory(lost=frozenset({pin("c")}))}],
+    ids=["in the file", "in the journal"],
+)
+def test_a_lost_key_is_neither_staged_nor_used(fields: Any) -> None:
+    lost = known(**({"states": GOOD} | fields))
+    assert "lost" in names(check_step(lost, "stage", pin("c")))
+    assert "lost" in names(check_step(lost, "activate", pin("c")))
+    assert "lost" in names(check_step(lost, "serve", pin("c")))
+
+
+def test_a_lost_key_is_no_backup() -> None:
+    lost: dict[str, State] = {"a": "active", "b": "lost"}
+    violation = only(check_step(known(lost, 2), "publish"))
+    assert violation.invariant == "backup"
+    assert "that is not lost" in violation.problem
+    assert check_step(known({**lost, "c": "staged"}, 2), "publish") == ()
+    recorded = PinHistory(lost=frozenset({pin("b")}))
+    assert names(check_step(known(AB, 2, past=recorded), "publish")) == ["backup"]
+
+
+def test_a_lost_key_is_removed_and_is_not_the_last_backup() -> None:
+    lost: dict[str, State] = {"a": "active", "b": "lost", "c": "published"}
+    assert check_step(known(lost), "remove", pin("b")) == ()
+    assert names(check_step(known(lost), "remove", pin("c"))) == ["last-backup"]
+
+
+def test_a_version_with_a_lost_key_that_is_still_served_may_go_out() -> None:
+    """Unlike a compromised one: no attacker has it, and servers may run on until they restart."""
+    lost: dict[str, State] = {"a": "lost", "b": "published", "c": "staged"}
+    assert check_step(known(lost, 2), "publish") == ()
+
+
 def test_an_active_key_is_not_dropped_by_editing_the_file() -> None:
     past = PinHistory(states={pin("b"): "active"})
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
@@ -158,9 +200,10 @@ def test_a_pin_with_another_source_is_published(fields: Any) -> None:
 
 
 def test_a_key_is_not_served_before_it_is_adopted() -> None:
-    new = version(2, {**AB, "c": "published"}, ago=3 * DAY, clients=5)
+    new = version(2, {**AB, "c": "published"}, ago=3 * DAY, clients=5000)
     violation = only(check_step(known(GOOD, versions=(OUT, new)), "activate", pin("c")))
-    assert (violation.invariant, violation.clients) == ("adopted", 7)
+    # The others of 5,000 clients have version 2 after three days.
+    assert (violation.invariant, violation.clients) == ("adopted", 337)
     assert violation.safe_from == NOW - 3 * DAY + TIMING.adopt
     assert "version 1 does not accept it" in violation.problem
     assert check_step(known(GOOD, versions=(OUT, new)), "activate", pin("b")) == ()
@@ -168,12 +211,12 @@ def test_a_key_is_not_served_before_it_is_adopted() -> None:
 
 def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:
     unpublished = only(check_step(known(GOOD), "activate", pin("c")))
-    assert "certpin rotate publish" in unpublished.fix
+    assert "certpin rotate start" in unpublished.fix
     binary = bundled(1, AB, ago=40 * DAY)
     new = version(2, {**AB, "c": "published"}, ago=20 * DAY)
     waiting = only(check_step(known(GOOD, versions=(binary, new)), "activate", pin("c")))
     assert (waiting.safe_from, waiting.clients) == (None, None)
-    assert "certpin rotate ended" in waiting.fix
+    assert "certpin rotate shipped 1 --ended" in waiting.fix
     nothing = only(check_step(known(GOOD, versions=()), "activate", pin("c")))
     assert "no published version is recorded" in nothing.problem
 
@@ -187,6 +230,28 @@ def test_a_key_that_is_served_does_not_retire() -> None:
     )
     assert names(check_step(known(AB, seen=()), "retire", pin("a"))) == ["unseen"]
     assert check_step(known(AB), "retire", pin("b")) == ()
+
+
+def test_a_version_with_another_pattern_for_the_host_counts() -> None:
+    """The draft has a wildcard, and the version that clients hold has the host itself."""
+    wild, exact = "*.bank.example", "api.bank.example"
+    late = kit.policy(exact, pin("a"), pin("b"), on_expiry="fail-closed", expires=NOW + DAY)
+    held = Version(PinSet("bank", 1, (late,)), fetched=NOW - 40 * DAY)
+    draft = PinSet("bank", 2, (kit.policy(wild, pin("c"), pin("d")),))
+    deployed = DeployedVersions((held,))
+    found = Situation(draft, HostPattern.parse(wild), deployed, (), TIMING, NOW)
+    assert names(check_now(found)) == ["expiry"]
+    assert dropped_pins(found) == (pin("a"), pin("b"))
+
+
+@pytest.mark.parametrize("step", ["retire", "remove"])
+@pytest.mark.parametrize("others", [(), (sighting("b"),)])
+def test_a_server_without_a_verified_chain_may_use_the_key(step: Any, others: Any) -> None:
+    seen = (*others, unverified("a"))
+    found = check_step(known(AB, seen=seen), step, pin("a"))
+    assert "unseen" in names(found)
+    (unseen,) = [each for each in found if each.invariant == "unseen"]
+    assert "192.0.2.9:443 doesn't verify" in unseen.problem
 
 
 def test_a_served_compromised_key_blocks_publishing_although_its_authority_is_pinned() -> None:
@@ -217,9 +282,9 @@ def test_an_unused_retiring_key_is_removed() -> None:
 
 def test_current_violations_are_found_before_any_step() -> None:
     assert check_now(known(AB)) == ()
-    new = version(2, {"b": "active", "c": "staged"}, ago=3 * DAY, clients=5)
+    new = version(2, {"b": "active", "c": "staged"}, ago=3 * DAY, clients=5000)
     locked = only(check_now(known(AB, versions=(OUT, new), seen=(sighting("b"), sighting("c")))))
-    assert (locked.invariant, locked.clients) == ("served-chain", 7)
+    assert (locked.invariant, locked.clients) == ("served-chain", 337)
     assert locked.safe_from == NOW - 3 * DAY + TIMING.adopt
 
 
@@ -230,7 +295,7 @@ def test_an_old_version_may_expire_when_no_client_holds_it(left: Any, broken: bo
     found = check_now(known(AB, 3, versions=(ending, new)))
     assert names(found) == (["expiry"] if broken else [])
     if broken:
-        assert found[0].clients == 7
+        assert found[0].clients == 1  # of 7: those who still hold it when its pins expire
 
 
 def test_a_violation_names_the_clients_at_risk() -> None:

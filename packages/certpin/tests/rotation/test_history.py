@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.pins import HostPattern, Pin, State
-from certpin.rotation import Event, History, Timing, after, contradictions
+from certpin.rotation import AdoptionDelays, Event, History, after, contradictions
 from certpin.rotation.journal import CLOCK_TOLERANCE, in_order
 from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_set
 
@@ -34,7 +34,7 @@ def step(name: StepName, key: str, *, at: datetime = NOW, host: str = HOST) -> E
 
 
 FIRST = publish(1, AB, clients=7)
-SECOND = publish(2, {**AB, "c": "published"}, at=NOW + DAY, timing=Timing(cdn=HOUR))
+SECOND = publish(2, {**AB, "c": "published"}, at=NOW + DAY, timing=AdoptionDelays(cdn=HOUR))
 
 
 def history(*events: Event) -> History:
@@ -68,7 +68,7 @@ def test_two_contents_with_one_number_are_two_versions() -> None:
 
 def test_the_delays_are_those_of_the_latest_publish() -> None:
     assert history(FIRST).timing is None
-    assert history(FIRST, SECOND, FIRST).timing == Timing(cdn=HOUR)
+    assert history(FIRST, SECOND, FIRST).timing == AdoptionDelays(cdn=HOUR)
 
 
 def test_the_state_of_a_pin_is_that_of_its_last_step() -> None:
@@ -88,6 +88,16 @@ def test_a_compromised_key_stays_compromised_at_every_host() -> None:
     assert hurt.past(HostPattern.parse("other.example")).compromised == {pin("b")}
     written = history(publish(1, {**AB, "c": "compromised"}))
     assert written.past(PATTERN).compromised == {pin("c")}
+
+
+def test_a_lost_key_is_lost_at_every_host_unless_an_attacker_may_have_it() -> None:
+    other = HostPattern.parse("other.example")
+    assert history(FIRST, step("lose", "b")).past(other).lost == {pin("b")}
+    written = history(publish(1, {**AB, "c": "lost"}))
+    assert written.past(other).lost == {pin("c")}
+    stolen = history(FIRST, step("lose", "b"), step("compromise", "b")).past(other)
+    assert not stolen.lost
+    assert stolen.compromised == {pin("b")}
 
 
 def test_the_date_of_a_state_is_its_beginning() -> None:

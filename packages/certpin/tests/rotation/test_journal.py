@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import JournalError
 from certpin.pins import PinSet
-from certpin.rotation import Event, Timing, format_journal, parse_journal
+from certpin.rotation import AdoptionDelays, Event, format_journal, parse_journal
 from certpin.rotation.journal import STATE_AFTER, StepName
 from tests import kit
 from tests.rotation._situations import HOST, HOUR, NOW, entries, pin, pin_set, policy
@@ -31,7 +31,7 @@ PUBLISH = Event(
     "publish",
     version=2,
     clients=1200,
-    timing=Timing(cdn=HOUR),
+    timing=AdoptionDelays(cdn=HOUR),
     reason="an outage: the old key is lost",
     pins=pin_set({"a": "active", "b": "published", "old": "removed"}, 2),
 )
@@ -62,7 +62,7 @@ PUBLISHED = st.builds(
         bundled=bundled,
         signed=signed,
         clients=clients,
-        timing=Timing(),
+        timing=AdoptionDelays(),
         pins=pin_set({"a": "active", "b": "published"}, number),
     ),
     TIMES,
@@ -200,7 +200,8 @@ def test_a_damaged_line_raises_journal_errors_only(line: str, at: int, put: str)
 
 
 def test_every_step_makes_a_state_or_has_a_version() -> None:
-    assert set(get_args(StepName)) == {*STATE_AFTER, "publish", "push", "ended"}
+    others = {"publish", "push", "ended", "observe", "gone", "clock"}
+    assert set(get_args(StepName)) == {*STATE_AFTER, *others}
 
 
 def test_the_order_of_a_merge_does_not_matter_for_steps_with_one_time() -> None:

@@ -48,6 +48,7 @@ class Rotation(RuleBasedStateMachine):
         held = Held(1, frozenset({pin("a"), pin("b")}), fetched=first.fetched)
         self.fleet = Fleet(TIMING.adopt, {pin("a")}, [held])
         self.dead: set[Pin] = set()
+        self.lost: set[Pin] = set()
         self.look()
 
     def look(self) -> None:
@@ -94,6 +95,7 @@ class Rotation(RuleBasedStateMachine):
         if self.try_to(check_step(numbered, "publish"), with_published):
             live = frozenset(self.known.policy.live_pins)
             assert not live & self.dead
+            assert len(live - self.lost) >= 2
             assert number > self.fleet.newest(self.known.now)
             if signed:  # it may have been pushed without a record: some client may have it
                 self.known = replace(self.known, deployed=_waiting(self.known.deployed))
@@ -123,7 +125,8 @@ class Rotation(RuleBasedStateMachine):
     def activate(self, key: str) -> None:
         if self.allowed(key, "active"):
             guard = check_step(self.known, "activate", pin(key))
-            self.try_to(guard, lambda known: with_state(known, pin(key), "active"))
+            if self.try_to(guard, lambda known: with_state(known, pin(key), "active")):
+                assert pin(key) not in self.lost | self.dead
 
     @rule(key=KEYS, server=st.sampled_from(SERVERS))
     def serve(self, key: str, server: str) -> None:
@@ -151,6 +154,17 @@ class Rotation(RuleBasedStateMachine):
         if self.try_to((), lambda known: with_state(known, pin(key), "compromised")):
             self.dead.add(pin(key))
             past = replace(self.known.past, compromised=frozenset(self.dead))
+            self.known = replace(self.known, past=past)
+
+    @precondition(lambda self: len(self.lost) < 2)
+    @rule(key=KEYS)
+    def lose(self, key: str) -> None:
+        """A key is gone. A server that has it in its memory goes on."""
+        if self.known.entry(pin(key)) is None or not self.allowed(key, "lost"):
+            return
+        if self.try_to((), lambda known: with_state(known, pin(key), "lost")):
+            self.lost.add(pin(key))
+            past = replace(self.known.past, lost=frozenset(self.lost - self.dead))
             self.known = replace(self.known, past=past)
 
     @invariant()

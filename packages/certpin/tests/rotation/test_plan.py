@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import HostPattern, State
-from certpin.rotation import NEXT_BACKUP, PinHistory, Plan, Situation, plan
+from certpin.rotation import NEXT_BACKUP, PinHistory, Plan, Sighting, Situation, plan
+from certpin.rotation.prospect import stand_in
+from certpin.x509 import Chain
 from tests.rotation._situations import (
     DAY,
     NOW,
     TIMING,
     bundled,
+    chain,
     pin,
     pin_set,
     sighting,
     situation,
     version,
 )
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 ABC: dict[str, State] = {**AB, "c": "published"}
@@ -66,6 +72,31 @@ def test_a_new_key_is_published_and_served_after_its_adoption() -> None:
     ]
     activate = made.steps[2]
     assert (activate.not_before, activate.counts_from) == (NOW + TIMING.adopt, 2)
+
+
+def expiring(after: timedelta, vantage: str = "192.0.2.7:443") -> Sighting:
+    """Return a sighting of a server with the key ``a``, whose certificate expires then."""
+    leaf = stand_in(pin("a"))
+    vars(leaf)["not_after"] = NOW + after
+    return Sighting(vantage, Chain((leaf, *chain("authority").certificates)))
+
+
+@pytest.mark.parametrize(
+    ("lifetimes", "renew_by"),
+    [
+        ([DAY * 11], None),  # T_adopt is ten days
+        ([DAY * 10], NOW + DAY * 10),
+        ([DAY * 3], NOW + DAY * 3),
+        ([DAY * 20, DAY * 4], NOW + DAY * 4),
+    ],
+)
+def test_a_certificate_that_expires_before_the_new_key_is_usable_has_to_be_renewed_before(
+    lifetimes: list[timedelta], renew_by: datetime | None
+) -> None:
+    seen = tuple(expiring(each, f"192.0.2.{at}:443") for at, each in enumerate(lifetimes))
+    assert to("new", seen=seen).renew_by == renew_by
+    assert to("b", seen=seen).renew_by is None  # it is usable now
+    assert to("new", seen=(sighting("a"),)).renew_by is None  # an unreadable certificate
 
 
 def test_no_backup_is_made_if_another_one_is_left() -> None:
@@ -152,7 +183,7 @@ def test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_publish
     made = to("new", versions=(bundled(1, AB, ago=40 * DAY, clients=3), version(2, AB, ago=DAY)))
     assert [act for act, _ in acts(made)] == ["stage", "publish"]
     assert made.violations[0].invariant == "adopted"
-    assert "certpin rotate ended" in made.violations[0].fix
+    assert "certpin rotate shipped 1 --ended" in made.violations[0].fix
 
 
 def test_an_unknown_policy_is_an_error() -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from certpin.pins import HostPin, PinSet
-from certpin.rotation import DeployedVersions, Plan, Situation, Step, Timing, Version, plan
+from certpin.rotation import AdoptionDelays, DeployedVersions, Plan, Situation, Step, Version, plan
 from tests.rotation._model import Fleet, Held
 from tests.rotation._situations import HOUR, NOW, PATTERN, pin, policy, sighting
 
@@ -25,7 +25,7 @@ OTHERS = ("next", "spare", "third", "old")
 MOMENT = timedelta(microseconds=1)
 
 DURATIONS = st.integers(0, 10 * 24).map(lambda hours: hours * HOUR)
-TIMINGS = st.builds(Timing, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATIONS)
+TIMINGS = st.builds(AdoptionDelays, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATIONS)
 
 
 @st.composite
@@ -205,7 +205,7 @@ def the_plan() -> tuple[Situation, Plan]:
     entry = [HostPin(pin(SERVED)), HostPin(pin("spare"), "backup", "published")]
     pins = PinSet("bank", 1, (policy(entry),))
     field = DeployedVersions((Version(pins, fetched=NOW - HOUR),))
-    known = Situation(pins, PATTERN, field, (sighting(SERVED),), Timing(), NOW)
+    known = Situation(pins, PATTERN, field, (sighting(SERVED),), AdoptionDelays(), NOW)
     return known, plan(known, pin("next"))
 
 
@@ -218,4 +218,4 @@ def test_the_model_notices_a_lockout(hours: int) -> None:
         worker.take(step)
     worker.fleet.served = {pin("next")}
     assert [each.number for each in worker.fleet.locked_out(NOW + hours * HOUR)] == [1]
-    assert worker.fleet.locked_out(NOW + Timing().adopt) == []
+    assert worker.fleet.locked_out(NOW + AdoptionDelays().adopt) == []

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import State
+from certpin.rotation import PinHistory, pin_state
 from certpin.rotation.journal import LINE, TRANSITIONS, may_follow, require_transition
-from tests.rotation._situations import pin
+from tests.rotation._situations import DAY, pin, pin_set, situation, version
 
 STATES: tuple[State, ...] = get_args(State)
 
 
 def test_every_state_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(STATES)
-    assert {*LINE, "compromised"} == set(STATES)
+    assert {*LINE, "lost", "compromised"} == set(STATES)
 
 
 def test_a_rotation_follows_the_order_of_the_states() -> None:
@@ -29,6 +30,34 @@ def test_a_rotation_follows_the_order_of_the_states() -> None:
 def test_every_key_may_become_compromised_and_stays_so(state: State) -> None:
     assert may_follow(state, "compromised") == (state != "compromised")
     assert not may_follow("compromised", state)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_lost_key_is_only_removed_or_found_to_be_compromised(state: State) -> None:
+    assert may_follow("lost", state) == (state in {"removed", "compromised"})
+    assert may_follow(state, "lost") == (state not in {"lost", "removed", "compromised"})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "state"),
+    [
+        ({}, "adopted"),
+        ({"lost": frozenset({pin("b")})}, "lost"),
+        ({"compromised": frozenset({pin("b")})}, "compromised"),
+        ({"compromised": frozenset({pin("b")}), "lost": frozenset({pin("b")})}, "compromised"),
+    ],
+)
+def test_what_the_journal_records_about_a_key_counts_more_than_the_file(
+    recorded: Any, state: State
+) -> None:
+    out = version(1, {"a": "active", "b": "published"}, ago=40 * DAY)
+    assert pin_state(situation(out.pins, out, past=PinHistory(**recorded)), pin("b")) == state
+
+
+def test_a_lost_pin_of_the_file_stays_removed() -> None:
+    gone = pin_set({"a": "active", "b": "removed", "c": "published"})
+    past = PinHistory(lost=frozenset({pin("b")}))
+    assert pin_state(situation(gone, past=past), pin("b")) == "removed"
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.errors import InputError
-from certpin.rotation import Timing, format_duration, parse_duration
+from certpin.rotation import AdoptionDelays, format_duration, parse_duration
 from certpin.rotation.adoption import LONGEST
 
 
@@ -49,16 +49,16 @@ def test_fractions_of_a_second_round_up() -> None:
 
 def test_t_adopt_is_the_sum_of_all_delays() -> None:
     hour = timedelta(hours=1)
-    assert Timing(hour, 2 * hour, 4 * hour, 8 * hour, 16 * hour).adopt == 31 * hour
+    assert AdoptionDelays(hour, 2 * hour, 4 * hour, 8 * hour, 16 * hour).adopt == 31 * hour
 
 
 def test_delays_are_read_back_and_missing_ones_have_their_default() -> None:
-    timing = Timing(cdn=timedelta(minutes=5))
-    assert Timing.parse(timing.texts()) == timing
-    assert Timing.parse({"cdn": "5m", "of a newer certpin": "1x"}) == timing
+    timing = AdoptionDelays(cdn=timedelta(minutes=5))
+    assert AdoptionDelays.parse(timing.texts()) == timing
+    assert AdoptionDelays.parse({"cdn": "5m", "of a newer certpin": "1x"}) == timing
 
 
 @pytest.mark.parametrize("delay", [timedelta(seconds=-1), LONGEST + timedelta(seconds=1)])
 def test_a_delay_out_of_range_is_refused(delay: timedelta) -> None:
     with pytest.raises(InputError, match="poll"):
-        Timing(poll=delay)
+        AdoptionDelays(poll=delay)

@@ -25,7 +25,7 @@ _RECALL = (
     "known is None or known.session is not session",
 )
 
-# The key re-encoded by cryptography, whose bytes can differ from those in the certificate.
+# cryptography encodes the key again: the bytes can differ from those in the certificate.
 _REWRITTEN = """
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
         from cryptography.x509 import load_der_x509_certificate
@@ -453,7 +453,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        _GATE,
+        "certpin/tls/context.py",
         "_LAST_OF_THE_SERVER = frozenset({14, 20})",
         "_LAST_OF_THE_SERVER = frozenset({20})",
         _CERTIFICATES + "test_a_rogue_gets_the_client_hello_and_nothing_more",
@@ -481,8 +481,8 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        "certpin/tls/mirrored.py",
-        "        if self._has_certificate:\n            check_before_last_flight(store)\n",
+        "certpin/x509/openssl.py",
+        "        if self._has_certificate:\n            self._guard_certificate(store)\n",
         "",
         _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",
     ),

@@ -84,14 +84,14 @@ MUTATIONS = [
     ),
     Mutation(
         8,
-        "certpin/tls/mirrored.py",
+        "certpin/x509/openssl.py",
         "            getattr(store, call.name)(*call.args)\n        return store",
         "            pass\n        return store",
         _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",
     ),
     Mutation(
         8,
-        "certpin/tls/mirrored.py",
+        "certpin/x509/openssl.py",
         'return f"{self.name}(…)"',
         'return f"{self.name}{self.args}"',
         _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",
@@ -196,7 +196,7 @@ MUTATIONS = [
     ),
     Mutation(
         12,
-        _TLS + "failures.py",
+        "certpin/support/hooks.py",
         "except BaseException:",
         "except Exception:",
         _EVENTS + "a_hook_that_raises_stops_neither_the_next_hook_nor_the_next_failure",

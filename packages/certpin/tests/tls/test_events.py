@@ -15,7 +15,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import PinFailure, PinMismatchError, PinnedSSLContext, UnpinnedHostError
-from certpin.tls import failures
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect
 
@@ -310,7 +309,7 @@ def test_slow_hooks_lose_the_newest_events_which_is_logged(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(failures, "_WAITING", 2)
+    monkeypatch.setattr("certpin.support.hooks._WAITING", 2)
     entered, got = threading.Event(), queue.Queue[str]()
 
     def slow(failure: PinFailure) -> None:

@@ -65,9 +65,11 @@ def test_a_socket_that_did_not_connect_is_not_checked(world: World) -> None:
     with (
         socket.socket() as sock,
         world.context().wrap_socket(sock, server_hostname=HOST) as tls,
-        pytest.raises(UncheckedConnectionError, match=r"not TLS of a PinnedSSLContext"),
+        pytest.raises(UncheckedConnectionError, match="not TLS of a PinnedSSLContext") as caught,
     ):
         assert_pinned(tls)
+    assert str(caught.value).startswith("this connection is not pinned: ")
+    assert "it may be closed already" in str(caught.value)
 
 
 def test_no_policy_and_not_checked_are_different_errors(world: World) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import PinnedSSLContext, TrustAnchors, UnverifiedChainError
-from certpin.cli.unverified import chain_fix
+from certpin.cli.options import chain_fix
 from certpin.lab import Authority, Identity
 from certpin.probe import ContextCache, Endpoint, Observation, probe_context
 from certpin.x509 import Chain

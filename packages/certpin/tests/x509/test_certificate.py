@@ -19,10 +19,15 @@ from hypothesis import strategies as st
 
 from certpin.errors import CertificateParseError
 from certpin.lab import Authority
-from certpin.x509 import Certificate, Chain, end_in_roots, printable
-from certpin.x509.certificate import _CACHED_CERTIFICATES, _certificate, _warnings_lock
-from certpin.x509.keys import describe_key
-from certpin.x509.reader import read_certificates
+from certpin.support.text import printable
+from certpin.x509 import Certificate, Chain, end_in_roots
+from certpin.x509.certificate import (
+    _CACHED_CERTIFICATES,
+    _certificate,
+    _warnings_lock,
+    read_certificates,
+)
+from certpin.x509.der import describe_key
 from tests.x509._tree import Node, changed, parse, replaced, with_content
 
 SERIAL, SUBJECT, EXTENSIONS = (0, 1), (0, 5), (0, 7)
@@ -206,7 +211,10 @@ def test_threads_take_turns_at_the_warning_filters(authority: Authority) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["subject", "issuer", "not_before", "not_after", "serial_number", "self_issued", "names"],
+    [
+        *("subject", "issuer", "not_before", "not_after", "serial_number", "self_issued", "names"),
+        *("is_authority", "parsed"),
+    ],
 )
 @pytest.mark.parametrize(
     "path", [(0, 0, 0), (0, 4), (0, 5)], ids=["version", "validity", "subject"]
@@ -220,6 +228,21 @@ def test_an_unreadable_field_of_a_certificate_is_a_typed_error(
     assert certificate.spki == Certificate.from_der(der).spki
     with pytest.raises(CertificateParseError, match="of this certificate cannot be read"):
         getattr(certificate, name)
+
+
+def test_authorities_are_distinguished_by_their_basic_constraints(authority: Authority) -> None:
+    assert authority.certificate.is_authority
+    assert not authority.issue("a.example").certificate.is_authority
+
+    def without(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        builder._extensions = [
+            extension
+            for extension in builder._extensions
+            if not isinstance(extension.value, x509.BasicConstraints)
+        ]
+        return builder
+
+    assert not authority.issue("b.example", change=without).certificate.is_authority
 
 
 def test_a_duplicate_extension_is_a_typed_error(authority: Authority) -> None:

@@ -20,7 +20,7 @@ from OpenSSL import crypto
 from certpin.errors import CertificateParseError
 from certpin.lab import Authority
 from certpin.x509 import Certificate
-from certpin.x509.reader import read_certificates
+from certpin.x509.certificate import read_certificates
 from tests.x509._tree import (
     Node,
     padded_length,

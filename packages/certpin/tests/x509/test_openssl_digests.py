@@ -12,8 +12,8 @@ import pytest
 from certpin.errors import KeyParseError
 from certpin.pins import Pin, pins_of
 from certpin.x509 import Certificate
+from certpin.x509.certificate import read_certificates, read_items
 from certpin.x509.keys import PublicKey
-from certpin.x509.reader import read, read_certificates
 from tests.x509._openssl import ALGORITHMS, PASSPHRASE, TRADITIONAL, Made, make, openssl
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _every(algorithms: Iterable[str], files: Iterable[str]) -> pytest.MarkDecora
 
 
 def _read_one(data: bytes, secret: bytes | None = PASSPHRASE) -> Certificate | PublicKey:
-    (item,) = read(data, lambda: secret)
+    (item,) = read_items(data, lambda: secret)
     return item
 
 
@@ -181,7 +181,7 @@ def test_every_certificate_of_certifi_has_the_digests_that_openssl_gives() -> No
             *("x509", "-inform", "DER", "-noout", "-pubkey", "-fingerprint", "-sha256"),
             data=certificate.der,
         )
-        (public,) = read(said)
+        (public,) = read_items(said)
         (line,) = [line for line in said.decode().splitlines() if "Fingerprint" in line]
         assert pins_of(certificate) == (Pin.of_key(public.spki_sha256), Pin.parse(line))
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.errors import HostError, KeyParseError
+from certpin.x509.certificate import no_passphrase
 from certpin.x509.keys import new_private_key
-from certpin.x509.reader import no_passphrase
 from certpin.x509.signing import FileKey, file_key, new_request
 
 KEY = file_key(new_private_key("p256", None)[0], no_passphrase)

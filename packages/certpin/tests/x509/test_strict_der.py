@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from certpin.errors import CertificateParseError, InputError, KeyParseError
 from certpin.lab import Authority
 from certpin.x509 import Certificate, Chain, keys
-from certpin.x509.certificate import MAX_CERTIFICATE_BYTES
+from certpin.x509.certificate import MAX_CERTIFICATE_BYTES, read_items
 from certpin.x509.keys import PublicKey
-from certpin.x509.reader import read
 from tests.x509._tree import (
     Node,
     changed,
@@ -69,7 +68,7 @@ def _refused(data: bytes) -> None:
 
 
 def _key(data: bytes) -> PublicKey:
-    (item,) = read(data)
+    (item,) = read_items(data)
     assert isinstance(item, PublicKey)
     return item
 
@@ -142,7 +141,7 @@ def test_a_key_with_another_structure_is_refused(der: bytes, what: str) -> None:
     path, change = OTHER_KEYS[what]
     _refused(changed(der, (*SPKI, *path), change))
     with pytest.raises(InputError):
-        read(changed(Certificate.from_der(der).spki, path, change))
+        read_items(changed(Certificate.from_der(der).spki, path, change))
 
 
 def test_a_key_with_unused_bits_is_refused(der: bytes) -> None:
@@ -264,7 +263,7 @@ def test_bytes_after_a_certificate_are_refused(der: bytes, more: bytes) -> None:
 def test_impossible_lengths_and_tags_are_refused(junk: str) -> None:
     _refused(bytes.fromhex(junk))
     with pytest.raises(InputError):
-        read(bytes.fromhex(junk))
+        read_items(bytes.fromhex(junk))
 
 
 def test_a_certificate_too_large_for_a_handshake_is_refused() -> None:
@@ -288,4 +287,4 @@ def test_junk_raises_the_typed_errors_and_nothing_else(data: bytes) -> None:
     with pytest.raises(CertificateParseError):
         Certificate.from_der(data)
     with pytest.raises((CertificateParseError, KeyParseError)):
-        read(data)
+        read_items(data)

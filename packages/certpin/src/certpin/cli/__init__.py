@@ -2,14 +2,13 @@
 
 Only this package prints, and only this package ends the program. Its map:
 
-- ``main``: all commands, exit codes and errors. ``group``: commands that are imported when they
-  run. ``reply``: text and JSON output. ``options``, ``servers``, ``keyref``, ``backup``: options
-  that several commands share. ``choices``: values that help texts name.
+- ``main``: all commands, groups, exit codes and errors. ``reply``: text, progress and JSON output.
+  ``options``, ``servers``, ``keys``: options that several commands share. ``choices``: values that
+  help texts name.
 - A module with a command's name has that command, and imports the library in functions, so that
-  help is fast (decision 43). The modules beside it import the library: ``policy`` (for ``add``),
-  ``checklist`` (``check``), ``findings``, ``exported`` and ``lint_live`` (``lint``), ``request``
-  (``get``), ``describe`` (``pin``), ``hostlist`` (``scan``), ``importing`` and ``source``
-  (``import``), ``output`` and ``signed_source`` (``export``), ``matrix`` and ``upstream``
-  (``prove``, ``lab``), ``demo_matrix`` (``demo``).
+  help is fast (decision 43). The modules beside it import the library: ``findings`` (for ``lint``
+  and ``import``), ``request`` (``get``), ``importing``, ``source`` and ``app_result``
+  (``import``), ``output`` and ``signed_source`` (``export``), ``matrix`` (``prove`` and ``lab``),
+  ``demo_matrix`` (``demo``). ``import_app`` is the part of ``import`` that reads apps.
 - ``rotate``, ``publish`` and ``lab`` are the groups.
 """

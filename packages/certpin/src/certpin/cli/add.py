@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.backup import backup_options
 from certpin.cli.choices import MATCHES, MODES
+from certpin.cli.keys import backup_options, certifiable_unknown, require_certifiable
 from certpin.cli.options import (
-    PIN_FILE,
     ConnectionOptions,
+    anchors_pem,
+    chain_fix,
     connection_options,
+    file_option,
     json_option,
     pin_file_option,
 )
@@ -24,9 +27,24 @@ from certpin.cli.reply import fold, print_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.cli.backup import Backup
+    from certpin.cli.keys import Backup
     from certpin.pinfile.editor import PinFileEditor
-    from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode
+    from certpin.pins import (
+        HostPattern,
+        HostPin,
+        HostPolicy,
+        HostServer,
+        Match,
+        Mode,
+        Role,
+        TrustAnchors,
+    )
+    from certpin.probe import Endpoint, Observation
+    from certpin.x509 import Chain
+
+# The lifetime of new pins: a year, as an app version is used; in report mode, the longest time that
+# lint accepts without a warning (decision 41).
+_LIFETIMES: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": timedelta(days=90)}
 
 
 @click.command()
@@ -82,6 +100,8 @@ def add(
 ) -> None:
     """Write a host into the pin file, with a backup.
 
+    Use it once for each host that your clients connect to.
+
     Connects to HOST, verifies its chain, and pins the key of its certificate. A backup is a second
     key that no server uses yet: if the first key is lost or stolen, the server changes to the
     backup and no client is locked out. An enforced host without a backup is refused.
@@ -95,9 +115,15 @@ def add(
     at the host's name on port 443, its address is written too: certpin check, lint --live, rotate
     and serve connect to it.
 
-    Exit code 0: written. 2: refused, nothing is written. 3: the host did not answer.
-    """
-    from certpin.cli.policy import known_pin, new_policy, server_of, trust_anchors
+    \b
+    certpin add api.bank.example --backup-key backup.key
+    certpin add db.bank.example:5432 --starttls postgres --ca-file root.pem \\
+      --backup-key db.key
+
+    Exit code 0: written. 2: refused, nothing is written; also if the chain does not verify: add
+    needs a key that it can trust, and reports no problem of the server (certpin pin ends with 1).
+    3: the host did not answer.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import HostPattern
 
     _refuse_unsafe(backup, **options)
@@ -109,14 +135,15 @@ def add(
     pattern = HostPattern.parse(endpoint.name)
     editor = _editor(path, name, pattern, backup)
     match: Match = options["match"]
+    anchors = _trust_anchors(connection.ca_file, connection.strict)
+    require_certifiable(backup.key_type, pattern, anchors, match)
     first = (
-        known_pin(known, match)
+        _known_pin(known, match)
         if known is not None
         else _served_pin(host, connection, backup, match)
     )
-    servers = server_of(endpoint)
-    anchors = trust_anchors(connection.ca_file, connection.strict)
-    policy = new_policy(pattern, first, backup, anchors, servers=servers, **options)
+    servers = _server_entries(endpoint)
+    policy = _new_policy(pattern, first, backup, anchors, servers=servers, **options)
     trust = _trust_name(connection.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
@@ -124,10 +151,11 @@ def add(
     with backup.written():
         editor.save()
     result = _result_json(path, version, policy, trust, backup)
+    result["unknown"] = _unknown(policy, backup)
     if as_json:
         print_json(result)
     else:
-        _print_result(result, backup, f"certpin check{_file_option(path)}")
+        _print_result(result, backup, f"certpin check{file_option(path)}")
 
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
@@ -177,14 +205,38 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
     """Return the command that adds a key to a host of the pin file."""
     import shlex
 
-    options = f" --host {shlex.quote(str(pattern))}{_file_option(path)}"
+    options = f" --host {shlex.quote(str(pattern))}{file_option(path)}"
     if backup.given is not None:
-        return f"to add another key: certpin rotate stage {shlex.quote(backup.given)}{options}"
-    key = shlex.quote(backup.place or "next.key")
+        return f"to add another key: certpin rotate start {shlex.quote(backup.given)}{options}"
+    key = shlex.quote(_new_key_name(backup.place))
     return (
-        f"to add another key: certpin rotate generate --backup-key {key}{options}; "
+        f"to add another key: certpin rotate start --new {key}{options}; "
         f"then certpin rotate plan --to {key}{options} prints the steps to it"
     )
+
+
+def _new_key_name(place: str | None) -> str:
+    """Return the place for a new key: the given one, or a free file name if that file exists."""
+    from pathlib import Path
+
+    from certpin.cli.key_place import is_on_token
+
+    if place is not None and (is_on_token(place) or not os.path.lexists(place)):
+        return place
+    folder = Path(place).parent if place else Path()
+    names = ("next.key" if number == 1 else f"next-{number}.key" for number in count(1))
+    return next(str(key) for key in map(folder.joinpath, names) if not os.path.lexists(key))
+
+
+def _known_pin(text: str, match: Match) -> HostPin:
+    """Return the pin file's entry for a pin that the user gave as text.
+
+    Raises:
+        PinParseError: it is not a pin.
+    """
+    from certpin.pins import HostPin, Pin
+
+    return HostPin(Pin.parse(text), "intermediate" if match == "ca" else "leaf")
 
 
 def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match: Match) -> HostPin:
@@ -194,8 +246,6 @@ def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match:
         ConfigError: the chain does not verify, or the backup is in it.
         ProbeError: the host does not answer.
     """
-    from certpin.cli.policy import refuse_served_backup, served_pin
-    from certpin.cli.unverified import chain_fix
     from certpin.errors import ConfigError
 
     observation = connection.observe(host)
@@ -205,8 +255,8 @@ def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match:
             "Its key is not pinned, because it may be an attacker's",
             fix=chain_fix(observation, strict=_accept_in_add(connection)),
         )
-    refuse_served_backup(backup, observation)
-    return served_pin(observation.verified, match)
+    _refuse_served_backup(backup, observation)
+    return _chain_pin(observation.verified, match)
 
 
 def _accept_in_add(connection: ConnectionOptions) -> str:
@@ -218,6 +268,138 @@ def _accept_in_add(connection: ConnectionOptions) -> str:
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
     )
     return f"accept it for this host: {trust}--no-strict-x509"
+
+
+def _chain_pin(chain: Chain, match: Match) -> HostPin:
+    """Return the pin of the leaf; with ``match = "ca"``, of the authority that issued the leaf.
+
+    Args:
+        chain: a verified chain.
+        match: which certificate may match.
+
+    Raises:
+        ConfigError: an authority is needed, and the leaf is self-signed.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import HostPin, pins_of
+
+    if match != "ca":
+        return HostPin(pins_of(chain.leaf)[0], "leaf")
+    if not chain.authorities:
+        raise ConfigError(
+            "the certificate is self-signed: there is no authority to pin",
+            key="--match",
+            fix="pin the leaf: --match leaf",
+        )
+    role: Role = "intermediate" if len(chain.authorities) > 1 else "root"
+    return HostPin(pins_of(chain.authorities[0])[0], role)
+
+
+def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
+    """Refuse a backup that the server already uses: it would be lost together with the first key.
+
+    Raises:
+        ConfigError: the backup is in the served or the verified chain.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import pins_of
+
+    verified = observation.verified.certificates if observation.verified else ()
+    presented = (*observation.served.certificates, *verified)
+    if backup.pin in {pin for certificate in presented for pin in pins_of(certificate)}:
+        raise ConfigError(
+            f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
+            "together",
+            key="pin",
+            fix="make a key that no server uses: --backup-key FILE",
+        )
+
+
+def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
+    """Return the contacted server as an entry of the pin file; empty if the host's name implies it.
+
+    An entry is needed if its address, port or protocol differs from the host's name at port 443.
+    """
+    from certpin.pins import HostServer
+    from certpin.probe import default_port
+
+    address, port = endpoint.address
+    server = HostServer(
+        "" if address == endpoint.name else address,
+        None if port == default_port(endpoint.starttls) else port,
+        endpoint.starttls,
+    )
+    return () if server == HostServer() else (server,)
+
+
+def _trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | None:
+    """Return the anchors of a file; None without a file.
+
+    Raises:
+        CertificateParseError: the file can't be read, or has no certificates.
+    """
+    from certpin.pins import TrustAnchors
+    from certpin.x509.certificate import read_certificates
+
+    pem = anchors_pem(ca_file)
+    if pem is None:
+        return None
+    der = tuple(certificate.der for certificate in read_certificates(pem.encode()))
+    return TrustAnchors(der, strict=strict)
+
+
+def _new_policy(
+    pattern: HostPattern,
+    first: HostPin,
+    backup: Backup,
+    trust: TrustAnchors | None,
+    *,
+    mode: Mode,
+    match: Match,
+    expires: datetime | None,
+    servers: tuple[HostServer, ...],
+) -> HostPolicy:
+    """Return a policy with its first pin and its backup.
+
+    The backup is STAGED until its version is recorded: that makes it PUBLISHED.
+
+    Args:
+        pattern: the host.
+        first: the pin of the current key.
+        backup: the backup. Its key is made here if it is new.
+        trust: the only trust anchors of the host; None for those of the system.
+        mode: ``enforce`` or ``report``.
+        match: which certificate may match.
+        expires: when the pins expire; by default after the usual lifetime of the mode.
+        servers: the servers, if they are not at the host's name and port 443.
+
+    Raises:
+        ConfigError: the policy is unsafe.
+    """
+    from certpin.pins import HostPin, HostPolicy, utc_now
+
+    entries = [first]
+    if backup.pin:
+        entries.append(HostPin(backup.pin, "backup", state="staged", note=backup.note))
+    if expires is None:
+        expires = datetime.combine(utc_now().date() + _LIFETIMES[mode], time.min)
+    return HostPolicy(
+        pattern,
+        tuple(entries),
+        mode=mode,
+        match=match,
+        expires=expires.replace(tzinfo=UTC),
+        trust=trust,
+        servers=servers,
+    )
+
+
+def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
+    """Return the facts about the backup that could not be checked, as clauses."""
+    if backup.pin is None:
+        return []
+    unknown = certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)
+    return [unknown] if unknown else []
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
@@ -268,10 +450,6 @@ def _print_result(result: dict[str, Any], backup: Backup, next_command: str) -> 
     click.echo(f"  {'expires':<12} {result['expires']}: ship newer pins before that day")
     for line in backup.advice():
         click.echo(fold(line, sys.stdout))
+    for unknown in result["unknown"]:
+        click.echo(fold(f"Not known: {unknown}.", sys.stdout))
     click.echo(f"Next:  {next_command}")
-
-
-def _file_option(path: Path) -> str:
-    import shlex
-
-    return f" --file {shlex.quote(str(path))}" if path != PIN_FILE else ""

@@ -1,25 +1,34 @@
-"""``certpin check``: compare the chain that each pinned host serves with its pins."""
+"""``certpin check``: compare the chain that each pinned host serves with its pins.
+
+The result is JSON, or a table with the fixes beneath it.
+"""
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.reply import print_json
+from certpin.cli.options import chain_fix, json_option, pin_file_option, timeout_option
+from certpin.cli.reply import fold, print_json, run_parallel, table_console
 from certpin.cli.servers import contexts_for, server_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from certpin.cli.servers import ProbeTarget, ServerOptions
     from certpin.probe import ContextCache
     from certpin.probe.checkup import Checkup
+
+_COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
+_EXPLAINED = {"compromised-key", "expired", "mismatch"}  # reasons of verdicts
+_MAX_HOSTS = 3  # that one fix names
+_HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "problem")
 
 
 @click.command()
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--days",
     type=click.IntRange(min=0),
+    metavar="DAYS",
     default=0,
     show_default=True,
     help="Report a problem if a certificate or the pins expire in fewer days than this.",
@@ -47,15 +57,21 @@ def check(
 ) -> None:
     """Compare the chain that each pinned host serves with its pins.
 
+    Run it each day, and after each change of a certificate.
+
     Connects to all hosts of PIN_FILE (pins.toml by default) in parallel: to each server of the
     file, or to the host's name on port 443. Prints for each whether a pin matches, whether there is
     a backup outside the served chain, and how many days are left. With --host, it connects only to
     that host. A wildcard names no host: add its servers to the file, or use --host.
 
+    \b
+    certpin check
+    certpin check --days 21                                             before it is late
+    certpin check --host api.bank.example --connect 192.0.2.7           a new server
+
     Exit code 0: success. 1: a pin does not match, a chain does not verify, or a certificate or the
     pins have expired or expire soon. 3: a host did not answer.
-    """
-    from certpin.cli.checklist import checkup_json, print_checklist
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
 
@@ -84,8 +100,6 @@ def check_targets(
     Returns:
         One result for each target, in their order. A failed connection is a result.
     """
-    from certpin.cli.parallel import run_parallel
-
     contexts = contexts_for(targets)
     jobs = [partial(_check_target, target, contexts, now, days, timeout) for target in targets]
     return run_parallel(jobs, "connecting")
@@ -124,3 +138,107 @@ def _exit_code(checkups: list[Checkup]) -> int:
     if "finding" in statuses:
         return PROBLEM_FOUND
     return INCONCLUSIVE if "inconclusive" in statuses else SUCCESS
+
+
+def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
+    """Return the result of one server as JSON."""
+    from certpin.pins import pins_of
+
+    observation, verdict, error = checkup.observation, checkup.verdict, checkup.error
+    matched = verdict.matched if verdict is not None else None
+    path = observation.verified.certificates if observation and observation.verified else None
+    return {
+        "host": checkup.host,
+        "port": checkup.port,
+        "region": checkup.region or None,
+        "policy": str(checkup.policy.pattern),
+        "mode": checkup.policy.mode,
+        "status": checkup.status,
+        "address": observation.address if observation else None,
+        "verified": path is not None if observation else None,
+        "chain_pins": [str(pins_of(certificate)[0]) for certificate in path] if path else None,
+        "matched": str(matched.pin) if matched else None,
+        "matched_role": matched.role if matched else None,
+        "certificate_days_left": checkup.certificate_days(now),
+        "pin_days_left": checkup.pin_days(now),
+        "findings": list(checkup.findings),
+        "error": error.problem if error else None,
+        "fix": _fix(checkup),
+    }
+
+
+def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
+    """Print the results of ``certpin check`` as a table with one row for each server.
+
+    Beneath the row of a server whose pins did not match, print the reason; beneath the table, the
+    fixes.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for checkup in checkups:
+        host, status, *others = _row(checkup, now)
+        # As Text, so that a server's text is not read as markup.
+        table.add_row(Text(host), Text(status, _COLOURS[status]), *map(Text, others))
+    table_console().print(table)
+    for line in _details(checkups):
+        click.echo(fold(line, sys.stdout))
+
+
+def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
+    fields = checkup_json(checkup, now)
+    return (
+        _name(checkup),
+        checkup.status,
+        fields["matched_role"] or "-",
+        _days(fields["certificate_days_left"]),
+        _days(fields["pin_days_left"]),
+        "; ".join(checkup.findings) or fields["error"] or "",
+    )
+
+
+def _name(checkup: Checkup) -> str:
+    from certpin.pins.hosts import short_address
+
+    name = short_address(checkup.host, checkup.port)
+    return f"{name} ({checkup.region})" if checkup.region else name
+
+
+def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
+    from certpin.pins.verdict import advice, explain
+
+    for checkup in checkups:
+        verdict = checkup.verdict
+        if verdict is not None and verdict.reason in _EXPLAINED:
+            yield "\n" + explain(verdict, checkup.host)
+            yield f"  fix: {advice(verdict, checkup.host)}"
+    for fix, hosts in _fixes(checkups).items():
+        more = [f"and {len(hosts) - _MAX_HOSTS} more"] if len(hosts) > _MAX_HOSTS else []
+        yield f"\n{', '.join(hosts[:_MAX_HOSTS] + more)}: {fix}"
+
+
+def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
+    """Return the text of each fix, mapped to the hosts that need it."""
+    fixes: dict[str, list[str]] = {}
+    for checkup in checkups:
+        if fix := _fix(checkup):
+            fixes.setdefault(fix, []).append(checkup.host)
+    return fixes
+
+
+def _fix(checkup: Checkup) -> str | None:
+    if checkup.error:
+        return checkup.error.fix or None
+    if checkup.fix:
+        return checkup.fix
+    observation = checkup.observation
+    return chain_fix(observation) if observation and observation.verified is None else None
+
+
+def _days(days: int | None) -> str:
+    from certpin.support.text import in_days
+
+    return "-" if days is None else in_days(days)

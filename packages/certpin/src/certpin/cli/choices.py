@@ -1,12 +1,20 @@
-"""Values for help texts, such as names of protocols, copied from the library.
+"""Values that several modules of the command line need, and that load nothing.
 
-Importing the library for help would be slow. tests/cli/test_startup.py compares each copy with
-the library (decision 43).
+Most are in help texts, such as names of protocols, and are copied from the library, because
+importing it for help would be slow. tests/cli/test_startup.py compares each copy with the library
+(decision 43).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+# the shells that click completes in, and the variable that they set at a TAB (certpin.cli.shells)
+SHELLS = ("bash", "zsh", "fish")
+COMPLETION_VARIABLE = "_CERTPIN_COMPLETE"
+
 # pinfile, pins, x509
+PIN_FILE = Path("pins.toml")
 PINS_VARIABLE = "CERTPIN_PINS"
 MODES = ("enforce", "report")
 MATCHES = ("leaf", "ca", "any")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.group import load_extension
+from certpin.cli.extras import load_extension
 from certpin.cli.main import PROBLEM_FOUND
 from certpin.cli.options import json_option
-from certpin.cli.reply import fold, print_json
+from certpin.cli.reply import fold, print_json, progress
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from certpin.cli.demo_matrix import CaseComparison
     from certpin.errors import PinError
@@ -84,8 +84,13 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
     legitimate changes of the lab. If you like, the monitoring service then shows the attack as the
     server's operator sees it.
 
-    Exit code 0: every outcome was the right one. 1: at least one was wrong.
-    """
+    \b
+    certpin demo
+    certpin demo --watch         also show the attack in the monitoring service
+
+    Exit code 0: every outcome was the right one. 1: at least one was wrong. 2: --watch needs the
+    package certpin-watch, which is not installed.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.cli.demo_matrix import comparison_json, print_comparison, totals
     from certpin.lab.pki import LEGEND
 
@@ -93,6 +98,7 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
         raise click.UsageError(
             "--watch serves pages until Ctrl-C: it can't be combined with --json"
         )
+    monitor = _monitor() if watched else None  # before the scenes: it may not be installed
     scenes: list[Scene] = []
     if not as_json:
         click.echo(fold(_INTRODUCTION, sys.stdout))
@@ -111,30 +117,46 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
         print_comparison(rows)
         click.echo(fold(_totals_text(totals(rows)), sys.stdout))
         click.echo(f"\n{_NEXT}")
-        _offer_service(setup, wanted=watched)
+        _show_service(setup, monitor)
     if not (all(scene.as_it_should for scene in scenes) and all(row.as_it_should for row in rows)):
         ctx.exit(PROBLEM_FOUND)
 
 
-def _offer_service(setup: DemoSetup, *, wanted: bool) -> None:
+def _monitor() -> Callable[..., None]:
+    """Return the function of certpin-watch that shows the attack in the service's pages.
+
+    Raises:
+        ConfigError: certpin-watch is not installed.
+    """
+    monitor: Callable[..., None] = load_extension(
+        "certpin.extensions", "demo", "the monitoring service"
+    )
+    return monitor
+
+
+def _show_service(setup: DemoSetup, monitor: Callable[..., None] | None) -> None:
     """Show the attack in the monitoring service, if the user wants that.
 
-    Without ``--watch`` ask on the terminal; without a terminal, print the command for it.
+    Without ``--watch`` (None) ask on the terminal; without a terminal, print the command for it.
     """
+    if monitor := monitor or _offered_monitor():
+        monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
+
+
+def _offered_monitor() -> Callable[..., None] | None:
+    """Return the function that shows the service, if the user answers yes on the terminal."""
     from certpin.errors import ConfigError
 
-    if not wanted and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo("and see the attack in the monitoring service:\n  certpin demo --watch")
-        return
+        return None
     try:
-        monitor = load_extension("certpin.extensions", "demo", "the monitoring service")
+        monitor = _monitor()
     except ConfigError as exc:
         click.echo(f"{exc.problem}: {exc.fix}")
-        return
-    if wanted or click.confirm(
-        "\nShow the attack in the monitoring service, in a browser on this machine?"
-    ):
-        monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
+        return None
+    question = "\nShow the attack in the monitoring service, in a browser on this machine?"
+    return monitor if click.confirm(question) else None
 
 
 def _compare(*, quiet: bool) -> list[CaseComparison]:
@@ -143,7 +165,6 @@ def _compare(*, quiet: bool) -> list[CaseComparison]:
     A terminal shows a progress bar.
     """
     from certpin.cli.demo_matrix import compare
-    from certpin.cli.parallel import progress
     from certpin.lab.attacks import CASES
 
     with progress(2 * (len(CASES) + 2), "attacking", quiet=quiet) as advance:

@@ -14,6 +14,7 @@ from certpin.lab.case import Expect
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
+from certpin.lab.report.words import family_of
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pinfile import PinSet
@@ -92,14 +93,12 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading, width in (("The server presents", None), ("without pins", 18), ("certpin", 18)):
         table.add_column(heading, width=width, overflow="fold")
-    family = None
-    for row in rows:
-        case = row.pinned.case
-        if case.family is not family:
-            family = case.family
-            table.add_row(Text(f"\n{family}", "bold"))
-        cells = (Text(*_outcome_text(row.unpinned)), Text(*_outcome_text(row.pinned)))
-        table.add_row(Text(f"  {case.presents}"), *cells)
+    for family in dict.fromkeys(family_of(row.pinned) for row in rows):
+        table.add_row(Text(f"\n{family}", "bold"))
+        for row in rows:
+            if family_of(row.pinned) is family:
+                cells = (Text(*_outcome_text(row.unpinned)), Text(*_outcome_text(row.pinned)))
+                table.add_row(Text(f"  {row.pinned.case.presents}"), *cells)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 

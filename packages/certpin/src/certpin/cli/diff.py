@@ -32,15 +32,21 @@ _file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     """Show what a change of the pins means for installed clients.
 
+    Run it in the review of a change, and in CI.
+
     OLD and NEW are pin files. One of them may be - for standard input; its trust files are then
-    those in the folder of the other file: git show HEAD:pins.toml | certpin diff - pins.toml
+    those in the folder of the other file.
+
+    \b
+    certpin diff old.toml pins.toml
+    git show HEAD:pins.toml | certpin diff - pins.toml
 
     Each change is "safe" (no client is locked out), "careful" (safe if the steps are taken in the
     right order, or it weakens the protection), or "breaks": some clients refuse their own server,
     never accept the new set, or trust a compromised key again.
 
     Exit code 0: no change breaks clients. 1: a change does. 2: a file is invalid.
-    """
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin.pins.changes import changes
 
@@ -59,7 +65,7 @@ def _load(path: Path, *, beside: Path) -> PinSet:
     """Read a pin file, or standard input as a file in the folder of the other one."""
     from certpin.errors import PinFileError
     from certpin.pinfile import PinSet
-    from certpin.pinfile.disk import MAX_PIN_FILE_BYTES
+    from certpin.pinfile.file import MAX_PIN_FILE_BYTES
 
     if str(path) != _STDIN:
         return PinSet.load(path)

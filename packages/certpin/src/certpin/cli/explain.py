@@ -1,51 +1,93 @@
-"""``certpin explain``: the reason for a lint rule, and its examples."""
+"""``certpin explain``: the reason for a rule of lint or of ``import dart``, and its examples."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.group import unknown
+from certpin.cli.candidates import complete_rules
+from certpin.cli.main import unknown
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
+    from certpin.apps.rules import AppRule
     from certpin.lint import LintRule
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A rule, and what differs between those of lint and those of apps.
+
+    ``comment`` is the mark of comments in the file; empty if the rule can't be allowed.
+    ``examples`` are titles and texts: with the mistake, then without it.
+    """
+
+    rule: LintRule | AppRule
+    needs: str
+    comment: str
+    examples: tuple[tuple[str, str], ...]
+
+
 @click.command()
-@click.argument("name", required=False, metavar="[RULE]")
+@click.argument("name", required=False, metavar="[RULE]", shell_complete=complete_rules)
 @json_option
 def explain(name: str | None, as_json: bool) -> None:
-    """Explain a lint rule, or list all rules.
+    """Explain a rule of lint or import, or list all rules.
 
-    Prints how the mistake locks users out or exposes them, its fix, its source, and a pin file with
-    the mistake and one without it. In these examples, words such as sha256/ONE replace real pins.
-    """
-    from certpin.lint import RULES
+    Use it if certpin lint or certpin import dart reports a mistake.
 
-    rules = [_rule(name)] if name else list(RULES.values())
+    Prints how the mistake locks users out or exposes them, its fix, its source, and a file with the
+    mistake and one without it. In the pin files among these examples, words such as sha256/ONE
+    replace real pins. The rules of certpin lint come first, then those of certpin import dart.
+
+    \b
+    certpin explain                 list all rules
+    certpin explain no-backup
+
+    Exit code 0: printed. 2: there is no such rule.
+    """  # noqa: D301  # click reads the \b itself
+    known = _rules()
+    if name and name not in known:
+        raise click.UsageError(unknown("rule", name, list(known), "`certpin explain`"))
+    entries = [known[name]] if name else list(known.values())
     if as_json:
-        print_json({"rules": [_rule_json(rule) for rule in rules]})
+        print_json({"rules": [_rule_json(entry) for entry in entries]})
     elif name:
-        _print_rule(rules[0])
+        _print_rule(entries[0])
     else:
-        for rule in rules:
+        for rule in (entry.rule for entry in entries):
             text = f"{rule.id:<26} {rule.severity:<8} {rule.summary}"
             click.echo(fold(text, sys.stdout))
 
 
-def _rule(name: str) -> LintRule:
+def _rules() -> dict[str, _Entry]:
+    from certpin.apps.rules import RULES as APP_RULES
     from certpin.lint import RULES
 
-    if name in RULES:
-        return RULES[name]
-    raise click.UsageError(unknown("rule", name, list(RULES), "`certpin explain`"))
+    lint, apps = map(_lint_entry, RULES.values()), map(_app_entry, APP_RULES.values())
+    return {entry.rule.id: entry for entry in (*lint, *apps)}
 
 
-def _rule_json(rule: LintRule) -> dict[str, Any]:
+def _lint_entry(rule: LintRule) -> _Entry:
+    examples = (("Bad", rule.bad), ("Good", rule.good))
+    return _Entry(rule, rule.needs, "" if rule.refuses else "#", examples)
+
+
+def _app_entry(rule: AppRule) -> _Entry:
+    examples = [
+        titled
+        for example in rule.examples
+        for titled in ((f"Bad ({example.file})", example.bad), ("Good", example.good))
+    ]
+    return _Entry(rule, "app", "//", tuple(examples))
+
+
+def _rule_json(entry: _Entry) -> dict[str, Any]:
+    rule, examples = entry.rule, entry.examples
     return {
         "rule": rule.id,
         "severity": rule.severity,
@@ -53,29 +95,29 @@ def _rule_json(rule: LintRule) -> dict[str, Any]:
         "why": rule.why,
         "fix": rule.fix,
         "source": rule.source or None,
-        "needs": rule.needs,
-        "can_be_allowed": not rule.refuses,
-        "bad": rule.bad,
-        "good": rule.good,
+        "needs": entry.needs,
+        "can_be_allowed": bool(entry.comment),
+        "bad": examples[0][1] if examples else None,
+        "good": examples[1][1] if examples else None,
     }
 
 
-def _print_rule(rule: LintRule) -> None:
+def _print_rule(entry: _Entry) -> None:
+    rule = entry.rule
     click.secho(rule.id, bold=True, nl=False)
     click.echo(f": {rule.severity}")
-    for text in (rule.summary, rule.why, f"fix: {rule.fix}", _source(rule), _allowing(rule)):
+    source = f"Source: {rule.source}." if rule.source else ""
+    for text in (rule.summary, rule.why, f"fix: {rule.fix}", source, _allowing(entry)):
         if text:
             click.echo("\n" + fold(text, sys.stdout))
-    for title, example in (("Bad:", rule.bad), ("Good:", rule.good)):
-        click.secho(f"\n{title}\n", bold=True)
+    for title, example in entry.examples:
+        click.secho(f"\n{title}:\n", bold=True)
         click.echo("\n".join(f"  {line}".rstrip() for line in example.strip().splitlines()))
 
 
-def _source(rule: LintRule) -> str:
-    return f"Source: {rule.source}." if rule.source else ""
-
-
-def _allowing(rule: LintRule) -> str:
-    if rule.refuses:
+def _allowing(entry: _Entry) -> str:
+    if not entry.comment:
         return "It cannot be allowed: no client loads such a file."
-    return f"To allow it, on its line or above: # certpin: allow {rule.id} because REASON"
+    allowance = f"{entry.comment} certpin: allow {entry.rule.id} because REASON"
+    others = " (in YAML with #, in XML with <!-- -->)" if entry.needs == "app" else ""
+    return f"To allow it, on its line or above: {allowance}{others}"

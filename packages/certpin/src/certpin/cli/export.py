@@ -52,6 +52,11 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     help="Put source code in Java or Kotlin into this package.",
 )
 @click.option(
+    "--vendored",
+    is_flag=True,
+    help="Copy the library beside the pins, instead of importing the package certpin (Flutter).",
+)
+@click.option(
     "--signed-root",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -90,6 +95,7 @@ def export(
     checking: bool,
     hosts: tuple[str, ...],
     package: str,
+    vendored: bool,
     signed_root: Path | None,
     signed_url: str,
     strict: bool,
@@ -98,15 +104,19 @@ def export(
 ) -> None:
     """Write the pins in the format of another platform.
 
+    Run it whenever the pin file changes, and in CI with --check.
+
     FORMAT is the configuration or source code of an app, a program or a proxy; certpin export
     --list prints all formats. Whatever the platform can't express is reported as a warning; with
     --strict it is an error, and nothing is written.
 
     \b
     certpin export android --out app/src/main
-    certpin export flutter --out lib/pinning --release --check
+    certpin export flutter --out lib/pinning/ --release --check
+    certpin export --list
 
     The files contain the name and version of the pin set. The same pin file makes the same files.
+    A file that certpin did not make is never replaced, if the format has comments.
 
     Exit code 0: written, or up to date. 1: out of date, or an omission with --strict. 2: refused,
     nothing is written.
@@ -118,12 +128,13 @@ def export(
 
     pins = PinSet.load(path)
     if release:
-        _refuse_debug(pins)
+        _refuse_debug(pins, name)
     if checking and out is None:
         raise click.UsageError("--check compares with existing files: name them with --out")
     chosen = FORMATS[name]
     wanted = only(pins, [str(policy.pattern) for policy in select_policies(pins, hosts)])
-    made = chosen.export(wanted, package, signed_source(wanted, signed_root, signed_url))
+    source = signed_source(wanted, signed_root, signed_url)
+    made = chosen.export(wanted, package, source, vendored=vendored)
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))
     if strict and made.omissions:
@@ -132,21 +143,28 @@ def export(
         files = _print_files(chosen, made, quiet=as_json)
     else:
         files = (compare_files if checking else write_files)(output_files(chosen, made, out))
-    _print_result(chosen, made, files, as_json=as_json)
+    use = (chosen.vendored_use if vendored else "") or chosen.use
+    _print_result(chosen, made, files, use, as_json=as_json)
     lost = strict and made.omissions
     ctx.exit(PROBLEM_FOUND if lost or any(file.stale for file in files) else SUCCESS)
 
 
-def _refuse_debug(pins: PinSet) -> None:
+def _refuse_debug(pins: PinSet, name: str) -> None:
     from certpin.errors import ConfigError
 
-    if pins.debug:
-        raise ConfigError(
-            "the pin file has a [debug] section: the owner of that authority's key could read the "
-            "traffic of a release build",
-            key="debug",
-            fix="keep [debug] in a separate pin file for development, and export the other one",
-        )
+    if not pins.debug:
+        return
+    # Release builds of Flutter don't contain the anchors, but every debug build would.
+    where = (
+        "that authority would be in the debug builds of everyone"
+        if name.startswith("flutter")
+        else "the owner of that authority's key could read the traffic of a release build"
+    )
+    raise ConfigError(
+        f"the pin file has a [debug] section: {where}",
+        key="debug",
+        fix="keep [debug] in a separate pin file for development, and export the other one",
+    )
 
 
 def _print_files(chosen: Format, made: Export, *, quiet: bool) -> list[OutputFile]:
@@ -160,20 +178,22 @@ def _print_files(chosen: Format, made: Export, *, quiet: bool) -> list[OutputFil
     return []
 
 
-def _print_result(chosen: Format, made: Export, files: list[OutputFile], *, as_json: bool) -> None:
+def _print_result(
+    chosen: Format, made: Export, files: list[OutputFile], use: str, *, as_json: bool
+) -> None:
     if as_json:
-        print_json(_export_json(chosen, made, files))
+        print_json(_export_json(chosen, made, files, use))
         return
     for file in files:
         click.echo(f"{file.state:<10} {file.path}")
         click.echo(file.difference, nl=False)
     if any(file.state == "written" for file in files):
-        click.echo(f"Next:  {chosen.use}")
+        click.echo(f"Next:  {use}")
     for need in chosen.needs if files else ():
         click.echo(f"Note:  {need}")
 
 
-def _export_json(chosen: Format, made: Export, files: list[OutputFile]) -> dict[str, Any]:
+def _export_json(chosen: Format, made: Export, files: list[OutputFile], use: str) -> dict[str, Any]:
     return {
         "format": chosen.name,
         "pin_set": made.pins.name,
@@ -190,6 +210,6 @@ def _export_json(chosen: Format, made: Export, files: list[OutputFile]) -> dict[
             }
             for file in files
         ],
-        "use": chosen.use,
+        "use": use,
         "needs": list(chosen.needs),
     }

@@ -1,7 +1,8 @@
-"""The findings of ``certpin lint`` as text, JSON, SARIF 2.1.0 (OASIS) and GitHub annotations.
+"""Findings as text, JSON, SARIF 2.1.0 (OASIS) and GitHub annotations.
 
-The syntax and the escapes of annotations are those of GitHub's runner (actions/toolkit,
-packages/core/src/command.ts). A pin file can't end or begin a command.
+The findings are those of ``certpin lint``; ``certpin import dart`` uses the same writers for the
+mistakes of an app. The syntax and the escapes of annotations are those of GitHub's runner
+(actions/toolkit, packages/core/src/command.ts). A file can't end or begin a command.
 """
 
 from __future__ import annotations
@@ -12,23 +13,51 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from certpin._version import __version__
 from certpin.cli.reply import fold, print_document, print_json
 from certpin.lint import RULES, SEVERITIES
-from certpin.support.text import clean, encodable
-from certpin.x509 import printable
+from certpin.support.sarif import SCHEMA, artifact_uri, message
+from certpin.support.text import clean, counted, encodable, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from certpin.lint import LintDocument, LintFinding, LintReport, LintRule
+    from certpin.lint import LintDocument, LintFinding, LintReport, Severity
 
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+class Rule(Protocol):
+    """The part of a rule that SARIF contains: of a ``LintRule``, or of a rule for apps."""
+
+    @property
+    def id(self) -> str:
+        """The name."""
+
+    @property
+    def severity(self) -> Severity:
+        """How bad the mistake is."""
+
+    @property
+    def summary(self) -> str:
+        """The mistake, a sentence."""
+
+    @property
+    def why(self) -> str:
+        """The reason for the rule, a sentence or more."""
+
+    @property
+    def fix(self) -> str:
+        """What to do, without a full stop."""
+
+    @property
+    def source(self) -> str:
+        """The source of the rule, such as an RFC; may be empty."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +72,13 @@ def print_text(done: Sequence[LintedFile]) -> None:
     """Print the findings of ``certpin lint`` as text, by file and host, each with its fix."""
     for linted in done:
         _print_file(linted)
-    found = [finding for linted in done for finding in linted.report.findings]
-    if found:
-        worst = min(found, key=lambda finding: SEVERITIES.index(finding.severity))
-        click.echo(f"\nWhy is that a mistake? certpin explain {worst.rule}")
+    print_hint([finding for linted in done for finding in linted.report.findings])
 
 
 def print_findings_json(done: Sequence[LintedFile]) -> None:
     """Print the findings as JSON."""
-    findings = [_finding_json(found) for linted in done for found in linted.report.findings]
-    allowed = [_finding_json(found) for linted in done for found in linted.report.allowed]
+    findings = [finding_json(found) for linted in done for found in linted.report.findings]
+    allowed = [finding_json(found) for linted in done for found in linted.report.allowed]
     print_json(
         {"files": [_file_json(linted) for linted in done], "findings": findings, "allowed": allowed}
     )
@@ -60,7 +86,7 @@ def print_findings_json(done: Sequence[LintedFile]) -> None:
 
 def print_sarif(done: Sequence[LintedFile]) -> None:
     """Print the findings as SARIF."""
-    print_document(to_sarif([linted.report for linted in done]))
+    print_document(sarif_log([linted.report for linted in done], RULES, "certpinLint/v1"))
 
 
 def print_github(done: Sequence[LintedFile]) -> None:
@@ -85,30 +111,42 @@ def _print_file(linted: LintedFile) -> None:
     order = {found.host: at for at, found in reversed(list(enumerate(linted.report.findings)))}
     found = sorted(linted.report.findings, key=lambda finding: order[finding.host])
     for host, findings in groupby(found, key=lambda finding: finding.host):
-        click.echo(fold(f"{linted.document.path}: {host or 'the file'}", sys.stdout))
+        click.echo(fold(printable(f"{linted.document.path}: {host or 'the file'}"), sys.stdout))
         for finding in findings:
-            _print_finding(finding)
+            print_finding(finding)
     click.echo(fold(_summary(linted), sys.stdout))
 
 
-def _print_finding(finding: LintFinding) -> None:
+def print_finding(finding: LintFinding) -> None:
+    """Print a finding as text: its line, severity, rule and message, then its fix."""
     place = f"{finding.line:>6}  "
     click.echo(place, nl=False)
     click.secho(f"{finding.severity:<7}", nl=False, fg=_COLOURS[finding.severity])
-    text = f"  {finding.rule}: {finding.message}"
+    text = printable(f"  {finding.rule}: {finding.message}")
     click.echo(fold(text, sys.stdout, taken=len(place) + 7).rstrip())
     click.echo(fold(f"{'':>8}fix: {' '.join(finding.fix.split())}", sys.stdout))
 
 
+def print_hint(findings: Sequence[LintFinding]) -> None:
+    """Print the command that explains the worst finding, if there is one."""
+    if findings:
+        worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+        click.echo(f"\nWhy is that a mistake? certpin explain {worst.rule}")
+
+
 def _summary(linted: LintedFile) -> str:
-    """Return the summary line of a file: the number of findings by severity, and of allowed ones.
+    path = printable(str(linted.document.path))
+    return f"{counts_text(linted.report)} in {path}{_live_summary(linted.document)}"
+
+
+def counts_text(report: LintReport) -> str:
+    """Return the number of findings by severity, and of allowed ones, for a summary line.
 
     It begins with a number, so a file name can't begin a GitHub workflow command.
     """
-    counts = _counts(linted.report.findings)
-    words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items()]
-    words += [f"{len(linted.report.allowed)} allowed"] if linted.report.allowed else []
-    return f"{', '.join(words)} in {linted.document.path}{_live_summary(linted.document)}"
+    words = [counted(count, word) for word, count in _counts(report.findings).items()]
+    words += [f"{len(report.allowed)} allowed"] if report.allowed else []
+    return ", ".join(words)
 
 
 def _live_summary(document: LintDocument) -> str:
@@ -120,8 +158,8 @@ def _live_summary(document: LintDocument) -> str:
 
 
 def _counts(findings: Iterable[LintFinding]) -> dict[str, int]:
-    counted = Counter(found.severity for found in findings)
-    return {word: counted[word] for word in SEVERITIES}
+    by_severity = Counter(found.severity for found in findings)
+    return {word: by_severity[word] for word in SEVERITIES}
 
 
 def _file_json(linted: LintedFile) -> dict[str, Any]:
@@ -140,7 +178,8 @@ def _file_json(linted: LintedFile) -> dict[str, Any]:
     }
 
 
-def _finding_json(found: LintFinding) -> dict[str, Any]:
+def finding_json(found: LintFinding) -> dict[str, Any]:
+    """Return a finding as JSON."""
     return {name: None if value == "" else value for name, value in asdict(found).items()}
 
 
@@ -158,60 +197,57 @@ def annotation(found: LintFinding) -> str:
     return f"::{_COMMANDS[found.severity]} {place}::{text.translate(_DATA)}"
 
 
-# In a message, braces would be placeholders and brackets links (SARIF 2.1.0 section 3.11.5, .6).
-_NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
-_NUMBERS = {name: at for at, name in enumerate(RULES)}
+def sarif_log(
+    reports: Iterable[LintReport], rules: Mapping[str, Rule], fingerprint: str
+) -> dict[str, Any]:
+    """Return the findings of all reports as a SARIF log with one run.
 
-
-def to_sarif(reports: Sequence[LintReport]) -> dict[str, Any]:
-    """Return the findings of all files as one SARIF run.
-
-    Findings that a comment in the file allows are suppressed results.
+    Args:
+        reports: the findings. Those that a comment in the file allows are suppressed results.
+        rules: all rules, by name.
+        fingerprint: the name of the results' fingerprints.
     """
-    from certpin.lab.report.sarif import SCHEMA  # only for SARIF: the lab takes long to load
-
-    found = [finding for report in reports for finding in (*report.findings, *report.allowed)]
+    findings = [finding for report in reports for finding in (*report.findings, *report.allowed)]
+    numbers = {name: at for at, name in enumerate(rules)}
     driver = {
         "name": "certpin",
         "version": __version__,
-        "rules": [_rule(rule) for rule in RULES.values()],
+        "rules": [_rule(rule) for rule in rules.values()],
     }
     run = {
         "tool": {"driver": driver},
-        "results": [_result(finding) for finding in found],
+        "results": [_result(found, numbers[found.rule], fingerprint) for found in findings],
         "columnKind": "unicodeCodePoints",
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(rule: LintRule) -> dict[str, Any]:
+def _rule(rule: Rule) -> dict[str, Any]:
     help_text = "\n".join(filter(None, (rule.fix, rule.source and f"See {rule.source}.")))
     return {
         "id": rule.id,
-        "shortDescription": _message(rule.summary),
-        "fullDescription": _message(rule.why),
-        "help": _message(help_text),
+        "shortDescription": message(rule.summary),
+        "fullDescription": message(rule.why),
+        "help": message(help_text),
         "defaultConfiguration": {"level": rule.severity},
         "properties": {"tags": ["security", "tls", "pinning"]},
     }
 
 
-def _result(found: LintFinding) -> dict[str, Any]:
+def _result(found: LintFinding, number: int, fingerprint: str) -> dict[str, Any]:
     allowed = {"kind": "inSource", "justification": clean(encodable(found.allowed))}
     return {
         "ruleId": found.rule,
-        "ruleIndex": _NUMBERS[found.rule],
+        "ruleIndex": number,
         "level": found.severity,
-        "message": _message(f"{found.message}\nfix: {found.fix}"),
+        "message": message(f"{found.message}\nfix: {found.fix}"),
         "locations": [_location(found)],
-        "partialFingerprints": {"certpinLint/v1": _fingerprint(found)},
+        "partialFingerprints": {fingerprint: _fingerprint(found)},
         "suppressions": [allowed] if found.allowed else [],
     }
 
 
 def _location(found: LintFinding) -> dict[str, Any]:
-    from certpin.lab.report.sarif import artifact_uri  # only for SARIF: the lab takes long to load
-
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": artifact_uri(Path(found.file))},
@@ -224,7 +260,3 @@ def _fingerprint(found: LintFinding) -> str:
     """Return an identifier of a finding that stays the same if its line number changes."""
     words = "\0".join(map(encodable, (found.file, found.rule, found.host, found.message)))
     return hashlib.sha256(words.encode()).hexdigest()
-
-
-def _message(text: str) -> dict[str, str]:
-    return {"text": clean(encodable(text)).translate(_NO_ESCAPE)}

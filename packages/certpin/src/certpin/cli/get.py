@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.options import file_option, json_option, pin_file_option, timeout_option
 from certpin.cli.reply import print_json
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.request import PinnedConnection, Request
     from certpin.errors import DialError
+    from certpin.pins import PinSet
 
 # The response is kept in memory. A longer one is an error, and is not cut off silently.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -63,18 +64,26 @@ def get(
 ) -> None:
     """Make one request over a pinned connection.
 
+    Use it to see whether a pinned client accepts your server, and instead of curl in scripts.
+
     URL is an https URL with a host of the pin file. The request is sent only after a pin matched.
     Redirects are not followed. The body of the response is written to standard output.
 
-    Exit code 0: there was a response, with any status. 1: the connection was refused. 3: there was
-    no response.
-    """
+    \b
+    certpin get https://api.bank.example/health
+    certpin get https://api.bank.example/login -H 'Content-Type: application/json' -d '{}'
+
+    Exit code 0: there was a response, with any status. 1: the connection was refused, or the pin
+    file does not have the host. 3: there was no response.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.cli.request import PinnedConnection, Request
     from certpin.pinfile import PinSet
     from certpin.tls import PinnedSSLContext
 
     request = Request.read(url, method, headers, data)
-    context = PinnedSSLContext(PinSet.load(path))
+    pins = PinSet.load(path)
+    _require_policy(pins, request, path)
+    context = PinnedSSLContext(pins)
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
         response, body = _exchange(connection, request)
     if as_json:
@@ -87,6 +96,23 @@ def get(
         )
     else:
         _print_response(response, body, include=include)
+
+
+def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
+    """Refuse a host that is not pinned, before its name is resolved.
+
+    Raises:
+        UnpinnedHostError: no policy covers the host.
+    """
+    import shlex
+
+    from certpin.pins.hosts import short_address
+    from certpin.tls.failures import unpinned_error
+
+    if pins.policy_for(request.host) is None:
+        address = shlex.quote(short_address(request.host, request.port))
+        fix = f"certpin add {address}{file_option(path)} --backup-key FILE"
+        raise unpinned_error(request.host, pins.name, fix=fix)
 
 
 def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:
@@ -129,7 +155,7 @@ def _no_answer(request: Request, problem: str) -> DialError:
 
 
 def _print_response(response: HTTPResponse, body: bytes, *, include: bool) -> None:
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     if include:
         click.echo(printable(f"{response.status} {response.reason}"))

@@ -1,4 +1,4 @@
-"""``certpin import``: write the pins of another platform's file into the pin file.
+"""``certpin import``: write the pins of a platform's file, or of an app, into the pin file.
 
 The module's name has an underscore, because ``import`` is a keyword.
 """
@@ -7,66 +7,139 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.candidates import complete_files
 from certpin.cli.choices import MODES
-from certpin.cli.options import format_name, json_option, pin_file_option
+from certpin.cli.import_app import app_options
+from certpin.cli.options import NameType, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Collection
 
-    from certpin.pins import Mode
+    from certpin.cli.import_app import AppOptions
+    from certpin.formats import ImportOptions
+    from certpin.pins import Mode, PinSet
+
+
+def _sources() -> Collection[str]:
+    from certpin.apps.languages import LANGUAGES
+    from certpin.formats import FORMATS
+
+    return {**LANGUAGES, **FORMATS}
+
+
+_MISSING_ROLES = "Check the roles: the file did not name the backup pin."
+# What the pin file had, and an export of it does not contain.
+_MISSING_FACTS = dict.fromkeys(
+    ("flutter", "flutter-pins"),
+    f"{_MISSING_ROLES} An export has no ports, notes and retired pins either: add them again.",
+)
+
+_source_name = NameType("format", _sources, "`certpin export --list`")
 
 
 @click.command("import")
-@click.argument("name", metavar="FORMAT", type=format_name)
-@click.argument("source", metavar="FILE")
+@click.argument("name", metavar="FORMAT|dart", type=_source_name)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_files)
 @pin_file_option
 @click.option("--name", "called", help="The name of a new pin file; by default the name in FILE.")
 @click.option(
     "--host",
-    default="",
+    "hosts",
+    multiple=True,
     metavar="HOST",
-    help="The host of the pins, if the platform's file names none (*.HOST too).",
+    help="The host of the pins, if the platform's file or the code names none (*.HOST too). For "
+    "dart it may have a port, and be repeated.",
 )
 @click.option(
     "--mode",
     type=click.Choice(MODES),
     help='"report" accepts a file with only one pin; by default the mode in FILE.',
 )
+@app_options
 @json_option
+@click.pass_context
 def import_(
+    ctx: click.Context,
+    name: str,
+    paths: tuple[str, ...],
+    path: Path,
+    called: str | None,
+    hosts: tuple[str, ...],
+    mode: Mode | None,
+    app: AppOptions,
+    as_json: bool,
+) -> None:
+    """Write the pins of another platform's file, or of an app, into the pin file.
+
+    Use it if your app pins already, with another library or by hand.
+
+    FORMAT is the platform (certpin export --list prints all), PATH its file; - reads standard
+    input. An existing pin file keeps its comments and order, and gets a higher version. A host that
+    it already has is skipped if its policy is the same, and refused if it differs.
+
+    "dart" reads the source of a Flutter app: each PATH is a file or a folder of it. certpin takes
+    the pins from the code, the assets and the configuration of Android and Apple, notes file and
+    line of each, and reports the mistakes that it sees on the way (certpin explain RULE). Links are
+    not followed. With --check it only reports the mistakes.
+
+    Elements that a pin file can't contain are not imported, and each of them is a warning. A
+    platform's file has less information than a pin file: for example, it does not name the backup.
+    Check the result before you use it.
+
+    \b
+    certpin import android app/src/main/res/xml/network_security_config.xml
+    certpin import dart . --check              only look for mistakes
+    certpin import dart . --live
+
+    Exit code 0: written. 2: refused, nothing is written. For dart also 1: written, but there is a
+    mistake of the severity of --fail-on or worse, or with --live a host presents none of its pins.
+    3: written, but a file could not be read, or with --live a host did not answer.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.apps.languages import LANGUAGES
+    from certpin.cli.import_app import AppRequest, import_app
+
+    if name in LANGUAGES:
+        request = AppRequest(LANGUAGES[name], paths, path, called, hosts, mode, app)
+        import_app(ctx, request, as_json=as_json)
+        return
+    _refuse_app_options(name, paths, hosts, app)
+    _import_file(name, paths[0], path, called, "".join(hosts), mode, as_json=as_json)
+
+
+def _refuse_app_options(
+    name: str, paths: tuple[str, ...], hosts: tuple[str, ...], app: AppOptions
+) -> None:
+    if app.given:
+        raise click.UsageError(f"{app.given} is for the source of an app: certpin import dart PATH")
+    if len(paths) > 1:
+        raise click.UsageError(f"the format {name} has exactly one FILE")
+    if len(hosts) > 1:
+        raise click.UsageError(f"--host may be repeated for the source of an app, not for {name}")
+
+
+def _import_file(
     name: str,
     source: str,
     path: Path,
     called: str | None,
     host: str,
     mode: Mode | None,
+    *,
     as_json: bool,
 ) -> None:
-    """Write the pins of another platform's file into the pin file.
-
-    FORMAT is the platform (certpin export --list prints all), FILE its file; - reads standard
-    input. An existing pin file keeps its comments and order, and gets a higher version. A host that
-    it already has is skipped if its policy is the same, and refused if it differs.
-
-    Elements that a pin file can't contain are not imported, and each of them is a warning. A
-    platform's file has less information than a pin file: for example, it does not name the backup.
-    Check the result before you use it.
-
-    Exit code 0: written. 2: refused, nothing is written.
-    """
     from certpin.cli.importing import HostImport
-    from certpin.cli.source import read_source
-    from certpin.formats import FORMATS, FormatWarning, ImportOptions
+    from certpin.formats import FormatWarning, ImportOptions
 
     options = ImportOptions(name=called or "", host=host, mode=mode)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
-        pins = FORMATS[name].load(read_source(source), options)
+        pins = _load(name, source, options)
     dropped = [str(warning.message).removeprefix("not imported: ") for warning in caught]
     for element in dropped:
         say("certpin: warning", f"not imported: {element}")
@@ -80,11 +153,33 @@ def import_(
         "kept": [str(policy.pattern) for policy in imported.kept],
         "anchors": [str(file) for file in imported.anchors],
         "dropped": dropped,
+        "unknown": imported.unknown,
     }
     if as_json:
         print_json(result)
     else:
         _print_import(result)
+
+
+def _load(name: str, source: str, options: ImportOptions) -> PinSet:
+    """Read a platform's file. Raises ``FormatError`` with the name of the file."""
+    from certpin.cli.source import read_source
+    from certpin.errors import FormatError
+    from certpin.formats import FORMATS
+    from certpin.support.text import printable
+
+    chosen = FORMATS[name]
+    if source != "-" and Path(source).is_dir():
+        file = Path(source) / chosen.file
+        fix = f"name the exported file, such as {file}"
+        if name.startswith("flutter"):
+            fix += f"; for the source of an app: certpin import dart {source}"
+        raise FormatError(printable(f"{source} cannot be read: it is a folder"), fix=printable(fix))
+    opened = read_source(source)
+    try:
+        return chosen.load(opened, options)
+    except FormatError as exc:
+        raise FormatError(f"{printable(source)}: {exc.problem}", fix=exc.fix) from exc
 
 
 def _print_import(result: dict[str, Any]) -> None:
@@ -96,5 +191,7 @@ def _print_import(result: dict[str, Any]) -> None:
     for file in result["anchors"]:
         click.echo(fold(f"  trust  {file}", sys.stdout))
     if result["added"]:
-        click.echo("Check the roles: the file did not name the backup pin.")
+        click.echo(_MISSING_FACTS.get(result["format"], _MISSING_ROLES))
+    for unknown in result["unknown"]:
+        click.echo(fold(f"Not known: {unknown}.", sys.stdout))
     click.echo("Next:  certpin check")

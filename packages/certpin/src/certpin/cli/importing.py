@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.keys import certifiable_unknown, require_certifiable
 from certpin.errors import ConfigError, InputError
-from certpin.formats.table import pem
-from certpin.pinfile.disk import write_atomically
+from certpin.formats.shape import pem
 from certpin.pinfile.editor import PinFileEditor
+from certpin.pinfile.file import write_atomically
 from certpin.pins.policy import policy_meaning
-from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
+from certpin.x509.certificate import MAX_FILE_BYTES, read_certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, PinSet, TrustAnchors
+    from certpin.pins import HostPolicy, Pin, PinSet, TrustAnchors
 
 
 class HostImport:
@@ -27,26 +31,39 @@ class HostImport:
         path: the pin file, which may not exist yet.
         pins: the imported pin set.
         named: the user named the pin set, which is allowed only for a new file.
+        key_types: the types of keys, such as ``EC P-256``, by their pins, as far as they are known
+            and no server presents them.
 
     Attributes:
+        path: the pin file.
         added: the policies of new hosts.
         kept: the policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
+        unknown: the facts about added backups that could not be checked, as clauses.
 
     Raises:
-        ConfigError: the pin file has another policy for a host, or other trust anchors.
+        ConfigError: the pin file has another policy for a host, or other trust anchors; or no
+            public authority certifies the key of a leaf.
         PinFileError: the pin file is invalid.
         click.UsageError: the user named an existing pin set.
     """
 
-    def __init__(self, path: Path, pins: PinSet, *, named: bool) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        pins: PinSet,
+        *,
+        named: bool,
+        key_types: Mapping[Pin, str] = MappingProxyType({}),
+    ) -> None:
+        self.path = path
         self._texts: dict[Path, str] = {}  # the trust anchors as PEM, by file
         existing = self._open(pins, named=named)
         self.added = [policy for policy in pins.policies if str(policy.pattern) not in existing]
         self.kept = [policy for policy in pins.policies if str(policy.pattern) in existing]
         for policy in self.kept:
             _refuse_other_policy(existing[str(policy.pattern)], policy)
+        self.unknown = _check_key_types(self.added, key_types)
         for policy in self.added:
             self._editor.add_host(policy, trust=self._trust(policy))
         if pins.debug and not self._debug:
@@ -59,25 +76,33 @@ class HostImport:
         return list(self._texts)
 
     def save(self) -> None:
-        """Write the files of trust anchors, then the pin file that names them.
+        """Write the files of trust anchors, then the pin file that names them: all, or nothing.
 
         Raises:
             PinFileError: a file can't be written.
         """
-        for file, text in self._texts.items():
-            if not file.exists():
-                write_atomically(file, text)
-        self._editor.save()
+        written = []
+        try:
+            for file, text in self._texts.items():
+                if not file.exists():
+                    write_atomically(file, text)
+                    written.append(file)
+            self._editor.save()
+        except BaseException:
+            for file in written:
+                with suppress(OSError):
+                    file.unlink()
+            raise
 
     def _open(self, pins: PinSet, *, named: bool) -> dict[str, HostPolicy]:
         self._debug = False
-        self._new = not self._path.exists()
+        self._new = not self.path.exists()
         if self._new:
-            self._editor = PinFileEditor.new(self._path, pins.name, version=pins.version)
+            self._editor = PinFileEditor.new(self.path, pins.name, version=pins.version)
             return {}
         if named:
-            raise click.UsageError(f"--name is for a new file, and {self._path} already exists")
-        self._editor = PinFileEditor.open(self._path)
+            raise click.UsageError(f"--name is for a new file, and {self.path} already exists")
+        self._editor = PinFileEditor.open(self.path)
         existing = self._editor.check()
         self._debug = existing.debug is not None
         return {str(policy.pattern): policy for policy in existing.policies}
@@ -90,7 +115,10 @@ class HostImport:
     def _trust(self, policy: HostPolicy) -> str:
         if policy.trust is None:
             return "system"
-        return self._anchors(policy.pattern.name, policy.trust)
+        name = policy.pattern.name
+        # *.bank.example and bank.example may have different anchors.
+        taken = self._texts.get(self._file(name), pem(policy.trust)) != pem(policy.trust)
+        return self._anchors(str(policy.pattern) if taken else name, policy.trust)
 
     def _anchors(self, owner: str, anchors: TrustAnchors) -> str:
         """Choose the PEM file for the trust anchors of a host or of ``debug``; return its name.
@@ -100,8 +128,8 @@ class HostImport:
         Raises:
             ConfigError: the file exists, and has other certificates.
         """
-        name = f"{re.sub('[^a-z0-9.-]', '_', owner)}-anchors.pem"
-        file = self._path.parent / name
+        file = self._file(owner)
+        name = file.name
         if file.exists() and _certificates(file) != anchors.der:
             raise ConfigError(
                 f"{name} exists, and has other certificates",
@@ -110,6 +138,27 @@ class HostImport:
             )
         self._texts[file] = pem(anchors)
         return name
+
+    def _file(self, owner: str) -> Path:
+        return self.path.parent / f"{re.sub('[^a-z0-9.-]', '_', owner)}-anchors.pem"
+
+
+def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -> list[str]:
+    """Return which types of backup keys are unknown, as clauses.
+
+    Raises:
+        ConfigError: a server can't get a certificate for a key that its clients accept.
+    """
+    unknown = []
+    for policy in policies:
+        for entry in policy.live_pins.values():
+            if entry.role not in {"leaf", "backup"}:
+                continue
+            key_type = known.get(entry.pin, "")
+            require_certifiable(key_type, policy.pattern, policy.trust, policy.match)
+            if entry.role == "backup":
+                unknown.append(certifiable_unknown(entry.pin, key_type, policy.trust, policy.match))
+    return list(filter(None, unknown))
 
 
 def _refuse_other_policy(existing: HostPolicy, imported: HostPolicy) -> None:

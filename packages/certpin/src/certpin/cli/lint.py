@@ -1,4 +1,8 @@
-"""``certpin lint``: find all mistakes in a pin file."""
+"""``certpin lint``: find all mistakes in a pin file.
+
+With ``--live``, connect to its servers, as ``certpin check`` does. With ``--exported``, compare
+exported files with the pin file.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.check import check_targets
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
-from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, unknown
+from certpin.cli.options import chain_fix, json_option, pin_file_option, timeout_option
+from certpin.cli.reply import say
 from certpin.cli.servers import server_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from certpin.cli.findings import LintedFile
     from certpin.cli.servers import ServerOptions
-    from certpin.lint import LintDocument, Severity
+    from certpin.formats import Format
+    from certpin.lint import ExportedFile, LintDocument, LiveResult, Severity
+    from certpin.pins import PinSet
+    from certpin.pins.policy import PolicyMeaning
+    from certpin.probe.checkup import Checkup
 
 
 @click.command()
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--adoption-days",
     type=click.IntRange(min=0, max=36500),
+    metavar="DAYS",
     default=ADOPTION_DAYS,
     show_default=True,
     help="How long your slowest clients take to get a new pin set.",
@@ -74,6 +86,8 @@ def lint(
 ) -> None:
     """Find mistakes in a pin file that lock users out or expose them.
 
+    Run it before each commit, and in CI.
+
     Reports all mistakes of each FILE (pins.toml by default) at once, even if no client would load
     the file. With --live, it also connects to the hosts and judges the chains that they serve:
     whether a pin matches, whether a backup is outside the chain, and when certificates expire. A
@@ -81,10 +95,14 @@ def lint(
 
     --json is short for --format json. certpin explain RULE explains a mistake.
 
+    \b
+    certpin lint
+    certpin lint --live --host api.bank.example
+    certpin lint --format sarif > lint.sarif
+
     Exit code 0: no finding of the severity of --fail-on or worse. 1: such a finding. 2: a file
     cannot be read at all. 3: no such finding, but with --live no host answered.
-    """
-    from certpin.cli.exported import gather_exports
+    """  # noqa: D301  # click reads the \b itself
     from certpin.cli.findings import FORMATS, LintedFile
     from certpin.lint import lint as judge
     from certpin.lint import load_document
@@ -98,8 +116,6 @@ def lint(
         document = load_document(file, adoption_days=adoption_days)
         document = replace(document, exported=gather_exports(exported, document.pins))
         if live:
-            from certpin.cli.lint_live import probe_hosts  # needs TLS, which lint itself does not
-
             document = probe_hosts(document, servers, now, timeout)
         done.append(LintedFile(document, judge(document, now)))
     FORMATS["json" if as_json else output](done)
@@ -114,3 +130,136 @@ def _exit_code(done: Sequence[LintedFile], fail_on: Severity) -> int:
 
 def _none_answered(document: LintDocument) -> bool:
     return document.live is not None and all(result.error for result in document.live)
+
+
+def probe_hosts(
+    document: LintDocument, servers: ServerOptions, now: datetime, timeout: float
+) -> LintDocument:
+    """Contact the hosts of a pin file, and return the document with the chains that they serve.
+
+    If clients refuse the file, no host is contacted: the document is returned unchanged, with a
+    warning on standard error.
+
+    Args:
+        document: the pin file.
+        servers: the servers that the user named.
+        now: the current time.
+        timeout: seconds for each step of a connection.
+
+    Raises:
+        click.UsageError: an option names a host that is not contacted.
+    """
+    if document.pins is None:
+        say(
+            "certpin: warning",
+            f"{document.path}: no host was contacted, because no client loads the file",
+        )
+        return document
+    checkups = check_targets(servers.targets(document.pins), now, 0, timeout)
+    return replace(document, live=tuple(map(_live_result, checkups)))
+
+
+def _live_result(checkup: Checkup) -> LiveResult:
+    from certpin.lint import LiveResult
+
+    pattern = str(checkup.policy.pattern)
+    if checkup.observation is None:
+        error = checkup.error.problem if checkup.error else "no answer"
+        return LiveResult(pattern, checkup.host, error=error)
+    observation = checkup.observation
+    served = observation.served.certificates
+    if observation.verified:
+        return LiveResult(pattern, checkup.host, served, observation.verified.certificates)
+    fix = checkup.fix or chain_fix(observation)
+    return LiveResult(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)
+
+
+def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedFile, ...] | None:
+    """Compare each exported file that ``--exported`` names with the pin set.
+
+    Args:
+        named: the values of ``--exported``, each ``FORMAT=PATH``.
+        pins: the pin set; None if clients refuse the pin file.
+
+    Returns:
+        One comparison for each file. None if no file is named, or the pin file can't be exported.
+
+    Raises:
+        click.UsageError: a value is not ``FORMAT=PATH``.
+    """
+    pairs = [_pair(text) for text in named]
+    if not pairs or pins is None:
+        return None
+    return tuple(_compare(chosen, path, pins) for chosen, path in pairs)
+
+
+def _pair(text: str) -> tuple[Format, str]:
+    from certpin.formats import FORMATS
+
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise click.UsageError(f"--exported {text!r} is not FORMAT=PATH")
+    if name not in FORMATS:
+        raise click.UsageError(unknown("format", name, list(FORMATS), "`certpin export --list`"))
+    return FORMATS[name], path
+
+
+def _compare(chosen: Format, path: str, pins: PinSet) -> ExportedFile:
+    from certpin.errors import CertpinError
+    from certpin.lint import ExportedFile
+
+    try:
+        actual = _load(chosen, path)
+        expected = _expected(chosen, pins, actual)
+    except CertpinError as exc:
+        return ExportedFile(chosen.name, path, problem=str(exc))
+    return ExportedFile(chosen.name, path, differences=tuple(_differences(expected, actual)))
+
+
+def _load(chosen: Format, path: str) -> PinSet:
+    from certpin.cli.source import read_source
+
+    folder = Path(path)
+    return chosen.load(read_source(str(folder / chosen.file) if folder.is_dir() else path))
+
+
+def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
+    """Return the pin set that the exported file would contain if it were exported now.
+
+    If the format holds only one host, it is limited to the host of the existing file, ``actual``.
+    """
+    from certpin.formats import only
+    from certpin.formats.limits import OneHost
+
+    if any(isinstance(limit, OneHost) for limit in chosen.limits):
+        pins = only(pins, [str(policy.pattern) for policy in actual.policies])
+    return chosen.export(pins).pins
+
+
+def _differences(expected: PinSet, actual: PinSet) -> Iterator[str]:
+    from certpin.pins.policy import meaning
+
+    if expected.version != actual.version:
+        yield f"it has version {actual.version}, and the pin file has version {expected.version}"
+    right, found = meaning(expected), meaning(actual)
+    for host in right.policies.keys() - found.policies.keys():
+        yield f"{host} is missing"
+    for host in found.policies.keys() - right.policies.keys():
+        yield f"{host} is not in the pin file, or can't be exported"
+    for host in sorted(right.policies.keys() & found.policies.keys()):
+        yield from _host_differences(host, right.policies[host], found.policies[host])
+    if right.debug != found.debug:
+        yield "its debug section differs"
+
+
+def _host_differences(host: str, right: PolicyMeaning, found: PolicyMeaning) -> Iterator[str]:
+    for pin in sorted(map(str, right.pins - found.pins)):
+        yield f"{host}: {pin} is missing"
+    for pin in sorted(map(str, found.pins - right.pins)):
+        yield f"{host}: {pin} is not in the pin file, or is no longer accepted"
+    for pin in sorted(map(str, right.compromised - found.compromised)):
+        yield f"{host}: {pin} is compromised, and the exported file does not refuse it"
+    for pin in sorted(map(str, found.compromised - right.compromised)):
+        yield f"{host}: the exported file refuses {pin}, which is not compromised in the pin file"
+    for name in right._replace(pins=found.pins, compromised=found.compromised).differing(found):
+        yield f"{host}: {name} differs"

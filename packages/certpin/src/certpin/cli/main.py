@@ -1,21 +1,31 @@
-"""``certpin``: the group of all commands, and the exit code of each error."""
+"""``certpin``: the group of all commands, and the exit code of each error.
+
+A group imports a command only when it runs. Errors become exit codes, and hints if the user named
+an unknown command, or one of a package that is not installed.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from contextlib import contextmanager, suppress
+from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import click
 
 from certpin._version import __version__
-from certpin.cli.group import LazyGroup
+from certpin.cli.choices import COMPLETION_VARIABLE
+from certpin.cli.extras import load_extension
 from certpin.cli.reply import CommandReply, plain_warnings, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
+
+    from click.shell_completion import CompletionItem
 
     from certpin.errors import CertpinError, ConfigError
 
@@ -29,36 +39,141 @@ CLOSED = 141  # 128 and the number of SIGPIPE: the reader closed the output
 
 # A new command is one file with a function of the same name, and one line here. A command is
 # imported only when it runs: `certpin --version` loads no client library.
-COMMANDS = {
-    "pin": "Show the certificates and keys of a server or a file, and suggest pins.",
-    "add": "Write a host into the pin file, with a backup.",
-    "check": "Compare the chain that each pinned host serves with its pins.",
-    "lint": "Find mistakes in a pin file that lock users out or expose them.",
-    "explain": "Explain a lint rule, or list all rules.",
-    "diff": "Show what a change of the pins means for installed clients.",
-    "get": "Make one request over a pinned connection.",
-    "export": "Write the pins in the format of another platform.",
-    "import": "Write the pins of another platform's file into the pin file.",
-    "rotate": "Change a key without locking anyone out.",
-    "publish": "Sign pin sets, and deliver them to installed clients.",
-    "serve": "Monitor your servers and the reports of your apps, and send alerts.",
-    "watch": "Administer the monitoring service: accounts, alerts, workers, database.",
-    "scan": "Read the certificates of many hosts, as JSON lines.",
-    "prove": "Attack a client, and report which attacks succeed.",
-    "lab": "List the attacks, or serve them to a device.",
-    "demo": "Watch a pinned client refuse a man in the middle.",
+COMMAND_GROUPS = {
+    "Everyday": {
+        "pin": "Show the certificates and keys of a server or a file, and suggest pins.",
+        "add": "Write a host into the pin file, with a backup.",
+        "check": "Compare the chain that each pinned host serves with its pins.",
+        "lint": "Find mistakes in a pin file that lock users out or expose them.",
+        "explain": "Explain a rule of lint or import, or list all rules.",
+        "diff": "Show what a change of the pins means for installed clients.",
+        "get": "Make one request over a pinned connection.",
+    },
+    "Mobile apps and other platforms": {
+        "export": "Write the pins in the format of another platform.",
+        "import": "Write the pins of another platform's file, or of an app, into the pin file.",
+    },
+    "Rotation": {
+        "rotate": "Change a key without locking anyone out.",
+        "publish": "Sign pin sets, and deliver them to installed clients.",
+    },
+    "Monitoring service": {
+        "serve": "Monitor your servers and the reports of your apps, and send alerts.",
+        "watch": "Administer the monitoring service: accounts, alerts, workers, database.",
+    },
+    "Tests and surveys": {
+        "scan": "Read the certificates of many hosts, as JSON lines.",
+        "prove": "Attack a client, and report which attacks succeed.",
+        "lab": "List the attacks, or serve them to a device.",
+        "demo": "Watch a pinned client refuse a man in the middle.",
+    },
+    "This installation": {
+        "doctor": "Find out which parts of certpin work here, and what prevents the others.",
+        "completion": "Print the script that completes commands and options in a shell.",
+    },
 }
+COMMANDS = {name: text for group in COMMAND_GROUPS.values() for name, text in group.items()}
 EXTENSIONS = ("serve", "watch")  # of the package certpin-watch
 
-# Failures of a database that may be over at the next try (certpin_watch.store.failures).
+# Failures of a database that may be over at the next try (certpin_watch.store.engine).
 _TEMPORARY = frozenset({"away", "busy", "disk", "full"})
 
 # A refusal is printed as an error; its log record would print it a second time.
 _SILENT = logging.NullHandler()
 
+_MAX_SHOWN = 80  # characters of an unknown word
+
 
 class _OutputError(Exception):
     """Standard output can't be written. ``__cause__`` is the error of the operating system."""
+
+
+class Group(click.Group):
+    """A group that gives a hint for an unknown command, and records which command runs."""
+
+    def summaries(self) -> dict[str, str]:
+        """Return the first line of each command's help, by the command's name."""
+        return {name: command.get_short_help_str() for name, command in self.commands.items()}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the user named; fail with a hint if there is none."""
+        known = self.summaries()
+        strict = not ctx.resilient_parsing  # a shell asks for completions otherwise
+        if strict and args[0] not in known and not args[0].startswith("-"):
+            raise click.UsageError(unknown("command", args[0], known), ctx)
+        root = ctx.find_root()
+        if root.obj is not None:
+            path = f"{ctx.command_path} {args[0]}"
+            root.obj.command = path.removeprefix(root.command_path).strip()
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """A group that imports a command only when it is called, so that help is fast.
+
+    Args:
+        lazy: the first line of each command's help, by the command's name.
+        package: the package of the commands. Each is in the module that is named after it, as a
+            function of the same name.
+        modules: the modules of commands whose module has another name.
+        extensions: the commands that another package adds (``load_extension``).
+
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        lazy: dict[str, str],
+        package: str = "certpin.cli",
+        modules: dict[str, str] | None = None,
+        extensions: Collection[str] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+        self._package = package
+        self._modules = modules or {}
+        self._extensions = extensions
+
+    def summaries(self) -> dict[str, str]:
+        """Return the first line of each command's help, by the command's name."""
+        return self._lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which a newcomer needs them."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command.
+
+        Raises:
+            ConfigError: the package that adds the command is not installed.
+
+        """
+        if cmd_name not in self._lazy:
+            return None
+        command: click.Command
+        if cmd_name in self._extensions:
+            command = load_extension("certpin.commands", cmd_name, f"certpin {cmd_name}")
+        else:
+            function = function_name(cmd_name)
+            module = self._modules.get(cmd_name, function)
+            command = getattr(import_module(f"{self._package}.{module}"), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._lazy.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without importing it, or an option of the group."""
+        from certpin.cli.candidates import completions
+
+        commands = completions(self.summaries(), incomplete)
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
 
 class CommandGroup(LazyGroup):
@@ -69,6 +184,13 @@ class CommandGroup(LazyGroup):
         if args[:1] == ["help"]:
             args = [*args[1:], "--help"]
         return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by their purpose."""
+        width = max(map(len, COMMANDS))  # the same in each group
+        for title, commands in COMMAND_GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the options of certpin itself, such as ``--help``, which print at once."""
@@ -85,6 +207,10 @@ class CommandGroup(LazyGroup):
 
     def main(self, args: Any = None, *more: Any, **extra: Any) -> NoReturn:
         """Run a command, and end with one of the exit codes."""
+        if COMPLETION_VARIABLE in os.environ:
+            from certpin.cli.shells import respond
+
+            sys.exit(respond(self))
         words = list(sys.argv[1:] if args is None else args)
         with plain_warnings():
             sys.exit(self._main(words, *more, **extra))
@@ -122,104 +248,6 @@ class CommandGroup(LazyGroup):
                 raise
             report_error(exc, reply)
             return _code(exc)
-
-
-def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
-    """Print an error that ends the command, with its fix: on standard error, or as JSON.
-
-    Args:
-        exc: the error.
-        reply: the output of the run; by default that of the current click context.
-    """
-    reply = reply or click.get_current_context().find_root().obj
-    if not reply.fail(exc, getattr(exc, "problem", str(exc))):
-        say("certpin", _message(exc))
-
-
-@contextmanager
-def extra_needed(extra: str, what: str) -> Iterator[None]:
-    """Context manager: if an import in the block fails, raise an error that names the extra.
-
-    Args:
-        extra: the extra of certpin.
-        what: the feature that needs the package, for the error.
-
-    Raises:
-        ConfigError: a package is missing.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        package = (exc.name or "certpin").partition(".")[0]
-        if package == "certpin" or package in sys.stdlib_module_names:
-            raise
-        from certpin.errors import ConfigError
-
-        raise ConfigError(
-            f"{what} needs the package {package}", fix=f"pip install 'certpin[{extra}]'"
-        ) from exc
-
-
-@contextmanager
-def _output_checked() -> Iterator[None]:
-    """Context manager: raise ``_OutputError`` if the block can't write to standard output.
-
-    An ``OSError`` without a file name is one of standard output: errors of other files name the
-    file, and errors of the network have types of certpin.
-    """
-    try:
-        yield
-    except OSError as exc:
-        if _is_ours(exc):  # a PinError is an OSError
-            raise
-        if exc.filename is not None:
-            raise _unusable_file(exc) from exc
-        raise _OutputError from exc
-
-
-def _without_output(exc: _OutputError) -> int:
-    cause = exc.__cause__
-    with suppress(OSError):  # otherwise Python writes the rest again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(cause, BrokenPipeError):
-        return CLOSED
-    say("certpin", str(getattr(cause, "strerror", None) or cause))
-    return INCONCLUSIVE
-
-
-def _is_ours(exc: Exception) -> TypeGuard[CertpinError]:
-    from certpin.errors import CertpinError
-
-    return isinstance(exc, CertpinError)
-
-
-def _unusable_file(exc: OSError) -> ConfigError:
-    from certpin.errors import ConfigError
-    from certpin.x509 import printable  # here, because no command has been imported yet
-
-    return ConfigError(
-        f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
-        fix="check the path, and its permissions and those of its folders",
-    )
-
-
-def _message(exc: CertpinError) -> str:
-    """Return the text of the error, with its fix on a separate line."""
-    from certpin.errors import InputError
-
-    if isinstance(exc, InputError) and exc.fix:
-        return f"{exc.problem}\n  fix: {exc.fix}"
-    return str(exc)
-
-
-def _code(exc: CertpinError) -> int:
-    from certpin.errors import PinError, ProbeError, StoreError
-
-    if isinstance(exc, PinError):
-        return PROBLEM_FOUND
-    if isinstance(exc, StoreError):
-        return INCONCLUSIVE if exc.reason in _TEMPORARY else USAGE
-    return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
 
 
 @click.group(
@@ -275,6 +303,157 @@ def _end_at_once(code: Any) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code if isinstance(code, int) else USAGE)
+
+
+def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
+    """Print an error that ends the command, with its fix: on standard error, or as JSON.
+
+    Args:
+        exc: the error.
+        reply: the output of the run; by default that of the current click context.
+    """
+    reply = reply or click.get_current_context().find_root().obj
+    if not reply.fail(exc, getattr(exc, "problem", str(exc))):
+        say("certpin", _message(exc))
+
+
+def function_name(command: str) -> str:
+    """Return the Python name of a command's function: ``add_key`` for ``add-key``.
+
+    A keyword gets an underscore: ``import_``.
+    """
+    name = command.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
+def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> str:
+    """Return the error message for an unknown name, with a similar known name as a hint.
+
+    Args:
+        kind: the noun for such a name.
+        name: the unknown name.
+        known: all names. If it maps them to their help, a word of that help is a hint too:
+            ``list`` means the command that says "List the attacks".
+        listing: a command that lists the names, if there are too many for the message.
+    """
+    from difflib import get_close_matches
+
+    problem = f"there is no {kind} {name[:_MAX_SHOWN]!r}."
+    near = get_close_matches(name[:_MAX_SHOWN], known, n=1) or _by_help(name, known)
+    if near:
+        return f"{problem} Did you mean {near[0]!r}?"
+    return f"{problem} {listing or 'There are:'} {'lists them' if listing else ', '.join(known)}."
+
+
+def _by_help(name: str, known: Collection[str]) -> list[str]:
+    """Return the first command with the word in its help, as a list; empty if none has it."""
+    if not isinstance(known, dict):
+        return []
+    word = name.casefold()
+    found = [known_name for known_name, text in known.items() if word in _words(text)]
+    return found[:1]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+@contextmanager
+def stop_on_signals(end: Callable[[], None] | None = None) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` at the first SIGINT, SIGTERM or SIGHUP (a closed terminal).
+
+    Later signals are ignored until the program has ended, so that they don't interrupt the clean-up
+    or the summary.
+
+    Args:
+        end: is called instead, for a block that must not be interrupted everywhere.
+    """
+    import signal
+
+    received = False
+
+    def stop(*_: object) -> None:
+        nonlocal received
+        if not received:
+            received = True
+            if end is None:
+                raise KeyboardInterrupt
+            end()
+
+    numbers = [signal.SIGTERM]
+    # A background job of a shell ignores SIGINT, and a program under nohup ignores SIGHUP.
+    may_be_ignored = (signal.SIGINT, signal.SIGHUP)
+    numbers += [
+        number for number in may_be_ignored if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_IGN if received else handler)
+
+
+@contextmanager
+def _output_checked() -> Iterator[None]:
+    """Context manager: raise ``_OutputError`` if the block can't write to standard output.
+
+    An ``OSError`` without a file name is one of standard output: errors of other files name the
+    file, and errors of the network have types of certpin.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if _is_ours(exc):  # a PinError is an OSError
+            raise
+        if exc.filename is not None:
+            raise _unusable_file(exc) from exc
+        raise _OutputError from exc
+
+
+def _without_output(exc: _OutputError) -> int:
+    cause = exc.__cause__
+    with suppress(OSError):  # otherwise Python writes the rest again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(cause, BrokenPipeError):
+        return CLOSED
+    say("certpin", str(getattr(cause, "strerror", None) or cause))
+    return INCONCLUSIVE
+
+
+def _is_ours(exc: Exception) -> TypeGuard[CertpinError]:
+    from certpin.errors import CertpinError
+
+    return isinstance(exc, CertpinError)
+
+
+def _unusable_file(exc: OSError) -> ConfigError:
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable  # here, because no command has been imported yet
+
+    return ConfigError(
+        f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
+        fix="check the path, and its permissions and those of its folders",
+    )
+
+
+def _message(exc: CertpinError) -> str:
+    """Return the text of the error, with its fix on a separate line."""
+    from certpin.errors import InputError
+
+    if isinstance(exc, InputError) and exc.fix:
+        return f"{exc.problem}\n  fix: {exc.fix}"
+    return str(exc)
+
+
+def _code(exc: CertpinError) -> int:
+    from certpin.errors import PinError, ProbeError, StoreError
+
+    if isinstance(exc, PinError):
+        return PROBLEM_FOUND
+    if isinstance(exc, StoreError):
+        return INCONCLUSIVE if exc.reason in _TEMPORARY else USAGE
+    return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
-"""The output of ``certpin prove``: a row for each finished case, then a summary."""
+"""The output of ``certpin prove``: progress during the run, then the verdict, causes and cases."""
 
 from __future__ import annotations
 
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
-from certpin.cli.reply import table_console
+import click
+
+from certpin.cli.reply import fold, table_console
 from certpin.lab.case import Expect
-from certpin.lab.pki import LEGEND
-from certpin.lab.report.words import explain, summary
-from certpin.lab.verdict import Outcome
-from certpin.x509 import printable
+from certpin.lab.pki import LETTERS
+from certpin.lab.report.words import action, advice, details, explain, headline
+from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from certpin.lab.runner import Result, Run
 
-_COLOURS = {
+COLOURS = {
     Outcome.RIGHT: "green",
     Outcome.WRONG: "bold red",
     Outcome.WARNING: "yellow",
@@ -23,7 +28,7 @@ _COLOURS = {
     Outcome.UNDECIDED: "bold yellow",
     Outcome.NOT_RUN: "dim",
 }
-_SHOULD = {
+SHOULD = {
     Expect.ACCEPT: "accept",
     Expect.REJECT: "refuse",
     Expect.EITHER: "either",
@@ -36,81 +41,141 @@ _WIDE = 120  # columns from which a row has room for the description of the case
 _OUTPUT_LINES = 8  # of a client
 
 
-class MatrixPrinter:
-    """Prints the results of ``certpin prove`` during a run, with a progress bar on a terminal.
-
-    A context manager: the bar is shown until it exits.
+class RunProgress:
+    """A progress bar for a run, on a terminal only. A context manager: shown until it exits.
 
     Args:
         total: the number of results.
-        quiet: print nothing.
+        shown: False for no bar on a terminal either.
     """
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, *, shown: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._quiet = quiet
-        self._terminal = sys.stdout.isatty() and not quiet
-        self._console = table_console(quiet=quiet)
         columns = (TextColumn("attacking"), BarColumn(), MofNCompleteColumn())
+        visible = shown and sys.stdout.isatty()
         self._progress = Progress(
-            *columns, console=self._console, transient=True, disable=not self._terminal
+            *columns, console=table_console(), transient=True, disable=not visible
         )
         self._task = self._progress.add_task("", total=total)
 
     def __enter__(self) -> Self:
         self._progress.start()
-        presents = "the server presents" if self._console.width >= _WIDE else ""
-        self._row(("", "case", "should", "did"), presents, style="bold")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:  # before rich 14, it would print an empty line
+            self._progress.stop()
 
-    def show(self, result: Result) -> None:
-        """Print the row of a finished case, and an explanation if it is wrong or undecided."""
+    def advance(self, _: Result) -> None:
+        """Count a finished case."""
         self._progress.advance(self._task)
+
+
+def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
+    """Print the result of a run: the verdict, what to do, and the causes of the findings.
+
+    Args:
+        run: the run.
+        quiet: print the verdict only.
+        verbose: also print the table of all cases, with an explanation of each finding.
+    """
+    failed = any(result.outcome is Outcome.WRONG for result in run.results)
+    colour = "green" if run.controlled and not failed else "red" if failed else "yellow"
+    click.secho(fold(f"{headline(run)}.", sys.stdout), fg=colour, bold=True)
+    if quiet:
+        return
+    for line in (advice(run), *details(run)):
+        click.echo(fold(line, sys.stdout))
+    if failed:
+        from certpin.lab.report.causes import cause_lines, find_causes
+
+        _print_lines("", cause_lines(find_causes(run.results)))
+    if verbose:
+        _print_lines("", ["The letters:", *_legend()])
+        _print_table(run)
+    else:
+        _print_others(run)
+
+
+def _print_others(run: Run) -> None:
+    """Print the cases that have no cause: warnings, undecided ones, policy, and not run."""
+    for outcome, title in ((Outcome.WARNING, "Warnings"), (Outcome.UNDECIDED, "Undecided")):
+        lines = []
+        for result in run.results:
+            if result.outcome is outcome:
+                first, *others = (*explain(result), *_client_output(result))
+                lines += [f"  {result.case.name}: {first}", *(f"    {line}" for line in others)]
+        _print_lines(title, lines)
+    _print_lines("Your policy decides", _grouped(run, Outcome.TOLD, action))
+    _print_lines("Not run", _grouped(run, Outcome.NOT_RUN, attrgetter("why")))
+    click.echo(
+        fold("\nEvery case, with its evidence: --verbose, --html FILE or --json.", sys.stdout)
+    )
+
+
+def _grouped(run: Run, outcome: Outcome, text_of: Callable[[Result], str]) -> list[str]:
+    """Return a line for each text: the names of the cases with this outcome that have it."""
+    names: dict[str, list[str]] = {}
+    for result in run.results:
+        if result.outcome is outcome:
+            names.setdefault(text_of(result), []).append(result.case.name)
+    return [f"  {', '.join(cases)}: {text}" for text, cases in names.items()]
+
+
+def _print_lines(title: str, lines: list[str]) -> None:
+    if lines:
+        click.echo()
+        if title:
+            click.secho(title, bold=True)
+        for line in lines:
+            click.echo(fold(line, sys.stdout))
+
+
+def _legend() -> Iterator[str]:
+    return (f"  {letter:<3} {meaning}" for letter, meaning in LETTERS.items())
+
+
+def _print_table(run: Run) -> None:
+    """Print a row for each case, and an explanation if it needs attention."""
+    console = table_console()
+    console.print()
+    presents = "the server presents" if console.width >= _WIDE else ""
+    _print_row(console, ("", "case", "should", "did"), presents, style="bold")
+    for result in run.results:
         verdict = str(result.verdict) if result.verdict else "-"
-        cells = (result.outcome, result.case.name, _SHOULD[result.expect], verdict)
+        cells = (result.outcome, result.case.name, SHOULD[result.expect], verdict)
         presents = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
-        self._row(cells, presents, style=_COLOURS[result.outcome])
-        if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}:
+        _print_row(console, cells, presents, style=COLOURS[result.outcome])
+        if result.outcome in NEEDS_ATTENTION:
             for line in (*explain(result), *_client_output(result)):
-                self._note(line)
+                _print_note(console, line)
 
-    def summarise(self, run: Run) -> None:
-        """Print the summary of the run."""
-        from rich.text import Text
 
-        self._console.print()
-        self._console.print(Text(LEGEND, "dim"))
-        self._console.print()
-        for line in summary(run):
-            self._console.print(Text(printable(line)))
+def _print_row(console: Any, cells: tuple[str, ...], presents: str, *, style: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
 
-    def _row(self, cells: tuple[str, ...], presents: str, *, style: str) -> None:
-        from rich.table import Table
-        from rich.text import Text
+    grid: Any = Table.grid(padding=(0, 1))
+    for width in _WIDTHS:
+        grid.add_column(width=width, overflow="fold")
+    texts = [Text(printable(cell)) for cell in cells]
+    texts[0].stylize(style)
+    if console.width >= _WIDE:
+        texts.append(Text(printable(presents)))
+        presents = ""
+    grid.add_row(*texts)
+    console.print(grid)
+    if presents:
+        _print_note(console, presents)
 
-        grid: Any = Table.grid(padding=(0, 1))
-        for width in _WIDTHS:
-            grid.add_column(width=width, overflow="fold")
-        texts = [Text(printable(cell)) for cell in cells]
-        texts[0].stylize(style)
-        if self._console.width >= _WIDE:
-            texts.append(Text(printable(presents)))
-            presents = ""
-        grid.add_row(*texts)
-        self._console.print(grid)
-        if presents:
-            self._note(presents)
 
-    def _note(self, line: str) -> None:
-        """Print a line of explanation beneath a row, folded to the width of the terminal."""
-        from rich.padding import Padding
-        from rich.text import Text
+def _print_note(console: Any, line: str) -> None:
+    """Print a line of explanation beneath a row, folded to the width of the terminal."""
+    from rich.padding import Padding
+    from rich.text import Text
 
-        self._console.print(Padding(Text(printable(line)), (0, 0, 0, _WIDTHS[0] + 1), expand=False))
+    console.print(Padding(Text(printable(line)), (0, 0, 0, _WIDTHS[0] + 1), expand=False))
 
 
 def _client_output(result: Result) -> list[str]:

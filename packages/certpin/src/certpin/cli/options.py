@@ -1,4 +1,8 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the functions that use their values.
+
+These find the cases of the lab, connect to a server and explain why its chain did not verify, read
+files, and ask for passphrases and PINs.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.choices import PINS_VARIABLE, PROBE_SECONDS, STARTTLS
-from certpin.cli.group import NameType
+from certpin.cli.candidates import complete_cases, completions
+from certpin.cli.choices import PIN_FILE, PINS_VARIABLE, PROBE_SECONDS, STARTTLS
+from certpin.cli.main import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from click.shell_completion import CompletionItem
+
+    from certpin.lab.case import Case
     from certpin.probe import Endpoint, Observation
 
     Decorator = Callable[[Any], Any]
 
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
 PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
+
+_PRIVATE_AUTHORITY = "If its authority is private, name it: --ca-file ROOT.pem"
+
+# X509_V_ERR_… of openssl/x509_vfy.h.
+_NO_ISSUER = {2, 20, 21}
+_OTHER_NAME = {62, 64}
+_CHAIN_FIXES = {
+    9: "a certificate of the chain is not valid yet: set the clock of this machine, or wait",
+    10: "a certificate of the chain has expired: renew it, then try again",
+    18: "the certificate is self-signed. If it is yours, trust only it: --ca-file CERTIFICATE.pem",
+    19: f"this machine does not trust the root of the chain. {_PRIVATE_AUTHORITY}",
+}
 
 
 def option_group(
@@ -67,22 +87,36 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> bool:
-    reply = ctx.find_root().obj
-    if reply is not None:  # a command that runs without certpin's group has none
-        reply.wanted = wanted
-    return wanted
+class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+    """Click parameter type: a name from a long list, such as that of a format or a lint rule.
 
+    The list is loaded only when the user gives a value, so that help is fast.
 
-json_option: Decorator = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    callback=_want_json,
-    help="Print JSON, for programs.",
-)
+    Args:
+        kind: the noun for such a name, for errors.
+        known: returns the names.
+        listing: the command that lists all names, for an error without a similar name.
+    """
 
-PIN_FILE = Path("pins.toml")
+    name = "name"
+
+    def __init__(self, kind: str, known: Callable[[], Collection[str]], listing: str) -> None:
+        self._kind = kind
+        self._known = known
+        self._listing = listing
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name unchanged if it is known; else fail with a similar known name."""
+        known = self._known()
+        if value not in known:
+            self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete a name."""
+        return completions(dict.fromkeys(self._known()), incomplete)
 
 
 def _formats() -> Collection[str]:
@@ -92,6 +126,62 @@ def _formats() -> Collection[str]:
 
 
 format_name = NameType("format", _formats, "`certpin export --list`")
+
+
+def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> bool:
+    reply = ctx.find_root().obj
+    if reply is not None:  # a command that runs without certpin's group has none
+        reply.wanted = wanted
+    return wanted
+
+
+def find_case(name: str) -> Case:
+    """Return the case of the lab with this name.
+
+    Raises:
+        click.BadParameter: there is none. The message suggests a similar name.
+    """
+    from certpin.lab.attacks import CASES, CONTROL
+
+    known = {case.name: case for case in (CONTROL, *CASES)}
+    if name in known:
+        return known[name]
+    raise click.BadParameter(unknown("case", name, list(known), "`certpin lab attacks`"))
+
+
+def _chosen_cases(
+    _ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
+) -> list[Case]:
+    """Return the cases of these names, each once; all cases if none is named.
+
+    The control case is left out, because every run has it.
+
+    Raises:
+        click.BadParameter: a case is unknown.
+    """
+    from certpin.lab.attacks import CASES, CONTROL
+
+    chosen = [find_case(name) for name in names] or list(CASES)
+    return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
+
+
+case_option: Decorator = click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    callback=_chosen_cases,
+    metavar="NAME",
+    shell_complete=complete_cases,
+    help="Run only this case. May be repeated.",
+)
+
+json_option: Decorator = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_want_json,
+    help="Print JSON, for programs.",
+)
 
 pin_file_option: Decorator = click.option(
     "-f",
@@ -104,6 +194,17 @@ pin_file_option: Decorator = click.option(
     show_envvar=True,
     help="The pin file.",
 )
+
+
+def file_option(path: Path) -> str:
+    """Return ``--file PATH`` with a space before it, for a command that is suggested to the user.
+
+    It is empty for the default pin file.
+    """
+    import shlex
+
+    return f" --file {shlex.quote(str(path))}" if path != PIN_FILE else ""
+
 
 timeout_option: Decorator = click.option(
     "--timeout",
@@ -203,8 +304,8 @@ def anchors_pem(ca_file: Path | None) -> str | None:
     import ssl
 
     from certpin.errors import CertificateParseError, InputError
-    from certpin.x509 import printable
-    from certpin.x509.reader import read_certificates
+    from certpin.support.text import printable
+    from certpin.x509.certificate import read_certificates
 
     if ca_file is None:
         return None
@@ -219,6 +320,49 @@ def anchors_pem(ca_file: Path | None) -> str | None:
     return "".join(ssl.DER_cert_to_PEM_cert(certificate.der) for certificate in certificates)
 
 
+def chain_fix(observation: Observation, *, strict: str = "") -> str:
+    """Return the ``fix:`` text of an error for a server with a chain that did not verify.
+
+    Args:
+        observation: the probe of the server.
+        strict: how the command accepts a chain that only strict verification refuses; by default
+            with a key of the pin file.
+    """
+    from certpin.x509.openssl import strict_advice
+
+    code = observation.code
+    if code in _NO_ISSUER:
+        return f"{_missing_issuer(observation)}. {_PRIVATE_AUTHORITY}"
+    if code in _OTHER_NAME:
+        return _other_name(observation)
+    by_rule = strict_advice(code, strict) if strict else strict_advice(code)
+    return by_rule or _CHAIN_FIXES.get(code, "ask the server's operator to repair the chain")
+
+
+def _missing_issuer(observation: Observation) -> str:
+    if len(observation.served.certificates) == 1:
+        return (
+            "the server sent only its certificate: configure it to send the intermediate "
+            "certificates too (the full chain)"
+        )
+    return "no authority that this machine trusts has issued the chain"
+
+
+def _other_name(observation: Observation) -> str:
+    from certpin.errors import CertificateParseError
+    from certpin.probe import join_address
+
+    name = observation.endpoint.name
+    try:
+        names = ", ".join(observation.served.leaf.names) or "none"
+    except CertificateParseError:
+        names = "unreadable"
+    return (
+        f"the certificate is not for {name}; its names: {names}. Pin one of them: "
+        f"certpin pin NAME --connect {join_address(*observation.endpoint.address)}"
+    )
+
+
 def read_file(path: Path) -> bytes:
     """Return the content of a file; of one that is too large for a parser, only one byte too many.
 
@@ -226,8 +370,8 @@ def read_file(path: Path) -> bytes:
         CertificateParseError: the file can't be read.
     """
     from certpin.errors import CertificateParseError
-    from certpin.x509 import printable
-    from certpin.x509.reader import MAX_FILE_BYTES
+    from certpin.support.text import printable
+    from certpin.x509.certificate import MAX_FILE_BYTES
 
     try:
         with path.open("rb") as file:
@@ -256,7 +400,7 @@ def ask_pin(token: str) -> str:
         TokenError: there is neither.
     """
     from certpin.errors import TokenError
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     if PIN_VARIABLE in os.environ:
         return os.environ[PIN_VARIABLE]

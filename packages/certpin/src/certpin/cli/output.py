@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
 from certpin.formats.format import MAX_SOURCE_BYTES
-from certpin.pinfile.disk import write_atomically
-from certpin.x509 import printable
+from certpin.pinfile.file import write_atomically
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from certpin.formats import Export, Format
+
+# In the first lines of each file that certpin makes, if its format has comments.
+_MARKS = ("Made by: certpin", "Copied by: certpin")
+_HEADER_LINES = 12  # XML has a declaration and a copyright before it
+_MARK_CHARACTERS = 16 * 1024  # more than the longest name of a pin set, escaped
 
 OutputState = Literal["printed", "written", "unchanged", "current", "differs", "missing"]
 
@@ -45,16 +50,23 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
     Args:
         chosen: the format.
         made: the export, with the content of its files.
-        out: the value of ``--out``: a folder, or the name of the file if the format has only one.
+        out: the value of ``--out``: a folder, or the name of the file if there is only one.
 
     Raises:
-        ConfigError: ``out`` is a file, and the format needs a folder.
+        ConfigError: ``out`` is a file, or named like one, and the format needs a folder.
     """
     path = Path(out)
-    if not (chosen.folder or path.is_dir() or out.endswith(os.sep)):
+    # A format with several files may still have one: `--out lib/pins.dart` names that file.
+    named = len(made.files) == 1 and path.suffix == Path(made.files[0].path).suffix
+    folder = chosen.folder and not named
+    if not (folder or path.is_dir() or out.endswith(os.sep)):
         return [OutputFile(path, made.files[0].text)]
     if path.exists() and not path.is_dir():
         raise _error(path, f"is a file, and {chosen.name} goes into a folder", "name a folder")
+    like_a_file = path.suffix and path.suffix == Path(made.files[0].path).suffix
+    if like_a_file and not path.exists() and not out.endswith(os.sep):
+        problem = f"names a file, and {chosen.name} writes {len(made.files)} files"
+        raise _error(path, problem, f"name a folder: {printable(str(path.with_suffix('')))}")
     return [OutputFile(path / file.path, file.text) for file in made.files]
 
 
@@ -64,8 +76,12 @@ def write_files(files: list[OutputFile]) -> list[OutputFile]:
     Each is written completely, or not at all.
 
     Raises:
-        ConfigError: a file can't be read or written.
+        ConfigError: a file can't be read or written, or an existing one was not made by certpin.
+            Then none is written. Formats whose files have no comments, such as JSON, have no mark
+            of certpin, and are always replaced.
     """
+    for file in files:
+        _refuse_foreign(file)
     return [_write(file) for file in files]
 
 
@@ -93,6 +109,24 @@ def check_folder(path: Path) -> None:
 
 def _error(path: Path, problem: str, fix: str) -> ConfigError:
     return ConfigError(f"{printable(str(path))} {problem}", key="--out", fix=fix)
+
+
+def _refuse_foreign(file: OutputFile) -> None:
+    """Refuse to replace a file that a person wrote. An empty file has nothing to lose."""
+    existing = _read(file.path)
+    if existing and existing.strip() and _is_marked(file.text) and not _is_marked(existing):
+        raise _error(
+            file.path,
+            "exists, and certpin did not make it",
+            "name another path, or move the file away. For a file of pins in another format: "
+            "certpin import",
+        )
+
+
+def _is_marked(text: str) -> bool:
+    """Return True if the first lines of a file say that certpin made it."""
+    first = "\n".join(text[:_MARK_CHARACTERS].split("\n")[:_HEADER_LINES])
+    return any(mark in first for mark in _MARKS)
 
 
 def _write(file: OutputFile) -> OutputFile:

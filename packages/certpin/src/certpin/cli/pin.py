@@ -1,7 +1,11 @@
-"""``certpin pin``: the certificates and keys of a server or a file, and the pins to use."""
+"""``certpin pin``: the certificates and keys of a server or a file, and the pins to use.
+
+A certificate or a key has the same fields as text and as JSON, in the same order.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +13,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from certpin.cli.candidates import complete_hosts_or_files
+from certpin.cli.key_place import open_by_uri
 from certpin.cli.main import PROBLEM_FOUND
 from certpin.cli.options import (
     ConnectionOptions,
     ask_passphrase,
-    ask_pin,
+    chain_fix,
     connection_options,
     json_option,
     read_file,
 )
-from certpin.cli.reply import fold
+from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from certpin.probe import Observation
     from certpin.x509 import Certificate
     from certpin.x509.keys import PublicKey
-
 
 # The suffixes of files with certificates and keys. None of them is a top-level domain.
 _SUFFIXES = frozenset(
@@ -47,9 +52,17 @@ _SUFFIXES = frozenset(
     }
 )
 
+_HOST_AND_PORT = re.compile(r"[a-z]+:[0-9]{1,5}", re.ASCII)  # hv:8200 is no key in Vault
+
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="HOST[:PORT] | FILE | URI…")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="HOST[:PORT] | FILE | URI…",
+    shell_complete=complete_hosts_or_files,
+)
 @connection_options
 @click.option(
     "--insecure", is_flag=True, help="Suggest pins even if the chain did not verify. Dangerous."
@@ -65,10 +78,14 @@ def pin(
 ) -> None:
     """Show the certificates and keys of a server or a file, and suggest pins.
 
+    Use it before you pin a server, to see what it presents, and to compare the file of a
+    certificate or key with your pins.
+
     A FILE contains certificates, certificate requests (CSR), public or private keys, as PEM, DER or
     PKCS#12. A passphrase is taken from CERTPIN_PASSPHRASE, or asked for. A URI names a key on a
     PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes), whose PIN is taken from
-    CERTPIN_PKCS11_PIN, or asked for. Anything else is treated as a host name and contacted.
+    CERTPIN_PKCS11_PIN, or asked for, or in AWS KMS (awskms:alias/NAME). Anything else is treated as
+    a host name and contacted.
 
     Each certificate has two fingerprints. "pin" is the SHA-256 of its public key (its
     SubjectPublicKeyInfo): it does not change if the certificate is renewed with the same key. Use
@@ -78,9 +95,13 @@ def pin(
     trusts. If no chain verifies, certpin prints the reason and suggests no pin, because the
     certificates may be an attacker's.
 
+    \b
+    certpin pin api.bank.example
+    certpin pin mail.bank.example:25 --starttls smtp
+    certpin pin backup.key new.csr
+
     Exit code 0: success. 1: a chain does not verify. 3: a host did not answer.
-    """
-    from certpin.cli.reply import print_json
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
 
     now = utc_now()
@@ -97,22 +118,24 @@ def pin(
 
 @dataclass(frozen=True)
 class LocalKeys:
-    """The certificates and keys that ``certpin pin`` read from a file or a PKCS#11 token."""
+    """The certificates and keys that ``certpin pin`` read from a file, a token or AWS KMS."""
 
     name: str
     items: tuple[Certificate | PublicKey, ...]
-    source: Literal["file", "token"] = "file"
+    source: Literal["file", "token", "service"] = "file"
 
 
 def _read_target(target: str, connection: ConnectionOptions) -> Observation | LocalKeys:
     from certpin.errors import CertificateParseError, InputError
-    from certpin.hsm import is_token_uri, open_key
-    from certpin.x509 import printable
-    from certpin.x509.reader import read
+    from certpin.hsm import is_token_uri
+    from certpin.kms import is_service_uri
+    from certpin.support.text import printable
+    from certpin.x509.certificate import read_items
 
-    if is_token_uri(target):
-        with open_key(target, ask_pin) as key:
-            return LocalKeys(str(key.uri), (key.key,), "token")
+    on_token = is_token_uri(target)
+    if on_token or (is_service_uri(target) and not _HOST_AND_PORT.fullmatch(target)):
+        with open_by_uri(target) as key:
+            return LocalKeys(str(key.uri), (key.key,), "token" if on_token else "service")
     path = Path(target)
     if not _is_file(path):
         if "/" in target and "://" not in target:
@@ -126,7 +149,7 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
             )
         return connection.observe(target)
     try:
-        return LocalKeys(target, read(read_file(path), ask_passphrase))
+        return LocalKeys(target, read_items(read_file(path), ask_passphrase))
     except InputError as exc:
         raise type(exc)(f"{printable(target)}: {exc.problem}", fix=exc.fix) from exc
 
@@ -139,9 +162,12 @@ def _is_file(path: Path) -> bool:
         return False  # a name that is too long, for example
 
 
-def _target_json(result: Observation | LocalKeys, now: datetime) -> dict[str, Any]:
-    from certpin.cli.describe import item_json
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
+
+def _target_json(result: Observation | LocalKeys, now: datetime) -> dict[str, Any]:
     if not isinstance(result, LocalKeys):
         return observation_json(result, now)
     items = [item_json(item, now) for item in result.items]
@@ -151,8 +177,7 @@ def _target_json(result: Observation | LocalKeys, now: datetime) -> dict[str, An
 def _target_lines(
     result: Observation | LocalKeys, now: datetime, connection: ConnectionOptions, *, insecure: bool
 ) -> Iterable[str]:
-    from certpin.cli.describe import item_lines
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     if not isinstance(result, LocalKeys):
         yield from _observation_lines(result, now)
@@ -166,9 +191,6 @@ def _target_lines(
 
 def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
     """Return the served and the verified chain of a server as JSON."""
-    from certpin.cli.describe import certificate_json
-    from certpin.cli.unverified import chain_fix
-
     verified = observation.verified
     return {
         "source": "server",
@@ -188,8 +210,6 @@ def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
 
 
 def _observation_lines(observation: Observation, now: datetime) -> Iterable[str]:
-    from certpin.cli.describe import certificate_lines
-
     yield click.style(
         f"{observation.endpoint} at {observation.address}, {observation.tls_version}",
         underline=True,
@@ -206,7 +226,6 @@ def _advice(
 ) -> Iterable[str]:
     import shlex
 
-    from certpin.cli.unverified import chain_fix
     from certpin.pins import Pin
 
     endpoint = observation.endpoint
@@ -251,6 +270,99 @@ def _role(index: int, count: int) -> str:
     return "root" if index == count - 1 else "intermediate"
 
 
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+def item_json(item: Certificate | PublicKey, now: datetime) -> dict[str, Any]:
+    """Return a certificate or a key as JSON."""
+    from certpin.x509 import Certificate
+
+    if isinstance(item, Certificate):
+        return certificate_json(item, now)
+    return key_json(item)
+
+
+def item_lines(item: Certificate | PublicKey, now: datetime) -> Iterable[str]:
+    """Return a certificate or a key as lines of text."""
+    from certpin.x509 import Certificate
+
+    if isinstance(item, Certificate):
+        return certificate_lines(item, "certificate", now)
+    return key_lines(item)
+
+
+def certificate_json(certificate: Certificate, now: datetime) -> dict[str, Any]:
+    """Return a certificate as JSON. A field that can't be parsed is ``null``."""
+    from certpin.errors import CertificateParseError
+    from certpin.pins import Pin
+
+    def field(read: Callable[[Certificate], Any]) -> Any:
+        try:
+            return read(certificate)
+        except CertificateParseError:
+            return None
+
+    return {
+        "source": "certificate",
+        "subject": field(lambda c: c.subject),
+        "issuer": field(lambda c: c.issuer),
+        "names": field(lambda c: list(c.names)),
+        "serial": field(lambda c: f"{c.serial_number:x}"),
+        "not_before": field(lambda c: c.not_before.isoformat()),
+        "not_after": field(lambda c: c.not_after.isoformat()),
+        "days_left": field(lambda c: days_left(c.not_after, now)),
+        "key": certificate.key,
+        "pin": str(Pin("sha256", certificate.spki_sha256)),
+        "certificate_pin": str(Pin("cert-sha256", certificate.sha256)),
+    }
+
+
+def certificate_lines(certificate: Certificate, title: str, now: datetime) -> Iterable[str]:
+    """Return a certificate as lines of text."""
+    fields = certificate_json(certificate, now)
+    yield click.style(f"{title}: {fields['subject'] or '(subject cannot be read)'}", bold=True)
+    yield from _column(
+        {
+            "issuer": fields["issuer"],
+            "names": ", ".join(fields["names"] or ()),
+            "valid": _validity(fields),
+            "key": fields["key"],
+            "pin": fields["pin"],
+            "certificate": fields["certificate_pin"],
+        }
+    )
+
+
+def key_json(key: PublicKey) -> dict[str, Any]:
+    """Return a key as JSON."""
+    from certpin.pins import Pin
+
+    return {
+        "source": key.source,
+        "key": key.key,
+        "pin": str(Pin("sha256", key.spki_sha256)),
+        "caveat": key.caveat or None,
+    }
+
+
+def key_lines(key: PublicKey) -> Iterable[str]:
+    """Return a key as lines of text."""
+    fields = key_json(key)
+    yield click.style(f"{fields['source']}: {fields['key']}", bold=True)
+    yield from _column({"pin": fields["pin"], "note": fields["caveat"]})
+
+
+def days_left(moment: datetime, now: datetime) -> int:
+    """Return the whole days until a time; negative if it is past."""
+    return (moment - now).days
+
+
+def _validity(fields: dict[str, Any]) -> str:
+    from certpin.support.text import in_days
+
+    if fields["not_before"] is None or fields["not_after"] is None:
+        return "(dates cannot be read)"
+    days = fields["days_left"]
+    left = f"{in_days(days)} left" if days >= 0 else click.style("expired", fg="red")
+    return f"{fields['not_before'][:10]} to {fields['not_after'][:10]} ({left})"
+
+
+def _column(fields: dict[str, str | None]) -> Iterable[str]:
+    return (f"  {name:<12} {value}" for name, value in fields.items() if value)

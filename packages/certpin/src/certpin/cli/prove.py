@@ -12,27 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STYLES
-from certpin.cli.group import unknown
-from certpin.cli.interrupt import stop_on_signals
-from certpin.cli.main import INCONCLUSIVE, report_error
-from certpin.cli.options import ca_file_option, json_option
+from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
+from certpin.cli.options import anchors_pem, ca_file_option, case_option, json_option
 from certpin.cli.reply import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case
+    from certpin.lab.evidence.minisign import MinisignKey
     from certpin.lab.runner import Run
 
 _file = click.Path(dir_okay=False, path_type=Path)
+_MAX_REPEAT = 100
 # A command that contains one of these connects to the lab without a proxy.
 _DIRECT = ("{address}", "{port}", "{endpoint}")
-
-
-def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
-    from certpin.cli.lab.attacks import chosen_cases
-
-    return chosen_cases(names)
 
 
 def _check_location(
@@ -67,14 +61,7 @@ def _check_location(
     "SOCKS5 proxy (socks5), or by its arguments (port). By default port if the command has {port}, "
     "{address} or {endpoint}. Only with port, {url} contains the lab's port.",
 )
-@click.option(
-    "--case",
-    "cases",
-    multiple=True,
-    callback=_cases,
-    metavar="NAME",
-    help="Run only this case. May be repeated.",
-)
+@case_option
 @click.option(
     "--protocol",
     type=click.Choice(LAB_PROTOCOLS),
@@ -123,6 +110,15 @@ def _check_location(
     metavar="SECONDS",
     help="The time limit for one run of the client.",
 )
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, _MAX_REPEAT),
+    default=1,
+    metavar="N",
+    help="Run each case N times. Different results are reported as flaky, and the worst counts.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only the verdict, in one line.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a table of all cases, too.")
 @click.option("--junit", type=_file, metavar="FILE", help="Write JUnit XML, for CI.")
 @click.option("--sarif", type=_file, metavar="FILE", help="Write SARIF 2.1.0, for code scanning.")
 @click.option(
@@ -135,6 +131,26 @@ def _check_location(
 )
 @click.option(
     "--html", type=_file, metavar="FILE", help="Write an HTML page with evidence and pictures."
+)
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a folder for an auditor: all reports, the facts about client and machine, and the "
+    "digests of all files.",
+)
+@click.option(
+    "--client-version",
+    default="",
+    metavar="TEXT",
+    help="The version of the client, for the evidence.",
+)
+@click.option(
+    "--sign-key",
+    type=_file,
+    metavar="FILE",
+    help="Sign the evidence with this secret key of minisign. Its passphrase is read from "
+    "CERTPIN_PASSPHRASE, or asked on a terminal.",
 )
 @json_option
 @click.pass_context
@@ -156,6 +172,12 @@ def prove(
     sarif_location: Path | None,
     via: str | None,
     timeout: float,
+    repeat: int,
+    quiet: bool,
+    verbose: bool,
+    evidence: Path | None,
+    client_version: str,
+    sign_key: Path | None,
     **files: Path | None,
 ) -> None:
     """Attack a client, and report which attacks succeed.
@@ -173,18 +195,23 @@ def prove(
     Environment variables make most clients trust the lab's root, and use the lab's proxy. For other
     clients, these placeholders are replaced in the command: {host} {url} {address} {port}
     {endpoint} {proxy} {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey}
-    {compromised} {cert} {fingerprint} {canary} {case} {client_cert} {client_key}, {host2} {url2}
-    {pin2} {backup2} for a second host, and {export:FORMAT} for the file that `certpin export
-    FORMAT` writes.
+    {compromised} {anchors} {cert} {fingerprint} {canary} {case} {client_cert} {client_key}, {host2}
+    {url2} {pin2} {backup2} {anchors2} for a second host, and {export:FORMAT} for the file that
+    `certpin export FORMAT` writes.
 
     Exit code 0: no problem found. 1: an attack succeeded, or a legitimate server was refused. 3:
     inconclusive, for example because the client never connected to the honest server.
     """  # noqa: D301  # click reads the \b itself
-    if sarif_location and not files["sarif"]:
-        raise click.UsageError("--sarif-location needs --sarif FILE")
-    from certpin.cli.matrix import MatrixPrinter
+    _refuse_if(
+        {
+            "--quiet and --verbose contradict each other: use one of them": quiet and verbose,
+            "--sarif-location needs --sarif FILE": sarif_location and not files["sarif"],
+            "--sign-key needs --evidence DIR": sign_key and not evidence,
+            "--client-version needs --evidence DIR": client_version and not evidence,
+        }
+    )
+    from certpin.cli.matrix import RunProgress, print_run
     from certpin.cli.output import check_folder
-    from certpin.cli.upstream import find_upstream
     from certpin.lab.case import LabError
     from certpin.lab.client import Command
     from certpin.lab.lab import Lab, remove_leftovers
@@ -194,13 +221,20 @@ def prove(
     from certpin.lab.report.sarif import to_sarif
     from certpin.lab.report.words import exit_code
     from certpin.lab.runner import prove as run_matrix
+    from certpin.lab.upstream import find_upstream
     from certpin.pins import normalise
 
     for file in filter(None, files.values()):
         check_folder(file)
+    name = normalise(host)
+    key = _prepare_evidence(evidence, sign_key) if evidence else None
     _check_exports(command)
     _check_program(command[0])
-    name = normalise(host)
+    real = (
+        find_upstream(name, protocol, pin_file, upstream, anchors_pem(ca_file))
+        if pin_file or upstream
+        else None
+    )
     lab = Lab(
         name,
         Style(style),
@@ -208,25 +242,79 @@ def prove(
         tls=tls or "",
         client_certificates=client_certificate,
         resolver=any("{dns}" in word for word in command),
-        upstream=find_upstream(name, protocol, pin_file, upstream, ca_file),
+        upstream=real,
     )
     client = Command(command, via or _default_route(command), timeout)
     for folder in remove_leftovers():
         say("certpin", f"removed {folder}, left by a run that was killed")
-    printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
+    bar = RunProgress(len(cases) + 2, shown=not (quiet or as_json))
     try:
-        with stop_on_signals(), lab, printer:
-            run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
+        with stop_on_signals(), lab, bar:
+            run = run_matrix(lab, client, cases, jobs=jobs, repeat=repeat, progress=bar.advance)
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)
     if as_json:
         print_json(run_facts(run))
     else:
-        printer.summarise(run)
+        print_run(run, quiet=quiet, verbose=verbose)
     location = sarif_location or pin_file or Path("pins.toml")
     _write(run, files, {**REPORTS, "sarif": partial(to_sarif, location=location)})
+    if evidence:
+        _write_evidence(run, evidence, key, client_version, quiet=quiet or as_json)
     ctx.exit(exit_code(run))
+
+
+def _refuse_if(problems: dict[str, object]) -> None:
+    """Refuse options that don't go together.
+
+    Args:
+        problems: for each message, whether it applies.
+
+    Raises:
+        click.UsageError: one applies.
+    """
+    for problem, applies in problems.items():
+        if applies:
+            raise click.UsageError(problem)
+
+
+def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None:
+    """Check the folder for evidence, and load the key that signs it, before the run.
+
+    Raises:
+        ConfigError: the folder has other files, or the key can't be used.
+    """
+    from certpin.cli.options import ask_passphrase
+    from certpin.lab.evidence.folder import check_place
+    from certpin.lab.evidence.minisign import is_encrypted, load_key
+
+    check_place(folder)
+    if sign_key is None:
+        return None
+    return load_key(sign_key, ask_passphrase() if is_encrypted(sign_key) else None)
+
+
+def _write_evidence(
+    run: Run, folder: Path, key: MinisignKey | None, version: str, *, quiet: bool
+) -> None:
+    """Write the evidence folder, and print how to check it."""
+    from certpin.lab.evidence.folder import SUMS, write_evidence
+    from certpin.pins import utc_now
+    from certpin.support.text import printable
+
+    with stop_on_signals():  # a stopped command removes its unfinished folder
+        manifest = write_evidence(
+            folder, run, key=key, client_version=version, environment=os.environ, now=utc_now()
+        )
+    if quiet:
+        return
+    place = printable(shlex.quote(str(folder)))
+    click.echo(f"\nEvidence: {place}. Check it: cd {place} && sha256sum -c {SUMS}")
+    if key:
+        click.echo(f"Check its signature: minisign -V -P {key.public} -m {SUMS}")
+    if manifest["pdf"]["missing"]:
+        click.echo(f"It has no PDF: {manifest['pdf']['missing']}.")
 
 
 def _default_route(command: tuple[str, ...]) -> str:
@@ -260,7 +348,7 @@ def _check_program(name: str) -> None:
         ConfigError: it does not exist, or is not executable.
     """
     from certpin.errors import ConfigError
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     if "{" in name or which(name):  # a placeholder has its value during the run
         return
@@ -282,7 +370,7 @@ def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], s
         ConfigError: a file can't be written.
     """
     from certpin.errors import ConfigError
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     for name, path in files.items():
         if path is None:

@@ -1,4 +1,4 @@
-"""Output of commands: messages for a terminal, and JSON with ``--json``.
+"""Output of commands: messages and progress for a terminal, and JSON with ``--json``.
 
 All messages have the same form, long lines are folded, and hostile text is escaped. JSON is one
 object, or one object on each line for a stream. Each object begins with ``schema`` and
@@ -14,19 +14,28 @@ import sys
 import textwrap
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
-
 
 _MIN_WIDTH = 40  # columns; lines are not folded to less
 _UNBOUNDED = 10_000  # columns of a file or a pipe
 _INDENT = 4  # columns before the continuation of a folded line
+
+_MAX_THREADS = 64
+
+# Raised if a field is removed or changes its meaning, not for a new field.
+SCHEMA = 1
+
+# The fields of an error: None if they do not apply.
+_ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
+
+Result = TypeVar("Result")
 
 
 def say(prefix: str, text: str) -> None:
@@ -50,7 +59,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
         stream: where it will be printed.
         taken: the columns of the first line that are already used.
     """
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     lines = [printable(line) for line in text.splitlines()]
     width = width_of(stream)
@@ -76,40 +85,42 @@ def plain_warnings() -> Iterator[None]:
         yield
 
 
-def _fold_line(line: str, width: int, taken: int) -> str:
-    own = len(line) - len(line.lstrip())
-    folded = textwrap.fill(
-        line.strip(),
-        width,
-        initial_indent=" " * (own + taken),
-        subsequent_indent=" " * (own + _INDENT),
-        break_long_words=False,  # a pin stays whole, so that the user can copy it
-        break_on_hyphens=False,
-    )
-    return folded[taken:]
+def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
+    """Return the results of all jobs, in their order.
+
+    The threads are daemons, unlike those of an executor: a user who stops the program does not
+    wait for the slowest server.
+
+    Args:
+        jobs: the calls.
+        word: the label of the progress bar.
+
+    Raises:
+        BaseException: the error of the first job in the list that failed, after all have ended.
+    """
+    from concurrent.futures import as_completed
+
+    from certpin.support.pool import DaemonPool
+
+    with DaemonPool(_MAX_THREADS, "certpin-cli") as pool, progress(len(jobs), word) as advance:
+        futures = [pool.submit(job) for job in jobs]
+        for _ in as_completed(futures):
+            advance()
+    return [future.result() for future in futures]
 
 
-def width_of(stream: TextIO) -> int:
-    """Return the width of a terminal in columns; 0 for any other stream."""
-    if not stream.isatty():
-        return 0
-    columns = os.environ.get("COLUMNS", "")
-    try:
-        return int(columns) if columns else os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        return 0
+@contextmanager
+def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal, nothing in a pipe. Call the yielded function after each unit."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
 
-
-def _colour() -> bool | None:
-    """Return False if ``NO_COLOR`` is set; None to let click decide by the output stream."""
-    return False if "NO_COLOR" in os.environ else None
-
-
-# Raised if a field is removed or changes its meaning, not for a new field.
-SCHEMA = 1
-
-# The fields of an error: None if they do not apply.
-_ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(word, total=total)
+        yield lambda: progress.advance(task)
 
 
 class CommandReply:
@@ -197,6 +208,35 @@ def print_event(event: str, **data: Any) -> None:
 def print_last(**data: Any) -> None:
     """Store the last JSON line of a stream, to be printed when the command has ended."""
     _current().keep(data, streaming=True)
+
+
+def _fold_line(line: str, width: int, taken: int) -> str:
+    own = len(line) - len(line.lstrip())
+    folded = textwrap.fill(
+        line.strip(),
+        width,
+        initial_indent=" " * (own + taken),
+        subsequent_indent=" " * (own + _INDENT),
+        break_long_words=False,  # a pin stays whole, so that the user can copy it
+        break_on_hyphens=False,
+    )
+    return folded[taken:]
+
+
+def width_of(stream: TextIO) -> int:
+    """Return the width of a terminal in columns; 0 for any other stream."""
+    if not stream.isatty():
+        return 0
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        return int(columns) if columns else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
+
+
+def _colour() -> bool | None:
+    """Return False if ``NO_COLOR`` is set; None to let click decide by the output stream."""
+    return False if "NO_COLOR" in os.environ else None
 
 
 def _current() -> CommandReply:

@@ -1,8 +1,13 @@
-"""``certpin scan``: the certificates of many hosts, as JSON lines."""
+"""``certpin scan``: the certificates of many hosts, as JSON lines.
+
+The list of hosts is read line by line, from a file or from a pipe that may be slow.
+"""
 
 from __future__ import annotations
 
 import os
+import select
+import shlex
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,13 +20,21 @@ from certpin.cli.options import Seconds, anchors_pem, ca_file_option, json_optio
 from certpin.cli.reply import print_last
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from certpin.errors import HostError
+    from certpin.probe import Endpoint
     from certpin.probe.scan import ScannedEndpoints
 
 _STANDARD_INPUT = 0
+_LISTS = (".csv", ".hosts", ".json", ".jsonl", ".list", ".log", ".lst", ".tsv", ".txt")
 _OTHER_FILES = 64  # the list, the output, the standard streams, and the name servers' sockets
+
+_CHUNK = 64 * 1024
+# A name has at most 253 characters (RFC 1035 section 2.3.4): a longer line is not a host.
+_MAX_LINE = 4096
+# After this many lines without a new host, the scan can serve its open connections.
+_BATCH_LINES = 20_000
 
 
 @click.command()
@@ -37,6 +50,7 @@ _OTHER_FILES = 64  # the list, the output, the standard streams, and the name se
 @click.option(
     "--at-once",
     type=click.IntRange(1, 10_000),
+    metavar="N",
     default=256,
     show_default=True,
     help="How many hosts are scanned at the same time.",
@@ -52,6 +66,7 @@ _OTHER_FILES = 64  # the list, the output, the standard streams, and the name se
 @click.option(
     "--retries",
     type=click.IntRange(0, 10),
+    metavar="N",
     default=1,
     show_default=True,
     help="How often a host that does not answer is retried.",
@@ -76,6 +91,8 @@ def scan(
 ) -> None:
     """Read the certificates of many hosts, as JSON lines.
 
+    Use it to find out what many servers present, without pins.
+
     FILE has a HOST or HOST:PORT on each line; "-" reads them from standard input, as they come.
     Empty lines and lines that begin with "#" are ignored. Each host becomes one line of JSON, in
     the order of the answers: the pins of its chain, whether the chain verified, whether the name
@@ -85,9 +102,13 @@ def scan(
     The memory does not grow with the number of hosts. A scan that was stopped continues with
     --output FILE --resume. With --json, a last object has the number of hosts.
 
+    \b
+    certpin scan hosts.txt --output seen.jsonl
+    certpin scan hosts.txt --output seen.jsonl --resume
+    cat hosts.txt | certpin scan -
+
     Exit code 0: every host answered. 3: some did not; their lines have the reason.
-    """
-    from certpin.cli.hostlist import host_list
+    """  # noqa: D301  # click reads the \b itself
     from certpin.probe.scan import ScanLimits, record, scan_context
     from certpin.probe.scan import scan as scan_hosts
 
@@ -108,6 +129,125 @@ def scan(
         print_last(hosts=lines.hosts, silent=lines.unanswered)
     if lines.unanswered:
         ctx.exit(INCONCLUSIVE)
+
+
+def _open_source(files: ExitStack, source: str) -> BinaryIO:
+    from certpin.support.text import printable
+
+    try:
+        if source == "-":
+            return files.enter_context(os.fdopen(_STANDARD_INPUT, "rb", closefd=False))
+        return files.enter_context(Path(source).open("rb"))
+    except OSError as exc:
+        problem = f"{printable(source)} cannot be read: {exc.strerror}"
+        if isinstance(exc, FileNotFoundError) and _is_host(source):
+            from certpin.errors import ConfigError
+
+            fix = f"echo {shlex.quote(source)} | certpin scan -"
+            raise ConfigError(problem, fix=fix) from exc
+        raise click.UsageError(problem) from exc
+
+
+def _is_host(source: str) -> bool:
+    """Return True if the name of a missing file looks like a host, not like a list of hosts."""
+    from certpin.errors import HostError
+    from certpin.probe import Endpoint, split_address
+
+    try:
+        Endpoint(*split_address(source))
+    except HostError:
+        return False
+    return not source.lower().endswith(_LISTS)
+
+
+def host_list(
+    source: BinaryIO, done: Container[Endpoint], refused: Callable[[str, HostError], None]
+) -> Iterator[Endpoint | None]:
+    """Yield the hosts of a list, without empty lines and comments.
+
+    Args:
+        source: the list. It must have a file descriptor.
+        done: the hosts that are skipped.
+        refused: called with the text and the error of each line that is not a host.
+
+    Yields:
+        A host; None if no line is available yet, or after many lines without a new host.
+    """
+    for number, line in enumerate(_lines(source.fileno()), 1):
+        endpoint = None if line is None else _parse_line(line, done, refused)
+        if endpoint is not None or line is None or number % _BATCH_LINES == 0:
+            yield endpoint
+
+
+def _parse_line(
+    line: bytes, done: Container[Endpoint], refused: Callable[[str, HostError], None]
+) -> Endpoint | None:
+    from certpin.errors import HostError
+    from certpin.probe import Endpoint, split_address
+    from certpin.support.text import printable
+
+    text = line.decode("utf-8", "replace").strip()
+    if not text or text.startswith("#"):
+        return None
+    try:
+        endpoint = Endpoint(*split_address(text))
+    except HostError as exc:
+        text = printable(text)
+        if Endpoint(text, 0) not in done:
+            refused(text, exc)
+        return None
+    return None if endpoint in done else endpoint
+
+
+def _lines(descriptor: int) -> Iterator[bytes | None]:
+    """Yield the lines of a stream without line ends, cut at ``_MAX_LINE`` bytes.
+
+    Yield None whenever no input is available, so that the caller never blocks on a slow pipe.
+    """
+    tail = b""
+    while True:
+        if not select.select([descriptor], [], [], 0)[0]:
+            yield None
+            continue
+        chunk = os.read(descriptor, _CHUNK)
+        if not chunk:
+            break
+        *whole, tail = (tail + chunk).split(b"\n")
+        yield from (line[:_MAX_LINE] for line in whole)
+        tail = tail[:_MAX_LINE]
+    if tail:
+        yield tail
+
+
+def _open_output(
+    files: ExitStack, output: Path | None, *, resume: bool
+) -> tuple[BinaryIO, ScannedEndpoints | tuple[()]]:
+    """Open the output. An existing file is only appended to, with ``--resume``.
+
+    Returns:
+        The output, and the hosts that it already has.
+
+    Raises:
+        click.UsageError: the file can't be written, or is not empty.
+    """
+    from certpin.probe.scan import ScannedEndpoints
+    from certpin.support.text import printable
+
+    if output is None:
+        return sys.stdout.buffer, ()
+    name = printable(str(output))
+    try:
+        sink: BinaryIO = files.enter_context(output.open("ab+" if resume else "ab"))
+        if resume:
+            sink.seek(0)
+            return sink, ScannedEndpoints(sink)
+    except OSError as exc:
+        raise click.UsageError(f"{name} cannot be written: {exc.strerror or exc}") from exc
+    if os.fstat(sink.fileno()).st_size:
+        raise click.UsageError(
+            f"{name} is not empty: continue it with --resume, or name a new file"
+        )
+    return sink, ()
 
 
 class ScanOutput:
@@ -145,48 +285,6 @@ class ScanOutput:
         from certpin.probe.scan import invalid_host_record
 
         self.add(invalid_host_record(text, error))
-
-
-def _open_source(files: ExitStack, source: str) -> BinaryIO:
-    from certpin.x509 import printable
-
-    try:
-        if source == "-":
-            return files.enter_context(os.fdopen(_STANDARD_INPUT, "rb", closefd=False))
-        return files.enter_context(Path(source).open("rb"))
-    except OSError as exc:
-        raise click.UsageError(f"{printable(source)} cannot be read: {exc.strerror}") from exc
-
-
-def _open_output(
-    files: ExitStack, output: Path | None, *, resume: bool
-) -> tuple[BinaryIO, ScannedEndpoints | tuple[()]]:
-    """Open the output. An existing file is only appended to, with ``--resume``.
-
-    Returns:
-        The output, and the hosts that it already has.
-
-    Raises:
-        click.UsageError: the file can't be written, or is not empty.
-    """
-    from certpin.probe.scan import ScannedEndpoints
-    from certpin.x509 import printable
-
-    if output is None:
-        return sys.stdout.buffer, ()
-    name = printable(str(output))
-    try:
-        sink: BinaryIO = files.enter_context(output.open("ab+" if resume else "ab"))
-        if resume:
-            sink.seek(0)
-            return sink, ScannedEndpoints(sink)
-    except OSError as exc:
-        raise click.UsageError(f"{name} cannot be written: {exc.strerror or exc}") from exc
-    if os.fstat(sink.fileno()).st_size:
-        raise click.UsageError(
-            f"{name} is not empty: continue it with --resume, or name a new file"
-        )
-    return sink, ()
 
 
 def _allow_open_files(connections: int) -> None:

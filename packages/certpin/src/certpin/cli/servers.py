@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from certpin.cli.options import PIN_FILE, option_group, read_file, timeout_option
+from certpin.cli.candidates import complete_hosts
+from certpin.cli.choices import PIN_FILE
+from certpin.cli.options import option_group, read_file, timeout_option
+from certpin.cli.reply import run_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -34,6 +37,7 @@ host_option: Callable[[Any], Any] = click.option(
     "hosts",
     multiple=True,
     metavar="HOST[:PORT]",
+    shell_complete=complete_hosts,
     help="Only this host: a name of the pin file, or a host that a wildcard covers. A port picks "
     "its server at that port, if the command connects. May be repeated.",
 )
@@ -190,11 +194,13 @@ class ProbeResults:
     Attributes:
         unknown: facts that could not be checked, as sentences without full stops.
         error: the first failed connection.
+        unanswered: the host patterns of the policies with a server that did not answer.
     """
 
     sightings: dict[str, list[Sighting]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     error: ProbeError | None = None
+    unanswered: set[str] = field(default_factory=set)
 
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
         """Return the chains that the hosts of a policy presented."""
@@ -252,7 +258,6 @@ class ProbeOptions:
         return results
 
     def _connect(self, results: ProbeResults, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        from certpin.cli.parallel import run_parallel
         from certpin.errors import ProbeError
         from certpin.rotation import Sighting
 
@@ -265,6 +270,7 @@ class ProbeOptions:
                 results.add(policy, answer)
             elif isinstance(answer, ProbeError):
                 results.error = results.error or answer
+                results.unanswered.add(str(policy.pattern))
                 results.unknown.append(
                     f"which keys {answer.host}:{answer.port} serves: {answer.problem}"
                 )
@@ -426,7 +432,7 @@ def _probe(
     from certpin.errors import ProbeError
     from certpin.probe import join_address, observe
     from certpin.rotation import Sighting
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     if endpoint is None:
         return None
@@ -442,8 +448,9 @@ def _probe(
 def _from_file(name: str) -> Sighting:
     from certpin.errors import CertificateParseError, InputError
     from certpin.rotation import Sighting
-    from certpin.x509 import Chain, printable
-    from certpin.x509.reader import read_certificates
+    from certpin.support.text import printable
+    from certpin.x509 import Chain
+    from certpin.x509.certificate import read_certificates
 
     path = Path(name)
     try:

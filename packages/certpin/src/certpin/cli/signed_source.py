@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.extras import extra_needed
 from certpin.errors import ConfigError
 from certpin.formats import SignedSource
 from certpin.updates.settings import Limits
@@ -50,9 +51,9 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
 
 def _pinned_address(pins: PinSet, url: str) -> str:
     """Return ``--signed-url`` with a final slash. Its host must have a policy in the pin set."""
-    from certpin.updates.settings import parse_address
+    from certpin.updates.settings import parse_folder_url
 
-    parsed = parse_address(url)
+    parsed = parse_folder_url(url)
     if pins.policy_for(parsed.host) is None:
         raise ConfigError(
             f"no policy covers {parsed.host}, and apps fetch signed sets over pinned connections",
@@ -72,15 +73,10 @@ def _read(root: Path) -> bytes:
 
 
 def _verified(path: Path, data: bytes) -> Root:
-    try:
+    with extra_needed("updates", "--signed-root"):
         from tuf.api.exceptions import RepositoryError
 
         from certpin.updates.trust import follow_roots
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            f"--signed-root needs the package {exc.name}",
-            fix="pip install 'certpin[updates]'",
-        ) from exc
     try:
         [root] = follow_roots(data, ())
     except RepositoryError as exc:

@@ -8,7 +8,7 @@ from pathlib import Path
 from certpin.errors import FormatError
 from certpin.formats import Source
 from certpin.formats.format import MAX_SOURCE_BYTES
-from certpin.x509 import printable
+from certpin.support.text import printable
 
 
 def read_source(name: str) -> Source:

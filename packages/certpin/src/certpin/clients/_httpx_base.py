@@ -4,9 +4,9 @@ Each class comes before the library's own in a list of bases: ``class PinnedTran
 PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and merges errors,
 because every request passes through it: redirects, authentication flows, proxies.
 
-After the handshake, the context must have checked the connection (rule 14 of docs/enforcement.md).
-The check is possible because httpcore calls the request's ``trace`` extension before it sends the
-request.
+After the handshake, the context must have checked the connection (rule 14 of
+docs/concepts/matching.md). The check is possible because httpcore calls the request's ``trace``
+extension before it sends the request.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 niquests is built on urllib3-future, which also replaces urllib3 when it is installed. So the same
 classes serve both; each comes before the library's own in a list of bases. urllib3-future has
-three ways to bypass a context, and rule 14 of docs/enforcement.md closes each of them:
+three ways to bypass a context, and rule 14 of docs/concepts/matching.md closes each of them:
 
 - HTTP/3: it finds QUIC servers by ``Alt-Svc`` (RFC 7838), by its cache and by DNS. Its TLS copies
   the context's roots and not its pins. ``disabled_svn`` always contains HTTP/3 here.
@@ -106,7 +106,7 @@ class HandedContext(OwnSSLContext):
         self._pinned.get_ca_certs(binary_form)
 
 
-class _Connection:
+class _BaseConnection:
     """Base class of the pinned connections.
 
     ``_http3`` is the library's name for HTTP/3, or ``None`` if it has none (urllib3).
@@ -155,7 +155,7 @@ class _Connection:
             self.ssl_context = context
 
 
-class PinningConnection(_Connection):
+class PinningConnection(_BaseConnection):
     """A connection that checks its TLS settings when it connects, because pools can change them."""
 
     def connect(self) -> None:
@@ -169,7 +169,7 @@ class PinningConnection(_Connection):
             raise
 
 
-class AsyncPinningConnection(_Connection):
+class AsyncPinningConnection(_BaseConnection):
     """An asynchronous ``PinningConnection``."""
 
     async def connect(self) -> None:
@@ -183,7 +183,7 @@ class AsyncPinningConnection(_Connection):
             raise
 
 
-class _Pool:
+class _BasePool:
     """Base class of the pinned pools. ``_error`` is the library's ``SSLError``."""
 
     _error: Any
@@ -204,7 +204,7 @@ class _Pool:
         raise both(self._error(str(error)), error) from error.__cause__
 
 
-class PinningPool(_Pool):
+class PinningPool(_BasePool):
     """A pool of pinned connections to one host."""
 
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
@@ -214,7 +214,7 @@ class PinningPool(_Pool):
             return base.urlopen(*args, **kwargs)
 
 
-class AsyncPinningPool(_Pool):
+class AsyncPinningPool(_BasePool):
     """A pool of asynchronous pinned connections to one host."""
 
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
@@ -305,7 +305,7 @@ def pin_socks_manager(manager: Any, like: Any) -> Any:
 
 @cache
 def _socks_pool(theirs: Any, like: Any) -> Any:
-    if issubclass(theirs, _Pool):
+    if issubclass(theirs, _BasePool):
         return theirs  # by an earlier call
     pool, connection = like.__bases__[0], like.ConnectionCls.__bases__[0]
     names = {"_http3": like.ConnectionCls._http3}

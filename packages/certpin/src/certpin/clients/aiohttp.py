@@ -88,7 +88,7 @@ class PinnedConnector(TCPConnector):
     def _require_checked(self, connection: Connection, host: str) -> None:
         """Raise ``UncheckedConnectionError`` if the context did not check this connection.
 
-        Rule 14 of docs/enforcement.md.
+        Rule 14 of docs/concepts/matching.md.
         """
         try:
             assert_pinned(connection.transport, host, strict=self.context.strict)

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from certpin.tls.failures import FailureHook
 
 
-class _Connection(PinningConnection, HTTPSConnection):
+class _NiquestsConnection(PinningConnection, HTTPSConnection):
     _http3 = urllib3.HttpVersion.h3
 
 
@@ -65,8 +65,8 @@ class _AsyncConnection(AsyncPinningConnection, AsyncHTTPSConnection):
     _http3 = urllib3.HttpVersion.h3
 
 
-class _Pool(PinningPool, urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Connection
+class _NiquestsPool(PinningPool, urllib3.HTTPSConnectionPool):
+    ConnectionCls = _NiquestsConnection
     _error = UrllibError
 
 
@@ -76,11 +76,11 @@ class _AsyncPool(AsyncPinningPool, urllib3.AsyncHTTPSConnectionPool):
 
 
 class _PoolManager(PinningManager, urllib3.PoolManager):
-    _https = _Pool
+    _https = _NiquestsPool
 
 
 class _ProxyManager(PinningManager, urllib3.ProxyManager):
-    _https = _Pool
+    _https = _NiquestsPool
 
 
 class _AsyncPoolManager(AsyncPinningManager, urllib3.AsyncPoolManager):

@@ -4,7 +4,7 @@
 
 A refusal raises an error that is both a ``urllib.error.URLError`` and the ``PinError``, which is
 its ``reason`` too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and ``asyncio`` take a
-``PinnedSSLContext``; docs/clients.md has an example of each.
+``PinnedSSLContext``; docs/guides/python-clients.md has an example of each.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class _PinnedConnection(HTTPSConnection):
         """Connect, and require that the pinned context checked the connection.
 
         Raises:
-            UncheckedConnectionError: the context did not check it (rule 14 of docs/enforcement.md).
+            UncheckedConnectionError: the context did not check it (rule 14 of
+                docs/concepts/matching.md).
         """
         super().connect()
         context: Any = self._context  # type: ignore[attr-defined]  # typeshed leaves it out

@@ -17,7 +17,7 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
-from certpin.pinfile.fields import UnknownKey, closest_key, misplaced_key_error, misspelt_key_error
+from certpin.pinfile.file import UnknownKey
 from certpin.pinfile.reader import (
     DEBUG_KEYS,
     HOST_KEYS,
@@ -26,12 +26,13 @@ from certpin.pinfile.reader import (
     TOP_KEYS,
     intended_table,
 )
+from certpin.pinfile.spelling import closest_key, misplaced_key_error, misspelt_key_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from certpin.lint.document import LintDocument
+    from certpin.lint.document import HostEntry, LintDocument
 
 
 @partial(
@@ -56,11 +57,19 @@ def _overlapping_patterns(document: LintDocument, now: datetime) -> Iterator[Hit
         if host.pattern is None:
             continue
         for other in document.covering(host.pattern.name):
-            if other.pattern != host.pattern and other.live.keys() != host.live.keys():
+            if _is_wider(other, host) and other.live.keys() != host.live.keys():
                 line = document.line(other.key)
                 message = f"{other} (line {line}) also covers {host}, with other pins"
                 yield Hit(f"{host.key}.name", message)
                 break
+
+
+def _is_wider(other: HostEntry, host: HostEntry) -> bool:
+    """Return True if ``other``, which covers the name of ``host``, covers all of its names too."""
+    if other.pattern is None or host.pattern is None or other.pattern == host.pattern:
+        return False
+    # A host and "*.parent" cover the name under a wildcard, but not the names below it.
+    return not host.pattern.wildcard or other.pattern.wildcard == "**."
 
 
 @partial(
@@ -96,7 +105,7 @@ def _host_spelling(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "resembles a known one if they differ by one slip for every three letters (a letter more, "
         "less or wrong, or two neighbours swapped), ignoring case, with hyphens as underscores."
     ),
-    fix="write the key as in docs/pinfile.md, in its table",
+    fix="correct its spelling, or move it to its table (certpin explain misspelt-key)",
     bad=f'{HEAD}{HOST}on-expiry = "fail-open"{HERE}\n{PINS}',
     good=f'{HEAD}{HOST}on_expiry = "fail-closed"\n{PINS}',
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from certpin.errors import ConfigError
-    from certpin.pinfile.reader import PinSet
+    from certpin.pinfile import PinSet
     from certpin.pins import HostPattern, Pin
     from certpin.x509 import Certificate
 
@@ -39,6 +39,11 @@ class PinEntry:
     def live(self) -> bool:
         """True if clients accept a chain because of a match with this pin, by the pin's state."""
         return self.state not in _DEAD
+
+    @property
+    def usable(self) -> bool:
+        """True if a server may use the key: clients accept it, and it is not lost."""
+        return self.live and self.state != "lost"
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,11 @@ class HostEntry:
             if entry.live and entry.pin is not None:
                 found.setdefault(entry.pin, entry)
         return found
+
+    @property
+    def usable(self) -> dict[Pin, PinEntry]:
+        """The pins of ``live`` with keys that still exist."""
+        return {pin: entry for pin, entry in self.live.items() if entry.usable}
 
     @property
     def unreadable(self) -> int:
@@ -205,7 +215,7 @@ class LintDocument:
                 yield host, result
 
     def verified_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:
-        """Yield the result of every server whose chain verified, with the host of the pin file."""
+        """Yield each result with a verified chain, together with its host in the pin file."""
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:

@@ -22,7 +22,7 @@ from certpin.lint.rule import (
     LintRule,
 )
 from certpin.pins import Pin, normalise, pins_of
-from certpin.pins.policy import is_report_address
+from certpin.pins.hosts import is_report_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ _MOZILLA = "Mozilla Root Store Policy section 7.4, CA/Root_CA_Lifecycles"
 
 @dataclass(frozen=True)
 class DistrustedRoot:
-    """A root whose certificates issued from the date ``since`` on are refused by browsers.
+    """A root whose certificates browsers refuse if they were issued on ``since`` or later.
 
     ``source`` names the browser's decision.
     """

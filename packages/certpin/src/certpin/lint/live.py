@@ -139,7 +139,7 @@ def _dead_pin_in_service(document: LintDocument, now: datetime) -> Iterator[Hit]
 )
 def _one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.verified_results():
-        if host.mode == "enforce" and host.live and result.served_pins.keys() >= host.live.keys():
+        if host.mode == "enforce" and host.live and result.served_pins.keys() >= host.usable.keys():
             message = f"every pin of {host} belongs to the chain that {result.host} serves now"
             yield Hit(f"{host.key}.pin", message)
 
@@ -155,7 +155,7 @@ def _one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "backup on purpose, no backup is left."
     ),
     fix=(
-        "make a new backup: certpin add --backup-key, or a key in a safe; and give this pin its "
+        "make a new backup (certpin rotate start --new FILE), and give this pin its "
         'present role (role = "leaf")'
     ),
     source="RFC 7469 section 4.3",
@@ -165,7 +165,7 @@ def _one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
 )
 def _backup_in_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.verified_results():
-        if result.served_pins.keys() >= host.live.keys():
+        if result.served_pins.keys() >= host.usable.keys():
             continue  # one-chain reports this
         for pin, entry in host.live.items():
             if entry.role == "backup" and pin in result.served_pins:
@@ -182,8 +182,8 @@ def _backup_in_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "The only pin that matches is that of a leaf, and its certificate lives 100 days or less."
     ),
     why=(
-        "Such certificates are renewed by a program, and ACME clients make a new key at each "
-        "renewal by default: the pin then matches nothing, and every client is locked out. "
+        "Such certificates are renewed by a program, and certbot and lego make a new key at "
+        "each renewal by default: the pin then matches nothing, and every client is locked out. "
         "Public certificates live at most 100 days from 2027-03-15, and 47 from 2029-03-15."
     ),
     fix=(

@@ -10,6 +10,7 @@ from certpin.lint.rule import (
     AUTHORITY,
     BACKUP,
     EXPIRES,
+    FIRST,
     GOOD,
     HEAD,
     HERE,
@@ -148,29 +149,33 @@ def _roles_of_one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "accept no remaining key."
     ),
     fix=(
-        "add a key that no server uses: certpin add makes one with --backup-key FILE; or mark the "
+        "add a key that no server uses (certpin rotate start --new FILE), or mark the "
         'unused pin as such (role = "backup")'
     ),
     source="RFC 7469 sections 2.5 and 4.3",
     bad=f'{HEAD}{HOST}\n[[host.pin]]{HERE}\npin = "sha256/ONE"\nrole = "leaf"\n'
     '\n[[host.pin]]\npin = "sha256/TWO"\nrole = "leaf"\n',
-    good=f'{GOOD}\n[[host.pin]]\npin = "sha256/THREE"\nrole = "leaf"\n',
+    good=f'{HEAD}{HOST}{FIRST}\n[[host.pin]]\npin = "sha256/TWO"\nrole = "leaf"\n'
+    '\n[[host.pin]]\npin = "sha256/THREE"\nrole = "backup"\n',
 )
 def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
         several = len(host.live) > 1 and not host.unreadable
         if host.mode == "enforce" and several and _all_in_use(host):
-            yield Hit(f"{host.key}.pin", f"{host} has {len(host.live)} pins, and all are in use")
+            lost = ", or lost" if len(host.usable) < len(host.live) else ""
+            message = f"{host} has {len(host.live)} pins, and all are in use{lost}"
+            yield Hit(f"{host.key}.pin", message)
 
 
 def _all_in_use(host: HostEntry) -> bool:
-    """Return True if no pin of a host is a spare: each key is in service, and none is a backup.
+    """Return True if no pin of a host is a spare: each key is in service, or lost.
 
     False if every pin has another role, because the rule ``roles-of-one-chain`` reports those.
     """
-    entries = host.live.values()
+    entries = host.usable.values()
     spare = [entry for entry in entries if entry.role == "backup" or entry.state not in _IN_USE]
-    return not spare and len({entry.role for entry in entries}) < len(entries)
+    has_lost = len(entries) < len(host.live)
+    return not spare and (has_lost or len({entry.role for entry in entries}) < len(entries))
 
 
 @partial(

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from certpin.errors import ConfigError
 from certpin.lint.document import AnchorFile, HostEntry, LintDocument, PinEntry
-from certpin.pinfile.disk import read_text
-from certpin.pinfile.fields import PinFileWarning, Table
+from certpin.pinfile.file import PinFileWarning, Table, load_toml, read_text
 from certpin.pinfile.reader import (
     PinSet,
     anchor_certificates,
     files_in,
     host_pattern,
     host_server,
-    load_toml,
     pin_digest,
     refuse_other_schema,
     strict_x509,

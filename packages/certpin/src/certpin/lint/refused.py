@@ -19,8 +19,7 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
-from certpin.pins.hosts import is_public_suffix
-from certpin.pins.policy import is_report_address
+from certpin.pins.hosts import is_public_suffix, is_report_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
         "PinFileError, or an update is discarded. certpin refuses a file rather than guess its "
         "meaning."
     ),
-    fix="follow the message; docs/pinfile.md documents every key",
+    fix="follow the message; certpin explain refused prints a file that loads",
     bad=f'{HEAD}{HOST}mode = "enforced"{HERE}\n{PINS}',
     good=f'{HEAD}{HOST}mode = "enforce"\n{PINS}',
 )
@@ -145,8 +144,8 @@ def _public_suffix(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "another pin set."
     ),
     fix=(
-        "add the pin of the key that the server uses, and a backup: certpin add HOST "
-        "--backup-key FILE"
+        "write a [[host.pin]] table for the key that the server uses (certpin pin HOST prints its "
+        "pin), and another one for a backup (certpin pin FILE prints the pin of a key)"
     ),
     bad=f'{HEAD}\n[[host]]{HERE}\nname = "api.bank.example"\n{EXPIRES}',
     good=f"{GOOD}",
@@ -168,8 +167,8 @@ def _no_live_pin(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "all of them are locked out until each gets an update, which it may be unable to fetch."
     ),
     fix=(
-        "add a backup with a key that is not on the server: certpin add makes one with "
-        '--backup-key FILE; or write mode = "report" until you have one'
+        "write a [[host.pin]] table for a backup, with a key that is not on the server (certpin "
+        'pin FILE prints its pin); or write mode = "report" until you have one'
     ),
     source="RFC 7469 sections 2.5 and 4.3; OWASP Pinning Cheat Sheet; TrustKit asks for two pins",
     bad=f'{HEAD}{HOST}\n[[host.pin]]{HERE}\npin = "sha256/ONE"\n',
@@ -268,8 +267,8 @@ def _expiry_without_zone(document: LintDocument, now: datetime) -> Iterator[Hit]
     ),
     fix="write an https:// address without user name and password",
     source="RFC 7469 section 3",
-    bad=f'{HEAD}{HOST}report_to = ["http://pins.bank.example/"]{HERE}\n{PINS}',
-    good=f'{HEAD}{HOST}report_to = ["https://pins.bank.example/"]\n{PINS}',
+    bad=f'{HEAD}{HOST}report_to = ["http://reports.bank.example/"]{HERE}\n{PINS}',
+    good=f'{HEAD}{HOST}report_to = ["https://reports.bank.example/"]\n{PINS}',
 )
 def _report_not_https(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:

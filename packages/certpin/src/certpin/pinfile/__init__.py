@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certpin.pinfile.fields import PinFileWarning
+from certpin.pinfile.file import PinFileWarning
 from certpin.pinfile.reader import PINS_VARIABLE, PinSet
 
 __all__ = ["PINS_VARIABLE", "PinFileWarning", "PinSet"]

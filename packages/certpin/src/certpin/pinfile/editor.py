@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.disk import read_text, write_atomically
+from certpin.pinfile.file import read_text, write_atomically
 from certpin.pinfile.reader import SCHEMA, PinSet
 from certpin.pins import HostPattern, Pin
 
@@ -51,6 +51,7 @@ class PinFileEditor:
     def __init__(self, path: Path, text: str, *, before: str | None) -> None:
         self.path = path
         self._text = text
+        self._checked: tuple[str, PinSet] | None = None  # the last text that was read, and its pins
         self._before = before  # the text on the disk, if the file exists
 
     @classmethod
@@ -213,7 +214,9 @@ class PinFileEditor:
         Raises:
             PinFileError: it would not load.
         """
-        return PinSet.parse(self.text, path=self.path)
+        if self._checked is None or self._checked[0] != self._text:
+            self._checked = self._text, PinSet.parse(self._text, path=self.path)
+        return self._checked[1]
 
     def save(self) -> PinSet:
         """Write the changed pin file atomically.
@@ -224,7 +227,7 @@ class PinFileEditor:
         Raises:
             PinFileError: it would not load, cannot be written, or was changed on the disk.
         """
-        pins = self.check()
+        pins = PinSet.parse(self._text, path=self.path)
         self._refuse_overwriting()
         write_atomically(self.path, self.text)
         self._before = self.text

@@ -1,13 +1,9 @@
-"""Read ``pins.toml``: ``PinSet.load``, and a function that returns the fields of a pin set."""
+"""``PinSet``, read from the text of ``pins.toml``."""
 
 from __future__ import annotations
 
-import _thread
 import os
-import re
-import time
 import warnings
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from errno import ENOENT
 from functools import cache
@@ -15,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from certpin import pins
 from certpin.errors import ConfigError, InputError, PinFileError
-from certpin.pinfile.disk import read_regular
-from certpin.pinfile.fields import PinFileWarning, Table, misplaced_key_error
-from certpin.pinfile.places import Places, line_of
+from certpin.pinfile.file import (
+    LONGEST_MESSAGE,
+    PinFileWarning,
+    Table,
+    let_others_run,
+    load_toml,
+    locate_errors,
+    read_regular,
+    read_text,
+)
+from certpin.pinfile.places import Places
+from certpin.pinfile.spelling import misplaced_key_error
 from certpin.pins import (
     HostPattern,
     HostPin,
@@ -33,13 +38,13 @@ from certpin.pins import (
     TrustAnchors,
 )
 from certpin.x509 import quoted
-from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
+from certpin.x509.certificate import MAX_FILE_BYTES, read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.pinfile.fields import UnknownKey
+    from certpin.pinfile.file import UnknownKey
     from certpin.x509 import Certificate
 
     # Returns the bytes of a file that a pin file names. Raises OSError.
@@ -47,12 +52,9 @@ if TYPE_CHECKING:
     # Returns the trust anchors in such a file. Raises OSError and ValueError.
     TrustFiles = Callable[[str], TrustAnchors]
 
+PINS_VARIABLE = "CERTPIN_PINS"
 SCHEMA = 1
 _HOSTS_AT_A_TIME = 4  # a tenth of a millisecond
-_TURN = 1e-6  # seconds; Linux makes some 60 µs of it (its timer slack)
-_HOST = "\n[[host]]"
-_PIECE = 4 * 1024  # characters that are parsed at a time: some ten hosts
-_LONGEST_MESSAGE = 200  # characters: the parser may quote the text
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
 HOST_KEYS = (
@@ -66,31 +68,108 @@ DEBUG_KEYS = ("anchors",)
 _MODES, _MATCHES, _ON_EXPIRY = get_args(Mode), get_args(Match), get_args(OnExpiry)
 _ROLES, _STATES = get_args(Role), get_args(State)
 
-# The parser's memory grows with the square of a key's parts (a.a.a.…): a few kB exhaust it.
-_DEEP_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
-    re.MULTILINE | re.ASCII,
-)
+
+class PinSet(pins.PinSet):
+    """A pin set that was read from a file. Immutable.
+
+    The files that it names (trust anchors) are read when it is loaded. Afterwards a pin set never
+    reads the disk.
+    """
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a pin file.
+
+        Args:
+            path: the file; other files that it names are relative to its folder.
+
+        Returns:
+            The pin set.
+
+        Raises:
+            PinFileError: the file is refused. The error has file, line, key and fix.
+
+        """
+        from pathlib import Path  # here and below: a large part of the time of `import certpin`
+
+        file = Path(path)
+        return cls.parse(read_text(file), path=file)
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        path: str | os.PathLike[str] = "pins.toml",
+        files: Mapping[str, bytes] | None = None,
+    ) -> Self:
+        """Read the text of a pin file.
+
+        Args:
+            text: the content of the file.
+            path: the path of the pin file, for errors; files that the text names are relative to
+                its folder.
+            files: the content of these files by their names in the text. The disk is not read then.
+
+        Returns:
+            The pin set.
+
+        Raises:
+            PinFileError: the text is refused.
+        """
+        from pathlib import Path
+
+        file = Path(path)
+        read = files_in(file.parent) if files is None else _from_mapping(files)
+        with locate_errors(text, file):
+            return cls(**read_fields(text, file, read))
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read the pin file that the environment variable ``CERTPIN_PINS`` names.
+
+        Raises:
+            PinFileError: the variable is not set, or the file is refused.
+
+        """
+        path = os.environ.get(PINS_VARIABLE)
+        if not path:
+            raise PinFileError(
+                f"{PINS_VARIABLE} names no file", path="environment", fix=f"set {PINS_VARIABLE}"
+            )
+        return cls.load(path)
 
 
-def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
+def files_in(folder: Path) -> Callable[[str], bytes]:
+    """Return a function that reads a file in ``folder``, by its name relative to it."""
+    return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
+
+
+def _from_mapping(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
+    def read(name: str) -> bytes:
+        if name not in files:
+            raise FileNotFoundError(ENOENT, "it did not come with the pin file", name)
+        return files[name]
+
+    return read
+
+
+def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
     """Read the text of a pin file as keyword arguments for ``PinSet``.
 
     Warns about unknown keys (``PinFileWarning``), once for each name in each kind of table.
 
     Args:
         text: the content of the pin file.
-        path: the path of the pin file, for errors; files that the text names are relative to its
-            folder.
-        files: the content of these files by their names, instead of the disk.
+        path: the path of the pin file, for errors.
+        files: reads a file that the text names.
 
     Raises:
         ConfigError: a value is refused; ``locate_errors`` adds the line.
         PinFileError: the text is not TOML.
     """
-    read = files_in(path.parent) if files is None else _from_mapping(files)
     top = Table(load_toml(text, path))
-    fields = _pin_set(top, _trust_files(read))
+    fields = _pin_set(top, _trust_files(files))
     if top.unknown:
         _warn(top.unknown, text, path)
     return fields
@@ -109,7 +188,7 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
         first.setdefault((each.name, each.known), each)
     for each in first.values():
         place = f"{path}:{places.line(each.key) or 1}"
-        words = f"{each.key[:_LONGEST_MESSAGE]} is not known here, and is ignored"
+        words = f"{each.key[:LONGEST_MESSAGE]} is not known here, and is ignored"
         known = f"(known: {', '.join(each.known)})"
         warnings.warn(f"{place}: {words} {known}", PinFileWarning, stacklevel=2)
 
@@ -132,99 +211,6 @@ def _trust_files(read: Files) -> TrustFiles:
         return TrustAnchors(tuple(each.der for each in certificates), source=name)
 
     return anchors
-
-
-def files_in(folder: Path) -> Files:
-    """Return a function that reads a file in ``folder``, by its name relative to it."""
-    return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
-
-
-def _from_mapping(files: Mapping[str, bytes]) -> Files:
-    def read(name: str) -> bytes:
-        if name not in files:
-            raise FileNotFoundError(ENOENT, "it did not come with the pin file", name)
-        return files[name]
-
-    return read
-
-
-def load_toml(text: str, path: Path) -> dict[str, Any]:
-    """Parse the TOML text of a pin file.
-
-    Args:
-        text: the content of the file.
-        path: the path of the file, for errors.
-
-    Raises:
-        PinFileError: the text is not TOML, or a key has too many parts.
-    """
-    if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
-        line = text.count("\n", 0, deep.end()) + 1
-        raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
-    try:
-        return _parse(text)
-    except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
-        raise _not_toml(exc, path) from exc
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML as ``tomli.loads`` does, but in pieces, because the parser keeps Python's lock.
-
-    A long file is parsed in pieces that begin with ``[[host]]``. If each is TOML, and defines hosts
-    and nothing else, the tables of the whole are those of the pieces: a table below a host belongs
-    to the last host, which is in the same piece. Anything else is parsed as a whole.
-    """
-    import tomli  # only needed to read a file
-
-    head, *pieces = _pieces(text)
-    with suppress(ValueError, RecursionError):  # the whole text gives an error with its line
-        data = tomli.loads(head)
-        hosts: list[Any] = []
-        for piece in pieces:
-            _let_others_run()
-            found = tomli.loads(piece)
-            if found.keys() != {"host"} or "host" in data:
-                break
-            hosts += found["host"]
-        else:
-            return data | {"host": hosts} if pieces else data
-    return tomli.loads(text)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Yield the text before the first ``[[host]]``, and then the text of some hosts at a time."""
-    begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
-    while end >= 0:
-        yield text[begin : end + 1]
-        begin, end = end + 1, text.find(_HOST, end + _PIECE)
-    yield text[begin:]
-
-
-def _has_long_line(text: str) -> bool:
-    """Return True if a line is long enough for a dotted key of 64 parts."""
-    return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
-
-
-@contextmanager
-def locate_errors(text: str, path: Path) -> Iterator[None]:
-    """Turn a ``ConfigError`` of the block into a ``PinFileError`` with the file and the line."""
-    try:
-        yield
-    except PinFileError:
-        raise
-    except ConfigError as exc:
-        line = line_of(text, exc.key)
-        raise PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix) from exc
-
-
-def _not_toml(exc: Exception, path: Path) -> PinFileError:
-    place = re.search(r"at line (\d+)", str(exc))
-    return PinFileError(
-        f"it is not TOML: {str(exc)[:_LONGEST_MESSAGE]}",
-        path=path,
-        line=int(place[1]) if place else None,
-        fix="see https://toml.io, or compare with a file that `certpin add` wrote",
-    )
 
 
 def refuse_other_schema(top: Table) -> None:
@@ -251,19 +237,8 @@ def _pin_set(top: Table, files: TrustFiles) -> dict[str, Any]:
 def _hosts(top: Table, files: TrustFiles) -> Iterator[HostPolicy]:
     for number, table in enumerate(top.tables("host")):
         if number % _HOSTS_AT_A_TIME == 0:
-            _let_others_run()
+            let_others_run()
         yield _host(table, files)
-
-
-def _let_others_run() -> None:
-    """Release Python's lock for long enough that another thread can take it, if there is one.
-
-    An updater reads thousands of hosts while other threads connect, and a handshake takes the lock
-    a dozen times. ``sleep(0)`` returns before a thread that waits for the lock has woken up: that
-    thread then waits for the next time, or for 5 ms (``sys.getswitchinterval``).
-    """
-    if _thread._count():
-        time.sleep(_TURN)
 
 
 def _host(table: Table, files: TrustFiles) -> HostPolicy:
@@ -399,77 +374,3 @@ def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigErro
     if exc.key.startswith(table.key):
         return exc
     return ConfigError(exc.problem, key=table.under(exc.key), fix=exc.fix)
-
-
-PINS_VARIABLE = "CERTPIN_PINS"
-
-
-class PinSet(pins.PinSet):
-    """A pin set that was read from a file. Immutable.
-
-    The files that it names (trust anchors) are read when it is loaded. Afterwards a pin set never
-    reads the disk.
-    """
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a pin file.
-
-        Args:
-            path: the file; other files that it names are relative to its folder.
-
-        Returns:
-            The pin set.
-
-        Raises:
-            PinFileError: the file is refused. The error has file, line, key and fix.
-
-        """
-        from pathlib import Path  # here and below: a large part of the time of `import certpin`
-
-        from certpin.pinfile.disk import read_text
-
-        file = Path(path)
-        return cls.parse(read_text(file), path=file)
-
-    @classmethod
-    def parse(
-        cls,
-        text: str,
-        *,
-        path: str | os.PathLike[str] = "pins.toml",
-        files: Mapping[str, bytes] | None = None,
-    ) -> Self:
-        """Read the text of a pin file.
-
-        Args:
-            text: the content of the file.
-            path: the path of the pin file, for errors; files that the text names are relative to
-                its folder.
-            files: the content of these files by their names in the text. The disk is not read then.
-
-        Returns:
-            The pin set.
-
-        Raises:
-            PinFileError: the text is refused.
-        """
-        from pathlib import Path
-
-        with locate_errors(text, Path(path)):
-            return cls(**read_fields(text, Path(path), files))
-
-    @classmethod
-    def from_env(cls) -> Self:
-        """Read the pin file that the environment variable ``CERTPIN_PINS`` names.
-
-        Raises:
-            PinFileError: the variable is not set, or the file is refused.
-
-        """
-        path = os.environ.get(PINS_VARIABLE)
-        if not path:
-            raise PinFileError(
-                f"{PINS_VARIABLE} names no file", path="environment", fix=f"set {PINS_VARIABLE}"
-            )
-        return cls.load(path)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from certpin.pins.hosts import HostPattern, HostServer, StartTLS, normalise
-from certpin.pins.pin import Pin, PinKind, pins_of
 from certpin.pins.policy import (
     HostPin,
     HostPolicy,
     Match,
     Mode,
     OnExpiry,
+    Pin,
+    PinKind,
     PinSet,
     Role,
     State,
     TrustAnchors,
+    pins_of,
     utc_now,
 )
 from certpin.pins.verdict import Verdict, verify

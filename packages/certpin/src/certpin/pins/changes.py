@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from certpin.pins.pin import Pin
-    from certpin.pins.policy import HostPin, HostPolicy, PinSet, State
+    from certpin.pins.policy import HostPin, HostPolicy, Pin, PinSet, State
 
     Comparison = Callable[[HostPolicy, HostPolicy, datetime], Iterator["Finding"]]
 
@@ -170,6 +169,8 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
     text = f"{pin} was {before.state} and is {after.state}"
     if after.state == "active" and before.state in {"generated", "staged", "published"}:
         yield "careful", f"{text}: clients with an older set still refuse it; {_NOT_YET}"
+    elif before.state == "lost":
+        yield "careful", f"{text}: a key that turns up again may have been copied"
     else:
         yield "safe", text
 

@@ -1,4 +1,4 @@
-"""Host names in one canonical spelling, host patterns, public suffixes, and servers of hosts.
+"""Host names in one canonical spelling, host patterns, public suffixes, servers, report addresses.
 
 Clients don't use the servers of a host: only commands connect to them. So policies are equal even
 if their servers differ, and neither published sets nor exports contain servers (docs/decisions,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 MAX_NAME = 253  # RFC 1035 section 2.3.4, as text without the root's dot
+ANY_LABEL = "_"  # for any label below a wildcard: no host has it (RFC 1123 section 2.1)
 _LABEL = "[a-z0-9_][a-z0-9_-]{0,62}"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 section 3.1
@@ -254,7 +255,17 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
 
 def join_address(host: str, port: int) -> str:
     """Return ``HOST:PORT``, with an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
+
+
+def short_address(host: str, port: int | None) -> str:
+    """Return the host as an argument of a command, with the port unless it is 443 or unknown."""
+    return join_address(host, port) if port and port != 443 else host
+
+
+def bracketed(host: str) -> str:
+    """Return a host in the form for URLs: IPv6 in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def unreadable_address(text: str) -> HostError:
@@ -270,3 +281,28 @@ def unreadable_address(text: str) -> HostError:
 def _is_bare_ipv6(text: str) -> bool:
     """Return True for an IPv6 address without brackets, which can't have a port."""
     return text.count(":") > 1 and not text.startswith("[") and not {"/", "@"} & set(text)
+
+
+# https to any host, http only to this machine (a collector under test); no user and no password.
+_REPORT_ADDRESS = re.compile(
+    r"(?:https://[^\s/?#@]+|http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]+)?)(?:[/?#]\S*)?"
+)
+
+
+def is_report_address(address: str) -> bool:
+    """Return True if reports can be sent to this URL: https to any host, or http to this machine.
+
+    It must be printable ASCII (RFC 3986 section 2).
+    """
+    printable = address.isascii() and address.isprintable()
+    return printable and _REPORT_ADDRESS.fullmatch(address) is not None
+
+
+def check_report_address(address: str) -> None:
+    """Raise ``ConfigError`` unless reports can be sent to this URL."""
+    if not is_report_address(address):
+        raise ConfigError(
+            f"{quoted(address)} is not an https:// address",
+            key="report_to",
+            fix="reports name hosts and certificates: send them over TLS",
+        )

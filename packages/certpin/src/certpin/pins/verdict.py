@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.errors import PinMismatchError, PinSetExpiredError
-from certpin.pins.hosts import join_address
-from certpin.pins.pin import Pin, pins_of
-from certpin.x509 import MAX_NAME, name_of, printable
+from certpin.pins.hosts import short_address
+from certpin.pins.policy import Pin, pins_of
+from certpin.support.text import printable
+from certpin.x509 import MAX_SHOWN_NAME, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +169,7 @@ def _path(chain: Chain | None, *, fingerprints: bool) -> Iterator[str]:
 def _pinned(policy: HostPolicy) -> Iterator[str]:
     yield "  pinned:"
     for entry in policy.pins:
-        note = f"  ({printable(entry.note[:MAX_NAME])})" if entry.note else ""
+        note = f"  ({printable(entry.note[:MAX_SHOWN_NAME])})" if entry.note else ""
         yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
 
 
@@ -253,8 +254,7 @@ def _compare(verdict: Verdict, host: str) -> str:
     The command contains the port of the policy's first server, unless it is 443.
     """
     port = next((server.port for server in verdict.policy.servers), None)
-    target = host if port is None or port == 443 else join_address(host, port)
-    return f"Compare from another network: certpin pin {target}"
+    return f"Compare from another network: certpin pin {short_address(host, port)}"
 
 
 def _pins_on_path(verdict: Verdict) -> Iterator[Pin]:

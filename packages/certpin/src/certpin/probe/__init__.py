@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from certpin.pins.hosts import join_address, split_address
+from certpin.probe.date import server_time
 from certpin.probe.dial import (
     DIAL_TIMEOUT,
     HTTPS,
@@ -32,5 +33,6 @@ __all__ = [
     "observe",
     "probe_context",
     "served_at",
+    "server_time",
     "split_address",
 ]

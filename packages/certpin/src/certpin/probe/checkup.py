@@ -185,7 +185,8 @@ def _check_backup(checkup: Checkup) -> Iterator[str]:
     """Report a problem if every pin belongs to the served chain, so that none is a backup."""
     path = checkup.observation.verified if checkup.observation else None
     used = {pin for each in path.certificates for pin in pins_of(each)} if path else set()
-    if checkup.policy.mode == "enforce" and used.issuperset(checkup.policy.live_pins):
+    usable = {entry.pin for entry in checkup.policy.pins if entry.usable}  # a lost key is no backup
+    if checkup.policy.mode == "enforce" and used.issuperset(usable):
         yield "every pin belongs to the chain that is served now: there is no backup outside it"
 
 

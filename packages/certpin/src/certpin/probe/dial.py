@@ -12,8 +12,8 @@ from certpin.errors import CertificateParseError, DialError, HandshakeError
 from certpin.pins.hosts import HostServer, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
 from certpin.x509 import Chain
+from certpin.x509.certificate import read_certificates
 from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain
-from certpin.x509.reader import read_certificates
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy, TrustAnchors
@@ -201,7 +201,7 @@ def observe(
     try:
         return _observe_once(endpoint, context, timeout)
     except ssl.SSLCertVerificationError as exc:
-        return _observe_once(endpoint, _unverified_context(), timeout, exc)
+        return _observe_once(endpoint, unverified_context(), timeout, exc)
 
 
 def _observe_once(
@@ -266,7 +266,7 @@ def _read_chains(
     return Observation(endpoint, address, version, served, None, problem, refusal.verify_code)
 
 
-def _unverified_context() -> ssl.SSLContext:
+def unverified_context() -> ssl.SSLContext:
     """Make a TLS context that accepts any chain, to read a chain that did not verify."""
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

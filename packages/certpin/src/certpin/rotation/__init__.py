@@ -3,46 +3,67 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → history ──┐
-    measured, timing ───┴→ adoption → gate → plan → simulate
+    journal → history ──┐               ┌→ fleet ─────┬──────────────┐
+    measured, releases ─┴→ adoption ────┴→ prospect → gate → plan → simulate
+                                                        └──→ deadlines
 """
 
 from __future__ import annotations
 
 from certpin.rotation.adoption import (
     Adoption,
+    AdoptionDelays,
     DeployedVersions,
     PinHistory,
-    Sighting,
     Situation,
-    Timing,
     Version,
     adoption,
     format_duration,
     in_utc,
     parse_duration,
 )
-from certpin.rotation.gate import Invariant, Violation, check_now, check_step
+from certpin.rotation.deadlines import (
+    ExposureStage,
+    KeyExposure,
+    PublishDeadline,
+    exposure_text,
+    key_exposure,
+    publish_deadlines,
+)
+from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.history import History, contradictions, journal_path, load_journal
 from certpin.rotation.journal import Event, after, format_journal, parse_journal, pin_state
 from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
+from certpin.rotation.prospect import Prospect
+from certpin.rotation.releases import AppRelease
+from certpin.rotation.servers import ServerStatus, server_states
+from certpin.rotation.sightings import ServerDate, ServerObservation, Sighting, server_name
+from certpin.rotation.violation import Invariant, Violation
 
 __all__ = [
     "NEXT_BACKUP",
     "Adoption",
+    "AdoptionDelays",
+    "AppRelease",
     "DeployedVersions",
     "Event",
+    "ExposureStage",
     "History",
     "Invariant",
+    "KeyExposure",
     "PinHistory",
     "Plan",
+    "Prospect",
+    "PublishDeadline",
     "ReportedUsage",
+    "ServerDate",
+    "ServerObservation",
+    "ServerStatus",
     "Sighting",
     "Situation",
     "Step",
     "Threshold",
-    "Timing",
     "Version",
     "Violation",
     "adoption",
@@ -50,14 +71,19 @@ __all__ = [
     "check_now",
     "check_step",
     "contradictions",
+    "exposure_text",
     "format_duration",
     "format_journal",
     "in_utc",
     "journal_path",
+    "key_exposure",
     "load_journal",
     "measured",
     "parse_duration",
     "parse_journal",
     "pin_state",
     "plan",
+    "publish_deadlines",
+    "server_name",
+    "server_states",
 ]

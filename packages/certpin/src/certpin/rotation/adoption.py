@@ -15,14 +15,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from certpin.errors import ConfigError, InputError
-from certpin.pins import pins_of
+from certpin.pins.hosts import ANY_LABEL
+from certpin.rotation.releases import release_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
-    from certpin.x509 import Chain
+    from certpin.rotation.releases import AppRelease
+    from certpin.rotation.sightings import ServerObservation, Sighting
 
 
 # A longer delay is a mistake, and dates end in the year 9999.
@@ -40,7 +41,7 @@ _PART = re.compile(r"([0-9]+)([wdhms])", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Timing:
+class AdoptionDelays:
     """The delays between publishing a pin set and the last client that has it.
 
     The defaults are safe for an app that is opened once a month. Use the delays of your slowest
@@ -81,7 +82,7 @@ class Timing:
         return {delay.name: format_duration(getattr(self, delay.name)) for delay in fields(self)}
 
     @staticmethod
-    def parse(texts: dict[str, str]) -> Timing:
+    def parse(texts: dict[str, str]) -> AdoptionDelays:
         """Read delays from the texts that ``texts`` returns.
 
         Args:
@@ -90,8 +91,8 @@ class Timing:
         Raises:
             InputError: a text is not a duration, or is out of range.
         """
-        known = {delay.name for delay in fields(Timing)}
-        return Timing(
+        known = {delay.name for delay in fields(AdoptionDelays)}
+        return AdoptionDelays(
             **{name: parse_duration(text) for name, text in texts.items() if name in known}
         )
 
@@ -145,6 +146,9 @@ class Version:
             (``certpin.rotation.measured``).
         negligible_since: the time from which so few clients report it that they may be lost
             (``certpin.rotation.measured``).
+        reported: how many clients reported it on one day of the last week, at most; ``None``
+            without reports.
+        releases: the releases of apps with it, as far as they are known.
     """
 
     pins: PinSet
@@ -155,6 +159,8 @@ class Version:
     pending: bool = False
     last_reported: datetime | None = None
     negligible_since: datetime | None = None
+    reported: int | None = None
+    releases: tuple[AppRelease, ...] = ()
 
     @property
     def number(self) -> int:
@@ -181,16 +187,21 @@ class DeployedVersions:
     """Every version of the pin set that was ever published.
 
     Two different pin sets with the same number are two versions: clients may hold either.
+
+    Attributes:
+        reporting: how many clients reported any version on one day of the last week, at most;
+            ``None`` without reports.
     """
 
     versions: tuple[Version, ...] = ()
+    reporting: int | None = None
 
     @property
     def latest(self) -> Version | None:
         """The version with the highest number; ``None`` if none was published."""
         return max(self.versions, key=lambda version: version.number, default=None)
 
-    def end_of_life(self, version: Version, timing: Timing) -> datetime | None:
+    def end_of_life(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 
         If a client reports the version after its expected end, clients are slower than the delays
@@ -205,7 +216,7 @@ class DeployedVersions:
             return None
         return version.last_reported + timing.adopt
 
-    def is_overdue(self, version: Version, timing: Timing) -> bool:
+    def is_overdue(self, version: Version, timing: AdoptionDelays) -> bool:
         """Return True if a client reported this version after its expected end of life."""
         end = self._expected_end(version, timing)
         last = version.last_reported
@@ -218,24 +229,41 @@ class DeployedVersions:
         """
         if version.fetched is None:
             return None
-        following = [
-            max(other.fetched, version.fetched)
-            for other in self.versions
-            if other.fetched is not None and not other.pending and other.number > version.number
-        ]
+        higher = self._fetched_above(version)
+        following = [max(other.fetched, version.fetched) for other in higher if other.fetched]
         return min(following, default=None)
 
-    def _expected_end(self, version: Version, timing: Timing) -> datetime | None:
+    def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the end of a version's life as recorded, or as computed from the delays.
 
         Reports of clients are not considered. ``None`` if unknown.
         """
         if version.ended is not None:
             return version.ended
-        out = None if version.bundled is not None else self.superseded_at(version)
-        return None if out is None else out + timing.adopt
+        out, ends = self.superseded_at(version), []
+        if version.fetched is not None:
+            ends.append(out + timing.adopt if out else None)
+        if version.bundled is not None:
+            ends += self._binary_ends(version, timing) or [None]
+        known = [end for end in ends if end is not None]
+        return max(known, default=None) if len(known) == len(ends) else None
 
-    def alive(self, at: datetime, timing: Timing) -> tuple[Version, ...]:
+    def _binary_ends(self, version: Version, timing: AdoptionDelays) -> list[datetime | None]:
+        """Return when the last client has left each release of an app with this version."""
+        releases = [each for known in self.versions for each in known.releases]
+        higher = self._fetched_above(version)
+        first = min((each.fetched for each in higher if each.fetched), default=None)
+        return [release_end(each, releases, first, timing.adopt) for each in version.releases]
+
+    def _fetched_above(self, version: Version) -> list[Version]:
+        """Return the higher versions that clients can fetch, or could."""
+        return [
+            other
+            for other in self.versions
+            if other.fetched is not None and not other.pending and other.number > version.number
+        ]
+
+    def alive(self, at: datetime, timing: AdoptionDelays) -> tuple[Version, ...]:
         """Return the versions that some client may hold at the time ``at``, lowest number first."""
         found = [version for version in self.versions if self._is_alive(version, at, timing)]
         return tuple(sorted(found, key=lambda version: version.number))
@@ -247,7 +275,7 @@ class DeployedVersions:
         version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
         return replace(self, versions=(*self.versions, version))
 
-    def _is_alive(self, version: Version, at: datetime, timing: Timing) -> bool:
+    def _is_alive(self, version: Version, at: datetime, timing: AdoptionDelays) -> bool:
         since, until = version.since, self.end_of_life(version, timing)
         return since is not None and since <= at and (until is None or at < until)
 
@@ -263,40 +291,13 @@ def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
     return None if pattern.wildcard else pins.policy_for(pattern.name)
 
 
-def count_clients(versions: Iterable[Version]) -> int | None:
-    """Return how many clients hold one of these versions; ``None`` if any count is unknown."""
-    total = 0
-    for version in versions:
-        if version.clients is None:
-            return None
-        total += version.clients
-    return total
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """The certificates that one server presented to a probe.
-
-    Attributes:
-        vantage: the description of the server, such as its address.
-        chain: the verified path from leaf to root; ``None`` if verification failed.
-        served: the certificates that the server sent. Without a verified path they may be an
-            attacker's.
-    """
-
-    vantage: str
-    chain: Chain | None
-    served: Chain | None = None
-
-    @property
-    def pins(self) -> frozenset[Pin]:
-        """The pins (of key and of certificate) of every certificate in the verified path."""
-        return _pins(self.chain)
-
-    @property
-    def unverified(self) -> frozenset[Pin]:
-        """The pins of the certificates that the server sent; empty if a path was verified."""
-        return frozenset() if self.chain else _pins(self.served)
+def _examples(pattern: HostPattern) -> tuple[str, ...]:
+    """Return a host for each depth that a pattern covers differently."""
+    if not pattern.wildcard:
+        return (pattern.name,)
+    one = f"{ANY_LABEL}.{pattern.name}"
+    two = f"{ANY_LABEL}.{one}"
+    return (one,) if pattern.wildcard == "*." else (pattern.name, one, two)
 
 
 @dataclass(frozen=True)
@@ -307,11 +308,13 @@ class PinHistory:
         states: the last state of each pin.
         known: pins of keys that the owner made, or gave as files.
         compromised: pins of compromised keys, at this host or at another.
+        lost: pins of keys that no longer exist, at this host or at another.
     """
 
     states: dict[Pin, State] = field(default_factory=dict)
     known: frozenset[Pin] = frozenset()
     compromised: frozenset[Pin] = frozenset()
+    lost: frozenset[Pin] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -326,6 +329,8 @@ class Situation:
         timing: the delays of the clients.
         now: the current time, with a zone.
         past: the states of the host's pins according to the journal.
+        observed: the last observation of each server in the journal, of every host.
+        newest: the time of the newest entry in the journal; ``None`` if it has none.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -335,9 +340,11 @@ class Situation:
     pattern: HostPattern
     deployed: DeployedVersions
     sightings: tuple[Sighting, ...]
-    timing: Timing
+    timing: AdoptionDelays
     now: datetime
     past: PinHistory = PinHistory()
+    observed: tuple[ServerObservation, ...] = ()
+    newest: datetime | None = None
 
     def __post_init__(self) -> None:
         if all(policy.pattern != self.pattern for policy in self.pins.policies):
@@ -359,6 +366,23 @@ class Situation:
         """The versions of the pin set that some client may hold now, lowest number first."""
         return self.deployed.alive(self.now, self.timing)
 
+    def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
+        """Return the policies that a version has for the hosts of the situation's policy.
+
+        They differ if the draft's patterns are other ones: an exact host may be covered by a
+        wildcard now, or the reverse. A host that another policy of the draft covers is left out.
+
+        Returns:
+            Each policy once; ``None`` if the version has none for some of the hosts.
+        """
+        pins, pattern, wanted = version.pins, self.pattern, self.policy
+        if not pattern.wildcard:
+            return (pins.policy_for(pattern.name),)
+        patterns = [each.pattern for set_ in (pins, self.pins) for each in set_.policies]
+        hosts = {host for each in patterns for host in _examples(each) if pattern.matches(host)}
+        covered = [host for host in sorted(hosts) if self.pins.policy_for(host) is wanted]
+        return tuple(dict.fromkeys(map(pins.policy_for, covered))) or (policy_in(pins, pattern),)
+
     def entry(self, pin: Pin) -> HostPin | None:
         """Return a pin's entry, with role and state, in the draft; ``None`` if it has none.
 
@@ -377,9 +401,26 @@ class Situation:
         return "intermediate" if self.policy.match == "ca" else "leaf"
 
     @property
+    def usable(self) -> frozenset[Pin]:
+        """The draft's pins with keys that servers may use, now or later: neither lost nor stolen.
+
+        The draft is the pin file that would be published next.
+        """
+        usable = frozenset(entry.pin for entry in self.policy.pins if entry.usable)
+        return usable - self.past.lost - self.past.compromised
+
+    @property
     def served(self) -> frozenset[Pin]:
         """The pins of all certificates in the verified paths of all probed servers."""
         return frozenset(pin for sighting in self.sightings for pin in sighting.pins)
+
+    @property
+    def all_verified(self) -> bool:
+        """True if servers were probed, and each presented a chain that verifies.
+
+        Otherwise a server may use a key that no verified path shows.
+        """
+        return bool(self.sightings) and all(each.chain for each in self.sightings)
 
     def serving(self, pin: Pin) -> tuple[str, ...]:
         """Return the probed servers with this pin in their verified path."""
@@ -401,17 +442,16 @@ class Adoption:
     moment: datetime | None
     refusing: tuple[Version, ...] = ()
 
-    @property
-    def clients(self) -> int | None:
-        """How many clients would refuse the pin; ``None`` if unknown."""
-        return count_clients(self.refusing) if self.refusing else (0 if self.adopted else None)
-
     def __bool__(self) -> NoReturn:
         raise TypeError("an adoption has no truth value: use its attribute adopted")
 
 
 def adoption(situation: Situation, pin: Pin) -> Adoption:
-    """Compute whether, and when, every version that some client may hold accepts a pin."""
+    """Compute whether, and when, every version that some client may hold has a pin.
+
+    A version has it if its clients accept a key with it in a position that they compare, or refuse
+    nothing. Whether they accept a whole chain is `certpin.rotation.prospect`'s question.
+    """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))
     if refusing or not alive:
@@ -434,8 +474,3 @@ def last_end(situation: Situation, versions: Iterable[Version]) -> datetime | No
     ends = [situation.deployed.end_of_life(each, situation.timing) for each in versions]
     known = [end for end in ends if end is not None]
     return max(known, default=None) if len(known) == len(ends) else None
-
-
-def _pins(chain: Chain | None) -> frozenset[Pin]:
-    certificates = chain.certificates if chain else ()
-    return frozenset(pin for certificate in certificates for pin in pins_of(certificate))

@@ -8,73 +8,44 @@ returns its violation, or ``None``. The draft is the pin file that would be publ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
-from certpin.pins import verify
 from certpin.rotation.adoption import (
     Version,
-    adoption,
-    count_clients,
     format_duration,
     in_utc,
     last_end,
     policy_in,
 )
+from certpin.rotation.fleet import clients_at_risk, deployed_sizes
+from certpin.rotation.prospect import (
+    conclude,
+    conclusion_of,
+    conclusions,
+    lacks_path,
+    prospects_of_key,
+    refuses,
+    trusts_differ,
+    with_private_anchors,
+)
+from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin
-    from certpin.rotation.adoption import Adoption, Sighting, Situation
+    from certpin.rotation.adoption import Situation
+    from certpin.rotation.prospect import Prospect
 
-Invariant = Literal[
-    "served-chain",
-    "backup",
-    "version",
-    "expiry",
-    "adopted",
-    "active-pin",
-    "last-backup",
-    "still-served",
-    "unseen",
-    "compromised",
-    "vantage",
-]
 GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
 
 
-@dataclass(frozen=True)
-class Violation:
-    """A safety rule that a step of a rotation would break.
-
-    Attributes:
-        problem: one sentence, without its full stop.
-        clients: how many clients would be locked out or unprotected; ``None`` if unknown.
-        safe_from: the first time at which the step is safe; ``None`` if waiting does not help.
-        fix: how the user can prevent it.
-    """
-
-    invariant: Invariant
-    problem: str
-    clients: int | None
-    safe_from: datetime | None = None
-    fix: str = ""
-
-    @property
-    def at_risk(self) -> str:
-        """The number of clients that would be locked out or unprotected, in words."""
-        if self.clients is None:
-            return "an unknown number of clients"
-        return "1 client" if self.clients == 1 else f"{self.clients} clients"
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a violation has no truth value: compare it with None")
-
-
 def check_step(
-    situation: Situation, step: GatedStep, pin: Pin | None = None
+    situation: Situation,
+    step: GatedStep,
+    pin: Pin | None = None,
+    prospects: Sequence[Prospect] = (),
 ) -> tuple[Violation, ...]:
     """Return the violations that a step of a rotation would cause, each once.
 
@@ -84,6 +55,8 @@ def check_step(
         step: ``activate`` comes before servers may use a key, ``serve`` before one does; ``retire``
             records that no server uses it.
         pin: the pin of the step; ``None`` for ``publish``.
+        prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
+            they are known; by default, the pin's key is all that is known.
 
     Raises:
         TypeError: ``pin`` is missing.
@@ -94,9 +67,14 @@ def check_step(
     elif pin is None:
         raise TypeError(f"{step} needs a pin")
     elif step == "stage":
-        found = (not_compromised(situation, pin),)
+        found = (not_compromised(situation, pin), not_lost(situation, pin))
     elif step in {"activate", "serve"}:
-        found = (not_compromised(situation, pin), is_adopted(situation, pin))
+        prospects = prospects or prospects_of_key(situation, pin)
+        found = (
+            not_compromised(situation, pin),
+            not_lost(situation, pin),
+            is_accepted(situation, pin, prospects),
+        )
     elif step == "retire":
         found = (served_keys_known(situation, pin), not_served(situation, pin))
     else:
@@ -118,7 +96,7 @@ def check_now(situation: Situation) -> tuple[Violation, ...]:
 
 def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     """Return the violations of publishing the draft (the next version) and of the pins it drops."""
-    new = Version(situation.pins, fetched=situation.now, clients=client_count(situation))
+    new = Version(situation.pins, fetched=situation.now)
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
     return (
@@ -141,15 +119,20 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 
     All versions refuse a chain that did not verify. Expired pins are left to ``expiry``.
     """
+    by = [(version, situation.policies_of(version)) for version in versions]
     for sighting in situation.sightings:
-        refusing = [version for version in versions if _refuses(situation, version, sighting)]
+        refusing = [
+            version
+            for version, policies in by
+            if any(refuses(sighting.chain, policy, situation.now) for policy in policies)
+        ]
         if refusing:
             what = "serves a key that" if sighting.chain else "serves no chain that verifies, so"
             return Violation(
                 "served-chain",
                 f"{sighting.vantage} {what} {version_list(refusing)} {_verb(refusing)}"
                 + ("" if sighting.chain else " it"),
-                count_clients(refusing),
+                _count(situation, refusing),
                 safe_from=last_end(situation, refusing) if sighting.chain else None,
                 fix="let that server use a key that every version alive accepts",
             )
@@ -157,21 +140,23 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 
 
 def backup(situation: Situation) -> Violation | None:
-    """Return a violation unless the draft has two live pins, one of them outside served chains.
+    """Return a violation unless the draft has two usable pins, one of them outside served chains.
 
-    The draft is the pin file that would be published next. Clients accept a live pin.
+    The draft is the pin file that would be published next. A pin is usable if clients accept it and
+    its key exists.
     """
-    policy = situation.policy
-    if policy.mode != "enforce":
+    if situation.policy.mode != "enforce":
         return None
-    live = set(policy.live_pins)
-    if len(live) >= 2 and live - situation.served:
+    usable = situation.usable
+    if len(usable) >= 2 and usable - situation.served:
         return None
+    whose = "that is not lost " if usable < situation.policy.live_pins.keys() else ""
     return Violation(
         "backup",
-        "every pin is in the chain that is served: if its key is lost, clients are locked out",
+        f"every pin {whose}is in the chain that is served: if its key is lost, clients are locked "
+        "out",
         client_count(situation),
-        fix="make a backup: certpin rotate generate, then certpin rotate stage",
+        fix="make a backup: certpin rotate start --new next-backup.key",
     )
 
 
@@ -195,14 +180,14 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
     Only ``on_expiry = "fail-closed"`` matters: the other values lock no client out.
     """
     for version in versions:
-        policy = policy_in(version.pins, situation.pattern)
-        end = _hard_expiry(policy)
+        ends = filter(None, map(_hard_expiry, situation.policies_of(version)))
+        end = min(ends, default=None)
         if end is not None and not _expires_late_enough(situation, version, end):
             return Violation(
                 "expiry",
                 f"the pins of version {version.number} expire on {in_utc(end)}, "
                 "before every client that holds it can have the next",
-                version.clients,
+                _count(situation, [version], end),
                 fix="publish a version whose `expires` is further away than T_adopt "
                 f"({format_duration(situation.timing.adopt)})",
             )
@@ -212,17 +197,84 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 # Rules about one pin.
 
 
-def is_adopted(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation unless every version that some client may hold accepts the key."""
-    found = adoption(situation, pin)
-    if found.adopted:
+def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
+    """Return a violation unless every version alive accepts each chain that may be presented.
+
+    Args:
+        situation: the situation before a server presents the chain.
+        pin: the pin of the key that the server begins to use.
+        prospects: the chains that it may present.
+    """
+    alive = situation.alive
+    prospects = with_private_anchors(situation, prospects)
+    by = conclusions(situation, prospects)
+    refusing = [version for version, conclusion in by if conclusion == "refused"]
+    undecided = [version for version, conclusion in by if conclusion == "open"]
+    if alive and not refusing and not undecided:
+        return None
+    if undecided and not refusing:
+        return _open_chain(situation, pin, undecided)
+    if refusing and lacks_path(situation, refusing, prospects):
+        return Violation(
+            "adopted",
+            f"{version_list(refusing)} can build no path from the chain to the anchors that it "
+            "trusts",
+            clients_at_risk(situation, refusing),
+            safe_from=last_end(situation, refusing) if not undecided else None,
+            fix="add the missing intermediate to the file, or use a certificate of that authority",
+        )
+    return Violation(
+        "adopted",
+        f"{pin} is not adopted: {_why_not_adopted(situation, refusing)}",
+        clients_at_risk(situation, refusing) if refusing else None,
+        safe_from=last_end(situation, refusing) if refusing and not undecided else None,
+        fix=_how_to_adopt(situation, refusing, prospects),
+    )
+
+
+def refused_by_version(
+    situation: Situation,
+    policies: Sequence[tuple[Version, HostPolicy]],
+    name: str,
+    prospects: Sequence[Prospect],
+) -> Violation | None:
+    """Return a violation if versions alive have a policy for a host that the draft has not.
+
+    Args:
+        situation: that of another host of the certificate.
+        policies: versions alive, with a policy for the host.
+        name: the host, as the certificate has it.
+        prospects: the chains that a server may present.
+    """
+    prospects = with_private_anchors(situation, prospects)
+    refusing = [
+        version
+        for version, policy in policies
+        if conclude(prospects, [policy], situation.now) != "accepted"
+    ]
+    if not refusing:
         return None
     return Violation(
         "adopted",
-        f"{pin} is not adopted: {_why_not_adopted(situation, found)}",
-        found.clients,
-        safe_from=found.moment,
-        fix=_how_to_adopt(situation, found),
+        f"{version_list(refusing)} may refuse the chain for {name}, which the draft doesn't have",
+        clients_at_risk(situation, refusing),
+        safe_from=last_end(situation, refusing),
+        fix=f"keep {name} in the pin file until these versions have ended, or use a certificate "
+        "without it",
+    )
+
+
+def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) -> Violation:
+    if trusts_differ(situation):
+        why = "the versions trust different anchors, and it is unknown who certifies this key"
+    else:
+        why = "clients compare the authorities above this key, and not all of them are known"
+    return Violation(
+        "open-chain",
+        f"it is open whether {version_list(undecided)} will accept a chain with {pin}: {why}",
+        clients_at_risk(situation, undecided),
+        safe_from=last_end(situation, undecided),
+        fix="name the file of the chain that the server will present, such as fullchain.pem",
     )
 
 
@@ -241,7 +293,7 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
         "active-pin",
         f"{pin} is ACTIVE: servers may use its key",
         client_count(situation),
-        fix="retire it first: certpin rotate retire",
+        fix="certpin rotate finish takes it out when no server uses it",
     )
 
 
@@ -254,31 +306,41 @@ def not_served(situation: Situation, pin: Pin) -> Violation | None:
         "still-served",
         f"{pin} is served by {', '.join(vantages)}: a client without it would be locked out there",
         client_count(situation),
-        fix="let every server use another key first: certpin rotate activate",
+        fix="let every server use another key first: certpin rotate switch checks it",
     )
 
 
 def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin is the last live one outside the served chains.
+    """Return a violation if the pin is the last usable one outside the served chains.
 
-    The next rotation needs such a backup.
+    The next rotation needs such a backup. A lost key is none.
     """
-    policy = situation.policy
-    outside = set(policy.live_pins) - situation.served
-    if policy.mode != "enforce" or outside - {pin} or pin not in policy.live_pins:
+    outside = situation.usable - situation.served
+    if situation.policy.mode != "enforce" or outside - {pin} or pin not in situation.usable:
         return None
     return Violation(
         "last-backup",
         f"{pin} is the last pin outside the chain that is served",
         client_count(situation),
-        fix="make another first: certpin rotate generate, stage and publish",
+        fix="make another first: certpin rotate start --new next-backup.key",
     )
 
 
 def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if no server was probed: one may still use the key of this pin."""
-    if situation.sightings:
+    """Return a violation if a server may still use the key of this pin.
+
+    That is if none was probed, or one presented a chain that doesn't verify.
+    """
+    if situation.all_verified:
         return None
+    if situation.sightings:
+        names = ", ".join(each.vantage for each in situation.sightings if not each.chain)
+        return Violation(
+            "unseen",
+            f"it is unknown whether {pin} is still served: the chain of {names} doesn't verify",
+            client_count(situation),
+            fix="repair the chain of that server first: certpin check names the fault",
+        )
     return Violation(
         "unseen",
         f"it is unknown whether {pin} is still served",
@@ -295,7 +357,23 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
         "compromised",
         f"{pin} is COMPROMISED: an attacker who has its key can read connections",
         client_count(situation),
-        fix="make a new key: certpin rotate generate",
+        fix="make a new key: certpin rotate start --new next.key",
+    )
+
+
+def not_lost(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the key was lost: no server can use it.
+
+    If it turns up again, it is unknown who had it meanwhile.
+    """
+    entry = situation.entry(pin)
+    if pin not in situation.past.lost and (entry is None or entry.state != "lost"):
+        return None
+    return Violation(
+        "lost",
+        f"{pin} is LOST: its key no longer exists, and one that turns up may have been copied",
+        client_count(situation),
+        fix="make a new key: certpin rotate start --new next.key",
     )
 
 
@@ -310,27 +388,40 @@ def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
         f"{pin} was only seen at {showing[0]}, in a chain that did not verify: "
         "it may be an attacker's",
         client_count(situation),
-        fix="compare it with the server's own file: certpin rotate stage FILE",
+        fix="take it from the server's own file: certpin rotate start with that file",
     )
 
 
 def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
     """Return the pins that the latest version accepts and the draft (the next version) does not."""
     latest = situation.deployed.latest
-    before = policy_in(latest.pins, situation.pattern) if latest else None
-    live = situation.policy.live_pins
-    return tuple(pin for pin in (before.live_pins if before else ()) if pin not in live)
+    before = situation.policies_of(latest) if latest else ()
+    accepted = dict.fromkeys(pin for policy in before if policy for pin in policy.live_pins)
+    return tuple(pin for pin in accepted if pin not in situation.policy.live_pins)
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return how many clients hold a version that is alive; ``None`` if unknown."""
-    alive = situation.alive
-    return count_clients(alive) if alive else None
+    """Return how many clients there are; ``None`` if unknown."""
+    return deployed_sizes(situation.deployed).total if situation.alive else None
+
+
+def _count(
+    situation: Situation, versions: Sequence[Version], at: datetime | None = None
+) -> int | None:
+    """Return how many clients hold these versions; all of them, for one that is published next."""
+    if any(version not in situation.deployed.versions for version in versions):
+        return client_count(situation)
+    return clients_at_risk(situation, versions, max(situation.now, at or situation.now))
 
 
 def version_list(versions: Sequence[Version]) -> str:
     """Return versions by their numbers: ``version 3``, ``versions 3 and 4``."""
-    numbers = [str(number) for number in sorted({version.number for version in versions})]
+    return number_list(version.number for version in versions)
+
+
+def number_list(versions: Iterable[int]) -> str:
+    """Return numbers of versions as text, like ``version_list``."""
+    numbers = [str(number) for number in sorted(set(versions))]
     if len(numbers) == 1:
         return f"version {numbers[0]}"
     return f"versions {', '.join(numbers[:-1])} and {numbers[-1]}"
@@ -338,14 +429,6 @@ def version_list(versions: Sequence[Version]) -> str:
 
 def _verb(versions: Sequence[Version]) -> str:
     return "refuses" if len({version.number for version in versions}) == 1 else "refuse"
-
-
-def _refuses(situation: Situation, version: Version, sighting: Sighting) -> bool:
-    policy = policy_in(version.pins, situation.pattern)
-    if policy is None:
-        return False
-    verdict = verify(sighting.chain, policy, situation.now)
-    return verdict.decision == "refuse" and verdict.reason != "expired"
 
 
 def _hard_expiry(policy: HostPolicy | None) -> datetime | None:
@@ -366,22 +449,22 @@ def _live_pins(situation: Situation, version: Version) -> frozenset[Pin]:
     return frozenset(policy.live_pins) if policy else frozenset()
 
 
-def _why_not_adopted(situation: Situation, found: Adoption) -> str:
-    if found.refusing:
-        names = version_list(found.refusing)
+def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
+    if refusing:
+        names = version_list(refusing)
         said = f"{names} does not accept it" if "versions" not in names else f"{names} do not"
-        return said + _overdue_note(situation, found)
+        return said + _overdue_note(situation, refusing)
     if not situation.deployed.versions:
         return "no published version is recorded"
     return "no version is alive"
 
 
-def _overdue_note(situation: Situation, found: Adoption) -> str:
+def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
     """Return a text on versions that clients reported after their expected end; empty if none."""
     deployed, timing = situation.deployed, situation.timing
     late = [
         version
-        for version in found.refusing
+        for version in refusing
         if version.last_reported and deployed.is_overdue(version, timing)
     ]
     if not late:
@@ -390,15 +473,20 @@ def _overdue_note(situation: Situation, found: Adoption) -> str:
     return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
 
 
-def _how_to_adopt(situation: Situation, found: Adoption) -> str:
+def _how_to_adopt(
+    situation: Situation, refusing: Sequence[Version], prospects: Sequence[Prospect]
+) -> str:
     latest = situation.deployed.latest
-    if latest is None or not latest.accepts(situation.pattern, found.pin):
-        return "publish it, and wait: certpin rotate stage, then certpin rotate publish"
+    if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
+        return (
+            "certpin rotate start puts it into the next version; then wait until clients have that"
+        )
     if latest.pending:
         return f"push version {latest.number}, and wait: certpin publish push"
-    if found.moment is None:
+    endless = [each.number for each in refusing if last_end(situation, [each]) is None]
+    if endless:
         return (
-            "a binary contains that version: when no client runs it any more, record that with "
-            "certpin rotate ended"
+            "a binary contains that version: record when its last client is gone, with "
+            f"certpin rotate shipped {min(endless)} --ended, or record the end of its release"
         )
     return "wait"

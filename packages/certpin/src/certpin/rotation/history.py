@@ -17,6 +17,8 @@ from certpin.rotation.journal import (
     may_follow,
     parse_journal,
 )
+from certpin.rotation.releases import AppRelease
+from certpin.rotation.sightings import ServerObservation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import Pin, State
-    from certpin.rotation.adoption import Timing
+    from certpin.rotation.adoption import AdoptionDelays
     from certpin.rotation.journal import Event
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
@@ -68,14 +70,32 @@ class History:
         return frozenset(event.version for event in signed if event.version is not None)
 
     @property
-    def timing(self) -> Timing | None:
+    def timing(self) -> AdoptionDelays | None:
         """The delays of the clients according to the latest publish; ``None`` if it has none."""
         return next((event.timing for event in reversed(self.events) if event.timing), None)
+
+    @property
+    def observed(self) -> tuple[ServerObservation, ...]:
+        """The last observation of each server of each host, without those that are gone.
+
+        A server that is observed again after it was gone counts again.
+        """
+        found: dict[tuple[str, str], ServerObservation] = {}
+        for event in self.events:
+            key = event.host, event.server
+            if event.step == "observe":
+                host = HostPattern.parse(event.host)
+                found[key] = ServerObservation(
+                    host, event.server, event.time, event.pin, event.problem
+                )
+            elif event.step == "gone":
+                found.pop(key, None)
+        return tuple(found.values())
 
     def past(self, pattern: HostPattern) -> PinHistory:
         """Return the states of a host's pins, and which of their keys are known or compromised.
 
-        A key that is COMPROMISED at one host is so at every host: it is the same key.
+        A key that is COMPROMISED or LOST at one host is so at every host: it is the same key.
         """
         states: dict[Pin, State] = {}
         for pin, state, _ in _states(self.events, pattern):
@@ -83,7 +103,21 @@ class History:
                 states[pin] = state
         from_owner = {"generate", "stage"}
         known = {event.pin for event in self.events if event.pin and event.step in from_owner}
-        return PinHistory(states, frozenset(known), frozenset(_compromised(self.events)))
+        compromised = frozenset(_in_state(self.events, "compromised"))
+        lost = frozenset(_in_state(self.events, "lost")) - compromised
+        return PinHistory(states, frozenset(known), compromised, lost)
+
+    def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
+        """Return when the gate last allowed servers to use each pin of a host.
+
+        A pin that is only ACTIVE in the pin file, such as that of an imported backup, is missing.
+        """
+        host = str(pattern)
+        return {
+            event.pin: event.time
+            for event in self.events
+            if event.step == "activate" and event.host == host and event.pin
+        }
 
     def since(self, pattern: HostPattern, pin: Pin) -> dict[State, datetime]:
         """Return the times at which a pin last entered its states at a host, by state."""
@@ -116,8 +150,12 @@ def contradictions(history: History) -> tuple[str, ...]:
 
     A merge of two journals can leave them behind; the user has to resolve them.
     """
-    found = [*_version_contradictions(history.events), *_pin_contradictions(history.events)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(text for _, text in contradicting(history)))
+
+
+def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
+    """Return the events that contradict earlier ones, each with the contradiction as a sentence."""
+    return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 
 
 def _publish(versions: list[Version], event: Event) -> None:
@@ -127,8 +165,9 @@ def _publish(versions: list[Version], event: Event) -> None:
         event.pins,
         fetched=None if event.bundled else event.time,
         bundled=event.time if event.bundled else None,
-        clients=event.clients,
+        clients=None if event.release else event.clients,
         pending=event.signed and not event.bundled,
+        releases=(_release(event),) if event.bundled else (),
     )
     for index, known in enumerate(versions):
         if known.number == event.version and meaning(known.pins) == meaning(event.pins):
@@ -144,11 +183,45 @@ def _merged(known: Version, again: Version) -> Version:
     """
     return replace(
         known,
-        fetched=known.fetched or again.fetched,
+        fetched=_fetched(known, again),
         bundled=known.bundled or again.bundled,
         clients=known.clients if again.clients is None else again.clients,
         ended=None,
         pending=_is_pending(known, again),
+        releases=_merged_releases(known.releases, again.releases),
+    )
+
+
+def _fetched(known: Version, again: Version) -> datetime | None:
+    """Return since when clients can fetch a version: not before it was pushed, or given out."""
+    if known.pending and again.fetched is not None and not again.pending:
+        return again.fetched
+    return known.fetched or again.fetched
+
+
+def _release(event: Event) -> AppRelease:
+    return event.release or AppRelease("", "", event.time)
+
+
+def _merged_releases(
+    known: tuple[AppRelease, ...], again: tuple[AppRelease, ...]
+) -> tuple[AppRelease, ...]:
+    """Return the releases of a version. Of one that was recorded twice, later facts count."""
+    found = {(each.app, each.name): each for each in known}
+    for new in again:
+        old = found.get((new.app, new.name))
+        found[new.app, new.name] = _amended(old, new) if old else new
+    return tuple(found.values())
+
+
+def _amended(old: AppRelease, new: AppRelease) -> AppRelease:
+    return replace(
+        old,
+        updates=new.updates,
+        curve=new.curve or old.curve,
+        end=new.end or old.end,
+        forced=new.forced or old.forced,
+        clients=old.clients if new.clients is None else new.clients,
     )
 
 
@@ -182,37 +255,44 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
             yield event.pin, STATE_AFTER[event.step], event
 
 
-def _compromised(events: Sequence[Event]) -> Iterator[Pin]:
+def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
+    """Yield the pins that were ever in a state which says that their key is gone for good."""
     for event in events:
-        if event.step == "compromise" and event.pin:
+        if event.pin and STATE_AFTER.get(event.step) == state:
             yield event.pin
         for policy in event.pins.policies if event.pins else ():
-            yield from (entry.pin for entry in policy.pins if entry.state == "compromised")
+            yield from (entry.pin for entry in policy.pins if entry.state == state)
 
 
-def _version_contradictions(events: Sequence[Event]) -> Iterator[str]:
+def _version_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
     published: dict[int, Event] = {}
     for event in events:
         number = event.version
         if event.step in _UNKNOWN_VERSION and number is not None and number not in published:
-            yield f"{event.who} {_UNKNOWN_VERSION[event.step].format(number)}"
+            yield event, f"{event.who} {_UNKNOWN_VERSION[event.step].format(number)}"
         if event.step != "publish" or number is None or event.pins is None:
             continue
         before = published.setdefault(number, event)
         assert before.pins is not None  # noqa: S101  # as above
         if meaning(before.pins) != meaning(event.pins):
             yield (
-                f"version {number} was published twice with different content, "
-                f"by {before.who} and by {event.who}; publish one more version, with both changes"
+                event,
+                (
+                    f"version {number} was published twice with different content, by "
+                    f"{before.who} and by {event.who}; publish one more version, with both changes"
+                ),
             )
         elif before is event and number < max(published):
             yield (
-                f"{event.who} published version {number} after {max(published)}: "
-                "clients never take a lower version"
+                event,
+                (
+                    f"{event.who} published version {number} after {max(published)}: "
+                    "clients never take a lower version"
+                ),
             )
 
 
-def _pin_contradictions(events: Sequence[Event]) -> Iterator[str]:
+def _pin_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
     patterns = {event.host for event in events if event.host}
     for pattern in sorted(patterns):
         last: dict[Pin, State] = {}
@@ -220,8 +300,11 @@ def _pin_contradictions(events: Sequence[Event]) -> Iterator[str]:
             before = last.get(pin, state)
             if not _may_be_recorded(before, state):
                 yield (
-                    f"{pattern}: {event.who} made {pin} {state.upper()}, "
-                    f"but it was {before.upper()}"
+                    event,
+                    (
+                        f"{pattern}: {event.who} made {pin} {state.upper()}, "
+                        f"but it was {before.upper()}"
+                    ),
                 )
             last[pin] = state
 

@@ -3,7 +3,7 @@
 Each line is an event: a step of a key rotation that a person took.
 
     schema, time, who, step, host, pin, version, bundled, signed, clients, timing, note, reason,
-    pins
+    pins, server, problem, lines, release (app, name, updates, curve, end, forced)
 
 ``schema`` is ``certpin-journal/1``. Empty fields are left out. Unknown fields are ignored, so that
 an older certpin reads the journal of a newer one.
@@ -16,26 +16,32 @@ The events move pins through these states:
 
     GENERATED → STAGED → PUBLISHED → ADOPTED → ACTIVE ⇄ RETIRING → REMOVED
                                                       any state → COMPROMISED
+                           any state before REMOVED → LOST → REMOVED
 
 A STAGED pin may be taken out of the draft again. A backup that was never needed becomes REMOVED
 without having been ACTIVE. ACTIVE and RETIRING go both ways: while clients accept the old key, a
-server may return to it. REMOVED and COMPROMISED are final, except that a REMOVED key may be found
-to be COMPROMISED. ADOPTED is never written to a file: it follows from the deployed versions and the
-clock (``pin_state``).
+server may return to it. The key of a LOST pin no longer exists: clients may still accept it, no
+server can use it, and it is removed. REMOVED and COMPROMISED are final, except that a REMOVED key
+may be found to be COMPROMISED. ADOPTED is never written to a file: it follows from the deployed
+versions and the clock (``pin_state``).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from certpin.errors import ConfigError, FormatError, InputError, JournalError
-from certpin.formats import FORMATS, Source
+from certpin.formats.json import from_json, to_json
 from certpin.formats.shape import Shape
-from certpin.pins import HostPattern, Pin
-from certpin.rotation.adoption import Timing, adoption
+from certpin.pins import HostPattern, Pin, normalise
+from certpin.pins.hosts import join_address, split_address
+from certpin.rotation.adoption import AdoptionDelays, adoption
+from certpin.rotation.releases import AppRelease, check_name, format_curve, parse_curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,12 +63,13 @@ LINE: tuple[State, ...] = (
 )
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    "generated": frozenset({"staged", "compromised"}),
-    "staged": frozenset({"generated", "published", "compromised"}),
-    "published": frozenset({"adopted", "removed", "compromised"}),
-    "adopted": frozenset({"active", "removed", "compromised"}),
-    "active": frozenset({"retiring", "compromised"}),
-    "retiring": frozenset({"active", "removed", "compromised"}),
+    "generated": frozenset({"staged", "lost", "compromised"}),
+    "staged": frozenset({"generated", "published", "lost", "compromised"}),
+    "published": frozenset({"adopted", "removed", "lost", "compromised"}),
+    "adopted": frozenset({"active", "removed", "lost", "compromised"}),
+    "active": frozenset({"retiring", "lost", "compromised"}),
+    "retiring": frozenset({"active", "removed", "lost", "compromised"}),
+    "lost": frozenset({"removed", "compromised"}),
     "removed": frozenset({"compromised"}),
     "compromised": frozenset(),
 }
@@ -71,11 +78,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 _FIXES: dict[State, str] = {
     "generated": "it is in the draft, or published, already",
     "staged": "make a new key: a pin that was published can't return to the draft",
-    "published": "put it into the draft first: certpin rotate stage",
-    "adopted": "publish it first: certpin rotate publish",
+    "published": "put it into the pin file first: certpin rotate start",
+    "adopted": "bring out its version first: certpin publish sign, or certpin rotate shipped",
     "active": "wait until it is ADOPTED: certpin rotate status prints the date",
-    "retiring": "activate it first: only a key that is ACTIVE can retire",
-    "removed": "retire it first: certpin rotate retire",
+    "retiring": "only a key that is ACTIVE can retire: certpin rotate switch makes it ACTIVE",
+    "removed": "certpin rotate finish retires it first",
+    "lost": "a key that was removed, or that an attacker may have, can't be lost any more",
     "compromised": "it is compromised already",
 }
 
@@ -105,9 +113,14 @@ def pin_state(situation: Situation, pin: Pin) -> State:
     The draft is the pin file that would be published next. The early states follow from the
     deployed versions, whatever the pin file declares: STAGED until the latest version accepts the
     pin, PUBLISHED until every client does, then ADOPTED. An unknown pin is GENERATED: its key
-    exists.
+    exists. A key that the journal records as COMPROMISED or LOST is so whatever the pin file
+    declares: it may lack a pin that could take its place.
     """
     entry = situation.entry(pin)
+    if pin in situation.past.compromised:
+        return "compromised"
+    if pin in situation.past.lost and (entry is None or entry.usable):
+        return "lost"
     declared = entry.state if entry else situation.past.states.get(pin, "generated")
     if entry is None or declared not in {"generated", "staged", "published", "adopted"}:
         return declared
@@ -128,6 +141,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 _MAX_YEAR = 9000  # T_adopt is added to these times, and dates end in the year 9999
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 StepName = Literal[
@@ -139,10 +153,17 @@ StepName = Literal[
     "activate",
     "retire",
     "remove",
+    "lose",
     "compromise",
     "ended",
+    "observe",
+    "gone",
+    "clock",
 ]
 _STEP_ORDER = {name: rank for rank, name in enumerate(get_args(StepName))}
+
+_OF_VERSIONS = {"publish", "push", "ended"}
+_OF_SERVERS = {"observe", "gone"}
 
 # The state of the pin after each step.
 STATE_AFTER: dict[StepName, State] = {
@@ -152,6 +173,7 @@ STATE_AFTER: dict[StepName, State] = {
     "activate": "active",
     "retire": "retiring",
     "remove": "removed",
+    "lose": "lost",
     "compromise": "compromised",
 }
 
@@ -163,8 +185,8 @@ class Event:
     Attributes:
         time: when the step was taken, with a time zone.
         who: the person who took the step.
-        host: the host pattern of the step's policy. ``host`` and ``pin`` belong to every step
-            except ``publish``, ``push`` and ``ended``, which have a ``version``.
+        host: the host pattern of the step's policy. ``host`` and ``pin`` belong to every step of
+            a key; ``publish``, ``push`` and ``ended`` have a ``version`` instead.
         bundled: True if the published version went into a binary.
         signed: True if clients get the published version as a signed pin set. Then they can fetch
             it from the following ``push`` on.
@@ -173,6 +195,14 @@ class Event:
         note: the place of the key, as the person described it.
         reason: why the step was forced; empty if it was not.
         pins: the whole pin set of a ``publish``.
+        server: the server of an ``observe``, which records the key that it presents, or of a
+            ``gone`` (``certpin.rotation.sightings``).
+        problem: why the chain of an observed server did not verify.
+        lines: the entries that a ``clock`` corrects, by the SHA-256 of their lines
+            (``certpin.rotation.corrections``).
+        digest: the SHA-256 of the line that the event was read from; empty for a new event.
+        recorded: the time in that line, if a correction changed ``time``.
+        release: the release of an app with the published version in its binary.
     """
 
     time: datetime
@@ -184,10 +214,16 @@ class Event:
     bundled: bool = False
     signed: bool = False
     clients: int | None = None
-    timing: Timing | None = None
+    timing: AdoptionDelays | None = None
     note: str = ""
     reason: str = ""
     pins: PinSet | None = None
+    server: str = ""
+    problem: str = ""
+    lines: tuple[str, ...] = ()
+    digest: str = field(default="", compare=False, repr=False)
+    recorded: datetime | None = field(default=None, compare=False)
+    release: AppRelease | None = None
 
 
 def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...]:
@@ -254,7 +290,7 @@ def format_event(event: Event) -> str:
     """
     fields: dict[str, Any] = {
         "schema": SCHEMA,
-        "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": _zulu(event.time),
         "who": event.who,
         "step": event.step,
         "host": event.host or None,
@@ -266,7 +302,11 @@ def format_event(event: Event) -> str:
         "timing": event.timing.texts() if event.timing else None,
         "note": event.note or None,
         "reason": event.reason or None,
-        "pins": _pins_json(event.pins) if event.pins else None,
+        "pins": to_json(event.pins) if event.pins else None,
+        "server": event.server or None,
+        "problem": event.problem or None,
+        "lines": list(event.lines) or None,
+        "release": _release_fields(event.release) if event.release else None,
     }
     return json.dumps({name: value for name, value in fields.items() if value is not None})
 
@@ -293,8 +333,14 @@ def parse_event(line: str) -> Event:
         timing=_timing(shape.get("timing")),
         note=_text(shape.get("note")),
         reason=_text(shape.get("reason")),
-        pins=_pin_set(line) if shape.get("pins") else None,
+        pins=_pin_set(pins) if (pins := shape.get("pins")) else None,
+        server=_server(server) if (server := shape.get("server")) else "",
+        problem=_text(shape.get("problem")),
+        lines=_digests(shape.get("lines")),
+        digest=sha256(line.strip().encode("utf-8", "surrogatepass")).hexdigest(),
     )
+    if release := shape.get("release"):
+        event = replace(event, release=_release(release, event))
     _check(event)
     return event
 
@@ -322,32 +368,31 @@ def _check(event: Event) -> None:
     """Raise an error if an event lacks its host, pin or version: it would be ignored silently."""
     if event.step in STATE_AFTER and not (event.host and event.pin):
         raise FormatError(f"a step {event.step} needs a host and a pin")
-    if event.step not in STATE_AFTER and event.version is None:
+    if event.step in _OF_SERVERS and not (event.host and event.server):
+        raise FormatError(f"a step {event.step} needs a host and a server")
+    if event.step == "clock" and not event.lines:
+        raise FormatError("a step clock needs the lines that it corrects")
+    if event.step in _OF_VERSIONS and event.version is None:
         raise FormatError(f"a step {event.step} needs a version")
-    if event.step != "publish":
-        return
+    if event.release and not (event.step == "publish" and event.bundled):
+        raise FormatError("only a publish of a version in a binary has a release")
+    if event.step == "publish":
+        _check_pins(event)
+
+
+def _check_pins(event: Event) -> None:
     if event.pins is None:
         raise FormatError("a step publish needs its pins")
     if event.pins.version != event.version:
         raise FormatError("its version and that of its pins are not the same")
 
 
-def _pins_json(pins: PinSet) -> Any:
-    (file,) = FORMATS["json"].write(pins)
-    return json.loads(file.text)
-
-
-def _pin_set(line: str) -> PinSet:
-    """Read the pin set in the line of a publish event, as the plain JSON format does."""
-    text = json.dumps(json.loads(line)["pins"])
+def _pin_set(pins: Shape) -> PinSet:
+    """Read the pin set of a publish event, which is in the plain JSON format."""
     try:
-        return FORMATS["json"].load(Source(text.encode(), _no_files))
+        return from_json(pins)
     except ConfigError as exc:
         raise FormatError(f"its pins must not be used: {exc.problem}") from exc
-
-
-def _no_files(path: str) -> bytes:
-    raise FormatError(f"the pin set of a journal can't refer to the file {path[:80]!r}")
 
 
 def _time(text: str) -> datetime:
@@ -384,15 +429,69 @@ def _number(shape: Shape | None, *, minimum: int) -> int | None:
     return number
 
 
-def _timing(shape: Shape | None) -> Timing | None:
+def _timing(shape: Shape | None) -> AdoptionDelays | None:
     if shape is None:
         return None
     try:
-        return Timing.parse({name: value.text() for name, value in shape.entries()})
+        return AdoptionDelays.parse({name: value.text() for name, value in shape.entries()})
     except FormatError:
         raise
     except InputError as exc:
         raise FormatError(f"{shape.place}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _server(shape: Shape) -> str:
+    """Read the name of a server, as ``certpin.rotation.sightings.server_name`` writes it."""
+    name, _, address = shape.text().rpartition(" at ")
+    host, port = split_address(address, 0)
+    if not port:
+        raise FormatError(f"{shape.place} has no port", fix="write it as api.bank.example:443")
+    joined = join_address(host, port)
+    return f"{normalise(name)} at {joined}" if name else joined
+
+
+def _digests(shape: Shape | None) -> tuple[str, ...]:
+    """Read the SHA-256 digests of lines, as hexadecimal numbers."""
+    found = tuple(each.text() for each in shape.items()) if shape else ()
+    if not all(map(_DIGEST.fullmatch, found)):
+        raise FormatError("its lines must be SHA-256 digests", fix="64 hexadecimal digits each")
+    return found
+
+
+def _release_fields(release: AppRelease) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "app": release.app,
+        "name": release.name,
+        "updates": release.updates or None,
+        "curve": format_curve(release.curve) if release.curve else None,
+        "end": _zulu(release.end) if release.end else None,
+        "forced": _zulu(release.forced) if release.forced else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _release(shape: Shape, event: Event) -> AppRelease:
+    """Read the release of an app, which was shipped at the time of its event."""
+    end, forced, curve = (shape.get(name) for name in ("end", "forced", "curve"))
+    try:
+        return AppRelease(
+            check_name(shape.need("app").text(), "an app"),
+            check_name(shape.need("name").text(), "a release"),
+            event.time,
+            updates=_flag(shape.get("updates")),
+            curve=parse_curve(curve.text()) if curve else (),
+            end=_time(end.text()) if end else None,
+            forced=_time(forced.text()) if forced else None,
+            clients=event.clients,
+        )
+    except FormatError:
+        raise
+    except InputError as exc:
+        raise FormatError(f"{shape.place}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _zulu(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _text(shape: Shape | None) -> str:

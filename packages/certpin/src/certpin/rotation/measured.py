@@ -14,6 +14,9 @@ Therefore:
    in a binary.
 
 Reports never say that a version was published, or that it accepts a pin: the journal does.
+
+Statistics of stores replace the adoption curves of releases, which are guesses, by measured ones
+(``measured_releases``). These curves change the number of clients at risk, and end no version.
 """
 
 from __future__ import annotations
@@ -25,11 +28,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
+from certpin.rotation.releases import MAX_DAYS, MAX_POINTS, later_releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from certpin.rotation.adoption import DeployedVersions, Timing, Version
+    from certpin.rotation.adoption import AdoptionDelays, DeployedVersions, Version
+    from certpin.rotation.exports import ReleaseUsage
+    from certpin.rotation.releases import AdoptionCurve, AppRelease
 
 DAY = timedelta(days=1)
 CYCLE = 7  # days: apps are used differently on each day of the week
@@ -88,7 +94,7 @@ class Threshold:
 def measured(
     deployed: DeployedVersions,
     reports: Iterable[ReportedUsage],
-    timing: Timing,
+    timing: AdoptionDelays,
     now: datetime,
     threshold: Threshold | None = None,
 ) -> DeployedVersions:
@@ -110,6 +116,7 @@ def measured(
         replace(
             version,
             clients=_clients(version, counts[version.number], now),
+            reported=_reported(counts[version.number], now),
             last_reported=max(counts[version.number], default=None),
             negligible_since=_negligible_since(deployed, version, counts, timing, now, threshold)
             if threshold
@@ -117,7 +124,76 @@ def measured(
         )
         for version in deployed.versions
     ]
+    totals: dict[datetime, int] = defaultdict(int)
+    for known in {version.number for version in deployed.versions}:
+        for day, clients in counts[known].items():
+            totals[day] += clients
+    return replace(deployed, versions=tuple(versions), reporting=_reported(totals, now))
+
+
+def measured_releases(
+    deployed: DeployedVersions, usage: Iterable[ReleaseUsage]
+) -> DeployedVersions:
+    """Return the deployed versions with adoption curves that were measured by stores.
+
+    The share of a release on a day is that of the devices with it or a later recorded release.
+    Devices with an unknown release count as if it were older. If the share of a later day is
+    lower, that one counts. If the number of an app's clients is not recorded, it is that of the
+    last day, if the store counts every device.
+
+    Args:
+        deployed: the versions, with the recorded releases.
+        usage: how many devices have each release, by day. Unknown apps are ignored.
+    """
+    known = [each for version in deployed.versions for each in version.releases if each.app]
+    devices: dict[str, dict[datetime, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    whole: dict[str, bool] = {}
+    for each in usage:
+        devices[each.app][each.day][each.release] = each.devices
+        whole[each.app] = each.whole
+    changed = {}
+    for release in known:
+        days = devices.get(release.app)
+        if not days:
+            continue
+        names = {release.name, *(each.name for each in later_releases(release, known))}
+        curve = _measured_curve(release, names, days)
+        last = sum(days[max(days)].values())
+        clients = last if release.clients is None and whole[release.app] else release.clients
+        changed[release] = replace(
+            release,
+            curve=curve or release.curve,
+            measured=release.measured or bool(curve),
+            clients=clients,
+        )
+    versions = [
+        replace(version, releases=tuple(changed.get(each, each) for each in version.releases))
+        for version in deployed.versions
+    ]
     return replace(deployed, versions=tuple(versions))
+
+
+def _measured_curve(
+    release: AppRelease, names: Collection[str], days: Mapping[datetime, Mapping[str, int]]
+) -> AdoptionCurve:
+    """Return the share of devices with one of the releases ``names``, by day; empty if unknown."""
+    points: list[tuple[int, Fraction]] = []
+    lowest = Fraction(1)
+    for day in sorted(days, reverse=True):
+        number = (day.date() - release.shipped.astimezone(UTC).date()).days
+        total = sum(days[day].values())
+        if number < 0 or number > MAX_DAYS or not total or len(points) == MAX_POINTS:
+            continue
+        share = Fraction(sum(days[day].get(name, 0) for name in names), total)
+        lowest = min(lowest, share)
+        points.append((number, lowest))
+    return tuple(reversed(points))
+
+
+def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
+    """Return the largest daily count in the last week; ``None`` without reports."""
+    recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
+    return max(recent, default=None)
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
@@ -126,15 +202,15 @@ def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> i
     At least the count of the journal. Without reports the count is unknown (``None``), not 0: the
     app may have no reporter.
     """
-    recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
-    return max([*recent, *([] if version.clients is None else [version.clients])], default=None)
+    found = (_reported(days, now), version.clients)
+    return max((number for number in found if number is not None), default=None)
 
 
 def _negligible_since(
     deployed: DeployedVersions,
     version: Version,
     counts: Mapping[int, Mapping[datetime, int]],
-    timing: Timing,
+    timing: AdoptionDelays,
     now: datetime,
     threshold: Threshold,
 ) -> datetime | None:

@@ -18,10 +18,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from certpin.errors import CertificateParseError
 from certpin.pins import HostPin, Pin
-from certpin.rotation.adoption import Sighting, adoption
-from certpin.rotation.gate import Violation, check_now, check_step, client_count, dropped_pins
-from certpin.x509 import Certificate, Chain
+from certpin.rotation.adoption import adoption
+from certpin.rotation.gate import check_now, check_step, client_count, dropped_pins
+from certpin.rotation.prospect import assumed_prospects, chain_with
+from certpin.rotation.sightings import Sighting
+from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,11 +71,15 @@ class Plan:
     Attributes:
         to: the pin of the new key.
         violations: why the plan can't continue after its steps; empty if it leads to the new key.
+        renew_by: when the first certificate that is served now expires, if that is before servers
+            may use the new key: it has to be renewed with its current key before. ``None`` if the
+            new key comes in time.
     """
 
     to: Pin
     steps: tuple[Step, ...]
     violations: tuple[Violation, ...] = ()
+    renew_by: datetime | None = None
 
     @property
     def possible(self) -> bool:
@@ -91,7 +98,8 @@ def plan(situation: Situation, to: Pin) -> Plan:
     """
     if violations := (*check_now(situation), *_cannot_begin(situation, to)):
         return Plan(to, (), violations)
-    return rehearse(situation, to, _steps(situation, to))
+    made = rehearse(situation, to, _steps(situation, to))
+    return replace(made, renew_by=_renew_by(situation, made.steps))
 
 
 def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
@@ -115,13 +123,16 @@ def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
 def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
     """Return the pins of the draft (the next version) that the new key ``to`` replaces.
 
-    They have the role of the new key, and servers may use them.
+    They have the role of the new key, and servers may use them. Lost keys are replaced too.
     """
     role = situation.role_of(to)
     return tuple(
         entry.pin
         for entry in situation.policy.pins
-        if entry.pin != to and entry.role == role and entry.state in {"active", "retiring"}
+        if entry.pin != to
+        and (
+            entry.state == "lost" or (entry.role == role and entry.state in {"active", "retiring"})
+        )
     )
 
 
@@ -191,17 +202,14 @@ def with_pushed(situation: Situation) -> Situation:
 
 
 def with_served(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which every server presents only this pin's key.
+    """Return a copy of the situation in which every server presents this pin's key.
 
-    The rest of its chain is unknown. If no server was probed, one is made up, because the following
-    steps need served chains.
+    If no server was probed, one is made up, because the following steps need served chains.
     """
-    stand_in = Certificate(der=pin.digest, spki=pin.digest)
-    # Only the digests are compared: give the certificate those of the pin, and nothing else.
-    vars(stand_in).update(spki_sha256=pin.digest, sha256=pin.digest)
-    chain = Chain((stand_in, stand_in))  # as a leaf and above one: the key may be an authority's
-    vantages = [sighting.vantage for sighting in situation.sightings] or ["every server"]
-    sightings = tuple(Sighting(vantage, chain) for vantage in vantages)
+    before = situation.sightings or (Sighting("every server", None),)
+    sightings = tuple(
+        Sighting(each.vantage, chain_with(situation, pin, each.chain)) for each in before
+    )
     return replace(situation, sightings=sightings)
 
 
@@ -213,14 +221,14 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
             "compromised",
             f"{to} was removed, and a removed key is never used again",
             client_count(situation),
-            fix="make a new key: certpin rotate generate",
+            fix="make a new key: certpin rotate start --new next.key",
         )
     if not situation.alive:
         yield Violation(
             "adopted",
             "no published version is recorded, so it is unknown which pins clients accept",
             None,
-            fix="record the published version: certpin rotate publish",
+            fix=f"record the published version: certpin rotate shipped {situation.pins.version}",
         )
 
 
@@ -265,7 +273,23 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
     The draft is the pin file that would be published next.
     """
     gone = {to, *old} | (situation.served - {to})
-    return bool(set(situation.policy.live_pins) - gone)
+    return bool(situation.usable - gone)
+
+
+def _renew_by(situation: Situation, steps: Iterable[Step]) -> datetime | None:
+    """Return the first expiry of a served certificate, if the new key can't be used before it."""
+    usable = [step.not_before for step in steps if step.not_before is not None]
+    ends = [end for each in situation.sightings if (end := _expiry_of(each)) is not None]
+    first = min(ends, default=None)
+    return first if first is not None and usable and first <= max(usable) else None
+
+
+def _expiry_of(sighting: Sighting) -> datetime | None:
+    """Return when the certificate of a server expires; ``None`` if that is unknown."""
+    try:
+        return sighting.chain.leaf.not_after if sighting.chain else None
+    except CertificateParseError:
+        return None
 
 
 def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
@@ -293,6 +317,8 @@ def _check(step: Step, situation: Situation) -> tuple[Violation, ...]:
             version = with_published(situation).pins.version
             numbered = replace(situation, pins=replace(situation.pins, version=version))
             return check_step(numbered, "publish")
+        case "activate" | "serve" as act if step.pin:
+            return check_step(situation, act, step.pin, assumed_prospects(situation, step.pin))
         case act:
             return check_step(situation, act, step.pin)
 

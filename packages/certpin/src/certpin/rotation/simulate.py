@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 
-from certpin.rotation.simulate_fleet import draw_clients
+from certpin.rotation.fleet import ALWAYS, Arrival, Cohort, app_cohort, fetch_cohort
+from certpin.rotation.simulate_fleet import NEVER, held_since
+from certpin.rotation.simulate_script import Release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.rotation.simulate_fleet import Clients, Fleet, Integers
-    from certpin.rotation.simulate_script import Chains, Release, Script, Serving
+    from certpin.rotation.fleet import Fleet
+    from certpin.rotation.simulate_fleet import Integers
+    from certpin.rotation.simulate_script import Chains, Script, Serving
 
 HOUR = 3600  # seconds
-ALWAYS = -(2**62)  # before every other time
-NEVER = 2**62
 _MAX_CHUNK = 2**16  # clients: their data fits into the cache of a processor
 _MAX_TIMES = 2**22  # in a chunk, one for each client and release: 32 MiB
 
@@ -69,12 +70,10 @@ class Safety:
     """The earliest safe time of a step if no other step changes; ``None`` for never.
 
     Attributes:
-        fleet: the time at which it is safe for all simulated clients.
         guaranteed: the time at which it is safe for every client within the delays of T_adopt.
     """
 
     step: int
-    fleet: datetime | None
     guaranteed: datetime | None
 
 
@@ -132,19 +131,26 @@ def simulate(
         done: called after each chunk.
     """
     chunk = chunk or chunk_size(script)
-    tally, last = Tally(script), [ALWAYS] * len(script.releases)
-    binaries = np.zeros(len(fleet.binaries) + 1, np.int64)
-    for first in range(0, fleet.clients, chunk):
-        clients = draw_clients(fleet, first, min(chunk, fleet.clients - first))
-        binaries += np.bincount(clients.binary, minlength=binaries.size)
-        since = _held_since(clients, script.releases)
-        if since[0].size:
-            last = [max(at, int(times.max())) for at, times in zip(last, since, strict=True)]
-            tally.add(script.releases, since)
-        done()
-    held = _add_binaries(tally, script, fleet, binaries)
-    safety = _safety(_SafetyInput(script, last, held, sum(fleet.delays.values())))
+    tally = Tally(script)
+    left: list[tuple[Release, int]] = []
+    for cohort, releases in _cohorts(script, fleet):
+        fetching = releases is script.releases
+        until = [ALWAYS] * len(releases)
+        for first in range(0, cohort.clients or 0, chunk):
+            since = held_since(cohort, first, min(chunk, (cohort.clients or 0) - first))
+            ends = [int(times.max()) for times in since[1:]]
+            until = list(map(max, until, [*ends, NEVER]))
+            tally.add(releases, since)
+            done()
+        left += [] if fetching else zip(releases, until, strict=True)
+    left += [(release, NEVER) for release in _add_binaries(tally, script, fleet)]
+    safety = _safety(_SafetyInput(script, left, sum_of_delays(fleet)))
     return _result(script, tally, tuple(safety), fleet.clients)
+
+
+def sum_of_delays(fleet: Fleet) -> int:
+    """Return T_adopt in seconds, without fractions."""
+    return fleet.timing.adopt // timedelta(seconds=1)
 
 
 def chunk_size(script: Script) -> int:
@@ -152,37 +158,32 @@ def chunk_size(script: Script) -> int:
     return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))
 
 
-def _held_since(clients: Clients, releases: Sequence[Release]) -> list[Integers]:
-    """Return the second from which each client holds each release: one array for each release.
+def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Release]]]:
+    """Yield the cohorts of the fleet that change versions, each with its releases.
 
-    Only for clients that fetch releases: those with a binary are left out.
+    Times count from the beginning of the simulation.
     """
-    fetching = clients.binary == len(clients.fleet.binaries)
-    size = int(np.count_nonzero(fetching))
-    found = [np.full(size, ALWAYS, np.int64)]
-    for release in releases[1:]:
-        held = clients.hold_from(release.at)
-        held = held if size == held.size else held[fetching]
-        if release.by is not None:
-            np.minimum(held, release.by, out=held)
-        found.append(np.maximum(held, found[-1], out=held))
-    return found
+    sizes = fleet.sizes
+    fetched = [Arrival(each.number, each.at, fleet.arrivals, each.by) for each in script.releases]
+    yield Cohort(sizes.fetching, fetch_cohort(fetched)), script.releases
+    for app in script.apps:
+        arrivals = app_cohort(app.entries, fetched if script.fetched else (), app.begin)
+        by_number = {each.number: each for each in (*script.releases, *app.releases)}
+        by_number[0] = Release(0, 0, None)
+        releases = [by_number[arrival.number] for arrival in arrivals]
+        yield Cohort(sizes.apps.get(app.name, 0), arrivals), releases
 
 
-def _add_binaries(
-    tally: Tally, script: Script, fleet: Fleet, counts: Integers
-) -> dict[Release, int]:
-    """Add the clients with binaries to the tally, and return how many hold each binary.
+def _add_binaries(tally: Tally, script: Script, fleet: Fleet) -> list[Release]:
+    """Add the clients with binaries to the tally, and return the binaries that some clients hold.
 
     The clients of one binary are one group, because they always hold the same version.
     """
-    shares = {
-        number: int(count) for (number, _), count in zip(fleet.binaries, counts, strict=False)
-    }
-    held = {release: shares.get(release.number, 0) for release in script.binaries}
-    for release, count in held.items():
-        if count:
-            tally.add([release], [np.full(1, ALWAYS, np.int64)], count)
+    counts = fleet.sizes.binaries
+    held = [release for release in script.binaries if counts.get(release.number)]
+    for release in held:
+        weight = counts[release.number] or 0
+        tally.add([release], [np.full(1, ALWAYS, np.int64)], weight)
     return held
 
 
@@ -212,6 +213,8 @@ def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
     """
     found: list[dict[int, int]] = [{} for _ in range(tally.hours)]
     for number, counts in tally.held_by_hour():
+        if not number:  # clients that run no release of their app any more
+            continue
         hours = np.flatnonzero(counts)
         for hour, count in zip(hours.tolist(), counts[hours].tolist(), strict=True):
             found[hour][number] = count
@@ -359,7 +362,9 @@ class _Group:
 
 def spans(script: Script) -> list[Span]:
     """Divide the simulation into periods without changes, each with the cause of its beginning."""
-    ends = {each.end for each in (*script.releases, *script.binaries) if each.end is not None}
+    of_apps = [release for app in script.apps for release in app.releases]
+    known = (*script.releases, *script.binaries, *of_apps)
+    ends = {each.end for each in known if each.end is not None}
     changes = [(at, Cause("expiry")) for at in ends]
     changes += [(serving.at, Cause("serve", serving.step)) for serving in script.servings[1:]]
     changes = [change for change in changes if 0 <= change[0] < script.until]
@@ -380,14 +385,13 @@ class _SafetyInput:
     """The data that determine the safe date of a step. Times are seconds since the beginning.
 
     Attributes:
-        last: when the last client got each release.
-        binaries: how many clients hold each binary.
+        left: when the last client of an app or of a binary left a release of it; ``NEVER`` if some
+            keep it.
         adopt: T_adopt in seconds.
     """
 
     script: Script
-    last: Sequence[int]
-    binaries: Mapping[Release, int]
+    left: Sequence[tuple[Release, int]]
     adopt: int
 
 
@@ -401,23 +405,19 @@ def _safety(known: _SafetyInput) -> list[Safety]:
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
     """Return the earliest safe date for serving a key: when the last client accepts it.
 
-    That is when the last client has the first release that accepts the key. Not checked: a release
+    That is when the last client has the first release that accepts the key, and has left the
+    releases of apps that refuse it. Not checked: a release
     that refuses it again, published after the step.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script
-    if first is None or any(
-        count and release.refuses(serving.chains, serving.at)
-        for release, count in known.binaries.items()
-    ):
-        return Safety(step, None, None)
-    if first == 0:
-        return Safety(step, script.begin, script.begin)
+    left = [at for release, at in known.left if release.refuses(serving.chains, serving.at)]
+    if first is None or NEVER in left:
+        return Safety(step, None)
     release = script.releases[first]
-    latest = release.at + known.adopt if release.by is None else release.by
-    begin = script.begin
-    moments = (begin + timedelta(seconds=max(0, at)) for at in (known.last[first], latest))
-    return Safety(step, *moments)
+    after = release.at + known.adopt if release.by is None else release.by
+    at = max([0, *left, after if first else 0])
+    return Safety(step, script.begin + timedelta(seconds=at))
 
 
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
@@ -439,5 +439,5 @@ def _release_safety(known: _SafetyInput, release: Release) -> Safety:
         over = following is not None and following.at <= release.at
         if not over and not release.refuses(serving.chains, max(serving.at, release.at)):
             moment = script.begin + timedelta(seconds=serving.at)
-            return Safety(step, moment, moment)
-    return Safety(step, None, None)
+            return Safety(step, moment)
+    return Safety(step, None)

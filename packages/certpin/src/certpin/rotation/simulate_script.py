@@ -3,34 +3,42 @@
 Steps are taken in the order of their dates, and the gate refuses none: a simulation may be about a
 wrong order. Times are seconds since the beginning of the simulation; fractions are dropped.
 
-Not modelled: the position in the chain that may match (``match``), two versions with one number
-(the first one counts), and a key that becomes compromised during the simulation.
+Not modelled: two versions with one number (the first one counts), and a key that becomes
+compromised during the simulation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
+from certpin.pins import HostPin, verify
 from certpin.rotation.adoption import LONGEST, format_duration, in_utc, policy_in
-from certpin.rotation.simulate_fleet import SECOND
+from certpin.rotation.arrivals import SECOND
+from certpin.rotation.fleet import fetch_order, is_unnamed, named_releases, seconds_of
+from certpin.rotation.prospect import UNPINNED, chain_with, stand_in
+from certpin.x509 import Chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
-    from certpin.pins import Pin, PinSet
+    from certpin.pins import HostPolicy, PinSet
     from certpin.rotation.adoption import Situation, Version
     from certpin.rotation.plan import Step
+    from certpin.rotation.releases import AppRelease
 
-    Chains = tuple[frozenset[Pin], ...]
+    Chains = tuple[Chain | None, ...]  # None for a server whose chain did not verify
 
 # The steps that clients notice, at once or later. The others are only recorded in the journal.
 NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
 
 # Each version is counted for each hour: with this many over LONGEST, that takes about 350 MB.
 MAX_STEPS = 500
+
+_ANY = datetime.min.replace(tzinfo=UTC)  # the policies that are compared don't expire
 
 
 @dataclass(frozen=True)
@@ -48,39 +56,51 @@ class Release:
 
     Attributes:
         at: when it could first be fetched.
-        pins: the pins that it accepts for the host; ``None`` if it refuses nothing.
+        policy: the host's policy in it, in mode ``report`` and without expiry, so that it may also
+            have a single pin; ``None`` if it refuses nothing.
         end: from then on it refuses every server, because its pins have expired.
         by: when all clients have it at the latest, because the previous version was recorded as
             ended.
         step: the number of the step that publishes it; ``None`` if it was published before.
-        compromised: a chain with one of these keys is refused.
     """
 
     number: int
     at: int
-    pins: frozenset[Pin] | None
+    policy: HostPolicy | None
     end: int | None = None
     by: int | None = None
     step: int | None = None
-    compromised: frozenset[Pin] = frozenset()
 
     def refuses(self, chains: Chains, at: int) -> bool:
         """Return True if clients with this release refuse one of the served chains at a time."""
-        if self.pins is None:
+        if self.policy is None:
             return False
         ended = self.end is not None and at >= self.end
-        return ended or any(
-            not self.pins & chain or bool(self.compromised & chain) for chain in chains
-        )
+        return ended or any(verify(each, self.policy, _ANY).is_finding for each in chains)
 
 
 @dataclass(frozen=True)
 class Serving:
-    """The pins in each server's chain, from the second ``at`` on; empty if they are unknown."""
+    """The chain of each server, from the second ``at`` on; empty if they are unknown."""
 
     at: int
     chains: Chains
     step: int | None = None
+
+
+@dataclass(frozen=True)
+class AppScript:
+    """The releases of an app: as recorded, and as versions of the host.
+
+    Attributes:
+        begin: the beginning of the simulation, in seconds since 1970.
+        releases: the versions that the releases bring.
+    """
+
+    name: str
+    begin: int
+    entries: tuple[tuple[Version, AppRelease], ...]
+    releases: tuple[Release, ...]
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,8 @@ class Script:
 
     Attributes:
         until: the end of the simulation, in seconds since the beginning.
+        apps: the apps with recorded releases.
+        fetched: True if clients fetch the releases; False if they only had the first one.
     """
 
     begin: datetime
@@ -97,6 +119,8 @@ class Script:
     servings: tuple[Serving, ...]
     binaries: tuple[Release, ...]
     until: int
+    apps: tuple[AppScript, ...] = ()
+    fetched: bool = True
 
 
 def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
@@ -148,53 +172,71 @@ def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
     last = ordered[-1].at if ordered else begin
     hours = -(-(last - begin + adopt) // (3600 * SECOND)) + 24
     binaries = bundled_releases(situation)
-    return Script(begin, tuple(steps), tuple(releases), tuple(servings), binaries, hours * 3600)
+    return Script(
+        begin,
+        tuple(steps),
+        tuple(releases),
+        tuple(servings),
+        binaries,
+        hours * 3600,
+        _apps(situation),
+        bool(fetch_order(situation.deployed)) or any(each.step for each in releases),
+    )
 
 
 def assumed_chains(situation: Situation) -> Chains:
-    """Return the pins of the chains served now: as probed, or as the draft's ACTIVE pins suggest.
+    """Return the chains served now: as probed, or as the draft's ACTIVE pins suggest.
 
     Without a probe, each ACTIVE leaf is one server. Without an ACTIVE leaf, one server has all
     ACTIVE pins.
     """
     if situation.sightings:
-        return tuple(sighting.pins for sighting in situation.sightings)
-    active = [entry for entry in situation.policy.pins if entry.state == "active"]
-    leaves = {entry.pin for entry in active if entry.role == "leaf"}
-    above = {entry.pin for entry in active if entry.role not in {"leaf", "backup"}}
+        return tuple(sighting.chain for sighting in situation.sightings)
+    active = [entry.pin for entry in situation.policy.pins if entry.state == "active"]
+    roles = {pin: situation.role_of(pin) for pin in active}
+    leaves = [pin for pin in active if roles[pin] == "leaf"]
+    above = tuple(stand_in(pin) for pin in active if roles[pin] != "leaf")
     if leaves:
-        return tuple(frozenset({leaf, *above}) for leaf in sorted(leaves, key=str))
-    chain = above or {entry.pin for entry in active}
-    return (frozenset(chain),) if chain else ()
+        chains = [chain_with(situation, leaf) for leaf in leaves]
+        return tuple(Chain((each.leaf, *above)) if above else each for each in chains)
+    return (Chain((chain_with(situation, active[0]).leaf, *above)),) if active else ()
 
 
 def fetched_releases(situation: Situation) -> list[Release]:
     """Return the releases that clients fetch, from the newest one that every client has."""
-    fetched = sorted(
-        (each for each in situation.deployed.versions if each.fetched and not each.pending),
-        key=lambda version: version.number,
-    )
-    # If no version is fetched, clients without a binary of their own hold the newest version.
-    fetched = fetched or sorted(situation.alive, key=lambda version: version.number)[-1:]
-    releases: list[Release] = []
-    ended: int | None = None
-    for version in fetched:
-        release = replace(release_of(version, situation), by=ended)
-        if not releases or release.number > releases[-1].number:
-            # Clients never take a lower version: later ones with a lower number don't count.
-            releases = [earlier for earlier in releases if earlier.at <= release.at]
-            releases.append(release)
-            ended = _seconds(version.ended, situation)
+    order = fetch_order(situation.deployed)
+    if not order:
+        # Clients without a binary of their own hold the newest version.
+        newest = max(situation.alive, key=lambda version: version.number)
+        return [release_of(newest, situation)]
+    begin = seconds_of(situation.now)
+    releases = [
+        replace(release_of(version, situation), by=None if by is None else by - begin)
+        for version, by in order
+    ]
     adopt = situation.timing.adopt // SECOND
     known = [index for index, release in enumerate(releases) if release.at + adopt <= 0]
     return releases[known[-1] :] if known else releases
 
 
+def _apps(situation: Situation) -> tuple[AppScript, ...]:
+    by_app: dict[str, list[tuple[Version, AppRelease]]] = {}
+    for version, release in named_releases(situation.deployed):
+        by_app.setdefault(release.app, []).append((version, release))
+    begin = seconds_of(situation.now)
+    return tuple(
+        AppScript(
+            name, begin, tuple(entries), tuple(release_of(each, situation) for each, _ in entries)
+        )
+        for name, entries in by_app.items()
+    )
+
+
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
-    """Return the releases in binaries; of two with one number, the first."""
+    """Return the releases in binaries of unknown apps; of two with one number, the first."""
     found: dict[int, Release] = {}
     for version in situation.alive:
-        if version.bundled:
+        if is_unnamed(version):
             found.setdefault(version.number, release_of(version, situation))
     return tuple(found.values())
 
@@ -202,12 +244,19 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 def release_of(version: Version, situation: Situation) -> Release:
     """Return a version as a release for clients of the situation's host."""
     policy = policy_in(version.pins, situation.pattern)
-    refusing = policy is not None and policy.mode == "enforce"
-    pins = frozenset(policy.live_pins) if policy and refusing else None
     at = _seconds(version.fetched, situation) or 0
     end = hard_expiry(version.pins, situation)
-    compromised = policy.compromised if policy else frozenset()
-    return Release(version.number, at, pins, end, compromised=compromised)
+    return Release(version.number, at, _compared(policy, policy.pins) if policy else None, end)
+
+
+def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> HostPolicy | None:
+    """Return a policy with these pins as ``Release`` has it."""
+    if policy.mode != "enforce":
+        return None
+    entries = tuple(pins)
+    if not any(entry.live for entry in entries):  # a wrong order of steps may leave none
+        entries = (*entries, HostPin(UNPINNED, "backup"))
+    return replace(policy, pins=entries, mode="report", expires=None)
 
 
 def hard_expiry(pins: PinSet, situation: Situation) -> int | None:
@@ -226,7 +275,7 @@ def _check(situation: Situation, ordered: Sequence[DatedStep]) -> None:
     if not situation.alive:
         raise InputError(
             "no published version is recorded",
-            fix="record the published version: certpin rotate publish",
+            fix=f"record the published version: certpin rotate shipped {situation.pins.version}",
         )
     if len(ordered) > MAX_STEPS:
         raise InputError(f"{len(ordered)} steps are too many", fix=f"at most {MAX_STEPS}")
@@ -249,24 +298,25 @@ def _take(
     servings: list[Serving],
 ) -> None:
     policy = situation.policy
-    draft, end = set(policy.live_pins), hard_expiry(situation.pins, situation)
+    draft = {entry.pin: entry for entry in policy.pins}
+    end = hard_expiry(situation.pins, situation)
     latest = situation.deployed.latest
     number = max(situation.pins.version, latest.number + 1 if latest else 1)
     for dated in steps:
-        at, pin = (dated.at - situation.now) // SECOND, dated.step.pin
+        at, pin = seconds_of(dated.at) - seconds_of(situation.now), dated.step.pin
         if dated.step.act == "publish":
-            pins = frozenset(draft) if policy.mode == "enforce" else None
-            refused = policy.compromised
-            releases.append(Release(number, at, pins, end, None, dated.number, refused))
+            published = _compared(policy, draft.values())
+            releases.append(Release(number, at, published, end, None, dated.number))
             number += 1
         elif dated.step.act == "push":
             releases += _pushed(situation, releases, dated.number, at)
         elif pin and dated.step.act == "stage":
-            draft.add(pin)
+            draft[pin] = HostPin(pin, "backup", "staged")
         elif pin and dated.step.act == "remove":
-            draft.discard(pin)
+            draft.pop(pin, None)
         elif pin and dated.step.act == "serve":
-            servings.append(Serving(at, (frozenset({pin}),), dated.number))
+            chains = tuple(chain_with(situation, pin, each) for each in servings[-1].chains)
+            servings.append(Serving(at, chains or (chain_with(situation, pin),), dated.number))
 
 
 def _pushed(
@@ -289,4 +339,4 @@ def _pushed(
 
 
 def _seconds(moment: datetime | None, situation: Situation) -> int | None:
-    return (moment - situation.now) // SECOND if moment else None
+    return seconds_of(moment) - seconds_of(situation.now) if moment else None

@@ -1,1 +1,5 @@
-"""Helpers that packages share: deadlines, locks, forks, HTTP, thread pools, HTML and text."""
+"""Helpers that packages share.
+
+HTTP with deadlines, file locks, forks, thread pools and hooks; text, markup, YAML and SARIF; the
+requirements of installed packages.
+"""

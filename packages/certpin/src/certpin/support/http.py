@@ -1,24 +1,75 @@
-"""One small HTTP request with a deadline: no redirects, no proxies, no cookies, a bounded body."""
+"""One small HTTP request with a deadline: no redirects, no proxies, no cookies, a bounded body.
+
+``Deadline`` is the time limit for one exchange over the network, HTTP or not. Another thread can
+cancel the exchange.
+"""
 
 from __future__ import annotations
 
 import http.client
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from email.message import Message
-
-    from certpin.support.deadline import Deadline
 
 _HTTP, _HTTPS = 80, 443
 
 
-class BodyTooLargeError(http.client.HTTPException):
-    """The body of a response is larger than the caller allows."""
+def exchange(  # noqa: PLR0913  # the parts of a request
+    method: str,
+    address: str,
+    deadline: Deadline,
+    context: ssl.SSLContext | None,
+    *,
+    host: str = "",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    max_bytes: int = 0,
+) -> HTTPAnswer:
+    """Send a request on a new connection, and return the response.
+
+    Args:
+        method: the HTTP method.
+        address: an ``https://`` or ``http://`` URL. The caller decides if clear text is allowed.
+        deadline: the time limit of the whole exchange.
+        context: verifies the server. It is required for ``https://``, and not used otherwise.
+        host: the normalised host, if it differs from the one in the URL.
+        headers: additional headers of the request.
+        body: the body of the request.
+        max_bytes: the largest body of a response that is accepted. With 0 the body is not read.
+
+    Raises:
+        OSError: there was no connection, or no response in time.
+        http.client.HTTPException: the response is not HTTP, or too large (``BodyTooLargeError``).
+        ValueError: the URL is ``https://`` and there is no context.
+    """
+    url = urlsplit(address)
+    secure = url.scheme == "https"
+    if secure and context is None:
+        raise ValueError("https needs a context that verifies the server")
+    port = url.port or (_HTTPS if secure else _HTTP)
+    used = context if secure else None
+    connection = _Connection(host or url.hostname or "", port, deadline, used)
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    sent = {"Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
+    with deadline.enforced():
+        try:
+            connection.request(method, target, body, sent)
+            response = connection.getresponse()
+            data = response.read(max_bytes + 1) if max_bytes else b""
+            if len(data) > max_bytes:
+                raise BodyTooLargeError(f"the answer has more than {max_bytes} bytes")
+            return HTTPAnswer(response.status, response.headers, data)
+        finally:
+            connection.close()
 
 
 @dataclass(frozen=True)
@@ -28,6 +79,10 @@ class HTTPAnswer:
     status: int
     headers: Message
     body: bytes
+
+
+class BodyTooLargeError(http.client.HTTPException):
+    """The body of a response is larger than the caller allows."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -48,47 +103,119 @@ class _Connection(http.client.HTTPConnection):
         self.sock = sock
 
 
-def exchange(  # noqa: PLR0913  # the parts of a request
-    method: str,
-    address: str,
-    deadline: Deadline,
-    context: ssl.SSLContext | None,
-    *,
-    host: str = "",
-    headers: Mapping[str, str] | None = None,
-    body: bytes | None = None,
-    max_bytes: int = 0,
-) -> HTTPAnswer:
-    """Send a request on a new connection, and return the response.
+class Deadline:
+    """A time limit for an exchange, and for each of its steps.
+
+    A limit for each step is not enough: a server that sends a byte now and then would hold the
+    exchange for ever. ``enforced()`` shuts the connection down when the time is up.
 
     Args:
-        method: the HTTP method.
-        address: an ``https://`` or ``http://`` URL. The caller decides if clear text is allowed.
-        deadline: the time limit of the whole exchange.
-        context: verifies the server; used only for ``https://``.
-        host: the normalised host, if it differs from the one in the URL.
-        headers: additional headers of the request.
-        body: the body of the request.
-        max_bytes: the largest body of a response that is accepted. With 0 the body is not read.
-
-    Raises:
-        OSError: there was no connection, or no response in time.
-        http.client.HTTPException: the response is not HTTP, or too large (``BodyTooLargeError``).
+        step: seconds for one step: connecting, the handshake, a read.
+        total: seconds for the whole exchange, from now on.
     """
-    url = urlsplit(address)
-    secure = url.scheme == "https"
-    port = url.port or (_HTTPS if secure else _HTTP)
-    used = context if secure else None
-    connection = _Connection(host or url.hostname or "", port, deadline, used)
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    sent = {"Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
-    with deadline.enforced():
+
+    def __init__(self, step: float, total: float) -> None:
+        self._step = step
+        self._until = time.monotonic() + total
+        self._guard = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._cut = threading.Event()
+        self.cancelled = False  # by ``cancel()``, not by the clock
+
+    @property
+    def left(self) -> float:
+        """The seconds that the next step may take, as a timeout: always positive."""
+        return max(min(self._step, self._until - time.monotonic()), 0.001)
+
+    @property
+    def passed(self) -> bool:
+        """True if the time is up, or the exchange was cancelled."""
+        return self._cut.is_set() or time.monotonic() >= self._until
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for some seconds, or until the exchange is cancelled.
+
+        Returns:
+            False if the time is up or the exchange was cancelled.
+        """
+        return not self._cut.wait(seconds) and time.monotonic() < self._until
+
+    def connect(
+        self, host: str, port: int, options: Iterable[tuple[Any, ...]] = ()
+    ) -> socket.socket:
+        """Connect by TCP to the first address that answers.
+
+        Args:
+            host: a name or an address. Its resolution takes as long as the system needs.
+            port: the port.
+            options: the arguments of ``setsockopt()`` for each socket.
+
+        Raises:
+            OSError: no address answered, or the deadline has passed (``TimeoutError``).
+        """
+        problem: OSError = OSError("the name has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        ):
+            if self.passed:
+                raise TimeoutError("the deadline has passed")
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self._hold(sock)
+                for option in options:
+                    sock.setsockopt(*option)
+                sock.settimeout(self.left)
+                sock.connect(address)
+            except OSError as exc:
+                sock.close()
+                problem = exc
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise problem
+
+    def cancel(self) -> None:
+        """End the exchange, because its result is not needed any more. Any thread may call it."""
+        self.cancelled = True
+        self._end()
+
+    @contextmanager
+    def enforced(self) -> Iterator[Self]:
+        """Shut the connection down if the time is up while the block runs."""
+        timer = threading.Timer(max(self._until - time.monotonic(), 0), self._end)
+        timer.daemon = True
+        timer.start()
         try:
-            connection.request(method, target, body, sent)
-            response = connection.getresponse()
-            data = response.read(max_bytes + 1) if max_bytes else b""
-            if len(data) > max_bytes:
-                raise BodyTooLargeError(f"the answer has more than {max_bytes} bytes")
-            return HTTPAnswer(response.status, response.headers, data)
+            yield self
         finally:
-            connection.close()
+            timer.cancel()
+            with self._guard:
+                self._drop()
+
+    def _hold(self, sock: socket.socket) -> None:
+        """Keep a duplicate of the socket, so that the connection can be shut down.
+
+        The socket itself is not enough, because TLS detaches it.
+        """
+        with self._guard:
+            self._drop()
+            self._socket = sock.dup()
+            if self._cut.is_set():
+                self._shut()
+
+    def _end(self) -> None:
+        with self._guard:
+            self._cut.set()
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None

@@ -1,10 +1,11 @@
-"""Build HTML and SVG elements.
+"""Build HTML and SVG elements: what the lab's report and the service's pages share.
 
 ``tag`` escapes control characters in text, and ``write`` escapes HTML.
 """
 
 from __future__ import annotations
 
+from importlib.resources import files
 from xml.etree import ElementTree as ET
 
 from certpin.support.text import clean
@@ -54,3 +55,8 @@ def icon(name: str, size: int = 16) -> ET.Element:
     return tag(
         "svg", line, class_="icon", width=box, height=box, viewBox="0 0 16 16", aria_hidden="true"
     )
+
+
+def chain_style() -> str:
+    """Return the CSS for pictures of chains. The colours are variables of the page."""
+    return files("certpin.support").joinpath("chain.css").read_text("utf-8")

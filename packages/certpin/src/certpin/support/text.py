@@ -32,4 +32,14 @@ def encodable(text: str) -> str:
 
 def in_days(days: int) -> str:
     """Return a number of days in words, such as ``3 days``."""
-    return "1 day" if days == 1 else f"{days} days"
+    return counted(days, "day")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 report`` or ``7 reports``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]

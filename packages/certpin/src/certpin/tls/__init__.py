@@ -18,8 +18,8 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
  7. Paths are built up to a root: PARTIAL_CHAIN, which Python 3.13 sets by default, would end them
     at an intermediate in the store, before a pinned root. It is off, and on only for a trust file
     that names no root. The error explains a path to another root.
- 8. ``trust = FILE`` hosts have a store of only those anchors (``mirrored.py``): the handshake fails
-    before a client certificate is sent.
+ 8. ``trust = FILE`` hosts have a store of only those anchors (``certpin.x509.openssl``): the
+    handshake fails before a client certificate is sent.
  9. ``strict`` (the default) refuses a host without a policy (``check.py``).
 10. Pin set and stores are one immutable state, swapped by one assignment (``check.py``). No lock is
     held across a handshake; threads may share a context.

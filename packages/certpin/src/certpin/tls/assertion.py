@@ -1,8 +1,8 @@
 """``assert_pinned``: require that the pins of a connection in use were checked.
 
-Rule 14 of docs/enforcement.md. A context can only check the connections that are made through it.
-Some libraries replace it: they copy its roots into another TLS stack, or speak HTTP/3. So check the
-resulting connection, not the context.
+Rule 14 of docs/concepts/matching.md. A context can only check the connections that are made through
+it. Some libraries replace it: they copy its roots into another TLS stack, or speak HTTP/3. So check
+the resulting connection, not the context.
 """
 
 from __future__ import annotations
@@ -123,7 +123,11 @@ def _finished_check(tls: Any) -> PinCheck:
         gate.raise_refusal()
     check: PinCheck | None = gate or getattr(tls, "_check", None)
     if not (isinstance(tls, Pinned) or gate) or check is None:
-        raise _unchecked("", f"{type(tls).__name__} is not TLS of a PinnedSSLContext", _PINNED)
+        raise UncheckedConnectionError(
+            f"this connection is not pinned: {type(tls).__name__} is not TLS of a "
+            "PinnedSSLContext; it may be closed already",
+            fix=_PINNED,
+        )
     host = check.target.host
     if not check.finished:
         raise _unchecked(host, "its pins were not checked yet", "call do_handshake() first")
@@ -139,5 +143,4 @@ _PINNED = (
 
 
 def _unchecked(host: str, problem: str, fix: str) -> UncheckedConnectionError:
-    name = host or "the connection"
-    return UncheckedConnectionError(f"{name} refused: {problem}", host=host, fix=fix)
+    return UncheckedConnectionError(f"{host} refused: {problem}", host=host, fix=fix)

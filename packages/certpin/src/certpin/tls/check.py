@@ -1,9 +1,9 @@
 """The state of a context, and the pin check of each connection.
 
-The numbers are those of the rules in docs/enforcement.md. In the order of a connection:
+The numbers are those of the rules in docs/concepts/matching.md. In the order of a connection:
 
-- ``PinState`` is the pin set with its trust stores, replaced as a whole (rule 10). ``Target`` is
-  one host in it, with the chains that already matched its pins.
+- ``PinState`` is the pin set with its trust stores, replaced as a whole (rule 10). ``TargetHost``
+  is one host in it, with the chains that already matched its pins.
 - ``Enforcer`` holds the current state, refuses hosts without a policy (rule 9), and records each
   refusal (rule 12).
 - ``SessionMemory`` stores the TLS sessions that may be resumed (rule 4).
@@ -21,24 +21,22 @@ from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from certpin.errors import (
-    CertificateParseError,
-    InsecureRequestError,
-    PinError,
-    UnpinnedHostError,
-    UnverifiedSessionError,
-    WeakenedContextError,
-)
+from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
 from certpin.pins import verify
 from certpin.tls.failures import (
     Met,
     PinFailure,
     called_now,
+    clear_text_error,
     explain_refusal,
+    late_check_error,
+    not_der_error,
     reason_of,
+    trust_changed_error,
+    unpinned_error,
     warn_of_debug_override,
 )
-from certpin.x509 import Chain, quoted
+from certpin.x509 import Chain
 from certpin.x509.openssl import served_chain, strict_advice, verified_chain
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ class Match(NamedTuple):
     expires: datetime | None  # the moment from which its policy no longer holds
 
 
-class Target:
+class TargetHost:
     """A host under one version of the pin set: its policy, and the trust store for it.
 
     ``policy`` is None if no policy covers the host. ``store`` is a context that trusts only the
@@ -122,7 +120,7 @@ class DebugAnchors(NamedTuple):
 class PinState:
     """A pin set, the trust store for each of its ``trust`` settings, and debug anchors. Immutable.
 
-    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` returns the ``Target`` of a
+    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` returns the ``TargetHost`` of a
     normalised host.
     """
 
@@ -137,16 +135,16 @@ class PinState:
         self._stores = stores
         self.target = lru_cache(maxsize=_HOSTS)(self._target)
 
-    def _target(self, host: str) -> Target:
+    def _target(self, host: str) -> TargetHost:
         policy = self.pins.policy_for(host)
         trust = policy.trust if policy else None
-        return Target(host, policy, self._stores[trust.digest] if trust else None)
+        return TargetHost(host, policy, self._stores[trust.digest] if trust else None)
 
 
 class Enforcer:
     """The pin state of a context, with its clock, its sessions, and the record of its failures.
 
-    ``state`` is replaced as a whole (rule 10 of docs/enforcement.md).
+    ``state`` is replaced as a whole (rule 10 of docs/concepts/matching.md).
     """
 
     def __init__(
@@ -162,14 +160,14 @@ class Enforcer:
         self.sessions = SessionMemory()
         self._notifier = notifier
 
-    def target(self, state: PinState, host: str) -> Target:
-        """Return the policy and the trust store of a normalised host, as a ``Target``.
+    def target(self, state: PinState, host: str) -> TargetHost:
+        """Return the policy and the trust store of a normalised host, as a ``TargetHost``.
 
         Raises ``UnpinnedHostError`` in strict mode if no policy covers the host.
         """
         target = state.target(host)
         if target.policy is None and self.strict:
-            raise self.refused(_unpinned(host, state.pins.name))
+            raise self.refused(unpinned_error(host, state.pins.name))
         return target
 
     def admit(self, host: str, encrypted: bool) -> None:
@@ -181,7 +179,7 @@ class Enforcer:
         policy = self.state.target(host).policy
         enforced = policy is not None and policy.mode == "enforce"
         if not encrypted and (self.strict or enforced):
-            raise self.refused(_clear_text(host))
+            raise self.refused(clear_text_error(host))
         self.target(self.state, host)
 
     def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
@@ -246,7 +244,7 @@ class Enforcer:
 
 class _Verified(NamedTuple):
     session: ssl.SSLSession
-    target: Target
+    target: TargetHost
     chain: tuple[bytes, ...]
 
 
@@ -256,14 +254,16 @@ class SessionMemory:
     A resumed session has no certificate chain (RFC 8446 section 2.2), so OpenSSL verifies no chain,
     no name and no date. Clients that confused the sessions of two hosts have let attackers in
     (CVE-2021-22890). Sessions are compared by identity, because a server chooses its session IDs.
-    Rule 4 of docs/enforcement.md.
+    Rule 4 of docs/concepts/matching.md.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._verified: OrderedDict[int, _Verified] = OrderedDict()
 
-    def remember(self, session: ssl.SSLSession, target: Target, chain: tuple[bytes, ...]) -> None:
+    def remember(
+        self, session: ssl.SSLSession, target: TargetHost, chain: tuple[bytes, ...]
+    ) -> None:
         """Store a session of a connection to this target, with the chain that was verified."""
         with self._lock:
             self._verified[id(session)] = _Verified(session, target, chain)
@@ -271,7 +271,7 @@ class SessionMemory:
                 self._verified.popitem(last=False)
 
     def recall(
-        self, session: ssl.SSLSession, target: Target, now: datetime
+        self, session: ssl.SSLSession, target: TargetHost, now: datetime
     ) -> tuple[bytes, ...] | None:
         """Return the chain that was verified for a session; None if the session can't be resumed.
 
@@ -307,7 +307,7 @@ class PinCheck:
     finished: bool  # True once the connection was checked and let pass
     guards_certificate: bool  # True if a client certificate may leave a socket
     socket: Callable[[], Any]  # a weak reference, if there is one
-    target: Target
+    target: TargetHost
     verdict: Verdict | None  # None until the check, and if no policy covers the host
     _called: Called  # the handshake may run in another thread
     _chain: tuple[bytes, ...]
@@ -348,7 +348,7 @@ class PinCheck:
         Raises ``WeakenedContextError`` if a client certificate was sent without that check.
         """
         if self.guards_certificate and not self._early:
-            raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
+            raise self._enforcer.refused(late_check_error(self.target.host), self._met(raw))
         judged_for = self._judged_for
         return judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw)
 
@@ -391,7 +391,7 @@ class PinCheck:
                 verdict.raise_for_refusal(self.target.host)
                 enforcer.passed(verdict, self.target.host, self._met(raw))
         except CertificateParseError as exc:
-            raise enforcer.refused(_unreadable(self.target.host), self._met(raw)) from exc
+            raise enforcer.refused(not_der_error(self.target.host), self._met(raw)) from exc
         except PinError as exc:
             enforcer.refused(exc, self._met(raw))
             raise
@@ -425,7 +425,7 @@ class PinCheck:
         """
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
-            raise self._enforcer.refused(_moved(target.host), self._met(raw))
+            raise self._enforcer.refused(trust_changed_error(target.host), self._met(raw))
         self._state, self.target = state, target
         self._resumed = None  # rule 4: a session verified under other pins is not resumed
 
@@ -454,7 +454,7 @@ class PinCheck:
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
         """Raise ``PinError`` if the chain ends at an anchor of a debug override that has ended.
 
-        OpenSSL can't remove an anchor from a context. Rule 11 of docs/enforcement.md.
+        OpenSSL can't remove an anchor from a context. Rule 11 of docs/concepts/matching.md.
         """
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(
@@ -470,44 +470,3 @@ def _served(raw: Any) -> tuple[bytes, ...]:
     with suppress(Exception):
         return served_chain(raw)
     return ()
-
-
-def _unguarded(host: str) -> WeakenedContextError:
-    return WeakenedContextError(
-        f"{host} refused: the check before the client certificate was sent did not run",
-        host=host,
-        fix="don't set _msg_callback on a PinnedSSLContext with a client certificate",
-    )
-
-
-def _moved(host: str) -> PinError:
-    return PinError(
-        f"{host} refused: the trust of its policy changed during the handshake",
-        host=host,
-        fix="connect again",
-    )
-
-
-def _unreadable(host: str) -> PinError:
-    return PinError(
-        f"{host} refused: a certificate of its chain is not strict DER",
-        host=host,
-        fix="ask the server's operator for a certificate that follows X.690",
-    )
-
-
-def _clear_text(host: str) -> InsecureRequestError:
-    return InsecureRequestError(
-        f"{host} refused: the request would go out in clear text, past every pin",
-        host=host,
-        fix="write https://; if a redirect led here, ask the server's operator for https:// too",
-    )
-
-
-def _unpinned(host: str, pin_set: str) -> UnpinnedHostError:
-    return UnpinnedHostError(
-        f"{host} refused: the pin set {quoted(pin_set)} has no policy for it",
-        host=host,
-        fix=f"certpin add {host}, or PinnedSSLContext(pins, strict=False) "
-        "to let hosts without a policy pass unpinned",
-    )

@@ -1,9 +1,9 @@
 """``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses what its pin set does not allow.
 
-Three classes, each based on the one above it, with the rules of docs/enforcement.md:
+Three classes, each based on the one above it, with the rules of docs/concepts/matching.md:
 
 - ``MirroredContext`` has several trust stores and is configured as if it had one (rule 8,
-  ``certpin.tls.mirrored``).
+  ``certpin.x509.openssl``).
 - ``VerifyingContext`` detects that its verification was weakened (rules 1, 2, 3 and 7).
 - ``PinnedSSLContext`` connects (rules 1, 5, 9, 10 and 11).
 """
@@ -13,27 +13,21 @@ from __future__ import annotations
 import os
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from certpin.errors import (
-    ConfigError,
-    HostError,
-    PinError,
-    WeakenedContextError,
-)
+from certpin.errors import ConfigError, HostError, PinError
 from certpin.pins import normalise, utc_now
 from certpin.tls.check import DebugAnchors, Enforcer, PinState
-from certpin.tls.failures import DEBUG_VARIABLE, FailureNotifier
-from certpin.tls.gate import (
-    Gate,
-    Pinned,
-    PinnedSSLObject,
-    PinnedSSLSocket,
-    green_class_for,
+from certpin.tls.failures import (
+    DEBUG_VARIABLE,
+    FailureNotifier,
+    copied_error,
+    no_host_error,
+    weakened_error,
 )
-from certpin.tls.mirrored import MirroredContext
+from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
 from certpin.x509 import Certificate
-from certpin.x509.openssl import OpenSSLContext, harden
+from certpin.x509.openssl import MirroredContext, OpenSSLContext, harden
 
 if TYPE_CHECKING:
     import socket
@@ -57,6 +51,9 @@ UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 # As a number, without the enumeration that Python makes of it, which takes twenty times as long.
 flags_of: Any = OpenSSLContext.verify_flags.__get__
 
+_HANDSHAKE = 22  # RFC 8446 section 5.1
+_LAST_OF_THE_SERVER = frozenset({14, 20})  # ServerHelloDone (TLS 1.2), Finished; section 4
+
 # The classes of connections: with Python's own, a socket could fall back to clear text.
 _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
 
@@ -70,7 +67,7 @@ class VerifyingContext(MirroredContext):
     past this class, by a property of a base class or by ``object.__setattr__``, is not counted, so
     each connection also reads the settings after OpenSSL copied them. (Python refuses ``CERT_NONE``
     while ``check_hostname`` is on, so ``check_hostname`` covers both.) Rule 1 of
-    docs/enforcement.md.
+    docs/concepts/matching.md.
     """
 
     _verifying_changes = 0
@@ -103,6 +100,11 @@ class VerifyingContext(MirroredContext):
             self._verified_changes = self._verifying_changes
             return ""
 
+    def _guard_certificate(self, context: ssl.SSLContext) -> None:
+        """Check pins before the client sends its certificate (rule 3): OpenSSL calls the gate."""
+        # Not by SSLContext's property of this name: it makes three enumerations for each message.
+        OpenSSLContext._msg_callback.__set__(context, _on_message)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "verify_flags":
             # Rule 7. As a number: the complement of a flag has only the flags that Python knows.
@@ -124,6 +126,19 @@ class VerifyingContext(MirroredContext):
                 return  # urllib3 sets the same again with each connection
             self._verifying_changes += 1
             super().__setattr__(name, value)
+
+
+def _on_message(
+    gate: Any, direction: str, version: int, content_type: int, message_type: int, data: bytes
+) -> None:
+    # The first argument is the gate, as OpenSSL's "owner", until the gate has stepped aside.
+    if (
+        content_type == _HANDSHAKE
+        and message_type in _LAST_OF_THE_SERVER
+        and direction == "read"
+        and type(gate) is Gate
+    ):
+        gate.before_last_flight()
 
 
 class PinnedSSLContext(VerifyingContext):
@@ -237,6 +252,18 @@ class PinnedSSLContext(VerifyingContext):
         store = self._enforcer.state.target(self._encode_hostname(host)).store if host else None
         return tuple(OpenSSLContext.get_ca_certs(store or self, binary_form=True))
 
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` returns the roots."""
+        raise copied_error("get_ca_certs()")
+
+    def cert_store_stats(self) -> NoReturn:
+        """Raise ``ContextCopyError``: libraries that copy a context count its roots first."""
+        raise copied_error("cert_store_stats()")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ContextCopyError``, so that ``copy``, ``deepcopy`` and ``pickle`` fail."""
+        raise copied_error("copy or pickle")
+
     def report_context(self, host: str) -> PinnedSSLContext | None:
         """Return the context for sending reports to a host, or None if no policy covers it.
 
@@ -313,7 +340,9 @@ class PinnedSSLContext(VerifyingContext):
         """Return the normalised host for the policy, SNI and OpenSSL's hostname check.
 
         ``wrap_socket`` and ``wrap_bio`` call it in place of Python's method, which follows the
-        older IDNA 2003. Raises ``PinError`` if it is not a host. Rule 5 of docs/enforcement.md.
+        older IDNA 2003. Raises ``PinError`` if it is not a host.
+
+        Rule 5 of docs/concepts/matching.md.
         """
         if isinstance(hostname, bytes):
             hostname = hostname.decode("ascii", "replace")
@@ -326,7 +355,7 @@ class PinnedSSLContext(VerifyingContext):
         if server_side:
             raise ValueError("a PinnedSSLContext is for clients: give a server an ssl.SSLContext")
         if not host:
-            raise self._enforcer.refused(_nameless())
+            raise self._enforcer.refused(no_host_error())
 
     def _wrap_socket(
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
@@ -372,7 +401,7 @@ class PinnedSSLContext(VerifyingContext):
 
         Raises:
             PinError: The connection is refused before its handshake (rules 1, 5 and 9 of
-                docs/enforcement.md).
+                docs/concepts/matching.md).
         """
         if server_side or not host:
             self._require_client(host, server_side)
@@ -402,7 +431,7 @@ class PinnedSSLContext(VerifyingContext):
             or flags_of(self) & UNSAFE_FLAGS
         ):
             weakness = self._find_weakness() or "they were being changed"
-            raise enforcer.refused(_weakened(host, weakness))
+            raise enforcer.refused(weakened_error(host, weakness))
         gate._raw = raw
         if isinstance(owner, Pinned):
             gate._owner = weakref.ref(owner)
@@ -417,18 +446,18 @@ class PinnedSSLContext(VerifyingContext):
         connection if more are made while it begins.
         """
         if weakness := self._find_weakness():
-            raise self._enforcer.refused(_weakened(host, weakness))
+            raise self._enforcer.refused(weakened_error(host, weakness))
         return self._verified_changes
 
     def _state_of(self, pins: PinSet) -> PinState:
         """Return the complete state for a pin set: trust stores and debug anchors.
 
-        The caller replaces the current state by it at once (rule 10 of docs/enforcement.md).
+        The caller replaces the current state by it at once (rule 10 of docs/concepts/matching.md).
         """
         stores = {
-            policy.trust.digest: self._store_for(policy.trust)
-            for policy in pins.policies
-            if policy.trust is not None
+            trust.digest: self._store_for(trust.digest, trust.der, trust.strict)
+            for trust in (policy.trust for policy in pins.policies)
+            if trust is not None
         }
         return PinState(pins, stores, self._trust_debug_anchors(pins, stores.values()))
 
@@ -436,7 +465,7 @@ class PinnedSSLContext(VerifyingContext):
         """Load the debug anchors into this context and its stores, and return their fingerprints.
 
         None are loaded unless both the pin set and ``CERTPIN_DEBUG=1`` ask for it (rule 11 of
-        docs/enforcement.md).
+        docs/concepts/matching.md).
         """
         debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
         # All are parsed first: OpenSSL would keep those that it loaded before a bad one.
@@ -447,19 +476,3 @@ class PinnedSSLContext(VerifyingContext):
                 context.load_verify_locations(cadata=b"".join(debug.der))
         self._debug_anchors |= in_force
         return DebugAnchors(in_force, self._debug_anchors - in_force)
-
-
-def _weakened(host: str, what: str) -> WeakenedContextError:
-    return WeakenedContextError(
-        f"{host} refused: the checks of chain, hostname and dates were weakened ({what})",
-        host=host,
-        fix="remove verify=False, ssl=False, assert_hostname=False or cert_reqs='CERT_NONE' from "
-        "the client; for a private authority set `trust` in the pin file",
-    )
-
-
-def _nameless() -> PinError:
-    return PinError(
-        "refused: there is no server name to find a policy for",
-        fix="pass server_hostname, as the client libraries do",
-    )

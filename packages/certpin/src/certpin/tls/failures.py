@@ -1,9 +1,9 @@
 """The error, the log record and the hook calls for a refused connection.
 
-Rule 12 of docs/enforcement.md. ``PinFailure`` describes a failure to the application.
+Rule 12 of docs/concepts/matching.md. ``PinFailure`` describes a failure to the application.
 ``FailureNotifier`` logs it and passes it to the hooks, which can neither break nor delay a
-connection. ``explain_refusal`` is the error for a chain that OpenSSL itself refused;
-``certpin.pins.verdict`` explains pins that don't match.
+connection. ``explain_refusal`` is the error for a chain that OpenSSL itself refused, and the short
+errors for other refusals are at the end; ``certpin.pins.verdict`` explains pins that don't match.
 
 This module loads without TLS, because ``certpin.tls`` exports names of it then, too.
 """
@@ -11,19 +11,28 @@ This module loads without TLS, because ``certpin.tls`` exports names of it then,
 from __future__ import annotations
 
 import _socket
-import os
-import queue
 import socket
-import threading
 import warnings
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from certpin.errors import CertificateParseError, HostError, UnverifiedChainError
+from certpin.errors import (
+    CertificateParseError,
+    ContextCopyError,
+    HostError,
+    InsecureRequestError,
+    PinError,
+    UnpinnedHostError,
+    UnverifiedChainError,
+    WeakenedContextError,
+)
 from certpin.pins import normalise
-from certpin.x509 import Certificate, name_of, printable, shorten
+from certpin.pins.hosts import short_address
+from certpin.support.hooks import Hooks
+from certpin.support.text import printable
+from certpin.x509 import Certificate, name_of, quoted, shorten
 
 if TYPE_CHECKING:
     import logging
@@ -166,77 +175,6 @@ def _logger() -> logging.Logger:
     return logging.getLogger("certpin")
 
 
-Event = TypeVar("Event")
-
-_WAITING = 256  # events that are queued for the hooks
-
-
-class Hooks(Generic[Event]):
-    """An application's hooks, called in a thread so that they neither break nor delay connections.
-
-    If the hooks are slower than the events, the newest events are dropped and the log says so: the
-    queue is bounded. ``what`` names an event in the log.
-    """
-
-    def __init__(
-        self,
-        hooks: tuple[Callable[[Event], object], ...],
-        what: str,
-        logger: Callable[[], logging.Logger],
-    ) -> None:
-        self._hooks = hooks
-        self._what = what
-        self._logger = logger
-        self._begin()
-
-    def _begin(self) -> None:
-        self._waiting: queue.Queue[Event] = queue.Queue(_WAITING)
-        self._starting = threading.Lock()
-        self._worker: threading.Thread | None = None
-        # Last: a thread that sees this process must not find the parent's lock.
-        self._process = os.getpid()
-
-    def notify(self, event: Event) -> None:
-        """Queue an event for the hooks. Never waits; raises only errors of log handlers."""
-        if not self._hooks:
-            return
-        if self._process != os.getpid():
-            self._begin()  # after a fork: there is no worker, and the parent may have held the lock
-        try:
-            self._waiting.put_nowait(event)
-            self._ensure_worker()
-        except queue.Full:
-            self._logger().warning(
-                "%s hooks are too slow: one %s was not handed to them", self._what, self._what
-            )
-        except RuntimeError:
-            self._logger().warning(
-                "no thread for %s hooks: the interpreter is shutting down", self._what
-            )
-
-    def _ensure_worker(self) -> None:
-        with self._starting:
-            if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(
-                    target=self._run, name=f"certpin-{self._what}-hooks", daemon=True
-                )
-                self._worker.start()
-
-    def _run(self) -> None:
-        while True:
-            event = self._waiting.get()
-            for hook in self._hooks:
-                with suppress(Exception):  # of a log handler
-                    self._call(hook, event)
-
-    def _call(self, hook: Callable[[Event], object], event: Event) -> None:
-        try:
-            hook(event)
-        # An exit too: the next hooks and events wait behind this call.
-        except BaseException:  # noqa: BLE001  # whatever it raises, it breaks nothing
-            self._logger().exception("a %s hook raised", self._what)
-
-
 _MAX_PORT = 65535
 
 
@@ -332,7 +270,7 @@ def explain_refusal(
     """Return an error that explains why OpenSSL refused the chain of a host with a policy.
 
     ``host`` is normalised. ``met.served`` is the served chain: hostile bytes. The policy's
-    ``trust`` names the anchors that were expected. Rule 12 of docs/enforcement.md.
+    ``trust`` names the anchors that were expected. Rule 12 of docs/concepts/matching.md.
     """
     # Here, because a Python without TLS loads this module.
     from certpin.x509.openssl import strict_advice
@@ -351,7 +289,7 @@ def explain_refusal(
         "\n".join(lines),
         host=host,
         fix=strict_advice(error.verify_code)
-        or _fix(reason_of(error.verify_code), _target(host, met.port), issuer, anchors),
+        or _fix(reason_of(error.verify_code), short_address(host, met.port), issuer, anchors),
         code=error.verify_code,
         message=message,
         issuer=issuer,
@@ -401,13 +339,6 @@ def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]
         yield f"    {name}"
 
 
-def _target(host: str, port: int) -> str:
-    """Return the host as an argument for ``certpin pin``, with the port unless it is 443."""
-    if port in (0, 443):
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _fix(reason: Unverified, target: str, issuer: str, anchors: tuple[str, ...]) -> str:
     compare = f"Compare from another network: certpin pin {target}"
     if reason == "date":
@@ -426,4 +357,84 @@ def _fix(reason: Unverified, target: str, issuer: str, anchors: tuple[str, ...])
         f"the chain ends at {issuer}, which is not trusted for this host: treat it as an attack. "
         f"If the server changed its authority on purpose, {known}; if {issuer} is an intermediate "
         f"of an expected authority, let the server send it. {compare}"
+    )
+
+
+def late_check_error(host: str) -> WeakenedContextError:
+    """Return the error for a client certificate that was sent before the check."""
+    return WeakenedContextError(
+        f"{host} refused: the check before the client certificate was sent did not run",
+        host=host,
+        fix="don't set _msg_callback on a PinnedSSLContext with a client certificate",
+    )
+
+
+def trust_changed_error(host: str) -> PinError:
+    """Return the error for a policy whose trust changed during the handshake."""
+    return PinError(
+        f"{host} refused: the trust of its policy changed during the handshake",
+        host=host,
+        fix="connect again",
+    )
+
+
+def not_der_error(host: str) -> PinError:
+    """Return the error for a chain with a certificate that is not strict DER."""
+    return PinError(
+        f"{host} refused: a certificate of its chain is not strict DER",
+        host=host,
+        fix="ask the server's operator for a certificate that follows X.690",
+    )
+
+
+def clear_text_error(host: str) -> InsecureRequestError:
+    """Return the error for a request in clear text."""
+    return InsecureRequestError(
+        f"{host} refused: the request would go out in clear text, past every pin",
+        host=host,
+        fix="write https://; if a redirect led here, ask the server's operator for https:// too",
+    )
+
+
+def unpinned_error(host: str, pin_set: str, *, fix: str = "") -> UnpinnedHostError:
+    """Return the error for a host that no policy covers, in strict mode.
+
+    Args:
+        host: the host.
+        pin_set: the name of the pin set.
+        fix: what to do; by default, what the author of a program can do.
+    """
+    return UnpinnedHostError(
+        f"{host} refused: the pin set {quoted(pin_set)} has no policy for it",
+        host=host,
+        fix=fix
+        or f"certpin add {host}, or PinnedSSLContext(pins, strict=False) "
+        "to let hosts without a policy pass unpinned",
+    )
+
+
+def weakened_error(host: str, what: str) -> WeakenedContextError:
+    """Return the error for a weakened context; ``what`` names the setting."""
+    return WeakenedContextError(
+        f"{host} refused: the checks of chain, hostname and dates were weakened ({what})",
+        host=host,
+        fix="remove verify=False, ssl=False, assert_hostname=False or cert_reqs='CERT_NONE' from "
+        "the client; for a private authority set `trust` in the pin file",
+    )
+
+
+def copied_error(how: str) -> ContextCopyError:
+    """Return the error for a library that copies a pinned context by the method ``how``."""
+    return ContextCopyError(
+        f"the context was not copied: a library began to copy it ({how}), and the copy has no pins",
+        fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "
+        "context.trusted_roots() returns the roots, for purposes other than connecting",
+    )
+
+
+def no_host_error() -> PinError:
+    """Return the error for a connection without a host."""
+    return PinError(
+        "refused: there is no server name to find a policy for",
+        fix="pass server_hostname, as the client libraries do",
     )

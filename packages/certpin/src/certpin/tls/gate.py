@@ -1,20 +1,20 @@
 """The gate: an object in the place of OpenSSL's until the pins were checked.
 
-Rule 3 of docs/enforcement.md. Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one
-attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL also runs the handshake
-inside the first read or write, and a deferred handshake relies on that. So a ``Gate`` is put into
-``_sslobj`` itself, and every call passes it: send, recv, makefile, sendfile, asyncio, uvloop. When
-the chain was accepted, the gate puts OpenSSL's object back, and the pinned connection has no
-further cost. In an object of another library (gevent's ``SSLSocket``) the gate stays, and passes
-every call on.
+Rule 3 of docs/concepts/matching.md. Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through
+one attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL also runs the
+handshake inside the first read or write, and a deferred handshake relies on that. So a ``Gate`` is
+put into ``_sslobj`` itself, and every call passes it: send, recv, makefile, sendfile, asyncio,
+uvloop. When the chain was accepted, the gate puts OpenSSL's object back, and the pinned connection
+has no further cost. In an object of another library (gevent's ``SSLSocket``) the gate stays, and
+passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
 On a socket, OpenSSL sends the client's last flight (its last handshake messages, with a client
 certificate among them) before ``do_handshake`` returns (RFC 8446 section 4.4, RFC 5246 section
 7.3). So a context that has such a certificate calls the gate when the server's part of the
-handshake is complete (``check_before_last_flight``), and a refusal shuts the socket before that
-flight. Other contexts send no secret in it, and save the calls.
+handshake is complete (``certpin.tls.context``), and a refusal shuts the socket before that flight.
+Other contexts send no secret in it, and save the calls.
 
 The pinned sockets and objects that hold a gate are at the end of this module. Python puts ``None``
 into ``_sslobj`` while there is no TLS, and then moves application bytes in clear text; here
@@ -41,14 +41,14 @@ from certpin.errors import ConfigError
 from certpin.tls.check import PinCheck
 from certpin.tls.failures import called_now
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
-from certpin.x509.openssl import OpenSSLContext, StdlibObject, StdlibSocket, replaced_by
+from certpin.x509.openssl import StdlibObject, StdlibSocket, replaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
     from certpin.pins import Verdict
-    from certpin.tls.check import Enforcer, PinState, Target
+    from certpin.tls.check import Enforcer, PinState, TargetHost
 
     _Base = ssl.SSLObject
 else:
@@ -96,7 +96,7 @@ class Gate(PinCheck):
         self,
         enforcer: Enforcer,
         state: PinState,
-        target: Target,
+        target: TargetHost,
         outgoing: ssl.MemoryBIO | None = None,
     ) -> None:
         self.finished = False
@@ -258,32 +258,6 @@ class Gate(PinCheck):
         if name not in _HARMLESS and not self.finished:
             raise AttributeError(f"{name!r} is not reachable before the pins were checked")
         return getattr(self._raw, name)
-
-
-def check_before_last_flight(context: ssl.SSLContext) -> None:
-    """Make a context check pins before the client sends its last handshake messages.
-
-    OpenSSL then calls ``before_last_flight`` of the connection's gate.
-    """
-    # Not by SSLContext's property of this name, which makes three enumerations for each message.
-    OpenSSLContext._msg_callback.__set__(context, _on_message)
-
-
-_HANDSHAKE = 22  # RFC 8446 section 5.1
-_LAST_OF_THE_SERVER = frozenset({14, 20})  # ServerHelloDone (TLS 1.2), Finished; section 4
-
-
-def _on_message(
-    gate: Any, direction: str, version: int, content_type: int, message_type: int, data: bytes
-) -> None:
-    # The first argument is the gate, as OpenSSL's "owner", until the gate has stepped aside.
-    if (
-        content_type == _HANDSHAKE
-        and message_type in _LAST_OF_THE_SERVER
-        and direction == "read"
-        and type(gate) is Gate
-    ):
-        gate.before_last_flight()
 
 
 def _no_object() -> None:

@@ -1,29 +1,40 @@
-"""Certificates and chains: frozen objects, parsed from DER.
+"""Certificates and chains: frozen objects, parsed from DER, or read from a file.
 
-Their texts may be hostile: escape them before printing, unless a property says that it is safe.
+A file may be PEM, DER or PKCS#12, and may have keys and CSRs too. The texts of a certificate may be
+hostile: escape them before printing, unless a property says that it is safe.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import re
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from certpin.errors import CertificateParseError
+from certpin.errors import CertificateParseError, InputError, KeyParseError
 from certpin.support.text import printable
-from certpin.x509.keys import describe_key
+from certpin.x509 import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from cryptography import x509
 
+    Passphrase = Callable[[], bytes | None]
+    Item: TypeAlias = "Certificate | keys.PublicKey"
+
 # The most that OpenSSL accepts in one handshake (SSL_MAX_CERT_LIST_DEFAULT, openssl/ssl.h).
 MAX_CERTIFICATE_BYTES = 100 * 1024
+
+# The bundle of all public roots is below 1 MiB, so a larger file than this has another content.
+MAX_FILE_BYTES = 16 * 1024 * 1024
 
 # Parsed certificates that a process keeps. A client meets a few dozen; a hostile server can make it
 # keep this many, each of at most the size above.
@@ -33,10 +44,32 @@ _CACHED_CHAINS = 256
 # Two threads in `warnings.catch_warnings` may leave the filters of one in place for good.
 _warnings_lock = Lock()
 
-MAX_NAME = 200  # characters: a hostile subject may have 100 KiB
+MAX_SHOWN_NAME = 200  # characters: a hostile subject may have 100 KiB
 _LONGEST_QUOTE = 80  # characters of a value in an error
 
+# RFC 7468 section 2, with the two headers of OpenSSL's old encrypted keys (RFC 1421).
+# Possessive, so that a hostile file takes only one pass.
+_BEGIN = b"-----BEGIN "
+_PEM = re.compile(
+    _BEGIN + rb"([A-Z0-9 ]{1,40})-----((?:[^-]++|-(?!----))*+)-----END \1-----",
+)
+_CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
+_REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
+
 Value = TypeVar("Value")
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """Ignore cryptography's deprecation warnings in the block; one thread at a time.
+
+    Users of certpin can't act on its advice about old roots, which OpenSSL verifies.
+    """
+    from cryptography.utils import CryptographyDeprecationWarning
+
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 @dataclass(frozen=True)
@@ -100,6 +133,8 @@ class Certificate:
     @cached_property
     def key(self) -> str:
         """The type of the key: ``EC P-256``, ``RSA 2048``, ``Ed25519``, or its OID."""
+        from certpin.x509.der import describe_key
+
         return describe_key(self.spki)
 
     @cached_property
@@ -126,8 +161,21 @@ class Certificate:
         """True if subject and issuer are the same name, as in a root (RFC 5280 section 3.2)."""
         return self._read("subject or issuer", lambda parsed: parsed.subject == parsed.issuer)
 
+    @cached_property
+    def is_authority(self) -> bool:
+        """True if basicConstraints say that it may issue certificates (RFC 5280, 4.2.1.9).
+
+        Roots of version 1 have no extensions: for them it is False.
+        """
+        return self._read("basicConstraints", _is_authority)
+
     def __reduce__(self) -> tuple[object, ...]:
         return Certificate.from_der, (self.der,)  # without the cached properties
+
+    @cached_property
+    def parsed(self) -> x509.Certificate:
+        """The certificate as ``cryptography`` parsed it. Its texts are not safe to print."""
+        return self._read("content", lambda parsed: parsed)
 
     @cached_property
     def _x509(self) -> x509.Certificate:
@@ -136,12 +184,8 @@ class Certificate:
         return x509.load_der_x509_certificate(self.der)
 
     def _read(self, part: str, read: Callable[[x509.Certificate], Value]) -> Value:
-        from cryptography.utils import CryptographyDeprecationWarning
-
         try:
-            # Users of certpin can't act on its advice about old roots, which OpenSSL verifies.
-            with _warnings_lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            with without_deprecations():
                 return read(self._x509)
         except Exception as exc:
             # The parser raises many types for hostile fields: InvalidVersion, DuplicateExtension, …
@@ -231,6 +275,15 @@ def _alternative_names(
     return tuple(map(str, names.get_values_for_type(kind)))
 
 
+def _is_authority(parsed: x509.Certificate) -> bool:
+    from cryptography import x509
+
+    try:
+        return bool(parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except x509.ExtensionNotFound:
+        return False
+
+
 def name_of(certificate: Certificate) -> str:
     """Return the first 200 characters of a certificate's subject, or a placeholder.
 
@@ -245,10 +298,163 @@ def name_of(certificate: Certificate) -> str:
 
 def shorten(name: str) -> str:
     """Return the first 200 characters of a name: certificates don't limit its length."""
-    return name if len(name) <= MAX_NAME else name[:MAX_NAME] + "…"
+    return name if len(name) <= MAX_SHOWN_NAME else name[:MAX_SHOWN_NAME] + "…"
 
 
 def quoted(text: str) -> str:
     """Quote the first 80 characters of a text for an error message: it may have millions."""
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
     return repr(short)
+
+
+def no_passphrase() -> None:
+    """Return None, as the passphrase of callers that have none."""
+
+
+def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
+    """Read every certificate and key in a file. Nothing is verified.
+
+    Args:
+        data: the content of the file.
+        passphrase: called at most once, and only if something is encrypted.
+
+    Returns:
+        The certificates and keys in the order of the file.
+
+    Raises:
+        CertificateParseError: the file has no certificate and no key, or a broken one.
+        KeyParseError: a key can't be read.
+
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise CertificateParseError(f"more than {MAX_FILE_BYTES} bytes: not a certificate file")
+    items = tuple(_read_pem(data, passphrase) if _BEGIN in data else _read_der(data, passphrase))
+    if not items:
+        raise CertificateParseError(
+            "there is no certificate and no key in it",
+            fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER",
+        )
+    return items
+
+
+def read_certificates(data: bytes) -> tuple[Certificate, ...]:
+    """Read every certificate of a file that has only certificates, such as trust anchors.
+
+    Raises:
+        CertificateParseError: as ``read_items``, or because something is not a certificate.
+        KeyParseError: as ``read_items``.
+
+    """
+    items = read_items(data)
+    certificates = tuple(item for item in items if isinstance(item, Certificate))
+    if len(certificates) != len(items):
+        raise CertificateParseError(
+            "something in it is not a certificate", fix="keep keys and CSRs in other files"
+        )
+    return certificates
+
+
+def pem_blocks(data: bytes) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the offset and the bytes of each PEM block in a file (RFC 7468 section 2).
+
+    The bytes are None for a block that is incomplete, and the search continues behind its first
+    line.
+    """
+    offset = data.find(_BEGIN)
+    while offset >= 0:
+        block = _PEM.match(data, offset)
+        yield offset, block[0] if block else None
+        offset = data.find(_BEGIN, block.end() if block else offset + 1)
+
+
+def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
+    blocks = list(_PEM.finditer(data))
+    if len(blocks) != data.count(_BEGIN):
+        raise CertificateParseError("a PEM block is incomplete", fix="copy the whole file again")
+    for block in blocks:
+        label, body = block.groups()
+        if label in _CERTIFICATES:
+            yield Certificate.from_der(_decode(body))
+        elif label in _REQUESTS:
+            yield keys.certificate_request(_decode(body))
+        elif label == b"PUBLIC KEY":
+            yield keys.public_key(_decode(body))
+        elif label.endswith(b"PRIVATE KEY"):
+            yield _private_pem(block.group(0), body, label, passphrase)
+        elif label != b"EC PARAMETERS":  # `openssl ecparam -genkey` writes them before the key
+            raise KeyParseError(
+                f"a PEM block {label.decode()!r} is not supported", fix="convert it with openssl"
+            )
+
+
+def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase) -> keys.PublicKey:
+    if label.startswith(b"ENCRYPTED") or b"ENCRYPTED" in body:
+        return keys.encrypted_private_key(block, _ask(passphrase))
+    return keys.private_key(_decode(body))
+
+
+def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
+    """Yield the certificates and keys in DER data, trying each structure that certpin reads.
+
+    Strict DER matches at most one of them.
+    """
+    for parse in (
+        Certificate.from_der,
+        keys.certificate_request,
+        keys.public_key,
+        keys.private_key,
+    ):
+        try:
+            yield parse(data)
+        except InputError:
+            continue
+        return
+    yield from _read_encrypted(data, passphrase)
+
+
+def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
+    """Yield the certificates, or the key, in PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
+    try:
+        yield from _read_pkcs12(data, None)
+    except KeyParseError:
+        secret = _ask(passphrase)
+        try:
+            yield from _read_pkcs12(data, secret)
+        except KeyParseError:
+            yield keys.encrypted_private_key(data, secret)
+
+
+def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
+    """Return the certificates in PKCS#12 data, leaf first; without certificates, the key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+
+    try:
+        store = pkcs12.load_pkcs12(data, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise KeyParseError("this is not a PKCS#12 file", fix="or its passphrase is wrong") from exc
+    entries = [entry for entry in (store.cert, *store.additional_certs) if entry is not None]
+    if not entries and store.key is not None:
+        return (keys.parsed_private_key(store.key),)
+    return tuple(
+        Certificate.from_der(entry.certificate.public_bytes(Encoding.DER)) for entry in entries
+    )
+
+
+def _ask(passphrase: Passphrase) -> bytes:
+    secret = passphrase()
+    if secret is None:
+        raise KeyParseError(
+            "there is no certificate and no key in it that can be read without a passphrase",
+            fix="give a certificate, CSR, key or PKCS#12 file, and its passphrase if it has one",
+        )
+    return secret
+
+
+def _decode(body: bytes) -> bytes:
+    try:
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except binascii.Error as exc:
+        raise CertificateParseError(
+            "a PEM block is not base64", fix="copy the whole file again"
+        ) from exc

@@ -1,4 +1,4 @@
-"""Analyse the certificates that a server sent: their fields, and the paths that they form.
+"""Analyse the certificates that a server sent: their fields, and their paths to trusted roots.
 
 The issuer named in a certificate may be false, so signatures are checked. Certificates may be
 hostile: of an unreadable one, only the digest is known.
@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.utils import CryptographyDeprecationWarning
 
 from certpin.errors import CertificateParseError
-from certpin.x509.certificate import Certificate
+from certpin.x509.certificate import Certificate, Value, without_deprecations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-Value = TypeVar("Value")
+    from cryptography import x509
 
-
-# Between the parts of a name, and what is escaped within one (RFC 4514 section 2.4).
+# The separators between the parts of a name, and the characters that are escaped in a part
+# (RFC 4514 section 2.4).
 _PARTS = re.compile(r"(?<!\\)[,+]")
 _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
@@ -58,12 +56,16 @@ class CertificateFacts:
         """The pin of the certificate's key (None if unreadable), and the pin of the certificate."""
         return self.pin, f"cert-sha256/{self.sha256}"
 
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether subject and issuer are readable, and the same name (RFC 5280 section 3.2)."""
+        return self.issuer is not None and self.issuer == self.subject
+
 
 @lru_cache(maxsize=1024)
 def read_facts(der: bytes) -> CertificateFacts:
     """Return the fields of a certificate in DER. Never raises."""
-    sha256 = hashlib.sha256(der).hexdigest().upper()
-    digest = ":".join(sha256[at : at + 2] for at in range(0, len(sha256), 2))
+    digest = hashlib.sha256(der).digest().hex(":").upper()
     try:
         certificate = Certificate.from_der(der)
     except CertificateParseError:
@@ -77,7 +79,7 @@ def read_facts(der: bytes) -> CertificateFacts:
         not_after=_or_none(lambda: certificate.not_after),
         key=certificate.key,
         pin=f"sha256/{b64encode(certificate.spki_sha256).decode()}",
-        parsed=_parse(der),
+        parsed=_or_none(lambda: certificate.parsed),
         certificate=certificate,
     )
 
@@ -86,9 +88,9 @@ class Signature(StrEnum):
     """Whether a certificate is signed by the certificate above it in a path."""
 
     GOOD = "signed by the key above"
-    BAD = "not signed by the key above: the name alone is right"
+    BAD = "not signed by the key above: only the names match"
     UNCHECKED = "says that it is signed by the key above; this cannot be checked"
-    MISSING = "signed by somebody who was not sent, and is not trusted"
+    MISSING = "signed by an authority that was not sent and is not trusted"
     ITSELF = "signed by itself"
 
 
@@ -149,8 +151,50 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
     return tuple(found)
 
 
+def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], ...]:
+    """Return every way from a certificate to its issuers by valid signatures.
+
+    A cross-signed authority has several. Dates, names of hosts and extensions are not checked.
+
+    Args:
+        der: the certificate, as DER.
+        others: the certificates that may be above it, as DER.
+        limit: the largest number of ways; a hostile chain can have very many.
+
+    Returns:
+        The ways, each beginning with ``der`` and as long as possible; none if there are more than
+        ``limit``.
+    """
+    found: list[tuple[bytes, ...]] = []
+    waiting: list[tuple[bytes, ...]] = [(der,)]
+    while waiting:
+        way = waiting.pop()
+        is_top = read_facts(way[-1]).is_self_issued
+        above = [] if is_top else [each for each in others if each not in way]
+        longer = [(*way, each) for each in above if signs(each, way[-1])]
+        waiting += longer
+        if not longer:
+            found.append(way)
+        if len(found) + len(waiting) > limit:
+            return ()
+    return tuple(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=1024)
+def signs(issuer: bytes, child: bytes) -> bool:
+    """Return True if a certificate names ``issuer``, and its signature verifies with that key.
+
+    Args:
+        issuer: the certificate that may be above, as DER.
+        child: the certificate that may be signed by its key, as DER.
+    """
+    below, above = read_facts(child), read_facts(issuer)
+    named = below.issuer is not None and below.issuer == above.subject
+    return named and _signature(below, above) is Signature.GOOD
+
+
 def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
-    """Return a certificate and its issuers, up to one whose issuer is not found, or repeats.
+    """Return a certificate and its issuers, until an issuer is missing or occurs a second time.
 
     Each comes with the ``Signature`` that says whether its issuer signed it.
     """
@@ -168,7 +212,7 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
     child = read_facts(der)
     if child.issuer is None:
         return None, Signature.UNCHECKED
-    if child.issuer == child.subject:
+    if child.is_self_issued:
         return None, Signature.ITSELF
     named = [each for each in others if read_facts(each).subject == child.issuer]
     signed = [(each, _signature(child, read_facts(each))) for each in named]
@@ -184,8 +228,7 @@ def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        with without_deprecations():
             child.parsed.verify_directly_issued_by(issuer.parsed)
     except InvalidSignature:
         return Signature.BAD
@@ -202,17 +245,40 @@ def short_name(name: str | None) -> str:
     return _ESCAPED.sub(r"\1", parts[0].removeprefix("CN=")) if len(parts) == 1 else name
 
 
+def platform_roots() -> bytes:
+    """Return the roots of this machine as PEM, from OpenSSL's default paths."""
+    import ssl  # not at the top: a Python without TLS analyses chains, too
+
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile and Path(paths.cafile).is_file():
+        return Path(paths.cafile).read_bytes()
+    folder = Path(paths.capath or "/nonexistent")
+    files = sorted(folder.glob("*.0")) if folder.is_dir() else []
+    return b"".join(file.read_bytes() for file in files)
+
+
+def public_roots() -> tuple[bytes, ...]:
+    """Return the roots that this machine trusts as DER; its vendor chose them, not certpin."""
+    return _der_of(platform_roots())
+
+
+@lru_cache(maxsize=2)
+def _der_of(pem: bytes) -> tuple[bytes, ...]:
+    """Return the certificates of a PEM file, without those that are incomplete."""
+    import ssl
+
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    found = []
+    for part in pem.decode("ascii", "replace").split(begin)[1:]:
+        try:
+            found.append(ssl.PEM_cert_to_DER_cert(f"{begin}{part.partition(end)[0]}{end}\n"))
+        except ValueError:  # an incomplete block
+            continue
+    return tuple(dict.fromkeys(found))
+
+
 def _or_none(read: Callable[[], Value]) -> Value | None:
     try:
         return read()
     except CertificateParseError:
-        return None
-
-
-def _parse(der: bytes) -> x509.Certificate | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion):
         return None

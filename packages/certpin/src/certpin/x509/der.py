@@ -27,6 +27,8 @@ _RSA_PSS = bytes.fromhex("2a864886f70d01010a")
 _NULL, _OID, _SEQUENCE = b"\x05", b"\x06", b"\x30"
 _DEEPEST = 8
 
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
 _CONSTRUCTED, _CLASS = 0x20, 0xC0  # X.690 section 8.1.2
 
 
@@ -135,13 +137,32 @@ def check_spki(der: bytes) -> None:
         raise ValueError("the parameters of an RSA key are NULL (RFC 3279 section 2.3.1)")
 
 
-def key_algorithm(spki: bytes) -> str:
-    """Return the OID of a key's algorithm in dotted form. Raises ValueError."""
+def describe_key(spki: bytes) -> str:
+    """Return the type of the key in an SPKI: ``EC P-256``, ``RSA 2048``, or ``key OID 1.2.3``."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm):
+        return _oid_of(spki)
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
+    return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
+
+
+def _oid_of(spki: bytes) -> str:
     from cryptography.x509 import ObjectIdentifier
 
-    algorithm = asn1.decode_der(_SubjectPublicKeyInfo, spki).algorithm
-    oid: ObjectIdentifier = algorithm[0].parse(ObjectIdentifier)
-    return oid.dotted_string
+    try:
+        algorithm = asn1.decode_der(_SubjectPublicKeyInfo, spki).algorithm
+        oid: ObjectIdentifier = algorithm[0].parse(ObjectIdentifier)
+    except ValueError:
+        return "a key that cannot be read"
+    return f"key OID {oid.dotted_string}"
 
 
 def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:

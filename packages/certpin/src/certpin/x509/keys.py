@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-KeySource = Literal["public key", "private key", "certificate request", "key on a token"]
+KeySource = Literal[
+    "public key", "private key", "certificate request", "key on a token", "key in a service"
+]
 KeyAlgorithm = Literal["p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519"]
 
 _MAKE_AN_SPKI = "give its public key: openssl pkey -in KEY -pubout"
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_MIN_RSA_BITS = 2048
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class PublicKey:
     @cached_property
     def key(self) -> str:
         """The type of the key: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
+        from certpin.x509.der import describe_key
+
         return describe_key(self.spki)
 
 
@@ -197,27 +201,20 @@ def _generate(algorithm: KeyAlgorithm) -> PrivateKeyTypes:
     return ec.generate_private_key(ec.SECP256R1() if algorithm == "p256" else ec.SECP384R1())
 
 
-def describe_key(spki: bytes) -> str:
-    """Return the type of the key in an SPKI: ``EC P-256``, ``RSA 2048``, or ``key OID 1.2.3``."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
+def public_authority_refusal(key: str) -> str:
+    """Return why no public authority issues a certificate for a key; empty if one does.
 
-    try:
-        key = load_der_public_key(spki)
-    except (ValueError, UnsupportedAlgorithm):
-        return _oid_of(spki)
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
-    return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
+    Args:
+        key: the type of the key, as ``describe_key`` returns it.
 
-
-def _oid_of(spki: bytes) -> str:
-    from certpin.x509.der import key_algorithm
-
-    try:
-        return f"key OID {key_algorithm(spki)}"
-    except ValueError:
-        return "a key that cannot be read"
+    Returns:
+        A clause. Sources: CA/Browser Forum, Baseline Requirements 2.1, section 6.1.5 (RSA of at
+        least 2048 bits, P-256, P-384, P-521), and Mozilla Root Store Policy 3.0, section 5.1, which
+        excludes P-521. Not checked: the exponent of an RSA key, and keys known to be weak.
+    """
+    kind, _, size = key.partition(" ")
+    if key in {"EC P-256", "EC P-384"} or (kind == "RSA" and int(size) >= _MIN_RSA_BITS):
+        return ""
+    if key == "EC P-521":
+        return "the Mozilla Root Store Policy (5.1) excludes P-521"
+    return f"the Baseline Requirements (6.1.5) don't allow {key}"

@@ -1,4 +1,4 @@
-"""Python's own ``ssl`` classes, OpenSSL's chains, and the verification settings of every context.
+"""Python's own ``ssl`` classes, OpenSSL's chains, and contexts with their verification settings.
 
 ``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
 replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has two effects:
@@ -11,20 +11,22 @@ replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has tw
 ``SSLSocket`` has had methods for the chains of a connection since Python 3.13. OpenSSL's object
 below it (``_sslobj``) has had them since 3.10, so the chains are read from it in all versions. The
 verification settings are here because connections and probes must use the same ones.
+
+``trust_alone`` makes a context of some roots; ``MirroredContext`` has several of them inside, and
+is configured as if it were one.
 """
 
 from __future__ import annotations
 
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from certpin.x509.certificate import end_in_roots
+from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from certpin.x509.certificate import Certificate
+    from collections.abc import Iterable, Sequence
 
 
 _openssl: Any = ssl._ssl  # type: ignore[attr-defined]  # typeshed leaves it out
@@ -182,3 +184,124 @@ def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -
     if not end_in_roots(anchors):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+# Settings of verification are not mirrored: an inner context always verifies.
+_MIRRORED = (
+    "keylog_filename",
+    "maximum_version",
+    "minimum_version",
+    "options",
+    "post_handshake_auth",
+)
+
+
+class _Call(NamedTuple):
+    """A setter call on the context, which is repeated on each store that is made later."""
+
+    name: str
+    args: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name}(…)"  # a passphrase may be among the arguments
+
+
+class MirroredContext(OwnSSLContext):
+    """A client's ``SSLContext`` with several trust stores and one configuration.
+
+    OpenSSL ties the roots to a context. So each ``trust = FILE`` has its own inner context, called
+    a store, while other hosts use the platform's roots. Settings of a client library (ALPN, cipher
+    suites, client certificate, versions) are applied to all of them. Roots are not: a library that
+    loads its CA bundle into this context changes nothing for a host with a trust file. Rule 8 of
+    docs/concepts/matching.md.
+    """
+
+    def __init__(self) -> None:
+        # A lock for changes of settings; no handshake ever waits for it.
+        self._configuring = RLock()
+        self._calls: list[_Call] = []
+        self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._has_certificate = False
+
+    def _store_for(
+        self, digest: bytes, anchors: tuple[bytes, ...], strict: bool | None
+    ) -> ssl.SSLContext:
+        """Return the inner context that trusts only these anchors. It is made on first use.
+
+        Args:
+            digest: differs if anchors or ``strict`` differ.
+            anchors: certificates in DER.
+            strict: as in ``trust_alone``.
+        """
+        with self._configuring:
+            if digest not in self._stores:
+                self._stores[digest] = self._make_store(anchors, strict)
+            return self._stores[digest]
+
+    def _make_store(self, anchors: tuple[bytes, ...], strict: bool | None) -> ssl.SSLContext:
+        store = trust_alone(list(map(Certificate.from_der, anchors)), strict=strict)
+        for name in _MIRRORED:
+            if (value := getattr(self, name)) is not None:
+                setattr(store, name, value)
+        if self._has_certificate:
+            self._guard_certificate(store)
+        for call in self._calls:
+            getattr(store, call.name)(*call.args)
+        return store
+
+    def _guard_certificate(self, context: ssl.SSLContext) -> None:
+        """Prepare this context or a store for a client certificate. Called before it is loaded."""
+        raise NotImplementedError
+
+    def _set_everywhere(self, name: str, *args: Any) -> None:
+        """Call a setter on this context and on every store, also on stores that are made later.
+
+        Libraries repeat their calls for each connection. A repeated call does nothing, because
+        another thread may be in a handshake.
+        """
+        call = _Call(name, args)
+        with self._configuring:
+            if call not in self._calls:
+                self._call_everywhere(call)
+                self._calls = [each for each in self._calls if each.name != name]
+                self._calls.append(call)
+
+    def _call_everywhere(self, call: _Call) -> None:
+        getattr(super(), call.name)(*call.args)
+        for store in self._stores.values():
+            getattr(store, call.name)(*call.args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _MIRRORED:
+            with self._configuring:
+                for store in self._stores.values():
+                    setattr(store, name, value)
+
+    def set_ciphers(self, cipherlist: str, /) -> None:
+        """Set the ciphers of this context and of every store, as ``ssl.SSLContext.set_ciphers``."""
+        self._set_everywhere("set_ciphers", cipherlist)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """Set the ALPN protocols of this context and of every store, as in ``ssl.SSLContext``."""
+        self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
+
+    def set_ecdh_curve(self, name: str, /) -> None:
+        """Set the ECDH curve of this context and of every store, as in ``ssl.SSLContext``."""
+        self._set_everywhere("set_ecdh_curve", name)
+
+    def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+        """Load a client certificate into this context and every store, as in ``ssl.SSLContext``.
+
+        ``_guard_certificate`` is called for each of them before.
+        """
+        call = _Call("load_cert_chain", (certfile, keyfile, password))
+        with self._configuring:
+            for context in (self, *self._stores.values()):
+                self._guard_certificate(context)
+            # Always: the files may have changed. Kept beside others: one for each kind of key.
+            self._call_everywhere(call)
+            if call not in self._calls:
+                self._calls.append(call)
+            # Last: a connection that sees it was made with the callback.
+            self._has_certificate = True

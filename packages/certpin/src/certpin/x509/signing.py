@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from certpin.errors import HostError, InputError, KeyParseError
-from certpin.x509 import der, keys, reader
+from certpin.x509 import certificate, der, keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
     from cryptography.x509 import GeneralName
 
-    from certpin.x509.reader import Passphrase
+    from certpin.x509.certificate import Passphrase
 
     SignerPublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
@@ -113,7 +113,7 @@ def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
 
     pem = serialization.load_pem_private_key
     loaders: list[Any] = [serialization.load_der_private_key, _from_pkcs12]
-    for ask in (reader.no_passphrase, passphrase):
+    for ask in (certificate.no_passphrase, passphrase):
         secret = ask()
         for load in [pem] if b"-----BEGIN " in data else loaders:
             with suppress(ValueError, TypeError, UnsupportedAlgorithm):
@@ -141,7 +141,7 @@ def _is_pss(data: bytes, plain: bytes) -> bool:
     False if the key is encrypted. ``plain`` is the SPKI that ``cryptography`` reports.
     """
     try:
-        items = reader.read(data)
+        items = certificate.read_items(data)
     except InputError:
         return False
     private = [item.spki for item in items if getattr(item, "source", "") == "private key"]

@@ -246,6 +246,18 @@ def test_abandoned_names_are_not_looked_up(
     resolver.close()
 
 
+def test_an_error_outside_a_look_up_ends_the_wait_for_its_answer() -> None:
+    def wanted(_: str) -> bool:
+        raise RuntimeError("a mistake")
+
+    resolver = Resolver(wanted)
+    resolver.ask("anything", "127.0.0.1", 443)
+    assert select.select([resolver], [], [], 10.0)[0]
+    with pytest.raises(RuntimeError, match="a mistake"):
+        list(resolver.answers())
+    resolver.close()
+
+
 @pytest.mark.slow
 def test_a_silent_server_delays_no_other_host(
     context: ssl.SSLContext, identity: Identity, names: dict[str, list[str] | threading.Event]

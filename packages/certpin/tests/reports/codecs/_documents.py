@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from certpin.reports.codecs.pem import pem_of
+from certpin.reports.codecs.fields import pem_of
 
 RECEIVED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 AT = datetime(2026, 11, 25, 11, 59, 30, tzinfo=UTC)

@@ -14,8 +14,7 @@ from certpin.errors import FormatError
 from certpin.reports import Presence, Report
 from certpin.reports.codecs import CODECS, decode
 from certpin.reports.codecs.certpin import encode_presence
-from certpin.reports.codecs.fields import MAX_PORT, MAX_TEXT, MAX_VERSION
-from certpin.reports.codecs.pem import MAX_DER, pem_of
+from certpin.reports.codecs.fields import MAX_DER, MAX_PORT, MAX_TEXT, MAX_VERSION, pem_of
 from certpin.reports.model import Client
 from tests.reports.codecs._documents import (
     JSON,

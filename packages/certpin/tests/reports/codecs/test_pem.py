@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.reports.codecs.pem import MAX_PEM, der_of, pem_of
+from certpin.reports.codecs.fields import MAX_PEM, der_of, pem_of
 from tests.reports.codecs._documents import LEAF, der
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.group import LazyGroup
+from certpin.cli.main import LazyGroup
 
 COMMANDS = {
     "attacks": "List the attacks, or explain one.",
     "serve": "Serve the attacks to a device, host by host.",
 }
-_MODULES = {
-    "attacks": "lab.attacks",
-    "serve": "lab.serve",
-}
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
+@click.group(cls=LazyGroup, lazy=COMMANDS, package="certpin.cli.lab")
 def lab() -> None:
-    """List the attacks, or serve them to a device."""
+    """List the attacks, or serve them to a device.
+
+    Use certpin prove for a program on this machine, and certpin lab serve for an app on a phone or
+    in an emulator.
+
+    \b
+    certpin lab attacks                              which attacks are there?
+    certpin lab serve --host api.bank.example        attack the app on a device
+    """  # noqa: D301  # click reads the \b itself

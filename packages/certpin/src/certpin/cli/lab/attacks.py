@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.candidates import complete_cases
 from certpin.cli.choices import STYLES
-from certpin.cli.group import unknown
-from certpin.cli.options import json_option
+from certpin.cli.options import find_case, json_option
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
@@ -19,36 +19,8 @@ if TYPE_CHECKING:
     from certpin.lab.pki import Style
 
 
-def find_case(name: str) -> Case:
-    """Return the case of the lab with this name.
-
-    Raises:
-        click.BadParameter: there is none. The message suggests a similar name.
-    """
-    from certpin.lab.attacks import CASES, CONTROL
-
-    known = {case.name: case for case in (CONTROL, *CASES)}
-    if name in known:
-        return known[name]
-    raise click.BadParameter(unknown("case", name, list(known), "`certpin lab attacks`"))
-
-
-def chosen_cases(names: Iterable[str]) -> list[Case]:
-    """Return the cases of these names, each once; all cases if none is named.
-
-    The control case is left out, because every run has it.
-
-    Raises:
-        click.BadParameter: a case is unknown.
-    """
-    from certpin.lab.attacks import CASES, CONTROL
-
-    chosen = [find_case(name) for name in names] or list(CASES)
-    return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
-
-
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_cases)
 @click.option(
     "--style",
     type=click.Choice(STYLES),
@@ -62,7 +34,14 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
     without pins (none), with the server's key pinned (leaf), and with an authority pinned (ca).
     With NAME, it also prints the mistake that the case detects, a known example, and the fix for a
     client that fails.
-    """
+
+    \b
+    certpin lab attacks
+    certpin lab attacks --style leaf
+    certpin lab attacks rogue-ca-in-store
+
+    Exit code 0: printed. 2: there is no such case.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.lab.attacks import CASES, CONTROL
     from certpin.lab.case import Family
     from certpin.lab.pki import Style

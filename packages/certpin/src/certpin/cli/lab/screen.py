@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
-from certpin.cli.matrix import _COLOURS, _SHOULD
+from certpin.cli.matrix import COLOURS, SHOULD
 from certpin.cli.reply import fold, print_event, print_last
 from certpin.lab.device.page import HOST
+from certpin.lab.report.causes import cause_lines, find_causes
 from certpin.lab.report.words import OUTCOMES, explain
-from certpin.lab.verdict import Outcome
-from certpin.x509 import printable
+from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
+from certpin.pins.hosts import join_address
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +80,7 @@ def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certifi
         roots: the authorities that the device must trust.
     """
     reached = device_address(address)
-    proxy = f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
+    proxy = join_address(reached, port)
     lab_pins = len(roots) > 1  # R and R2; only R2 if the lab relays to real servers
     names, what = (_NAMES, "both roots") if lab_pins else (_NAMES[1:], "the root R2")
     return [
@@ -94,8 +96,9 @@ def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certifi
         "       Trust Settings: switch on the roots that you installed.",
         "     Android: Settings, Security, Encryption & credentials, Install: CA certificate.",
         "       Apps for Android 7 and later trust roots that a user installed only if their",
-        '       network security config has <certificates src="user"/> in <debug-overrides>, in a',
-        "       debuggable build. Or include the roots in the app: /roots.pem.",
+        "       network security config says so in <debug-overrides>, in a debuggable build:",
+        '       <certificates src="user" overridePins="false"/>. Without overridePins="false", the',
+        "       pins are not checked at all. Or include the roots in the app: /roots.pem.",
         *(_LAB_PINS if lab_pins else _REAL_PINS),
         "  4. Use the app repeatedly: after one or two connections, the next case begins.",
         "For an app that ignores the system's proxy (Flutter's dart:io does), use --wireguard.",
@@ -132,9 +135,6 @@ def _reachable(address: str, port: int) -> list[str]:
 def _fingerprint(root: Certificate) -> str:
     """Return the SHA-256 fingerprint of a root in the form that devices show, to be compared."""
     return root.sha256.hex(":").upper()
-
-
-_EXPLAINED = {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}
 
 
 class Screen(Protocol):
@@ -264,12 +264,13 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 
 
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
-    """Return the summary of a session: a line for each host, then its wrong and undecided cases."""
+    """Return the summary of a session: for each host a line, causes, and doubtful cases."""
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))
+        lines += [f"  {line}" for line in cause_lines(find_causes(progress.results))]
         for result in progress.results:
-            if result.outcome in _EXPLAINED:
+            if result.outcome in NEEDS_ATTENTION and result.outcome is not Outcome.WRONG:
                 lines.append(f"  {result.case.name}")
                 lines += [f"    {line}" for line in explain(result)]
     lines += ["", "Now remove the lab's roots and its proxy from the device."]
@@ -345,11 +346,11 @@ class TableScreen:
         self._row(
             host,
             result.case.name,
-            _SHOULD[result.expect],
+            SHOULD[result.expect],
             str(result.verdict or "-"),
             str(result.outcome),
             result.why,
-            style=_COLOURS[result.outcome],
+            style=COLOURS[result.outcome],
         )
 
     def refresh(self) -> None:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.choices import STYLES
-from certpin.cli.interrupt import stop_on_signals
-from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
-from certpin.cli.options import ca_file_option, json_option
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error, stop_on_signals
+from certpin.cli.options import anchors_pem, ca_file_option, case_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.lab.screen import Screen
+    from certpin.lab.case import Case
     from certpin.lab.device.lab import DeviceLab, HostProgress
+    from certpin.lab.upstream import Upstream
 
 _WIREGUARD_PORT = 51820  # as in WireGuard's documentation
 _POLL_INTERVAL = 0.25  # seconds
@@ -61,9 +62,7 @@ def _default_folder() -> Path:
     show_default=True,
     help="The pins of the app: the server's key (leaf), an authority (ca), or none.",
 )
-@click.option(
-    "--case", "names", multiple=True, metavar="NAME", help="Run only this case. May be repeated."
-)
+@case_option
 @click.option(
     "--listen",
     default="127.0.0.1",
@@ -123,7 +122,7 @@ def serve(
     ctx: click.Context,
     hosts: list[str],
     style: str,
-    names: tuple[str, ...],
+    cases: list[Case],
     listen: str,
     port: int,
     folder: Path,
@@ -149,17 +148,14 @@ def serve(
     Exit code 0: every case was right. 1: an attack succeeded, or a legitimate server was refused.
     3: not every case was run, or no device connected, or the lab can't run here.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.lab.attacks import chosen_cases
     from certpin.cli.lab.screen import screen
-    from certpin.cli.upstream import find_upstreams
     from certpin.lab.case import LabError
     from certpin.lab.device.folder import load_state
     from certpin.lab.device.lab import DeviceLab
     from certpin.lab.pki import Style
     from certpin.pins import utc_now
 
-    cases = chosen_cases(names)
-    real = find_upstreams(hosts, pin_file, upstreams, ca_file)
+    real = _upstreams(hosts, pin_file, upstreams, ca_file)
     try:
         found = load_state(folder, utc_now(), wireguard=wireguard)
         lab = DeviceLab(
@@ -177,6 +173,51 @@ def serve(
         report_error(exc)
         ctx.exit(INCONCLUSIVE)
     ctx.exit(exit_code(progress))
+
+
+def _upstreams(
+    hosts: Sequence[str], pin_file: Path | None, given: Sequence[str], ca_file: Path | None
+) -> dict[str, Upstream]:
+    """Connect to the user's real server of each host under test.
+
+    Args:
+        hosts: the hosts.
+        pin_file: the real pins.
+        given: the values of ``--upstream``: addresses, with ``HOST=`` if there are several hosts.
+        ca_file: trust only these authorities.
+
+    Returns:
+        The server of each host; empty without pins and addresses.
+
+    Raises:
+        click.UsageError: an address has no host, or a host that is not under test.
+    """
+    from certpin.lab.upstream import find_upstream
+
+    addresses = _by_host(hosts, given)
+    if not (pin_file or addresses):
+        return {}
+    roots = anchors_pem(ca_file)
+    return {
+        host: find_upstream(host, "http", pin_file, addresses.get(host), roots) for host in hosts
+    }
+
+
+def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
+    from certpin.pins import normalise
+
+    addresses: dict[str, str] = {}
+    for text in given:
+        name, named, address = text.partition("=")
+        if not named and len(hosts) > 1:
+            raise click.UsageError(f"name the host of the server {text}: --upstream HOST={text}")
+        host = normalise(name) if named else hosts[0]
+        if host not in hosts:
+            raise click.UsageError(f"--upstream {text}: {host} is not under test: --host {host}")
+        if host in addresses:
+            raise click.UsageError(f"--upstream names two servers of {host}")
+        addresses[host] = address if named else text
+    return addresses
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:

@@ -4,47 +4,44 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.group import LazyGroup
+from certpin.cli.main import LazyGroup
 
 COMMANDS = {
-    "status": "Show the state of each pin, and until when each step is unsafe.",
+    "start": "Begin a rotation: put a key's pin into the pin file, under the next version.",
+    "status": "Show the state of each key at each server, and the next safe action with its date.",
+    "switch": "Check a chain before servers use it. Run it before you install a certificate.",
+    "finish": "End a rotation: take the replaced keys out of the pin file, under the next version.",
+    "emergency": "A key was stolen or lost: record it, and print the shortest way out.",
+    "shipped": "Record that a version gets to clients in an app, or in another way.",
     "plan": "Print the dated steps to another key.",
     "simulate": "Simulate a fleet: which clients would a plan, or a mistake, lock out?",
-    "generate": "Make the key of the next backup, and record that it exists.",
-    "stage": "Put a key's pin into the draft: the pin file.",
     "csr": "Make a certificate request (CSR) for a key, so that it gets a certificate.",
-    "publish": "Record that the pin file goes out to clients, under the next version.",
-    "activate": "Allow the servers to use a key. Run it before you install its certificate.",
-    "retire": "Record that no server uses a key any more. Clients accept it until it is removed.",
-    "remove": "Take a pin out of the draft. Clients drop it when the file is published.",
-    "compromise": "Record that an attacker may have a key. It is never used again.",
-    "ended": "Record that no client holds a version any more.",
+    "webhook": "Serve the gate as an admission webhook for cert-manager, until SIGTERM or SIGINT.",
+    "history": "Print the journal: who did what, and when.",
 }
-_MODULES = {
-    "status": "rotate.status",
-    "plan": "rotate.plan",
-    "simulate": "rotate.simulate",
-    "generate": "rotate.keys",
-    "stage": "rotate.keys",
-    "csr": "rotate.keys",
-    "publish": "rotate.publish",
-    "activate": "rotate.transitions",
-    "retire": "rotate.transitions",
-    "remove": "rotate.transitions",
-    "compromise": "rotate.transitions",
-    "ended": "rotate.publish",
-}
+_MODULES = {"csr": "keys"}
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
+@click.group(cls=LazyGroup, lazy=COMMANDS, package="certpin.cli.rotate", modules=_MODULES)
 def rotate() -> None:
     """Change a key without locking anyone out.
 
     \b
-    certpin rotate publish                                   record the version that clients have
-    certpin rotate status                                    print the state of each pin
-    certpin rotate plan --to NEW.key                         print the steps and their dates
-    certpin rotate simulate --to NEW.key                     which clients would be locked out?
+    certpin rotate start --new next.key      a new key: its pin is in the next version
+    certpin rotate status                    the safe steps, with their dates
+    certpin rotate switch fullchain.pem      the gate, before servers use the key
+    certpin rotate finish                    no server uses the old key: take it out
+
+    The pin file is the draft of the next version. A version is with clients once its way out is
+    recorded: by certpin publish sign and push for a signed set, by certpin rotate shipped for a
+    release of an app, and for any other way. T_adopt is how long
+    the slowest client takes to get a version: the sum of the delays --cdn, --cache, --poll,
+    --opened and --skew.
+
+    A key goes through these states: GENERATED (it exists), STAGED (its pin is in the draft),
+    PUBLISHED (in the version for clients), ADOPTED (T_adopt later: every client accepts it), ACTIVE
+    (servers may use it), RETIRING (no server uses it), REMOVED. COMPROMISED (an attacker may
+    have it) is possible from any of them, and LOST (it no longer exists) from any before REMOVED.
 
     Each step is written to a journal beside the pin file (pins.journal.jsonl), which belongs in
     version control with it. A step that would lock clients out is refused, with the invariant

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,17 +20,17 @@ from certpin.cli.reply import fold, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
-    from pathlib import Path
 
+    from certpin.cli.rotate.outcome import HostConclusion
     from certpin.cli.servers import ProbeResults
     from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import (
+        AdoptionDelays,
         DeployedVersions,
         Event,
         Sighting,
         Situation,
         Threshold,
-        Timing,
         Violation,
     )
 
@@ -63,6 +64,7 @@ class RotationFiles:
         self.contradictions = contradictions(self.history)
         for contradiction in self.contradictions:
             say("certpin: warning", f"{self.journal}: {contradiction}")
+        self._mark_unusable()
 
     @property
     def pins(self) -> PinSet:
@@ -75,34 +77,37 @@ class RotationFiles:
         return self.measured or self.history.deployed
 
     @property
-    def timing(self) -> Timing:
+    def timing(self) -> AdoptionDelays:
         """The update delays of clients, from the latest publish in the journal, or the defaults."""
-        from certpin.rotation import Timing
+        from certpin.rotation import AdoptionDelays
 
-        return self.history.timing or Timing()
+        return self.history.timing or AdoptionDelays()
 
     def situation(
         self,
         policy: HostPolicy,
         sightings: Sequence[Sighting],
         now: datetime,
-        timing: Timing | None = None,
+        timing: AdoptionDelays | None = None,
+        pins: PinSet | None = None,
     ) -> Situation:
         """Return the facts from which the rotation of one host is judged.
 
-        They are the draft, the deployed versions, the served chains (``sightings``), the update
-        delays of clients, the time, and the host's earlier states in the journal.
+        They are the draft (or ``pins`` instead), the deployed versions, the served chains
+        (``sightings``), the update delays of clients, the time, and the host's earlier states in
+        the journal.
         """
         from certpin.rotation import Situation
 
         return Situation(
-            self.pins,
+            pins or self.pins,
             policy.pattern,
             self.deployed,
             tuple(sightings),
             timing or self.timing,
             now,
             self.history.past(policy.pattern),
+            self.history.observed,
         )
 
     def require_version(self) -> None:
@@ -117,8 +122,9 @@ class RotationFiles:
             raise ConfigError(
                 f"{self.journal} has no published version",
                 key="version",
-                fix="record the one that clients have: certpin rotate publish, "
-                "with --bundled if it is in a binary; oldest first, if there are several",
+                fix="record the one that clients have: certpin publish sign does for a signed set, "
+                f"certpin rotate shipped {self.pins.version} for any other, with --app and "
+                "--release if it is in an app; oldest first, if there are several",
             )
 
     def commit(self, events: Sequence[Event]) -> None:
@@ -131,14 +137,16 @@ class RotationFiles:
             JournalError: the journal can't be written. The pin file is as before.
         """
         from certpin.errors import JournalError
-        from certpin.pinfile.disk import write_atomically
+        from certpin.pinfile.file import write_atomically
         from certpin.rotation import after, format_journal
 
+        if not any(event.pins for event in events):  # a published pin set is as it was checked
+            self._mark_unusable()
         changed = self.editor.text != self._before
         if changed:
             self.editor.save()
         try:
-            _append(self.journal, format_journal(after(self.history.events, events)))
+            append_lines(self.journal, format_journal(after(self.history.events, events)))
         except OSError as exc:
             if changed:
                 write_atomically(self.path, self._before)
@@ -146,8 +154,18 @@ class RotationFiles:
                 f"it cannot be written: {exc.strerror or exc}", path=self.journal
             ) from exc
 
+    def _mark_unusable(self) -> None:
+        """Mark keys that the journal records as stolen or lost in the draft."""
+        from certpin.cli.rotate.marks import mark_unusable
+        from certpin.errors import CertpinError
 
-def _append(path: Path, lines: str) -> None:
+        try:
+            mark_unusable(self.editor, self.history)
+        except CertpinError as exc:
+            say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
+
+
+def append_lines(path: Path, lines: str) -> None:
     """Append lines to the journal. If its last line lacks a line end, add that first."""
     with path.open("ab+") as file:
         if file.tell():
@@ -171,7 +189,7 @@ def name_of(who: str | None) -> str:
     """Return the name for the journal: ``--who``, else the login name, else the user's number."""
     import getpass
 
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     if who is None:
         try:
@@ -221,7 +239,7 @@ delay_options = option_group(
 )
 
 
-def with_delays(timing: Timing, delays: dict[str, timedelta]) -> Timing:
+def with_delays(timing: AdoptionDelays, delays: dict[str, timedelta]) -> AdoptionDelays:
     """Return the update delays of clients, with those replaced that the user gave as options."""
     changes: dict[str, Any] = dict(delays)
     return replace(timing, **changes)
@@ -242,6 +260,7 @@ class UsageOptions:
     enough: str | None = None
     seen: int | None = None
     seen_days: int | None = None
+    exports: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.enough is None) != (self.seen is None):
@@ -252,7 +271,7 @@ class UsageOptions:
             raise click.UsageError("--enough needs --watch: the monitoring service has the reports")
         self._threshold()
 
-    def apply(self, files: RotationFiles, timing: Timing, now: datetime) -> None:
+    def apply(self, files: RotationFiles, timing: AdoptionDelays, now: datetime) -> None:
         """Fetch the reported usage and store the deployed versions with it in ``files.measured``.
 
         Do nothing if the user did not ask for reported usage.
@@ -261,14 +280,19 @@ class UsageOptions:
             ConfigError: the address or the token is invalid.
             ProbeError: the monitoring service does not answer.
             StoreError: its database can't be read.
+            InputError: a report of a store can't be read, or has no recorded app.
         """
         from certpin.rotation import measured
 
+        if self.exports:
+            from certpin.cli.rotate.usage import with_exports
+
+            files.measured = with_exports(files.deployed, self.exports)
         if self.watch is None:
             return
         from certpin.cli.rotate.usage import reported_usage
 
-        deployed = files.history.deployed
+        deployed = files.deployed
         versions = {version.number for version in deployed.versions}
         reports = reported_usage(self.watch, files.pins.name, now, versions)
         files.measured = measured(deployed, reports, timing, now, self._threshold())
@@ -316,6 +340,16 @@ usage_options = option_group(
             type=click.IntRange(CYCLE_DAYS, 366),
             metavar="DAYS",
             help=f"The number of consecutive whole days; by default the minimum, {CYCLE_DAYS}.",
+        ),
+        click.option(
+            "--measured",
+            "exports",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE.csv",
+            help="The statistics of a store by app version: Google Play's installs report, or the "
+            "report App Sessions of App Store Connect. They replace the adoption curves of "
+            "releases. May be repeated.",
         ),
     ),
     UsageOptions,
@@ -430,7 +464,10 @@ class StepOutcome:
     Attributes:
         messages: sentences for people, printed if the step was taken.
         next_command: the command that comes next, or empty.
+        later_command: the command after that, or empty; ``later`` is its first safe date, if known.
         unknown: facts that could not be checked, as sentences without full stops.
+        events: those that the command appended to the journal.
+        conclusions: whether the clients of each version accept the chain, as far as it is known.
     """
 
     step: str
@@ -444,6 +481,10 @@ class StepOutcome:
     unknown: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     next_command: str = ""
+    later_command: str = ""
+    later: datetime | None = None
+    events: Sequence[Event] = ()
+    conclusions: Sequence[HostConclusion] = ()
 
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
         """Print the outcome and end the command, with exit code 1 if the step was refused."""
@@ -455,6 +496,8 @@ class StepOutcome:
 
     def json(self) -> dict[str, Any]:
         """Return the outcome as JSON."""
+        from certpin.cli.rotate.outcome import event_json
+
         return {
             "step": self.step,
             "file": str(self.path),
@@ -466,14 +509,22 @@ class StepOutcome:
             "breaches": [found.json() for found in self.violations],
             "unknown": self.unknown,
             "next": self.next_command or None,
+            "later": self.later_command or None,
+            "later_from": self.later.isoformat() if self.later else None,
+            "events": [event_json(event) for event in self.events],
+            "conclusions": [found.json() for found in self.conclusions],
         }
 
     def _print(self) -> None:
-        if not self.done:
+        from certpin.cli.rotate.outcome import conclusion_lines, later_line
+
+        changed = self.done or self.events
+        if not changed:
             click.echo("Nothing was changed.")
-        for line in self.messages if self.done else ():
+        lines = [*(self.messages if changed else ()), *conclusion_lines(self.conclusions)]
+        for line in (*lines, *(f"Not known: {unknown}." for unknown in self.unknown)):
             click.echo(fold(line, sys.stdout))
-        for unknown in self.unknown:
-            click.echo(fold(f"Not known: {unknown}.", sys.stdout))
-        if self.done and self.next_command:
+        if changed and self.next_command:
             click.echo(f"Next:  {self.next_command}")
+        if changed and self.later_command:
+            click.echo(later_line(self.later_command, self.later))

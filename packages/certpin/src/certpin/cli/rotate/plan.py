@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.named_key import policies_for_step, resolve_key
+from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import (
     RotationFiles,
@@ -20,6 +22,7 @@ from certpin.cli.rotate.context import (
     violation_json,
     with_delays,
 )
+from certpin.cli.rotate.recording import is_signed_by_default
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -31,12 +34,19 @@ if TYPE_CHECKING:
     from certpin.rotation import Plan, Step
 
 _BACKUP_FILE = "next-backup.key"
+# `finish` retires and removes a key; given again it continues.
+_COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove": "finish"}
 
 
 @click.command()
 @pin_file_option
 @click.option(
-    "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN|URI", help="The key that comes next."
+    "--to",
+    "key",
+    required=True,
+    metavar="KEY|CSR|CERT|PIN|URI",
+    shell_complete=complete_files,
+    help="The key that comes next.",
 )
 @delay_options
 @usage_options
@@ -54,14 +64,19 @@ def plan(
 ) -> None:
     """Print the dated steps to another key.
 
+    Use it before you change a key. Nothing is written.
+
     Each step has its command, and the date before which it would lock clients out. Before the plan
     is printed, its steps are checked by the same gate as those commands: if the gate refuses a
     step, the plan ends there and prints the reason. When something has changed, plan again:
     completed steps are left out.
 
+    \b
+    certpin rotate plan --to next.key
+    certpin rotate plan --to next.key --opened 60d
+
     Exit code 0: the plan leads to the key. 1: it does not. 3: a server did not answer.
-    """
-    from certpin.cli.keyref import policies_for_step, resolve_key
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin.rotation import plan as steps_to
 
@@ -79,8 +94,10 @@ def plan(
         )
         for policy in policies
     }
+    signed = is_signed_by_default(files)
     commands = {
-        str(policy.pattern): _Commands(path, files.pins, policy, probes, key) for policy in policies
+        str(policy.pattern): _Commands(path, files.pins, policy, probes, key, signed)
+        for policy in policies
     }
     if as_json:
         hosts = [_plan_json(host, made, commands[host]) for host, made in plans.items()]
@@ -95,6 +112,8 @@ def plan(
 
 
 def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
+    from certpin.rotation import in_utc
+
     click.secho(f"{host}: to {made.to}", bold=True)
     undated = "now"
     for number, step in enumerate(made.steps, 1):
@@ -102,6 +121,10 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
         undated = "then" if step.act == "serve" or step.not_before else undated
         if command := commands.of(step, made):
             click.echo(f"       {command}")
+    if made.renew_by:
+        by = in_utc(made.renew_by)
+        text = "with the same key and authority: it expires before servers may use the new key"
+        click.echo(fold(f"Before {by}: renew the certificate {text}.", sys.stdout))
     for violation in made.violations:
         word = "Impossible after that" if made.steps else "Impossible"
         click.echo(fold(f"{word}: {format_violation(violation)}", sys.stdout))
@@ -147,6 +170,7 @@ class _Commands:
     policy: HostPolicy
     probes: ProbeOptions
     key: str
+    signed: bool
 
     def of(self, step: Step, made: Plan) -> str:
         """Return the command for a step; empty for installing a certificate, which has none."""
@@ -157,15 +181,16 @@ class _Commands:
         if step.act == "serve":
             return ""
         if step.act == "push":
-            return "certpin publish push"
+            return f"certpin publish push{file_option(self.path)}"
         if step.act == "publish":
-            return self._with_options("certpin rotate publish", self.pins.policies)
+            command = "publish sign" if self.signed else f"rotate shipped {step.version}"
+            return self._with_options(f"certpin {command}", self.pins.policies)
         if step.act == "generate":
-            command = f"certpin rotate generate --backup-key {_BACKUP_FILE}"
+            command = f"certpin rotate start --new {_BACKUP_FILE}"
             return self._with_options(command, [self.policy], connects=False)
         names = {NEXT_BACKUP: _BACKUP_FILE, made.to: self.key}
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
-        command = f"certpin rotate {step.act} {shlex.quote(name)}"
+        command = f"certpin rotate {_COMMANDS[step.act]} {shlex.quote(name)}"
         return self._with_options(command, [self.policy], connects=step.act != "stage")
 
     def _with_options(
@@ -180,6 +205,7 @@ def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
         "possible": made.possible,
         "steps": [_step_json(step, made, commands) for step in made.steps],
         "breaches": [violation_json(host, violation) for violation in made.violations],
+        "renew_by": made.renew_by.isoformat() if made.renew_by else None,
     }
 
 

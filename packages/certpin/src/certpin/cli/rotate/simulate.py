@@ -10,24 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.extras import extra_needed
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
+from certpin.cli.named_key import KEY_FILE, KeyReference, policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.context import RotationFiles, delay_options, format_violation, with_delays
-from certpin.cli.rotate.simulate_input import FleetOptions, fleet_options, parse_moves
+from certpin.cli.reply import fold, print_json, progress
+from certpin.cli.rotate.context import (
+    RotationFiles,
+    UsageOptions,
+    delay_options,
+    format_violation,
+    usage_options,
+    with_delays,
+)
+from certpin.cli.rotate.simulate_input import (
+    FleetOptions,
+    fleet_options,
+    fleet_text,
+    parse_moves,
+    read_steps,
+)
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from certpin.cli.keyref import KeyReference
     from certpin.cli.rotate.simulate_input import PinNames
     from certpin.cli.rotate.simulate_views import HostSimulation
     from certpin.pins import Pin
     from certpin.rotation import Situation
+    from certpin.rotation.fleet import Fleet
     from certpin.rotation.simulate import Hour, Lockout
-    from certpin.rotation.simulate_fleet import Fleet
     from certpin.rotation.simulate_script import DatedStep, Script
 
 _FORMATS = {".png", ".svg"}
@@ -62,6 +76,7 @@ _MIN_CHUNKS = 16  # chunks of clients, about a second; from here on a progress b
     help="Also draw the result, to this file.",
 )
 @delay_options
+@usage_options
 @probe_options
 @json_option
 @click.pass_context
@@ -74,6 +89,7 @@ def simulate(
     crowd: FleetOptions,
     picture: Path | None,
     delays: dict[str, timedelta],
+    usage: UsageOptions,
     probes: ProbeOptions,
     as_json: bool,
 ) -> None:
@@ -88,18 +104,32 @@ def simulate(
     certpin rotate simulate --to next.key --move 4=-5d --plot early.svg
     certpin rotate simulate --steps schedule.toml --clients 1000000
 
-    The steps of a plan have the numbers that `certpin rotate plan` prints.
+    The steps of a plan have the numbers that `certpin rotate plan` prints. A file for --steps (each
+    step: now, at a time, or after a delay from now):
+
+    \b
+      schema = 1
+      [[step]]
+      act = "stage"              # also publish, push, serve, remove
+      pin = "new:2027"           # a key that does not exist yet; or a key file, a pin
+      at = 2027-03-01T09:00:00Z
+      [[step]]
+      act = "publish"            # at the time of the step above it
+      [[step]]
+      act = "serve"
+      pin = "new:2027"
+      after = "33d"
 
     Exit code 0: no client is locked out. 1: clients are locked out. 2: wrong usage, or
     there is no plan. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.keyref import policies_for_step
     from certpin.pins import utc_now
 
     _check_packages(picture)
     files = RotationFiles(path)
     files.require_version()
     now, timing = utc_now(), with_delays(files.timing, delays)
+    usage.apply(files, timing, now)
     source = _step_source(key, schedule, now)
     policies = policies_for_step(files.pins, probes, source.to)
     if picture and len(policies) > 1:
@@ -109,7 +139,7 @@ def simulate(
         raise results.error
     situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]
     scripts = [script_for(situation, source, moves) for situation in situations]
-    fleet = crowd.fleet(files.deployed.alive(now, timing), timing)
+    fleet = crowd.fleet(files.deployed, files.deployed.alive(now, timing), timing)
     simulated = _run(situations, scripts, fleet, source.names)
     if picture:
         _draw(simulated[0], fleet, picture)
@@ -145,9 +175,6 @@ class StepSource:
 
 
 def _step_source(key: str | None, schedule: Path | None, now: datetime) -> StepSource:
-    from certpin.cli.keyref import KEY_FILE, resolve_key
-    from certpin.cli.rotate.simulate_input import read_steps
-
     if schedule and key is None:
         return StepSource(None, *read_steps(schedule, now))
     if key is None or schedule:
@@ -208,7 +235,6 @@ def _planned(situation: Situation, to: Pin) -> tuple[DatedStep, ...]:
 def _print_result(
     fleet: Fleet, simulated: list[HostSimulation], unknown: list[str], picture: Path | None
 ) -> None:
-    from certpin.cli.rotate.simulate_input import fleet_text
     from certpin.cli.rotate.simulate_views import print_simulation
 
     click.echo(fold(fleet_text(fleet), sys.stdout))
@@ -224,7 +250,6 @@ def _print_result(
 def _run(
     situations: Sequence[Situation], scripts: Sequence[Script], fleet: Fleet, names: PinNames
 ) -> list[HostSimulation]:
-    from certpin.cli.parallel import progress
     from certpin.cli.rotate.simulate_views import HostSimulation
     from certpin.rotation.simulate import chunk_size
     from certpin.rotation.simulate import simulate as run
@@ -268,19 +293,13 @@ def _check_packages(picture: Path | None) -> None:
 
 
 def _require(package: str, what: str) -> None:
-    from certpin.errors import ConfigError
-
-    try:
+    with extra_needed("simulate", what):
         import_module(package)
-    except ImportError as exc:
-        raise ConfigError(
-            f"{what} needs the package {package}", fix="pip install 'certpin[simulate]'"
-        ) from exc
 
 
 def _draw(host: HostSimulation, fleet: Fleet, path: Path) -> None:
     from certpin.cli.rotate.simulate_plot import draw
-    from certpin.pinfile.disk import write_atomically
+    from certpin.pinfile.file import write_atomically
 
     write_atomically(path, draw(host, fleet, path.suffix.lower().removeprefix(".")))
 
@@ -294,7 +313,6 @@ def _fleet_json(fleet: Fleet) -> dict[str, Any]:
     adopt = {"adopt": format_duration(fleet.timing.adopt)}
     return {
         "clients": fleet.clients,
-        "seed": fleet.seed,
         "timing": fleet.timing.texts() | adopt,
         "curve": [
             {"share": float(share), "gap": format_duration(gap)} for share, gap in fleet.curve
@@ -303,6 +321,7 @@ def _fleet_json(fleet: Fleet) -> dict[str, Any]:
         "binaries": [
             {"version": number, "share": float(share)} for number, share in fleet.binaries
         ],
+        "apps": [{"app": name, "share": float(share)} for name, share in fleet.apps],
     }
 
 
@@ -338,7 +357,6 @@ def _step_json(host: HostSimulation, dated: DatedStep) -> dict[str, Any]:
         "first": _iso(lockout.first if lockout else None),
         "last": _iso(lockout.last if lockout else None),
         "safe_from": _iso(safety.guaranteed if safety else None),
-        "safe_from_simulated": _iso(safety.fleet if safety else None),
     }
 
 

@@ -22,18 +22,19 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from certpin.cli.choices import MAX_CLIENTS, USUAL_CLIENTS, USUAL_STRAGGLERS
+from certpin.cli.named_key import resolve_key
 from certpin.cli.options import option_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pinfile.fields import Table
+    from certpin.pinfile.file import Table
     from certpin.pins import Pin
-    from certpin.rotation import Step, Timing, Version
+    from certpin.rotation import AdoptionDelays, DeployedVersions, Step, Version
+    from certpin.rotation.fleet import Fleet, FleetSizes
     from certpin.rotation.plan import Act
-    from certpin.rotation.simulate_fleet import Fleet
     from certpin.rotation.simulate_script import DatedStep
 
     PinNames = dict[Pin, str]
@@ -45,7 +46,7 @@ _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHARE_METAVAR = "PERCENT%"
 
-_FIX = "see the example in docs/commands.md, under certpin rotate simulate"
+_FIX = "certpin help rotate simulate has an example"
 _KEYS = ("act", "pin", "at", "after")
 _WITH_PIN = {"stage", "activate", "serve", "retire", "remove"}
 _NEW_KEY = re.compile(r"new:([\w.-]{1,64})", re.ASCII)
@@ -118,13 +119,15 @@ class FleetOptions:
     curve: Curve
     stragglers: Fraction
     binaries: dict[int, Fraction]
-    seed: int
 
-    def fleet(self, alive: Sequence[Version], timing: Timing) -> Fleet:
+    def fleet(
+        self, deployed: DeployedVersions, alive: Sequence[Version], timing: AdoptionDelays
+    ) -> Fleet:
         """Return the simulated fleet of clients.
 
         Args:
-            alive: the versions that clients hold.
+            deployed: the published versions.
+            alive: those that clients may hold.
             timing: the delays of the clients.
 
         Raises:
@@ -132,23 +135,32 @@ class FleetOptions:
             ConfigError: a version is not in a binary.
         """
         from certpin.errors import ConfigError
-        from certpin.rotation.simulate_fleet import Fleet, usual_curve
+        from certpin.rotation.arrivals import usual_curve
+        from certpin.rotation.fleet import Fleet, deployed_sizes, is_unnamed
 
-        bundled = {version.number: version for version in alive if version.bundled}
+        binaries = [each.number for each in alive if is_unnamed(each)]
         for number in self.binaries:
-            if number not in bundled:
+            if number not in binaries:
                 raise ConfigError(
                     f"no binary with version {number} is recorded, or it has ended",
                     key="--binary",
-                    fix="record it: certpin rotate publish --bundled",
+                    fix="record it: certpin rotate shipped",
                 )
-        clients = self.clients or (alive[-1].clients if alive else None) or USUAL_CLIENTS
+        known = deployed_sizes(deployed)
+        clients = self.clients or known.total or known.fetching or USUAL_CLIENTS
         shares = {
-            number: _default_share(version, clients) for number, version in sorted(bundled.items())
+            number: _default_share(known.binaries.get(number), clients)
+            for number in sorted(set(binaries))
         }
-        binaries = tuple((shares | self.binaries).items())
-        curve = self.curve or usual_curve(timing)
-        return Fleet(clients, timing, curve, self.stragglers, binaries, self.seed)
+        shares |= self.binaries
+        return Fleet(
+            clients,
+            timing,
+            self.curve or usual_curve(timing),
+            self.stragglers,
+            tuple(shares.items()),
+            _app_shares(known, clients, shares),
+        )
 
 
 fleet_options = option_group(
@@ -158,7 +170,7 @@ fleet_options = option_group(
             "--clients",
             type=click.IntRange(1, MAX_CLIENTS),
             metavar="N",
-            help="How many clients there are. By default as many as the last publish recorded, "
+            help="How many clients there are. By default as many as the journal has, "
             f"else {USUAL_CLIENTS:,}.",
         ),
         click.option(
@@ -186,14 +198,6 @@ fleet_options = option_group(
             help="The share of clients that hold a version in a binary, and never another one. By "
             f"default as its publish recorded, else {percent(_BINARY)} for each. May be repeated.",
         ),
-        click.option(
-            "--seed",
-            type=click.IntRange(0, 2**64 - 1),
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="The seed of the random numbers. The same seed makes the same fleet.",
-        ),
     ),
     FleetOptions,
 )
@@ -208,7 +212,7 @@ def fleet_text(fleet: Fleet) -> str:
         f"{percent(share)} within {format_duration(gap)}" for share, gap in fleet.curve
     )
     parts = [
-        f"{fleet.clients:,} clients (seed {fleet.seed})",
+        f"{fleet.clients:,} clients",
         f"T_adopt {format_duration(fleet.timing.adopt)}: {delays}",
         f"the app is opened by {curve}",
         f"every delay is as long as it can be for {percent(fleet.stragglers)}",
@@ -216,12 +220,28 @@ def fleet_text(fleet: Fleet) -> str:
     parts += [
         f"version {number} in a binary of {percent(share)}" for number, share in fleet.binaries
     ]
+    parts += [f"{name} is used by {percent(share)}" for name, share in fleet.apps]
     return "Fleet: " + "; ".join(parts) + "."
 
 
-def _default_share(version: Version, clients: int) -> Fraction:
-    known = version.clients if version.fetched is None else None
+def _default_share(known: int | None, clients: int) -> Fraction:
     return _BINARY if known is None or known > clients else Fraction(known, clients)
+
+
+def _app_shares(
+    known: FleetSizes, clients: int, binaries: Mapping[int, Fraction]
+) -> tuple[tuple[str, Fraction], ...]:
+    """Return the share of clients that uses each app.
+
+    If no client fetches versions, the apps without a count share the clients that are left.
+    """
+    shares = {name: _default_share(count, clients) for name, count in known.apps.items()}
+    unknown = [name for name, count in known.apps.items() if count is None or count > clients]
+    if unknown and known.fetching == 0:
+        others = sum((share for name, share in shares.items() if name not in unknown), Fraction(0))
+        left = max(Fraction(0), 1 - others - sum(binaries.values()))
+        shares |= dict.fromkeys(unknown, left / len(unknown))
+    return tuple(shares.items())
 
 
 # The steps of a file, and moved steps.
@@ -259,9 +279,7 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
         PinFileError: the file is invalid. It names the line.
     """
     from certpin.errors import PinFileError
-    from certpin.pinfile.disk import read_text
-    from certpin.pinfile.fields import Table
-    from certpin.pinfile.reader import load_toml, locate_errors
+    from certpin.pinfile.file import Table, load_toml, locate_errors, read_text
 
     try:
         text = read_text(path)
@@ -335,16 +353,16 @@ def _parse_pin(word: str, folder: Path) -> Pin:
     """
     import hashlib
 
-    from certpin.cli.keyref import resolve_key
     from certpin.errors import InputError
     from certpin.hsm import is_token_uri
+    from certpin.kms import is_service_uri
     from certpin.pins import Pin
 
     if new := _NEW_KEY.fullmatch(word):
         return Pin.of_key(hashlib.sha256(f"a key to be made: {new[1]}".encode()).digest())
-    if is_token_uri(word):
-        # A URI may name a library to load. Only the user may do that, not a file.
-        raise InputError("a schedule can't name a key on a token", fix="give its pin")
+    if is_token_uri(word) or is_service_uri(word):
+        # A URI may name a library to load or a server. Only the user may do that, not a file.
+        raise InputError("a schedule can't name a key by a URI", fix="give its pin")
     try:
         return Pin.parse(word)
     except InputError:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from certpin.cli.rotate.simulate_views import HostSimulation
+    from certpin.rotation.fleet import Fleet
     from certpin.rotation.simulate import Hour
-    from certpin.rotation.simulate_fleet import Fleet
     from certpin.rotation.simulate_script import DatedStep
 
 # Okabe and Ito, "Color Universal Design" (2008): distinct with every kind of colour vision.

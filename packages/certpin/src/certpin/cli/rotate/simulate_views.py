@@ -101,7 +101,7 @@ class HostSimulation:
     def pin_name(self, pin: Pin | None) -> str:
         """Return the name that the user or the file has for a pin, else its first characters."""
         from certpin.rotation import NEXT_BACKUP
-        from certpin.x509 import printable
+        from certpin.support.text import printable
 
         if pin is None or pin == NEXT_BACKUP:
             return "the next backup"
@@ -111,7 +111,7 @@ class HostSimulation:
 
 def print_simulation(host: HostSimulation) -> None:
     """Print the simulation of one host: steps, lockouts and chart."""
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     click.echo("")
     click.secho(printable(host.host), bold=True)
@@ -300,7 +300,7 @@ def _print_table(host: HostSimulation) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     table: Any = Table(box=None, pad_edge=False)
     for heading in _HEADINGS:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.candidates import complete_hosts
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
@@ -21,6 +22,8 @@ from certpin.cli.rotate.context import (
     violation_json,
     with_delays,
 )
+from certpin.cli.rotate.recording import differs_from_latest
+from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
@@ -29,9 +32,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPin, Pin, State
-    from certpin.rotation import Adoption, Sighting, Situation, Timing, Version, Violation
+    from certpin.rotation import (
+        Adoption,
+        AdoptionDelays,
+        KeyExposure,
+        PublishDeadline,
+        Sighting,
+        Situation,
+        Version,
+        Violation,
+    )
     from certpin.rotation.gate import GatedStep
 
+# The commands that take the steps of the gate.
+_COMMANDS = {"activate": "switch", "retire": "finish", "remove": "finish"}
 _SAFE = re.compile(r"\b(un)?safe\b")
 _DONE, _AHEAD = " ━ ", " ┄ "
 
@@ -46,7 +60,7 @@ _NEXT: dict[State, tuple[GatedStep, ...]] = {
 
 
 @click.command()
-@click.argument("host", required=False, metavar="[HOST]")
+@click.argument("host", required=False, metavar="[HOST]", shell_complete=complete_hosts)
 @pin_file_option
 @delay_options
 @usage_options
@@ -62,14 +76,21 @@ def status(
     probes: ProbeOptions,
     as_json: bool,
 ) -> None:
-    """Show the state of each pin, and until when each step is unsafe.
+    """Show the state of each key at each server, and the next safe action with its date.
 
-    The line of a pin goes from GENERATED to REMOVED; the dates beneath are month and day. With
-    --cdn, --cache, --poll, --opened or --skew you see the dates for those delays.
+    Use it before each step of a rotation: it prints the command of the next one.
+
+    The table has a column for each server: x presents the key now, ? did when it was last seen. The
+    line of a pin goes from GENERATED to REMOVED; the dates beneath are month and day. With --cdn,
+    --cache, --poll, --opened or --skew you see the dates for those delays.
+
+    \b
+    certpin rotate status
+    certpin rotate status api.bank.example --offline
 
     Exit code 1: clients are locked out now, or will be when pins expire. 3: a server did not
     answer.
-    """
+    """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
 
     files = RotationFiles(path)
@@ -80,7 +101,7 @@ def status(
     timing, now = with_delays(files.timing, delays), utc_now()
     usage.apply(files, timing, now)
     hosts = [
-        _host_status(files, files.situation(policy, results.of(policy), now, timing))
+        _host_status(files, files.situation(policy, results.of(policy), now, timing), probes)
         for policy in policies
     ]
     if as_json:
@@ -121,23 +142,35 @@ class PinStatus:
             if state not in LINE or LINE.index(state) <= at
         }
         moment = self.adoption.moment
-        out = self.state not in {"generated", "staged", "removed", "compromised"}
+        out = self.state not in {"generated", "staged", "removed", "lost", "compromised"}
         return reached | ({"adopted": moment} if moment and out else {})
 
 
 @dataclass(frozen=True)
 class HostStatus:
-    """The rotation status of a host: its pins, and the invariants that are violated now."""
+    """The rotation status of a host: its pins, and the invariants that are violated now.
+
+    Attributes:
+        table: the keys at each server.
+        next: the next safe action.
+        deadlines: the last safe times to publish before pins expire.
+        exposures: until when clients accept stolen keys, and how many.
+    """
 
     situation: Situation
     pins: tuple[PinStatus, ...]
     violations: tuple[Violation, ...]
+    table: ServerTable
+    next: NextText
+    deadlines: tuple[PublishDeadline, ...]
+    exposures: tuple[KeyExposure, ...]
 
 
-def _host_status(files: RotationFiles, situation: Situation) -> HostStatus:
+def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
     """Return the rotation status of a host's pins in the draft, and of keys only in the journal."""
     from certpin.pins import HostPin
-    from certpin.rotation import check_now
+    from certpin.rotation import check_now, key_exposure, publish_deadlines
+    from certpin.rotation.next_step import next_step
 
     generated = [
         HostPin(pin, "backup", state)
@@ -148,7 +181,20 @@ def _host_status(files: RotationFiles, situation: Situation) -> HostStatus:
         _pin_status(situation, entry, files.history.since(situation.pattern, entry.pin))
         for entry in (*situation.policy.pins, *generated)
     )
-    return HostStatus(situation, pins, check_now(situation))
+    stolen = sorted(situation.past.compromised, key=str)
+    exposures = [key_exposure(situation, pin) for pin in stolen]
+    step = next_step(
+        situation, files.history.activated(situation.pattern), differs=differs_from_latest(files)
+    )
+    return HostStatus(
+        situation,
+        pins,
+        check_now(situation),
+        server_table(situation, [(each.entry.pin, each.entry.role, each.state) for each in pins]),
+        NextText(step, situation, files, probes),
+        publish_deadlines(situation),
+        tuple(filter(lambda each: each.stages, exposures)),
+    )
 
 
 def _pin_status(situation: Situation, entry: HostPin, since: dict[State, datetime]) -> PinStatus:
@@ -166,7 +212,7 @@ def _pin_status(situation: Situation, entry: HostPin, since: dict[State, datetim
 def _print_status(
     files: RotationFiles,
     results: ProbeResults,
-    timing: Timing,
+    timing: AdoptionDelays,
     now: datetime,
     hosts: list[HostStatus],
 ) -> None:
@@ -175,8 +221,8 @@ def _print_status(
     for host in hosts:
         click.echo("")
         click.secho(str(host.situation.pattern), bold=True)
-        for violation in host.violations:
-            click.echo(fold(f"  NOW: {format_violation(violation)}", sys.stdout))
+        for line in _summary_lines(host, now):
+            click.echo(fold(f"  {line}", sys.stdout))
         for pin in host.pins:
             for line in _pin_lines(pin):
                 click.echo(line)
@@ -184,18 +230,33 @@ def _print_status(
         click.echo(fold(f"\nNot known: {unknown}.", sys.stdout))
 
 
-def _version_lines(files: RotationFiles, timing: Timing, now: datetime) -> list[str]:
+def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
+    """Yield broken rules, the next safe action, the deadlines, and the table of servers."""
+    from certpin.rotation import exposure_text
+
+    for violation in host.violations:
+        yield f"NOW: {format_violation(violation)}"
+    yield from host.next.lines()
+    for deadline in host.deadlines:
+        word = "TOO LATE" if deadline.is_late(now) else "DEADLINE"
+        yield f"{word}: {deadline.text(now)}"
+    for exposure in host.exposures:
+        for text in exposure_text(exposure):
+            yield f"STOLEN: {exposure.pin}: {text}"
+    yield from host.table.lines()
+
+
+def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) -> list[str]:
     """Return how the draft differs from the latest version, and each version that is alive."""
-    from certpin.pins.policy import meaning
     from certpin.rotation import format_duration, in_utc
 
     deployed, latest = files.deployed, files.deployed.latest
     delays = " + ".join(f"{name} {text}" for name, text in timing.texts().items())
     lines = [f"T_adopt {format_duration(timing.adopt)}: {delays}"]
     if latest is None:
-        return [*lines, "No version is recorded: certpin rotate publish records one."]
-    if meaning(files.pins) != meaning(latest.pins):
-        lines.append(f"The draft differs from version {latest.number}: certpin rotate publish")
+        return [*lines, "No version is recorded: record the one that clients have."]
+    if differs_from_latest(files):
+        lines.append(f"The draft differs from version {latest.number}.")
     for version in deployed.alive(now, timing):
         until = deployed.end_of_life(version, timing)
         how = "in a binary" if version.bundled else _fetched(version)
@@ -217,12 +278,16 @@ def _without_end(version: Version) -> str:
 
 def _pin_lines(pin: PinStatus) -> Iterator[str]:
     """Yield the output lines of a pin: its states, their dates, its servers, and the next steps."""
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     note = f"  {printable(pin.entry.note)}" if pin.entry.note else ""
     yield f"  {pin.entry.role:<12} {pin.entry.pin}{note}"
-    if pin.state == "compromised":
-        yield "    " + click.style("COMPROMISED: it is never used again", fg="red", bold=True)
+    words = {
+        "compromised": "COMPROMISED: it is never used again",
+        "lost": "LOST: no server can use it; clients may still accept it",
+    }
+    if pin.state in words:
+        yield "    " + click.style(words[pin.state], fg="red", bold=True)
         return
     yield "    " + _state_line(pin.state)
     if pin.dates:
@@ -230,7 +295,7 @@ def _pin_lines(pin: PinStatus) -> Iterator[str]:
     if pin.served_by:
         yield f"    served by {', '.join(pin.served_by)}"
     for step, violations in pin.steps:
-        line = f"    {step:<9} {_verdict(violations, pin.entry.pin)}"
+        line = f"    {_COMMANDS[step]:<9} {_verdict(violations, pin.entry.pin)}"
         yield _with_colour(fold(line, sys.stdout))
 
 
@@ -291,19 +356,18 @@ def _with_colour(line: str) -> str:
 def _status_json(
     files: RotationFiles,
     results: ProbeResults,
-    timing: Timing,
+    timing: AdoptionDelays,
     now: datetime,
     hosts: list[HostStatus],
 ) -> dict[str, Any]:
-    from certpin.pins.policy import meaning
     from certpin.rotation import format_duration
 
-    deployed, latest = files.deployed, files.deployed.latest
+    deployed = files.deployed
     return {
         "file": str(files.path),
         "pin_set": files.pins.name,
         "version": files.pins.version,
-        "published": latest is not None and meaning(files.pins) == meaning(latest.pins),
+        "published": not differs_from_latest(files),
         "timing": timing.texts() | {"adopt": format_duration(timing.adopt)},
         "versions": [
             {
@@ -320,18 +384,22 @@ def _status_json(
             }
             for version in deployed.versions
         ],
-        "hosts": [_host_json(host) for host in hosts],
+        "hosts": [_host_json(host, now) for host in hosts],
         "contradictions": list(files.contradictions),
         "unknown": results.unknown,
     }
 
 
-def _host_json(status: HostStatus) -> dict[str, Any]:
+def _host_json(status: HostStatus, now: datetime) -> dict[str, Any]:
     host = str(status.situation.pattern)
     return {
         "host": host,
         "vantages": [_sighting_json(sighting) for sighting in status.situation.sightings],
         "breaches": [violation_json(host, violation) for violation in status.violations],
+        "next": status.next.json(host),
+        "deadlines": [deadline.json(now) for deadline in status.deadlines],
+        "exposures": [exposure.json() for exposure in status.exposures],
+        "servers": status.table.json(),
         "pins": [_pin_json(host, pin) for pin in status.pins],
     }
 

@@ -1,4 +1,4 @@
-"""The pin-set versions that clients report, from a monitoring service or from its database."""
+"""The versions that clients have: reported to a monitoring service, or measured by a store."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from certpin.cli.group import load_extension
-from certpin.errors import ConfigError, DialError
-from certpin.pins.policy import is_report_address
+from certpin.cli.extras import load_extension
+from certpin.errors import ConfigError, DialError, InputError
+from certpin.pins.hosts import is_report_address
 from certpin.probe import describe_error
 from certpin.rotation import ReportedUsage
-from certpin.support.deadline import Deadline
-from certpin.support.http import BodyTooLargeError, exchange
+from certpin.rotation.exports import MAX_EXPORT_BYTES, read_export
+from certpin.rotation.measured import measured_releases
+from certpin.support.http import BodyTooLargeError, Deadline, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from certpin.rotation import DeployedVersions
+    from certpin.rotation.exports import ReleaseUsage
 
 TOKEN_VARIABLE = "CERTPIN_WATCH_TOKEN"  # noqa: S105  # the name of a variable
 _DAYS = 400  # all that the service keeps: a binary may be reported long after its recorded end
@@ -52,11 +57,41 @@ def reported_usage(
     return _by_store(watch, pin_set, now, versions)
 
 
+def with_exports(deployed: DeployedVersions, paths: Iterable[Path]) -> DeployedVersions:
+    """Return the deployed versions with the adoption that reports of stores have.
+
+    Raises:
+        InputError: a file can't be read, is no such report, or has no app with a recorded release.
+    """
+    read: list[ReleaseUsage] = []
+    apps = {each.app for version in deployed.versions for each in version.releases if each.app}
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                usage = read_export(file.read(MAX_EXPORT_BYTES + 1))
+        except OSError as exc:
+            raise InputError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        except InputError as exc:
+            raise InputError(f"{path}: {exc.problem}", fix=exc.fix) from exc
+        if not apps & {each.app for each in usage}:
+            found = ", ".join(sorted({each.app for each in usage})[:5]) or "no app"
+            raise InputError(
+                f"{path} is about {found}, of which no release is recorded",
+                fix="record releases under the app's name in the report: certpin rotate shipped",
+            )
+        read += usage
+    return measured_releases(deployed, read)
+
+
 def _by_store(
     watch: str, pin_set: str, now: datetime, versions: Iterable[int]
 ) -> tuple[ReportedUsage, ...]:
     stored_usage = load_extension(
-        "certpin.extensions", "usage", f"{_OPTION} with the database of the monitoring service"
+        "certpin.extensions",
+        "usage",
+        "the database of the monitoring service",
+        key=_OPTION,
+        alternative=", or give the address of the service",
     )
     found: tuple[ReportedUsage, ...] = stored_usage(watch, pin_set, now, versions, _DAYS)
     return found

@@ -18,6 +18,7 @@ from certpin.support.pool import DaemonPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
 # A family for ``socket.socket`` and an address for its ``connect``.
 Address = tuple[int, tuple[Any, ...]]
@@ -52,6 +53,7 @@ class Resolver(Generic[Q]):
         self._pool = DaemonPool(_THREADS, "certpin-resolver")
         self._lock = threading.Lock()  # no thread may write to a closed socket
         self._closed = False
+        self._failure: BaseException | None = None
 
     def fileno(self) -> int:
         """Return the file descriptor that is readable when answers are ready."""
@@ -59,12 +61,18 @@ class Resolver(Generic[Q]):
 
     def ask(self, question: Q, host: str, port: int) -> None:
         """Start to resolve a host name. ``question`` identifies the answer."""
-        self._pool.submit(partial(self._resolve, question, host, port))
+        resolved = self._pool.submit(partial(self._resolve, question, host, port))
+        resolved.add_done_callback(self._note_failure)
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
-        """Yield the answers since the last call: the question, and its addresses or its error."""
+        """Yield the answers since the last call: the question, and its addresses or its error.
+
+        Raises an error that a thread met outside the look-up: its question has no answer.
+        """
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)
+        if self._failure is not None:
+            raise self._failure
         while self._answers:
             yield self._answers.popleft()
 
@@ -79,6 +87,11 @@ class Resolver(Generic[Q]):
     def _resolve(self, question: Q, host: str, port: int) -> None:
         if self._wanted(question):
             self._answers.append((question, _answer(host, port)))
+            self._wake()
+
+    def _note_failure(self, resolved: Future[None]) -> None:
+        if error := resolved.exception():
+            self._failure = error
             self._wake()
 
     def _wake(self) -> None:

@@ -279,9 +279,9 @@ class _Scanner:
         refusal: ssl.SSLCertVerificationError | None = None,
         failure: tuple[str, str] | None = None,
     ) -> None:
-        """Finish a host whose server answered by TLS, with success or an error, without a retry.
+        """Finish a host without a retry: its server's TLS handshake succeeded, or failed for good.
 
-        A retry would bring the same answer.
+        A retry would have the same result.
         """
         found: dict[str, Any] = {}
         if refusal:

@@ -1,4 +1,4 @@
-"""certpin's own format: RFC 7469 with more fields, listed in docs/reporting.md.
+"""certpin's own format: RFC 7469 with more fields, listed in docs/guides/reporting.md.
 
 ``schema`` names the kind of a document. The Dart client's documents have none: they contain the
 fields of RFC 7469, the pin set, the decision and the reason. Unknown fields are ignored, because a

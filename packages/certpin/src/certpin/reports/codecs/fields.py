@@ -1,10 +1,14 @@
-"""Shared by all codecs: the type ``Codec``, checked access to JSON fields, digests as identities.
+"""Shared by all codecs: the type ``Codec``, checked access to JSON fields, digests, and PEM.
 
 An error names the field, and never repeats content of the document.
+
+Certificates are converted between PEM and DER: strict, bounded and fast. X.509 is not parsed here.
+A collector receives thousands of reports a second; a chain is parsed when it is displayed.
 """
 
 from __future__ import annotations
 
+from binascii import Error, a2b_base64, b2a_base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError, HostError, PinParseError
 from certpin.pins import HostPattern, Pin, normalise
-from certpin.reports.codecs.pem import MAX_CHAIN, der_of
-from certpin.x509 import printable
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +31,29 @@ MAX_HOST = 255  # RFC 1035 section 2.3.4 allows 253, and an address may have bra
 MAX_PORT = 65535
 MAX_PINS = 64  # pins; hosts with the header of RFC 7469 had three or four
 MAX_VERSION = 2**63 - 1  # the largest integer of a database column
+
+# OpenSSL verifies chains of up to 100 certificates by default. Chains on the web have 2 to 5
+# certificates, and the longest ones of certpin's lab have 12.
+MAX_CHAIN = 20
+
+# The certificates with the most names, those of content delivery networks, have 8 kB. Key and
+# signature of ML-DSA-87 add 7.2 kB (FIPS 204, table 2).
+MAX_DER = 16 * 1024
+
+_PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
+_PEM_END = "-----END CERTIFICATE-----"
+_PEM_LINE = 64  # RFC 7468 section 2
+
+# Base64 has four letters for three bytes, and no writer breaks lines after fewer than 16 letters.
+MAX_PEM = MAX_DER * 4 // 3 * 9 // 8 + 64
+
+# Clients of one app report the same few certificates. The cache is bounded in entries and in their
+# length: 2 MB, or 5 MB if an attacker fills it with text that is no certificate.
+_CACHED_PEMS, _MAX_CACHED_PEM = 256, 4096
+
+# X.690 8.1.3: a SEQUENCE with a length of two bytes, or one. A certificate has at least 128
+# bytes, because the signature has at least 64.
+_LONG_SEQUENCE, _SHORT_SEQUENCE = b"\x30\x82", b"\x30\x81"
 
 _MAX_PATTERN = MAX_HOST + 3  # with **. before the host
 _MAX_PIN = 160  # cert-sha256 in hexadecimal with colons has 108
@@ -235,3 +261,44 @@ def _pattern(text: str, below: bool) -> str:
 @lru_cache(maxsize=4096)
 def _pin(text: str) -> str:
     return str(Pin.parse(text))
+
+
+def der_of(text: str) -> bytes | None:
+    """Return the DER of a text that is exactly one PEM certificate, else ``None``.
+
+    Checked: strict base64, and one SEQUENCE that ends with the data. Not checked: its content.
+    """
+    return _read_pem_cached(text) if len(text) <= _MAX_CACHED_PEM else _read_pem(text)
+
+
+def _read_pem(text: str) -> bytes | None:
+    text = text.strip()
+    if len(text) > MAX_PEM or not (text.startswith(_PEM_BEGIN) and text.endswith(_PEM_END)):
+        return None
+    body = text[len(_PEM_BEGIN) : -len(_PEM_END)].replace("\r\n", "").replace("\n", "")
+    try:
+        der = a2b_base64(body, strict_mode=True)
+    except (Error, ValueError):
+        return None
+    return der if len(der) <= MAX_DER and _is_one_sequence(der) else None
+
+
+_read_pem_cached = lru_cache(_CACHED_PEMS)(_read_pem)
+
+
+def _is_one_sequence(der: bytes) -> bool:
+    if der[:2] == _LONG_SEQUENCE:
+        return len(der) == int.from_bytes(der[2:4], "big") + 4
+    return der[:2] == _SHORT_SEQUENCE and len(der) == int.from_bytes(der[2:3], "big") + 3
+
+
+def pem_of(der: bytes) -> str:
+    """Return a DER certificate as PEM, with lines of 64 letters (RFC 7468)."""
+    text = b2a_base64(der, newline=False).decode("ascii")
+    lines = (text[at : at + _PEM_LINE] for at in range(0, len(text), _PEM_LINE))
+    return "\n".join((_PEM_BEGIN, *lines, _PEM_END, ""))
+
+
+def pems_of(chain: Iterable[bytes]) -> list[str]:
+    """Return a chain of DER certificates as a list of PEM blocks (RFC 7469 section 3)."""
+    return [pem_of(der) for der in chain]

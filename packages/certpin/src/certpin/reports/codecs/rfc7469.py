@@ -12,8 +12,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from certpin.reports.codecs.fields import MAX_PORT, Codec, Fields, digest_of
-from certpin.reports.codecs.pem import pems_of
+from certpin.reports.codecs.fields import MAX_PORT, Codec, Fields, digest_of, pems_of
 from certpin.reports.model import Report
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 from certpin._version import __version__
 from certpin.errors import ConfigError, HostError
 from certpin.pins import normalise
-from certpin.pins.policy import is_report_address
+from certpin.pins.hosts import is_report_address
 from certpin.reports.codecs.certpin import encode, encode_presence
-from certpin.reports.codecs.fields import MAX_PINS, MAX_TEXT
-from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
+from certpin.reports.codecs.fields import MAX_CHAIN, MAX_DER, MAX_PINS, MAX_TEXT
 from certpin.reports.model import Client, Presence, Report
 
 if TYPE_CHECKING:

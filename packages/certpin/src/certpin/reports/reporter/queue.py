@@ -26,7 +26,7 @@ from hashlib import sha256
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from certpin.pins.policy import is_report_address
+from certpin.pins.hosts import is_report_address
 from certpin.reports.reporter.request import MAX_RETRY_AFTER
 from certpin.support import locks
 

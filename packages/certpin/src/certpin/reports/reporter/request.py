@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import PinSet
     from certpin.reports.reporter.settings import ReporterSettings
-    from certpin.support.deadline import Deadline
+    from certpin.support.http import Deadline
 
     # Returns the context that verifies the TLS of a normalised host.
     ContextFor = Callable[[str], ssl.SSLContext]

@@ -21,8 +21,8 @@ from certpin.reports.reporter.request import (
     post,
     retry_after_seconds,
 )
-from certpin.support.deadline import Deadline
-from certpin.x509 import printable
+from certpin.support.http import Deadline
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

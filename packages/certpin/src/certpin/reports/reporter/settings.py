@@ -20,9 +20,10 @@ class ReporterSettings:
     """The limits of a reporter. Each has a default.
 
     Args:
-        queued: maximum number of reports in the queue on disk.
-        size: maximum bytes of a report, at most 192 KiB.
-        keep: how long a report stays in the queue.
+        queued: maximum number of reports in the queue on disk; the oldest are deleted.
+        size: maximum bytes of a report, at most 192 KiB; a larger one is sent without the chains.
+        keep: how long a report stays in the queue. If it is longer than a week, the collector's
+            ``client_days`` has to be as long.
         pause: time until the same failure is reported again, at most a day.
         different: maximum number of different failures a day, at most 1,000.
         patience: time limit of each network step of a request.

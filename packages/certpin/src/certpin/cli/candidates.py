@@ -1,0 +1,104 @@
+"""Values that a shell completes at a TAB: hosts of the pin file, files, rules and cases."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin.cli.choices import PIN_FILE
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import click
+    from click.shell_completion import CompletionItem
+
+# A TAB must not take long, and a list of thousands of hosts can't be read.
+_MAX_COMPLETED_FILE = 1024 * 1024  # bytes
+_MAX_COMPLETED = 1000  # hosts
+# A host pattern of letters, digits, "-", "_" and "." (RFC 1035 section 2.3.4: 253 characters).
+_COMPLETED = re.compile(r"(?:\*\*?\.)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+
+
+def complete_hosts(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete a host of the pin file that the command line names.
+
+    The file may be hostile: it is read with a limit, and only names that mean nothing to a shell,
+    wildcards included, are completed. IPv6 addresses are left out, because bash splits words at a
+    colon. Without a readable file there are no completions.
+    """
+    path = ctx.params.get("pin_file") or ctx.params.get("path") or PIN_FILE
+    return completions(dict.fromkeys(_hosts_in(path)), incomplete)
+
+
+def complete_hosts_or_files(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete a host of the pin file, or a file."""
+    from click.shell_completion import CompletionItem
+
+    return [*complete_hosts(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+
+
+def complete_files(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete a file, for an argument that may also be a URI or a pin."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_rules(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete a rule of lint or of ``import dart``."""
+    from certpin.apps.rules import RULES as APP_RULES
+    from certpin.lint import RULES
+
+    lint = {name: rule.summary for name, rule in RULES.items()}
+    apps = {name: rule.summary for name, rule in APP_RULES.items()}
+    return completions(lint | apps, incomplete)
+
+
+def complete_cases(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete a case of the lab."""
+    from certpin.lab.attacks import CASES
+
+    return completions({case.name: case.presents for case in CASES}, incomplete)
+
+
+def completions(known: Mapping[str, str | None], incomplete: str) -> list[CompletionItem]:
+    """Return the names that begin with what the user typed.
+
+    Args:
+        known: all names, each with a description for the shells that show it; None for none.
+        incomplete: the part that the user typed.
+    """
+    from click.shell_completion import CompletionItem
+
+    return [
+        CompletionItem(name, help=text)
+        for name, text in known.items()
+        if name.startswith(incomplete)
+    ]
+
+
+def _hosts_in(path: str | os.PathLike[str]) -> list[str]:
+    """Return the hosts of a pin file, sorted, without checking the rest of it."""
+    import tomli
+
+    from certpin.pinfile.file import read_regular
+
+    try:
+        tables = tomli.loads(read_regular(Path(path), _MAX_COMPLETED_FILE).decode())["host"]
+        names = {table["name"] for table in tables if isinstance(table["name"], str)}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return sorted(filter(_COMPLETED.fullmatch, names))[:_MAX_COMPLETED]

@@ -1,0 +1,249 @@
+"""What ``certpin doctor`` finds out about this machine. Nothing here judges it.
+
+A broken installation is the reason to run the doctor: so this module needs only the standard
+library, and each function that needs more catches the failure. Values of environment variables
+are not read, except whether a file that one names exists: they may contain passwords.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from certpin.support.requirements import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.cli.doctor.packages import Package
+    from certpin.pinfile import PinSet
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+KEY_LOG = "SSLKEYLOGFILE"
+DEBUG = "CERTPIN_DEBUG"
+TRUST_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@dataclass(frozen=True)
+class PythonFacts:
+    """The running Python."""
+
+    version: tuple[int, int, int]
+    implementation: str
+    system: str
+
+
+@dataclass(frozen=True)
+class TLSFacts:
+    """The module ``ssl``, and OpenSSL below it.
+
+    Attributes:
+        problem: why ``ssl`` can't be imported or used; empty if it can. The rest is empty then.
+        version: as OpenSSL prints it.
+        security_level: that of a new client context (SSL_CTX_set_security_level(3)).
+        tls12: True if OpenSSL was built with TLS 1.2. ``tls13`` likewise.
+        verified_chain: True if OpenSSL's object reports the chain that it verified.
+        authorities: the number of trusted authorities that are loaded at once.
+        directory: True if there is a directory of authorities that OpenSSL searches.
+    """
+
+    problem: str = ""
+    version: str = ""
+    security_level: int = 0
+    tls12: bool = False
+    tls13: bool = False
+    verified_chain: bool = False
+    authorities: int = 0
+    directory: bool = False
+
+
+@dataclass(frozen=True)
+class ReplacedFacts:
+    """The modules that define the classes in use.
+
+    They are ``ssl`` and ``socket`` if no library replaced them.
+
+    ``urllib3_future`` is True if urllib3-future is installed, which replaces urllib3.
+    """
+
+    context: str = "ssl"
+    tls_socket: str = "ssl"
+    socket: str = "socket"
+    urllib3_future: bool = False
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """Resources of the operating system. An error is its message; empty if there was none.
+
+    Attributes:
+        loopback: the error of listening on 127.0.0.1. ``loopback6`` is that of ::1.
+        temporary: the error of making a file in the folder for temporary files.
+        variables: the names of the set environment variables that matter.
+        missing_files: those of ``TRUST_FILES`` that name a file or a folder which doesn't exist.
+    """
+
+    loopback: str = ""
+    loopback6: str = ""
+    temporary: str = ""
+    variables: tuple[str, ...] = ()
+    missing_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """How one server answered.
+
+    Attributes:
+        name: the host and port.
+        problem: why there was no answer; empty if there was one. ``fix`` is its remedy.
+        chain_problem: why the chain did not verify; empty if it did. ``chain_fix`` is its remedy.
+        date: the time that the server reported; None if it reported none.
+        local: the time of this machine when the answer came.
+    """
+
+    name: str
+    problem: str = ""
+    fix: str = ""
+    chain_problem: str = ""
+    chain_fix: str = ""
+    date: datetime | None = None
+    local: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PinFileFacts:
+    """The pin file of this folder: its name, and why it can't be used; empty if it can."""
+
+    path: str
+    exists: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the doctor found out. ``servers`` is None with ``--offline``."""
+
+    python: PythonFacts
+    tls: TLSFacts
+    replaced: ReplacedFacts
+    machine: MachineFacts
+    packages: tuple[Package, ...] | None
+    pin_file: PinFileFacts
+    servers: tuple[ServerFacts, ...] | None
+
+
+def python_facts() -> PythonFacts:
+    """Return the facts about the running Python."""
+    major, minor, micro, *_ = sys.version_info
+    return PythonFacts((major, minor, micro), platform.python_implementation(), sys.platform)
+
+
+def tls_facts() -> TLSFacts:
+    """Return the facts about TLS in the running Python."""
+    try:
+        import ssl
+
+        raw: Any = ssl._ssl  # type: ignore[attr-defined]  # typeshed leaves it out
+        # OpenSSL's own context: a library may have replaced that of Python.
+        context = raw._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_default_verify_paths()
+        return TLSFacts(
+            version=ssl.OPENSSL_VERSION,
+            security_level=context.security_level,
+            tls12=ssl.HAS_TLSv1_2,
+            tls13=ssl.HAS_TLSv1_3,
+            verified_chain=hasattr(raw._SSLSocket, "get_verified_chain"),
+            authorities=context.cert_store_stats()["x509_ca"],
+            directory=_has_certificates(ssl.get_default_verify_paths().capath),
+        )
+    except (ImportError, OSError, AttributeError, ValueError) as exc:
+        return TLSFacts(problem=f"{type(exc).__name__}: {exc}")
+
+
+def replaced_facts() -> ReplacedFacts:
+    """Return which of Python's classes for TLS another library has replaced in this process."""
+    import socket
+
+    try:
+        import ssl
+    except ImportError:
+        return ReplacedFacts(socket=socket.socket.__module__)
+    return ReplacedFacts(
+        context=ssl.SSLContext.__module__,
+        tls_socket=ssl.SSLSocket.__module__,
+        socket=socket.socket.__module__,
+        urllib3_future=installed_version("urllib3-future") is not None,
+    )
+
+
+def machine_facts() -> MachineFacts:
+    """Return what this machine allows a program to do. Opens sockets, and sends nothing."""
+    proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    others = [name for name in (KEY_LOG, *TRUST_FILES) if os.environ.get(name)]
+    debug = [DEBUG] if os.environ.get(DEBUG) == "1" else []
+    missing = [name for name in TRUST_FILES if name in others and not _exists(os.environ[name])]
+    return MachineFacts(
+        loopback=_error_of(partial(_listen, socket.AF_INET, "127.0.0.1")),
+        loopback6=_error_of(partial(_listen, socket.AF_INET6, "::1")),
+        temporary=_error_of(_make_file),
+        variables=tuple(proxies + others + debug),
+        missing_files=tuple(missing),
+    )
+
+
+def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
+    """Return whether the pin file can be used, and its pins; None if it can't."""
+    if not path.exists():
+        return PinFileFacts(str(path)), None
+    try:
+        from certpin.pinfile import PinSet
+
+        pins = PinSet.load(path)
+    except Exception as exc:  # noqa: BLE001  # a broken package raises anything
+        return PinFileFacts(str(path), exists=True, problem=reason(exc)), None
+    return PinFileFacts(str(path), exists=True), pins
+
+
+def reason(exc: Exception) -> str:
+    """Return the message of an error that any package may have raised."""
+    return getattr(exc, "problem", "") or f"{type(exc).__name__}: {exc}"
+
+
+def _listen(family: int, address: str) -> None:
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind((address, 0))
+        listener.listen(1)
+
+
+def _make_file() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"certpin")
+
+
+def _error_of(action: Callable[[], None]) -> str:
+    try:
+        action()
+    except OSError as exc:
+        return exc.strerror or str(exc) or type(exc).__name__
+    return ""
+
+
+def _has_certificates(folder: str | None) -> bool:
+    try:
+        return bool(folder) and any(name.endswith(".0") for name in os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return False
+
+
+def _exists(paths: str) -> bool:
+    """Return True if one of the paths exists. OpenSSL separates folders as ``PATH`` does."""
+    return any(os.path.exists(path) for path in paths.split(os.pathsep) if path)  # noqa: PTH110

@@ -1,0 +1,157 @@
+"""The parts of certpin, and which of them work on this machine: a pure function of the facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from certpin.cli.doctor.judge import describe, judge_replaced
+from certpin.cli.extras import install_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.cli.doctor.facts import Facts
+    from certpin.cli.doctor.packages import Package
+
+PartStatus = Literal["works", "missing", "broken", "impossible", "unknown"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of certpin.
+
+    Attributes:
+        name: what the user does with it.
+        uses: its commands, or its module.
+        extra: the extra that it needs; empty if certpin itself is enough.
+        listens: True if it opens a port on this machine.
+        pinned: True if it makes pinned connections, with sockets of the ``socket`` module.
+        always: True if it works whenever ``certpin doctor`` itself runs.
+    """
+
+    name: str
+    uses: tuple[str, ...]
+    extra: str = ""
+    listens: bool = False
+    pinned: bool = False
+    always: bool = False
+
+
+# Every command and every extra is in one of them.
+PARTS = (
+    Part("pins of servers", ("pin", "add", "check", "diff", "scan")),
+    Part("pinned connections", ("get", "certpin.PinnedSSLContext"), pinned=True),
+    Part("lint", ("lint", "explain")),
+    Part("other platforms", ("export", "import")),
+    Part("other platforms, in YAML", ("import envoy",), "yaml"),
+    Part("source of apps", ("import dart",), "apps"),
+    Part("keys on tokens", ("pkcs11: URIs",), "pkcs11"),
+    Part("keys in AWS KMS", ("awskms: URIs",), "awskms"),
+    Part("keys in Azure Key Vault", ("azurekms: URIs",), "azurekms"),
+    Part("keys in Google Cloud KMS", ("gcpkms: URIs",), "gcpkms"),
+    Part("keys in Vault", ("hv: URIs",), "vault"),
+    Part("rotation", ("rotate",)),
+    Part("simulation of a rotation", ("rotate simulate",), "simulate"),
+    Part("signing pin sets", ("publish",), "publish"),
+    Part("fetching signed pin sets", ("certpin.updates",), "updates"),
+    Part("attacks", ("prove", "lab", "demo"), listens=True),
+    Part("attacks by HTTP/2 and DNS", ("prove", "lab serve"), "lab", listens=True),
+    Part("attacks through a tunnel", ("lab serve --wireguard",), "wireguard", listens=True),
+    Part("monitoring service", ("serve", "watch"), "watch", listens=True),
+    Part("monitoring on several machines", ("serve", "watch writer"), "cluster", listens=True),
+    Part("traces of the service", ("serve",), "otel"),
+    Part("client: aiohttp", ("certpin.clients.aiohttp",), "aiohttp", pinned=True),
+    Part("client: httpx", ("certpin.clients.httpx",), "httpx", pinned=True),
+    Part("client: httpx2", ("certpin.clients.httpx2",), "httpx2", pinned=True),
+    Part("client: niquests", ("certpin.clients.niquests",), "niquests", pinned=True),
+    Part("client: requests", ("certpin.clients.requests",), "requests", pinned=True),
+    Part("client: urllib3", ("certpin.clients.urllib3",), "urllib3", pinned=True),
+    Part("this installation", ("doctor", "completion"), always=True),
+)
+
+
+@dataclass(frozen=True)
+class PartState:
+    """Whether a part works, and if not, why and what to do."""
+
+    part: Part
+    status: PartStatus
+    text: str = ""
+    fix: str = ""
+
+
+def judge_parts(facts: Facts) -> tuple[PartState, ...]:
+    """Judge every part."""
+    return tuple(_judge(part, facts) for part in PARTS)
+
+
+def _judge(part: Part, facts: Facts) -> PartState:
+    if part.always:
+        return PartState(part, "works")
+    if (obstacle := _obstacle(part, facts)) is not None:
+        return obstacle
+    if facts.packages is None:
+        return PartState(part, "unknown", "certpin was not installed by pip")
+    own = [package for package in facts.packages if not package.needed.extra]
+    if (wrong := _first_wrong(own)) is not None:
+        text = f"needs {wrong.needed.package}, which is unusable"
+        return PartState(part, "broken", text, "pip install --force-reinstall certpin")
+    if not part.extra:
+        return PartState(part, "works")
+    needed = [package for package in facts.packages if package.needed.extra == part.extra]
+    return _judge_extra(part, needed)
+
+
+def _obstacle(part: Part, facts: Facts) -> PartState | None:
+    """Return why the machine or this process prevents a part, whatever is installed."""
+    if facts.tls.problem:
+        fix = "install a Python that has the module ssl"
+        return PartState(part, "impossible", "the module ssl can't be used", fix)
+    if part.listens and facts.machine.loopback:
+        fix = "allow it in the sandbox or container"
+        return PartState(part, "impossible", "a program can't listen on 127.0.0.1", fix)
+    refused = [check for check in judge_replaced(facts.replaced) if check.status == "problem"]
+    if part.pinned and refused:
+        text, fix = refused[0].text.partition(":")[0], refused[0].fix
+        return PartState(part, "impossible", text, fix)
+    return None
+
+
+def _judge_extra(part: Part, needed: Sequence[Package]) -> PartState:
+    """Judge a part by the packages of its extra.
+
+    A package that is missing comes before one of a wrong version: such a part was never installed,
+    and the other version is there for another program.
+    """
+    fix = install_command(part.extra)
+    for package in needed:
+        if package.needed.python:
+            return PartState(part, "impossible", _sentence(package), _other_python(package))
+    missing = [package for package in needed if package.version is None]
+    if missing or not needed:
+        return PartState(part, "missing", f"needs the extra {part.extra}", fix)
+    if (wrong := _first_wrong(needed)) is not None:
+        return PartState(part, "broken", _sentence(wrong), _repair(wrong, fix))
+    return PartState(part, "works")
+
+
+def _other_python(package: Package) -> str:
+    condition = package.needed.python
+    if ">=" in condition:
+        return f"use {condition.replace('>= ', '')} or newer"
+    return f"use {condition.replace('<', 'below')}"
+
+
+def _repair(package: Package, fix: str) -> str:
+    if package.wrong_version:
+        return fix
+    return f"pip install --force-reinstall {package.needed.package}; then certpin doctor again"
+
+
+def _first_wrong(packages: Sequence[Package]) -> Package | None:
+    return next((package for package in packages if describe(package)), None)
+
+
+def _sentence(package: Package) -> str:
+    return f"{package.needed.package} {describe(package)}"

@@ -1,0 +1,74 @@
+"""Packages that may be missing: the extras of certpin, and the extensions of certpin-watch."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra of certpin, for the ``fix:`` of an error.
+
+    certpin-watch is a package of the same repository, so a clone has it too.
+    """
+    command = f"pip install 'certpin[{extra}]'"
+    if extra != "watch":
+        return command
+    return f"{command} (from a clone: pip install ./packages/certpin ./packages/certpin-watch)"
+
+
+@contextmanager
+def extra_needed(extra: str, what: str) -> Iterator[None]:
+    """Context manager: if an import in the block fails, raise an error that names the extra.
+
+    Args:
+        extra: the extra of certpin.
+        what: the feature that needs the package, for the error.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        package = (exc.name or "certpin").partition(".")[0]
+        if package == "certpin" or package in sys.stdlib_module_names:
+            raise
+        from certpin.errors import ConfigError
+
+        raise ConfigError(
+            f"{what} needs the package {package}", fix=install_command(extra)
+        ) from exc
+
+
+def load_extension(
+    group: str, name: str, what: str, *, key: str = "", alternative: str = ""
+) -> Any:
+    """Load an object that certpin-watch adds to certpin through an entry point.
+
+    Args:
+        group: the group of entry points, ``certpin.commands`` or ``certpin.extensions``.
+        name: the name of the entry point.
+        what: the feature that needs it, for the error.
+        key: the option that needs it, for the error.
+        alternative: added to the fix, for example ``, or leave the option out``.
+
+    Raises:
+        ConfigError: certpin-watch is not installed.
+
+    """
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=group, name=name):
+        return entry.load()
+    from certpin.errors import ConfigError
+
+    raise ConfigError(
+        f"{what} needs the package certpin-watch",
+        key=key,
+        fix=f"{install_command('watch')}{alternative}",
+    )

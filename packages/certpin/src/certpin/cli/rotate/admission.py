@@ -1,0 +1,331 @@
+"""Decide whether cert-manager may order a certificate: the gate, asked about a CSR.
+
+``decide`` is a function of an AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal
+and the time. It allows a ``CertificateRequest`` exactly if the gate would accept its key *and*
+would have nothing to write: an admission webhook has no side effects, so it can't record that
+servers begin to use a key. It refuses everything that it can't judge (docs/decisions, number 71).
+
+Only the CSR is known at that time. The chain of an issuer can be given: then the authorities above
+the key are known, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from certpin.cli.named_key import dropped_policies, policies_of_name
+from certpin.cli.rotate.context import format_violation
+from certpin.errors import CertificateParseError, ConfigError, InputError
+from certpin.pins import Pin
+from certpin.rotation import AdoptionDelays, Prospect, Situation, check_step
+from certpin.rotation.gate import refused_by_version
+from certpin.rotation.prospect import stand_in
+from certpin.support.text import printable
+from certpin.x509.request import read_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.rotation import History, Violation
+    from certpin.x509 import Certificate
+
+# The command that records that servers may use a key. It is named only here.
+GATE_COMMAND = "certpin rotate switch"
+
+# The clocks of this machine and of the API server, and the journal, may differ by this much.
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
+
+_REVIEW = ("admission.k8s.io/v1", "AdmissionReview")
+_GROUP, _VERSION, _KIND = "cert-manager.io", "v1", "CertificateRequest"
+_MAX_UID = 256  # characters; Kubernetes writes a UUID
+_MAX_MESSAGE = 4096  # characters of an answer: clients of Kubernetes print it on a terminal
+_AUTHORITIES = {"intermediate", "root"}
+
+
+@dataclass(frozen=True)
+class AdmissionRequest:
+    """The parts of an AdmissionReview that a decision depends on. All of them may be hostile.
+
+    Attributes:
+        kind: group, version and kind of the object, joined by slashes.
+        new: the object; empty for ``DELETE``.
+        old: the object before an ``UPDATE``; empty otherwise.
+    """
+
+    uid: str
+    kind: str
+    operation: str
+    namespace: str
+    name: str
+    new: dict[str, Any] = field(default_factory=dict)
+    old: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """The data that a decision depends on, besides the request.
+
+    Attributes:
+        issuers: the chains that an issuer may use, by its name (``issuer_names``): the certificate
+            that signs, then those above it.
+        roots: the roots, as DER, that a client of the platform trusts.
+        now: the time of this machine, with a zone.
+    """
+
+    pins: PinSet
+    history: History
+    issuers: Mapping[str, Sequence[tuple[Certificate, ...]]]
+    roots: tuple[bytes, ...]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a request is allowed, and why. ``code`` is the HTTP status for the API server."""
+
+    allowed: bool
+    reason: str
+    code: int = 200
+
+
+def parse_review(body: bytes) -> AdmissionRequest:
+    """Read an AdmissionReview.
+
+    Raises:
+        InputError: this is no AdmissionReview of ``admission.k8s.io/v1`` with a request and a UID.
+            Without a UID, there is no answer that the API server would accept.
+    """
+    try:
+        review = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise InputError("the body is not JSON") from exc
+    review = _table(review)
+    if (review.get("apiVersion"), review.get("kind")) != _REVIEW:
+        raise InputError("the body is no AdmissionReview of admission.k8s.io/v1")
+    request = _table(review.get("request"))
+    uid = _text(request, "uid")
+    if not 0 < len(uid) <= _MAX_UID:
+        raise InputError("the request has no uid")
+    kind = _table(request.get("kind"))
+    return AdmissionRequest(
+        uid,
+        "/".join(_text(kind, part) for part in ("group", "version", "kind")),
+        _text(request, "operation"),
+        _text(request, "namespace"),
+        _text(request, "name"),
+        _table(request.get("object")),
+        _table(request.get("oldObject")),
+    )
+
+
+def review_json(uid: str, decision: Decision) -> dict[str, Any]:
+    """Return the AdmissionReview that answers the request with this UID."""
+    answer: dict[str, Any] = {"uid": uid, "allowed": decision.allowed}
+    if not decision.allowed:
+        reason = "Forbidden" if decision.code == 403 else "InternalError"
+        message = f"certpin: {decision.reason}"[:_MAX_MESSAGE]
+        answer["status"] = {"code": decision.code, "reason": reason, "message": message}
+    return {"apiVersion": _REVIEW[0], "kind": _REVIEW[1], "response": answer}
+
+
+def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
+    """Decide a request.
+
+    ``DELETE`` and an ``UPDATE`` that leaves the specification as it is install no key, and are
+    allowed. Other kinds and operations are refused.
+    """
+    if request.kind != f"{_GROUP}/{_VERSION}/{_KIND}":
+        return _refused(
+            f"only {_KIND} of {_GROUP}/{_VERSION} can be judged, not {request.kind!r}; "
+            "fix: correct the rules of the ValidatingWebhookConfiguration"
+        )
+    spec = _table(request.new.get("spec"))
+    is_unchanged = bool(spec) and spec == _table(request.old.get("spec"))
+    if request.operation == "DELETE" or (request.operation == "UPDATE" and is_unchanged):
+        return Decision(allowed=True, reason="no key is certified by this")
+    if request.operation not in {"CREATE", "UPDATE"}:
+        return _refused(f"the operation {request.operation!r} can't be judged")
+    try:
+        return _judged(request, facts)
+    except CertificateParseError as exc:
+        return _refused(f"spec.request can't be read: {exc.problem}")
+    except ConfigError as exc:
+        return _refused(f"{exc.problem}; fix: {exc.fix}")
+
+
+def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
+    """Ask the gate about the CSR of a request.
+
+    Raises:
+        CertificateParseError: the request has no CSR that can be read.
+        ConfigError: the time is in doubt.
+    """
+    text = _text(_table(request.new.get("spec")), "request")
+    if not text:
+        raise CertificateParseError("it is missing: there is no CSR to judge")
+    try:
+        pem = base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise CertificateParseError("it is not base64") from exc
+    signing = read_request(pem)
+    pin = Pin.of_key(signing.key.spki_sha256)
+    key = stand_in(pin)
+    chains = [chain for name in issuer_names(request) for chain in facts.issuers.get(name, ())]
+    prospects = [
+        Prospect(key, chain, issued=False, sent=True, roots=facts.roots) for chain in chains
+    ]
+    now = _time_of(request, facts)
+    judgement = _Judgement(facts, now, pin, signing.names, tuple(prospects) or (Prospect(key),))
+    return judgement.decision()
+
+
+def issuer_names(request: AdmissionRequest) -> tuple[str, ...]:
+    """Return the names by which ``GateFacts.issuers`` may have the issuer of a request.
+
+    ``ClusterIssuer/NAME``, ``Issuer/NAMESPACE/NAME``, and both forms for an external issuer, with
+    its kind as ``KIND.GROUP``, because only the cluster knows whether it has a namespace.
+    """
+    reference = _table(_table(request.new.get("spec")).get("issuerRef"))
+    kind, name = _text(reference, "kind") or "Issuer", _text(reference, "name")
+    group = _text(reference, "group") or _GROUP
+    if group != _GROUP:
+        kind = f"{kind}.{group}"
+    in_cluster, in_namespace = f"{kind}/{name}", f"{kind}/{request.namespace}/{name}"
+    if kind in {"ClusterIssuer", "Issuer"}:
+        return (in_cluster,) if kind == "ClusterIssuer" else (in_namespace,)
+    return (in_cluster, in_namespace)
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """The gate's question about one key, for every host that the CSR names."""
+
+    facts: GateFacts
+    now: datetime
+    pin: Pin
+    names: tuple[str, ...]
+    prospects: tuple[Prospect, ...]
+
+    def decision(self) -> Decision:
+        pins = self.facts.pins
+        chosen = {policy for name in self.names for policy in policies_of_name(name, pins)}
+        policies = [policy for policy in pins.policies if policy in chosen]
+        if self._is_compromised():
+            return _refused(f"{self.pin} is COMPROMISED: an attacker may have its key")
+        found = [
+            *(each for policy in policies for each in self._of_policy(policy)),
+            *self._of_dropped_hosts(policies),
+        ]
+        if found:
+            return _refused("; ".join(dict.fromkeys(found)))
+        if not policies:
+            return Decision(allowed=True, reason="no client has pins for a host of this request")
+        hosts = ", ".join(str(policy.pattern) for policy in policies)
+        return Decision(allowed=True, reason=f"every client of {hosts} accepts {self.pin}")
+
+    def _is_compromised(self) -> bool:
+        if any(self.pin in policy.compromised for policy in self.facts.pins.policies):
+            return True
+        pattern = self.facts.pins.policies[0].pattern
+        return self.pin in self.facts.history.past(pattern).compromised
+
+    def _of_policy(self, policy: HostPolicy) -> Iterator[str]:
+        """Yield why the clients of one host, or its operators, are not ready for the key."""
+        situation = self._situation(policy)
+        entry = situation.entry(self.pin)
+        if entry is not None and entry.role in _AUTHORITIES:
+            yield f"{policy.pattern}: {self.pin} is an authority's key: no server may use it"
+            return
+        violations = check_step(situation, "activate", self.pin, self.prospects)
+        for violation in violations:
+            yield f"{policy.pattern}: {_one_line(violation)}"
+        # If only authorities are compared, the pin of a leaf has no effect.
+        unrecorded = entry is not None and entry.state != "active" and policy.match != "ca"
+        if entry is not None and unrecorded and not violations:
+            yield (
+                f"{policy.pattern}: every client accepts {self.pin}, but it is "
+                f"{entry.state.upper()} and not ACTIVE; fix: {GATE_COMMAND} {self.pin}, then give "
+                "the webhook the new pin file and journal"
+            )
+
+    def _of_dropped_hosts(self, policies: Sequence[HostPolicy]) -> Iterator[str]:
+        """Yield the problems at hosts that only versions have which clients still hold.
+
+        Args:
+            policies: those of the draft, which ``_of_policy`` judges.
+        """
+        situation = self._situation(self.facts.pins.policies[0])
+        situations = [self._situation(policy) for policy in policies]
+        for name in self.names:
+            dropped = dropped_policies(name, situations, situation.alive)
+            violation = refused_by_version(situation, dropped, name, self.prospects)
+            if violation is not None:
+                yield f"{name}: {_one_line(violation)}"
+
+    def _situation(self, policy: HostPolicy) -> Situation:
+        history = self.facts.history
+        timing = history.timing or AdoptionDelays()
+        past = history.past(policy.pattern)
+        return Situation(
+            self.facts.pins, policy.pattern, history.deployed, (), timing, self.now, past
+        )
+
+
+def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
+    """Return the time for which to judge: no version may have ended by one clock only.
+
+    The API server writes the time at which it creates an object. If that is missing, the time is
+    that of the newest entry of the journal: no version has ended since then.
+
+    Raises:
+        ConfigError: the clocks, or clock and journal, differ too much.
+    """
+    events, now = facts.history.events, facts.now
+    newest = max((event.time for event in events), default=now)
+    if newest - now > MAX_CLOCK_DIFFERENCE:
+        raise ConfigError(
+            "the clock of the webhook is behind the journal", key="clock", fix="set the clock"
+        )
+    created = _created(request)
+    if created is None:
+        return min(newest, now)
+    if abs(created - now) > MAX_CLOCK_DIFFERENCE:
+        raise ConfigError(
+            "the clocks of the webhook and of the API server differ by more than 5 minutes",
+            key="clock",
+            fix="set both clocks",
+        )
+    return min(created, now)
+
+
+def _created(request: AdmissionRequest) -> datetime | None:
+    """Return when the API server created the object of a ``CREATE``; ``None`` if unknown."""
+    metadata = _table(request.new.get("metadata"))
+    text = _text(metadata, "creationTimestamp") if request.operation == "CREATE" else ""
+    try:
+        created = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return created if created.tzinfo else None
+
+
+def _refused(reason: str) -> Decision:
+    return Decision(allowed=False, reason=printable(reason), code=403)
+
+
+def _one_line(violation: Violation) -> str:
+    return "; ".join(line.strip() for line in format_violation(violation).splitlines())
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,442 @@
+"""``certpin rotate emergency``: a key was stolen or lost; record it, and print the way out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.candidates import complete_files
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
+from certpin.cli.named_key import KEY_FILE, policies_of_name, resolve_key
+from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.reply import fold, print_json, say
+from certpin.cli.rotate.context import RotationFiles, name_of, who_option
+from certpin.cli.rotate.emergency_text import PathText
+from certpin.cli.rotate.recording import is_signed_by_default, next_version
+from certpin.cli.servers import ProbeOptions, probe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from certpin.cli.named_key import KeyReference
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.rotation import Event, History
+    from certpin.rotation.emergency import EmergencyPath, Fact
+    from certpin.rotation.journal import StepName
+
+_STEPS: dict[Fact, StepName] = {"stolen": "compromise", "lost": "lose"}
+
+
+@click.command()
+@click.argument("key", metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files)
+@click.option("--stolen", "fact", flag_value="stolen", help="An attacker may have the key.")
+@click.option("--lost", "fact", flag_value="lost", help="The key is gone, and no attacker has it.")
+@pin_file_option
+@probe_options
+@who_option
+@json_option
+@click.pass_context
+def emergency(
+    ctx: click.Context,
+    key: str,
+    fact: Fact | None,
+    path: Path,
+    probes: ProbeOptions,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """A key was stolen or lost: record it, and print the shortest way out.
+
+    Run it at once. It may be repeated: each time the way out is computed from the present facts.
+
+    The fact is recorded first, in the journal, whatever fails later: offline, with an invalid pin
+    file, without a published version. The key is never used again, and the pin file marks it under
+    the next version. Then it prints until when how many clients accept a stolen key, and each
+    command of the shortest path that locks no client out, with its date. It works with the minimum
+    of two pins. If only the pin of the key is left, give that.
+
+    \b
+    certpin rotate emergency api.key --stolen
+    certpin rotate emergency sha256/Kx... --lost --offline
+
+    Exit code 0: recorded, and a safe path exists. 1: recorded, and no path is known that locks out
+    no client: the least harmful one is printed. 2: not recorded.
+    """  # noqa: D301  # click reads the \b itself
+    if fact is None:
+        raise click.UsageError("say what happened to the key: --stolen or --lost")
+    report = EmergencyReport(path, fact, _named(key, path), name_of(who))
+    report.record(probes.hosts)
+    report.find_paths(probes)
+    if as_json:
+        print_json(report.json())
+    else:
+        report.print()
+    ctx.exit(SUCCESS if report.is_safe else PROBLEM_FOUND)
+
+
+@dataclass
+class EmergencyReport:
+    """A recorded emergency, and what follows from it.
+
+    Attributes:
+        hosts: the host patterns for which it is recorded.
+        earlier: the event that had recorded it before this command; ``None`` if this one did.
+        marked: the hosts at which the pin file marks the key.
+        unmarked: the hosts at which it can't yet, because only one pin would be left.
+        version: the version of the pin file.
+        paths: the path of each host.
+        problem: why no path could be computed; empty if it could.
+        unknown: facts that could not be checked, as clauses.
+    """
+
+    path: Path
+    fact: Fact
+    key: KeyReference
+    who: str
+    hosts: list[str] = field(default_factory=list)
+    earlier: Event | None = None
+    marked: list[str] = field(default_factory=list)
+    unmarked: list[str] = field(default_factory=list)
+    version: int | None = None
+    has_version: bool = True  # whether the journal has a version
+    paths: list[EmergencyPath] = field(default_factory=list)
+    texts: list[PathText] = field(default_factory=list)
+    problem: str = ""
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def is_safe(self) -> bool:
+        """True if a path is known that locks no client out, at each host."""
+        return not self.problem and all(path.is_safe for path in self.paths)
+
+    def record(self, hosts: Sequence[str]) -> None:
+        """Append the fact to the journal, before anything else can fail.
+
+        Args:
+            hosts: the values of ``--host``.
+
+        Raises:
+            JournalError: the journal can't be written. The error has the lines to append.
+            click.UsageError: no host is known.
+        """
+        from certpin.errors import CertpinError
+        from certpin.pins import utc_now
+        from certpin.rotation import Event, History, journal_path, load_journal
+
+        journal, pins = journal_path(self.path), _load(self.path)
+        try:
+            history = load_journal(journal)
+        except CertpinError as exc:
+            say("certpin: warning", f"the journal can't be read, and is appended to: {exc}")
+            history = History()
+        self.hosts = _affected(pins, history, self.key, hosts)
+        self.earlier = _earlier(history, self.key, self.fact)
+        if self.earlier is not None:
+            return
+        now = utc_now()
+        events = [
+            Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=self.key.note)
+            for host in self.hosts
+        ]
+        _append(journal, history, events)
+
+    def find_paths(self, probes: ProbeOptions) -> None:
+        """Mark the key in the pin file, contact the servers, and compute the path of each host.
+
+        An error is kept in ``problem``: the fact is recorded already.
+        """
+        from certpin.errors import CertpinError
+
+        try:
+            self._find_paths(probes)
+        except CertpinError as exc:
+            self.problem = str(exc)
+        except click.UsageError as exc:
+            self.problem = exc.message
+
+    def _find_paths(self, probes: ProbeOptions) -> None:
+        from certpin.pins import utc_now
+        from certpin.rotation.emergency import emergency_path
+
+        files = RotationFiles(self.path)  # marks the key in the draft
+        policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
+        if self.fact == "stolen":
+            self._refuse_under_authorities(files, policies)
+        files.commit([])
+        self.has_version = files.deployed.latest is not None
+        self.version = files.pins.version
+        policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
+        self._read_marks(policies)
+        results = probes.probe(files.pins, policies)
+        self.unknown = results.unknown
+        all_answered = not probes.offline and results.error is None
+        now, commands, situations = utc_now(), _Commands(files, probes), []
+        for policy in policies:
+            situation = files.situation(policy, results.of(policy), now)
+            found = emergency_path(situation, self.key.pin, self.fact, all_answered=all_answered)
+            self.paths.append(found)
+            situations.append(situation)
+        known = {str(policy.pattern) for policy in policies}
+        if missing := [host for host in self.hosts if host not in known]:
+            self.problem = (
+                f"{self.path} has no policy for {', '.join(missing)}, which clients may have: put "
+                "it back (git checkout), and run this command again"
+            )
+        for found, situation in zip(self.paths, situations, strict=True):
+            alike = tuple(path.host for path in self.paths if path.kind == found.kind)
+            self.texts.append(PathText(found, situation, commands, alike))
+
+    def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
+        """Add a stolen leaf without a pin, where clients accept it because of its authority."""
+        from certpin.pins import HostPin
+
+        for policy in policies:
+            known = {entry.pin for entry in policy.pins}
+            if policy.match != "leaf" and self.key.pin not in known:
+                entry = HostPin(self.key.pin, "leaf", "compromised", self.key.note)
+                files.editor.add_pin(str(policy.pattern), entry)
+                files.editor.set_version(next_version(files))
+
+    def _read_marks(self, policies: list[HostPolicy]) -> None:
+        dead = {"compromised"} if self.fact == "stolen" else {"compromised", "lost", "removed"}
+        for policy in policies:
+            states = {entry.state for entry in policy.pins if entry.pin == self.key.pin}
+            if states & dead:
+                self.marked.append(str(policy.pattern))
+            elif states:
+                self.unmarked.append(str(policy.pattern))
+
+    def json(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return {
+            "file": str(self.path),
+            "pin": str(self.key.pin),
+            "fact": self.fact,
+            "recorded": True,
+            "recorded_before": self.earlier.time.isoformat() if self.earlier else None,
+            "hosts": [text.json() for text in self.texts],
+            "marked": self.marked,
+            "unmarked": self.unmarked,
+            "version": self.version,
+            "safe": self.is_safe,
+            "problem": self.problem or None,
+            "unknown": self.unknown,
+        }
+
+    def print(self) -> None:
+        """Print what is certain, then what to do now, then what follows."""
+        for line in self._certain():
+            bold = line.startswith("RECORDED")
+            click.echo(
+                click.style(fold(line, sys.stdout), bold=True) if bold else fold(line, sys.stdout)
+            )
+        groups = {text.hosts: text for text in self.texts}
+        for text in groups.values():
+            click.echo("")
+            if len(groups) > 1:
+                click.secho(", ".join(text.hosts), bold=True)
+            for line in text.lines():
+                click.echo(fold(line, sys.stdout))
+        for unknown in self.unknown:
+            click.echo(fold(f"Not known: {unknown}.", sys.stdout))
+        if self.problem:
+            say("certpin", f"the way out can't be computed: {self.problem}")
+            again = f"certpin rotate emergency {self.key.pin} --{self.fact}{file_option(self.path)}"
+            click.echo(f"Next, when that is mended:  {again}")
+
+    def _certain(self) -> list[str]:
+        word = "COMPROMISED" if self.fact == "stolen" else "LOST"
+        where = ", ".join(self.hosts)
+        lines = [f"RECORDED: {self.key.pin} is {word} at {where}. No step lets servers use it."]
+        if self.earlier is not None:
+            lines.append(
+                f"{_printable(self.earlier.who)} had recorded that on "
+                f"{self.earlier.time:%Y-%m-%d %H:%M} UTC."
+            )
+        if self.marked:
+            lines.append(f"{self.path} (version {self.version}) marks it too.")
+        if self.unmarked:
+            why = (
+                "because only one other pin is left: it follows with the new backup below"
+                if self.has_version
+                else "because no version is recorded: it follows when you have recorded one"
+            )
+            lines.append(f"{self.path} still accepts it, {why}.")
+        return lines
+
+
+def _printable(text: str) -> str:
+    from certpin.support.text import printable
+
+    return printable(text)
+
+
+def _named(key: str, path: Path) -> KeyReference:
+    """Return the key that the user named.
+
+    Raises:
+        ConfigError: it is none. The error lists the pins of the pin file.
+    """
+    from certpin.errors import CertpinError, ConfigError
+
+    try:
+        return resolve_key(key)
+    except CertpinError as exc:
+        pins = _load(path)
+        known = [
+            f"{entry.pin} ({entry.role}{', ' + _printable(entry.note) if entry.note else ''})"
+            for policy in (pins.policies if pins else ())
+            for entry in policy.pins
+        ]
+        listed = f"; the pins of {path}: {', '.join(dict.fromkeys(known))}" if known else ""
+        raise ConfigError(
+            f"NOT recorded: {getattr(exc, 'problem', exc)}",
+            key="KEY",
+            fix=f"if the file is gone, give the pin of the key{listed}",
+        ) from exc
+
+
+def _load(path: Path) -> PinSet | None:
+    """Return the pin set of the pin file; None if it can't be loaded."""
+    from certpin.errors import CertpinError
+    from certpin.pinfile import PinSet
+
+    try:
+        return PinSet.load(path)
+    except CertpinError:
+        return None
+
+
+def _affected(
+    pins: PinSet | None, history: History, key: KeyReference, hosts: Sequence[str]
+) -> list[str]:
+    """Return the host patterns for which a fact about a key is recorded.
+
+    They are the first of these that exist: those of ``--host``, those with the key in the pin file,
+    in a version or in the journal, those of its certificate, all hosts.
+    """
+    from certpin.pins import HostPattern
+    from certpin.pins.hosts import split_address
+
+    policies = pins.policies if pins else ()
+    if hosts:
+        return list(dict.fromkeys(_pattern(host, pins) for host in hosts))
+    versions = [version.pins.policies for version in history.deployed.versions]
+    holding = [
+        str(policy.pattern)
+        for known in (policies, *versions)
+        for policy in known
+        if key.pin in {entry.pin for entry in policy.pins}
+    ]
+    recorded = [event.host for event in history.events if event.pin == key.pin and event.host]
+    certified = [
+        str(policy.pattern)
+        for name in key.names
+        for policy in (policies_of_name(name, pins) if pins else ())
+    ]
+    everything = [str(policy.pattern) for known in (policies, *versions) for policy in known]
+    found = [*holding, *recorded] or certified or everything
+    if not found and key.names:
+        found = [str(HostPattern.parse(split_address(name, 0)[0])) for name in key.names[:1]]
+    if not found:
+        raise click.UsageError("no host is known, so nothing is recorded: name it, with --host")
+    return list(dict.fromkeys(found))
+
+
+def _pattern(host: str, pins: PinSet | None) -> str:
+    from certpin.pins import HostPattern
+    from certpin.pins.hosts import split_address
+
+    if host.startswith("*"):
+        return str(HostPattern.parse(host))
+    name, _ = split_address(host, 0)
+    policy = pins.policy_for(name) if pins else None
+    return str(policy.pattern if policy else HostPattern.parse(name))
+
+
+def _earlier(history: History, key: KeyReference, fact: Fact) -> Event | None:
+    """Return the event that recorded this, or worse, before; None if there is none."""
+    wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
+    events = [event for event in history.events if event.pin == key.pin]
+    return next((event for event in events if event.step in wanted), None)
+
+
+def _append(journal: Path, history: History, events: list[Event]) -> None:
+    """Append events, after the newest one whatever this machine's clock says.
+
+    Raises:
+        JournalError: the journal can't be written.
+    """
+    from datetime import timedelta
+
+    from certpin.cli.rotate.context import append_lines
+    from certpin.errors import JournalError
+    from certpin.rotation import format_journal
+    from certpin.rotation.emergency import after_newest
+
+    dated = after_newest(history.events, events)
+    if dated[0].time - events[0].time > timedelta(minutes=5):
+        say(
+            "certpin: warning",
+            f"the newest entry of {journal} is later than the clock of this machine: the fact is "
+            "recorded right after it",
+        )
+    try:
+        append_lines(journal, format_journal(dated))
+    except OSError as exc:
+        raise JournalError(
+            f"NOT recorded: it cannot be written: {exc.strerror or exc}",
+            path=journal,
+            fix=f"append this yourself:\n{format_journal(dated)}",
+        ) from exc
+
+
+@dataclass(frozen=True)
+class _Commands:
+    """The commands of a path, with options for its file and servers. Each can be pasted."""
+
+    files: RotationFiles
+    probes: ProbeOptions
+
+    def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
+        """Return a command for these hosts of the pin file."""
+        policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
+        return self.probes.next_command(
+            command, self.files.path, self.files.pins, policies, connects=connects
+        )
+
+    def whole_file(self, command: str) -> str:
+        """Return a command for the whole pin file."""
+        return command + file_option(self.files.path)
+
+    @property
+    def signed(self) -> bool:
+        """True if clients get the next version as a signed set."""
+        return is_signed_by_default(self.files)
+
+    @property
+    def version(self) -> int:
+        """The number of the version that goes out next."""
+        return next_version(self.files)
+
+    @staticmethod
+    def new_file(stem: str) -> str:
+        """Return a name for a new file that does not exist yet, quoted for a shell."""
+        base, dot, suffix = stem.partition(".")
+        names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
+        return shlex.quote(next(name for name in names if not os.path.lexists(name)))
+
+    @staticmethod
+    def key_place(note: str) -> str:
+        """Return the file or URI of a key, quoted for a shell; empty if it isn't here."""
+        if note.startswith("key pkcs11:"):
+            return shlex.quote(note.removeprefix("key "))
+        name = note.removeprefix(KEY_FILE)
+        return shlex.quote(name) if note.startswith(KEY_FILE) and Path(name).is_file() else ""

@@ -1,0 +1,250 @@
+"""The path after an emergency, as text and as JSON: what to do now, and what follows."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from certpin.pins import Pin
+    from certpin.rotation import Situation
+    from certpin.rotation.emergency import EmergencyPath, EmergencyStep
+
+
+class PathCommands(Protocol):
+    """Makes commands that can be pasted, with the options for the pin file and its servers."""
+
+    def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
+        """Return a command for these hosts."""
+
+    def whole_file(self, command: str) -> str:
+        """Return a command for the whole pin file."""
+
+    @property
+    def signed(self) -> bool:
+        """True if clients get the next version as a signed set."""
+
+    @property
+    def version(self) -> int:
+        """The number of the version that goes out next."""
+
+    def new_file(self, stem: str) -> str:
+        """Return a name for a new file."""
+
+    def key_place(self, note: str) -> str:
+        """Return the file or URI of a key, for a command; empty if it isn't here."""
+
+
+@dataclass(frozen=True)
+class PathText:
+    """The path of hosts with the same facts in words, with its commands.
+
+    Attributes:
+        path: that of one of these hosts.
+        situation: the facts about that host.
+        hosts: the host patterns.
+    """
+
+    path: EmergencyPath
+    situation: Situation
+    commands: PathCommands
+    hosts: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines: the exposure, why the path is not safe, the steps, what follows."""
+        yield from self._facts()
+        if self.path.harm is not None:
+            yield from self._harm()
+        yield self._heading()
+        for number, (text, commands, _) in enumerate(self._steps(), 1):
+            yield f"{number:>3}. {text}"
+            for command in commands:
+                yield f"       {command}"
+        yield from self._afterwards()
+
+    def _heading(self) -> str:
+        if self.path.is_safe:
+            return "Do now, in this order:"
+        return "The least harmful path:" if self.situation.alive else "If that can't be done:"
+
+    def json(self) -> dict[str, Any]:
+        """Return the path as JSON."""
+        from certpin.rotation import NEXT_BACKUP
+
+        path = self.path
+        problem = path.harm.problem if path.harm is not None else ""
+        return {
+            "host": path.host,
+            "in_use": path.in_use,
+            "served_by": list(path.serving),
+            "exposure": path.exposure.json() if path.exposure else None,
+            "safe": path.is_safe,
+            "locked_out": path.harm.clients if path.harm is not None else 0,
+            "problem": problem.replace(str(NEXT_BACKUP), "a new key") or None,
+            "steps": [
+                {
+                    "act": step.act,
+                    "pin": str(pin) if (pin := _known(step.pin)) else None,
+                    "text": text,
+                    "not_before": step.not_before.isoformat() if step.not_before else None,
+                    "after_install": step.after_install,
+                    "forced": step.forced,
+                    "commands": commands,
+                }
+                for text, commands, step in self._steps()
+            ],
+            "backup_from": path.spare_from.isoformat() if path.spare_from else None,
+        }
+
+    def _facts(self) -> Iterator[str]:
+        from certpin.rotation.deadlines import exposure_text
+        from certpin.support.text import sentence
+
+        path = self.path
+        if path.serving:
+            yield f"Servers use it now: {', '.join(path.serving)}."
+        elif path.in_use:
+            yield "It is unknown whether servers use it: the path assumes that they do."
+        else:
+            yield "No server is known to use it."
+        if path.exposure is None:
+            return
+        if not self.situation.alive:
+            yield "No published version is recorded: it is unknown which clients accept it."
+            return
+        for text in exposure_text(path.exposure):
+            yield f"{sentence(text)}{self._if_followed(text)}."
+
+    def _if_followed(self, text: str) -> str:
+        is_dated = " until " in text
+        return f", if version {self.commands.version} goes out at once" if is_dated else ""
+
+    def _harm(self) -> Iterator[str]:
+        from certpin.rotation import NEXT_BACKUP
+
+        harm = self.path.harm
+        assert harm is not None  # noqa: S101  # the caller checked it
+        problem = harm.problem.replace(str(NEXT_BACKUP), "a new key")
+        if not self.situation.alive:
+            yield f"NO SAFE PATH IS KNOWN: {problem}."
+            yield (
+                "Record the version that clients have now, and run this command again: "
+                + self.commands.whole_file(
+                    f"certpin rotate shipped {self.situation.pins.version} --force --reason "
+                    "'clients have it already'"
+                )
+            )
+            return
+        yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
+
+    def _steps(self) -> Iterator[tuple[str, list[str], EmergencyStep]]:
+        """Yield each step as a sentence, with its commands."""
+        key_file = self.commands.new_file("next.key")
+        for step in self.path.steps:
+            text, commands = self._step(step, key_file)
+            yield text, commands, step
+
+    def _step(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        makers = {"start": self._start, "request": self._request, "switch": self._switch}
+        if step.act in makers:
+            return makers[step.act](step, key_file)
+        if step.act == "finish":
+            when = "When every server presents it, take" if step.after_install else "Take"
+            command = self.commands.of(f"certpin rotate finish {self.path.pin}", self.hosts)
+            return f"{when} the lost key out of the pin file.", [command]
+        if step.act == "publish":
+            return self._publish(step)
+        if step.act == "install":
+            return "Install that certificate and its key on every server.", []
+        return "Let your authority revoke the certificate of the stolen key.", []
+
+    def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        if step.pin is None:
+            file = self.commands.new_file("next-backup.key")
+            text = "Make a new backup, off the servers."
+        else:
+            file, text = key_file, "Make a new key."
+        command = f"certpin rotate start --new {file}"
+        return text, [self.commands.of(command, self.hosts, connects=False)]
+
+    def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        """Return how to get a certificate for the key that comes next."""
+        pin, name = _known(step.pin), self._name(step.pin)
+        if pin is None:
+            place = key_file
+        else:
+            entry = self.situation.entry(pin)
+            place = self.commands.key_place(entry.note) if entry else ""
+        if not place:
+            return f"Fetch {name}, and get a certificate for it.", []
+        out = self.commands.new_file("emergency.csr")
+        names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
+        command = f"certpin rotate csr {place} {names} --out {out}"
+        return f"Get a certificate for {name}.", [self.commands.whole_file(command)]
+
+    def _switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        from certpin.rotation import in_utc
+
+        pin, name = _known(step.pin), self._name(step.pin)
+        command = f"certpin rotate switch {pin or key_file}"
+        if step.forced:
+            command += f" --force --reason 'the key was {self.path.fact}'"
+        command = self.commands.of(command, self.hosts)
+        if step.not_before:
+            return f"Not before {in_utc(step.not_before)}: let servers use {name}.", [command]
+        if pin and self.situation.role_of(pin) != "leaf":
+            text = f"Make a new key, and get its certificate from the pinned authority ({name})."
+            return text, [command]
+        return f"Let servers use {name}.", [command]
+
+    def _name(self, pin: Pin | None) -> str:
+        """Return a key in words: its pin and its note."""
+        from certpin.support.text import printable
+
+        known = _known(pin)
+        if known is None:
+            return "the new key"
+        entry = self.situation.entry(known)
+        note = f" ({printable(entry.note)})" if entry and entry.note else ""
+        kind = "the backup " if entry and entry.role == "backup" else ""
+        return f"{kind}{known}{note}"
+
+    def _publish(self, step: EmergencyStep) -> tuple[str, list[str]]:
+        version = self.commands.version
+        when = "When every server presents it, give" if step.after_install else "Give"
+        if self.commands.signed:
+            commands = ["certpin publish sign", "certpin publish push"]
+            text = f"{when} version {version} to the clients."
+            return text, [self.commands.whole_file(each) for each in commands]
+        text = (
+            f"{when} the pin file to the clients as version {version}, and record that it is out."
+        )
+        return text, [self.commands.whole_file(f"certpin rotate shipped {version}")]
+
+    def _afterwards(self) -> Iterator[str]:
+        from certpin.rotation import in_utc
+
+        path = self.path
+        yield "Commit the pin file and its journal, and push them."
+        if path.exposure and path.exposure.stages and self.situation.alive:
+            end = path.exposure.until
+            if end:
+                yield f"Over on {in_utc(end)}: from then on no client accepts the stolen key."
+            else:
+                yield (
+                    "No end is known: versions in binaries accept the stolen key until you record "
+                    "that they have ended (certpin rotate shipped VERSION --ended)."
+                )
+        if path.needs_backup:
+            date = f"until {in_utc(path.spare_from)}" if path.spare_from else "until it is adopted"
+            yield f"No backup can be used {date}: take care of the key in use."
+
+
+def _known(pin: Pin | None) -> Pin | None:
+    """Return the pin of a key that exists; None for a new one."""
+    from certpin.rotation import NEXT_BACKUP
+
+    return None if pin == NEXT_BACKUP else pin

@@ -1,0 +1,277 @@
+"""``certpin rotate finish``: take replaced keys out of the pin file, once no server uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from certpin.cli.candidates import complete_files
+from certpin.cli.named_key import policies_for_step, resolve_key
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.rotate.context import (
+    ForceOptions,
+    HostViolation,
+    RotationFiles,
+    StepOutcome,
+    force_options,
+    name_of,
+    of_host,
+    who_option,
+)
+from certpin.cli.rotate.recording import differs_from_latest, next_version, way_out_command
+from certpin.cli.rotate.start import date_text
+from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.pins import HostPolicy, Pin
+    from certpin.rotation import Event, Situation, Violation
+    from certpin.rotation.gate import GatedStep
+
+    Step = Literal["retire", "remove", "unstage"]
+
+_ANOTHER = "make another backup first: certpin rotate start --new next-backup.key"
+
+
+@click.command()
+@click.argument(
+    "key", required=False, metavar="[KEY | CSR | CERT | PIN | URI]", shell_complete=complete_files
+)
+@pin_file_option
+@probe_options
+@force_options
+@who_option
+@json_option
+@click.pass_context
+def finish(
+    ctx: click.Context,
+    key: str | None,
+    path: Path,
+    probes: ProbeOptions,
+    force: ForceOptions,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """End a rotation: take the replaced keys out of the pin file, under the next version.
+
+    Run it when every server presents the new chain.
+
+    A key is replaced if servers switched to another one after it. All servers are contacted: a key
+    that one of them still presents stays, and so does the last backup. Each safe removal is done;
+    an unsafe one is printed with its reason, and with its date if waiting helps. Clients accept the
+    old key until they have the next version.
+
+    With KEY, only this key goes: a backup that you do not need any more, or one that you started
+    and that no version has.
+
+    \b
+    certpin rotate finish
+    certpin rotate finish unused-backup.key
+
+    Exit code 0: done, or nothing to do. 1: something is not safe yet; the rest was done. 2: wrong
+    usage, or an invalid file. 3: a server did not answer, and nothing was changed.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.pins import utc_now
+
+    files = RotationFiles(path)
+    files.require_version()
+    named = resolve_key(key) if key else None
+    policies = (
+        policies_for_step(files.pins, probes, named)
+        if named
+        else probes.selected(files.pins) or list(files.pins.policies)
+    )
+    if named:
+        _require_known(files, policies, named.pin)
+    results = probes.probe(files.pins, policies)
+    run = _Finish(files, results, force, utc_now())
+    for policy in policies:
+        run.finish(str(policy.pattern), named.pin if named else None)
+    if results.error and run.skipped and not run.events:
+        force.require_answers(results)
+    outcome = run.outcome(policies, name_of(who))
+    if named:
+        outcome.pin = named.pin
+    refused = force.refuses(run.violations)
+    outcome.done = not refused
+    outcome.show(ctx, as_json=as_json)
+
+
+def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -> None:
+    from certpin.errors import ConfigError
+
+    if not any(pin == entry.pin for policy in policies for entry in policy.pins):
+        raise ConfigError(
+            f"{files.path} does not have {pin}",
+            key="KEY",
+            fix="certpin rotate status lists its pins",
+        )
+
+
+@dataclass
+class _Finish:
+    """One run of ``rotate finish``: the changes of the pin file so far, and the unsafe removals.
+
+    Attributes:
+        skipped: the host patterns with a replaced key and a server that did not answer.
+        events: the steps that were taken, as the host, the step and the pin of each.
+    """
+
+    files: RotationFiles
+    results: ProbeResults
+    force: ForceOptions
+    now: datetime
+    violations: list[HostViolation] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    events: list[tuple[str, Step, Pin]] = field(default_factory=list)
+
+    def finish(self, pattern: str, named: Pin | None) -> None:
+        """Take the replaced keys of one host out of the draft, as far as that is safe."""
+        from certpin.rotation.renewal import in_flight, old_pins, switch_date
+
+        policy, situation = self._situation(pattern)
+        if named is None:
+            found = old_pins(situation, self.files.history.activated(policy.pattern))
+        else:
+            found = (named,) if situation.entry(named) else ()
+        for pin in found:
+            self._take_out(pattern, pin, named=named is not None)
+        _, situation = self._situation(pattern)
+        for pin in in_flight(situation) if named is None else ():
+            date = date_text(switch_date(situation, pin), self.files)
+            self.messages.append(f"{pattern}: {pin} is not adopted yet. {date}")
+
+    def outcome(self, policies: list[HostPolicy], who: str) -> StepOutcome:
+        """Write the pin file and the journal, and return the outcome."""
+        from certpin.rotation import Event
+
+        files = self.files
+        reason = self.force.recorded_reason(self.violations, self.results)
+        events = [
+            Event(self.now, who, step, host, pin, reason=reason) for host, step, pin in self.events
+        ]
+        outcome = StepOutcome(
+            "finish",
+            files.path,
+            [str(policy.pattern) for policy in policies],
+            forced=self.force.force,
+            violations=self.violations,
+            unknown=self.results.unknown,
+            messages=self.messages,
+            events=events,
+        )
+        if events:
+            self._commit(events, outcome)
+        elif not self.violations and not self.messages:
+            outcome.messages.insert(0, "Nothing to finish: no server key was replaced.")
+        return outcome
+
+    def _commit(self, events: list[Event], outcome: StepOutcome) -> None:
+        files = self.files
+        if differs_from_latest(files):
+            files.editor.set_version(next_version(files))
+        files.commit(events)
+        outcome.version = files.pins.version
+        outcome.next_command = way_out_command(files)
+
+    def _take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
+        """Retire and remove one pin of a host, unless that is not safe."""
+        from certpin.rotation.journal import pin_state, require_transition
+
+        policy, situation = self._situation(pattern)
+        state = pin_state(situation, pin)
+        if state == "removed" and named:
+            self.messages.append(f"{pattern}: {pin} is REMOVED already: nothing to do.")
+            return
+        if state == "staged" and named:
+            self.files.editor.remove_pin(pattern, pin)
+            self.events.append((pattern, "unstage", pin))
+            self.messages.append(f"{pattern}: {pin} is out of the pin file; no version has it.")
+            return
+        if state == "active":
+            if self._refused(policy, self._check(pattern, pin, "retire")):
+                return
+            self._change(pattern, pin, "retire")
+        else:
+            require_transition(pin, state, "removed")
+        if not self._refused(policy, self._check(pattern, pin, "remove")):
+            _refuse_invalid(situation, pin)
+            self._change(pattern, pin, "remove")
+
+    def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
+        """Return the violations of a step, at the draft so far."""
+        from certpin.rotation import check_step
+
+        _, situation = self._situation(pattern)
+        found = [*self._unanswered(pattern, pin, situation)]
+        known = {violation.invariant for violation in found}
+        more = check_step(situation, step, pin) or _lonely(situation, step, pin)
+        return found + [violation for violation in more if violation.invariant not in known]
+
+    def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
+        """Record the violations of a step. Return True if it must not be taken."""
+        self.violations += of_host(policy, found)
+        return bool(found) and not self.force.force
+
+    def _change(self, pattern: str, pin: Pin, step: Step) -> None:
+        state, text = {
+            "retire": ("retiring", "no server presents it"),
+            "remove": ("removed", "clients drop it with the next version"),
+        }[step]
+        self.files.editor.change_pin(pattern, pin, state=state)
+        self.events.append((pattern, step, pin))
+        self.messages.append(f"{pattern}: {pin} is {state.upper()}: {text}.")
+
+    def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
+        """Return a violation if a server of the host did not answer: it may present the key."""
+        from certpin.rotation import Violation
+        from certpin.rotation.gate import client_count
+
+        if pattern not in self.results.unanswered:
+            return []
+        self.skipped.append(pattern)
+        return [
+            Violation(
+                "unseen",
+                f"a server of {pattern} did not answer: it is unknown whether it presents {pin}",
+                client_count(situation),
+                fix="repeat it when the server answers, or give its chain: --served FILE",
+            )
+        ]
+
+    def _situation(self, pattern: str) -> tuple[HostPolicy, Situation]:
+        """Return a host's policy in the draft so far, and the facts about it."""
+        policy = next(each for each in self.files.pins.policies if str(each.pattern) == pattern)
+        return policy, self.files.situation(policy, self.results.of(policy), self.now)
+
+
+def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
+    """Return a violation if an enforcing policy would have fewer than two pins."""
+    from certpin.rotation import Violation
+    from certpin.rotation.gate import client_count
+
+    policy = situation.policy
+    if step != "remove" or policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:
+        return ()
+    return (
+        Violation(
+            "last-backup",
+            f"without {pin}, {policy.pattern} has only one pin",
+            client_count(situation),
+            fix=_ANOTHER,
+        ),
+    )
+
+
+def _refuse_invalid(situation: Situation, pin: Pin) -> None:
+    """Refuse to force a pin out that the pin file can't be without. Raises ``ConfigError``."""
+    from certpin.errors import ConfigError
+
+    for violation in _lonely(situation, "remove", pin):
+        raise ConfigError(violation.problem, key="pin", fix=_ANOTHER)

@@ -1,0 +1,425 @@
+"""``certpin rotate shipped``: how a version gets to clients that certpin doesn't push to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.choices import MAX_CLIENTS
+from certpin.cli.options import json_option, option_group, pin_file_option
+from certpin.cli.rotate.context import (
+    ForceOptions,
+    RotationFiles,
+    StepOutcome,
+    delay_options,
+    force_options,
+    name_of,
+    who_option,
+    with_delays,
+)
+from certpin.cli.rotate.recording import mark_published, next_version, publish_violations
+from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
+
+if TYPE_CHECKING:
+    from certpin.pins import PinSet
+    from certpin.rotation import AdoptionDelays, AppRelease, Event
+    from certpin.rotation.releases import AdoptionCurve
+
+_DATE_METAVAR = "DATE"
+
+
+def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
+    """Read a day, which has passed at its end in UTC, or a time with a zone."""
+    from certpin.rotation.adoption import LONGEST
+
+    if text is None:
+        return None
+    moment: datetime | None = None
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+    if moment is not None and len(text) == len("2027-01-15"):
+        moment = moment.replace(tzinfo=UTC) + timedelta(days=1)
+    if moment is None or moment.tzinfo is None:
+        raise click.BadParameter(
+            f"{text[:40]!r} is not a date: write it as 2027-01-15, or 2027-01-15T09:00:00Z",
+            ctx,
+            parameter,
+        )
+    if abs(moment - datetime.now(UTC)) > LONGEST:
+        raise click.BadParameter("the date is too far away", ctx, parameter)
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class ReleaseOptions:
+    """The options that describe a release of an app.
+
+    Raises:
+        click.UsageError: options that don't belong together.
+    """
+
+    app: str | None
+    release: str | None
+    curve: Path | None
+    end: datetime | None
+    forced: datetime | None
+    updates: bool
+
+    def __post_init__(self) -> None:
+        if (self.app is None) != (self.release is None):
+            raise click.UsageError("--app and --release go together: a release is one of an app")
+        facts = (self.curve, self.end, self.forced, self.updates or None)
+        if self.app is None and any(fact is not None for fact in facts):
+            raise click.UsageError(
+                "--curve, --end, --force-update and --updates are about a release: name it with "
+                "--app and --release"
+            )
+
+    @property
+    def given(self) -> bool:
+        """True if the version is in a binary."""
+        return self.app is not None
+
+    def read(self, now: datetime, clients: int | None) -> AppRelease | None:
+        """Return the release as the options describe it; ``None`` without one.
+
+        Raises:
+            InputError: a name or the curve is invalid.
+        """
+        from certpin.rotation.releases import AppRelease, check_name
+
+        if self.app is None or self.release is None:
+            return None
+        return AppRelease(
+            check_name(self.app, "an app"),
+            check_name(self.release, "a release"),
+            now,
+            updates=self.updates,
+            curve=_read_curve(self.curve) if self.curve else (),
+            end=self.end,
+            forced=self.forced,
+            clients=clients,
+        )
+
+
+release_options = option_group(
+    "release_facts",
+    (
+        click.option("--app", metavar="NAME", help="The version is in a binary of this app."),
+        click.option("--release", metavar="NAME", help="The release of the app, such as 4.2.0."),
+        click.option(
+            "--curve",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE.csv",
+            help="The adoption curve: columns day (from now on) and share (of the app's users who "
+            "have this release or a later one). If it reaches 100%, older releases end then.",
+        ),
+        click.option(
+            "--end",
+            callback=_date,
+            metavar=_DATE_METAVAR,
+            help="When the support of this release ends: after this day (UTC) no client runs it.",
+        ),
+        click.option(
+            "--force-update",
+            "forced",
+            callback=_date,
+            metavar=_DATE_METAVAR,
+            help="When users have to update to this release: after this day (UTC) no client runs "
+            "an older release of the app.",
+        ),
+        click.option(
+            "--updates",
+            is_flag=True,
+            help="The app also fetches signed pin sets itself.",
+        ),
+    ),
+    ReleaseOptions,
+)
+
+
+@click.command()
+@click.argument("version", type=click.IntRange(min=1), metavar="VERSION")
+@pin_file_option
+@release_options
+@click.option(
+    "--ended", is_flag=True, help="Record that no client holds this version any more, instead."
+)
+@click.option(
+    "--clients",
+    type=click.IntRange(0, MAX_CLIENTS),
+    metavar="N",
+    help="How many clients run the app, in any release; without --app, how many clients get the "
+    "pin file this way. Each client is counted once.",
+)
+@delay_options
+@probe_options
+@force_options
+@who_option
+@json_option
+@click.pass_context
+def shipped(
+    ctx: click.Context,
+    version: int,
+    path: Path,
+    release_facts: ReleaseOptions,
+    ended: bool,
+    clients: int | None,
+    delays: dict[str, timedelta],
+    probes: ProbeOptions,
+    force: ForceOptions,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Record that a version gets to clients in an app, or in another way.
+
+    Run it when an app with the pins is released, or when the pin file goes out by configuration
+    management or in container images. `certpin publish push` records signed sets by itself. A
+    version that is not recorded is not protected.
+
+    With --app, clients have the version as long as they run that release. Record facts about it
+    again when you know them: --end, --force-update, --curve. Without --app, all clients have the
+    version after the delays --cdn, --cache, --poll, --opened and --skew.
+
+    Refused if it would lock clients out: the served chain has to match the pins, there has to be a
+    backup outside of it, and the pins must not expire before every client can have the next
+    version.
+
+    \b
+    certpin rotate shipped 4
+    certpin rotate shipped 4 --app com.bank.app --release 4.2.0 --clients 20000
+    certpin rotate shipped 4 --app com.bank.app --release 4.2.0 --force-update 2027-01-15
+    certpin rotate shipped 3 --ended
+
+    Exit code 0: done. 1: refused, nothing was changed. 2: wrong usage, or an invalid file. 3: a
+    server did not answer.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.pins import utc_now
+
+    files = RotationFiles(path)
+    now = utc_now()
+    if ended:
+        if release_facts.given or clients is not None or delays or force.force:
+            raise click.UsageError("--ended takes no other fact about the version")
+        _record_end(files, version, who).show(ctx, as_json=as_json)
+        return
+    release = release_facts.read(now, clients)
+    pins = _pins_of(files, version)
+    amends = _require_news(files, version, release)
+    timing = with_delays(files.timing, delays)
+    results = ProbeResults() if amends else probes.probe(pins, pins.policies)
+    force.require_answers(results)
+    violations = [] if amends else publish_violations(files, pins, results, timing, now)
+    outcome = StepOutcome(
+        "shipped",
+        path,
+        [str(policy.pattern) for policy in pins.policies],
+        version=version,
+        forced=force.force,
+        violations=violations,
+        unknown=results.unknown,
+        next_command=probes.next_command("certpin rotate status", path, files.pins),
+    )
+    if not force.refuses(violations):
+        event = _event(now, name_of(who), pins, release)
+        event = replace(
+            event,
+            clients=clients,
+            timing=timing if release is None or delays else None,
+            reason=force.recorded_reason(violations, results),
+        )
+        is_first = not files.deployed.versions
+        files.commit([event])
+        outcome.done = True
+        outcome.messages = _messages(files, event, timing)
+        if is_first:
+            outcome.messages.append(
+                "It is the first version in the journal: if clients hold older ones, record those "
+                "too."
+            )
+    outcome.show(ctx, as_json=as_json)
+
+
+def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutcome:
+    """Record that no client holds a version any more, and return the outcome.
+
+    Raises:
+        ConfigError: the version is unknown, or clients can fetch it now.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
+    latest = files.deployed.latest
+    if version not in {known.number for known in files.deployed.versions}:
+        raise ConfigError(
+            f"version {version} is not recorded",
+            key="version",
+            fix="certpin rotate status lists the versions",
+        )
+    if latest and latest.number == version and latest.fetched:
+        raise ConfigError(
+            f"version {version} is the latest: clients fetch it now",
+            key="version",
+            fix="bring out the next one first",
+        )
+    files.commit([Event(utc_now(), name_of(who), "ended", version=version)])
+    probes = ProbeOptions.without_probe()
+    return StepOutcome(
+        "ended",
+        files.path,
+        [],
+        version=version,
+        done=True,
+        messages=[f"Version {version} has ended: no step waits for its clients any more."],
+        next_command=probes.next_command(
+            "certpin rotate status", files.path, files.pins, connects=False
+        ),
+    )
+
+
+def _pins_of(files: RotationFiles, version: int) -> PinSet:
+    """Return the pins of a version: as recorded, or else those of the pin file.
+
+    In the second case the pins of the pin file become PUBLISHED.
+
+    Raises:
+        ConfigError: the version is neither recorded nor that of the pin file, or it is both and
+            they differ.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins.policy import meaning
+
+    pins = files.pins
+    recorded = [each.pins for each in files.deployed.versions if each.number == version]
+    for each in recorded:
+        if pins.version == version and meaning(pins) != meaning(each):
+            raise ConfigError(
+                f"{files.path} differs from version {version} as it is recorded",
+                key="version",
+                fix=f"name version {next_version(files)} for the changed file, or restore it (git "
+                "checkout)",
+            )
+    if recorded:
+        return recorded[-1]
+    _number(files, version)
+    mark_published(files)
+    return files.pins
+
+
+def _number(files: RotationFiles, version: int) -> None:
+    """Require that the pin file has a version that isn't recorded, or give it the next number.
+
+    It gets the next number if it was changed under that of the latest version.
+
+    Raises:
+        ConfigError: it is another version, or lower than the latest.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins.policy import meaning
+
+    pins, latest = files.pins, files.deployed.latest
+    if latest is not None and version == next_version(files) and pins.version == latest.number:
+        if meaning(pins) == meaning(latest.pins):
+            raise ConfigError(
+                f"nothing that clients would notice has changed since version {latest.number}",
+                key="version",
+                fix="change the pin file first",
+            )
+        files.editor.set_version(version)
+    elif pins.version != version:
+        raise ConfigError(
+            f"version {version} is not recorded, and {files.path} has version {pins.version}",
+            key="version",
+            fix=f"name the version of the file, or check out the file of version {version}",
+        )
+
+
+def _require_news(files: RotationFiles, version: int, release: AppRelease | None) -> bool:
+    """Return True if the command only adds facts about a release that is recorded.
+
+    Raises:
+        ConfigError: the record exists already, or the release is recorded with another version.
+    """
+    from certpin.errors import ConfigError
+
+    for known in files.deployed.versions:
+        if release is None and known.number == version and known.fetched and not known.pending:
+            raise ConfigError(
+                f"version {version} is recorded already, since {known.fetched:%Y-%m-%d}",
+                key="version",
+                fix="certpin rotate status lists the versions",
+            )
+        for each in known.releases if release else ():
+            if release and (each.app, each.name) == (release.app, release.name):
+                if known.number != version:
+                    raise ConfigError(
+                        f"{each.title} is recorded with version {known.number}",
+                        key="version",
+                        fix="a release has one version: name the next release",
+                    )
+                return True
+    return False
+
+
+def _event(now: datetime, who: str, pins: PinSet, release: AppRelease | None) -> Event:
+    from certpin.rotation import Event
+
+    return Event(
+        now,
+        who,
+        "publish",
+        version=pins.version,
+        bundled=release is not None,
+        pins=pins,
+        release=release,
+    )
+
+
+def _messages(files: RotationFiles, event: Event, timing: AdoptionDelays) -> list[str]:
+    from certpin.rotation import History, format_duration, in_utc
+    from certpin.rotation.releases import later_releases
+
+    version, release = event.version, event.release
+    if release is None:
+        date = in_utc(event.time + timing.adopt)
+        return [
+            f"Version {version} goes out to clients from now on.",
+            f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
+        ]
+    deployed = History((*files.history.events, event)).deployed
+    lines = [f"Version {version} is in {release.title}."]
+    for known in deployed.versions:
+        for each in known.releases:
+            end = deployed.end_of_life(known, timing)
+            is_this = (each.app, each.name) == (release.app, release.name)
+            if is_this:
+                until = f"until {in_utc(end)}" if end else "until you record its end"
+                lines.append(f"Clients may hold version {known.number} {until}.")
+            elif release in later_releases(each, [release]) and (release.forced or end):
+                until = in_utc(end) if end else "when you record it"
+                lines.append(f"Version {known.number} in {each.title} ends: {until}.")
+    return lines
+
+
+def _read_curve(path: Path) -> AdoptionCurve:
+    """Read a file with an adoption curve.
+
+    Raises:
+        InputError: it can't be read, or is not a curve.
+    """
+    from certpin.errors import InputError
+    from certpin.rotation.exports import MAX_CURVE_BYTES, read_curve
+
+    try:
+        with path.open("rb") as file:
+            return read_curve(file.read(MAX_CURVE_BYTES + 1))
+    except OSError as exc:
+        raise InputError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    except InputError as exc:
+        raise InputError(f"{path}: {exc.problem}", fix=exc.fix) from exc

@@ -1,0 +1,391 @@
+"""``certpin rotate start``: a key for a rotation, and its pin in the next version."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.candidates import complete_files
+from certpin.cli.choices import KEY_ALGORITHMS
+from certpin.cli.key_place import is_on_token, key_place, makes_on_token, serving_note
+from certpin.cli.keys import Backup, new_passphrase, require_certifiable, signer_of
+from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key
+from certpin.cli.options import PASSPHRASE_VARIABLE, json_option, pin_file_option
+from certpin.cli.rotate.context import (
+    ForceOptions,
+    HostViolation,
+    RotationFiles,
+    StepOutcome,
+    force_options,
+    name_of,
+    of_host,
+    who_option,
+)
+from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
+from certpin.cli.rotate.recording import next_version, way_out_command
+from certpin.cli.servers import ProbeOptions, host_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import Event, Situation
+    from certpin.rotation.journal import StepName
+    from certpin.rotation.renewal import SwitchDate
+    from certpin.x509.keys import KeyAlgorithm
+
+_NEW = "the new key"
+_STARTED = {"staged", "published", "adopted", "active", "retiring"}
+
+
+@click.command()
+@click.argument(
+    "key", required=False, metavar="[KEY | CSR | CERT | PIN | URI]", shell_complete=complete_files
+)
+@click.option(
+    "--new",
+    metavar="FILE|URI",
+    shell_complete=complete_files,
+    help="Make the key: in this file (mode 600), or on a PKCS#11 token "
+    "(pkcs11:token=NAME;object=NAME). Nothing is overwritten.",
+)
+@click.option(
+    "--key-type",
+    type=click.Choice(KEY_ALGORITHMS),
+    default="p256",
+    show_default=True,
+    metavar="TYPE",
+    help=f"The type of the new key: {', '.join(KEY_ALGORITHMS)}. No public authority certifies "
+    "ed25519: it is for hosts with their own authority.",
+)
+@click.option(
+    "--ask-passphrase",
+    is_flag=True,
+    help="Ask for a passphrase that encrypts the new key, instead of "
+    f"{PASSPHRASE_VARIABLE} in the environment.",
+)
+@click.option(
+    "--csr",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the request (CSR) for the key's certificate into this new file.",
+)
+@pin_file_option
+@host_option
+@force_options
+@who_option
+@json_option
+@click.pass_context
+def start(
+    ctx: click.Context,
+    key: str | None,
+    new: str | None,
+    key_type: KeyAlgorithm,
+    ask_passphrase: bool,
+    csr: Path | None,
+    path: Path,
+    hosts: tuple[str, ...],
+    force: ForceOptions,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Begin a rotation: put a key's pin into the pin file, under the next version.
+
+    Run it for the key that servers will use next, or for a new backup.
+
+    Give a key that you have, or let --new make it. Keys that can't serve are refused: those that no
+    public authority certifies, and those that were compromised or removed. It is for the hosts of a
+    certificate, the hosts that have this key already, or all hosts of the file if servers use the
+    same keys at each; otherwise name them with --host. If the pin file has the key already, nothing
+    is changed. It prints the next command, and the date from which servers may switch to the key.
+
+    \b
+    certpin rotate start --new next.key --csr next.csr
+    certpin rotate start backup.key                        the backup comes next
+
+    Exit code 0: done. 1: refused, nothing was changed. 2: wrong usage, or an invalid file.
+    """  # noqa: D301  # click reads the \b itself
+    if (key is None) == (new is None):
+        raise click.UsageError("give a key that you have, or --new FILE to make one")
+    on_token = new is not None and makes_on_token(new)
+    if ask_passphrase and (new is None or on_token):
+        raise click.UsageError("--ask-passphrase is for the file that --new makes")
+    files = RotationFiles(path)
+    files.require_version()
+    with ExitStack() as stack:
+        next_key = NextKey(new or key or "")
+        if new is not None and not _is_started(files.pins, new):
+            secret = None if on_token else new_passphrase(_NEW, ask=ask_passphrase)
+            made = Backup(new, key_type, secret, None, what=_NEW, option="--new")
+            next_key.made = stack.enter_context(closing(made))
+        outcome = _Start(files, next_key, hosts, force, name_of(who), csr).run()
+    outcome.show(ctx, as_json=as_json)
+
+
+def _is_started(pins: PinSet, place: str) -> bool:
+    """Return True if ``--new`` names a file whose key has a pin in the pin file already."""
+    if is_on_token(place) or not Path(place).is_file():
+        return False
+    pin = resolve_key(place).pin
+    return any(pin == entry.pin for policy in pins.policies for entry in policy.pins)
+
+
+@dataclass
+class NextKey:
+    """The key of a rotation: one that the user has, or a new one.
+
+    Attributes:
+        text: the key as the user named it.
+        made: makes the key, if it is new.
+    """
+
+    text: str
+    made: Backup | None = None
+
+    @cached_property
+    def named(self) -> KeyReference:
+        """The key with its pin. A new key is made when this is read for the first time."""
+        if self.made is None:
+            return resolve_key(self.text)
+        pin = self.made.pin
+        assert pin is not None  # noqa: S101  # it has a place
+        return KeyReference(pin, self.made.note, key_type=self.made.key_type)
+
+    @property
+    def key_type(self) -> str:
+        """The type of the key, such as ``EC P-256``; empty if only its pin is known."""
+        return self.made.key_type if self.made else self.named.key_type
+
+    def written(self) -> AbstractContextManager[None]:
+        """Context manager: write the file of a new key, and delete it if the block fails."""
+        return self.made.written() if self.made else nullcontext()
+
+    def request(self, names: list[str]) -> str:
+        """Return the request (CSR) for the key's certificate as PEM."""
+        from certpin.x509.signing import new_request
+
+        if self.made:
+            return request_pem(new_request(self.made.signer(), names))
+        with signer_of(self.text) as signer:
+            return request_pem(new_request(signer, names))
+
+    def advice(self) -> Iterator[str]:
+        """Yield sentences for the user: where the key is, and which servers can use it."""
+        if self.made:
+            yield from self.made.advice()
+        if note := serving_note(key_place(self.text)):
+            yield note
+
+
+@dataclass
+class _Start:
+    """One run of ``rotate start``."""
+
+    files: RotationFiles
+    key: NextKey
+    hosts: tuple[str, ...]
+    force: ForceOptions
+    who: str
+    csr: Path | None
+    now: datetime = field(init=False)
+
+    def run(self) -> StepOutcome:
+        """Check the key, and write the pin file and the journal if it is safe."""
+        from certpin.pins import utc_now
+        from certpin.rotation import check_step
+
+        self.now = utc_now()
+        policies = self._policies()
+        for policy in policies:
+            require_certifiable(self.key.key_type, policy.pattern, policy.trust, policy.match)
+            self._refuse_uncompared(policy)
+        pin = self.key.named.pin
+        violations: list[HostViolation] = []
+        added: list[str] = []
+        for policy in policies:
+            situation = self.files.situation(policy, (), self.now)
+            violations += of_host(policy, check_step(situation, "stage", pin))
+            if self._is_missing(situation, pin):
+                added.append(str(policy.pattern))
+        outcome = StepOutcome(
+            "start",
+            self.files.path,
+            [str(policy.pattern) for policy in policies],
+            pin,
+            forced=self.force.force,
+            violations=violations,
+        )
+        if not self.force.refuses(violations):
+            outcome.events = self._write(added, violations, policies)
+            outcome.done = True
+            outcome.version = self.files.pins.version
+            self._describe(outcome, added, policies)
+        return outcome
+
+    def _policies(self) -> list[HostPolicy]:
+        """Return the policies that the key is for.
+
+        Without a name of a host or a certificate, and with a key that no host has, it is for all
+        hosts if servers use the same keys at each of them.
+        """
+        pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
+        named = None if self.key.made else self.key.named
+        used = {_used_pins(policy) for policy in pins.policies}
+        known = {entry.pin for policy in pins.policies for entry in policy.pins}
+        is_unknown = named is None or (named.pin not in known and not named.names)
+        if not self.hosts and is_unknown and len(used) == 1:
+            return list(pins.policies)
+        return policies_for_step(pins, probes, named)
+
+    def _refuse_uncompared(self, policy: HostPolicy) -> None:
+        """Refuse the key of a server if the clients of its host compare only authorities."""
+        from certpin.errors import ConfigError
+
+        if policy.match != "ca":
+            return
+        certificates = () if self.key.made else self.key.named.certificates
+        if self.key.made or (certificates and not certificates[0].is_authority):
+            raise ConfigError(
+                f"the clients of {policy.pattern} compare only authorities (match = ca): they "
+                "would never accept a server's key for its pin",
+                key="match",
+                fix="a new key under a pinned authority needs no pin: certpin rotate switch "
+                "checks its chain; to change the authority, name its certificate",
+            )
+
+    def _is_missing(self, situation: Situation, pin: Pin) -> bool:
+        """Return True if the host does not have the pin yet.
+
+        Raises:
+            ConfigError: the key was removed or lost there, and is never used again.
+        """
+        from certpin.rotation.journal import pin_state, require_transition
+
+        state = pin_state(situation, pin)
+        if situation.entry(pin) and state in _STARTED:
+            return False
+        if situation.entry(pin) or pin not in situation.past.compromised:
+            require_transition(pin, state, "staged")
+        return True
+
+    def _write(
+        self, added: list[str], violations: list[HostViolation], policies: list[HostPolicy]
+    ) -> list[Event]:
+        """Write the key, its request, the pin file and the journal; all, or nothing on failure."""
+        from certpin.pins import HostPin
+        from certpin.rotation import Event
+
+        named, reason = self.key.named, self.force.recorded_reason(violations)
+        steps: list[StepName] = ["generate", "stage"] if self.key.made else ["stage"]
+        events = [
+            Event(self.now, self.who, step, name, named.pin, note=named.note, reason=reason)
+            for step in steps
+            for name in added
+        ]
+        if added:
+            self.files.editor.set_version(next_version(self.files))
+        for name in added:
+            self.files.editor.add_pin(name, HostPin(named.pin, "backup", "staged", named.note))
+        request = self.key.request(self._names(policies)) if self.csr else ""
+        with self.key.written(), self._request_written(request):
+            if events:
+                self.files.commit(events)
+        return events
+
+    def _names(self, policies: list[HostPolicy]) -> list[str]:
+        from certpin.pins.hosts import split_address
+
+        if self.hosts:
+            named = [host if "*" in host else split_address(host, 0)[0] for host in self.hosts]
+            return given_names(tuple(named))
+        return [certificate_name(policy.pattern) for policy in policies]
+
+    @contextmanager
+    def _request_written(self, request: str) -> Iterator[None]:
+        if self.csr is None:
+            yield
+            return
+        write_new_file(self.csr, request, option="--csr")
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                self.csr.unlink()
+            raise
+
+    def _describe(self, outcome: StepOutcome, added: list[str], policies: list[HostPolicy]) -> None:
+        """Add the result, and the next commands with their dates."""
+        from certpin.rotation.renewal import is_last_spare, latest_of, switch_date
+        from certpin.support.text import printable
+
+        files, pin = self.files, self.key.named.pin
+        patterns = {policy.pattern for policy in policies}
+        changed = [policy for policy in files.pins.policies if policy.pattern in patterns]
+        situations = [files.situation(policy, (), self.now) for policy in changed]
+        version = f"version {files.pins.version} of {files.path}"
+        if added:
+            outcome.messages.append(f"{pin} is in {version}, for {', '.join(added)}.")
+        else:
+            outcome.messages.append(f"{pin} is in {version} already: nothing was changed.")
+        outcome.messages += self.key.advice()
+        if self.csr:
+            outcome.messages.append(
+                f"The request for its certificate is in {printable(str(self.csr))}."
+            )
+        date = latest_of(switch_date(situation, pin) for situation in situations)
+        outcome.messages.append(date_text(date, files))
+        if any(is_last_spare(situation, pin) for situation in situations):
+            outcome.messages.append(
+                "No backup is left when servers have switched to it: start another key first."
+            )
+        switch = self._command(f"certpin rotate switch {shlex.quote(self.key.text)}", changed)
+        if date.now:
+            outcome.next_command = switch
+            return
+        outcome.next_command = way_out_command(files)
+        if date.moment:
+            outcome.later_command, outcome.later = switch, date.moment
+
+    def _command(self, command: str, policies: list[HostPolicy]) -> str:
+        pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
+        hosts = policies if self.hosts else pins.policies
+        return probes.next_command(command, self.files.path, pins, hosts)
+
+
+def _used_pins(policy: HostPolicy) -> frozenset[Pin]:
+    return frozenset(
+        entry.pin
+        for entry in policy.pins
+        if entry.role != "backup" and entry.state in {"active", "retiring"}
+    )
+
+
+def date_text(date: SwitchDate, files: RotationFiles) -> str:
+    """Return a sentence: from when servers may switch to a key."""
+    from certpin.rotation import format_duration, in_utc
+    from certpin.rotation.gate import version_list
+
+    if date.now:
+        return "Every client accepts it: servers may switch to it now."
+    if date.moment is None:
+        versions = version_list(date.refusing) if date.refusing else "a version"
+        return (
+            f"No date is known from which servers may switch to it: {versions} refuses it, and its "
+            "end is not recorded."
+        )
+    moment = in_utc(date.moment)
+    if not date.counts_from_now:
+        return f"Servers may switch to it from {moment} on."
+    adopt = format_duration(files.timing.adopt)
+    return (
+        f"If version {files.pins.version} goes out now, servers may switch to it from {moment} on "
+        f"(T_adopt {adopt})."
+    )

@@ -1,0 +1,209 @@
+"""Parts of ``certpin rotate status``: the keys at each server, and the next safe action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from certpin.cli.options import file_option
+from certpin.cli.rotate.recording import is_signed_by_default, next_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from certpin.cli.rotate.context import RotationFiles
+    from certpin.cli.servers import ProbeOptions
+    from certpin.pins import Pin, State
+    from certpin.rotation import ServerStatus, Situation
+    from certpin.rotation.next_step import NextStep
+
+_MAX_COLUMNS = 6  # servers beside each other on 80 columns; more are a list
+_SHORT = 19  # characters of a pin in the table: "sha256/" and 12 of the digest
+
+
+@dataclass(frozen=True)
+class ServerTable:
+    """The keys of a host, and the servers that present them.
+
+    Attributes:
+        servers: the servers, in the order of the pin file.
+        keys: each key with its role and its state; ``None`` for a key that the host doesn't have.
+    """
+
+    situation: Situation
+    servers: tuple[ServerStatus, ...]
+    keys: tuple[tuple[Pin, str, State | None], ...]
+
+    def presents(self, server: ServerStatus, pin: Pin) -> bool:
+        """Return True if a server presents a key, or did when it was last seen.
+
+        For a current answer, also as the key of an authority.
+        """
+        name = server.server
+        paths = [s.pins for s in self.situation.sightings if name in {s.server, s.vantage}]
+        return pin == server.leaf or any(pin in path for path in paths)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the table: a line for each server, then one for each key with a mark per server."""
+        from certpin.support.text import printable
+
+        for number, server in enumerate(self.servers, 1):
+            region = f"{printable(server.region)}: " if server.region else ""
+            leaf = self._leaf(server) if self.is_list else ""
+            yield f"server {number}  {region}{printable(server.server)}{leaf}{_seen(server)}"
+        if not self.servers or self.is_list:
+            return
+        numbers = "".join(f"{number:>3}" for number in range(1, len(self.servers) + 1))
+        yield f"{'key':<20}  {'role':<12}  {'state':<11}  server{numbers}"
+        for pin, role, state in self.keys:
+            marks = "".join(f"{self._mark(server, pin):>3}" for server in self.servers)
+            word = state.upper() if state else "UNKNOWN"
+            short = f"{str(pin)[:_SHORT]}…"
+            yield f"{short:<20}  {role:<12}  {word:<11}  {'':<6}{marks}".rstrip()
+
+    @property
+    def is_list(self) -> bool:
+        """True if there are too many servers for a table."""
+        return len(self.servers) > _MAX_COLUMNS
+
+    def _leaf(self, server: ServerStatus) -> str:
+        """Return the key of a server's leaf, with its state."""
+        if server.leaf is None:
+            return ""
+        word = server.state.upper() if server.state else "UNKNOWN"
+        return f"  {str(server.leaf)[:_SHORT]}… {word}"
+
+    def _mark(self, server: ServerStatus, pin: Pin) -> str:
+        if not self.presents(server, pin):
+            return "."
+        return "x" if server.current else "?"
+
+    def json(self) -> list[dict[str, Any]]:
+        """Return the servers as JSON."""
+        return [
+            {
+                "server": server.server,
+                "region": server.region or None,
+                "presents": [str(pin) for pin, _, _ in self.keys if self.presents(server, pin)],
+                "leaf": str(server.leaf) if server.leaf else None,
+                "state": server.state,
+                "problem": server.problem or None,
+                "time": server.time.isoformat() if server.time else None,
+                "current": server.current,
+                "listed": server.listed,
+            }
+            for server in self.servers
+        ]
+
+
+def server_table(
+    situation: Situation, keys: Sequence[tuple[Pin, str, State | None]]
+) -> ServerTable:
+    """Return the table of a host's servers. Leaves that the host does not have are added.
+
+    Args:
+        situation: the facts about the host.
+        keys: the pins of the host, each with its role and state.
+    """
+    from certpin.rotation import server_states
+
+    servers = server_states(situation)
+    known = {pin for pin, _, _ in keys}
+    others = {server.leaf: None for server in servers if server.leaf and server.leaf not in known}
+    return ServerTable(situation, servers, (*keys, *((pin, "leaf", None) for pin in others)))
+
+
+def _seen(server: ServerStatus) -> str:
+    """Return when a server was seen, unless it is now, and why its chain did not verify."""
+    from certpin.support.text import printable
+
+    problem = f", not verified: {printable(server.problem)}" if server.problem else ""
+    if server.current:
+        return problem
+    if server.time is None:
+        return "  (never seen)"
+    return f"  (? = last seen {server.time:%Y-%m-%d %H:%M} UTC{problem})"
+
+
+@dataclass(frozen=True)
+class NextText:
+    """The next safe action in words, with its command."""
+
+    step: NextStep
+    situation: Situation
+    files: RotationFiles
+    probes: ProbeOptions
+
+    @property
+    def text(self) -> str:
+        """The action as a sentence without its full stop."""
+        step = self.step
+        name = f"{step.pin}" if step.pin else ""
+        version = next_version(self.files)
+        texts = {
+            "emergency": f"{name} is {self._fact()}, and is not dealt with: see the way out",
+            "push": "push the version that waits, so that clients can fetch it",
+            "publish": f"give version {version} to the clients",
+            "install": f"install the certificate of {name} at {', '.join(step.servers)}",
+            "finish": f"take {name} out of the pin file",
+            "start": "make a new backup: the pin file has none outside the keys in use",
+            "switch": f"servers may switch to {name}",
+            "none": "nothing: start a key when the next rotation is due",
+        }
+        return texts[step.act]
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of the action, which can be pasted."""
+        step, whole = self.step, file_option(self.files.path)
+        if step.act == "push":
+            return [f"certpin publish push{whole}"]
+        if step.act == "publish":
+            if is_signed_by_default(self.files):
+                return [f"certpin publish sign{whole}", f"certpin publish push{whole}"]
+            return [f"certpin rotate shipped {next_version(self.files)}{whole}"]
+        commands = {
+            "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
+            "finish": f"certpin rotate finish {step.pin}",
+            "start": "certpin rotate start --new next.key",
+            "switch": f"certpin rotate switch {step.pin}",
+        }
+        if step.act not in commands:
+            return []
+        connects = step.act != "start"
+        pins = self.files.pins
+        command = commands[step.act]
+        path = self.files.path
+        policies = [self.situation.policy]
+        return [self.probes.next_command(command, path, pins, policies, connects=connects)]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the action with its date, the reasons against it, and its commands."""
+        from certpin.rotation import in_utc
+
+        step = self.step
+        when = f"not before {in_utc(step.not_before)}" if step.not_before else "now"
+        when = "not safe yet" if step.violations else when
+        yield f"NEXT, {when}: {self.text}" if step.act != "none" else f"NEXT: {self.text}"
+        for command in self.commands:
+            yield f"    {command}"
+        for violation in step.violations:
+            yield f"  refused: {violation.problem}; {violation.at_risk} at risk. {violation.fix}"
+
+    def json(self, host: str) -> dict[str, Any]:
+        """Return the action as JSON."""
+        from certpin.cli.rotate.context import violation_json
+
+        step = self.step
+        return {
+            "act": step.act,
+            "text": self.text,
+            "pin": str(step.pin) if step.pin else None,
+            "not_before": step.not_before.isoformat() if step.not_before else None,
+            "servers": list(step.servers),
+            "commands": self.commands,
+            "breaches": [violation_json(host, violation) for violation in step.violations],
+        }
+
+    def _fact(self) -> str:
+        return "lost" if self.step.pin in self.situation.past.lost else "stolen"

@@ -1,0 +1,449 @@
+"""A TOML file: read with limits, parsed, with typed access to its tables, and replaced atomically.
+
+Reading takes regular files only, up to a size. A FIFO, a device and a folder are refused, because
+reading them may never end. The parser is imported when a file is parsed. Errors name the key and
+the expected value.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import re
+import stat
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from errno import EFBIG, EINVAL
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile.places import line_of
+from certpin.pinfile.spelling import closest_key, misspelt_key_error
+from certpin.x509 import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    # The place of a table: its parent, its name there, and its index in an array of tables.
+    Place = tuple["Table", str, int | None]
+
+Value = TypeVar("Value")
+
+# A million hosts take some 200 MB. A larger file is not a pin file, and a parser has to end.
+MAX_PIN_FILE_BYTES = 256 * 1024 * 1024
+
+_CHUNK = 1024 * 1024
+# O_NONBLOCK: opening a FIFO without a writer would wait for one. Windows has no such files.
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.ASCII)  # tempfile.mkstemp's names, in put()
+_NEW_FILE_MODE = 0o644  # pins are public
+
+_TURN = 1e-6  # seconds; Linux makes some 60 µs of it (its timer slack)
+_HOST = "\n[[host]]"
+_PIECE = 4 * 1024  # characters that are parsed at a time: some ten hosts
+LONGEST_MESSAGE = 200  # characters: the parser may quote the text
+
+# The parser's memory grows with the square of a key's parts (a.a.a.…): a few kB exhaust it.
+_DEEP_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    re.MULTILINE | re.ASCII,
+)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a pin file, with its line ends unchanged.
+
+    Raises:
+        PinFileError: the file cannot be read, is too large, or is not UTF-8 without a byte order
+            mark.
+
+    """
+    try:
+        text = read_regular(path, MAX_PIN_FILE_BYTES).decode()
+    except UnicodeDecodeError as exc:
+        raise PinFileError("it is not UTF-8 text", path=path, fix="save it as UTF-8") from exc
+    except (OSError, ValueError) as exc:  # ValueError: the path contains a NUL
+        raise PinFileError(
+            f"it cannot be read: {getattr(exc, 'strerror', exc)}",
+            path=path,
+            fix="check the path, or make one: certpin add HOST",
+        ) from exc
+    if text.startswith("\N{BOM}"):
+        raise PinFileError(
+            "it begins with a byte order mark",
+            path=path,
+            line=1,
+            fix="save it as UTF-8 without one",
+        )
+    return text
+
+
+def read_regular(path: str | Path, limit: int, *, folder: int | None = None) -> bytes:
+    """Read a regular file of at most ``limit`` bytes.
+
+    Args:
+        path: the file. A link is followed, unless ``folder`` is given.
+        limit: the largest accepted size.
+        folder: the descriptor of an open folder that ``path`` is relative to.
+
+    Raises:
+        OSError: the file cannot be read, is not a regular file, or has more bytes.
+
+    """
+    no_follow = 0 if folder is None else os.O_NOFOLLOW
+    descriptor = os.open(path, _FLAGS | no_follow, dir_fd=folder)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(EINVAL, "it is not a regular file")
+        size, read, chunks = status.st_size, 0, []
+        while max(size, read) <= limit and (chunk := os.read(descriptor, _CHUNK)):
+            chunks.append(chunk)
+            read += len(chunk)
+    finally:
+        os.close(descriptor)
+    if max(size, read) > limit:
+        raise OSError(EFBIG, f"it has more than {limit} bytes")
+    return b"".join(chunks)
+
+
+def load_toml(text: str, path: Path) -> dict[str, Any]:
+    """Parse the TOML text of a pin file.
+
+    Args:
+        text: the content of the file.
+        path: the path of the file, for errors.
+
+    Raises:
+        PinFileError: the text is not TOML, or a key has too many parts.
+    """
+    if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
+        line = text.count("\n", 0, deep.end()) + 1
+        raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
+    try:
+        return _parse(text)
+    except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
+        raise _not_toml(exc, path) from exc
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Parse TOML as ``tomli.loads`` does, but in pieces, because the parser keeps Python's lock.
+
+    A long file is parsed in pieces that begin with ``[[host]]``. If each is TOML, and defines hosts
+    and nothing else, the tables of the whole are those of the pieces: a table below a host belongs
+    to the last host, which is in the same piece. Anything else is parsed as a whole.
+    """
+    import tomli  # only needed to read a file
+
+    head, *pieces = _pieces(text)
+    with suppress(ValueError, RecursionError):  # the whole text gives an error with its line
+        data = tomli.loads(head)
+        hosts: list[Any] = []
+        for piece in pieces:
+            let_others_run()
+            found = tomli.loads(piece)
+            if found.keys() != {"host"} or "host" in data:
+                break
+            hosts += found["host"]
+        else:
+            return data | {"host": hosts} if pieces else data
+    return tomli.loads(text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield the text before the first ``[[host]]``, and then the text of some hosts at a time."""
+    begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
+    while end >= 0:
+        yield text[begin : end + 1]
+        begin, end = end + 1, text.find(_HOST, end + _PIECE)
+    yield text[begin:]
+
+
+def _has_long_line(text: str) -> bool:
+    """Return True if a line is long enough for a dotted key of 64 parts."""
+    return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
+
+
+@contextmanager
+def locate_errors(text: str, path: Path) -> Iterator[None]:
+    """Turn a ``ConfigError`` of the block into a ``PinFileError`` with the file and the line."""
+    try:
+        yield
+    except PinFileError:
+        raise
+    except ConfigError as exc:
+        line = line_of(text, exc.key)
+        raise PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix) from exc
+
+
+def _not_toml(exc: Exception, path: Path) -> PinFileError:
+    place = re.search(r"at line (\d+)", str(exc))
+    return PinFileError(
+        f"it is not TOML: {str(exc)[:LONGEST_MESSAGE]}",
+        path=path,
+        line=int(place[1]) if place else None,
+        fix="see https://toml.io, or compare with a file that `certpin add` wrote",
+    )
+
+
+def let_others_run() -> None:
+    """Release Python's lock for long enough that another thread can take it, if there is one.
+
+    An updater reads thousands of hosts while other threads connect, and a handshake takes the lock
+    a dozen times. ``sleep(0)`` returns before a thread that waits for the lock has woken up: that
+    thread then waits for the next time, or for 5 ms (``sys.getswitchinterval``).
+    """
+    if _thread._count():
+        time.sleep(_TURN)
+
+
+class PinFileWarning(UserWarning):
+    """The category of warnings about keys in a pin file that certpin does not know and ignores."""
+
+
+class UnknownKey(NamedTuple):
+    """A key that certpin doesn't read: its full key, its name, and the known keys of its table."""
+
+    key: str
+    name: str
+    known: tuple[str, ...]
+
+
+class Table:
+    """A table of a TOML file with typed access to its values. Methods raise ``ConfigError``.
+
+    ``place`` is the table's full key, or its parent table with its name and index there. In the
+    second case the full key is computed only for an error: a file of 10,000 hosts has 30,000
+    tables, and an error names one.
+    """
+
+    __slots__ = ("_data", "_place", "unknown")
+
+    def __init__(self, data: object, place: str | Place = "") -> None:
+        self._place = place
+        self.unknown: list[UnknownKey] = [] if isinstance(place, str) else place[0].unknown
+        if not isinstance(data, dict):
+            raise ConfigError(
+                "this must be a table", key=self.key, fix=f"write {_header(self.key)}"
+            )
+        self._data: dict[str, Any] = data
+
+    @property
+    def key(self) -> str:
+        """The full key of the table, such as ``host[2].pin[0]``."""
+        if isinstance(self._place, str):
+            return self._place
+        parent, name, index = self._place
+        return parent.under(name) if index is None else f"{parent.under(name)}[{index}]"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The values of the table, by their keys."""
+        return self._data
+
+    def under(self, name: str) -> str:
+        """Return the full key of the value ``name`` in this table, such as ``host[2].name``."""
+        return f"{self.key}.{name}" if self.key else name
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a string value. The key is required unless there is a default."""
+        value = self._data.get(name, default)
+        if isinstance(value, str):
+            return value
+        return self._typed(name, str, default, "a string in quotes")
+
+    def integer(self, name: str) -> int:
+        """Return an integer value of at most 64 bits (TOML 1.0). The key is required."""
+        value = self._typed(name, int, None, "a whole number")
+        if isinstance(value, bool) or not -(2**63) <= value < 2**63:
+            raise self._wrong(name, "a whole number")
+        return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a boolean value, or ``default`` if the key is missing."""
+        return self._typed(name, bool, default, "true or false")
+
+    def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
+        """Return a value that must be one of ``choices``, or ``default`` if the key is missing."""
+        value = self._data.get(name, default)
+        if value in choices:
+            return value
+        right = "one of " + ", ".join(f'"{word}"' for word in choices)
+        value = self._typed(name, str, default, right)
+        if value not in choices:
+            raise self._wrong(name, right)
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings; empty if the key is missing."""
+        if name not in self._data:
+            return ()
+        values = self._typed(name, list, [], "a list of strings")
+        if not all(isinstance(value, str) for value in values):
+            raise self._wrong(name, "a list of strings")
+        return tuple(values)
+
+    def moment(self, name: str) -> datetime | None:
+        """Return a date with time; ``None`` if the key is missing.
+
+        A date without a time means its first moment in UTC. Not checked: that a time has a zone.
+        """
+        value = self._data.get(name)
+        if value is None or isinstance(value, datetime):
+            return value
+        if isinstance(value, date):
+            return _first_moment(value)
+        raise self._wrong(name, "a date without quotes, as in 2027-06-01")
+
+    def tables(self, name: str) -> Iterator[Table]:
+        """Yield the tables in an array of tables; none if the key is missing."""
+        for index, value in enumerate(self.items(name)):
+            yield Table(value, (self, name, index))
+
+    def items(self, name: str) -> list[Any]:
+        """Return the elements of an array of any type; empty if the key is missing."""
+        value = self._data.get(name)
+        if isinstance(value, list):
+            return value
+        if value is None:
+            return []
+        raise self._wrong(name, f"written as {_header(self.under(name) + '[]')}")
+
+    def table(self, name: str) -> Table | None:
+        """Return the table with this key, or ``None`` if it is missing."""
+        return Table(self._data[name], (self, name, None)) if name in self._data else None
+
+    def warn_unknown(self, known: tuple[str, ...]) -> None:
+        """Add the keys that are not ``known`` to ``unknown``, for a warning. Refuse a misspelt key.
+
+        A misspelt key would have no effect: ``truts = "ca.pem"`` trusts every root of the platform.
+
+        Raises:
+            ConfigError: a key resembles a known one.
+        """
+        for name in self._data:
+            if name not in known:
+                self.unknown.append(UnknownKey(self.under(name), name, known))
+                if meant := closest_key(name, known):
+                    raise misspelt_key_error(self.under(name), name, meant)
+
+    def _typed(self, name: str, kind: type[Value], default: Value | None, right: str) -> Value:
+        value = self._data.get(name, default)
+        if isinstance(value, kind):
+            return value
+        if value is None:
+            raise ConfigError("it is missing", key=self.under(name), fix=f"it must be {right}")
+        raise self._wrong(name, right)
+
+    def _wrong(self, name: str, right: str) -> ConfigError:
+        shown = _value_text(self._data.get(name))
+        problem = f"{shown} is not allowed for `{name}`"
+        return ConfigError(problem, key=self.under(name), fix=f"it must be {right}")
+
+
+@lru_cache(maxsize=64)
+def _first_moment(day: date) -> datetime:
+    """Return the first moment of a day in UTC. Cached, because many hosts share a few dates."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _header(key: str) -> str:
+    """Return the TOML header of the table at a key: ``[[host.pin]]`` for ``host[2].pin[0]``."""
+    name = re.sub(r"\[\d*\]", "", key)
+    return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
+
+
+def _value_text(value: object) -> str:
+    """Return a value as text for an error, or only its type if it may be too deep or too long."""
+    if isinstance(value, str):
+        return quoted(value)
+    return _TYPE_NAMES.get(type(value)) or str(value)
+
+
+_TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number", float: "a number"}
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file by renaming, and keep its permissions.
+
+    If ``path`` is a link, replace its target.
+
+    Raises:
+        PinFileError: the file cannot be written.
+    """
+    from pathlib import Path
+
+    try:
+        data = content.encode() if isinstance(content, str) else content
+        put(Path(os.path.realpath(path)), data)
+    except UnicodeEncodeError as exc:
+        raise PinFileError("it cannot be written as UTF-8", path=path) from exc
+    except OSError as exc:
+        raise PinFileError(
+            f"it cannot be written: {exc.strerror or exc}", path=path, fix="check path and rights"
+        ) from exc
+
+
+def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
+    """Replace a file by renaming, so that a crash leaves the old file or the new one.
+
+    Args:
+        path: the file. If it is a symbolic link, the link is replaced, not its target.
+        data: the new content.
+        new_mode: the permissions of a file that does not exist yet; others keep theirs.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import tempfile  # takes longer to import than to read a pin file
+    from pathlib import Path
+
+    mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) -> Iterator[Path]:
+    """Yield the temporary files that killed processes left in a folder during ``put``.
+
+    Args:
+        folder: the folder to search.
+        known: must match the whole name of the file that ``put`` was writing.
+        recursive: also yield the files of the folders below it.
+    """
+    for path in folder.rglob(".*") if recursive else folder.glob(".*"):
+        left = _TEMPORARY.fullmatch(path.name)
+        if left and known.fullmatch(left[1]) and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder to disk, so that a new file name in it survives a loss of power.
+
+    rename(2) does not promise this. File systems that can't do it are ignored.
+    """
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

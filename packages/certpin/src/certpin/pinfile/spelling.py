@@ -1,0 +1,65 @@
+"""Wrong keys in a TOML table: the key that was meant, and the errors that name it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+from certpin.x509 import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def closest_key(name: str, known: Iterable[str]) -> str:
+    """Return the known key that a misspelt one resembles; empty if it resembles none.
+
+    The comparison ignores case, and treats hyphens and spaces as underscores. It tolerates one slip
+    for every three letters of the known key, and at least one. A slip is an additional, missing or
+    wrong letter, or two neighbours in the wrong order.
+    """
+    written = re.sub("[- ]", "_", name.lower())
+    near = [(slips, key) for key in known if (slips := _slips(written, key)) <= _tolerated(key)]
+    return min(near, default=(0, ""), key=lambda each: each[0])[1]
+
+
+def _tolerated(key: str) -> int:
+    return max(1, len(key) // 3)
+
+
+def _slips(written: str, key: str) -> int:
+    """Return the number of typing slips between two keys (optimal string alignment distance).
+
+    It is exact up to the tolerated number of slips. For keys that differ more, any larger number is
+    returned.
+    """
+    if abs(len(written) - len(key)) > _tolerated(key):
+        return len(key)
+    before, row = [0] * (len(key) + 1), list(range(len(key) + 1))
+    for at, letter in enumerate(written, 1):
+        earlier, before, row = before, row, [at]
+        for place, right in enumerate(key, 1):
+            slips = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != right))
+            if at > 1 and place > 1 and (written[at - 2], letter) == (right, key[place - 2]):
+                slips = min(slips, earlier[place - 2] + 1)
+            row.append(slips)
+    return row[-1]
+
+
+def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
+    """Return the error for an unknown key that resembles the known key ``meant``."""
+    return ConfigError(
+        f"{quoted(name)} is not a key of this table, and looks like {meant!r}",
+        key=key,
+        fix=f"write {meant!r}, or remove the line",
+    )
+
+
+def misplaced_key_error(key: str, name: str, table: str) -> ConfigError:
+    """Return the error for a key that has no effect here, because it belongs to another table."""
+    return ConfigError(
+        f"{quoted(name)} is not a key of this table, but of {table}",
+        key=key,
+        fix=f"move the line to {table}, above the next header, or remove it",
+    )

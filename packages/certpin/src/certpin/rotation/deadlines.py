@@ -1,0 +1,242 @@
+"""Deadlines of a rotation: the last safe time to publish, and until when a key is accepted.
+
+Both are announced before they pass. They follow from the versions that clients hold and from the
+delays of these clients, like the gate's refusals, and depend on no clock but ``situation.now``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from certpin.rotation.adoption import in_utc, last_end
+from certpin.rotation.fleet import clients_at_risk
+from certpin.rotation.gate import number_list
+from certpin.rotation.prospect import assumed_prospects, conclusion_of
+from certpin.support.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from certpin.pins import Pin
+    from certpin.rotation.adoption import Situation, Version
+    from certpin.rotation.prospect import Prospect
+
+# How the next version reaches the clients of a version: they fetch it, or only an app brings it.
+Way = Literal["fetch", "app"]
+
+
+@dataclass(frozen=True)
+class PublishDeadline:
+    """The last safe time to publish a version before pins expire at clients.
+
+    Attributes:
+        host: the host pattern of the pins.
+        version: the number of the version with pins that expire.
+        expires: when they expire. Clients with that version then refuse every server.
+        publish_before: the last time at which a new version still reaches every client in time;
+            ``None`` if no published version is sure to, because only an app's next release brings
+            one.
+        way: how the next version reaches the clients.
+        clients: how many clients hold the version now; ``None`` if unknown.
+    """
+
+    host: str
+    version: int
+    expires: datetime
+    publish_before: datetime | None
+    way: Way
+    clients: int | None
+
+    def is_late(self, now: datetime) -> bool:
+        """Return True if a version that is published now may reach a client after the expiry."""
+        return self.publish_before is None or now > self.publish_before
+
+    def text(self, now: datetime) -> str:
+        """Return the deadline as a sentence without its full stop."""
+        pins = f"the pins of version {self.version} expire on {in_utc(self.expires)}"
+        if self.publish_before is None:
+            return f"{pins}, and only a release of the app can replace them"
+        if self.is_late(now):
+            return f"{pins}: it was safe to publish the next until {_by(self.publish_before)}"
+        return f"{pins}: publish the next version by {_by(self.publish_before)}"
+
+    def json(self, now: datetime) -> dict[str, Any]:
+        """Return the deadline as JSON (``docs/reference/json.md``)."""
+        before = self.publish_before
+        return {
+            "host": self.host,
+            "version": self.version,
+            "expires": self.expires.isoformat(),
+            "publish_before": before.isoformat() if before else None,
+            "late": self.is_late(now),
+            "way": self.way,
+            "clients": self.clients,
+        }
+
+
+@dataclass(frozen=True)
+class ExposureStage:
+    """A period in which clients with certain versions accept a key.
+
+    Attributes:
+        until: the end of the period; ``None`` if unknown.
+        versions: the numbers of the versions that accept the key until then, and in no case longer.
+        clients: how many clients accept the key at the beginning of the period; ``None`` if
+            unknown.
+    """
+
+    until: datetime | None
+    versions: tuple[int, ...]
+    clients: int | None
+
+    @property
+    def names(self) -> str:
+        """The versions in words: ``version 3``, ``versions 3 and 4``."""
+        return number_list(self.versions)
+
+
+@dataclass(frozen=True)
+class KeyExposure:
+    """Until when clients accept a key that an attacker may have, and how many do.
+
+    Attributes:
+        stages: the periods, the first of which begins now; empty if no client accepts the key.
+    """
+
+    host: str
+    pin: Pin
+    stages: tuple[ExposureStage, ...]
+
+    @property
+    def clients(self) -> int | None:
+        """How many clients accept the key now; ``None`` if unknown."""
+        return self.stages[0].clients if self.stages else 0
+
+    @property
+    def until(self) -> datetime | None:
+        """The first time at which no client accepts the key; ``None`` if unknown, or never."""
+        return self.stages[-1].until if self.stages else None
+
+    def json(self) -> dict[str, Any]:
+        """Return the exposure as JSON (``docs/reference/json.md``)."""
+        return {
+            "host": self.host,
+            "pin": str(self.pin),
+            "clients": self.clients,
+            "until": self.until.isoformat() if self.until else None,
+            "stages": [
+                {
+                    "until": stage.until.isoformat() if stage.until else None,
+                    "versions": list(stage.versions),
+                    "clients": stage.clients,
+                }
+                for stage in self.stages
+            ],
+        }
+
+
+def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
+    """Return the deadlines for publishing the next version, the earliest first.
+
+    There is one for each version alive with pins that fail closed when they expire, unless its last
+    client has a later version by then.
+
+    The deadline is T_adopt before the expiry. For a signed set it is the deadline of the push.
+    """
+    found = list(_deadlines(situation))
+    return tuple(
+        sorted(found, key=lambda each: (each.publish_before or situation.now, each.expires))
+    )
+
+
+def key_exposure(
+    situation: Situation,
+    pin: Pin,
+    *,
+    published: datetime | None = None,
+    prospects: Sequence[Prospect] = (),
+) -> KeyExposure:
+    """Return until when clients accept a key that was stolen, and how many do.
+
+    A version counts if its clients may accept a chain with the key. Not considered: revocation,
+    and the expiry of the key's certificate.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the key.
+        published: compute the exposure as if a version that refuses the key could be fetched from
+            this time on; ``None`` for the versions that were published so far.
+        prospects: the chains in which an attacker can present the key; by default, those that the
+            draft suggests.
+    """
+    prospects = prospects or assumed_prospects(situation, pin)
+    accepting = [
+        version
+        for version in situation.alive
+        if conclusion_of(situation, version, prospects) != "refused"
+    ]
+    after = _with_next(situation, published) if published else situation
+    ends: dict[datetime | None, list[Version]] = {}
+    for version in accepting:
+        ends.setdefault(last_end(after, [version]), []).append(version)
+    stages: list[ExposureStage] = []
+    left, begin = accepting, situation.now
+    for end in sorted(ends, key=lambda end: (end is None, end or situation.now)):
+        numbers = sorted({version.number for version in ends[end]})
+        stages.append(ExposureStage(end, tuple(numbers), clients_at_risk(after, left, begin)))
+        left = [version for version in left if version not in ends[end]]
+        begin = end or begin
+    return KeyExposure(str(situation.pattern), pin, tuple(stages))
+
+
+def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:
+    """Return an exposure as sentences without full stops, one for each stage."""
+    if not exposure.stages:
+        return ("no client accepts the key",)
+    return tuple(_stage_text(stage) for stage in exposure.stages)
+
+
+def _stage_text(stage: ExposureStage) -> str:
+    if stage.clients is None:
+        who = "an unknown number of clients"
+    else:
+        who = counted(stage.clients, "client")
+    until = f"until {in_utc(stage.until)}" if stage.until else "without a recorded end"
+    return f"{who} may accept the key; those with {stage.names} {until}"
+
+
+def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
+    for version in situation.alive:
+        ends = [
+            policy.expires
+            for policy in situation.policies_of(version)
+            if policy and policy.mode == "enforce" and policy.on_expiry == "fail-closed"
+        ]
+        expires = min(filter(None, ends), default=None)
+        last = last_end(situation, [version])
+        if expires is None or (last is not None and last <= expires):
+            continue
+        can_fetch = version.bundled is None
+        yield PublishDeadline(
+            str(situation.pattern),
+            version.number,
+            expires,
+            expires - situation.timing.adopt if can_fetch else None,
+            "fetch" if can_fetch else "app",
+            clients_at_risk(situation, [version]),
+        )
+
+
+def _with_next(situation: Situation, at: datetime) -> Situation:
+    """Return a copy of the situation with one more version, which is fetched from ``at`` on."""
+    latest = situation.deployed.latest
+    number = max(situation.pins.version, latest.number + 1 if latest else 1)
+    following = situation.deployed.with_version(replace(situation.pins, version=number), at)
+    return replace(situation, deployed=following)
+
+
+def _by(moment: datetime) -> str:
+    """Format a deadline in UTC, rounded down to the minute: a later time may be too late."""
+    return in_utc(moment.replace(second=0, microsecond=0))

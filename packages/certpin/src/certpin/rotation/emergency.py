@@ -1,0 +1,293 @@
+"""The shortest safe path after a key was stolen or lost.
+
+The path is computed after the fact is recorded, and from the same rules as every step
+(``certpin.rotation.gate``):
+
+    a key that servers use      switch to another key, install its certificate, publish
+    a backup                    publish without it
+    no backup is left           also start a new one
+
+With the minimum of two pins, the other pin was published together with the stolen one, so that
+clients accept it already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from certpin.errors import ConfigError
+from certpin.rotation.deadlines import key_exposure
+from certpin.rotation.gate import check_step
+from certpin.rotation.plan import NEXT_BACKUP, at_time, with_published, with_staged
+from certpin.rotation.prospect import assumed_prospects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from certpin.pins import Pin
+    from certpin.rotation.adoption import Situation
+    from certpin.rotation.deadlines import KeyExposure
+    from certpin.rotation.gate import GatedStep
+    from certpin.rotation.journal import Event
+    from certpin.rotation.prospect import Prospect
+    from certpin.rotation.violation import Violation
+
+Fact = Literal["stolen", "lost"]
+EmergencyAct = Literal["start", "request", "switch", "install", "publish", "finish", "revoke"]
+
+
+@dataclass(frozen=True)
+class EmergencyStep:
+    """One step of the path.
+
+    Attributes:
+        pin: the key of the step; ``NEXT_BACKUP`` for a new one that servers switch to, and ``None``
+            for a new backup.
+        not_before: before this time the step locks clients out; ``None`` for none.
+        after_install: take it when every server presents the new key.
+        forced: the step locks clients out, and needs ``--force``.
+    """
+
+    act: EmergencyAct
+    pin: Pin | None = None
+    not_before: datetime | None = None
+    after_install: bool = False
+    forced: bool = False
+
+
+@dataclass(frozen=True)
+class EmergencyPath:
+    """What follows from a stolen or lost key at one host, and what to do about it.
+
+    Attributes:
+        in_use: servers present the key, or may, because not all of them answered.
+        serving: the servers that presented it.
+        exposure: which clients accept the stolen key, and until when if the path is followed
+            without delay; ``None`` for a lost key, which no attacker has.
+        steps: the shortest path, in its order.
+        harm: why even this path locks clients out, and how many; ``None`` if it locks out none.
+        spare_from: from when every client accepts the new backup, if the path needs one and is
+            followed without delay; ``None`` if it needs none, or if that date is unknown.
+    """
+
+    host: str
+    pin: Pin
+    fact: Fact
+    in_use: bool
+    serving: tuple[str, ...]
+    exposure: KeyExposure | None
+    steps: tuple[EmergencyStep, ...]
+    harm: Violation | None = None
+    spare_from: datetime | None = None
+
+    @property
+    def is_safe(self) -> bool:
+        """True if no client is locked out on this path."""
+        return self.harm is None
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Equal for two hosts with the same facts and steps, so that one path is for both."""
+        stages = self.exposure.stages if self.exposure else ()
+        problem = "" if self.harm is None else self.harm.problem
+        return self.in_use, bool(self.serving), stages, self.steps, problem, self.spare_from
+
+    @property
+    def needs_backup(self) -> bool:
+        """True if the path needs a new backup key."""
+        return any(step.act == "start" for step in self.steps)
+
+
+def after_newest(known: Sequence[Event], new: Sequence[Event]) -> list[Event]:
+    """Return the new events with times after the newest known one, whatever the clock says.
+
+    Unlike other steps (``certpin.rotation.after``), a stolen key is recorded in spite of a wrong
+    clock.
+    """
+    newest = max((event.time for event in known), default=None)
+    dated: list[Event] = []
+    for event in new:
+        if newest is not None and event.time <= newest:
+            event = replace(event, time=newest + timedelta(microseconds=1))  # noqa: PLW2901
+        newest = event.time
+        dated.append(event)
+    return dated
+
+
+def emergency_path(
+    situation: Situation, pin: Pin, fact: Fact, *, all_answered: bool = True
+) -> EmergencyPath:
+    """Return the shortest path that locks no client out, or else the least harmful one.
+
+    Args:
+        situation: the facts about a host, in which the journal has the key as stolen or lost.
+        pin: the pin of that key.
+        fact: what happened to it.
+        all_answered: False if a server of the host was not contacted, or did not answer: then
+            servers may present an ACTIVE key although no probe saw it.
+    """
+    serving = situation.serving(pin)
+    unseen = not situation.all_verified or not all_answered
+    in_use = bool(serving) or (unseen and _may_be_served(situation, pin))
+    choice = _next_key(situation, pin, fact) if in_use else None
+    steps, out = _steps(situation, pin, fact, choice)
+    exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
+    return EmergencyPath(
+        str(situation.pattern),
+        pin,
+        fact,
+        in_use,
+        serving,
+        exposure,
+        tuple(steps),
+        choice.harm if choice else _unrecorded(situation, pin),
+        _spare_from(situation, out) if any(step.act == "start" for step in steps) else None,
+    )
+
+
+def _may_be_served(situation: Situation, pin: Pin) -> bool:
+    """Return True if a server that did not answer may present the key.
+
+    A backup gets another role when servers may switch to it. The leaf of a pinned authority has no
+    pin.
+    """
+    entry = situation.entry(pin)
+    if entry is None:
+        return situation.policy.match != "leaf"
+    return entry.role != "backup"
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The key that servers switch to: when it is safe, or the harm if that is never so."""
+
+    pin: Pin
+    not_before: datetime | None = None
+    harm: Violation | None = None
+    publish_first: bool = False
+
+
+def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Choice:
+    """Return the key with the earliest safe switch, or else the least harm."""
+    choices = [
+        choice
+        for other in situation.policy.live_pins
+        if other != pin and other in situation.usable
+        for choice in [_choice(situation, other)]
+    ]
+    if fact == "lost":
+        # Servers may run on with the lost key in their memory until a new key is adopted.
+        choices += _after_publishing(situation)
+    choices.append(_choice(situation, NEXT_BACKUP))
+    # A key that exists comes before the new leaf of a pinned authority.
+    choices.sort(key=lambda choice: situation.role_of(choice.pin) != "leaf")
+    return min(choices, key=_order)
+
+
+def _order(choice: _Choice) -> tuple[object, ...]:
+    """Sort by: no harm, the earliest date, the fewest clients, the number of publish steps."""
+    harm = choice.harm
+    clients = 0 if harm is None else harm.clients
+    return (
+        harm is not None,
+        choice.not_before.timestamp() if choice.not_before else 0.0,
+        clients is None,
+        clients or 0,
+        choice.publish_first,
+    )
+
+
+def _choice(situation: Situation, pin: Pin) -> _Choice:
+    """Return when servers may switch to a key, as the gate decides it."""
+    prospects = assumed_prospects(situation, pin)
+    violations = _check(situation, "activate", pin, prospects)
+    if not violations:
+        return _Choice(pin)
+    dates = [each.safe_from for each in violations if each.safe_from]
+    if len(dates) < len(violations):
+        return _Choice(pin, harm=violations[0])
+    # Pins may expire until then: ask again for that time.
+    later = _check(at_time(situation, max(dates)), "activate", pin, prospects)
+    return _Choice(pin, harm=violations[0]) if later else _Choice(pin, max(dates))
+
+
+def _after_publishing(situation: Situation) -> Iterator[_Choice]:
+    """Yield a new key that is published first, if that leads to a date."""
+    if NEXT_BACKUP in situation.policy.live_pins or not situation.alive:
+        return
+    try:
+        published = with_published(with_staged(situation, NEXT_BACKUP))
+    except ConfigError:
+        return
+    choice = _choice(published, NEXT_BACKUP)
+    if choice.harm is None:
+        yield replace(choice, publish_first=True)
+
+
+def _steps(
+    situation: Situation, pin: Pin, fact: Fact, choice: _Choice | None
+) -> tuple[list[EmergencyStep], datetime]:
+    """Return the steps, and the earliest time at which the next version can go out."""
+    to = choice.pin if choice else None
+    gone = {pin} | ({to} if to else set()) | _in_service(situation)
+    steps: list[EmergencyStep] = []
+    if to == NEXT_BACKUP:
+        steps.append(EmergencyStep("start", NEXT_BACKUP))
+    out = situation.now
+    if choice and to:
+        if choice.publish_first:
+            steps.append(EmergencyStep("publish"))
+        if situation.role_of(to) == "leaf":
+            steps.append(EmergencyStep("request", to))
+        date, harm = choice.not_before, choice.harm
+        steps.append(EmergencyStep("switch", to, date, forced=harm is not None))
+        steps.append(EmergencyStep("install", to))
+        out = max(out, date) if date else out
+    if situation.policy.mode == "enforce" and not situation.usable - gone:
+        steps.append(EmergencyStep("start"))
+    if fact == "lost" and situation.entry(pin) is not None:
+        steps.append(EmergencyStep("finish", pin, after_install=choice is not None))
+    steps.append(EmergencyStep("publish", after_install=choice is not None))
+    if fact == "stolen":
+        steps.append(EmergencyStep("revoke", pin))
+    return steps, out
+
+
+def _in_service(situation: Situation) -> frozenset[Pin]:
+    """Return the pins that servers present, and those that a server without a verified path may."""
+    if situation.all_verified:
+        return situation.served
+    entries = situation.policy.pins
+    may_be = frozenset(entry.pin for entry in entries if entry.state in {"active", "retiring"})
+    return situation.served | may_be
+
+
+def _check(
+    situation: Situation, step: GatedStep, pin: Pin, prospects: Sequence[Prospect] = ()
+) -> tuple[Violation, ...]:
+    """Return the gate's violations of a step of the path, which is taken later."""
+    return check_step(situation, step, pin, prospects)
+
+
+def _spare_from(situation: Situation, out: datetime) -> datetime | None:
+    """Return when every client accepts a backup that is published at ``out``."""
+    later = at_time(situation, out)
+    try:
+        published = with_published(with_staged(later, NEXT_BACKUP))
+    except ConfigError:
+        return None
+    violations = _check(
+        published, "activate", NEXT_BACKUP, assumed_prospects(published, NEXT_BACKUP)
+    )
+    return max((each.safe_from for each in violations if each.safe_from), default=None)
+
+
+def _unrecorded(situation: Situation, pin: Pin) -> Violation | None:
+    """Return the gate's refusal if no version is recorded: then every path is uncertain."""
+    if situation.alive:
+        return None
+    (refusal, *_) = _check(situation, "activate", NEXT_BACKUP)
+    return refusal

@@ -1,0 +1,349 @@
+"""A fleet of distinct clients: which version each holds at a time, and how many are at risk.
+
+The gate's refusals and the simulation use these functions, so that their figures are the same. The
+figure is the *expected number* of clients, rounded up. It is computed, not drawn.
+
+A fleet consists of cohorts: the clients that fetch versions, the users of each app, and the clients
+of each binary of an unknown app. A client is in one cohort, and holds one version at a time.
+Versions arrive in a cohort by curves: the share of clients that have a version after a time. The
+clients of a cohort are numbered from the fastest to the slowest, and a client has the same number
+in each curve: it is always as fast. So a version has arrived at the clients with the numbers below
+a count, and the last version that has arrived is the one that a client holds.
+
+Times are seconds since 1970, without fractions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from certpin.errors import InputError
+from certpin.rotation.adoption import AdoptionDelays
+from certpin.rotation.arrivals import (
+    SECOND,
+    USUAL_STRAGGLERS,
+    WHOLE,
+    Arrivals,
+    OpeningCurve,
+    app_arrivals,
+    check_openings,
+    fetch_arrivals,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from fractions import Fraction
+
+    from certpin.rotation.adoption import DeployedVersions, Situation, Version
+    from certpin.rotation.releases import AppRelease
+
+MAX_CLIENTS = 1_000_000_000
+ALWAYS = -(2**62)  # before every other time
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How one version comes to the clients of a cohort.
+
+    Attributes:
+        number: the number of the version; 0 for none, after the end of the last release of an app.
+        at: when it came out; ``ALWAYS`` for the version that every client has from the beginning.
+        by: from when on every client has it, whatever the curve says; ``None`` for never.
+        after: if given, only clients that have this other arrival can have this one.
+    """
+
+    number: int
+    at: int
+    curve: Arrivals
+    by: int | None = None
+    after: Arrival | None = None
+
+    def reached(self, clients: int, at: int) -> int:
+        """Return how many of the cohort's clients have the version at a time."""
+        if self.by is not None and at >= max(self.by, self.at):
+            return clients
+        count = self.curve.reached(clients, at - self.at)
+        return min(count, self.after.reached(clients, at)) if self.after else count
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Clients that get their versions in the same way.
+
+    Attributes:
+        clients: how many there are; ``None`` if unknown.
+        arrivals: the versions, each of which replaces those before it. The first came to all.
+    """
+
+    clients: int | None
+    arrivals: tuple[Arrival, ...]
+
+    def held(self, at: int) -> dict[int, int]:
+        """Return how many clients hold each version at a time, without versions of no client.
+
+        The sum is never more than the number of clients; 0 if that is unknown.
+        """
+        found: dict[int, int] = {}
+        counted = 0
+        for arrival in reversed(self.arrivals):
+            count = arrival.reached(self.clients or 0, at)
+            if count > counted:
+                if arrival.number:
+                    found[arrival.number] = found.get(arrival.number, 0) + count - counted
+                counted = count
+        return found
+
+
+@dataclass(frozen=True)
+class FleetSizes:
+    """How many clients each cohort has; ``None`` if unknown. No client is counted twice.
+
+    Attributes:
+        fetching: the clients that fetch versions and don't belong to an app below.
+        apps: the users of each app, by its name.
+        binaries: the clients of each binary of an unknown app, by the number of its version.
+    """
+
+    fetching: int | None
+    apps: dict[str, int | None] = field(default_factory=dict)
+    binaries: dict[int, int | None] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int | None:
+        """The number of clients; ``None`` if unknown."""
+        sizes = [self.fetching, *self.apps.values(), *self.binaries.values()]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """How many clients a simulation has, and how they behave. Shares are exact, from 0 to 1.
+
+    Attributes:
+        curve: the openings of the app: pairs of a share, and the longest time between two openings
+            among that share. Both rise, and the last share is 1. Empty for ``usual_curve``.
+        stragglers: the share of clients with waits as long as the delays allow.
+        binaries: the share of clients that holds each version in a binary of an unknown app.
+        apps: the share of clients that uses each app.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    clients: int = 100_000
+    timing: AdoptionDelays = field(default_factory=AdoptionDelays)
+    curve: OpeningCurve = ()
+    stragglers: Fraction = USUAL_STRAGGLERS
+    binaries: tuple[tuple[int, Fraction], ...] = ()
+    apps: tuple[tuple[str, Fraction], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.clients <= MAX_CLIENTS:
+            raise InputError(f"{self.clients} clients", fix=f"from 1 to {MAX_CLIENTS}")
+        if sum(share for _, share in (*self.binaries, *self.apps)) > 1:
+            raise InputError(
+                "the shares of the binaries and apps add up to more than 100%",
+                fix="give at most 100%",
+            )
+        check_openings(self.curve, self.timing)
+
+    @property
+    def sizes(self) -> FleetSizes:
+        """The clients of each cohort. A share above 0 has at least one client."""
+        left, counts = self.clients, []
+        for _, share in (*self.binaries, *self.apps):
+            counts.append(min(left, round(share * self.clients) or int(share > 0)))
+            left -= counts[-1]
+        names = [number for number, _ in self.binaries]
+        binaries: dict[int, int | None] = dict(zip(names, counts, strict=False))
+        apps = zip((name for name, _ in self.apps), counts[len(names) :], strict=True)
+        return FleetSizes(left, dict(apps), binaries)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """How fetched versions come to the clients."""
+        return fetch_arrivals(self.timing, self.curve, self.stragglers)
+
+
+def clients_at_risk(
+    situation: Situation,
+    versions: Iterable[Version],
+    at: datetime | None = None,
+    fleet: Fleet | None = None,
+) -> int | None:
+    """Return the expected number of clients that hold one of these versions, each counted once.
+
+    If clients reported these versions, it is at least the number of reports, but never more than
+    the fleet.
+
+    Args:
+        situation: its deployed versions and delays are used.
+        versions: published versions that are alive.
+        at: the time; by default the situation's.
+        fleet: the clients; by default those that the journal has, with the usual behaviour.
+
+    Returns:
+        ``None`` if the number of clients that may hold one of the versions is unknown.
+    """
+    versions = list(versions)
+    numbers = {version.number for version in versions}
+    moment = seconds_of(at or situation.now)
+    sizes = fleet.sizes if fleet else deployed_sizes(situation.deployed)
+    curve = fleet.arrivals if fleet else fetch_arrivals(situation.timing)
+    expected: int | None = 0
+    for cohort in cohorts(situation.deployed, sizes, curve):
+        if cohort.clients is None and numbers & {each.number for each in cohort.arrivals}:
+            expected = None
+        elif expected is not None:
+            held = cohort.held(moment)
+            expected += sum(held.get(number, 0) for number in numbers)
+    reported = [version.reported for version in versions if version.reported is not None]
+    if not reported:
+        return expected
+    limit = max(sizes.total or 0, situation.deployed.reporting or 0)
+    return max(expected or 0, min(sum(reported), limit))
+
+
+def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
+    """Return how many clients each cohort has, according to the newest record of each."""
+    fetching, binaries = None, {}
+    apps: dict[str, int | None] = {}
+    fetched = sorted(
+        (each for each in deployed.versions if each.fetched), key=lambda each: each.number
+    )
+    for version in fetched:
+        if version.clients is not None and not is_unnamed(version):
+            fetching = version.clients
+    for version in deployed.versions:
+        if is_unnamed(version):
+            binaries[version.number] = version.clients
+    for release in sorted(named_releases(deployed), key=lambda each: each[1].shipped):
+        name, clients = release[1].app, release[1].clients
+        apps[name] = apps.get(name) if clients is None else clients
+    if not fetched or (fetching is None and all(map(is_unnamed, fetched))):
+        fetching = 0
+    if deployed.reporting and fetched:
+        others = sum(size or 0 for size in (*apps.values(), *binaries.values()))
+        fetching = max(fetching or 0, deployed.reporting - others)
+    return FleetSizes(fetching, apps, binaries)
+
+
+def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> list[Cohort]:
+    """Return the cohorts of a fleet: those that fetch, those of apps, those of other binaries.
+
+    Args:
+        deployed: the published versions.
+        sizes: how many clients each cohort has.
+        curve: how fetched versions come to the clients.
+    """
+    fetched = [
+        Arrival(version.number, seconds_of(version.fetched), curve, by)
+        for version, by in fetch_order(deployed)
+        if version.fetched
+    ]
+    found = [Cohort(sizes.fetching, fetch_cohort(fetched))] if fetched else []
+    for name, clients in sizes.apps.items():
+        entries = [each for each in named_releases(deployed) if each[1].app == name]
+        found.append(Cohort(clients, app_cohort(entries, fetched)))
+    for number, clients in sizes.binaries.items():
+        ends = [each.ended for each in deployed.versions if each.number == number and each.ended]
+        gone = [everyone(0, seconds_of(end)) for end in ends]
+        found.append(Cohort(clients, (everyone(number, ALWAYS), *gone)))
+    return found
+
+
+def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
+    """Return the versions that clients fetch one after the other.
+
+    Clients never take a lower version: one that was published after a higher one doesn't count.
+
+    Returns:
+        Each version with the time by which every client has it, because the one before it was
+        recorded as ended; ``None`` without such a record.
+    """
+    fetched = sorted(
+        (each for each in deployed.versions if each.fetched and not each.pending),
+        key=lambda version: version.number,
+    )
+    found: list[tuple[Version, int | None]] = []
+    ended: int | None = None
+    for version in fetched:
+        if found and version.number <= found[-1][0].number:
+            continue
+        if version.fetched is not None:
+            at = version.fetched
+            found = [each for each in found if each[0].fetched and each[0].fetched <= at]
+        found.append((version, ended))
+        ended = seconds_of(version.ended) if version.ended else None
+    return found
+
+
+def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
+    """Return the arrivals at clients that fetch. They had the first of these versions before."""
+    return (everyone(fetched[0].number, ALWAYS), *fetched[1:])
+
+
+def app_cohort(
+    entries: Iterable[tuple[Version, AppRelease]], fetched: Sequence[Arrival], begin: int = 0
+) -> tuple[Arrival, ...]:
+    """Return the arrivals of versions at the users of an app, from its first known release on.
+
+    An app that fetches versions itself holds the highest one that it has. If later releases of an
+    app stopped doing so, they count as if they did not.
+
+    Args:
+        entries: the releases of the app, with their versions.
+        fetched: the arrivals of versions that clients fetch.
+        begin: the second from which the times of ``fetched``, and of the result, count.
+    """
+    found: list[Arrival] = []
+    updating: Arrival | None = None
+    by: int | None = None
+    for version, release in sorted(entries, key=lambda each: (each[1].shipped, each[0].number)):
+        limits = [by, seconds_of(release.forced) - begin if release.forced else None]
+        arrival = Arrival(
+            version.number,
+            seconds_of(release.shipped) - begin,
+            app_arrivals(release),
+            min((limit for limit in limits if limit is not None), default=None),
+        )
+        found.append(arrival if found else everyone(version.number, ALWAYS))
+        if release.updates and updating is None:
+            updating = found[-1]
+        ends = [seconds_of(end) - begin for end in (release.end, version.ended) if end]
+        by = min(ends, default=None)
+    gone = [] if by is None else [everyone(0, by)]
+    if updating is None:
+        return (*found, *gone)
+    first = found.index(updating)
+    rest = [*found[first:], *(replace(each, after=updating) for each in fetched)]
+    return (*found[:first], *sorted(rest, key=lambda each: each.number), *gone)
+
+
+def named_releases(deployed: DeployedVersions) -> list[tuple[Version, AppRelease]]:
+    """Return the releases of known apps, each with its version."""
+    return [
+        (version, each) for version in deployed.versions for each in version.releases if each.app
+    ]
+
+
+def is_unnamed(version: Version) -> bool:
+    """Return True if a version is in a binary of an app that is unknown."""
+    if version.bundled is None:
+        return False
+    return not version.releases or not all(each.app for each in version.releases)
+
+
+def seconds_of(moment: datetime) -> int:
+    """Return a time as seconds since 1970, without fractions."""
+    return (moment - _EPOCH) // SECOND
+
+
+def everyone(number: int, at: int) -> Arrival:
+    """Return a version that every client has from a time on."""
+    return Arrival(number, at, Arrivals(((0, WHOLE),)))

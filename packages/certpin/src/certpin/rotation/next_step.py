@@ -1,0 +1,159 @@
+"""The next safe action of a rotation at one host: the answer to "what do I do now?".
+
+It follows from the same facts and rules as each step. The first of these that applies:
+
+    a stolen or lost key is not dealt with      emergency
+    a version waits for its push                push
+    the pin file differs from the last version  publish
+    servers may use a new key                   install its certificate on every server
+    there is no backup                          start
+    no server uses the old key any more         finish
+    a new key is not adopted yet                wait, then switch
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from certpin.errors import ConfigError
+from certpin.rotation.gate import check_step
+from certpin.rotation.journal import pin_state
+from certpin.rotation.plan import is_push_pending, with_published
+from certpin.rotation.prospect import assumed_prospects
+from certpin.rotation.renewal import in_flight, old_pins, switch_date
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from certpin.pins import Pin
+    from certpin.rotation.adoption import Situation
+    from certpin.rotation.gate import GatedStep
+    from certpin.rotation.prospect import Prospect
+    from certpin.rotation.violation import Violation
+
+NextAct = Literal["emergency", "push", "publish", "install", "finish", "start", "switch", "none"]
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """The next safe action at a host.
+
+    Attributes:
+        pin: the key of the action; ``None`` if it has none.
+        not_before: before this time it locks clients out; ``None`` for now.
+        servers: those that do not present the key yet, of ``install``.
+        violations: why it is not safe now, if only waiting does not help; empty if it is safe.
+    """
+
+    act: NextAct
+    pin: Pin | None = None
+    not_before: datetime | None = None
+    servers: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+
+
+def next_step(
+    situation: Situation, activated: Mapping[Pin, datetime], *, differs: bool
+) -> NextStep:
+    """Return the next safe action.
+
+    Args:
+        situation: the facts about the host.
+        activated: when the gate last allowed servers to use each pin (``History.activated``).
+        differs: the pin file differs from the latest version in what clients notice.
+    """
+    return (
+        _emergency(situation)
+        or _way_out(situation, differs=differs)
+        or _installation(situation, activated)
+        or _backup(situation)
+        or _clearing(situation, activated)
+        or _adoption(situation)
+        or NextStep("none")
+    )
+
+
+def _emergency(situation: Situation) -> NextStep | None:
+    """A stolen key that the pin file or a server has, or a lost one that servers may need."""
+    past, live = situation.past, situation.policy.live_pins
+    for pin in sorted(past.compromised, key=str):
+        if pin in live or pin in situation.served:
+            return NextStep("emergency", pin)
+    for pin in sorted(past.lost, key=str):
+        if pin in situation.served:
+            return NextStep("emergency", pin)
+    return None
+
+
+def _way_out(situation: Situation, *, differs: bool) -> NextStep | None:
+    if is_push_pending(situation):
+        return NextStep("push")
+    latest = situation.deployed.latest
+    if latest is not None and not differs:
+        return None
+    try:
+        number = with_published(situation).pins.version
+    except ConfigError:
+        number = situation.pins.version
+    numbered = replace(situation, pins=replace(situation.pins, version=number))
+    return NextStep("publish", violations=_check(numbered, "publish"))
+
+
+def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
+    """Return the installation of the key that servers were last allowed to use."""
+    if not activated or not situation.sightings:
+        return None
+    newest = max(activated, key=lambda pin: (activated[pin], str(pin)))
+    entry = situation.entry(newest)
+    if entry is None or entry.state != "active":
+        return None
+    missing = [each.vantage for each in situation.sightings if newest not in each.pins]
+    if not missing:
+        return None
+    prospects = assumed_prospects(situation, newest)
+    violations = _check(situation, "serve", newest, prospects)
+    return NextStep("install", newest, None, tuple(missing), violations)
+
+
+def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
+    """Return the removal of keys that no server uses any more."""
+    for pin in old_pins(situation, activated):
+        entry = situation.entry(pin)
+        is_active = entry is not None and entry.state == "active"
+        step: GatedStep = "retire" if is_active else "remove"
+        violations = _check(situation, step, pin)
+        return NextStep("finish", pin, violations=violations)
+    return None
+
+
+def _backup(situation: Situation) -> NextStep | None:
+    used = situation.served or frozenset(
+        entry.pin for entry in situation.policy.pins if entry.state in {"active", "retiring"}
+    )
+    if situation.policy.mode == "enforce" and not situation.usable - used:
+        return NextStep("start")
+    return None
+
+
+def _adoption(situation: Situation) -> NextStep | None:
+    """Return the switch to a key that waits for its adoption: the one with the latest date."""
+    waiting = [pin for pin in in_flight(situation) if pin_state(situation, pin) == "published"]
+    if not waiting:
+        return None
+    dates = {pin: switch_date(situation, pin).moment for pin in waiting}
+    pin = max(waiting, key=lambda each: (dates[each] is None, dates[each] or situation.now))
+    prospects = assumed_prospects(situation, pin)
+    violations = () if dates[pin] else _check(situation, "activate", pin, prospects)
+    return NextStep("switch", pin, dates[pin], violations=violations)
+
+
+def _check(
+    situation: Situation,
+    step: GatedStep,
+    pin: Pin | None = None,
+    prospects: Sequence[Prospect] = (),
+) -> tuple[Violation, ...]:
+    """Return the gate's violations of a step, which is taken later."""
+    return check_step(situation, step, pin, prospects)

@@ -1,0 +1,293 @@
+"""The chain that a server will present, and whether clients with a policy accept it.
+
+``conclude`` answers the question of every step that changes a served chain: `pins.verify` on the
+whole chain, with the policy of one version. If only a part of the chain is known, such as its key
+before an authority has issued the certificate, it verifies each chain that the rest allows. If they
+agree, the conclusion is certain; otherwise it is open, and no step may rely on it.
+
+Names and dates of the certificates are not checked. Expired pins are left to the rule ``expiry`` of
+the gate, because no chain helps against them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from certpin.pins import Pin, verify
+from certpin.x509 import Certificate, Chain
+from certpin.x509.chain import read_facts, ways_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy
+    from certpin.rotation.adoption import Situation, Version
+
+Conclusion = Literal["accepted", "refused", "open"]
+
+_MAX_WAYS = 64  # from a leaf to the roots: a real chain has one or two
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A chain that a server will present, as far as it is known.
+
+    Attributes:
+        leaf: the server's certificate; ``None`` if its key is unknown.
+        authorities: the known certificates above it.
+        issued: False if ``leaf`` only has the key of a certificate that was not issued yet. The
+            first of ``authorities`` will issue it.
+        sent: True if the server sends exactly these certificates, so that clients build the rest of
+            the path from the roots that they trust.
+        roots: the roots, as DER, that clients without anchors of their own trust. Only if ``sent``.
+        private: the anchors of policies, as DER, which are no such roots. Only if ``sent``.
+    """
+
+    leaf: Certificate | None
+    authorities: tuple[Certificate, ...] = ()
+    issued: bool = True
+    sent: bool = False
+    roots: tuple[bytes, ...] = ()
+    private: frozenset[bytes] = frozenset()
+
+
+def stand_in(pin: Pin) -> Certificate:
+    """Return a certificate that has this pin, and nothing else that can be read.
+
+    For `pins.verify`, which compares only digests.
+    """
+    certificate = Certificate(der=pin.digest, spki=pin.digest)
+    vars(certificate).update(spki_sha256=pin.digest, sha256=pin.digest)
+    return certificate
+
+
+# A key that no server has.
+UNPINNED = Pin.of_key(hashlib.sha256(b"a certificate that is not pinned").digest())
+_UNPINNED = stand_in(UNPINNED)
+
+
+def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
+    """Return the chains of a server that begins to use a key, as far as its pin says.
+
+    The key is an authority's if its entry in the draft has such a role, and the leaf's otherwise.
+    If only authorities are compared (``match = "ca"``), it may be either.
+    """
+    leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
+    entry = situation.entry(pin)
+    if entry is not None and entry.role in {"intermediate", "root"}:
+        return (authority,)
+    return (leaf, authority) if situation.policy.match == "ca" else (leaf,)
+
+
+def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
+    """Return the chains of a server with a key in the role that the draft suggests for it.
+
+    For plans and simulations, which are made before a certificate exists.
+    """
+    if situation.role_of(pin) == "leaf":
+        return (Prospect(stand_in(pin)),)
+    return (Prospect(None, (stand_in(pin),)),)
+
+
+def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> Chain:
+    """Return the chain of a server after it began to use a key, in the role that the draft has.
+
+    Above a new leaf, the authorities stay. Below a new authority, the leaf is a new one.
+
+    Args:
+        situation: its draft has the key's role.
+        pin: the pin of the key.
+        before: the chain that the server presents now; ``None`` if unknown.
+    """
+    if situation.role_of(pin) == "leaf":
+        return Chain((stand_in(pin), *(before.authorities if before else (_UNPINNED,))))
+    return Chain((_UNPINNED, stand_in(pin)))
+
+
+def conclude(
+    prospects: Sequence[Prospect], policies: Iterable[HostPolicy | None], now: datetime
+) -> Conclusion:
+    """Return whether clients with these policies accept every chain that the prospects allow.
+
+    Args:
+        prospects: the chains that the server may present.
+        policies: those that the clients' version has for the hosts of the server; ``None`` for a
+            host without one.
+        now: the time at which the chain is presented.
+    """
+    found = {_conclude(prospects, policy, now) for policy in policies} or {"open"}
+    worst: tuple[Conclusion, ...] = ("refused", "open", "accepted")
+    return next(each for each in worst if each in found)
+
+
+def _conclude(
+    prospects: Sequence[Prospect], policy: HostPolicy | None, now: datetime
+) -> Conclusion:
+    refused = {
+        chain is None or refuses(chain, policy, now)
+        for prospect in prospects
+        for chain in _chains(prospect, policy)
+    }
+    if len(refused) != 1:
+        return "open"
+    return "refused" if True in refused else "accepted"
+
+
+def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bool:
+    """Return True if clients with a policy refuse a chain for another reason than expired pins.
+
+    Args:
+        chain: a verified path; ``None`` if a server's chain did not verify.
+        policy: ``None`` for clients without one, which refuse nothing here.
+        now: the time at which the chain is presented.
+    """
+    if policy is None:
+        return False
+    verdict = verify(chain, policy, now)
+    return verdict.decision == "refuse" and verdict.reason != "expired"
+
+
+def conclusion_of(
+    situation: Situation, version: Version, prospects: Sequence[Prospect]
+) -> Conclusion:
+    """Return whether clients with a version accept every chain that the prospects allow."""
+    return conclude(prospects, situation.policies_of(version), situation.now)
+
+
+def conclusions(
+    situation: Situation, prospects: Sequence[Prospect]
+) -> list[tuple[Version, Conclusion]]:
+    """Return for each version alive whether its clients accept every chain that is possible.
+
+    If versions trust different anchors, no key proves a path: only a known chain does.
+    """
+    given = with_private_anchors(situation, prospects)
+    found = [(each, conclusion_of(situation, each, given)) for each in situation.alive]
+    if not trusts_differ(situation) or all(each.sent for each in given):
+        return found
+    return [
+        (version, "refused" if conclusion == "refused" else "open") for version, conclusion in found
+    ]
+
+
+def lacks_path(
+    situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
+) -> bool:
+    """Return True if clients with these versions can build no path from one of the chains."""
+    policies = [policy for version in versions for policy in situation.policies_of(version)]
+    return all(
+        any(None in _chains(prospect, policy) for prospect in prospects) for policy in policies
+    )
+
+
+def trusts_differ(situation: Situation) -> bool:
+    """Return True if versions alive trust different anchors, so that a key proves no path."""
+    policies = [each for version in situation.alive for each in situation.policies_of(version)]
+    return len({each.trust.digest if each and each.trust else None for each in policies}) > 1
+
+
+def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
+    """Return the prospects with the anchors of all policies that are no roots of the platform."""
+    known = [situation.pins, *(version.pins for version in situation.alive)]
+    policies = [policy for pins in known for policy in pins.policies]
+    anchors = frozenset(der for each in policies if each.trust for der in each.trust.der)
+    return [replace(each, private=anchors.difference(each.roots)) for each in prospects]
+
+
+def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
+    """Yield the paths that clients with this policy may verify; ``None`` if they can build none.
+
+    A path may end at each of their anchors that is on it. Clients with the machine's roots may know
+    a root that this machine doesn't, so that a way without an anchor is not refused, but completed.
+    """
+    if not prospect.sent:
+        yield from _completions(prospect, policy)
+        return
+    known = (prospect.leaf, *prospect.authorities) if prospect.leaf else prospect.authorities
+    first, *others = known if prospect.issued else prospect.authorities
+    trust = policy.trust if policy else None
+    anchors = trust.der if trust else prospect.roots
+    ways = ways_up(first.der, (*(each.der for each in others), *anchors), _MAX_WAYS)
+    ended = [way[: at + 1] for way in ways for at, der in enumerate(way) if der in anchors]
+    for way in dict.fromkeys(ended):
+        yield from _ended(_known(prospect, way), policy)
+    if not ways or (trust and not ended):  # too many ways to look at, or none to an anchor
+        yield None
+    elif not trust:
+        for way in ways:
+            if way[-1] not in anchors:
+                yield from _without_anchor(prospect, policy, way)
+
+
+def _without_anchor(
+    prospect: Prospect, policy: HostPolicy | None, way: tuple[bytes, ...]
+) -> Iterator[Chain | None]:
+    """Yield the paths of clients with the machine's roots along a way to none of these roots."""
+    top = read_facts(way[-1])
+    has_leaf = prospect.leaf is not None and prospect.issued
+    is_only_itself = top.is_self_issued and len(way) == 1 and has_leaf
+    known = _known(prospect, way)
+    if way[-1] in prospect.private or is_only_itself:
+        yield None  # no client of a platform trusts it
+    elif known is None or top.is_self_issued:
+        yield from _ended(known, policy)
+    else:
+        yield from _completions(known, policy)
+
+
+def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
+    """Return a prospect in which only the certificates of a way are known.
+
+    ``None`` if one can't be read: a path without it could lack a compromised authority.
+    """
+    on_way = tuple(filter(None, (read_facts(der).certificate for der in way)))
+    if len(on_way) < len(way):
+        return None
+    if prospect.leaf is None:
+        return Prospect(None, on_way)
+    return Prospect(prospect.leaf, on_way[1:] if prospect.issued else on_way)
+
+
+def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain | None]:
+    """Yield the paths with nothing above the known certificates; ``None`` for unreadable ones."""
+    if known is None:
+        yield None
+        return
+    for leaf in _leaves(known, policy):
+        yield Chain((leaf, *known.authorities))
+
+
+def _leaves(prospect: Prospect, policy: HostPolicy | None) -> list[Certificate]:
+    if prospect.leaf is not None:
+        return [prospect.leaf]
+    return [_UNPINNED, *_pinned(policy, above=False)]
+
+
+def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain]:
+    """Yield the chains that differ in what a client with this policy compares.
+
+    An unknown certificate is pinned, or it isn't; an unknown authority may also be compromised.
+    """
+    others = [_UNPINNED, *_pinned(policy, above=True)]
+    # A role is only a note: a compromised key may be an authority's, unless it is the leaf's.
+    bad = [entry for entry in policy.pins if entry.pin in policy.compromised] if policy else []
+    others += [stand_in(entry.pin) for entry in bad if entry.role != "leaf"]
+    for leaf in _leaves(prospect, policy):
+        for other in others:
+            yield Chain((leaf, *prospect.authorities, other))
+
+
+def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
+    """Return certificates with the live pins whose keys are authorities' (``above``), or leaves'.
+
+    That is by their roles. A backup is a leaf's key, or an authority's if only authorities are
+    compared.
+    """
+    if policy is None:
+        return []
+    roles = {"intermediate", "root"} | ({"backup"} if policy.match == "ca" else set())
+    live = policy.live_pins.values()
+    return [stand_in(entry.pin) for entry in live if (entry.role in roles) is above]

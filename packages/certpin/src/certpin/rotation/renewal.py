@@ -1,0 +1,124 @@
+"""When servers may switch to a key, and which keys a rotation has replaced. Pure functions.
+
+The commands ``certpin rotate start``, ``switch`` and ``finish`` print these dates. Whether a step
+is safe is decided by the gate (``certpin.rotation.gate``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.rotation.adoption import adoption
+from certpin.rotation.plan import replaced_pins, with_published, with_pushed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from certpin.pins import Pin
+    from certpin.rotation.adoption import Situation, Version
+
+# A backup's entry may have any state, but no server was recorded to use it.
+_SERVER_ROLES = {"leaf", "intermediate", "root"}
+_USED = {"active", "retiring"}
+
+
+@dataclass(frozen=True)
+class SwitchDate:
+    """When servers may begin to use a key, if nothing else is published.
+
+    Attributes:
+        now: every client accepts the key.
+        moment: the first safe time; ``None`` if it is now, or depends on the end of a binary.
+        counts_from_now: the next version has to go out, and ``moment`` assumes that it does so now.
+        refusing: the versions alive whose clients refuse the key.
+    """
+
+    now: bool
+    moment: datetime | None = None
+    counts_from_now: bool = False
+    refusing: tuple[Version, ...] = ()
+
+
+def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
+    """Return when servers may begin to use a key of the draft (the next version).
+
+    Not checked: the chain of the certificate, which the gate verifies when it exists.
+    """
+    found = adoption(situation, pin)
+    if found.adopted:
+        return SwitchDate(now=True)
+    latest = situation.deployed.latest
+    is_out = latest is not None and latest.accepts(situation.pattern, pin)
+    if latest is not None and is_out and not latest.pending:
+        return SwitchDate(now=False, moment=found.moment, refusing=found.refusing)
+    after = with_pushed(situation) if is_out else with_published(situation)
+    return SwitchDate(
+        now=False,
+        moment=adoption(after, pin).moment,
+        counts_from_now=True,
+        refusing=found.refusing,
+    )
+
+
+def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
+    """Return the date from which servers may use a key at every host: the latest one."""
+    found = list(dates)
+    late = [date for date in found if not date.now]
+    if not late:
+        return SwitchDate(now=True)
+    moments = [date.moment for date in late]
+    known = [moment for moment in moments if moment is not None]
+    return SwitchDate(
+        now=False,
+        moment=max(known) if len(known) == len(moments) else None,
+        counts_from_now=any(date.counts_from_now for date in late),
+        refusing=tuple(dict.fromkeys(each for date in late for each in date.refusing)),
+    )
+
+
+def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[Pin, ...]:
+    """Return the pins of the draft whose keys a later one has replaced.
+
+    Servers may use them, and a key with the same role was activated after them; or they are lost.
+    Of two keys that the gate never saw, such as those of two servers in the first pin file, none is
+    old.
+
+    Args:
+        situation: its draft (the next version) has the pins.
+        activated: when the gate last allowed servers to use each pin, according to the journal.
+    """
+    found: list[Pin] = []
+    for role in dict.fromkeys(entry.role for entry in situation.policy.pins):
+        used = [
+            entry
+            for entry in situation.policy.pins
+            if entry.role == role and role in _SERVER_ROLES and entry.state in _USED
+        ]
+        known = [activated[entry.pin] for entry in used if entry.pin in activated]
+        newest = max(known, default=None)
+        found += [
+            entry.pin
+            for entry in used
+            if newest is not None and (entry.pin not in activated or activated[entry.pin] < newest)
+        ]
+    found += [entry.pin for entry in situation.policy.pins if entry.state == "lost"]
+    return tuple(found)
+
+
+def in_flight(situation: Situation) -> tuple[Pin, ...]:
+    """Return the pins of the draft that not every client accepts yet: their rotation waits."""
+    return tuple(
+        entry.pin
+        for entry in situation.policy.pins
+        if entry.live
+        and entry.state in {"staged", "published"}
+        and not adoption(situation, entry.pin).adopted
+    )
+
+
+def is_last_spare(situation: Situation, pin: Pin) -> bool:
+    """Return True if no backup is left once servers use this key and its predecessors are gone."""
+    gone = {pin, *replaced_pins(situation, pin)} | situation.served
+    return situation.policy.mode == "enforce" and not situation.usable - gone

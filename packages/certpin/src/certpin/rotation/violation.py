@@ -1,0 +1,55 @@
+"""A safety rule that a step of a rotation would break: the result of the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from certpin.support.text import counted
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Invariant = Literal[
+    "served-chain",
+    "backup",
+    "version",
+    "expiry",
+    "adopted",
+    "open-chain",
+    "active-pin",
+    "last-backup",
+    "still-served",
+    "unseen",
+    "compromised",
+    "lost",
+    "vantage",
+]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A safety rule that a step of a rotation would break.
+
+    Attributes:
+        problem: one sentence, without its full stop.
+        clients: how many clients would be locked out or unprotected; ``None`` if unknown.
+        safe_from: the first time at which the step is safe; ``None`` if waiting does not help.
+        fix: how the user can prevent it.
+    """
+
+    invariant: Invariant
+    problem: str
+    clients: int | None
+    safe_from: datetime | None = None
+    fix: str = ""
+
+    @property
+    def at_risk(self) -> str:
+        """The number of clients that would be locked out or unprotected, in words."""
+        if self.clients is None:
+            return "an unknown number of clients"
+        return counted(self.clients, "client")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a violation has no truth value: compare it with None")

@@ -1,0 +1,83 @@
+"""An application's hooks: functions that are called with each event, in a separate thread."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+Event = TypeVar("Event")
+
+_WAITING = 256  # events that are queued for the hooks
+
+
+class Hooks(Generic[Event]):
+    """An application's hooks, called in a thread so that they neither break nor delay connections.
+
+    If the hooks are slower than the events, the newest events are dropped and the log says so: the
+    queue is bounded. ``what`` names an event in the log.
+    """
+
+    def __init__(
+        self,
+        hooks: tuple[Callable[[Event], object], ...],
+        what: str,
+        logger: Callable[[], logging.Logger],
+    ) -> None:
+        self._hooks = hooks
+        self._what = what
+        self._logger = logger
+        self._begin()
+
+    def _begin(self) -> None:
+        self._waiting: queue.Queue[Event] = queue.Queue(_WAITING)
+        self._starting = threading.Lock()
+        self._worker: threading.Thread | None = None
+        # Last: a thread that sees this process must not find the parent's lock.
+        self._process = os.getpid()
+
+    def notify(self, event: Event) -> None:
+        """Queue an event for the hooks. Never waits; raises only errors of log handlers."""
+        if not self._hooks:
+            return
+        if self._process != os.getpid():
+            self._begin()  # after a fork: there is no worker, and the parent may have held the lock
+        try:
+            self._waiting.put_nowait(event)
+            self._ensure_worker()
+        except queue.Full:
+            self._logger().warning(
+                "%s hooks are too slow: one %s was not handed to them", self._what, self._what
+            )
+        except RuntimeError:
+            self._logger().warning(
+                "no thread for %s hooks: the interpreter is shutting down", self._what
+            )
+
+    def _ensure_worker(self) -> None:
+        with self._starting:
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(
+                    target=self._run, name=f"certpin-{self._what}-hooks", daemon=True
+                )
+                self._worker.start()
+
+    def _run(self) -> None:
+        while True:
+            event = self._waiting.get()
+            for hook in self._hooks:
+                with suppress(Exception):  # of a log handler
+                    self._call(hook, event)
+
+    def _call(self, hook: Callable[[Event], object], event: Event) -> None:
+        try:
+            hook(event)
+        # An exit too: the next hooks and events wait behind this call.
+        except BaseException:  # noqa: BLE001  # whatever it raises, it breaks nothing
+            self._logger().exception("a %s hook raised", self._what)

@@ -1,0 +1,29 @@
+"""Parts of SARIF 2.1.0 (OASIS) that every SARIF report of certpin has."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from certpin.support.text import clean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+
+# In a message, braces would be placeholders and brackets links (SARIF 2.1.0 section 3.11.5, .6).
+_NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
+
+
+def artifact_uri(path: Path) -> str:
+    """Return the URI of a file: relative to the repository's root if the path is relative."""
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
+
+
+def message(text: str) -> dict[str, str]:
+    """Return a SARIF message with this text, of which no part is a placeholder or a link."""
+    return {"text": clean(text).translate(_NO_ESCAPE)}

@@ -1,0 +1,44 @@
+"""Headless Chromium for the tests of pages: the fixture ``browser``.
+
+Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._browser", …]``.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts import peers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+# The last three turn off Chromium's background requests.
+_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a module, which is marked to need the peer ``chromium``."""
+    with chromium() as found:
+        yield found
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the Chromium of requirements/debian.txt."""
+    from playwright.sync_api import sync_playwright
+
+    program = peers.by_name()["chromium"].find()
+    assert program is not None
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield found
+        found.close()

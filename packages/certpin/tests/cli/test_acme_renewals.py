@@ -1,0 +1,187 @@
+"""Renewals of certbot, acme.sh and lego at a real authority, through the gate in their hook.
+
+Each client renews with the same key, a staged key, a surprise key, and a new key under a pinned
+root. The journals are written without commands; only the hook names the gate's command.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab import Authority
+from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
+from certpin.x509 import Certificate
+from certpin.x509.certificate import read_certificates, read_items
+from certpin.x509.keys import new_private_key
+from tests import kit
+from tests.cli._published import publish, stage, write_policy
+from tests.cli._rotating import JOURNAL, journal
+from tests.servers.acme_clients import CLIENTS, HOST
+from tests.servers.pebble import pebble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.pins import State
+    from tests.cli.conftest import Run
+    from tests.servers.acme_clients import AcmeSh, Certbot, Lego
+    from tests.servers.pebble import Pebble
+
+pytestmark = [pytest.mark.peer("pebble", "openssl"), pytest.mark.slow]
+
+EACH = [pytest.param(name, marks=pytest.mark.peer(name)) for name in CLIENTS]
+PATTERN = HostPattern.parse(HOST)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Pebble]:
+    with pebble() as running:
+        yield running
+
+
+@dataclass
+class Site:
+    """A server, and the ACME client that renews its certificate."""
+
+    client: Certbot | AcmeSh | Lego
+    installed: Path
+
+    @property
+    def leaf(self) -> Certificate:
+        """The installed leaf."""
+        first = read_items(self.installed.read_bytes())[0]
+        assert isinstance(first, Certificate)
+        return first
+
+    @property
+    def pin(self) -> Pin:
+        return Pin.of_key(self.leaf.spki_sha256)
+
+    @property
+    def ordered(self) -> Pin:
+        """The pin of the certificate in the client's own folder."""
+        return Pin.of_key(read_items(self.client.chain.read_bytes())[0].spki_sha256)
+
+    def begin(self) -> None:
+        """Install the first certificate, as the page says."""
+        code, said = self.client.install()
+        assert code == 0, said
+
+    def state(self) -> tuple[bytes, ...]:
+        """Return everything that a refusal must not change."""
+        return tuple(file.read_bytes() for file in (self.installed, JOURNAL, Path("pins.toml")))
+
+    def refuses(self, code: int, said: str, reason: str) -> None:
+        assert self.client.tells == (code != 0), said
+        assert reason in said
+
+
+@pytest.fixture(params=EACH)
+def site(
+    run: Run,
+    authority: Pebble,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
+    folder = tmp_path / "client"
+    folder.mkdir()
+    client = CLIENTS[request.param](authority, folder)
+    code, said = client.first()
+    assert code == 0, said
+    site = Site(client, tmp_path / "server.pem")
+    for name, value in {
+        "CERTPIN_PINS": str(Path("pins.toml").absolute()),
+        "CERTPIN_INSTALL_TO": str(site.installed),
+        "CERTPIN_COMMAND": str(Path(sys.executable).with_name("certpin")),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return site
+
+
+@pytest.fixture
+def pinned(site: Site) -> Site:
+    """Pin the first certificate's key, and install that certificate."""
+    entries = (HostPin(site.ordered), HostPin(kit.NOBODY, "backup", "published"))
+    write_policy(HostPolicy(PATTERN, entries), version=1)
+    publish()
+    site.begin()
+    return site
+
+
+def test_a_reused_key_is_installed_and_nothing_is_written(pinned: Site) -> None:
+    serial, (_, *written) = pinned.leaf.serial_number, pinned.state()
+    code, said = pinned.client.renew()
+    assert code == 0, said
+    assert (pinned.leaf.serial_number != serial, pinned.pin) == (True, pinned.ordered)
+    assert list(pinned.state())[1:] == written
+
+
+def test_a_staged_key_is_installed_once_every_client_has_it(run: Run, pinned: Site) -> None:
+    key, request = Path("next.key").absolute(), Path("next.csr").absolute()
+    pem, public = new_private_key("p256", None)
+    key.write_bytes(pem)
+    staged = Pin.of_key(public.spki_sha256)
+    assert run("rotate", "csr", "next.key", "-o", "next.csr").code == 0
+    stage(HostPin(staged, "backup", "staged"))
+    before = pinned.state()
+    code, said = pinned.client.sign(request, key)
+    assert (code != 0, "is not adopted" in said) == (True, True), said
+    assert pinned.state() == before
+    publish(days_ago=40)
+    code, said = pinned.client.sign(request, key)
+    assert code == 0, said
+    assert pinned.pin == staged
+    assert pem in pinned.installed.read_bytes()
+    states: dict[Pin, State] = {
+        entry.pin: entry.state for entry in PinSet.load("pins.toml").policies[0].pins
+    }
+    assert states[staged] == "active"
+    assert (journal()[-1].step, journal()[-1].pin) == ("activate", staged)
+
+
+def test_a_surprise_key_is_refused_and_the_certificate_stays(pinned: Site) -> None:
+    before = pinned.state()
+    pinned.refuses(*pinned.client.renew_with_a_new_key(), "is not adopted")
+    assert pinned.state() == before
+    assert pinned.ordered != pinned.pin
+
+
+def _pin_root(root: Certificate) -> None:
+    entries = (HostPin(Pin.of_key(root.spki_sha256), "root"), HostPin(kit.NOBODY, "root"))
+    write_policy(HostPolicy(PATTERN, entries, match="ca"), version=1, trust="root.pem")
+    publish()
+
+
+def test_a_new_key_under_a_pinned_root_is_installed(site: Site, authority: Pebble) -> None:
+    """The hook gives the gate the chain that was issued, which lacks the root."""
+    Path("root.pem").write_bytes(authority.root_pem())
+    (root,) = read_certificates(authority.root_pem())
+    _pin_root(root)
+    site.begin()
+    first, (_, *written) = site.pin, site.state()
+    code, said = site.client.renew_with_a_new_key()
+    assert code == 0, said
+    assert site.pin == site.ordered != first
+    assert list(site.state())[1:] == written
+    chain = read_items(site.installed.read_bytes())
+    assert root not in chain
+
+
+def test_a_new_key_under_another_root_is_refused(site: Site, authority: Pebble) -> None:
+    Path("root.pem").write_bytes(authority.root_pem())
+    (root,) = read_certificates(authority.root_pem())
+    _pin_root(root)
+    site.begin()
+    other = Authority("Another Root")
+    JOURNAL.unlink()
+    _pin_root(other.certificate)
+    before = site.state()
+    site.refuses(*site.client.renew_with_a_new_key(), "is not adopted")
+    assert site.state() == before

@@ -1,0 +1,73 @@
+"""Certificates with unreadable fields as text, and fixes for chains that did not verify."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from certpin.cli.options import chain_fix
+from certpin.cli.pin import certificate_lines, days_left
+from certpin.errors import CertificateParseError
+from certpin.lab import Authority
+from certpin.probe import Endpoint, Observation
+from certpin.x509 import Certificate, Chain
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+BANK = Authority("Root", now=NOW).issue("a.example", "192.0.2.7", days=10).certificate
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, *fields: str) -> None:
+    def refuse(_: Certificate) -> str:
+        raise CertificateParseError("it makes no sense")
+
+    for name in fields:
+        monkeypatch.setattr(Certificate, name, property(refuse))
+
+
+def lines(now: datetime = NOW) -> str:
+    return "\n".join(certificate_lines(BANK, "leaf", now))
+
+
+def test_unreadable_fields_are_marked_and_the_pins_are_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unreadable(monkeypatch, "subject", "issuer", "names", "not_before", "not_after")
+    text = lines()
+    assert "(subject cannot be read)" in text
+    assert "(dates cannot be read)" in text
+    assert "  pin          sha256/" in text
+    assert "issuer" not in text
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(10, "0 days left"), (9, "1 day left"), (8, "2 days left"), (11, "expired")]
+)
+def test_the_remaining_days_are_printed(days: int, words: str) -> None:
+    assert words in lines(NOW + timedelta(days=days))
+
+
+def test_days_are_whole_and_negative_after_expiry() -> None:
+    moments = (timedelta(hours=47), timedelta(0), timedelta(seconds=-1))
+    assert [days_left(NOW + moment, NOW) for moment in moments] == [1, 0, -1]
+
+
+def unverified(code: int) -> Observation:
+    chain = Chain((BANK,))
+    return Observation(Endpoint("b.example"), "192.0.2.7", "TLSv1.3", chain, None, "why", code)
+
+
+def test_every_error_code_has_its_fix() -> None:
+    advice = [chain_fix(unverified(code)) for code in (0, 9, 10, 18, 19, 20, 62)]
+    assert len(set(advice)) == len(advice)
+    assert chain_fix(unverified(62)) == chain_fix(unverified(64))
+
+
+def test_unreadable_and_missing_names_are_marked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "not for b.example; its names: a.example, 192.0.2.7." in chain_fix(unverified(62))
+    monkeypatch.setattr(Certificate, "names", property(lambda _: ()))
+    assert "its names: none. " in chain_fix(unverified(62))
+    unreadable(monkeypatch, "names")
+    assert "its names: unreadable. " in chain_fix(unverified(62))

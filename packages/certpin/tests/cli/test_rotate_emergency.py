@@ -1,0 +1,307 @@
+"""``certpin rotate emergency``: the fact is always recorded, and the way out is printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from certpin.cli.rotate import COMMANDS
+from certpin.lab import Authority
+from certpin.pinfile import PinSet
+from certpin.pins import Pin, utc_now
+from certpin.rotation import NEXT_BACKUP, Event, format_journal
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._rotating import JOURNAL, journal, states
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import HOST, Run
+
+if TYPE_CHECKING:
+    from certpin.pins import HostPolicy
+    from tests.cli.conftest import Done
+
+ACTIVE, BACKUP, SPARE = Pin("sha256", bytes(range(7, 39))), kit.NOBODY, kit.NOBODY_ELSE
+DAY = timedelta(days=1)
+
+
+def policy(*pins: Pin, host: str = HOST, **fields: Any) -> HostPolicy:
+    """A policy with an active leaf, and published backups."""
+    made = kit.policy(host, *pins, **fields)
+    leaf, *backups = made.pins
+    others = [replace(each, role="backup", state="published") for each in backups]
+    return replace(made, pins=(leaf, *others))
+
+
+def published(*, days: float = 90, bundled: bool = False, clients: int = 1200) -> None:
+    """Record the pin file as published."""
+    pins = PinSet.load("pins.toml")
+    event = Event(
+        utc_now() - days * DAY,
+        "anna",
+        "publish",
+        version=pins.version,
+        bundled=bundled,
+        clients=clients,
+        pins=pins,
+    )
+    with JOURNAL.open("a", encoding="utf-8") as file:
+        file.write(format_journal([event]))
+
+
+@pytest.fixture
+def two(run: Run) -> Run:
+    """A pin file with the minimum of two pins, which all clients have."""
+    write(policy(ACTIVE, BACKUP))
+    published()
+    return run
+
+
+@pytest.fixture
+def three(run: Run) -> Run:
+    """The same with a spare pin."""
+    write(policy(ACTIVE, BACKUP, SPARE))
+    published()
+    return run
+
+
+def reported(run: Run, pin: Pin, *words: str) -> tuple[Done, dict[str, Any]]:
+    done = run("rotate", "emergency", str(pin), *words, "--offline", "--json")
+    _documented.check("emergency", done.json)
+    return done, done.json
+
+
+def acts(facts: dict[str, Any]) -> list[str]:
+    return [step["act"] for step in facts["hosts"][0]["steps"]]
+
+
+def recorded() -> list[str]:
+    return [event.step for event in journal()]
+
+
+def test_a_stolen_key_with_two_pins_has_a_safe_path(two: Run) -> None:
+    before = Path("pins.toml").read_bytes()
+    done, facts = reported(two, ACTIVE, "--stolen")
+    assert (done.code, facts["safe"], recorded()) == (0, True, ["publish", "compromise"])
+    assert acts(facts) == ["request", "switch", "install", "start", "publish", "revoke"]
+    assert facts["hosts"][0]["exposure"]["clients"] == 1200
+    assert (facts["unmarked"], facts["marked"]) == ([HOST], [])
+    assert Path("pins.toml").read_bytes() == before
+
+
+def test_the_pin_file_marks_the_key_as_soon_as_it_has_another_backup(two: Run) -> None:
+    reported(two, ACTIVE, "--stolen")
+    assert two("rotate", "start", "--new", "next.key").code == 0
+    assert states() == ["compromised", "published", "staged"]
+    assert PinSet.load("pins.toml").version == 4
+
+
+def test_the_first_line_is_certain_and_the_commands_follow(three: Run) -> None:
+    done = three("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
+    lines = done.out.splitlines()
+    assert lines[0] == (
+        f"RECORDED: {ACTIVE} is COMPROMISED at {HOST}. No step lets servers use it."
+    )
+    assert lines[1] == "pins.toml (version 4) marks it too."
+    assert "Do now, in this order:" in lines
+    assert f"       certpin rotate switch {BACKUP}" in lines
+    assert "       certpin rotate shipped 4" in lines
+    assert states() == ["compromised", "published", "published"]
+
+
+def test_a_lost_backup_is_marked_at_once(two: Run) -> None:
+    done, facts = reported(two, BACKUP, "--lost")
+    assert (done.code, recorded()[-1], states()) == (0, "lose", ["active", "lost"])
+    assert (facts["version"], facts["hosts"][0]["exposure"]) == (4, None)
+    assert acts(facts) == ["start", "finish", "publish"]
+
+
+def test_a_fact_is_recorded_without_a_published_version(run: Run) -> None:
+    write(policy(ACTIVE, BACKUP))
+    done, facts = reported(run, ACTIVE, "--stolen")
+    assert (done.code, facts["safe"], recorded()) == (1, False, ["compromise"])
+    done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
+    assert "NO SAFE PATH IS KNOWN: " in done.out
+    assert "certpin rotate shipped 3" in done.out
+    assert str(NEXT_BACKUP) not in done.out + json.dumps(facts)
+
+
+def test_the_advice_without_a_recorded_version_leads_to_the_right_exposure(run: Run) -> None:
+    """The file that clients have is recorded without a mark, and the next version has it."""
+    write(policy(ACTIVE, BACKUP, SPARE))
+    before = Path("pins.toml").read_bytes()
+    done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
+    assert (done.code, Path("pins.toml").read_bytes()) == (1, before)
+    (line,) = [each for each in done.out.splitlines() if each.startswith("Record the version")]
+    command = line.partition("certpin ")[2]
+    assert run(*shlex.split(command), "--offline").code == 0
+    done, facts = reported(run, ACTIVE, "--stolen")
+    assert (done.code, facts["version"], states()[0]) == (0, 4, "compromised")
+    assert facts["hosts"][0]["exposure"]["until"] is not None
+
+
+def test_no_path_is_safe_for_a_host_that_the_pin_file_dropped(run: Run) -> None:
+    write(policy(ACTIVE, BACKUP), policy(ACTIVE, BACKUP, host="other.example"))
+    published()
+    write(policy(SPARE, BACKUP, host="other.example"))
+    done, facts = reported(run, ACTIVE, "--stolen")
+    assert (done.code, facts["safe"]) == (1, False)
+    assert HOST in facts["problem"]
+
+
+@pytest.mark.parametrize("content", ["not TOML", None, "schema = 1\n"])
+def test_a_fact_is_recorded_with_an_invalid_pin_file(two: Run, content: str | None) -> None:
+    Path("pins.toml").unlink()
+    if content is not None:
+        Path("pins.toml").write_text(content, encoding="utf-8")
+    done = two("rotate", "emergency", str(ACTIVE), "--stolen")
+    assert (done.code, recorded()[-1], journal()[-1].host) == (1, "compromise", HOST)
+    assert done.out.startswith("RECORDED: ")
+    assert "the way out can't be computed" in done.err
+    assert f"certpin rotate emergency {ACTIVE} --stolen" in done.out
+
+
+def test_a_fact_is_recorded_in_an_invalid_journal(two: Run) -> None:
+    with JOURNAL.open("a", encoding="utf-8") as file:
+        file.write("<<<<<<< HEAD")
+    done = two("rotate", "emergency", str(ACTIVE), "--stolen")
+    assert (done.code, "conflict marker" in done.err) == (1, True)
+    last = JOURNAL.read_text(encoding="utf-8").splitlines()[-1]
+    assert '"step": "compromise"' in last
+
+
+def test_a_fact_is_recorded_although_the_server_does_not_answer(two: Run) -> None:
+    words = ("--connect", "127.0.0.1:9", "--timeout", "2")
+    done = two("rotate", "emergency", str(ACTIVE), "--stolen", *words)
+    assert (done.code, recorded()[-1]) == (0, "compromise")
+    assert "It is unknown whether servers use it" in done.out
+
+
+def test_a_fact_is_recorded_after_an_event_of_the_future(two: Run) -> None:
+    future = Event(utc_now() + 5 * DAY, "anna", "stage", HOST, SPARE)
+    with JOURNAL.open("a", encoding="utf-8") as file:
+        file.write(format_journal([future]))
+    done = two("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
+    assert (journal()[-1].step, "later than the clock" in done.err) == ("compromise", True)
+
+
+def test_if_the_journal_cannot_be_written_the_line_is_printed(run: Run) -> None:
+    write(policy(ACTIVE, BACKUP))
+    JOURNAL.mkdir()
+    done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
+    assert (done.code, done.out) == (2, "")
+    assert "NOT recorded" in done.err
+    assert f'"pin": "{ACTIVE}"' in done.err
+
+
+def test_an_unreadable_key_is_not_recorded_and_the_pins_are_listed(two: Run) -> None:
+    done = two("rotate", "emergency", "gone.key", "--stolen")
+    assert (done.code, "NOT recorded" in done.err, recorded()) == (2, True, ["publish"])
+    assert f"{ACTIVE} (leaf)" in done.err
+
+
+def test_a_key_that_is_neither_stolen_nor_lost_is_wrong_usage(two: Run) -> None:
+    done = two("rotate", "emergency", str(ACTIVE))
+    assert (done.code, "--stolen or --lost" in done.err, recorded()) == (2, True, ["publish"])
+
+
+def test_a_repetition_records_nothing_and_finds_the_path_again(two: Run) -> None:
+    reported(two, ACTIVE, "--stolen", "--who", "night watch")
+    done, facts = reported(two, ACTIVE, "--lost")
+    assert (done.code, recorded()) == (0, ["publish", "compromise"])
+    assert facts["recorded_before"]
+    text = two("rotate", "emergency", str(ACTIVE), "--stolen", "--offline").out
+    assert "night watch had recorded that on " in text
+
+
+def test_a_lost_key_that_is_found_stolen_is_recorded_again(two: Run) -> None:
+    reported(two, ACTIVE, "--lost")
+    reported(two, ACTIVE, "--stolen")
+    assert recorded() == ["publish", "lose", "compromise"]
+
+
+def test_a_backup_that_is_not_adopted_yet_has_its_date(two: Run) -> None:
+    write(policy(ACTIVE, SPARE))
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    published(days=1)
+    done, facts = reported(two, ACTIVE, "--stolen")
+    switch = facts["hosts"][0]["steps"][1]
+    assert (done.code, switch["act"]) == (0, "switch")
+    assert switch["text"].startswith("Not before ")
+    assert switch["not_before"] > utc_now().isoformat()
+
+
+def test_without_a_path_the_number_of_clients_is_that_of_the_gate(two: Run) -> None:
+    write(policy(ACTIVE, SPARE))
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    published(days=60, bundled=True, clients=300)
+    done, facts = reported(two, ACTIVE, "--stolen")
+    host = facts["hosts"][0]
+    assert (done.code, facts["safe"], host["locked_out"]) == (1, False, 1200)
+    assert host["steps"][1]["forced"]
+    out = two("rotate", "emergency", str(ACTIVE), "--stolen", "--offline").out
+    assert "NO PATH WITHOUT A LOCK-OUT: 1200 clients would be locked out: " in out
+    assert f"certpin rotate switch {SPARE} --force --reason 'the key was stolen'" in out
+
+
+def test_hosts_with_the_same_path_are_one_section(run: Run) -> None:
+    write(policy(ACTIVE, BACKUP), policy(ACTIVE, BACKUP, host="www.bank.example"))
+    published()
+    done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
+    assert done.out.count("certpin rotate start --new") == 1
+    hosts = [event.host for event in journal() if event.step == "compromise"]
+    assert hosts == [HOST, "www.bank.example"]
+
+
+def test_the_leaf_of_a_pinned_authority_is_refused_from_the_next_version_on(run: Run) -> None:
+    """Clients accept it because of its authority: only a compromised pin makes them refuse it."""
+    made = kit.policy(HOST, ACTIVE, BACKUP)
+    roles = [replace(each, role="intermediate") for each in made.pins]
+    write(replace(made, match="ca", pins=tuple(roles)))
+    published()
+    done, facts = reported(run, SPARE, "--stolen")
+    assert (done.code, facts["marked"]) == (0, [HOST])
+    entry = PinSet.load("pins.toml").policies[0].pins[-1]
+    assert (entry.pin, entry.state) == (SPARE, "compromised")
+
+
+def test_the_next_finish_takes_a_lost_backup_out(three: Run) -> None:
+    used = Authority("Issuer").issue(HOST)
+    write(policy(used.pin, BACKUP, SPARE))
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    published()
+    Path("served.pem").write_bytes(used.chain_pem)
+    reported(three, BACKUP, "--lost")
+    done = three("rotate", "finish", "--offline", "--served", "served.pem")
+    assert (done.code, states()) == (0, ["active", "removed", "published"]), done.err
+    assert recorded()[-1] == "remove"
+
+
+def test_every_printed_command_can_be_pasted(two: Run) -> None:
+    for pin, word in ((ACTIVE, "--stolen"), (BACKUP, "--lost")):
+        _, facts = reported(two, pin, word)
+        commands = [each for step in facts["hosts"][0]["steps"] for each in step["commands"]]
+        assert commands
+        for command in commands:
+            program, group, name, *rest = shlex.split(command)
+            assert (program, group, name in COMMANDS) == ("certpin", "rotate", True), command
+            assert two(group, name, *rest, "--help").code == 0
+            assert not any(word.isupper() or "<" in word for word in rest), command
+
+
+def test_on_a_terminal_each_line_has_its_place(two: Run) -> None:
+    code, out = on_terminal("rotate", "emergency", str(ACTIVE), "--stolen", "--offline", columns=80)
+    text = [line for line in click.unstyle(out).splitlines() if "certpin rotate" not in line]
+    assert code == 0
+    assert [line for line in text if len(line) > 80] == []
+    assert f"       certpin rotate switch {BACKUP}" in out

@@ -1,0 +1,199 @@
+"""``certpin rotate shipped``: versions in apps, by other ways, and their ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certpin.pinfile import PinSet
+from certpin.pins import Pin
+from tests import kit
+from tests.cli._pinfiles import write
+from tests.cli._rotating import days_pass, history, invariants, journal, stepped
+from tests.cli.conftest import HOST, Run
+
+OFFLINE = ("--offline",)
+LEAF, BACKUP = Pin("sha256", bytes(range(7, 39))), kit.NOBODY
+APP = ("--app", "com.bank.app", "--release")
+DAY = timedelta(days=1)
+
+
+def day(days: int) -> str:
+    """A day from today on."""
+    return f"{datetime.now(UTC) + days * DAY:%Y-%m-%d}"
+
+
+@pytest.fixture
+def drafted(run: Run) -> Run:
+    """An unpublished pin file, with version 3."""
+    write(kit.policy(HOST, LEAF, BACKUP))
+    return run
+
+
+@pytest.fixture
+def with_apps(drafted: Run) -> tuple[Run, Pin]:
+    """Version 3 in release 4.1 a hundred days ago; now version 4, with a new key, in 4.2."""
+    assert drafted("rotate", "shipped", "3", *APP, "4.1", "--clients", "900", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert drafted("rotate", "shipped", "4", *APP, "4.2", *OFFLINE).code == 0
+    return drafted, PinSet.load("pins.toml").policies[0].pins[-1].pin
+
+
+def activated(run: Run, pin: Pin) -> tuple[int, list[str], str | None]:
+    done, facts = stepped(run, "switch", str(pin), *OFFLINE)
+    safe = [each["safe_from"] for each in facts["breaches"]]
+    return done.code, invariants(facts), safe[0] if safe else None
+
+
+def test_a_version_that_goes_out_another_way_has_delays(drafted: Run) -> None:
+    done, facts = stepped(drafted, "shipped", "3", "--opened", "9d", "--clients", "50", *OFFLINE)
+    assert (done.code, facts["step"], facts["version"]) == (0, "shipped", 3)
+    (version,) = history().deployed.versions
+    assert (version.fetched, version.bundled, version.clients) == (journal()[0].time, None, 50)
+    timing = history().timing
+    assert timing
+    assert timing.opened == 9 * DAY
+    again = drafted("rotate", "shipped", "3", *OFFLINE)
+    assert (again.code, "recorded already" in again.err) == (2, True)
+
+
+def test_a_binary_blocks_a_key_until_a_forced_update_has_passed(
+    with_apps: tuple[Run, Pin],
+) -> None:
+    run, pin = with_apps
+    assert activated(run, pin) == (1, ["adopted"], None)
+    forced = run("rotate", "shipped", "4", *APP, "4.2", "--force-update", day(20), *OFFLINE)
+    assert forced.code == 0
+    code, found, safe = activated(run, pin)
+    assert (code, found) == (1, ["adopted"])
+    assert safe
+    assert safe.startswith(day(21))
+    days_pass(22)
+    assert activated(run, pin)[0] == 1  # the date of the update was not moved
+    planned = run("rotate", "shipped", "4", *APP, "4.2", "--force-update", day(-1), *OFFLINE)
+    assert planned.code == 0
+    assert activated(run, pin)[0] == 0
+
+
+def test_the_end_of_support_of_a_release_ends_its_version(with_apps: tuple[Run, Pin]) -> None:
+    run, pin = with_apps
+    assert run("rotate", "shipped", "3", *APP, "4.1", "--end", day(5), *OFFLINE).code == 0
+    code, _, safe = activated(run, pin)
+    assert safe
+    assert (code, safe[:10]) == (1, day(6))
+
+
+@pytest.mark.parametrize(("last", "safe"), [("100%", True), ("99.9%", False)])
+def test_a_curve_ends_earlier_releases_only_if_it_reaches_all(
+    with_apps: tuple[Run, Pin], last: str, safe: bool
+) -> None:
+    run, pin = with_apps
+    Path("curve.csv").write_text(f"day,share\n7,50%\n30,{last}\n", encoding="utf-8")
+    done = run("rotate", "shipped", "4", *APP, "4.2", "--curve", "curve.csv", *OFFLINE)
+    assert done.code == 0
+    assert (activated(run, pin)[2] is not None) == safe
+
+
+def test_a_record_without_a_release_says_nothing_about_the_app(
+    with_apps: tuple[Run, Pin],
+) -> None:
+    run, pin = with_apps
+    stepped(run, "shipped", "4", *OFFLINE)
+    days_pass(90)
+    assert activated(run, pin) == (1, ["adopted"], None)
+
+
+@pytest.mark.medium
+def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
+    run, pin = with_apps
+    done, facts = stepped(run, "shipped", "3", "--ended")
+    assert (done.code, facts["step"]) == (0, "ended")
+    assert activated(run, pin)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("9", "--ended"), "version 9 is not recorded"),
+        (("9",), "version 9 is not recorded, and pins.toml has version 3"),
+        (("3", "--app", "a"), "--app and --release go together"),
+        (("3", "--end", "2027-01-15"), "are about a release"),
+        (("3", "--updates"), "are about a release"),
+        (("3", *APP, "1", "--end", "soon"), "is not a date"),
+        (("3", *APP, "1", "--end", "2027-01-15T10:00:00"), "is not a date"),
+        (("3", *APP, "1", "--end", "9999-01-15"), "too far away"),
+        (("3", "--ended", "--clients", "3"), "--ended takes no other fact"),
+        (("3", *APP, "\x1b[31m"), "is no name of a release"),
+    ],
+)
+def test_an_invalid_record_is_refused(drafted: Run, words: tuple[str, ...], problem: str) -> None:
+    offline = () if "--ended" in words else OFFLINE
+    done = drafted("rotate", "shipped", *words, *offline)
+    assert (done.code, problem in " ".join(done.err.split())) == (2, True), done.err
+    assert not Path("pins.journal.jsonl").exists()
+
+
+def test_a_release_has_one_version(with_apps: tuple[Run, Pin]) -> None:
+    run, _ = with_apps
+    done = run("rotate", "shipped", "4", *APP, "4.1", *OFFLINE)
+    assert (done.code, "recorded with version 3" in done.err) == (2, True)
+
+
+def test_a_changed_file_is_not_recorded_under_an_old_number(with_apps: tuple[Run, Pin]) -> None:
+    run, _ = with_apps
+    assert run("rotate", "start", "--new", "other.key").code == 0
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace("version = 5", "version = 4"), encoding="utf-8")
+    done = run("rotate", "shipped", "4", *APP, "4.3", *OFFLINE)
+    assert (done.code, "differs from version 4" in done.err) == (2, True)
+    assert run("rotate", "shipped", "5", *APP, "4.3", *OFFLINE).code == 0
+    assert PinSet.load("pins.toml").version == 5
+
+
+def test_the_gate_checks_the_pins_that_go_out(drafted: Run) -> None:
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + DAY))
+    done, facts = stepped(drafted, "shipped", "3", *APP, "4.1", *OFFLINE)
+    assert (done.code, "expiry" in invariants(facts)) == (1, True)
+    assert not Path("pins.journal.jsonl").exists()
+    reason = ("--force", "--reason", "a test")
+    assert stepped(drafted, "shipped", "3", *APP, "4.1", *OFFLINE, *reason)[0].code == 0
+    assert journal()[0].reason == "a test"
+
+
+def test_facts_are_added_without_contacting_a_server(with_apps: tuple[Run, Pin]) -> None:
+    """The pins were checked when the release was recorded."""
+    run, _ = with_apps
+    words: tuple[Any, ...] = ("shipped", "4", *APP, "4.2", "--clients", "1000", "--timeout", "1")
+    done, facts = stepped(run, *words)
+    assert (done.code, facts["unknown"]) == (0, [])
+    (release,) = history().deployed.versions[1].releases
+    assert release.clients == 1000
+
+
+def test_bad_curve_files_are_refused(drafted: Run) -> None:
+    for content in (b"", b"\xff\xfe\xff", b"day;share\n1;2\n", b"day,share\n" + b"1,1%\n" * 20000):
+        Path("curve.csv").write_bytes(content)
+        done = drafted("rotate", "shipped", "3", *APP, "1", "--curve", "curve.csv", *OFFLINE)
+        assert (done.code, "curve.csv" in done.err) == (2, True)
+
+
+def test_statistics_of_a_store_replace_the_guess(with_apps: tuple[Run, Pin]) -> None:
+    run, pin = with_apps
+    guessed = stepped(run, "switch", str(pin), *OFFLINE)[1]["breaches"][0]["clients"]
+    assert guessed == 900  # version 4 is out since a moment
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    header = "Date,Package Name,App Version Code,Active Device Installs\n"
+    rows = f"{today},com.bank.app,4.1,300\n{today},com.bank.app,4.2,600\n"
+    Path("play.csv").write_bytes((header + rows).encode("utf-16"))
+    facts = stepped(run, "switch", str(pin), "--measured", "play.csv", *OFFLINE)[1]
+    assert facts["breaches"][0]["clients"] == 300
+    Path("play.csv").write_text(header + rows.replace("com.bank.app", "other"), encoding="utf-8")
+    done = run("rotate", "switch", str(pin), "--measured", "play.csv", *OFFLINE)
+    assert (done.code, "play.csv is about other" in done.err) == (2, True)
+    Path("play.csv").write_bytes(b"\xff")
+    done = run("rotate", "switch", str(pin), "--measured", "play.csv", *OFFLINE)
+    assert (done.code, "play.csv" in done.err) == (2, True)

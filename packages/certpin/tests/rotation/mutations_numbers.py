@@ -1,0 +1,262 @@
+"""Rules of figures, deadlines and app releases, removed one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_ARRIVALS = "certpin/rotation/arrivals.py"
+_DEADLINES = "certpin/rotation/deadlines.py"
+_EXPORTS = "certpin/rotation/exports.py"
+_FLEET = "certpin/rotation/fleet.py"
+_GATE = "certpin/rotation/gate.py"
+_HISTORY = "certpin/rotation/history.py"
+_MEASURED = "certpin/rotation/measured.py"
+_RELEASES = "certpin/rotation/releases.py"
+_SHIPPED = "certpin/cli/rotate/shipped.py"
+
+_OF_DEADLINES = "tests/rotation/test_deadlines.py::"
+_OF_EXPORTS = "tests/rotation/test_exports.py::"
+_OF_FLEET = "tests/rotation/test_fleet.py::"
+_OF_RELEASES = "tests/rotation/test_releases.py::"
+_OF_SHIPPED = "tests/cli/test_rotate_shipped.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "the next version is published T_adopt before pins expire",
+        _DEADLINES,
+        "expires - situation.timing.adopt if can_fetch else None",
+        "expires if can_fetch else None",
+        _OF_DEADLINES + "test_the_last_safe_time_to_publish_is_t_adopt_before_the_expiry",
+    ),
+    Mutation(
+        "a publish replaces no version in a binary",
+        _DEADLINES,
+        "can_fetch = version.bundled is None",
+        "can_fetch = version is not None",
+        _OF_DEADLINES + "test_a_version_that_only_an_app_replaces_has_no_publish_date",
+    ),
+    Mutation(
+        "a version that is replaced in time has no deadline",
+        _DEADLINES,
+        "expires is None or (last is not None and last <= expires)",
+        "expires is None",
+        _OF_DEADLINES + "test_a_version_that_is_replaced_in_time_has_no_deadline",
+    ),
+    Mutation(
+        "a stolen key is accepted by every version that doesn't refuse it",
+        _DEADLINES,
+        'if conclusion_of(situation, version, prospects) != "refused"',
+        'if conclusion_of(situation, version, prospects) == "refused"',
+        _OF_DEADLINES + "test_a_stolen_key_is_accepted_until_the_last_version_with_it_has_ended",
+    ),
+    Mutation(
+        "an exposure counts the publish that ends it",
+        _DEADLINES,
+        "after = _with_next(situation, published) if published else situation",
+        "after = situation",
+        _OF_DEADLINES + "test_without_a_publish_the_exposure_has_no_end_and_with_one_it_has",
+    ),
+    Mutation(
+        "a forced update ends only earlier releases",
+        _RELEASES,
+        "if each.shipped > release.shipped",
+        "if each != release",
+        _OF_RELEASES + "test_a_forced_update_ends_the_earlier_releases_of_the_app",
+    ),
+    Mutation(
+        "a forced update ends only releases of its app",
+        _RELEASES,
+        "if each.app == release.app]",
+        "if each.app]",
+        _OF_RELEASES + "test_a_forced_update_ends_the_earlier_releases_of_the_app",
+    ),
+    Mutation(
+        "a planned end is an end when it has passed",
+        _RELEASES,
+        "ends = [release.end]",
+        "ends = [release.end and release.shipped]",
+        _OF_RELEASES + "test_the_end_of_its_support_ends_a_release_only_when_it_has_passed",
+    ),
+    Mutation(
+        "a curve that misses some users ends nothing",
+        _RELEASES,
+        "self.curve[-1][1] != 1",
+        "self.curve[-1][1] < 0",
+        _OF_RELEASES + "test_a_curve_that_reaches_all_users_ends_the_earlier_releases",
+    ),
+    Mutation(
+        "a measured curve ends nothing",
+        _RELEASES,
+        "if self.measured or not self.curve",
+        "if not self.curve",
+        _OF_RELEASES + "test_a_curve_that_reaches_all_users_ends_the_earlier_releases",
+    ),
+    Mutation(
+        "a new user may install an old release",
+        _RELEASES,
+        "superseded is not None and later:",
+        "superseded is not None:\n        later = [*later, release]",
+        _OF_RELEASES + "test_an_app_that_updates_itself_leaves_a_version_that_is_superseded",
+    ),
+    Mutation(
+        "an app that doesn't update itself keeps its version",
+        _RELEASES,
+        "if release.updates and superseded",
+        "if superseded",
+        _OF_RELEASES + "test_an_app_that_updates_itself_leaves_a_version_that_is_superseded",
+    ),
+    Mutation(
+        "a pin file that is given out is not out before",
+        _HISTORY,
+        "        return again.fetched\n",
+        "        return known.fetched\n",
+        _OF_RELEASES + "test_a_version_that_is_given_out_before_its_push_is_out_from_then_on",
+    ),
+    Mutation(
+        "a curve has a limit",
+        _RELEASES,
+        "if not 1 <= len(rows) <= MAX_POINTS:",
+        "if not rows:",
+        _OF_RELEASES + "test_a_curve_has_limits",
+    ),
+    Mutation(
+        "a curve file has a limit",
+        _EXPORTS,
+        "if len(data) > MAX_CURVE_BYTES:",
+        "if not data:",
+        _OF_RELEASES + "test_a_curve_has_limits",
+    ),
+    Mutation(
+        "the gate checks the pins of an app",
+        _SHIPPED,
+        "violations = [] if amends else",
+        "violations = [] if pins else",
+        _OF_SHIPPED + "test_the_gate_checks_the_pins_that_go_out",
+    ),
+    Mutation(
+        "a changed file is not recorded under an old number",
+        _SHIPPED,
+        "if pins.version == version and meaning(pins) != meaning(each):",
+        "if pins.version == -version:",
+        _OF_SHIPPED + "test_a_changed_file_is_not_recorded_under_an_old_number",
+    ),
+    Mutation(
+        "a release has one version",
+        _SHIPPED,
+        "if known.number != version:",
+        "if known.number == -version:",
+        _OF_SHIPPED + "test_a_release_has_one_version",
+    ),
+    Mutation(
+        "a day has passed at its end",
+        _SHIPPED,
+        "moment.replace(tzinfo=UTC) + timedelta(days=1)",
+        "moment.replace(tzinfo=UTC)",
+        _OF_SHIPPED + "test_the_end_of_support_of_a_release_ends_its_version",
+    ),
+    Mutation(
+        "a client holds one version",
+        _FLEET,
+        "found.get(arrival.number, 0) + count - counted",
+        "found.get(arrival.number, 0) + count",
+        _OF_FLEET + "test_a_thousand_clients_with_two_versions_are_a_thousand",
+    ),
+    Mutation(
+        "an unknown number of clients is not 0",
+        _FLEET,
+        "            expected = None\n",
+        "            pass\n",
+        _OF_FLEET + "test_an_unknown_number_of_clients_is_not_zero",
+    ),
+    Mutation(
+        "reports don't count more clients than there are",
+        _FLEET,
+        "min(sum(reported), limit)",
+        "sum(reported)",
+        _OF_FLEET + "test_reports_raise_a_figure_up_to_the_fleet",
+    ),
+    Mutation(
+        "the gate and the simulation have one figure",
+        _GATE,
+        "        clients_at_risk(situation, refusing) if refusing else None,",
+        "        client_count(situation) if refusing else None,",
+        _OF_FLEET + "test_the_figure_of_a_refusal_is_that_of_the_simulation",
+    ),
+    Mutation(
+        "the slowest clients take T_adopt",
+        _ARRIVALS,
+        "most = WHOLE - int(stragglers * WHOLE)",
+        "most = WHOLE",
+        _OF_FLEET + "test_the_expected_figure_is_that_of_clients_drawn_at_random",
+    ),
+    Mutation(
+        "each delay is waited for",
+        _ARRIVALS,
+        "for delay in (timing.cdn, timing.cache, timing.poll, timing.skew):",
+        "for delay in (timing.cdn, timing.cache, timing.skew):",
+        _OF_FLEET + "test_the_expected_figure_is_that_of_clients_drawn_at_random",
+    ),
+    Mutation(
+        "no client holds a version after its release has ended",
+        _FLEET,
+        "gone = [] if by is None else [everyone(0, by)]\n    if updating",
+        "gone: list[Arrival] = []\n    if updating",
+        _OF_FLEET + "test_a_version_in_a_release_that_has_ended_is_held_by_nobody",
+    ),
+    Mutation(
+        "an app that updates itself takes fetched versions",
+        _FLEET,
+        "rest = [*found[first:], *(replace(each, after=updating) for each in fetched)]",
+        "rest = [*found[first:]]",
+        _OF_FLEET + "test_an_app_that_updates_itself_holds_the_highest_version",
+    ),
+    Mutation(
+        "a report of a store has a size limit",
+        _EXPORTS,
+        "if len(data) > MAX_EXPORT_BYTES:",
+        "if not data:",
+        _OF_EXPORTS + "test_a_report_has_limits",
+    ),
+    Mutation(
+        "a report of a store has a limit of lines",
+        _EXPORTS,
+        "if number > MAX_ROWS:",
+        "if number < 0:",
+        _OF_EXPORTS + "test_a_report_has_limits",
+    ),
+    Mutation(
+        "a column that is there twice is refused",
+        _EXPORTS,
+        "len(header) > MAX_COLUMNS or len(set(header)) < len(header)",
+        "len(header) > MAX_COLUMNS",
+        _OF_EXPORTS + "test_other_text_is_refused",
+    ),
+    Mutation(
+        "unknown releases count as older",
+        _MEASURED,
+        "total = sum(days[day].values())",
+        "total = sum(days[day].get(name, 0) for name in names)",
+        _OF_EXPORTS + "test_unknown_releases_count_as_older",
+    ),
+    Mutation(
+        "lower shares of later days count",
+        _MEASURED,
+        "lowest = min(lowest, share)",
+        "lowest = share",
+        _OF_EXPORTS + "test_lower_shares_of_later_days_count",
+    ),
+    Mutation(
+        "the users who share their data are not all",
+        _MEASURED,
+        "release.clients is None and whole[release.app]",
+        "release.clients is None",
+        _OF_EXPORTS + "test_a_recorded_number_of_clients_stays_and_a_part_is_no_number",
+    ),
+    Mutation(
+        "a measured curve is marked as such",
+        _MEASURED,
+        "measured=release.measured or bool(curve),",
+        "measured=release.measured,",
+        _OF_EXPORTS + "test_a_measured_curve_ends_no_version",
+    ),
+]

@@ -1,0 +1,148 @@
+"""Deadlines: the last safe time to publish, and until when a stolen key is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.rotation import (
+    ExposureStage,
+    check_step,
+    exposure_text,
+    key_exposure,
+    publish_deadlines,
+)
+from tests.rotation._situations import (
+    DAY,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    situation,
+    version,
+)
+
+if TYPE_CHECKING:
+    from certpin.pins import State
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+BC: dict[str, State] = {"b": "active", "c": "published"}
+EXPIRES = NOW + 60 * DAY
+SECOND = timedelta(seconds=1)
+
+
+def expiring(number: int = 1, *, ago: timedelta = 90 * DAY, **fields: Any) -> Any:
+    return replace(
+        version(number, AB, ago=ago, clients=7), pins=pin_set(AB, number, expires=EXPIRES, **fields)
+    )
+
+
+def test_the_last_safe_time_to_publish_is_t_adopt_before_the_expiry() -> None:
+    old = expiring()
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert found.publish_before == EXPIRES - TIMING.adopt
+    assert (found.version, found.way, found.clients) == (1, "fetch", 7)
+    assert not found.is_late(EXPIRES - TIMING.adopt)
+    assert found.is_late(EXPIRES - TIMING.adopt + SECOND)
+    assert found.text(NOW) == (
+        "the pins of version 1 expire on 2027-04-30 12:00 UTC: "
+        "publish the next version by 2027-04-20 12:00 UTC"
+    )
+
+
+@given(late=st.integers(-40, 40))
+def test_the_deadline_is_the_last_time_at_which_the_gate_finds_no_expired_client(late: int) -> None:
+    """Publish at the deadline plus some seconds: clients of the old version expire, or don't."""
+    old = expiring()
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert found.publish_before
+    moment = found.publish_before + late * SECOND
+    after = situation(pin_set(AB, 2), old)
+    deployed = after.deployed.with_version(pin_set(AB, 2), moment)
+    end = deployed.end_of_life(old, TIMING)
+    assert end
+    assert (end > EXPIRES) == found.is_late(moment) == (late > 0)
+
+
+def test_a_version_that_only_an_app_replaces_has_no_publish_date() -> None:
+    old = replace(expiring(), fetched=None, bundled=NOW - 90 * DAY)
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert (found.publish_before, found.way) == (None, "app")
+    assert found.is_late(NOW)
+    assert "only a release of the app" in found.text(NOW)
+    assert found.json(NOW) == {
+        "host": "api.bank.example",
+        "version": 1,
+        "expires": "2027-04-30T12:00:00+00:00",
+        "publish_before": None,
+        "late": True,
+        "way": "app",
+        "clients": 7,
+    }
+
+
+def test_a_version_that_is_replaced_in_time_has_no_deadline() -> None:
+    now = situation(pin_set(AB, 3), expiring(), version(2, AB, ago=5 * DAY))
+    assert publish_deadlines(now) == ()
+
+
+@pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
+def test_pins_that_lock_nobody_out_have_no_deadline(fields: dict[str, Any]) -> None:
+    assert publish_deadlines(situation(pin_set(AB, 2), expiring(**fields))) == ()
+
+
+def test_a_late_deadline_is_reported_as_late() -> None:
+    old = replace(expiring(), pins=pin_set(AB, 1, expires=NOW + 3 * DAY))
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert found.is_late(NOW)
+    assert "it was safe to publish the next until 2027-02-22 12:00 UTC" in found.text(NOW)
+
+
+def test_a_stolen_key_is_accepted_until_the_last_version_with_it_has_ended() -> None:
+    old, new = version(1, AB, ago=90 * DAY), version(2, BC, ago=DAY)
+    now = situation(pin_set(BC, 3), old, new, seen=(sighting("b"),))
+    found = key_exposure(now, pin("a"))
+    assert found.until == NOW - DAY + TIMING.adopt
+    assert [stage.versions for stage in found.stages] == [(1,)]
+
+
+def test_without_a_publish_the_exposure_has_no_end_and_with_one_it_has() -> None:
+    old = version(1, AB, ago=90 * DAY, clients=7)
+    now = situation(pin_set(BC, 2), old, seen=(sighting("a"),))
+    assert key_exposure(now, pin("a")).stages == (ExposureStage(None, (1,), 7),)
+    published = key_exposure(now, pin("a"), published=NOW + DAY)
+    assert published.until == NOW + DAY + TIMING.adopt
+    assert exposure_text(published) == (
+        "7 clients may accept the key; those with version 1 until 2027-03-12 12:00 UTC",
+    )
+
+
+def test_a_binary_accepts_a_stolen_key_until_its_end_is_recorded() -> None:
+    binary = bundled(1, AB, ago=400 * DAY, clients=3)
+    now = situation(pin_set(BC, 3), binary, version(2, AB, ago=90 * DAY, clients=4))
+    first, last = key_exposure(now, pin("a"), published=NOW).stages
+    assert (first.until, first.versions) == (NOW + TIMING.adopt, (2,))
+    assert (last.until, last.versions) == (None, (1,))
+
+
+def test_a_key_that_every_version_refuses_is_not_exposed() -> None:
+    now = situation(pin_set(BC, 2), version(1, BC, ago=90 * DAY))
+    found = key_exposure(now, pin("a"))
+    assert (found.stages, found.clients, found.until) == ((), 0, None)
+    assert exposure_text(found) == ("no client accepts the key",)
+    assert found.json()["clients"] == 0
+
+
+def test_the_exposed_versions_are_those_that_the_gate_doesn_t_count_as_refusing() -> None:
+    old, new = version(1, AB, ago=90 * DAY), version(2, BC, ago=DAY)
+    now = situation(pin_set(BC, 3), old, new)
+    (refused,) = check_step(now, "serve", pin("a"))
+    assert "version 2" in refused.problem
+    assert key_exposure(now, pin("a")).stages[0].versions == (1,)

@@ -1,0 +1,230 @@
+"""The shortest safe path after a key was stolen or lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, check_step
+from certpin.rotation.emergency import EmergencyPath, Fact, after_newest, emergency_path
+from certpin.rotation.plan import at_time
+from certpin.rotation.prospect import assumed_prospects
+from tests.rotation._situations import (
+    DAY,
+    HOST,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    situation,
+    unverified,
+    version,
+)
+
+if TYPE_CHECKING:
+    from certpin.pins import State
+    from certpin.rotation import Version
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+OUT = version(1, AB, ago=40 * DAY, clients=7)
+SEEN = (sighting("a"),)
+
+
+def path(
+    fact: Fact = "stolen",
+    name: str = "a",
+    states: dict[str, State] = AB,
+    versions: tuple[Version, ...] = (OUT,),
+    **fields: Any,
+) -> EmergencyPath:
+    """The path after a key was recorded as stolen or lost."""
+    return emergency_path(_recorded(fact, name, states, versions, **fields), pin(name), fact)
+
+
+def _recorded(
+    fact: Fact,
+    name: str,
+    states: dict[str, State],
+    versions: tuple[Version, ...],
+    **fields: Any,
+) -> Situation:
+    gone = frozenset({pin(name)})
+    past = PinHistory(compromised=gone) if fact == "stolen" else PinHistory(lost=gone)
+    known: dict[str, Any] = {"seen": SEEN, "past": past} | fields
+    return situation(pin_set(states, 2), *versions, **known)
+
+
+def acts(found: EmergencyPath) -> list[str]:
+    return [step.act for step in found.steps]
+
+
+def switched(found: EmergencyPath) -> Any:
+    return next(step for step in found.steps if step.act == "switch")
+
+
+def test_with_the_minimum_of_two_pins_the_backup_goes_live() -> None:
+    found = path()
+    assert acts(found) == ["request", "switch", "install", "start", "publish", "revoke"]
+    assert (switched(found).pin, switched(found).not_before) == (pin("b"), None)
+    assert found.is_safe
+    assert found.serving == ("192.0.2.7:443",)
+    assert found.spare_from == NOW + TIMING.adopt
+    assert found.steps[4].after_install
+
+
+def test_the_exposure_ends_when_no_client_has_a_version_with_the_stolen_key() -> None:
+    exposure = path().exposure
+    assert exposure is not None
+    assert (exposure.clients, exposure.until) == (7, NOW + TIMING.adopt)
+    assert path("lost").exposure is None
+
+
+def test_a_spare_key_needs_no_new_backup() -> None:
+    found = path(states=ABC, versions=(version(1, ABC, ago=40 * DAY),))
+    assert acts(found) == ["request", "switch", "install", "publish", "revoke"]
+    assert not found.needs_backup
+
+
+def test_the_key_that_is_adopted_first_is_chosen() -> None:
+    new = version(2, ABC, ago=DAY)
+    found = path(states={"a": "active", "c": "published"}, versions=(OUT, new))
+    assert switched(found).not_before == NOW - DAY + TIMING.adopt
+    assert found.is_safe
+    late_first: dict[str, State] = {"a": "active", "c": "published", "b": "published"}
+    assert switched(path(states=late_first, versions=(OUT, new))).pin == pin("b")
+
+
+def test_a_stolen_backup_is_only_taken_out_and_replaced() -> None:
+    found = path(name="b")
+    assert acts(found) == ["start", "publish", "revoke"]
+    assert (found.in_use, found.is_safe) == (False, True)
+
+
+def test_a_lost_backup_is_finished_and_replaced() -> None:
+    found = path("lost", "b")
+    assert acts(found) == ["start", "finish", "publish"]
+    assert found.is_safe
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "in_use"),
+    [
+        ("a", {"seen": ()}, True),
+        ("b", {"seen": ()}, False),
+        ("a", {"seen": (sighting("b"),)}, False),
+    ],
+)
+def test_a_key_is_taken_for_used_unless_every_server_presents_another(
+    name: str, fields: Any, in_use: bool
+) -> None:
+    assert path("lost", name, **fields).in_use == in_use
+    unanswered = emergency_path(
+        _recorded("lost", "a", AB, (OUT,), seen=(sighting("b"),)),
+        pin("a"),
+        "lost",
+        all_answered=False,
+    )
+    assert unanswered.in_use
+
+
+def test_a_key_in_a_chain_that_does_not_verify_is_taken_for_used() -> None:
+    found = path("stolen", seen=(unverified("a"),))
+    assert found.in_use
+    assert "switch" in acts(found)
+
+
+def test_a_server_may_run_on_with_a_lost_key_until_a_new_one_is_adopted() -> None:
+    alone: dict[str, State] = {"a": "active", "b": "lost"}
+    found = path("lost", states=alone, versions=(version(1, AB, ago=40 * DAY),), **_both_lost())
+    assert acts(found)[:4] == ["start", "publish", "request", "switch"]
+    assert (switched(found).pin, switched(found).not_before) == (NEXT_BACKUP, NOW + TIMING.adopt)
+    assert found.is_safe
+
+
+def _both_lost() -> dict[str, Any]:
+    return {"past": PinHistory(lost=frozenset({pin("a"), pin("b")}))}
+
+
+def test_without_a_key_that_clients_accept_the_harm_is_that_of_the_gate() -> None:
+    both = PinHistory(compromised=frozenset({pin("a"), pin("b")}))
+    found = path(past=both)
+    known = _recorded("stolen", "a", AB, (OUT,), past=both)
+    prospects = assumed_prospects(known, NEXT_BACKUP)
+    (refusal,) = check_step(known, "activate", NEXT_BACKUP, prospects)
+    assert found.harm == refusal
+    assert (refusal.clients, found.is_safe) == (7, False)
+    assert switched(found).forced
+    assert acts(found).count("start") == 2  # the key itself, and a backup
+
+
+def test_a_binary_without_the_backup_leaves_no_safe_path() -> None:
+    old = bundled(1, {"a": "active", "x": "published"}, ago=400 * DAY, clients=3)
+    found = path(versions=(old, version(2, AB, ago=40 * DAY, clients=9)))
+    assert found.harm is not None
+    assert (found.harm.clients, switched(found).pin) == (3, pin("b"))
+
+
+def test_without_a_recorded_version_no_path_is_known() -> None:
+    for name in ("a", "b"):
+        assert not path(name=name, versions=()).is_safe
+
+
+def test_the_leaf_of_a_pinned_authority_is_replaced_by_another_leaf() -> None:
+    states: dict[str, State] = {"a": "active", "ca": "active"}
+    known = _recorded("stolen", "a", states, (version(1, states, ago=40 * DAY),))
+    entries = [
+        replace(entry, role="intermediate") if entry.pin == pin("ca") else entry
+        for entry in known.policy.pins
+    ]
+    draft = replace(known.pins, policies=(replace(known.policy, pins=tuple(entries)),))
+    found = emergency_path(replace(known, pins=draft), pin("a"), "stolen")
+    assert (switched(found).pin, found.is_safe) == (pin("ca"), True)
+    assert acts(found) == ["switch", "install", "start", "publish", "revoke"]
+
+
+VERSIONS = st.lists(
+    st.tuples(st.sets(st.sampled_from("abcd"), min_size=2), st.integers(0, 30), st.booleans()),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(made=VERSIONS, draft=st.sets(st.sampled_from("abcd"), min_size=2), lost=st.booleans())
+def test_the_gate_allows_the_switch_of_a_safe_path_at_its_date_and_not_before(
+    made: list[tuple[set[str], int, bool]], draft: set[str], lost: bool
+) -> None:
+    versions = []
+    for number, (names, ago, in_binary) in enumerate(made, 1):
+        states: dict[str, State] = dict.fromkeys(sorted(names), "published")
+        make = bundled if in_binary else version
+        versions.append(make(number, states, ago=ago * DAY, clients=number))
+    fact: Fact = "lost" if lost else "stolen"
+    drafted: dict[str, State] = dict.fromkeys(sorted({*draft, "a"}), "published")
+    drafted["a"] = "active"
+    known = _recorded(fact, "a", drafted, tuple(versions))
+    found = emergency_path(known, pin("a"), fact)
+    switch = switched(found)
+    if switch.pin == NEXT_BACKUP or not found.is_safe:
+        return
+    prospects = assumed_prospects(known, switch.pin)
+    moment = switch.not_before or NOW
+    assert check_step(at_time(known, moment), "activate", switch.pin, prospects) == ()
+    if switch.not_before:
+        early = replace(known, now=moment - timedelta(microseconds=1))
+        assert check_step(early, "activate", switch.pin, prospects)
+
+
+def test_a_fact_is_recorded_after_the_newest_event_whatever_the_clock_says() -> None:
+    ahead = Event(NOW + DAY, "anna", "stage", HOST, pin("c"))
+    stolen = [Event(NOW, "bert", "compromise", each, pin("a")) for each in (HOST, "b.example")]
+    first, second = after_newest([ahead], stolen)
+    assert NOW + DAY < first.time < second.time < NOW + DAY + timedelta(seconds=1)
+    assert after_newest([], stolen[:1]) == stolen[:1]

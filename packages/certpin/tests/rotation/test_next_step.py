@@ -1,0 +1,112 @@
+"""The next safe action of a rotation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.rotation import PinHistory, Situation
+from certpin.rotation.next_step import NextStep, next_step
+from tests.rotation._situations import DAY, NOW, TIMING, pin, pin_set, sighting, situation, version
+
+if TYPE_CHECKING:
+    from certpin.pins import Pin, State
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+OUT = version(1, AB, ago=40 * DAY, clients=7)
+SEEN = (sighting("a"),)
+
+
+def following(
+    known: Situation, activated: dict[str, int] | None = None, *, differs: bool = False
+) -> NextStep:
+    """The next action, with the keys that the gate let servers use some days ago."""
+    times: dict[Pin, Any] = {pin(key): NOW - ago * DAY for key, ago in (activated or {}).items()}
+    return next_step(known, times, differs=differs)
+
+
+def test_a_good_state_needs_nothing() -> None:
+    assert following(situation(pin_set(AB), OUT, seen=SEEN)) == NextStep("none")
+
+
+@pytest.mark.parametrize(
+    ("past", "seen", "act"),
+    [
+        (PinHistory(compromised=frozenset({pin("a")})), (), "emergency"),
+        (PinHistory(compromised=frozenset({pin("x")})), (sighting("x"),), "emergency"),
+        (PinHistory(compromised=frozenset({pin("x")})), SEEN, "none"),
+        (PinHistory(lost=frozenset({pin("a")})), SEEN, "emergency"),
+    ],
+)
+def test_a_stolen_or_lost_key_comes_first(past: PinHistory, seen: Any, act: str) -> None:
+    found = following(situation(pin_set(AB), OUT, seen=seen, past=past), differs=True)
+    assert (found.act if act == "emergency" else "none") == act
+
+
+def test_a_version_is_pushed_before_anything_else_goes_out() -> None:
+    waiting = replace(version(2, ABC, ago=DAY), pending=True)
+    known = situation(pin_set(ABC, 3), OUT, waiting, seen=SEEN)
+    assert following(known, differs=True) == NextStep("push")
+
+
+def test_a_changed_pin_file_goes_out_unless_the_gate_refuses_it() -> None:
+    good = situation(pin_set({**AB, "c": "staged"}, 1), OUT, seen=SEEN)
+    assert following(good, differs=True) == NextStep("publish")
+    bad = situation(pin_set({"b": "active", "c": "staged"}, 2), OUT, seen=SEEN)
+    refused = following(bad, differs=True)
+    assert (refused.act, refused.violations[0].invariant) == ("publish", "served-chain")
+
+
+def test_a_new_key_is_installed_at_the_servers_that_lack_it() -> None:
+    states: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
+    seen = (sighting("a", vantage="eu"), sighting("b", vantage="us"))
+    known = situation(pin_set(states), version(1, states, ago=40 * DAY), seen=seen)
+    found = following(known, {"b": 1})
+    assert (found.act, found.pin, found.servers) == ("install", pin("b"), ("eu",))
+
+
+def test_the_old_key_is_finished_when_no_server_presents_it() -> None:
+    states: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
+    entries = pin_set(states).policies[0]
+    leaves = tuple(replace(each, role="leaf") for each in entries.pins[:2])
+    policy = replace(entries, pins=(*leaves, entries.pins[2]))
+    draft = replace(pin_set(states), policies=(policy,))
+    out = version(1, states, ago=40 * DAY)
+    known = situation(draft, out, seen=(sighting("b"),))
+    assert following(known, {"b": 1}) == NextStep("finish", pin("a"))
+    unseen = following(situation(draft, out), {"b": 1})
+    assert (unseen.act, unseen.violations[0].invariant) == ("finish", "unseen")
+
+
+def test_a_lost_backup_is_finished() -> None:
+    states: dict[str, State] = {"a": "active", "b": "lost", "c": "published"}
+    known = situation(pin_set(states), version(1, ABC, ago=40 * DAY), seen=SEEN)
+    assert following(known) == NextStep("finish", pin("b"))
+
+
+def test_a_lost_backup_is_replaced_before_it_is_finished() -> None:
+    states: dict[str, State] = {"a": "active", "b": "lost"}
+    known = situation(pin_set(states), version(1, AB, ago=40 * DAY), seen=SEEN)
+    assert following(known) == NextStep("start")
+
+
+def test_without_a_backup_one_is_started() -> None:
+    states: dict[str, State] = {"a": "active", "ca": "active"}
+    known = situation(
+        pin_set(states), version(1, states, ago=40 * DAY), seen=(sighting("a", "ca"),)
+    )
+    assert following(known) == NextStep("start")
+    assert following(replace(known, sightings=())) == NextStep("start")
+
+
+def test_a_key_in_flight_has_the_date_of_its_adoption() -> None:
+    known = situation(pin_set(ABC, 2), OUT, version(2, ABC, ago=DAY), seen=SEEN)
+    found = following(known)
+    assert (found.act, found.pin, found.not_before) == (
+        "switch",
+        pin("c"),
+        NOW - DAY + TIMING.adopt,
+    )

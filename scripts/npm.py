@@ -1,0 +1,73 @@
+"""Fetch locked archives from npm: each is used only if its SHA-512 is the locked one.
+
+npm runs no code of a package: `npm pack` downloads it, and this program unpacks it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent
+_LOCK = _ROOT / "requirements" / "npm.txt"
+_TARGET = _ROOT / ".venvs" / "npm"
+
+
+class UnlockedError(Exception):
+    """An archive differs from the locked one."""
+
+
+def require_locked(archive: Path, integrity: str) -> None:
+    """Check the SHA-512 of an archive, as npm writes it. Raises ``UnlockedError``."""
+    digest = hashlib.sha512(archive.read_bytes()).digest()
+    if f"sha512-{base64.b64encode(digest).decode()}" != integrity:
+        raise UnlockedError(f"{archive.name} is not the archive that is locked")
+
+
+def pack(package: str, release: str, folder: Path) -> Path:
+    """Download a package into a folder, unchecked. Raises ``subprocess.CalledProcessError``."""
+    words = ["npm", "pack", f"{package}@{release}", "--silent", "--ignore-scripts"]
+    subprocess.run(
+        [*words, "--pack-destination", str(folder)],
+        check=True,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    [archive] = folder.glob("*.tgz")
+    return archive
+
+
+def ensure(package: str) -> Path:
+    """Return the folder of a package of requirements/npm.txt; it is fetched if it is missing.
+
+    Raises:
+        KeyError: the package is not locked.
+        UnlockedError: npm brought another archive.
+        subprocess.CalledProcessError: npm could not fetch it.
+        OSError: there is no npm, or a file cannot be written.
+    """
+    release, integrity = read()[package]
+    name = hashlib.sha256(integrity.encode()).hexdigest()[:12]
+    target = _TARGET / f"{package}-{release}-{name}"
+    if not target.exists():
+        _TARGET.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_TARGET) as folder:
+            archive = pack(package, release, Path(folder))
+            require_locked(archive, integrity)
+            with tarfile.open(archive) as opened:
+                opened.extractall(folder, filter="data")
+            target.parent.mkdir(exist_ok=True)  # of a scope: @kubernetes-models/cert-manager
+            Path(folder, "package").rename(target)
+    return target
+
+
+def read() -> dict[str, tuple[str, str]]:
+    """Return the release and the integrity of each locked package."""
+    lines = _LOCK.read_text(encoding="utf-8").splitlines()
+    rows = (line.partition("#")[0].split() for line in lines)
+    return {name: (release, integrity) for name, release, integrity in filter(None, rows)}

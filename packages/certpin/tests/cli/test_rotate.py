@@ -282,7 +282,7 @@ def test_the_status_draws_each_pin(
     done = out("rotate", "status", HOST, *connection)
     assert (done.code, done.err) == (0, "")
     assert "T_adopt 9d2h: cdn 0s + cache 0s + poll 1h + opened 9d + skew 1h" in done.out
-    assert "version 3, fetched, until the next version, clients: 1200" in done.out
+    assert "version 3, fetched, until the next version, held by 1200 clients" in done.out
     line = "    generated ━ staged ━ published ━ adopted ━ ACTIVE ┄ retiring ┄ removed"
     assert line in done.out.splitlines()
     assert max(len(line) for line in done.out.splitlines() if "┄" in line) < 80

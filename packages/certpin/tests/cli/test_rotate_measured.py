@@ -138,6 +138,7 @@ def test_the_threshold_is_that_of_the_user(rotating: Run, watch: str) -> None:
 def test_the_database_has_the_same_reports(rotating: Run, store: str) -> None:
     done = rotating("rotate", "status", "--offline", "--watch", store, "--json")
     assert [version["clients"] for version in done.json["versions"]] == [1200, 5000]
+    assert [version["held"] for version in done.json["versions"]] == [7, 5007]
     assert rotating("rotate", "switch", "new.key", "--offline", "--watch", store).code == 1
 
 

@@ -265,9 +265,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the number of the pin file rises if it is recorded",
-        _RECORDING,
-        "return number if latest is None or number > latest.number else latest.number + 1",
-        "return number",
+        "certpin/rotation/adoption.py",
+        "else max(draft.version, latest.number + 1)",
+        "else draft.version",
         _IN_START + "test_the_number_rises_only_if_it_is_recorded",
     ),
     Mutation(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
 from certpin.rotation.adoption import in_utc, policy_in
+from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import expiry
 from certpin.support.text import in_days
 from certpin.x509 import name_of
@@ -165,7 +166,7 @@ def _pins_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     for number, policy, clients in _policy_versions(monitored):
         if policy.expires is None or not policy.expired(monitored.now):
             continue
-        refused = policy.on_expiry == "fail-closed" and policy.mode == "enforce"
+        refused = policy.refuses_from is not None
         yield policy_finding(
             monitored,
             "pins-expired",
@@ -219,13 +220,14 @@ def _policy_versions(
     Each item is a version number, the policy in that version, and the number of clients that hold
     it; None if unknown. The version in the pin file is the first.
     """
-    clients = {version.number: version.clients for version in monitored.live_versions}
+    situation = monitored.situation([])
     number = monitored.charge.pins.version
-    yield number, monitored.policy, clients.get(number)
+    same = [version for version in monitored.live_versions if version.number == number]
+    yield number, monitored.policy, clients_at_risk(situation, same) if same else None
     for version in monitored.live_versions:
         policy = policy_in(version.pins, monitored.policy.pattern)
         if policy is not None and version.number != number:
-            yield version.number, policy, version.clients
+            yield version.number, policy, clients_at_risk(situation, [version])
 
 
 def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | None:

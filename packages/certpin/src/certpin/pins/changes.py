@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from certpin.pins.policy import HostPin, HostPolicy, Pin, PinSet, State
+    from certpin.pins.policy import HostPin, HostPolicy, Pin, PinSet
 
     Comparison = Callable[[HostPolicy, HostPolicy, datetime], Iterator["Finding"]]
 
 Weight = Literal["safe", "careful", "breaks"]
 Finding = tuple[Weight, str]  # a weight and its explanation
 
-# A server may use the key of a pin in these states.
-_IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 _NOT_YET = "do so only when every client has the new set"
 
 WEIGHTS: tuple[Weight, ...] = ("breaks", "careful", "safe")  # the worst first
@@ -145,7 +143,7 @@ def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy) -> Finding:
     if dead is not None:
         weight: Weight = "breaks" if dead.state == "compromised" else "careful"
         return weight, f"{pin} is accepted again, and was {dead.state}"
-    if entry.state in _IN_SERVICE and old.mode == "enforce":
+    if entry.in_service and old.mode == "enforce":
         text = f"{pin} is new and {entry.state}: old clients refuse a server that uses it"
         return "careful", f"{text}; {_NOT_YET}"
     return "safe", f"{pin} is new ({entry.role}, {entry.state})"
@@ -233,7 +231,7 @@ def _expiry_moved(before: datetime | None, new: HostPolicy, now: datetime) -> Fi
         )
     date = f"{new.expires:%Y-%m-%d}"
     if new.expired(now):
-        closed = new.on_expiry == "fail-closed" and new.mode == "enforce"
+        closed = new.refuses_from is not None
         effect = "clients refuse it at once" if closed else "no server is refused any more"
         return (
             "breaks" if closed else "careful"

@@ -185,6 +185,7 @@ State = Literal[
 # A pin in these states accepts nothing. A `removed` key is not in use: a path with it needs another
 # pin. A path with a `compromised` key is refused, even if another pin matches (rule 13).
 _DEAD: frozenset[State] = frozenset({"removed", "compromised"})
+_IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,11 @@ class HostPin:
     def usable(self) -> bool:
         """True if clients accept the key and it exists. A lost key is no backup."""
         return self.live and self.state != "lost"
+
+    @property
+    def in_service(self) -> bool:
+        """True if a server may use the key, according to the pin's state."""
+        return self.state in _IN_SERVICE
 
 
 @dataclass(frozen=True)
@@ -294,6 +300,12 @@ class HostPolicy:
     def expired(self, now: datetime) -> bool:
         """Return True if the pins have expired."""
         return self.expires is not None and now >= self.expires
+
+    @property
+    def refuses_from(self) -> datetime | None:
+        """The expiry from which clients refuse every connection; ``None`` if they never do."""
+        closes = self.mode == "enforce" and self.on_expiry == "fail-closed"
+        return self.expires if closes else None
 
 
 def utc_now() -> datetime:

@@ -201,6 +201,11 @@ class DeployedVersions:
         """The version with the highest number; ``None`` if none was published."""
         return max(self.versions, key=lambda version: version.number, default=None)
 
+    def next_number(self, draft: PinSet) -> int:
+        """Return the number under which a draft goes out: its own, if no version has it or more."""
+        latest = self.latest
+        return draft.version if latest is None else max(draft.version, latest.number + 1)
+
     def end_of_life(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 

@@ -13,7 +13,7 @@ from certpin.rotation.adoption import in_utc, last_end
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import number_list
 from certpin.rotation.prospect import assumed_prospects, conclusion_of
-from certpin.support.text import counted
+from certpin.rotation.violation import clients_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,10 +199,7 @@ def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:
 
 
 def _stage_text(stage: ExposureStage) -> str:
-    if stage.clients is None:
-        who = "an unknown number of clients"
-    else:
-        who = counted(stage.clients, "client")
+    who = clients_text(stage.clients)
     until = f"until {in_utc(stage.until)}" if stage.until else "without a recorded end"
     return f"{who} may accept the key; those with {stage.names} {until}"
 
@@ -231,8 +228,7 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 
 def _with_next(situation: Situation, at: datetime) -> Situation:
     """Return a copy of the situation with one more version, which is fetched from ``at`` on."""
-    latest = situation.deployed.latest
-    number = max(situation.pins.version, latest.number + 1 if latest else 1)
+    number = situation.deployed.next_number(situation.pins)
     following = situation.deployed.with_version(replace(situation.pins, version=number), at)
     return replace(situation, deployed=following)
 

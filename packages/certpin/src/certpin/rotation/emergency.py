@@ -261,7 +261,7 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
     if situation.all_verified:
         return situation.served
     entries = situation.policy.pins
-    may_be = frozenset(entry.pin for entry in entries if entry.state in {"active", "retiring"})
+    may_be = frozenset(entry.pin for entry in entries if entry.in_service)
     return situation.served | may_be
 
 

@@ -180,8 +180,8 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
     Only ``on_expiry = "fail-closed"`` matters: the other values lock no client out.
     """
     for version in versions:
-        ends = filter(None, map(_hard_expiry, situation.policies_of(version)))
-        end = min(ends, default=None)
+        policies = filter(None, situation.policies_of(version))
+        end = min(filter(None, (policy.refuses_from for policy in policies)), default=None)
         if end is not None and not _expires_late_enough(situation, version, end):
             return Violation(
                 "expiry",
@@ -429,12 +429,6 @@ def number_list(versions: Iterable[int]) -> str:
 
 def _verb(versions: Sequence[Version]) -> str:
     return "refuses" if len({version.number for version in versions}) == 1 else "refuse"
-
-
-def _hard_expiry(policy: HostPolicy | None) -> datetime | None:
-    if policy is None or policy.mode != "enforce" or policy.on_expiry != "fail-closed":
-        return None
-    return policy.expires
 
 
 def _expires_late_enough(situation: Situation, version: Version, end: datetime) -> bool:

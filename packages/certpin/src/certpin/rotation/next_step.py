@@ -130,7 +130,7 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
 
 def _backup(situation: Situation) -> NextStep | None:
     used = situation.served or frozenset(
-        entry.pin for entry in situation.policy.pins if entry.state in {"active", "retiring"}
+        entry.pin for entry in situation.policy.pins if entry.in_service
     )
     if situation.policy.mode == "enforce" and not situation.usable - used:
         return NextStep("start")

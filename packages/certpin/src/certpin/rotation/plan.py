@@ -129,10 +129,7 @@ def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
     return tuple(
         entry.pin
         for entry in situation.policy.pins
-        if entry.pin != to
-        and (
-            entry.state == "lost" or (entry.role == role and entry.state in {"active", "retiring"})
-        )
+        if entry.pin != to and (entry.state == "lost" or (entry.role == role and entry.in_service))
     )
 
 
@@ -179,8 +176,7 @@ def with_published(situation: Situation) -> Situation:
 
     Clients can fetch it at once.
     """
-    latest = situation.deployed.latest
-    number = max(situation.pins.version, latest.number + 1 if latest else 1)
+    number = situation.deployed.next_number(situation.pins)
     entries = [
         replace(entry, state="published") if entry.state in {"generated", "staged"} else entry
         for entry in situation.policy.pins

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # A backup's entry may have any state, but no server was recorded to use it.
 _SERVER_ROLES = {"leaf", "intermediate", "root"}
-_USED = {"active", "retiring"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
         used = [
             entry
             for entry in situation.policy.pins
-            if entry.role == role and role in _SERVER_ROLES and entry.state in _USED
+            if entry.role == role and role in _SERVER_ROLES and entry.in_service
         ]
         known = [activated[entry.pin] for entry in used if entry.pin in activated]
         newest = max(known, default=None)

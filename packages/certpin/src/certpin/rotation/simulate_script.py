@@ -245,7 +245,7 @@ def release_of(version: Version, situation: Situation) -> Release:
     """Return a version as a release for clients of the situation's host."""
     policy = policy_in(version.pins, situation.pattern)
     at = _seconds(version.fetched, situation) or 0
-    end = hard_expiry(version.pins, situation)
+    end = _refuses_from(version.pins, situation)
     return Release(version.number, at, _compared(policy, policy.pins) if policy else None, end)
 
 
@@ -259,15 +259,10 @@ def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> HostPolicy | None:
     return replace(policy, pins=entries, mode="report", expires=None)
 
 
-def hard_expiry(pins: PinSet, situation: Situation) -> int | None:
-    """Return the second from which a pin set refuses every server of the host, or ``None``.
-
-    It does so if its policy fails closed when it has expired.
-    """
+def _refuses_from(pins: PinSet, situation: Situation) -> int | None:
+    """Return the second from which an expired pin set refuses every server of the host."""
     policy = policy_in(pins, situation.pattern)
-    if policy is None or policy.on_expiry != "fail-closed":
-        return None
-    return _seconds(policy.expires, situation)
+    return _seconds(policy.refuses_from, situation) if policy else None
 
 
 def _check(situation: Situation, ordered: Sequence[DatedStep]) -> None:
@@ -299,9 +294,8 @@ def _take(
 ) -> None:
     policy = situation.policy
     draft = {entry.pin: entry for entry in policy.pins}
-    end = hard_expiry(situation.pins, situation)
-    latest = situation.deployed.latest
-    number = max(situation.pins.version, latest.number + 1 if latest else 1)
+    end = _refuses_from(situation.pins, situation)
+    number = situation.deployed.next_number(situation.pins)
     for dated in steps:
         at, pin = seconds_of(dated.at) - seconds_of(situation.now), dated.step.pin
         if dated.step.act == "publish":

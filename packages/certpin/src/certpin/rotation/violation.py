@@ -27,6 +27,11 @@ Invariant = Literal[
 ]
 
 
+def clients_text(count: int | None) -> str:
+    """Return a number of clients in words; ``None`` is an unknown number."""
+    return "an unknown number of clients" if count is None else counted(count, "client")
+
+
 @dataclass(frozen=True)
 class Violation:
     """A safety rule that a step of a rotation would break.
@@ -47,9 +52,7 @@ class Violation:
     @property
     def at_risk(self) -> str:
         """The number of clients that would be locked out or unprotected, in words."""
-        if self.clients is None:
-            return "an unknown number of clients"
-        return counted(self.clients, "client")
+        return clients_text(self.clients)
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a violation has no truth value: compare it with None")

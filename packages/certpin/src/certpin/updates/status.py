@@ -107,14 +107,7 @@ def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
 
 def pins_end(pins: PinSet) -> datetime | None:
     """Return when the first policy expires that then refuses its host; None if no policy does."""
-    ends = [
-        policy.expires
-        for policy in pins.policies
-        if policy.expires is not None
-        and policy.mode == "enforce"
-        and policy.on_expiry == "fail-closed"
-    ]
-    return min(ends, default=None)
+    return min(filter(None, (policy.refuses_from for policy in pins.policies)), default=None)
 
 
 def next_end(inputs: StateInputs) -> datetime | None:

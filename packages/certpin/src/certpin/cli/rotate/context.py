@@ -77,6 +77,11 @@ class RotationFiles:
         return self.measured or self.history.deployed
 
     @property
+    def next_version(self) -> int:
+        """The version under which the pin file goes out after a change of its pins."""
+        return self.deployed.next_number(self.pins)
+
+    @property
     def timing(self) -> AdoptionDelays:
         """The update delays of clients, from the latest publish in the journal, or the defaults."""
         from certpin.rotation import AdoptionDelays

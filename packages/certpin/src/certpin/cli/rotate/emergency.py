@@ -19,7 +19,7 @@ from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.context import RotationFiles, name_of, who_option
 from certpin.cli.rotate.emergency_text import PathText
-from certpin.cli.rotate.recording import is_signed_by_default, next_version
+from certpin.cli.rotate.recording import is_signed_by_default
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class EmergencyReport:
             if policy.match != "leaf" and self.key.pin not in known:
                 entry = HostPin(self.key.pin, "leaf", "compromised", self.key.note)
                 files.editor.add_pin(str(policy.pattern), entry)
-                files.editor.set_version(next_version(files))
+                files.editor.set_version(files.next_version)
 
     def _read_marks(self, policies: list[HostPolicy]) -> None:
         dead = {"compromised"} if self.fact == "stolen" else {"compromised", "lost", "removed"}
@@ -424,7 +424,7 @@ class _Commands:
     @property
     def version(self) -> int:
         """The number of the version that goes out next."""
-        return next_version(self.files)
+        return self.files.next_version
 
     @staticmethod
     def new_file(stem: str) -> str:

@@ -20,7 +20,7 @@ from certpin.cli.rotate.context import (
     of_host,
     who_option,
 )
-from certpin.cli.rotate.recording import differs_from_latest, next_version, way_out_command
+from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.start import date_text
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
@@ -175,7 +175,7 @@ class _Finish:
     def _commit(self, events: list[Event], outcome: StepOutcome) -> None:
         files = self.files
         if differs_from_latest(files):
-            files.editor.set_version(next_version(files))
+            files.editor.set_version(files.next_version)
         files.commit(events)
         outcome.version = files.pins.version
         outcome.next_command = way_out_command(files)

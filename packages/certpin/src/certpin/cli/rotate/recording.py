@@ -37,16 +37,6 @@ if TYPE_CHECKING:
 _UNPUBLISHED = {"generated", "staged"}
 
 
-def next_version(files: RotationFiles) -> int:
-    """Return the version under which the pin file goes out after a change of its pins.
-
-    It is that of the file, unless a version with this number, or a higher one, was recorded.
-    """
-    latest = files.deployed.latest
-    number = files.pins.version
-    return number if latest is None or number > latest.number else latest.number + 1
-
-
 def needs_record(files: RotationFiles) -> bool:
     """Return True if the pin file's version is not recorded as a signed one yet.
 
@@ -89,7 +79,7 @@ def way_out_command(files: RotationFiles) -> str:
     A version that goes out in another way than as a signed set is recorded by `rotate shipped`.
     """
     latest, option = files.deployed.latest, file_option(files.path)
-    number = next_version(files) if differs_from_latest(files) else files.pins.version
+    number = files.next_version if differs_from_latest(files) else files.pins.version
     is_recorded = latest is not None and number <= latest.number
     if not is_signed_by_default(files):
         return f"certpin rotate {'status' if is_recorded else f'shipped {number}'}{option}"

@@ -22,7 +22,7 @@ from certpin.cli.rotate.context import (
     who_option,
     with_delays,
 )
-from certpin.cli.rotate.recording import mark_published, next_version, publish_violations
+from certpin.cli.rotate.recording import mark_published, publish_violations
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
             raise ConfigError(
                 f"{files.path} differs from version {version} as it is recorded",
                 key="version",
-                fix=f"name version {next_version(files)} for the changed file, or restore it (git "
+                fix=f"name version {files.next_version} for the changed file, or restore it (git "
                 "checkout)",
             )
     if recorded:
@@ -324,7 +324,7 @@ def _number(files: RotationFiles, version: int) -> None:
     from certpin.pins.policy import meaning
 
     pins, latest = files.pins, files.deployed.latest
-    if latest is not None and version == next_version(files) and pins.version == latest.number:
+    if latest is not None and version == files.next_version and pins.version == latest.number:
         if meaning(pins) == meaning(latest.pins):
             raise ConfigError(
                 f"nothing that clients would notice has changed since version {latest.number}",

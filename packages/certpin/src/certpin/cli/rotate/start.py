@@ -28,7 +28,7 @@ from certpin.cli.rotate.context import (
     who_option,
 )
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
-from certpin.cli.rotate.recording import next_version, way_out_command
+from certpin.cli.rotate.recording import way_out_command
 from certpin.cli.servers import ProbeOptions, host_option
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class _Start:
             for name in added
         ]
         if added:
-            self.files.editor.set_version(next_version(self.files))
+            self.files.editor.set_version(self.files.next_version)
         for name in added:
             self.files.editor.add_pin(name, HostPin(named.pin, "backup", "staged", named.note))
         request = self.key.request(self._names(policies)) if self.csr else ""
@@ -362,9 +362,7 @@ class _Start:
 
 def _used_pins(policy: HostPolicy) -> frozenset[Pin]:
     return frozenset(
-        entry.pin
-        for entry in policy.pins
-        if entry.role != "backup" and entry.state in {"active", "retiring"}
+        entry.pin for entry in policy.pins if entry.role != "backup" and entry.in_service
     )
 
 

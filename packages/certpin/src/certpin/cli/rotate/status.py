@@ -249,6 +249,7 @@ def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
 def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) -> list[str]:
     """Return how the draft differs from the latest version, and each version that is alive."""
     from certpin.rotation import format_duration, in_utc
+    from certpin.rotation.violation import clients_text
 
     deployed, latest = files.deployed, files.deployed.latest
     delays = " + ".join(f"{name} {text}" for name, text in timing.texts().items())
@@ -260,12 +261,22 @@ def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) 
     for version in deployed.alive(now, timing):
         until = deployed.end_of_life(version, timing)
         how = "in a binary" if version.bundled else _fetched(version)
-        held = "an unknown number of clients" if version.clients is None else version.clients
+        held = clients_text(_clients_with(version, files, timing, now))
         end = f"until {in_utc(until)}" if until else _without_end(version)
         last = version.last_reported
         reported = f", last reported {last:%Y-%m-%d}" if last else ""
-        lines.append(f"version {version.number}, {how}, {end}, clients: {held}{reported}")
+        lines.append(f"version {version.number}, {how}, {end}, held by {held}{reported}")
     return lines
+
+
+def _clients_with(
+    version: Version, files: RotationFiles, timing: AdoptionDelays, now: datetime
+) -> int | None:
+    """Return how many clients hold a version now, as the gate counts them; None if unknown."""
+    from certpin.rotation.fleet import clients_at_risk
+
+    situation = files.situation(files.pins.policies[0], (), now, timing)
+    return clients_at_risk(situation, [version])
 
 
 def _fetched(version: Version) -> str:
@@ -363,6 +374,7 @@ def _status_json(
     from certpin.rotation import format_duration
 
     deployed = files.deployed
+    alive = deployed.alive(now, timing)
     return {
         "file": str(files.path),
         "pin_set": files.pins.name,
@@ -376,9 +388,10 @@ def _status_json(
                 "bundled": _iso(version.bundled),
                 "ended": _iso(version.ended),
                 "waiting": version.pending,
-                "alive": version in deployed.alive(now, timing),
+                "alive": version in alive,
                 "until": _iso(deployed.end_of_life(version, timing)),
                 "clients": version.clients,
+                "held": _clients_with(version, files, timing, now) if version in alive else 0,
                 "told": _iso(version.last_reported),
                 "gone": _iso(version.negligible_since),
             }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.options import file_option
-from certpin.cli.rotate.recording import is_signed_by_default, next_version
+from certpin.cli.rotate.recording import is_signed_by_default
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,7 +139,7 @@ class NextText:
         """The action as a sentence without its full stop."""
         step = self.step
         name = f"{step.pin}" if step.pin else ""
-        version = next_version(self.files)
+        version = self.files.next_version
         texts = {
             "emergency": f"{name} is {self._fact()}, and is not dealt with: see the way out",
             "push": "push the version that waits, so that clients can fetch it",
@@ -161,7 +161,7 @@ class NextText:
         if step.act == "publish":
             if is_signed_by_default(self.files):
                 return [f"certpin publish sign{whole}", f"certpin publish push{whole}"]
-            return [f"certpin rotate shipped {next_version(self.files)}{whole}"]
+            return [f"certpin rotate shipped {self.files.next_version}{whole}"]
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",

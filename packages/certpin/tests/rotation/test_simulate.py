@@ -266,6 +266,13 @@ def test_expired_pins_are_a_separate_cause() -> None:
     assert outcome.lockouts[0].cause.version == 1
 
 
+def test_expired_pins_that_only_report_lock_no_client_out() -> None:
+    expires = NOW + 5 * DAY
+    held = pin_set({"served": "active", "spare": "published"}, 1, expires=expires, mode="report")
+    now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
+    assert causes(simulate(build_script(now, []), USUAL)) == {}
+
+
 def test_expired_pins_are_attributed_to_the_version_that_clients_hold() -> None:
     """Both versions expire at one time; no client has the later one yet."""
     held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)

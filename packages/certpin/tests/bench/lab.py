@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -20,6 +22,8 @@ from certpin.lab.client import Command
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
+from certpin.lab.warm import WarmCommand
+from certpin.pins import pins_of
 from tests.bench.paired import Figure, ratio
 from tests.lab._clients import right_client
 from tests.lab._crowd import verdicts
@@ -28,12 +32,28 @@ from tests.servers.nginx import nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.lab import Identity
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.runner import Run
 
 _JOBS = 2
 _PAIRS = 5
 _HOST = "localhost"
+_CLIENT = """
+import sys
+import certpin
+from certpin.clients.httpx import PinnedClient
+with PinnedClient(certpin.PinSet.from_env()) as client:
+    print(client.get(sys.argv[1]).text)
+"""
+_PINS = """
+schema = 1
+name = "bench"
+version = 1
+[[host]]
+name = "{host}"
+pin = [{{ pin = "{pin}" }}, {{ pin = "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }}]
+"""
 _PINNED = Command(("curl", "-sS", "--pinnedpubkey", "{pinnedpubkey}", "{url}"))
 
 
@@ -51,14 +71,33 @@ def figures() -> Iterator[Figure]:
         min(took for took, _ in timed),
         " s",
     )
-    with _curl_of(authority) as plain:
-        pairs = sorted(_pair(plain) for _ in range(_PAIRS))
+    with _served(authority, authority.issue(_HOST)) as (url, roots):
+        plain = ["curl", "-sS", "--cacert", str(roots), url]
+        pairs = sorted(_pair(plain, _PINNED) for _ in range(_PAIRS))
     name = f"lab: the matrix against curl / plain calls of curl, {_JOBS} at once"
     yield Figure(name, pairs[_PAIRS // 2], limit=1.5)
+    yield from _python(authority)
     yield in_process
     told, right = verdicts()
     wrong = sum(told.get(host) is not verdict for host, verdict in right.items())
     yield Figure(f"lab serve: wrong verdicts, {len(right)} connections at once", wrong, "", limit=0)
+
+
+def _python(authority: Authority) -> Iterator[Figure]:
+    """Measure a Python client, started for each case and forked, beside plain calls of it."""
+    client = (sys.executable, "-c", _CLIENT, "{url}")
+    identity = authority.issue(_HOST)
+    with _served(authority, identity) as (url, roots), pytest.MonkeyPatch.context() as patch:
+        pins = roots.with_name("pins.toml")
+        pins.write_text(_PINS.format(host=_HOST, pin=pins_of(identity.certificate)[0]))
+        plain = [*client[:-1], url]
+        patch.setenv("CERTPIN_PINS", str(pins))
+        patch.setenv("SSL_CERT_FILE", str(roots))
+        cold = sorted(_pair(plain, Command(client)) for _ in range(_PAIRS))
+        warm = sorted(_pair(plain, WarmCommand(client)) for _ in range(_PAIRS))
+    name = f"a Python client / plain calls of it, {_JOBS} at once"
+    yield Figure(f"lab: the matrix against {name}", cold[_PAIRS // 2], limit=1.4)
+    yield Figure(f"lab: the matrix with --warm against {name}", warm[_PAIRS // 2], limit=0.4)
 
 
 def _key_and_signature() -> None:
@@ -73,9 +112,10 @@ def _attack(client: ClientUnderTest) -> tuple[float, Run]:
     return time.perf_counter() - begin, run
 
 
-def _pair(plain: list[str]) -> float:
-    """Run the matrix, and then the same number of plain calls of curl."""
-    attacked, run = _attack(_PINNED)
+def _pair(plain: list[str], client: Command) -> float:
+    """Run the matrix, and then the same number of plain calls of the client."""
+    attacked, run = _attack(client)
+    client.close()
     calls = sum(len(each.attempts) for each in run.results)
     begin = time.perf_counter()
     with ThreadPoolExecutor(_JOBS) as pool:
@@ -86,10 +126,10 @@ def _pair(plain: list[str]) -> float:
 
 
 @contextmanager
-def _curl_of(authority: Authority) -> Iterator[list[str]]:
-    """Call curl for an nginx on this machine."""
-    with nginx({_HOST: authority.issue(_HOST)}) as server, TemporaryDirectory() as folder:
+def _served(authority: Authority, identity: Identity) -> Iterator[tuple[str, Path]]:
+    """Context manager: the URL of an nginx on this machine, and a file with its root."""
+    with nginx({_HOST: identity}) as server, TemporaryDirectory() as folder:
         roots = Path(folder, "roots.pem")
         assert authority.issuer
         roots.write_bytes(authority.issuer.pem)
-        yield ["curl", "-sS", "--cacert", str(roots), f"https://{_HOST}:{server.port}/"]
+        yield f"https://{_HOST}:{server.port}/", roots

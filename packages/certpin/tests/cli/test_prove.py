@@ -365,3 +365,19 @@ def test_the_files_of_a_killed_run_are_removed_and_reported(tmp_path: Path) -> N
     _, err = program("prove", *FEW, *CERTPIN, "{url}", env=surroundings).communicate(timeout=60)
     assert f"certpin: removed {left}, left by a run that was killed\n" in err
     assert list(tmp_path.iterdir()) == [begun]
+
+
+@pytest.mark.medium
+def test_a_python_client_is_kept_warm(run: Run) -> None:
+    warm = run("prove", "--warm", "--style", "none", *FEW, "--json", *python(_FETCH))
+    cold = run("prove", "--style", "none", *FEW, "--json", *python(_FETCH))
+    verdicts = [[case["verdict"] for case in done.json["results"]] for done in (warm, cold)]
+    assert warm.code == cold.code == 0
+    assert verdicts[0] == verdicts[1]
+
+
+def test_only_python_is_kept_warm(run: Run) -> None:
+    done = run("prove", "--warm", "--", "sh", "-c", "true")
+    assert done.code == 2
+    assert "--warm needs a command that begins with python" in done.err
+    assert "fix: leave out --warm" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -117,6 +118,12 @@ def _check_location(
     metavar="N",
     help="Run each case N times. Different results are reported as flaky, and the worst counts.",
 )
+@click.option(
+    "--warm",
+    is_flag=True,
+    help="Import the modules of a Python client once, and fork for each case, which is faster. The "
+    "command must begin with python.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the verdict, in one line.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a table of all cases, too.")
 @click.option("--junit", type=_file, metavar="FILE", help="Write JUnit XML, for CI.")
@@ -173,6 +180,7 @@ def prove(
     via: str | None,
     timeout: float,
     repeat: int,
+    warm: bool,
     quiet: bool,
     verbose: bool,
     evidence: Path | None,
@@ -222,6 +230,7 @@ def prove(
     from certpin.lab.report.words import exit_code
     from certpin.lab.runner import prove as run_matrix
     from certpin.lab.upstream import find_upstream
+    from certpin.lab.warm import WarmCommand
     from certpin.pins import normalise
 
     for file in filter(None, files.values()):
@@ -235,6 +244,7 @@ def prove(
         if pin_file or upstream
         else None
     )
+    client = (WarmCommand if warm else Command)(command, via or _default_route(command), timeout)
     lab = Lab(
         name,
         Style(style),
@@ -244,12 +254,11 @@ def prove(
         resolver=any("{dns}" in word for word in command),
         upstream=real,
     )
-    client = Command(command, via or _default_route(command), timeout)
     for folder in remove_leftovers():
         say("certpin", f"removed {folder}, left by a run that was killed")
     bar = RunProgress(len(cases) + 2, shown=not (quiet or as_json))
     try:
-        with stop_on_signals(), lab, bar:
+        with stop_on_signals(), lab, bar, closing(client):
             run = run_matrix(lab, client, cases, jobs=jobs, repeat=repeat, progress=bar.advance)
     except LabError as exc:
         report_error(exc)

@@ -316,24 +316,31 @@ class Command:
             return Ending(None, problem="the run was interrupted")
         words = substitute(self.words, target.direct if self.via == "port" else target)
         with tempfile.TemporaryFile() as output:
-            try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **environment(target, self.via)},
-                    start_new_session=True,
-                )
-            except OSError as exc:
-                return Ending(None, problem=f"{words[0]} did not start: {exc.strerror}")
-            return self._end(process, output)
+            return self.start(words, target, output)
+
+    def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
+        """Start the program, with its output in a file, and return how it ended."""
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment(target, self.via)},
+                start_new_session=True,
+            )
+        except OSError as exc:
+            return Ending(None, problem=f"{words[0]} did not start: {exc.strerror}")
+        return self._end(process, output)
 
     def stop(self) -> None:
         """Kill every running process of the command, and start no further one."""
         self._stopped.set()
         for process in tuple(self._running):
             _kill(process)
+
+    def close(self) -> None:
+        """Release what later runs would reuse: nothing here."""
 
     def _end(self, process: subprocess.Popen[bytes], output: BinaryIO) -> Ending:
         self._running.add(process)
@@ -345,10 +352,11 @@ class Command:
             self._running.discard(process)
             _kill(process)  # and its children
         status = process.wait()
-        if in_time:
-            return Ending(status, _end_of(output))
-        problem = f"the client did not end within {self.patience:g} s"
-        return Ending(None, _end_of(output), problem)
+        return Ending(status, end_of(output)) if in_time else self.late(output)
+
+    def late(self, output: BinaryIO) -> Ending:
+        """Return the end of a client that was killed after its time limit."""
+        return Ending(None, end_of(output), f"the client did not end within {self.patience:g} s")
 
 
 def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
@@ -400,7 +408,8 @@ def _fill(word: str, target: Target) -> str:
     return _EXPORT.sub(lambda match: str(target.export(match[1])), word)
 
 
-def _end_of(output: BinaryIO) -> str:
+def end_of(output: BinaryIO) -> str:
+    """Return the end of a client's output."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _KEPT))
     return output.read().decode(errors="replace")

@@ -1,0 +1,178 @@
+"""``certpin prove --warm``: run a Python client in forks of one process that has its modules.
+
+A Python client mostly spends its time importing. The process (``certpin.lab.zygote``) runs in the
+client's Python and imports the installed modules that the client imports; modules of the client's
+own folder are imported in each fork, because their code may depend on the case. A case that moves
+the client's clock starts the program as usual: libfaketime is loaded when a program starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import LabError
+from certpin.lab.client import Command, end_of, environment
+from certpin.lab.verdict import Ending
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from certpin.lab.target import Target
+
+_ZYGOTE = Path(__file__).with_name("zygote.py")
+_PYTHON = re.compile(r"python(3(\.[0-9]+t?)?)?", re.ASCII)
+_WITH_VALUE = ("-X", "-W", "--check-hash-based-pycs")  # options of Python that take the next word
+_START = 60.0  # seconds for the imports
+_GRACE = 10.0  # seconds beyond the client's time limit for the result of a run
+_LENGTH = struct.Struct("!I")
+_LONGEST_RESULT = 100  # bytes
+_COLD = "leave out --warm"
+
+
+@dataclass(frozen=True)
+class WarmCommand(Command):
+    """A Python client whose modules are imported once, before the first case. It forks for each.
+
+    Raises:
+        LabError: the command does not begin with Python, or has no script; or this system can't
+            fork.
+    """
+
+    _process: list[_Zygote] = field(default_factory=list, compare=False)
+    _starting: threading.Lock = field(default_factory=threading.Lock, compare=False)
+
+    def __post_init__(self) -> None:
+        split_command(self.words)
+        if not hasattr(os, "fork") or not hasattr(os, "waitid"):
+            raise LabError("--warm needs fork and waitid, which this system lacks", fix=_COLD)
+
+    def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
+        """Run the client once in a fork."""
+        if target.clock:
+            return super().start(words, target, output)
+        options, client = split_command(tuple(words))
+        with self._starting:
+            if not self._process:
+                self._process.append(_Zygote(options, client, environment(target, self.via)))
+        variables = {**os.environ, **environment(target, self.via)}
+        request = {"client": client, "environment": variables, "patience": self.patience}
+        status = self._process[0].run(request, output.fileno(), self.patience + _GRACE)
+        if status is None and self._stopped.is_set():
+            return Ending(None, end_of(output), "the run was interrupted")
+        if status is None:
+            return self.late(output)
+        return Ending(status, end_of(output))
+
+    def stop(self) -> None:
+        """Kill every running client, and start no further one."""
+        super().stop()
+        self.close()
+
+    def close(self) -> None:
+        """End the process that forks."""
+        with self._starting:
+            while self._process:
+                self._process.pop().close()
+
+
+def split_command(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Split a command into Python with its options, and the client with its arguments.
+
+    Raises:
+        LabError: it does not begin with Python, or has no script, ``-m`` or ``-c``.
+    """
+    if not _PYTHON.fullmatch(Path(words[0]).name):
+        raise LabError("--warm needs a command that begins with python", fix=_COLD)
+    index = 1
+    while index < len(words):
+        word = words[index]
+        if not word.startswith("-") or word in {"-m", "-c"}:
+            client = list(words[index:])
+            if word in {"-m", "-c"} and len(client) == 1:
+                break
+            return list(words[:index]), client
+        index += 2 if word in _WITH_VALUE else 1
+    raise LabError("--warm needs a script, -m MODULE or -c CODE after python", fix=_COLD)
+
+
+class _Zygote:
+    """The process that imported the client's modules, and its socket."""
+
+    def __init__(self, options: list[str], client: list[str], variables: dict[str, str]) -> None:
+        self._lock = threading.Lock()
+        self._runs: set[socket.socket] = set()
+        self._control, theirs = socket.socketpair()
+        with theirs, tempfile.TemporaryFile() as output:
+            try:
+                self._process = subprocess.Popen(
+                    [*options, str(_ZYGOTE), str(theirs.fileno()), *client],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **variables},
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            except OSError as exc:
+                self._control.close()
+                raise LabError(f"{options[0]} did not start: {exc.strerror}", fix=_COLD) from exc
+            theirs.close()  # so that its end is seen
+            if not self._ready():
+                self.close()
+                last = (end_of(output).strip() or "its imports take too long").splitlines()[-1]
+                raise LabError(f"the client can't be kept warm: {last}", fix=_COLD)
+
+    def _ready(self) -> bool:
+        self._control.settimeout(_START)
+        try:
+            return self._control.recv(1) == b"+"
+        except OSError:
+            return False
+
+    def run(self, request: dict[str, object], output: int, patience: float) -> int | None:
+        """Run the client once.
+
+        Args:
+            request: its words, environment and time limit.
+            output: the descriptor of the file for its output.
+            patience: seconds to wait for the result.
+
+        Returns:
+            Its exit status, negative for a signal; None if it did not end in time.
+        """
+        data = json.dumps(request).encode()
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(patience)
+            self._runs.add(ours)
+            try:
+                with theirs, self._lock:
+                    socket.send_fds(self._control, [b"."], [output, theirs.fileno()])
+                ours.sendall(_LENGTH.pack(len(data)) + data)
+                result = json.loads(ours.makefile("rb").read(_LONGEST_RESULT))
+            except (OSError, ValueError):
+                return None
+            finally:
+                self._runs.discard(ours)
+        status = result.get("status") if isinstance(result, dict) else None
+        return status if isinstance(status, int) else None
+
+    def close(self) -> None:
+        """End the process, and kill the clients that run."""
+        for run in tuple(self._runs):
+            with suppress(OSError):
+                run.shutdown(socket.SHUT_RDWR)
+        self._control.close()
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,259 @@
+"""The process from which ``certpin prove --warm`` forks a Python client for each case.
+
+It runs in the client's own Python, so it imports nothing of certpin:
+
+    python [OPTIONS] zygote.py DESCRIPTOR (SCRIPT | -m MODULE | -c CODE)
+
+It imports the installed modules that the client's own modules import; nothing of the client runs
+before its case. Then it writes a byte to the socket DESCRIPTOR. Each byte that it reads there comes
+with two descriptors (``SCM_RIGHTS``, unix(7)): a file for the client's output, and a socket for the
+request and the result. It forks a supervisor for the run, which forks the client, so that a client
+that hangs or ends badly disturbs no other one.
+
+A request is JSON after its length (four bytes, big-endian): ``client``, the words after the options
+of Python; its ``environment``; and ``patience`` in seconds. The result is JSON: the exit
+``status``, ``null`` if the client was killed after that time.
+"""
+
+from __future__ import annotations
+
+import array
+import ast
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import types
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_LENGTH = struct.Struct("!I")
+_DESCRIPTORS = 2  # with each request: the output, and the socket of the run
+_INSTALLED = {"site-packages", "dist-packages"}
+_POLL = 0.01  # seconds between two looks at the client, on a system without pidfd_open(2)
+
+
+def main(descriptor: int, client: list[str]) -> None:
+    """Import, announce that this process is ready, and run the client once in each fork."""
+    _find_modules_as_the_client_does(client)
+    for name in sorted(_installed_imports(client)):
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001, S112  # the client meets the same error, and may handle it
+            continue
+    if threading.active_count() > 1:
+        sys.exit("a module that the client imports starts threads, and a fork would lack them")
+    control = socket.socket(fileno=descriptor)
+    control.sendall(b"+")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
+    while received := _receive(control):
+        output, run = received
+        if os.fork() == 0:
+            control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _run_client(_supervise(socket.socket(fileno=run), output))
+            return
+        os.close(output)
+        os.close(run)
+
+
+def _receive(control: socket.socket) -> tuple[int, int] | None:
+    """Return the two descriptors of a request; None if the lab has ended."""
+    descriptors = array.array("i")
+    data, ancillary, _, _ = control.recvmsg(
+        1, socket.CMSG_SPACE(_DESCRIPTORS * descriptors.itemsize)
+    )
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: _DESCRIPTORS * descriptors.itemsize])
+    return (descriptors[0], descriptors[1]) if data and len(descriptors) == _DESCRIPTORS else None
+
+
+# The supervisor of one run.
+
+
+def _supervise(run: socket.socket, output: int) -> list[str]:
+    """Fork the client, wait for it, and send its result. Return the client's words, in it only."""
+    request = json.loads(_read(run, _LENGTH.unpack(_read(run, _LENGTH.size))[0]))
+    pid = os.fork()
+    if pid == 0:
+        run.close()
+        os.setsid()  # as a program of its own: its children are killed with it
+        _become(request["environment"], output)
+        return list(request["client"])
+    os.close(output)
+    in_time = _wait(pid, run, request["patience"])
+    try:
+        os.killpg(pid, signal.SIGKILL)  # the client, or its children; it is not reaped yet
+    except (ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)  # before its setsid
+    status = os.waitpid(pid, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
+    with suppress(OSError):  # the lab was interrupted
+        run.sendall(json.dumps({"status": code if in_time else None}).encode())
+    os._exit(0)
+
+
+def _read(run: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = run.recv(size - len(data))
+        if not part:
+            os._exit(1)  # the lab was interrupted
+        data += part
+    return data
+
+
+def _wait(pid: int, run: socket.socket, patience: float) -> bool:
+    """Wait for the client. Return False if it did not end in time, or the lab closed the socket."""
+    end = time.monotonic() + patience
+    try:
+        ended = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux, or an old kernel
+        ended = -1
+    while (left := end - time.monotonic()) > 0:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return True
+        watched = [run.fileno()] if ended < 0 else [run.fileno(), ended]
+        if run.fileno() in select.select(watched, [], [], _POLL if ended < 0 else left)[0]:
+            return False  # nothing follows the request but the end
+    return False
+
+
+def _become(environment: dict[str, str], output: int) -> None:
+    """Give this process the environment and the descriptors of a new program."""
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+# The client.
+
+
+def _run_client(client: list[str]) -> None:
+    """Run the client as the interpreter does: as the module ``__main__``."""
+    kind = client[0]
+    name, arguments = (client[1], client[2:]) if kind in {"-m", "-c"} else (kind, client[1:])
+    sys.argv = [kind, *arguments]
+    sys.excepthook = _print_exception
+    if kind == "-m":
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        return
+    module = types.ModuleType("__main__")
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = module
+    if kind == "-c":
+        code = compile(name, "<string>", "exec")
+    else:
+        module.__file__ = name
+        loader = importlib.machinery.SourceFileLoader("__main__", name)
+        module.__loader__ = loader
+        code = compile(loader.get_data(name), name, "exec")
+    exec(code, module.__dict__)  # noqa: S102  # the client under test
+
+
+def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) -> None:
+    """Print an exception as the interpreter does, without the frames of this file."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    sys.__excepthook__(kind, exc.with_traceback(trace), trace)
+
+
+# The modules that are imported before.
+
+
+def _find_modules_as_the_client_does(client: list[str]) -> None:
+    """Replace the folder of this file in ``sys.path`` by the one that the client's would be."""
+    if sys.flags.isolated or getattr(sys.flags, "safe_path", False):
+        return
+    if client[0] == "-m":
+        sys.path[0] = str(Path.cwd())
+    else:
+        sys.path[0] = "" if client[0] == "-c" else str(Path(client[0]).resolve().parent)
+
+
+def _installed_imports(client: list[str]) -> set[str]:
+    """Return the installed modules that the client, and its own modules, import.
+
+    A module of the client's own folder is read, not imported: its code may depend on the case.
+    """
+    found: set[str] = set()
+    own: set[str] = set()
+    waiting = [_source(client)]
+    while waiting:
+        for name in _imports(*waiting.pop()):
+            path = _own_file(name)
+            if path is None:
+                found.add(name)
+            elif name not in own:
+                own.add(name)
+                package = name if path.stem == "__init__" else name.rpartition(".")[0]
+                waiting.append((_text(path), package))
+    return {name for name in found if _own_file(name.rpartition(".")[0]) is None}
+
+
+def _source(client: list[str]) -> tuple[str, str]:
+    """Return the source of the module ``__main__``, and the name of its package."""
+    if client[0] == "-c":
+        return client[1], ""
+    if client[0] != "-m":
+        return _text(Path(client[0])), ""
+    path = _own_file(client[1])
+    if path is None:
+        return f"import {client[1]}", ""
+    if path.stem == "__init__":
+        return _text(path.with_name("__main__.py")), client[1]
+    return _text(path), client[1].rpartition(".")[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        return importlib.util.decode_source(path.read_bytes())
+    except (OSError, SyntaxError, UnicodeError):
+        return ""
+
+
+def _imports(source: str, package: str) -> set[str]:
+    """Return the modules that a source may import outside of functions."""
+    found: set[str] = set()
+    try:
+        waiting: list[ast.AST] = [ast.parse(source)]
+    except (SyntaxError, ValueError, RecursionError):
+        return found
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            outer = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(filter(None, [*(outer if node.level else []), node.module or ""]))
+            # A name may be a module, too. If it is none, importing it fails without an effect.
+            found.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
+    return {name for name in found if name and not name.startswith(".")}
+
+
+def _own_file(name: str) -> Path | None:
+    """Return the source of a module in the client's own folder; None for any other module."""
+    path = Path(sys.path[0]).resolve().joinpath(*name.split(".")) if name else Path()
+    for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py") if name else ():
+        if candidate.is_file() and not _INSTALLED & set(candidate.parts):
+            return candidate
+    return None
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

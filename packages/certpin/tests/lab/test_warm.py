@@ -1,0 +1,248 @@
+"""Clients that are forked from one process: they end, print and judge as programs do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import LabError
+from certpin.lab.client import Command
+from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
+from certpin.lab.runner import prove
+from certpin.lab.warm import WarmCommand, split_command
+from tests.lab.gallery._gallery import BROKEN, CLIENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab.target import Target
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    with Lab() as lab:
+        case_server = lab.case_server(CONTROL)
+        yield case_server.open()
+        case_server.close()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    return tmp_path / "client.py"
+
+
+def warm(*words: object, **fields: Any) -> closing[WarmCommand]:
+    return closing(WarmCommand((sys.executable, *map(str, words)), **fields))
+
+
+# What each program does, and how it ends. It is started as usual, too, to compare.
+ENDINGS = {
+    "it prints": "print('fine')",
+    "no last line end": "import sys; sys.stderr.write('one'); print('two', end='')",
+    "exit": "import sys; sys.exit(3)",
+    "exit with a text": "import sys; sys.exit('no')",
+    "at once": "import os; print('lost', flush=True); os._exit(4)",
+    "exception": "def call():\n    raise ValueError('not pinned')\ncall()",
+    "syntax": "print('unreachable'\n",
+    "signal": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "abort": "import os; os.abort()",
+    "at exit": "import atexit; atexit.register(print, 'the end'); print('begun')",
+    "a thread": "import threading as t\nt.Thread(target=lambda: print(SOME)).start()\nSOME = 1",
+    "the main module": "import __main__; print(__name__, __package__, __main__.__file__, __file__)",
+    "arguments": "import sys; print(sys.argv[1:], sys.argv[0] == __file__)",
+    "pickled": "import pickle\nclass A: pass\nprint(type(pickle.loads(pickle.dumps(A()))) is A)",
+    "input": "import sys; print(repr(sys.stdin.read()))",
+    "folder": "import os, sys; print(os.getcwd(), sys.path[0])",
+    "session": "import os; print(os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid())",
+    "descriptors": "import os; print(len(os.listdir('/proc/self/fd')))",
+    "case": "import os; print(os.environ['CERTPIN_LAB_CASE'], os.environ['SSL_CERT_FILE'])",
+}
+
+
+@pytest.mark.parametrize("program", ENDINGS.values(), ids=ENDINGS)
+def test_a_client_ends_as_if_it_was_started(program: str, script: Path, target: Target) -> None:
+    script.write_text(program)
+    cold = Command((sys.executable, str(script), "one", "{host}")).run(target)
+    with warm(script, "one", "{host}") as client:
+        assert client.run(target) == cold
+        assert client.run(target) == cold
+
+
+def test_a_module_and_a_code_run_as_main(target: Target, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "__main__.py").write_text(
+        "import sys\nfrom . import other\nprint(__name__, sys.argv, other.NAME)\n"
+    )
+    (tmp_path / "package" / "other.py").write_text("NAME = __name__\n")
+    code = "import sys; print(__name__, sys.argv, '{host}')"
+    for words in (("-m", "package", "x"), ("-c", code, "x"), ("-X", "dev", "-c", code)):
+        cold = Command((sys.executable, *words)).run(target)
+        assert cold.content
+        with warm(*words) as client:
+            assert client.run(target) == cold
+
+
+def test_installed_modules_are_imported_once_and_own_ones_for_each_run(
+    target: Target, script: Path
+) -> None:
+    own = script.with_name("own.py")
+    script.write_text("import os, own\nimport json\nprint(own.CASE, own.LOADED, os.getpid())")
+    own.write_text(
+        "import os, sys\nLOADED = 'certpin.pins' in sys.modules, 'own' in sys.modules\n"
+        "import certpin.pins\nCASE = os.environ['CERTPIN_LAB_CASE']\n"
+    )
+    with warm(script) as client:
+        first, second = client.run(target).output.split(), client.run(target).output.split()
+    assert first[:3] == [CONTROL.name, "(True,", "True)"]
+    assert first[3] != second[3]
+
+
+def test_a_client_that_does_not_end_is_killed_with_its_children(
+    target: Target, script: Path, tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    script.write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"pathlib.Path({str(child)!r}).write_text(str(p.pid))\n"
+        "print('waiting', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with warm(script, patience=3.0) as client:
+        ending = client.run(target)
+        assert (ending.status, ending.output) == (None, "waiting\n")
+        assert ending.problem == "the client did not end within 3 s"
+        assert _ends(int(child.read_text()))
+        script.write_text("import os; print(os.getpid())")
+        assert client.run(target).content  # the process that forks is unharmed
+
+
+def test_children_of_a_client_that_ended_are_killed(target: Target, script: Path) -> None:
+    script.write_text(
+        "import subprocess, sys\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(p.pid)\n"
+    )
+    with warm(script) as client:
+        ending = client.run(target)
+    assert ending.content
+    assert _ends(int(ending.output))
+
+
+def _ends(pid: int) -> bool:
+    """Return True if a killed process is gone, or only waits to be reaped by init."""
+    for _ in range(500):
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        except OSError:
+            return True
+        if text.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_run_can_be_stopped_from_another_thread(
+    target: Target, script: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    script.write_text(
+        f"import os, time\nwith open({str(begun)!r}, 'w') as f: f.write(str(os.getpid()))\n"
+        "time.sleep(600)"
+    )
+    endings = []
+    with warm(script) as client:
+        thread = threading.Thread(target=lambda: endings.append(client.run(target)))
+        thread.start()
+        pid = int(begun.read_text(encoding="ascii"))
+        client.stop()
+        thread.join()
+        assert [ending.problem for ending in endings] == ["the run was interrupted"]
+        assert _ends(pid)
+        assert client.run(target).problem == "the run was interrupted"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("curl", "{url}"), "a command that begins with python"),
+        (("python",), "needs a script"),
+        (("python3.13", "-X", "dev", "-m"), "needs a script"),
+    ],
+)
+def test_a_command_that_cannot_be_warm_is_refused(words: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(LabError, match=problem) as caught:
+        WarmCommand(words)
+    assert caught.value.fix == "leave out --warm"
+
+
+def test_options_of_python_are_split_from_the_client() -> None:
+    words = ("/usr/bin/python3", "-W", "error", "-I", "client.py", "-c", "x")
+    assert split_command(words) == (
+        ["/usr/bin/python3", "-W", "error", "-I"],
+        ["client.py", "-c", "x"],
+    )
+
+
+def test_a_python_that_does_not_start_is_an_error(target: Target, script: Path) -> None:
+    script.write_text("import certpin")
+    client = WarmCommand(("/no/such/python3", str(script)))
+    with closing(client), pytest.raises(LabError, match="did not start"):
+        client.run(target)
+    with warm("--unknown-option", script) as other, pytest.raises(LabError, match="kept warm"):
+        other.run(target)
+
+
+def test_an_import_that_starts_a_thread_is_an_error(target: Target, script: Path) -> None:
+    folder = script.parent / "site-packages"
+    folder.mkdir()
+    (folder / "busy.py").write_text(
+        "import threading as t, time\n"
+        "t.Thread(target=time.sleep, args=[600], daemon=True).start()\n"
+    )
+    script.write_text("import busy")
+    with pytest.MonkeyPatch.context() as patch, warm(script) as client:
+        patch.setenv("PYTHONPATH", str(folder))
+        with pytest.raises(LabError, match="starts threads"):
+            client.run(target)
+
+
+COMPARED = (
+    *("pathlen", "rogue-ca-in-store", "same-ca-new-key", "pinned-leaf-appended", "expired"),
+    *("wrong-host-sibling", "untrusted-ca", "cn-only", "non-ca-switch-last", "leak-before-check"),
+)
+PROGRAMS = [
+    *((f"broken/{path.name}", "port") for path in sorted(BROKEN.glob("[a-z]*.py"))),
+    *(
+        (f"{path.name} {mode} {{url}}", "connect")
+        for path in sorted(CLIENTS.glob("python_*.py"))
+        for mode in ("pinned", "unpinned")
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "via"), PROGRAMS)
+def test_the_verdicts_equal_those_of_programs_that_are_started(program: str, via: str) -> None:
+    name, *arguments = program.split()
+    words = (sys.executable, str(CLIENTS / name), *arguments)
+    cases = [case for case in CASES if case.name in COMPARED]
+    assert len(cases) == len(COMPARED)
+    with Lab(style=Style.LEAF) as lab, closing(WarmCommand(words, via)) as client:
+        kept, started = (prove(lab, each, cases, jobs=2) for each in (client, Command(words, via)))
+    assert [(each.case.name, each.verdict) for each in kept.results] == [
+        (each.case.name, each.verdict) for each in started.results
+    ]
+    assert kept.controlled

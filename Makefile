@@ -109,8 +109,9 @@ proof: setup dart ## Run every export in its real client, and write the table of
 walk: setup ## Count the files that a reader opens to follow each of five user actions.
 	@PYTHONPATH=$(TESTS) $(RUN) -m scripts.walk
 
-picture: setup ## Draw the simulation of the documentation again.
+picture: setup ## Draw the simulation and the rules of decide in the documentation again.
 	@$(RUN) -m scripts.simulation_picture
+	@$(RUN) -m scripts.decision_picture
 
 recording: setup ## Record the terminal of the README again, and photograph a report of prove.
 	@$(RUN) -m scripts.recording

@@ -34,7 +34,7 @@ ORDER = (
     {"hsm", "kms"},
     {"pins"},
     {"pinfile", "tls", "probe", "formats", "reports"},
-    {"apps", "lint", "clients", "rotation", "updates", "lab"},
+    {"advice", "apps", "lint", "clients", "rotation", "updates", "lab"},
     {"publish"},
     {"cli", "pytest_plugin"},
     # The public modules: they import the names that they export, and no module imports them.

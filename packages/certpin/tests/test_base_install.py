@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[3]
 # The arguments with which each command reaches the packages that it needs, and the extra that it
 # must name; empty if it needs none.
 CALLS: dict[str, tuple[str, str]] = {
+    "decide": ("--client browser", ""),
     "pin": ('"pkcs11:token=a;object=b?module-path=$PWD/pins.toml"', "pkcs11"),
     "add": ("127.0.0.1:1 --backup-key backup.key", ""),
     "check": ("--connect 127.0.0.1:1", ""),

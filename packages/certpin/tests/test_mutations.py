@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[3]
 LISTS = (
+    "tests.advice.mutations",
     "tests.apps.mutations",
     "tests.apps.mutations_dart",
     "tests.hsm.mutations",

@@ -40,3 +40,17 @@ DELAYS = {"cdn": "1h", "cache": "1d", "poll": "1d", "opened": "30d", "skew": "1h
 MAX_CLIENTS = 1_000_000_000
 USUAL_CLIENTS = 100_000
 USUAL_STRAGGLERS = "1%"
+
+# advice: the questions of `certpin decide`, each with its help and its values
+QUESTIONS = {
+    "client": ("Which programs connect.", ("browser", "app", "deployed", "device", "partner")),
+    "dns": ("Who controls the DNS name and the server.", ("own", "other")),
+    "goal": (
+        "Which attack should be stopped.",
+        ("none", "misissuance", "interception", "tampering"),
+    ),
+    "demand": ("Who demands pinning.", ("none", "audit", "contract")),
+    "store": ("Who decides which authorities the clients trust.", ("own", "platform")),
+    "updates": ("How soon every client has new pins.", ("hours", "weeks", "never")),
+    "key": ("Who makes the server's key.", ("own", "uploadable", "provider")),
+}

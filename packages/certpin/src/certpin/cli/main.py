@@ -41,6 +41,7 @@ CLOSED = 141  # 128 and the number of SIGPIPE: the reader closed the output
 # imported only when it runs: `certpin --version` loads no client library.
 COMMAND_GROUPS = {
     "Everyday": {
+        "decide": "Find out whether to pin a host, and what.",
         "pin": "Show the certificates and keys of a server or a file, and suggest pins.",
         "add": "Write a host into the pin file, with a backup.",
         "check": "Compare the chain that each pinned host serves with its pins.",

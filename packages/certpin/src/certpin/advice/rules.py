@@ -1,0 +1,278 @@
+"""The rules of ``certpin decide``: read from ``advice.toml``, and applied to a setting.
+
+A setting maps questions to answers, such as ``{"client": "app", "goal": "none"}``. The rules are an
+ordered list: the first rule that holds decides. A question is asked only if the next rule
+that can still hold needs it, so most settings are decided by three to five answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The conditions of a rule: the values with which it holds, by question.
+Conditions = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class AdviceSource:
+    """A published text.
+
+    Attributes:
+        name: its name in ``advice.toml``.
+        title: its title.
+        publisher: the organisation; two texts of one publisher are not independent.
+        url: its address.
+        copy: the stored copy from which the quotes were taken. The live text can differ.
+    """
+
+    name: str
+    title: str
+    publisher: str
+    url: str
+    copy: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A verbatim sentence of a source, without markup and links.
+
+    Attributes:
+        supports: the names of the answers that the sentence argues for, in its own context.
+        opposes: the names of the answers that it argues against.
+    """
+
+    name: str
+    source: AdviceSource
+    text: str
+    supports: tuple[str, ...] = ()
+    opposes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AdviceOption:
+    """A possible answer to a question: its value on the command line, and its text."""
+
+    value: str
+    text: str
+
+
+@dataclass(frozen=True)
+class AdviceQuestion:
+    """A question about the setting."""
+
+    name: str
+    text: str
+    options: tuple[AdviceOption, ...]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values of all options."""
+        return tuple(option.value for option in self.options)
+
+
+@dataclass(frozen=True)
+class AdviceAnswer:
+    """One of the five results.
+
+    Attributes:
+        short: a few words, for a picture.
+        title: one sentence.
+        how: the steps. ``HOST`` is a placeholder for the host.
+        cost: the costs of its operation.
+        commands: the next commands of certpin; empty if there is none.
+    """
+
+    name: str
+    short: str
+    title: str
+    how: tuple[str, ...]
+    cost: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AdviceRule:
+    """A rule.
+
+    Attributes:
+        title: the situation, in a few words.
+        when: its conditions, all of which must hold; empty for the last rule.
+        why: the reason for its answer.
+        quotes: sentences of sources that agree.
+        against: sentences of sources that advise otherwise.
+        conflict: why certpin gives the answer nevertheless; empty if all sources agree.
+        how: steps that replace those of the answer; empty to keep them.
+    """
+
+    name: str
+    title: str
+    when: Conditions
+    answer: AdviceAnswer
+    why: str
+    quotes: tuple[Quote, ...]
+    against: tuple[Quote, ...] = ()
+    conflict: str = ""
+    how: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AdviceAddition:
+    """A remark that is added to some answers if its conditions hold."""
+
+    name: str
+    when: Conditions
+    answers: tuple[str, ...]
+    text: str
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True)
+class AdviceDecision:
+    """The result for a setting: the rule that decides, and remarks."""
+
+    rule: AdviceRule
+    also: tuple[AdviceAddition, ...]
+
+    @property
+    def answer(self) -> AdviceAnswer:
+        """The answer of the rule."""
+        return self.rule.answer
+
+    @property
+    def how(self) -> tuple[str, ...]:
+        """The steps of the rule, or of its answer."""
+        return self.rule.how or self.answer.how
+
+
+@dataclass(frozen=True)
+class Advice:
+    """All questions, answers, rules and sources.
+
+    Attributes:
+        edition: the day on which the sources were read last, in the form of RFC 3339.
+        unread: title and address of sources that could not be read, and are not quoted.
+    """
+
+    edition: str
+    questions: Mapping[str, AdviceQuestion]
+    answers: Mapping[str, AdviceAnswer]
+    rules: tuple[AdviceRule, ...]
+    additions: tuple[AdviceAddition, ...]
+    quotes: Mapping[str, Quote]
+    unread: tuple[tuple[str, str], ...]
+
+
+def next_step(advice: Advice, setting: Mapping[str, str]) -> AdviceQuestion | AdviceDecision:
+    """Return the decision for a setting, or the next question if it isn't decided yet.
+
+    Args:
+        advice: the rules.
+        setting: the known answers, by the name of their question. Answers that the deciding rule
+            doesn't need have no effect on the answer; they can add a remark.
+
+    Raises:
+        ConfigError: the setting has an unknown question or value.
+    """
+    for name, value in setting.items():
+        _check(advice, name, value)
+    for rule in advice.rules:
+        if _excluded(rule.when, setting):
+            continue
+        for name in rule.when:
+            if name not in setting:
+                return advice.questions[name]
+        return AdviceDecision(rule, _additions(advice, rule.answer, setting))
+    raise ConfigError("no rule decides this setting", key="advice.toml")
+
+
+def _check(advice: Advice, name: str, value: str) -> None:
+    if name not in advice.questions:
+        known = ", ".join(advice.questions)
+        raise ConfigError("there is no such question", key=name, fix=f"use one of: {known}")
+    values = advice.questions[name].values
+    if value not in values:
+        fix = f"use one of: {', '.join(values)}"
+        raise ConfigError(f"{value!r} is no answer to this question", key=name, fix=fix)
+
+
+def _excluded(when: Conditions, setting: Mapping[str, str]) -> bool:
+    """Return True if a known answer contradicts a condition."""
+    return any(name in setting and setting[name] not in values for name, values in when.items())
+
+
+def _additions(
+    advice: Advice, answer: AdviceAnswer, setting: Mapping[str, str]
+) -> tuple[AdviceAddition, ...]:
+    return tuple(
+        addition
+        for addition in advice.additions
+        if answer.name in addition.answers
+        and all(setting.get(name) in values for name, values in addition.when.items())
+    )
+
+
+@cache
+def load_advice() -> Advice:
+    """Read the rules of this release.
+
+    Raises:
+        KeyError: a rule names a quote, a source or an answer that isn't in the file. A test reads
+            the file, so that no release has such a mistake.
+    """
+    import tomli
+
+    data = tomli.loads(files("certpin.advice").joinpath("advice.toml").read_text("utf-8"))
+    sources = {each["name"]: AdviceSource(**each) for each in data["source"]}
+    quotes = {each["name"]: _quote(each, sources) for each in data["quote"]}
+    answers = {each["name"]: AdviceAnswer(**_frozen(each)) for each in data["answer"]}
+    return Advice(
+        edition=data["edition"],
+        questions={each["name"]: _question(each) for each in data["question"]},
+        answers=answers,
+        rules=tuple(_rule(each, answers, quotes) for each in data["rule"]),
+        additions=tuple(_addition(each, quotes) for each in data["addition"]),
+        quotes=quotes,
+        unread=tuple((each["title"], each["url"]) for each in data["unread"]),
+    )
+
+
+def _frozen(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a table with tuples instead of lists."""
+    return {key: tuple(each) if isinstance(each, list) else each for key, each in table.items()}
+
+
+def _quote(table: dict[str, Any], sources: dict[str, AdviceSource]) -> Quote:
+    return Quote(source=sources[table["name"].partition(".")[0]], **_frozen(table))
+
+
+def _question(table: dict[str, Any]) -> AdviceQuestion:
+    options = tuple(AdviceOption(**each) for each in table["options"])
+    return AdviceQuestion(table["name"], table["text"], options)
+
+
+def _rule(
+    table: dict[str, Any], answers: dict[str, AdviceAnswer], quotes: dict[str, Quote]
+) -> AdviceRule:
+    linked = {
+        "when": _frozen(table["when"]),
+        "answer": answers[table["answer"]],
+        "quotes": tuple(quotes[name] for name in table["quotes"]),
+        "against": tuple(quotes[name] for name in table.get("against", ())),
+    }
+    return AdviceRule(**(_frozen(table) | linked))
+
+
+def _addition(table: dict[str, Any], quotes: dict[str, Quote]) -> AdviceAddition:
+    linked = {
+        "when": _frozen(table["when"]),
+        "quotes": tuple(quotes[name] for name in table["quotes"]),
+    }
+    return AdviceAddition(**(_frozen(table) | linked))

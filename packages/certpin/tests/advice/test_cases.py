@@ -1,4 +1,4 @@
-"""Forty settings with their answers, each with two independent sources (``cases.toml``)."""
+"""Settings with their answers, each with two independent sources (``cases.toml``)."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ def test_the_cases_cover_every_answer_and_every_rule() -> None:
     assert answers.keys() == ADVICE.answers.keys()
     assert min(answers.values()) >= 3
     assert {decision(case).rule.name for case in CASES} == {rule.name for rule in ADVICE.rules}
+
+
+def test_every_quote_is_used_by_a_rule_a_remark_or_a_case() -> None:
+    used = {name for case in CASES for name in case["quotes"]}
+    used |= {quote.name for rule in ADVICE.rules for quote in (*rule.quotes, *rule.against)}
+    used |= {quote.name for addition in ADVICE.additions for quote in addition.quotes}
+    assert used == ADVICE.quotes.keys()
 
 
 def test_the_remark_about_a_demand_is_added_where_the_answer_is_not_to_pin() -> None:

@@ -272,6 +272,7 @@ def cli(ctx: click.Context) -> None:
     \b
     Begin with:
       certpin demo                                 see a pin stop an attack
+      certpin decide                               find out if you need pins, and which
       certpin pin HOST                             show the certificates of your server
       certpin add HOST --backup-key backup.key     pin it, with a backup
       certpin check                                check that every pin still matches

@@ -1,4 +1,4 @@
-"""Every alert rule, and the engine that evaluates them.
+"""Every alert rule of the monitoring service, and the engine that evaluates them.
 
     engine          the registry, and one evaluation of all rules
     rule            the types of a rule, of its findings, and of the data that rules evaluate

@@ -109,9 +109,10 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     why="No new problem is detected at all.",
 )
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding if no location has probed any host lately: the monitor does not run.
+    """Yield a finding if no location was asked to probe recently, because the monitor does not run.
 
-    A monitor that never ran causes no finding.
+    The monitor is the part of the service that schedules probes. If it never ran, there is no
+    finding.
     """
     probes = evidence.probes
     locations = _used_locations(probes)
@@ -169,9 +170,10 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 def _missing_results(
     probes: ProbeEvidence, speaking: list[LocationStatus]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding for each host that a location has not probed lately, while it probes others.
+    """Yield a finding for each host that a location no longer probes, while it still probes others.
 
-    ``speaking`` are the locations that do return results.
+    ``speaking`` are the locations that still return results. A location that returns none at all
+    has a finding already, and must not be among them.
     """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:
@@ -216,7 +218,7 @@ def _last_sign(location: LocationStatus) -> datetime:
 
 
 def _on_one_line(problem: str) -> str:
-    """Join the lines of an error message, the problem and its fix, with a semicolon."""
+    """Join the lines of an error message (the problem and its fix) with semicolons."""
     return "; ".join(filter(None, map(str.strip, problem.splitlines())))
 
 

@@ -1,4 +1,4 @@
-"""Rules about the chains that servers present: verification, keys, issuers, differences."""
+"""Alert rules about the chains that servers present: verification, keys, issuers, differences."""
 
 from __future__ import annotations
 
@@ -75,10 +75,14 @@ def _vantages_disagree(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
-    """Yield a finding if a server presents chains with different keys to different locations.
+    """Yield a finding if one server presents chains with different keys to different locations.
 
-    It is critical if clients accept only some of the chains. ``views`` are the states of one
-    server.
+    The finding is critical if the pins accept the chains at some locations and refuse them at
+    others.
+
+    Args:
+        monitored: the policy of the server, with its pins.
+        views: the state of the server as each location observed it, for one server only.
     """
     keys: dict[str, set[Pin]] = defaultdict(set)
     accepted: dict[str, bool] = {}
@@ -191,10 +195,11 @@ def _issuer_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _change_severity(before: Chain, after: Chain) -> Severity | None:
-    """Return the severity of a server's new chain; None if it is an ordinary renewal.
+    """Return the severity of the change from one verified chain of a server to the next.
 
-    It is a warning if the chain ends at another root: then another authority issued it. Renewals
-    may bring another intermediate below the same root.
+    Returns:
+        "warning" if the new chain ends at another root: another authority issued it. "info" if the
+        root is the same, but an intermediate differs. None for an ordinary renewal.
     """
     if before.certificates[-1].spki_sha256 != after.certificates[-1].spki_sha256:
         return "warning"

@@ -1,4 +1,4 @@
-"""Evaluate all alert rules: a pure function from gathered data to findings."""
+"""Evaluate all alert rules: a pure function from evidence (data read beforehand) to findings."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ _MAX_NAME = 80  # characters of an unknown name in an error
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of evaluating all rules once.
+    """The result of evaluating all alert rules once.
 
     Attributes:
         findings: the problems that the rules detected, the worst first.
         skipped: the ids of the rules that could not be evaluated: their alerts keep their state.
-        clients: the number of affected clients by the key of a finding; None if unknown.
-        failures: maps the id of each rule that raised an exception to the reason.
+        clients: the number of clients that each finding affects, by ``AlertFinding.key``; None if
+            unknown.
+        failures: maps each rule that raised an exception, as "the rule ID", to the reason.
     """
 
     findings: tuple[AlertFinding, ...] = ()
@@ -51,7 +52,15 @@ class Evaluation:
 
 
 def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Evaluation:
-    """Evaluate every alert rule. If a rule raises, the others are still evaluated."""
+    """Evaluate every alert rule. If a rule raises, the others are still evaluated.
+
+    Args:
+        evidence: all data that the rules read. Rules that need a missing part of it are skipped.
+        rules: the rules by id; by default, all.
+
+    Returns:
+        The findings, without duplicates, and the rules that were skipped or failed.
+    """
     found: list[AlertFinding] = []
     skipped: set[str] = set()
     failures: dict[str, str] = {}
@@ -77,7 +86,10 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
 
 
 def describe_failure(exc: Exception) -> str:
-    """Log an exception, and return only the name of its type, because its text may be hostile."""
+    """Log an exception, and return a short text with only the name of its type.
+
+    The exception's own text may come from an attacker, so it must not get into alerts.
+    """
     log.error("an evaluation failed", exc_info=exc)
     return f"a defect of certpin ({type(exc).__name__})"
 
@@ -88,7 +100,11 @@ def limit_findings(
     """Return the worst findings of one rule, at most ``MAX_FINDINGS`` for each host pattern.
 
     Clients choose the hosts in their reports, so all hosts that one pattern covers share its limit.
-    Clients can't cause findings without a host, so these are not limited.
+    Findings without a host are not limited, because no client can cause them.
+
+    Args:
+        findings: the findings of one rule over reports.
+        pattern_of: returns the pattern of a pin set that covers a host.
     """
     kept: list[AlertFinding] = []
     counts: Counter[str] = Counter()
@@ -103,8 +119,13 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    It is the number in the finding itself. Without one, it is the number of clients that hold the
-    pin-set versions in the finding; without versions, that of all clients of its pin set.
+    The first of these that is known counts: the number in the finding's details; the number of
+    clients that hold one of the pin-set versions in its details; the number of all clients of its
+    pin set.
+
+    Args:
+        finding: the problem that a rule detected.
+        holders: how many clients hold each version of each pin set.
     """
     if "clients" in finding.details or not finding.pin_set:
         return finding.clients
@@ -120,10 +141,10 @@ def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -
 
 
 def check_rule(name: str) -> None:
-    """Check that an alert rule with this name exists.
+    """Check that an alert rule with this id exists.
 
     Raises:
-        InputError: it doesn't. The error has the most similar name, and all names.
+        InputError: no rule has this id. The error suggests the most similar id, and lists all.
     """
     if name in RULES:
         return

@@ -1,4 +1,4 @@
-"""Rules about certificates, pins and signatures that expire soon or have expired.
+"""Alert rules about certificates, pins and signatures that expire soon or have expired.
 
 ``store.queries.sightings`` defines when a certificate expires soon.
 """
@@ -40,9 +40,12 @@ _EFFECTS = {
 
 @dataclass
 class _SeenCertificate:
-    """A certificate, and the states of the servers (``views``) that have it in their chain.
+    """A certificate that servers present, and the states of those servers.
 
-    ``is_authority`` is True if it is above the leaf.
+    Attributes:
+        certificate: the certificate.
+        is_authority: True if it is above the leaf in their chains.
+        views: the states of the servers that have it in their chain.
     """
 
     certificate: Certificate
@@ -98,9 +101,10 @@ def _certificate_expires(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _certificates(monitored: PolicyEvidence) -> list[_SeenCertificate]:
-    """Return the certificates in the chains of a policy's servers, each once, with those servers.
+    """Return each certificate in the chains of a policy's servers once, with those servers.
 
-    These are the verified chains, and served chains that were refused because they have expired.
+    The chains are those that verified, and those that were refused only because they have expired.
+    Certificates with unreadable dates are left out.
     """
     found: dict[bytes, _SeenCertificate] = {}
     for view in monitored.views:
@@ -215,10 +219,10 @@ def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def _policy_versions(
     monitored: PolicyEvidence,
 ) -> Iterator[tuple[int, HostPolicy, int | None]]:
-    """Yield a host's policy in each pin-set version that clients may still hold.
+    """Yield a host's policy in each version of the pin set that clients may still hold.
 
-    Each item is a version number, the policy in that version, and the number of clients that hold
-    it; None if unknown. The version in the pin file is the first.
+    Each item is the version's number, the policy in that version, and the number of clients that
+    hold the version (None if unknown). The version in the pin file comes first.
     """
     situation = monitored.situation([])
     number = monitored.charge.pins.version
@@ -237,9 +241,9 @@ def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | Non
 
 
 def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
-    """Return "warning" if the pins of a version expire before all clients can get the next version.
+    """Return "warning" if a version's pins expire before all of its clients can get the next one.
 
-    Return None if they don't.
+    Otherwise return None. ``number`` is the number of the pin-set version.
     """
     versions = [version for version in monitored.live_versions if version.number == number]
     violation = expiry(monitored.situation([]), versions)

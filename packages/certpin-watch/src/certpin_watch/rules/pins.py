@@ -1,4 +1,4 @@
-"""Rules that compare the chains that servers present with the pins of files and clients."""
+"""Alert rules that compare the chains of servers with the pins of the pin file and of clients."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _equals_file(monitored: PolicyEvidence, version: Version) -> bool:
-    """Return True if a version's policy is equal to that of the pin file.
+    """Return True if the policy in a deployed pin-set version equals the policy in the pin file.
 
-    Then the rule ``pin-mismatch`` already checks it.
+    The rule ``pin-mismatch`` then checks that version already.
     """
     return policy_in(version.pins, monitored.policy.pattern) == monitored.policy
 
@@ -144,15 +144,20 @@ def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
-    """Return the verdict on a chain by the pins of a policy, whether or not they have expired.
+    """Return the verdict on a chain by the pins of a policy, as if the pins had not expired.
 
-    The rule ``pins-expired`` reports their expiry.
+    Expiry is left to the rule ``pins-expired``.
     """
     return verify(chain, replace(policy, expires=None), monitored.now)
 
 
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
-    """Return True if a server's chain was verified, and a pin of the pin file matches it."""
+    """Return True if a server's chain was verified, and a pin of the pin file matches it.
+
+    Args:
+        monitored: the policy of the server, with its pins.
+        view: the state of the server, as one location observed it.
+    """
     chain = view.verified
     return chain is not None and match(monitored, monitored.policy, chain).matched is not None
 
@@ -163,9 +168,10 @@ def leaf_pin(chain: Chain) -> Pin:
 
 
 def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
-    """Return all pins that a server of this policy may use, except compromised ones.
+    """Return the pins of all keys that a server of this policy may use.
 
-    These are the pins in the pin file, in versions that clients may hold, and in the journal.
+    These are the pins in the pin file, in pin-set versions that clients may hold, and in the
+    rotation's journal, except those of compromised keys.
     """
     watched, pattern = monitored.charge.watched, monitored.policy.pattern
     past = watched.history.past(pattern)
@@ -181,7 +187,7 @@ def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:
-    """Return subject, pin and digest of a certificate, as JSON for the details of a finding."""
+    """Return subject, pin and SHA-256 of a certificate, as JSON for the details of a finding."""
     return {
         "subject": name_of(certificate),
         "pin": str(Pin.of_key(certificate.spki_sha256)),

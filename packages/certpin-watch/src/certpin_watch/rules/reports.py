@@ -1,4 +1,4 @@
-"""Rules about the failures that clients report.
+"""Alert rules about the failures that clients report.
 
 Reports are unverified claims: any machine that can reach the collector can send any number of them.
 So a problem that no probe confirms is critical only if reports come from many networks
@@ -56,7 +56,8 @@ _APP_VERSION = {"app_version": "with the app version"}
 def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding for each host with far more failure reports in an hour than usual.
 
-    The current and the previous hour are compared with the week before them.
+    The larger count of the current and the previous hour is compared with the hours of the week
+    before.
     """
     reports, limits = evidence.reports, evidence.limits
     this = evidence.now - evidence.now % HOUR
@@ -88,18 +89,20 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _usual_failures(hours: Mapping[int, int], before: int) -> int:
-    """Return how many failure reports arrived in a usual hour of the week until ``before``.
+    """Return the usual number of a host's failure reports in an hour: a percentile of a week.
 
-    ``before`` is in Unix seconds. An hour without reports counts as zero.
+    ``hours`` has the number of reports by hour (its first second), with 0 for missing hours.
+    ``before`` is the end of the week, in Unix seconds.
     """
     week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
     return week[int(len(week) * _USUAL_QUANTILE)]
 
 
 def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
-    """Return True if ``now``, the failure reports in an hour, are far more than the usual number.
+    """Return True if the failure reports of one hour (``now``) are far more than usual.
 
-    They must exceed it by a factor and by three standard deviations, and reach a minimum.
+    They must exceed the usual number by a factor and by three standard deviations, and be at least
+    four times ``limits.few``.
     """
     limits = evidence.limits
     chance = usual + 3 * math.sqrt(usual)
@@ -120,9 +123,10 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     ),
 )
 def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding for each host for which clients report chains that no pin matches.
+    """Yield one finding for each host for which clients report chains that no pins match.
 
-    It is one finding for a host, because senders choose how many chains they report.
+    It is one finding for a host and not for a chain, because a sender of false reports could invent
+    any number of chains.
     """
     reports = evidence.reports
     strange = [group for group in reports.groups if reports.is_strange(group)]
@@ -156,9 +160,13 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 class _Reach(NamedTuple):
-    """How many reports there are, and from how many clients (at most) of ``holders``, if known.
+    """How far a reported problem reaches.
 
-    ``networks`` is the number of providers' networks that reported.
+    Attributes:
+        reports: the number of reports.
+        clients: the largest possible number of clients that sent them; None if unknown.
+        holders: the number of all clients of the pin set; None if unknown.
+        networks: the number of providers' networks that the reports came from.
     """
 
     reports: int
@@ -173,10 +181,16 @@ def _strange_severity(
     vouched: Sequence[ReportedFailures],
     reach: _Reach,
 ) -> Severity:
-    """Return the severity of the finding that clients report chains that no pin matches.
+    """Return the severity of reports about one host with chains that no pins match.
 
-    It is "critical" if a trusted authority issued them (``vouched``), or if many networks report
-    them and they are many, or clients did not refuse them.
+    It is "critical" if a trusted authority issued enough of the chains. It is also "critical" if
+    many networks report them, and either there are many reports or a client accepted such a chain.
+
+    Args:
+        evidence: has the thresholds in ``limits``.
+        groups: all of these reports, identical ones in one group.
+        vouched: the groups with a chain that a trusted authority issued for the host.
+        reach: how many clients and networks sent the reports.
     """
     if _total(vouched) >= evidence.limits.few:
         return "critical"
@@ -219,9 +233,10 @@ def _networks_text(number: int) -> str:
 
 
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
-    """Return a phrase with the share of reports in which the platform itself refused the chain.
+    """Return a phrase with the share of reports in which the client's platform refused the chain.
 
-    Such a chain deceives no client, with pins or without. The phrase is empty if there are none.
+    Such a chain deceives no client, pinned or not. The phrase is empty if there are no such
+    reports.
     """
     refused = _total(group for group in groups if group.unverified)
     share = round(100 * refused / (_total(groups) or 1))
@@ -258,10 +273,11 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
-    """Return True if pins may be the reason why the clients of a report group refused the server.
+    """Return True if pins may be why the clients that sent a group of reports refused the server.
 
-    A wrong clock says nothing about pins. An untrusted chain may: the anchors of ``trust`` are
-    pins, and some clients can't report them otherwise.
+    If the platform refused the chain, pins are not the reason, with one exception: for an untrusted
+    chain they may be, because the anchors of ``trust`` act as pins, and some clients report a
+    refusal by these only as "untrusted".
     """
     return group.decision == "refuse" and (group.reason == "untrusted" or not group.unverified)
 
@@ -271,7 +287,7 @@ def _old_app(
 ) -> Iterator[AlertFinding]:
     """Yield a finding if only old versions of one app refuse one host.
 
-    ``groups`` are the reports in which that app refused that host.
+    ``groups`` are the reports in which this app refused this host; there is at least one.
     """
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
     counts: Counter[str] = Counter()
@@ -314,7 +330,7 @@ def _clients_by_app_version(evidence: Evidence, pin_set: str, app: str) -> dict[
 
 
 def order(version: str) -> tuple[tuple[int, str], ...]:
-    """Return the sort key of an app version, so that 3.10 comes after 3.9."""
+    """Return a key that sorts app versions by number, so that 3.10 comes after 3.9."""
     parts = re.findall(r"[0-9]{1,9}|[^0-9.]+", version)
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
 
@@ -328,9 +344,10 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
     why='Find the reason before you set `mode = "enforce"`: these clients would be locked out.',
 )
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding for each host that clients would refuse if pins were enforced.
+    """Yield a finding for each host with chains that clients would refuse if pins were enforced.
 
-    Chains that match no pin are left out: the rule ``strange-chain`` covers them.
+    These clients have a policy in report mode, and accepted the chains. Chains that match no pins
+    at all are left to the rule ``strange-chain``.
     """
     reports = evidence.reports
     passed = [
@@ -373,7 +390,7 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
 def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no report arrived for an unusually long time.
 
-    That is longer than the setting, and twice as long as any gap in the week before.
+    That is longer than the setting ``silent``, and than twice the longest gap in the week before.
     """
     heard = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     if len(heard) < _MIN_HOURS or heard[-1] - heard[0] < DAY:
@@ -396,7 +413,7 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _by_host(groups: Iterable[ReportedFailures]) -> dict[str, list[ReportedFailures]]:
-    """Return report groups by host, with the hosts sorted by name."""
+    """Group failure reports by host, with the hosts sorted by name."""
     found: dict[str, list[ReportedFailures]] = {}
     for group in groups:
         found.setdefault(group.host, []).append(group)
@@ -412,9 +429,9 @@ def _versions(groups: Iterable[ReportedFailures]) -> list[int]:
 
 
 def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]:
-    """Return the most frequent values of the field ``name``, each with its number of reports.
+    """Return the most frequent values of one field of the reports, each with its number of reports.
 
-    Empty values are left out.
+    Empty values are left out. ``name`` is a field of ``ReportedFailures``, such as "network".
     """
     counts: Counter[str] = Counter()
     for group in groups:
@@ -426,8 +443,8 @@ def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]
 def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str:
     """Return a phrase with the most frequent value of each field and its share of the reports.
 
-    Example: ``93 % of them in the network wifi``. ``names`` maps a field to the words before its
-    value.
+    Example: ``93 % of them in the network wifi``. ``names`` maps the name of a field to the words
+    before its value: ``network`` to ``in the network``.
     """
     whole = _total(groups) or 1
     return ", ".join(
@@ -438,7 +455,10 @@ def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str
 
 
 def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> int:
-    """Count the providers' networks that reported the chains in these groups, all of one host."""
+    """Count the providers' networks that reported the chains in these report groups.
+
+    All groups must be for one host.
+    """
     if not groups:
         return 0
     chains = {group.chain for group in groups}
@@ -446,9 +466,10 @@ def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> i
 
 
 def _claim_severity(evidence: Evidence, networks: int) -> Severity:
-    """Return the severity of a problem that only clients report, by the number of their networks.
+    """Return the severity of a problem that only clients report, and no probe confirms.
 
-    It is "critical" from ``limits.networks`` on, else "warning".
+    It is "critical" if at least ``limits.networks`` networks of providers reported it, else
+    "warning".
     """
     return "critical" if networks >= evidence.limits.networks else "warning"
 
@@ -456,9 +477,9 @@ def _claim_severity(evidence: Evidence, networks: int) -> Severity:
 def _max_clients(
     evidence: Evidence, groups: Sequence[ReportedFailures], watched: MonitoredPinSet
 ) -> int | None:
-    """Return how many clients can have sent these reports at most; None if unknown.
+    """Return the largest number of clients that can have sent these reports; None if unknown.
 
-    That is the number of reports, or of all clients of the pin set if it is smaller.
+    That is the number of reports, or the number of all clients of the pin set if that is smaller.
     """
     holders = evidence.reports.count_holders(watched.pins.name)
     return None if holders is None else min(holders, _total(groups))

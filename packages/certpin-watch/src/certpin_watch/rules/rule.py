@@ -1,7 +1,7 @@
 """Alert rules, their findings, and the evidence that they evaluate.
 
-The evidence is pure data: probe results, reports of clients, and the service's own state.
-``certpin_watch.alerts.evidence`` gathers it.
+Evidence is the data that rules read: probe results, reports of clients, and the state of the
+monitoring service. ``certpin_watch.alerts.evidence`` reads it from the store.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Source = Literal["probes", "reports", "service", "failures"]
 
 @dataclass(frozen=True)
 class AlertFinding:
-    """A problem that an alert rule detects. It exists as long as the rule yields it.
+    """A problem that an alert rule detects, found again at each evaluation until it is gone.
 
     Texts from the network are in ``summary`` and ``details`` as they were received: escape them
     before you display them.
@@ -42,11 +42,11 @@ class AlertFinding:
         severity: how severe the problem is.
         host: a pattern or name of the pin set, or empty if the finding concerns no single host.
         pin_set: the name of the pin set, or empty if it concerns none.
-        summary: a sentence.
+        summary: a sentence that describes the problem.
         command: the shell command that the user should run next, or empty.
         details: further values for programs, as JSON.
-        subject: distinguishes this problem from others of the same rule: a location, a digest, an
-            address.
+        subject: distinguishes this problem from others of the same rule and host: a location, a
+            digest, an address.
     """
 
     rule: str
@@ -60,12 +60,15 @@ class AlertFinding:
 
     @property
     def key(self) -> str:
-        """The identity of the problem: it doesn't change with severity and texts."""
+        """The identity of the problem: rule, pin set, host and subject.
+
+        The key stays the same if the severity or the texts of the finding change.
+        """
         return f"{self.rule}\n{self.pin_set}\n{self.host}\n{self.subject}"
 
     @property
     def clients(self) -> int | None:
-        """The number of affected clients, from ``details``; None if they don't contain it."""
+        """The number of clients that the problem affects, from ``details``; None if unknown."""
         stated = self.details.get("clients")
         return stated if isinstance(stated, int) else None
 
@@ -83,10 +86,10 @@ class AlertRule:
         id: the name in findings, alerts, settings and documentation.
         severities: the severities that its findings can have, the worst first.
         check: yields a finding for each problem.
-        needs: the part of the evidence that it reads. If that part is missing, the rule is not
-            evaluated, and its alerts keep their state.
-        summary: the condition, as a phrase.
-        why: the consequence, in sentences.
+        needs: the part of the evidence that the rule reads. If that part is missing, the rule is
+            not evaluated, and its alerts keep their state.
+        summary: the condition under which it yields a finding, as a phrase.
+        why: the consequence of that condition, in sentences.
     """
 
     id: str
@@ -100,7 +103,14 @@ class AlertRule:
 def per_policy(
     check: Callable[[PolicyEvidence], Iterable[AlertFinding]],
 ) -> Callable[[Evidence], Iterator[AlertFinding]]:
-    """Turn a function that checks one monitored policy into one that checks all of them."""
+    """Turn a rule's function for one monitored policy into a function for the whole evidence.
+
+    Args:
+        check: yields the findings of one policy and its servers.
+
+    Returns:
+        A function that yields the findings of all monitored policies.
+    """
 
     def check_all(evidence: Evidence) -> Iterator[AlertFinding]:
         for monitored in evidence.probes.policies:
@@ -119,7 +129,11 @@ def policy_finding(
     subject: str = "",
     **details: Any,
 ) -> AlertFinding:
-    """Return a finding about a monitored policy, with its host pattern and pin set."""
+    """Return a finding about a monitored policy; host and pin set are those of the policy.
+
+    The other arguments are the fields of ``AlertFinding``; keyword arguments become its
+    ``details``.
+    """
     return AlertFinding(
         rule=rule,
         severity=severity,
@@ -133,10 +147,11 @@ def policy_finding(
 
 
 class ReportedFailures(NamedTuple):
-    """A group of identical failure reports of the last day; ``reports`` is their number.
+    """A group of identical failure reports of the last day.
 
-    All fields are unverified claims of clients, except ``first_at``: when the first of the reports
-    arrived, in Unix seconds.
+    All fields are unverified claims of clients, except ``reports`` (how many there are) and
+    ``first_at`` (when the first of them arrived, in Unix seconds). ``served`` and ``verified`` are
+    digests of chains.
     """
 
     host: str
@@ -159,12 +174,15 @@ class ReportedFailures(NamedTuple):
 
     @property
     def chain(self) -> bytes:
-        """The digest of the chain to check: the verified chain, or else the served one."""
+        """The digest of the chain to compare with pins: the verified, or else the served one."""
         return self.verified or self.served
 
 
 class VersionHolders(NamedTuple):
-    """How many clients reported in a day that they hold a pin-set version, by app version."""
+    """The number of clients that reported in a day that they hold a version of a pin set.
+
+    ``app`` and ``app_version`` are those of the clients; ``version`` is the version of the pin set.
+    """
 
     pin_set: str
     version: int
@@ -174,9 +192,10 @@ class VersionHolders(NamedTuple):
 
 
 class SignedRole(NamedTuple):
-    """When the signature of a TUF role expires, in the signed sets beside a pin file.
+    """When the signature of a TUF role on a pin file's published pin sets expires.
 
-    ``expires`` is in Unix seconds; ``soon`` is True if less than a third of its lifetime is left.
+    ``path`` is the pin file. ``expires`` is in Unix seconds. ``soon`` is True if less than a third
+    of the signature's lifetime is left.
     """
 
     pin_set: str
@@ -188,10 +207,11 @@ class SignedRole(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportEvidence:
-    """What the alert rules need to know about the reports of clients.
+    """The data about reports of clients that the alert rules evaluate.
 
-    A *live version* of a pin set is one that clients may still hold. A *quota* is shared by all
-    hosts that one pattern covers (``Patterns.share``).
+    A *live version* of a pin set is one that clients may still hold. A *quota* limits stored data,
+    and is shared by all hosts that one pattern covers (``Patterns.share``). Several fields contain
+    pairs of a host and the digest of a chain that was reported for it.
 
     Attributes:
         sets: the monitored pin sets.
@@ -199,16 +219,17 @@ class ReportEvidence:
         holders: the number of clients that hold each version of a pin set.
         hours: the number of failure reports by host and hour (its first second), over ``HISTORY``.
         heard: the hours (their first second) in which any report arrived.
-        accepted: pairs of host and chain digest: the chain matches the pins of a live version.
-        strange: pairs whose chain matches no live version. Pairs in neither were not checked.
+        accepted: the pairs in which the chain matches the pins of a live version.
+        strange: the pairs in which the chain matches no live version. Pairs that are neither here
+            nor in ``accepted`` were not checked.
         issuers: the issuer of each chain's leaf, by the digest of the chain.
-        sighted: pairs of host and chain digest that a probe observed.
-        vouched: strange pairs whose chain a trusted authority issued for the host.
-        networks: the providers' networks that reported a chain, or a failure without a chain (empty
-            digest), by quota and chain digest.
+        sighted: the pairs in which a probe observed the chain on the host.
+        vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
+        networks: the providers' networks that reported a chain, by quota and chain digest. The
+            digest is empty for failures without a chain.
         spread: the number of networks that reported anything, by quota.
-        share: returns the quota of a host.
-        pattern: returns the pattern that covers a host, or an empty text.
+        share: a function that returns the quota of a host.
+        pattern: a function that returns the pattern that covers a host, or an empty text.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -227,43 +248,54 @@ class ReportEvidence:
     pattern: Callable[[str], str] = field(default=str, compare=False)
 
     def pin_set_for(self, host: str) -> MonitoredPinSet | None:
-        """Return the first pin set that covers a host. None for an invalid host."""
+        """Return the first monitored pin set with a policy for a host.
+
+        Returns:
+            None if no pin set has one, or the host name is invalid.
+        """
         return next((watched for watched in self.sets if _covers(watched, host)), None)
 
     def is_strange(self, group: ReportedFailures) -> bool:
-        """Return True if the chain in these reports matches no pins, and no probe observed it.
+        """Return True if the chain in a group of reports matches no pins, and no probe observed it.
 
-        The pins are those of every version that clients may hold. A chain that can't be read is not
-        strange.
+        The chain is compared with the pins of every version that clients may hold. A chain that
+        can't be read, and so was not compared, is not strange.
         """
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
         return (group.host, group.chain) in self.strange and not observed
 
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
-        """Count the networks that reported these chains for hosts with the quota of ``host``."""
+        """Count the providers' networks that reported these chains for a host.
+
+        Reports for other hosts that the same pattern covers count too, because these share a quota.
+
+        Args:
+            host: the host.
+            chains: the digests of the chains.
+        """
         share = self.share(host)
         networks = (self.networks.get((share, chain), frozenset()) for chain in chains)
         return len(frozenset().union(*networks))
 
     def count_holders(self, pin_set: str) -> int | None:
-        """Count the clients that hold any version of a pin set; None if no client reported that."""
+        """Count the clients that hold any version of a pin set; None if no client reported one."""
         clients = [entry.clients for entry in self.holders if entry.pin_set == pin_set]
         return sum(clients) if clients else None
 
 
 @dataclass(frozen=True)
 class ServiceEvidence:
-    """What the alert rules need to know about the monitoring service itself.
+    """The data about the monitoring service itself that the alert rules evaluate.
 
     Attributes:
-        disk: the free share of the store's disk in per cent, if known.
+        disk: the free share of the store's disk in per cent; None if unknown.
         failing: maps each notification service that fails to its last error.
-        failures: maps each rule, or source of data, that failed to the reason.
-        queue: the state of the NATS stream in which reports wait to be stored; None without one.
+        failures: maps each alert rule, or source of data, that failed to the reason.
+        queue: the state of the NATS stream in which reports wait to be stored; None without NATS.
         full: the names of storage limits that reports have nearly reached.
         sweeps: the result of the last deletion of expired rows, for each kind of row.
-        window: the time for which repeated reports are recognised.
-        roles: when the TUF signatures beside the pin files expire.
+        window: for how long a repeated report is recognised; None if unknown.
+        roles: when the TUF signatures on the published pin sets expire.
     """
 
     disk: float | None = None
@@ -278,9 +310,15 @@ class ServiceEvidence:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All data that the alert rules evaluate, as it was at the Unix time ``now``.
+    """All data that the alert rules evaluate, read at one time.
 
-    ``missing`` names the fields that are empty because their data could not be read.
+    Attributes:
+        now: the time, in Unix seconds.
+        limits: the thresholds of the rules, from the settings.
+        probes: the state of the probed servers.
+        reports: the reports of clients.
+        service: the state of the monitoring service.
+        missing: the parts that are empty because they could not be read.
     """
 
     now: int

@@ -1,4 +1,4 @@
-"""Rules about the state of the monitoring service itself."""
+"""Alert rules about the monitoring service itself: its disk, queue, retention and notifications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about certificates for monitored hosts in Certificate Transparency logs."""
+"""Alert rules about certificates for monitored hosts in Certificate Transparency logs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
-    """Yield new, unexpired certificates in logs, each with the policies for the hosts it names."""
+    """Yield the logged certificates to check: new, unexpired, and for a monitored host.
+
+    Each is paired with a policy for one of its host names; it comes once for each such policy.
+    """
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
             continue
@@ -95,7 +98,10 @@ def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCe
 
 
 def _is_for(name: str, monitored: PolicyEvidence) -> bool:
-    """Return True if a certificate's DNS name matches a host of the policy (RFC 6125, 6.4.3)."""
+    """Return True if a certificate's DNS name matches a host of the policy (RFC 6125, 6.4.3).
+
+    For a wildcard name, and for a policy with a wildcard, one host that both cover is enough.
+    """
     try:
         pattern = HostPattern.parse(name)
     except HostError:

@@ -4,10 +4,11 @@
 - ``scheduler``: when each target is probed; runs the probes from this service's own location
 - ``probing``: connects to many servers at once
 - ``results``: probe jobs and results, as JSON between the service and its workers
-- ``sightings``: stores results, one row for each period of equal results; ignores changes that
-  only one probe saw, so that they cause no alert
+- ``sightings``: stores results, one row for each period of equal results; ignores changes that only
+  one probe saw, so that they cause no alert
 - ``handout``: the service's side of workers: gives out jobs, stores results
-- ``worker``: a worker; ``uplink``: its requests to the service
+- ``worker``: a worker, the program that probes from another location
+- ``uplink``: the requests of a worker to the service
 - ``evidence``: the state of all servers, for the alert rules
-- ``ct``: events of certspotter: logged certificates
+- ``ct``: reads events of the program certspotter: certificates in Certificate Transparency logs
 """

@@ -1,9 +1,9 @@
-"""Read an event of certspotter: a certificate was found in a Certificate Transparency log.
+"""Read events of certspotter: a certificate was found in a Certificate Transparency log.
 
-certspotter(8) monitors the logs and runs a program for each event, with the data in its environment
-(certspotter-script(8)). certspotter itself is trusted. The certificate may come from an attacker,
-so it is read strictly. The alert rules decide later which hosts it is for and whether its key is
-pinned, with the pins at that time.
+certspotter(8) monitors the logs and runs a program for each event, with the data in environment
+variables (certspotter-script(8)). certspotter itself is trusted. The certificate may come from an
+attacker, so it is read strictly. The alert rules decide later for which hosts the certificate is
+and whether its key is pinned, with the pins at that time.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | Non
 
     Args:
         environment: the variables that certspotter sets.
-        now: the current time, from which an expiry is assumed if the certificate can't be read.
+        now: the current time. If the certificate can't be read, its expiry is assumed from this
+            time.
 
     Returns:
-        A row for the store; None if the event is about no certificate.
+        A row for the store; None if the event is not about a certificate.
 
     Raises:
         InputError: a variable has a value that certspotter doesn't set, or the file with the chain
@@ -84,9 +85,10 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 
 
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the fields of the row if certspotter saved no certificate (``-no_save``).
+    """Return the fields of the row if certspotter saved no certificate (its option ``-no_save``).
 
-    The host names are then those of the watch item, the line in certspotter's list that matched.
+    The host names are then unknown: they are taken from the watch item, the line in certspotter's
+    list of domains that matched the certificate.
     """
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
@@ -101,7 +103,7 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
 
 def _names(names: Iterable[str]) -> str:
-    """Return the valid host names, joined with spaces. Invalid ones are dropped."""
+    """Return the valid names among a certificate's host names, joined with spaces."""
     found: dict[str, None] = {}
     for name in names:
         with suppress(HostError):

@@ -1,6 +1,6 @@
 """Read the state of the monitored servers from the store, for the alert rules.
 
-Changes that only one probe saw are left out (``debounce``). A ``ProbeEvidence`` has a
+A change that only one probe saw is left out (``debounce``). The result, ``ProbeEvidence``, has a
 ``PolicyEvidence`` for each monitored policy, with a ``ServerView`` for each server, address and
 location.
 """
@@ -41,9 +41,18 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class ServerView:
-    """The state of a server, as one location sees it at one address.
+    """The state of a server, as one location observes it at one address.
 
     Attributes:
+        target: the host and port, and how to connect to them.
+        vantage: the location.
+        outcome: "verified", "unverified" (OpenSSL refuses the chain) or "unreachable".
+        edge: the probed address, if each address of the host is probed separately; else empty.
+        address: the address that the last probe connected to.
+        served: the chain that the server sends.
+        verified: the path that OpenSSL verified.
+        problem: the reason if ``outcome`` is not "verified".
+        code: OpenSSL's error number if the chain does not verify.
         since: when the current state was first observed.
         before: the verified chain before the current one; None if there was no other.
         changed: when the current verified chain was first observed after ``before``.
@@ -66,7 +75,7 @@ class ServerView:
     def name(self) -> str:
         """The server as text for messages: host and port.
 
-        If the probe connected to a given address, that is added.
+        If the probe connected to a given address, the text contains this address too.
         """
         name = join_address(self.target.host, self.target.port)
         connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
@@ -74,12 +83,12 @@ class ServerView:
 
     @property
     def where(self) -> str:
-        """The server and the location as text for messages, unique among all views."""
+        """The server and the location as text for messages, different for each ``ServerView``."""
         return f"{self.name} from {self.vantage}"
 
     @property
     def options(self) -> str:
-        """The options with which a certpin command connects to the same server."""
+        """The command-line options with which a certpin command connects to the same server."""
         target = self.target
         words = ["--host", join_address(target.host, target.port)]
         if self.edge or target.connect:
@@ -92,7 +101,14 @@ class ServerView:
 
 @dataclass(frozen=True)
 class PolicyEvidence:
-    """The policy of a monitored host pattern, and the state of each server that it covers."""
+    """The policy of a monitored host pattern, and the state of each server that it covers.
+
+    Attributes:
+        charge: the policy, with its pin set and the targets of probes.
+        views: the state of each server, by address and location.
+        settings: the settings of the monitor.
+        now: the time for which the rules are evaluated.
+    """
 
     charge: MonitoredPolicy
     views: tuple[ServerView, ...]
@@ -103,7 +119,8 @@ class PolicyEvidence:
     def policy(self) -> HostPolicy:
         """The policy in the pin file.
 
-        If the file no longer has it, it is that of the newest version that clients may hold.
+        If the pin file no longer has a policy for the host pattern, this is the policy in the
+        newest version that clients may still hold.
         """
         return self.charge.policy
 
@@ -114,18 +131,22 @@ class PolicyEvidence:
 
     @property
     def verified(self) -> list[tuple[ServerView, Chain]]:
-        """The views (server states) in which OpenSSL verified the chain, each with that chain."""
+        """The server states (views) in which OpenSSL verified the chain, each with that chain."""
         return [(view, view.verified) for view in self.views if view.verified]
 
     @property
     def file(self) -> str:
-        """The path of the pin file, quoted for a shell, to use it in commands."""
+        """The path of the pin file, quoted for use in shell commands."""
         return shlex.quote(str(self.charge.watched.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
         """Return the input of certpin's rotation checks for this policy.
 
-        It contains the chains of ``views``; by default those of all views with a verified chain.
+        It contains pins, versions, time, and the chains that the servers present.
+
+        Args:
+            views: the server states with the chains to check; by default, all with a verified
+                chain.
         """
         chosen = [view for view, _ in self.verified] if views is None else views
         watched, pattern = self.charge.watched, self.policy.pattern
@@ -140,18 +161,21 @@ class PolicyEvidence:
         )
 
     def check_command(self, view: ServerView) -> str:
-        """Return the ``certpin check`` command that probes the server of a view again."""
+        """Return the ``certpin check`` command that probes the server of a view (server state)
+        again.
+        """
         return f"certpin check {self.file} {view.options}"
 
 
 @dataclass(frozen=True)
 class LocationStatus:
-    """A location that probes hosts, and when it was last active.
+    """When a location that probes hosts was last active.
 
     Attributes:
-        since: when the monitor first asked it to probe.
-        asked: when the monitor last checked if probes from it were due.
-        heard: when its last result arrived; None if none ever did.
+        name: the name of the location.
+        since: when the monitor first scheduled probes from this location.
+        asked: when the monitor last checked if probes from this location were due.
+        heard: when the last result from this location arrived; None if none ever did.
     """
 
     name: str
@@ -162,10 +186,20 @@ class LocationStatus:
 
 @dataclass(frozen=True)
 class LoggedCertificate:
-    """A certificate in a Certificate Transparency log.
+    """An entry of a Certificate Transparency log: a certificate, or an entry that can't be decoded.
 
-    ``key`` is the SHA-256 of its SPKI; ``authorities`` are those of the certificates above it in
-    the chain. ``first`` is when it was first recorded.
+    Attributes:
+        tbs: the SHA-256 that identifies the entry: that of the certificate's signed part (TBS), if
+            there is one.
+        kind: "certificate" or "malformed".
+        key: the SHA-256 of the certificate's SPKI.
+        names: its DNS names.
+        issuer: its issuer.
+        log: the URL of the log.
+        summary: certspotter's description of the event.
+        not_after: when the certificate expires.
+        first: when the entry was first recorded.
+        authorities: the SHA-256 of the SPKI of each certificate above it in the chain.
     """
 
     tbs: bytes
@@ -184,8 +218,15 @@ class LoggedCertificate:
 class ProbeEvidence:
     """The state of all monitored servers, locations and logged certificates, for the alert rules.
 
-    ``problems`` are messages about pin files that can't be read. ``last_results`` has the time of
-    the last result by target (host, port, way to connect) and location.
+    Attributes:
+        policies: the monitored policies, with the states of their servers.
+        settings: the settings of the monitor.
+        now: the time for which the rules are evaluated.
+        problems: messages about pin files that can't be read.
+        locations: the locations that probe hosts.
+        logged: certificates in Certificate Transparency logs.
+        last_results: the time of the last result for each target (host, port, way to connect) and
+            location.
     """
 
     policies: tuple[PolicyEvidence, ...] = ()
@@ -198,9 +239,14 @@ class ProbeEvidence:
 
 
 def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
-    """Read the state of all monitored servers from the store.
+    """Read the state of all monitored servers from the store. Blocks while it reads the database.
 
-    Blocks while it reads the database.
+    Args:
+        watch: the settings, the store and the pin files.
+        now: the current time.
+
+    Returns:
+        The state, as the alert rules evaluate it.
 
     Raises:
         StoreError: the store cannot be read.
@@ -229,7 +275,10 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 
 
 class _Views:
-    """The confirmed sightings of all servers, as ``ServerView`` objects by target."""
+    """Reads the state of all servers from the store, and yields it by target as ``ServerView``.
+
+    Only states that at least two probes confirm are contained.
+    """
 
     def __init__(self, connection: Connection, settings: MonitorSettings, now: datetime) -> None:
         rows = _rows(connection, now, settings)
@@ -249,7 +298,7 @@ class _Views:
         self._chains = load_chains(connection, digests)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield the state of a target's servers, as seen from each location that probes it."""
+        """Yield the state of a target's servers, one for each address and each location."""
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)
@@ -273,10 +322,10 @@ class _Views:
 
 
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
-    """Return the current sightings (periods of equal results), and recent ones that have ended.
+    """Return the sightings (periods of equal probe results) that last, or ended recently.
 
-    Changes between these can still cause an alert. A sighting with an end in the future was written
-    when the clock was ahead: its end is unknown.
+    A change between two recent ones can still cause an alert. An end in the future was written
+    while the clock was ahead, so it counts as unknown.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

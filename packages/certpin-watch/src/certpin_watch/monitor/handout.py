@@ -1,9 +1,10 @@
 """The service's side of workers: give out probe jobs that are due, and store results.
 
-A worker gets a job for ``LEASE`` seconds. The lease is a row of the store, one for each target and
-location, so that several services with one database hand out each job once. If a worker dies, its
-jobs go to another worker. A result counts only if its worker holds the job, and it counts once: the
-transaction that stores the result locks the lease, and then marks the job as done.
+A worker (a program that probes from another location) gets a job for ``LEASE`` seconds. The lease
+is a row of the store, one for each target and location, so that several services with one database
+hand out each job once. If a worker dies, its jobs go to another worker. A result counts only if its
+worker holds the job, and it counts once: the transaction that stores the result locks the lease,
+and then marks the job as done.
 
 The location comes from the token, never from the body. NOT checked: that a worker really made the
 observations that it posts. An attacker who controls its machine can lie about that location, and
@@ -54,8 +55,11 @@ _IDLE = 60.0  # seconds until a worker asks again that can have no jobs
 def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> JobBatch:
     """Return the next probe jobs for a worker: due at its location, and held by no other worker.
 
-    The worker's leases for the jobs in ``request.held`` are renewed, and those for the jobs in
-    ``request.returned`` end. Leases of other workers don't change.
+    Args:
+        watch: the settings, the store, the pin files and the clock.
+        worker: the worker, from its token.
+        request: how many jobs it accepts, and the jobs that it holds or returns. The leases of held
+            jobs are renewed, those of returned jobs end. Leases of other workers don't change.
 
     Raises:
         StoreError: the store can't be used.
@@ -80,7 +84,12 @@ def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> 
 def store_results(
     watch: Watch, worker: WorkerIdentity, results: Sequence[ProbeResult]
 ) -> list[Fate]:
-    """Store the results of jobs that this worker holds.
+    """Store the results of the jobs that this worker holds, and drop its other results.
+
+    Args:
+        watch: the settings, the store, the pin files and the clock.
+        worker: the worker, from its token.
+        results: the results that it sent.
 
     Returns:
         What happened to each result, such as "kept" or "repeat", in the order of ``results``.
@@ -103,7 +112,7 @@ def store_results(
 
 
 def _obstacle(settings: MonitorSettings, location: str) -> str:
-    """Return why the settings don't permit jobs for a location; empty if they do."""
+    """Return the reason why the settings permit no probe jobs for a location; empty if they do."""
     if not settings.enabled:
         return "the service makes no probes: monitor.enabled is false in its watch.toml"
     if location == settings.location:
@@ -122,7 +131,8 @@ def _obstacle(settings: MonitorSettings, location: str) -> str:
 def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
     """Return the probe jobs that are due at a location and held by no worker.
 
-    There are at most as many as fit into one response.
+    If they don't fit into one response, the rest is left for the next request. ``now`` is in Unix
+    seconds.
     """
     settings = watch.settings.monitor
     targets = targets_at(_targets(watch), location)
@@ -146,7 +156,14 @@ def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
 def _claim(
     connection: Connection, worker: WorkerIdentity, jobs: list[ProbeJob], now: int
 ) -> list[ProbeJob]:
-    """Take a lease for each job that no other worker holds. Return the jobs that were leased."""
+    """Take a lease for each of these jobs that no other worker holds, and return those jobs.
+
+    Args:
+        connection: a write transaction.
+        worker: the worker that gets the jobs.
+        jobs: the jobs to take.
+        now: the current time, in Unix seconds.
+    """
     wanted = {job.identity: job for job in jobs}
     taken = leases.claim_jobs(
         connection,
@@ -160,7 +177,10 @@ def _claim(
 
 
 def _latest_end(now: int) -> int:
-    """Return the latest plausible end of a lease; later ones were written by a wrong clock."""
+    """Return the latest time, in Unix seconds, at which a lease can end if the clock was right.
+
+    A lease that ends later was written while the clock was ahead, and is ignored.
+    """
     return now + max(LEASE, _UNFIT_PAUSE) + _CLOCK_MARGIN
 
 
@@ -168,7 +188,7 @@ def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> 
     """Store results. If the database refuses some of them, store all others.
 
     Returns:
-        What happened to each result, as in ``store_results``.
+        What happened to each result, such as "kept" or "unfit", in the order of ``results``.
     """
     if not results:
         return []
@@ -208,7 +228,10 @@ def _fate(holder: str | None, worker: WorkerIdentity, result: ProbeResult) -> Fa
 
 
 def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
-    """Mark a job as done whose result the database refuses, and pause probes of its target."""
+    """Mark a job as done although the database refuses its result, and pause probes of its target.
+
+    Otherwise the same job would be handed out, and fail, again and again.
+    """
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:
         leases.lock_jobs(connection)
@@ -224,9 +247,9 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 
 
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
-    """Return the keys of all probed targets with their locations.
+    """Return all pairs of a target (host, port, way to connect) and a location that probes it.
 
-    The value is True if every address of the host is probed separately.
+    Each one maps to True if every address of the host is probed separately, else to False.
     """
     return {
         (*target.key, location): target.every_address
@@ -236,16 +259,23 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 
 
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
-    """Return True if a result is for a probed target, and has the right number of addresses.
+    """Return True if a result is for a monitored target, and has the right number of addresses.
 
-    There must be exactly one, unless every address of the host is probed separately.
+    That is exactly one, unless every address of the host is probed separately.
+
+    Args:
+        result: a result that a worker sent.
+        probed: maps each monitored target and location to True if every address is probed.
     """
     every = probed.get(result.key)
     return every or (every is not None and [seen.edge for seen in result.seen] == [""])
 
 
 def _note(worker: WorkerIdentity, results: Sequence[ProbeResult], fates: Sequence[Fate]) -> None:
-    """Count stored results in the Prometheus metrics, and log those that were dropped."""
+    """Count stored results in the Prometheus metrics, and log those that were dropped.
+
+    ``fates`` says what happened to each result, in the order of ``results``.
+    """
     count_probes(result for result, fate in zip(results, fates, strict=True) if fate == "kept")
     for fate, count in Counter(fates).items():
         if fate not in {"kept", "repeat"}:

@@ -1,6 +1,6 @@
 """Probe many targets at once: plain TLS in one thread that never blocks, STARTTLS in a few threads.
 
-Everything has a limit: connections at once, time, and bytes from each server. OpenSSL decides
+The connections at once, the time, and the bytes from each server are limited. OpenSSL decides
 whether a chain verifies for its host. Pins are not checked here.
 """
 
@@ -45,13 +45,13 @@ def _never() -> bool:
 
 
 class Prober:
-    """Probes the targets of jobs. Not thread-safe.
+    """Probes the targets of jobs, many at once. Not thread-safe.
 
     Args:
         window: how many connections are open at once.
         clock: returns seconds since 1970.
-        halted: returns True if probing should end. Soon after, no more results come, and
-            unfinished probes are dropped.
+        halted: returns True if probing should end. Soon after, no more results come, and unfinished
+            probes are dropped.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Prober:
         self._made = time.monotonic()
 
     def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
-        """Yield a result for each job, in the order in which probes finish.
+        """Run probe jobs, and yield a result for each, in the order in which the probes finish.
 
-        Errors of servers and of jobs become results; they are not raised.
+        Errors of servers, and jobs that can't be run, become results; they are not raised.
         """
         if time.monotonic() - self._made > _ROOTS_LIFETIME:
             self._contexts, self._made = ContextCache(), time.monotonic()
@@ -111,7 +111,7 @@ class Prober:
             yield from pending.finish(seen)
 
     def _observe(self, job: ProbeJob) -> ResultBuilder:
-        """Probe the addresses of one job in turn; return the builder of its result."""
+        """Run one job: probe its addresses one after another. Return the builder of its result."""
         context, edges = self._context(job), _edges(job)
         if isinstance(context, str):
             return _failed(job, context)
@@ -151,13 +151,16 @@ def count_probes(results: Iterable[ProbeResult]) -> None:
 
 
 class _PendingJobs:
-    """The unfinished jobs of one scan, by the endpoint whose result they wait for."""
+    """The unfinished jobs of one scan, by the endpoint (host, port, address) that they wait for."""
 
     def __init__(self) -> None:
         self._waiting: dict[Endpoint, list[tuple[ResultBuilder, str]]] = defaultdict(list)
 
     def add(self, job: ProbeJob, edges: list[str]) -> None:
-        """Add a job that needs a result for each address in ``edges`` ("" for any address)."""
+        """Add a job that is complete when there is a result for each address in ``edges``.
+
+        An empty text in ``edges`` is any one address of the host.
+        """
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:
             self._waiting[_endpoint(job, edge)].append((builder, edge))
@@ -166,7 +169,7 @@ class _PendingJobs:
         return list(self._waiting)
 
     def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
-        """Add a scan's result to the jobs that wait for its endpoint; yield those now complete."""
+        """Add a scan's result to the jobs that wait for it; yield those that are now complete."""
         for builder, edge in self._waiting.pop(seen.endpoint):
             builder.add_scan_result(edge, seen)
             if not builder.missing:

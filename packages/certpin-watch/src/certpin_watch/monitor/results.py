@@ -49,10 +49,20 @@ Outcome = Literal["verified", "unverified", "unreachable"]
 
 
 class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A probe for a worker.
+    """A probe that a worker runs: the server, how to connect, and how to verify its chain.
 
-    ``slot`` is the time for which it is planned, in seconds since 1970. ``anchors`` are the trust
-    anchors as DER, None for the platform's roots. ``strict`` is ``strict_x509`` of the pin file.
+    Attributes:
+        host: the host name to connect to and to verify.
+        port: the port.
+        way: how to connect and verify, as text; distinguishes targets with the same host and port.
+        location: the location of the worker.
+        slot: the planned time of the probe, in seconds since 1970.
+        connect: another address and port to connect to; None for those of the host.
+        starttls: the STARTTLS protocol; empty for plain TLS.
+        every_address: probe each address of the host.
+        anchors: the trust anchors as DER; None for the platform's roots.
+        timeout: the limit for one connection, in seconds.
+        strict: ``strict_x509`` of the pin file.
     """
 
     host: _Host
@@ -69,15 +79,23 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     @property
     def identity(self) -> str:
-        """The digest of target and location. A worker holds at most one job for each digest."""
+        """A digest of target and location. A worker holds at most one job with each digest."""
         return _identity(self.host, self.port, self.way, self.location)
 
 
 class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The result at one address. ``served`` and ``verified`` are indexes into ``certificates``.
+    """The result of a probe at one address.
 
-    ``edge`` is the address if each one of the name is probed, else empty. ``took`` is the duration
-    of all attempts in microseconds, 0 if it was not measured.
+    Attributes:
+        address: the address that the probe connected to.
+        outcome: "verified", "unverified" or "unreachable".
+        edge: the address again, if each address of the host is probed; else empty.
+        served: the chain that the server sent, as indexes into ``ProbeResult.certificates``.
+        verified: the path that OpenSSL verified, as such indexes.
+        tls: the TLS version.
+        problem: the reason if the outcome is not "verified".
+        code: OpenSSL's error number if the chain does not verify.
+        took: the duration of all attempts in microseconds, 0 if it was not measured.
     """
 
     address: _Text
@@ -92,7 +110,13 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The result of a job, at ``at`` by the worker's clock. It contains each certificate once."""
+    """The result of a probe job. The first five fields are those of the job.
+
+    Attributes:
+        at: when the job was done, in seconds since 1970 by the worker's clock.
+        seen: the result at each address.
+        certificates: the certificates of all chains in DER, each one once.
+    """
 
     host: _Host
     port: _Port
@@ -110,20 +134,22 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def identity(self) -> str:
-        """The ``identity`` of the job that this result answers."""
+        """The ``identity`` of the job of this result."""
         return _identity(*self.key)
 
     def chain(self, indexes: tuple[int, ...]) -> tuple[bytes, ...]:
-        """Return the chain with the certificates at these indexes, as DER."""
+        """Return the chain that consists of the certificates at these indexes, as DER."""
         return tuple(self.certificates[index] for index in indexes)
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A worker asks for jobs, keeps those that it works on, and returns others.
+    """A worker's request for probe jobs, which also renews or returns jobs that it holds.
 
-    ``process`` is a random number of the worker's process: two workers may have one token.
-    ``most`` (here: ``max_jobs``) is how many jobs it takes. ``held`` are identities of jobs that it
-    works on, ``returned`` of those that it returns because it ends.
+    Attributes:
+        process: a random number of the worker's process, because two workers may have one token.
+        max_jobs: how many jobs the worker accepts; ``most`` in JSON.
+        held: the identities of jobs that it works on, so that it keeps them.
+        returned: the identities of jobs that it returns because it ends.
     """
 
     process: _Process
@@ -133,10 +159,14 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class JobBatch(msgspec.Struct, frozen=True):
-    """Jobs for a worker of ``location``.
+    """The service's response to a request for jobs.
 
-    They go to another worker ``lease`` seconds after the last request of this one. It asks again
-    after ``wait`` seconds. ``note`` is the reason if there can be no jobs, else empty.
+    Attributes:
+        location: the location of the worker.
+        lease: the seconds after the worker's last request until its jobs go to another worker.
+        wait: the seconds until the worker asks for jobs again.
+        jobs: the jobs for the worker.
+        note: the reason if there can be no jobs, else empty.
     """
 
     location: _Text
@@ -147,7 +177,7 @@ class JobBatch(msgspec.Struct, frozen=True):
 
 
 class ResultBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The results of a worker."""
+    """A worker's request that delivers results; ``process`` as in ``JobRequest``."""
 
     process: _Process
     results: Annotated[tuple[ProbeResult, ...], Meta(min_length=1, max_length=MAX_JOBS)]
@@ -161,7 +191,7 @@ Fate = Literal["kept", "repeat", "foreign", "unasked", "not-held", "unfit"]
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The fate of each result, in the order of the request."""
+    """The service's response to results: what happened to each one (``Fate``), in their order."""
 
     fates: tuple[Fate, ...]
 
@@ -176,7 +206,11 @@ _MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def decode_request(data: bytes) -> JobRequest:
-    """Decode a worker's request for jobs from JSON. Raises ``InputError``."""
+    """Decode a worker's request for jobs from JSON.
+
+    Raises:
+        InputError: the bytes are not a valid request.
+    """
     try:
         return _read_request(_bounded(data))
     except _MALFORMED as exc:
@@ -184,7 +218,11 @@ def decode_request(data: bytes) -> JobRequest:
 
 
 def decode_jobs(data: bytes) -> JobBatch:
-    """Decode a batch of jobs from JSON. Raises ``InputError`` for jobs that no service sends."""
+    """Decode a batch of jobs from JSON.
+
+    Raises:
+        InputError: the bytes are not a batch of jobs, or a job has a value that no service sends.
+    """
     try:
         batch = _read_jobs(_bounded(data))
         check_location(batch.location, "location")
@@ -200,7 +238,11 @@ def decode_jobs(data: bytes) -> JobBatch:
 
 
 def decode_results(data: bytes) -> ResultBatch:
-    """Decode results from JSON. Raises ``InputError`` for results that no worker sends."""
+    """Decode the results of a worker from JSON.
+
+    Raises:
+        InputError: the bytes are not results, or a result has a value that no probe yields.
+    """
     try:
         batch = _read_results(_bounded(data))
         for result in batch.results:
@@ -213,7 +255,11 @@ def decode_results(data: bytes) -> ResultBatch:
 
 
 def decode_receipt(data: bytes) -> Receipt:
-    """Decode the service's receipt for results from JSON. Raises ``InputError``."""
+    """Decode the service's receipt for results from JSON.
+
+    Raises:
+        InputError: the bytes are not a receipt.
+    """
     try:
         return _read_receipt(_bounded(data))
     except _MALFORMED as exc:
@@ -229,7 +275,13 @@ def _check_job(job: ProbeJob) -> None:
 
 
 def _check_texts(result: ProbeResult) -> None:
-    """Raise ``InputError`` for text that a database refuses, or two observations of one address."""
+    """Check that a result has printable texts only, and at most one observation of each address.
+
+    A database refuses other texts.
+
+    Raises:
+        InputError: a text or an address is not valid.
+    """
     edges = {seen.edge for seen in result.seen}
     texts = (
         text for seen in result.seen for text in (seen.address, seen.edge, seen.problem, seen.tls)
@@ -259,7 +311,7 @@ def _identity(*parts: object) -> str:
 
 @dataclass
 class ResultBuilder:
-    """Builds the result of one job from the results at each address.
+    """Builds the result of one probe job from the results at each address.
 
     ``missing`` is the number of addresses that have no result yet.
     """
@@ -272,11 +324,24 @@ class ResultBuilder:
     def add_failure(
         self, problem: str, edge: str = "", address: str = "", seconds: float = 0.0
     ) -> None:
-        """Record that the probe of an address failed; ``problem`` is the reason."""
+        """Record that the probe of an address failed.
+
+        Args:
+            problem: the reason.
+            edge: the address, if each address of the host is probed; else empty.
+            address: the address that the probe tried; empty if there is none.
+            seconds: the duration of the probe.
+        """
         self._add(address, "unreachable", edge, problem, seconds)
 
     def add_observation(self, edge: str, seen: Observation, seconds: float) -> None:
-        """Record what a probe of a single address saw."""
+        """Record the result of a probe of a single address.
+
+        Args:
+            edge: the address, if each address of the host is probed; else empty.
+            seen: the chains and the verdict of OpenSSL.
+            seconds: the duration of the probe.
+        """
         self._add(
             seen.address,
             "unverified" if seen.verified is None else "verified",
@@ -290,9 +355,10 @@ class ResultBuilder:
         )
 
     def add_scan_result(self, edge: str, seen: ScanResult) -> None:
-        """Record what a scan of many endpoints saw at an address.
+        """Record the result of one endpoint from a scan of many.
 
-        A server that fails after it sent a chain counts as unreachable, not as untrusted.
+        If TLS fails after the server sent a chain, the server counts as unreachable, not as
+        unverified. ``edge`` is the address, if each address of the host is probed; else empty.
         """
         reached: Outcome = "verified" if seen.verified else "unverified"
         self._add(
@@ -313,7 +379,7 @@ class ResultBuilder:
         return tuple(self._indexes.setdefault(der, len(self._indexes)) for der in ders)
 
     def build(self, at: float) -> ProbeResult:
-        """Return the result of the job.
+        """Return the result of the job, from everything that was recorded.
 
         If its certificates are too large for a message, each address counts as unreachable instead.
 

@@ -1,7 +1,7 @@
 """Decide when each target is probed, and run the probes from this service's own location.
 
 Every target is probed once in each interval, at its own time (its *slot*), and sooner after a
-change. Other locations are probed by workers, which take their jobs through ``handout``.
+change. From other locations, workers probe: they get their jobs through ``handout``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ _JITTER = 10  # a slot moves by up to a tenth of the interval, or it could alway
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Probe all targets that are due, again and again in a thread, until ``stop`` is set.
 
-    Probes under way then end soon.
+    When ``stop`` is set, unfinished probes end soon.
+
+    Args:
+        watch: the settings, the store, the pin files and the clock.
+        stop: ends the probing.
     """
     settings = watch.settings.monitor
     if not settings.enabled:
@@ -83,7 +87,7 @@ async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
 def _try_round(scheduler: Scheduler) -> int | None:
     """Run a round of probes, and return the number of stored results.
 
-    Return None if the store is unreachable: the targets are probed again later.
+    If the store is unreachable, return None; the targets are probed again later.
     """
     try:
         return scheduler.run_round()
@@ -100,11 +104,11 @@ class Scheduler:
     """Runs rounds of probes from this service's own location. Not thread-safe.
 
     A lease in the store ensures that one process at a time probes. Each transaction that stores
-    results renews the lease, so a process that lost it stores nothing.
+    results renews the lease, so a process that lost the lease stores nothing.
 
     Args:
-        watch: settings, store, pin sets and clock.
-        halt: ends a round soon if it is set. Results that are stored by then stay.
+        watch: settings, store, pin files and clock.
+        halt: if it is set, a round ends soon. Results that are stored by then stay.
     """
 
     def __init__(self, watch: Watch, halt: threading.Event) -> None:
@@ -120,7 +124,7 @@ class Scheduler:
         """Probe the targets that are due, if this process gets the lease.
 
         Returns:
-            The number of stored results.
+            The number of stored results; 0 if another process has the lease.
 
         Raises:
             StoreError: the store can't be used.
@@ -151,7 +155,11 @@ class Scheduler:
             return 0
 
     def release(self) -> None:
-        """Release the lease, so that another process takes over at once. Raises ``StoreError``."""
+        """Release the lease for probing, so that another process takes over at once.
+
+        Raises:
+            StoreError: the store can't be used. The lease then ends by itself.
+        """
         lease, self._lease = self._lease, None
         if lease is not None:
             with self._watch.store.write() as connection:
@@ -208,7 +216,10 @@ class DueProbe:
 
 
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
-    """Return the targets that are probed from a location; each has only this location."""
+    """Return the targets that are probed from a location.
+
+    Each returned target has only this location in ``locations``.
+    """
     return [
         replace(target, locations=(location,)) for target in targets if location in target.locations
     ]
@@ -222,7 +233,7 @@ def due_probes(
 ) -> Iterator[DueProbe]:
     """Yield the probes of these targets that are due at ``now``, each with its slot (planned time).
 
-    Pure: two services with the same input plan the same slots, so that a probe that both plan is
+    Two services with the same input plan the same slots, so a probe that both of them plan is
     stored once. If several slots were missed, only the last one is due.
 
     Args:
@@ -242,9 +253,14 @@ def due_probes(
 def due_slot(
     key: ProbeKey, last: LastProbe | None, settings: MonitorSettings, now: int
 ) -> int | None:
-    """Return the planned time of the probe that is due, at most ``now``; None if none is due.
+    """Return the planned time of the probe of a target that is due; None if none is due.
 
-    A last probe in the future was made before the clock was set back: it doesn't count.
+    Args:
+        key: the target and the location.
+        last: the last probe. If it is in the future, it was made before the clock was set back, and
+            doesn't count.
+        settings: the interval, and the pause after a change.
+        now: the time in Unix seconds. The planned time is not later.
     """
     interval = int(settings.interval.total_seconds())
     regular = _regular_slot(key, interval, now)
@@ -256,9 +272,10 @@ def due_slot(
 
 
 def _regular_slot(key: ProbeKey, interval: int, now: int) -> int:
-    """Return the last regular probe time of a target up to ``now``, in Unix seconds.
+    """Return the latest regular probe time of a target that is not after ``now``, in Unix seconds.
 
-    There is one in each interval, at a different time for each target.
+    Each interval has one such time, which differs between targets, so that they are not all probed
+    at once. ``interval`` is in seconds.
     """
     offset = _hash(key, "offset") % interval
     number = (now - offset) // interval
@@ -272,10 +289,15 @@ def _slot(key: ProbeKey, number: int, offset: int, interval: int) -> int:
 
 
 def _pause(last: LastProbe, confirm: int, interval: int) -> int:
-    """Return the maximum pause between the last probe and the next, in seconds.
+    """Return the maximum pause between the last probe of a target and the next, in seconds.
 
     A change is probed again before it can fire an alert. A target that keeps changing, or doesn't
     answer, is probed again after 1, 2, 4, 8 … times as long, up to the interval.
+
+    Args:
+        last: the last probe.
+        confirm: the pause after a change, in seconds.
+        interval: the regular pause, in seconds.
     """
     if last.count >= CONFIRMED and not last.unreachable:
         return 2 * interval
@@ -284,13 +306,16 @@ def _pause(last: LastProbe, confirm: int, interval: int) -> int:
 
 
 def _hash(key: ProbeKey, purpose: object) -> int:
-    """Return a hash of the key and purpose that, unlike ``hash()``, is equal in every process."""
+    """Return a hash of a target's key and a purpose that is equal in every process.
+
+    Python's ``hash()`` differs between processes.
+    """
     text = "\n".join(map(str, (*key, purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
-    """Return the probe as a job with everything that a worker needs to run it."""
+    """Return a due probe as a job, with everything that a worker needs to run it."""
     target = probe.target
     return ProbeJob(
         host=target.host,
@@ -308,12 +333,12 @@ def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
 
 
 def all_locations(settings: MonitorSettings) -> frozenset[str]:
-    """Return every location that probes a host, including that of this service."""
+    """Return every location that probes a host, including the service's own if it probes."""
     return frozenset(settings.locations).union(*(host.locations for host in settings.hosts))
 
 
 def locations_without_worker(settings: MonitorSettings, known: Collection[str]) -> list[str]:
-    """Return the locations that should probe hosts, but that have no worker.
+    """Return the locations that should probe hosts, but for which no worker has a token.
 
     Args:
         settings: the monitor's settings. The service's own location needs no worker.

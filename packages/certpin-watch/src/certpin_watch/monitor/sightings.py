@@ -1,12 +1,12 @@
-"""Store probe results as sightings: periods in which probes saw the same. Confirm changes.
+"""Store probe results as sightings (periods of equal results), and confirm changes.
 
 A sighting is extended while probes see the same, and ends with a change. A result that arrives
 twice is stored once: it names the slot (the planned time) of its probe, and is ignored if a result
 for this slot or a later one is already stored.
 
-A single odd probe causes no alert: a change is believed if two consecutive probes saw it
+A single odd probe causes no alert: a change is confirmed when two consecutive probes saw it
 (``debounce``). If a server alternates between two chains (a name that resolves to several servers,
-one of which is wrong), both are believed.
+one of which is wrong), both are confirmed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ _SAME = ("outcome", "served", "verified", "tls", "problem", "code")  # or it is 
 class LastProbe:
     """The last probe of a target from a location, which decides when the next one is due.
 
-    ``slot`` is its planned time, ``at`` its actual time (both Unix seconds). ``count`` is how many
-    consecutive probes saw the same as this one. ``changes`` is how many results just before these
-    were each seen by one probe only.
+    Attributes:
+        slot: its planned time, in Unix seconds.
+        at: its actual time, in Unix seconds.
+        count: how many consecutive probes, up to this one, saw the same.
+        changes: how many results just before those were seen by a single probe only: the target
+            kept changing.
+        unreachable: True if the server was unreachable.
     """
 
     slot: int
@@ -49,10 +53,17 @@ class LastProbe:
 
 
 def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastProbe]:
-    """Return the last probe from a location of each target that was ever probed from there.
+    """Return the last probe of each target from a location.
 
-    If each address of a host is probed separately, it is the probe of the address that is due
-    first.
+    If each address of a host is probed separately, the address that must be probed again first
+    decides.
+
+    Args:
+        connection: a read transaction.
+        location: the location.
+
+    Returns:
+        The last probe by target and location; without targets that were never probed from there.
     """
     found: dict[ProbeKey, LastProbe] = {}
     rows = probes.latest_sightings_from(connection, location)
@@ -64,7 +75,14 @@ def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastPro
 
 
 def record_results(connection: Connection, results: Sequence[ProbeResult], now: datetime) -> int:
-    """Store probe results, as new or extended sightings, and their chains.
+    """Store probe results as new or extended sightings (periods of equal results).
+
+    The chains in the results are stored, too.
+
+    Args:
+        connection: a write transaction.
+        results: the results, in any order.
+        now: the current time.
 
     Returns:
         The number of results that were not stored before.
@@ -87,10 +105,12 @@ def record_results(connection: Connection, results: Sequence[ProbeResult], now: 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedSighting:
-    """A period of equal probe results (``row``) that at least two probes confirm.
+    """A period of equal probe results that at least two probes confirm.
 
-    ``before`` is the latest earlier period with another verified chain, None if there is none.
-    ``changed_at`` is when the chain of ``row`` was first seen after that, in Unix seconds.
+    Attributes:
+        row: the period.
+        before: the latest earlier period with another verified chain; None if there is none.
+        changed_at: when the chain of ``row`` was first seen after ``before``, in Unix seconds.
     """
 
     row: SightingRow
@@ -99,14 +119,17 @@ class ConfirmedSighting:
 
 
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
-    """Return the sightings of one location and address that at least two probes confirm.
+    """Return the confirmed sightings (periods of equal probe results) of one location and address.
+
+    Two consecutive probes that saw the same confirm a sighting. So does a result that returns, as
+    when a server alternates between two chains.
 
     Args:
-        rows: all sightings (periods of equal results) of the location and address.
-        recent: in Unix seconds. Alternating chains count only if they were seen since then.
+        rows: all sightings of the location and address.
+        recent: in Unix seconds. Results that return count only if they were seen since then.
 
     Returns:
-        The confirmed sightings; empty if no two consecutive probes saw the same.
+        The confirmed sightings; empty if nothing is confirmed.
     """
     runs = _runs(sorted(rows, key=lambda row: (row.first_at, row.last_at)))
     believed: dict[tuple[object, ...], ConfirmedSighting] = {}
@@ -118,9 +141,9 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
 
 
 def _content(row: SightingRow) -> tuple[object, ...]:
-    """Return the fields of a sighting that count as a change if they differ.
+    """Return the fields of a sighting that count as a change of the server if they differ.
 
-    The reason why a server is unreachable is not one of them.
+    The reason why a server is unreachable is not one of these fields.
     """
     if row.outcome == "unreachable":
         return (row.outcome,)
@@ -128,7 +151,10 @@ def _content(row: SightingRow) -> tuple[object, ...]:
 
 
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
-    """Merge consecutive sightings whose results are equal (``_content``) into one."""
+    """Merge consecutive sightings with equal results (as ``_content`` compares them) into one.
+
+    ``rows`` must be sorted by time.
+    """
     runs: list[SightingRow] = []
     for row in rows:
         if runs and _content(runs[-1]) == _content(row):
@@ -140,7 +166,13 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if the sighting ``runs[at]`` is the last confirmed one, or returns repeatedly."""
+    """Return True if the sighting ``runs[at]`` is the last confirmed one, or its result returns.
+
+    Args:
+        runs: the sightings (periods of equal results) of one location and address, by time.
+        at: the index of the sighting.
+        recent: in Unix seconds. A result that returns counts only if it was seen since then.
+    """
     run = runs[at]
     again = [
         other for other in runs if _content(other) == _content(run) and other.last_at >= recent
@@ -154,9 +186,9 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Return the sighting ``runs[at]``, and the last earlier one with another verified chain.
+    """Return the sighting ``runs[at]``, with the last earlier one that has another verified chain.
 
-    Periods in which the server was unreachable are skipped.
+    Periods without a verified chain, as when the server was unreachable, are skipped.
     """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
@@ -204,7 +236,7 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
 def _latest(
     connection: Connection, results: list[ProbeResult]
 ) -> dict[ProbeKey, dict[str, SightingRow]]:
-    """Return the current sightings (those that have not ended), by target and probed address."""
+    """Return the sightings that have not ended of these results' targets, by target and address."""
     found: dict[ProbeKey, dict[str, SightingRow]] = {result.key: {} for result in results}
     for row in probes.latest_sightings(connection, {result.host for result in results}):
         found.setdefault(row.key, {})[row.edge] = row
@@ -212,10 +244,16 @@ def _latest(
 
 
 def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
-    """Return True if the slot (planned time) of a result is later than the slots of the sightings.
+    """Return True if a result was not stored before: its slot is after the stored ones.
 
-    Then the result was not stored before. A slot in the future doesn't count: in a sighting it was
-    stored before the clock was set back, and no result can have one.
+    The slot is the planned time of a probe. A slot in the future is not valid. If a result has one,
+    it is not new. If a stored sighting has one, it was stored before the clock was set back, and is
+    ignored.
+
+    Args:
+        result: the result.
+        rows: the current sightings of its target.
+        now: the time in Unix seconds.
     """
     if result.slot > now:
         return False
@@ -223,7 +261,12 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
 
 
 def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[SightingRow]:
-    """Return the sightings (``rows``) at addresses to which the host no longer resolves."""
+    """Return the sightings at addresses to which the host no longer resolves.
+
+    Args:
+        result: the latest result, with the addresses to which the host resolves now.
+        rows: the current sightings, by address.
+    """
     edges = {seen.edge for seen in result.seen}
     return [row for edge, row in rows.items() if edge not in edges]
 
@@ -265,7 +308,7 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return how many successive results were each seen only once, if these sightings end now."""
+    """Return how many results in a row were seen by one probe only, if these sightings end now."""
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 
 

@@ -1,8 +1,8 @@
 """The targets of probes: hosts, ports and addresses, from pin files and settings.
 
-Ports, other addresses and STARTTLS come from the servers of the pin file, unless
-``[[monitor.host]]`` has others. Hosts that only a deployed version has are probed too: the clients
-that hold it still pin them.
+Ports, other addresses and STARTTLS come from the servers in the pin file, unless
+``[[monitor.host]]`` of the settings has others. Hosts that only a deployed version of a pin set
+names are probed too, because the clients that hold this version still pin them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A host and port to probe, the way to connect to it, and the locations that probe it.
+    """A server to probe, how to connect to it, and the locations that probe it.
 
-    ``trust`` are the trust anchors to verify the chain with; None for the platform's roots.
-    ``connect`` is another address to connect to.
+    Attributes:
+        host: the host name to connect to and to verify.
+        port: the port.
+        connect: another address and port to connect to; None for those of the host.
+        starttls: the STARTTLS protocol; empty for plain TLS.
+        trust: the trust anchors to verify the chain with; None for the platform's roots.
+        every_address: probe each address of the host separately.
+        locations: the locations that probe the target.
     """
 
     host: str
@@ -46,7 +52,7 @@ class Target:
     def way(self) -> str:
         """How to connect and verify, as text; distinguishes targets with the same host and port.
 
-        It is empty for plain TLS to the host with the platform's roots.
+        The text is empty for plain TLS to the host, verified with the platform's roots.
         """
         words = (
             f"at {join_address(*self.connect)}" if self.connect else "",
@@ -64,10 +70,14 @@ class Target:
 
 @dataclass(frozen=True)
 class MonitoredPolicy:
-    """A policy, the pin set that contains it, and its targets.
+    """A policy, the pin set that contains it, and the targets to probe for it.
 
-    ``pins`` is the content of the pin file. If the file no longer has the policy, it is the highest
-    deployed version that has it.
+    Attributes:
+        watched: the pin file, with the journal of its rotation.
+        pins: the content of the pin file. If the file no longer has the policy, the newest deployed
+            version that has it.
+        policy: the policy of a host pattern.
+        targets: the servers to probe.
     """
 
     watched: MonitoredPinSet
@@ -81,8 +91,12 @@ def monitored_policies(
 ) -> tuple[MonitoredPolicy, ...]:
     """Return every policy of every pin set, with the targets to probe for it.
 
-    A policy for a wildcard has no target if neither the pin file nor the settings name a host for
-    it.
+    A wildcard policy has no targets if neither the pin file nor the settings name a host for it.
+
+    Args:
+        sets: the monitored pin sets.
+        settings: the monitor's settings, with the hosts in ``[[monitor.host]]``.
+        now: the current time, which decides which versions clients may still hold.
     """
     found = []
     for watched in sets:
@@ -97,10 +111,10 @@ def monitored_policies(
 
 
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
-    """Return the targets of all policies; targets with the same key become one.
+    """Return the targets of all policies, each once: targets with the same key are merged.
 
-    It has the locations of all of them, because several pin sets, or several ``[[monitor.host]]``,
-    can name one host.
+    A merged target has the locations of all of them, because several pin sets, or several
+    ``[[monitor.host]]``, can name one host.
     """
     by_key: dict[tuple[str, int, str], Target] = {}
     for target in (target for policy in policies for target in policy.targets):
@@ -112,9 +126,9 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 
 
 def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
-    """Yield the policies to monitor, each with the pin set content that contains it.
+    """Yield the policies to monitor, each with the pin set that contains it.
 
-    First come those of the pin file, then those that only deployed versions have.
+    First come the policies of the pin file, then those that only deployed versions have.
     """
     seen = set()
     versions = [version.pins for version in reversed(watched.alive(now))]
@@ -128,7 +142,7 @@ def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet,
 def _host_settings(
     pins: PinSet, settings: MonitorSettings
 ) -> dict[HostPattern, list[HostSettings]]:
-    """Return the host settings (``[[monitor.host]]``), by the host pattern in the pin file."""
+    """Return the tables ``[[monitor.host]]`` of the settings, by the pattern that covers them."""
     found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
     for host in settings.hosts:
         if policy := pins.policy_for(host.name):
@@ -139,7 +153,14 @@ def _host_settings(
 def _targets(
     policy: HostPolicy, named: list[HostSettings], settings: MonitorSettings
 ) -> Iterator[Target]:
-    """Yield the targets of a policy: from its host settings (``named``), else from the pin file."""
+    """Yield the targets of a policy.
+
+    Args:
+        policy: the policy of a host pattern.
+        named: the tables ``[[monitor.host]]`` for its hosts. If there are none, the servers of the
+            policy in the pin file are the targets.
+        settings: the monitor's settings.
+    """
     own = served_at(policy)
     for host in named or [HostSettings(name) for name in dict.fromkeys(name for name, _ in own)]:
         for endpoint in _endpoints(host, own):
@@ -155,9 +176,11 @@ def _targets(
 
 
 def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> list[Endpoint]:
-    """Return where to connect for a host in ``[[monitor.host]]``.
+    """Return the endpoints to connect to for a host in ``[[monitor.host]]``.
 
-    If its table has only a name, these are the servers of the host in the pin file (``own``).
+    Args:
+        host: the table of the host. If it has only a name, the pin file decides.
+        own: the servers of the policy in the pin file, each with the name of its host.
     """
     if host.port or host.connect or host.starttls:
         port = host.port or default_port(host.starttls)

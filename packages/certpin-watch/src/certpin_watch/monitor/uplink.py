@@ -1,9 +1,9 @@
 """HTTPS requests of a worker to the service, with the worker's token, and their errors.
 
 The service's certificate is verified for its host, with the roots of this machine or of
-``--ca-file``. With a pin file it must also match the pins of that host, by the HTTP client that
-apps use, too. Redirects are not followed, so that no other host gets the token. NOT checked: which
-hosts the jobs name. The service decides where the worker connects to.
+``--ca-file``. With a pin file, the HTTP client of apps also checks the pins of that host. Redirects
+are not followed, so that no other host gets the token. NOT checked: which hosts the jobs name. The
+service decides which hosts the worker connects to.
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ Kind = Literal["refused", "misdirected", "rejected", "away"]
 class ServiceError(CertpinError):
     """A worker's request to the service failed.
 
-    ``retry_after`` are the seconds that the service asks to wait, 0 if it doesn't say.
+    Attributes:
+        problem: what happened.
+        fix: how to fix it; may be empty.
+        kind: "refused" (the token), "misdirected" (no such service there), "rejected" (this
+            request), or "away" (another attempt may succeed).
+        retry_after: the seconds that the service asks to wait; 0 if it doesn't say.
     """
 
     def __init__(self, problem: str, fix: str, kind: Kind, retry_after: float = 0.0) -> None:
@@ -63,7 +68,7 @@ class ServiceError(CertpinError):
 
 
 class ServiceAddress(NamedTuple):
-    """The URL of a service, without a slash at its end, and the host in it."""
+    """The URL of a monitoring service, without a slash at the end, and the host in the URL."""
 
     url: str
     host: str
@@ -73,10 +78,13 @@ class ServiceAddress(NamedTuple):
 class ServiceAccess:
     """How a worker reaches the service: address, token, and files to verify the server.
 
-    ``ca_file`` and the pin file ``pins`` are read for each new connection.
-
-    ``token`` returns the token, or raises ``ConfigError``. It is called for each request, so that
-    you can replace the token's file while the worker runs.
+    Attributes:
+        address: the address of the service.
+        token: returns the token, or raises ``ConfigError``. It is called for each request, so that
+            you can replace the token's file while the worker runs.
+        ca_file: the roots to verify the service's certificate with; None for those of the machine.
+        pins: a pin file with pins for the service; None for no pins. Both files are read for each
+            new connection.
     """
 
     address: ServiceAddress
@@ -85,7 +93,7 @@ class ServiceAccess:
     pins: Path | None = None
 
     def check(self) -> None:
-        """Check that the files and the token can be used, without a connection.
+        """Check that the files and the token can be used. Opens no connection.
 
         Raises:
             ConfigError: a file or the token can't be used.
@@ -95,12 +103,12 @@ class ServiceAccess:
 
 
 def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
-    """Parse the address of a service.
+    """Parse the address of a monitoring service.
 
     Args:
         text: a URL with ``https://``. ``http://`` would send the token in clear text, so it is
             accepted for this machine's own addresses only.
-        key: the option that errors name.
+        key: the command-line option that an error names.
 
     Raises:
         ConfigError: the text is not such a URL.
@@ -125,8 +133,8 @@ def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
 class ServiceLink:
     """A worker's connection to the service: requests jobs, and delivers results.
 
-    For one event loop; several tasks may share it. After a failure, the next request opens a new
-    connection and reads the files again.
+    Use it in one event loop; several tasks may share it. After a failure, the next request opens a
+    new connection and reads the files again.
     """
 
     def __init__(self, access: ServiceAccess) -> None:
@@ -141,11 +149,19 @@ class ServiceLink:
         await self._close()
 
     async def jobs(self, request: JobRequest) -> JobBatch:
-        """Request probe jobs from the service. Raises ``ServiceError``."""
+        """Send a request for probe jobs to the service, and return its response.
+
+        Raises:
+            ServiceError: the request failed.
+        """
         return await self._post(WORKER_JOBS, encode(request), decode_jobs)
 
     async def deliver(self, batch: ResultBatch) -> Receipt:
-        """Send results to the service, and return its receipt. Raises ``ServiceError``."""
+        """Send results to the service, and return its receipt.
+
+        Raises:
+            ServiceError: the request failed.
+        """
         return await self._post(WORKER_RESULTS, encode(batch), decode_receipt)
 
     async def _post(self, path: str, body: bytes, decode: Callable[[bytes], Value]) -> Value:
@@ -234,7 +250,8 @@ class ServiceLink:
 def _client(access: ServiceAccess) -> httpx2.AsyncClient:
     """Create an HTTP client that verifies the service's certificate, and its pins if there are any.
 
-    Raises ``ConfigError``.
+    Raises:
+        ConfigError: a file can't be used, or the pin file has no pins for the service.
     """
     timeout = httpx2.Timeout(_RESPONSE_TIMEOUT, connect=_CONNECT_TIMEOUT)
     # A proxy of the environment would get the token in clear text, if the address is http://.
@@ -264,7 +281,10 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
-    """Convert an exception of a request into a ``ServiceError``, without the token and any body."""
+    """Convert an exception of a request into a ``ServiceError``.
+
+    The error contains neither the token nor any part of a body.
+    """
     url = access.address.url
     if (refused := pin_error(exc)) is not None:
         return ServiceError(f"{url}: {refused.problem}", refused.fix, "misdirected")
@@ -310,9 +330,9 @@ def _https(url: str) -> str:
 
 
 def _of_system(exc: Exception) -> str:
-    """Return the operating system's text for an exception; empty if it isn't an ``OSError``.
+    """Return the operating system's text for an exception; empty if it is not an ``OSError``.
 
-    The exception's own text may be asyncio's, which contains the address.
+    The exception's own text is not used, because asyncio's contains the address.
     """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""
@@ -322,7 +342,10 @@ def _of_system(exc: Exception) -> str:
 
 
 def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:
-    """Yield an exception and its causes, of which there may be one for each address of the host."""
+    """Yield an exception, and all exceptions that caused it.
+
+    There may be several causes: one for each address of the host.
+    """
     if not isinstance(exc, Exception) or not depth:
         return
     yield exc

@@ -1,8 +1,8 @@
-"""A worker: request probe jobs of its location, run them, and deliver results to the service.
+"""A worker: request probe jobs for its location, run them, and deliver the results to the service.
 
-It has no store and no pin file: a job contains the trust anchors to verify with. A job is done when
-the service confirms its result. If a worker dies before that, its jobs go to another worker; if it
-is stopped, it returns them.
+A worker has no store and no pin file: a job contains the trust anchors to verify with. A job is
+done when the service confirms its result. If a worker dies before that, its jobs go to another
+worker; if it is stopped, it returns them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _GRACE = 3.0  # seconds that a request may still take after the worker is stoppe
 
 
 class WorkerEvents:
-    """Callbacks for the events of a worker. These do nothing; a subclass prints the events."""
+    """Callbacks for the events of a worker.
+
+    These methods do nothing; a subclass prints the events.
+    """
 
     def connected(self, location: str) -> None:
         """Called when the service answers, for the first time or again after a failure."""
@@ -43,7 +46,7 @@ class WorkerEvents:
         """Called after results were delivered, with their number."""
 
     def trouble(self, problem: str, fix: str) -> None:
-        """Called when a problem begins; again only after it was resolved."""
+        """Called when a problem begins, with its fix. Called again only after it was resolved."""
 
 
 async def work(
@@ -56,13 +59,14 @@ async def work(
 ) -> None:
     """Run probe jobs until ``stop`` is set, then return unfinished ones to the service.
 
-    Retry while the service is unreachable.
+    While the service is unreachable, requests are repeated.
 
     Args:
         link: the connection to the service.
         stop: ends the work.
         window: how many connections are open at once.
-        needs: gets a function under ``SERVICE`` that returns True if the service was reached.
+        needs: the readiness checks of the process. This function adds one under ``SERVICE``, which
+            returns True if the last request reached the service.
         events: the callbacks for events.
 
     Raises:
@@ -76,9 +80,9 @@ async def work(
 
 
 class Backoff:
-    """Computes pauses between attempts: each doubles, and is shortened by a random part.
+    """Computes the pauses between attempts. Each is about twice as long as the one before.
 
-    So workers don't all retry at the same time.
+    A random part is subtracted, so that workers don't all retry at the same time.
     """
 
     def __init__(self) -> None:
@@ -174,9 +178,15 @@ class _Worker:
     async def _until_answered(
         self, call: Callable[[], Awaitable[Value]], *, once: bool = False
     ) -> Value | None:
-        """Send a request again and again until the service answers, and return its answer.
+        """Send a request again and again until the service answers.
 
-        None if the worker is stopped first.
+        Args:
+            call: sends the request.
+            once: raise ``ServiceError`` if the service rejects this request, instead of sending it
+                again.
+
+        Returns:
+            The answer; None if the worker is stopped first.
 
         Raises:
             ConfigError: the service refuses the token, or a retry can't help.
@@ -198,14 +208,18 @@ class _Worker:
         return None
 
     def _failed(self, exc: ServiceError) -> None:
-        """Report a failed request as a problem, or raise ``ConfigError`` if a retry can't help."""
+        """Report a failed request to the event callbacks as a problem.
+
+        Raises:
+            ConfigError: another attempt can't help.
+        """
         self.is_connected = False
         if exc.kind == "refused" or (exc.kind != "away" and not self._answered):
             raise ConfigError(exc.problem, fix=exc.fix) from exc
         self._report(exc)
 
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
-        """Wait for a response. Return None if the worker is stopped and none comes soon."""
+        """Wait for a response. If the worker is stopped and none arrives soon, return None."""
         request, stopped = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -217,7 +231,7 @@ class _Worker:
             request.cancel()
 
     async def _renew_leases(self, pause: float) -> None:
-        """Renew the leases of the unfinished jobs, with a request every ``pause`` seconds."""
+        """Keep the unfinished jobs of this worker: renew their leases every ``pause`` seconds."""
         while True:
             await asyncio.sleep(pause)
             if self._held:
@@ -238,7 +252,7 @@ class _Worker:
         self._halt.set()
 
     def _note(self, batch: JobBatch) -> None:
-        """Report to ``events`` that the service answers, or the reason why it has no jobs."""
+        """Report to the event callbacks that the service answers, or why it has no jobs."""
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
         elif self._reported is not None:
@@ -270,7 +284,10 @@ def _probe(
 
 
 def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
-    """Remove all waiting results from the queue, and return them. The end marker (None) stays."""
+    """Remove all waiting results from the queue, and return them.
+
+    The end marker (None) stays in the queue.
+    """
     found: list[ProbeResult] = []
     while not seen.empty():
         if (result := seen.get_nowait()) is None:
@@ -283,7 +300,7 @@ def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
 def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
     """Divide results into batches for requests of limited size.
 
-    A result has at most ``MAX_BYTES``, so no request gets larger than the service accepts.
+    One result has at most ``MAX_BYTES``, so no request gets larger than the service accepts.
     """
     parts: list[list[ProbeResult]] = [[]]
     size = 0

@@ -1,6 +1,6 @@
 """The collector: receives reports of clients and counts them in the store.
 
-In the order in which a report travels:
+The modules, in the order in which a report passes through them:
 
 - ``app``: the HTTP endpoint: refuses invalid requests, limits each network, opens the intake.
 - ``body``: reads, decompresses and parses a body within limits.
@@ -8,6 +8,7 @@ In the order in which a report travels:
 - ``intake``: makes reports durable; concurrent reports share one transaction.
 - ``jetstream`` and ``writer``: with NATS, reports wait in a stream until a writer counts them.
 - ``counting``: counts a batch in one transaction (statements: ``store.reports``).
-- ``grouping``: decides which reports are the same, and how much is kept; caches rows. No I/O.
-- ``samples``: keeps a few reports without the fields that identify a device.
+- ``grouping``: decides which reports are counted together, and how many details are stored; caches
+  rows. No I/O.
+- ``samples``: stores a few reports, without the fields that identify a device.
 """

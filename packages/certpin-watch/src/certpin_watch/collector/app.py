@@ -1,11 +1,11 @@
 """The endpoint for reports: an ASGI application that accepts reports and nothing else.
 
 1. It checks the headers before it reads the body: method, host, type, length, encoding, and the
-   rate of the source.
+   rate of reports from the sender's network.
 2. It reads the body within a time limit, and decompresses and parses it within limits (``body``).
 3. It decodes certpin's own reports directly, and all others with a codec of ``certpin.reports``
    (``decode``).
-4. The intake makes the reports durable. Only then the response is 204.
+4. The intake stores the reports. Only when they are durable, the response 204 is sent.
 
 Clients are anonymous and need no login. A response contains nothing that the client sent.
 """
@@ -86,7 +86,7 @@ class Collector:
     """The ASGI application that receives reports.
 
     Args:
-        watch: settings, store and clock.
+        watch: the settings, the store and the clock.
         intake: makes accepted reports durable.
     """
 
@@ -105,7 +105,13 @@ class Collector:
         self._sample_filter = SampleFilter(settings.samples, _MAX_REMEMBERED)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request. Send nothing if the client has disconnected."""
+        """Answer one HTTP request. Send nothing if the client has disconnected.
+
+        Args:
+            scope: the request, as ASGI describes it.
+            receive: returns the next part of the body.
+            send: sends the response.
+        """
         start = time.monotonic()
         try:
             if scope["method"] == "OPTIONS":
@@ -144,7 +150,11 @@ class Collector:
             await self._intake.accept(body)
 
     def _check_head(self, scope: Message, head: _Head) -> bytes:
-        """Check method and headers; return the Content-Type without its parameters."""
+        """Check method and headers, and return the Content-Type without its parameters.
+
+        Raises:
+            RequestRefusedError: the request is not one with a report.
+        """
         if scope["method"] != "POST":
             raise RequestRefusedError(
                 HTTPStatus.METHOD_NOT_ALLOWED, "reports are sent with POST", "send a POST"
@@ -170,7 +180,16 @@ class Collector:
         return content_type
 
     def _decode(self, data: bytes, content_type: bytes, source: str) -> ReceivedBody | None:
-        """Decode a request body; return None if a browser reported nothing that is counted."""
+        """Decode a request body; return None if it is a browser's report without anything to count.
+
+        Args:
+            data: the body, decompressed.
+            content_type: the Content-Type without its parameters.
+            source: the network that sent the body.
+
+        Raises:
+            RequestRefusedError: the body is not a valid report.
+        """
         now = self._clock()
         failure = read_report(data, source) if content_type == _JSON else None
         records = (failure,) if failure else self._run_codec(data, content_type, source, now)
@@ -198,9 +217,14 @@ class Collector:
         return records_of(reports, source)
 
     def _sample(self, data: bytes, record: Failure | ClientRecord, at: int) -> bytes:
-        """Return the body without personal fields, to be stored as a sample; empty if not needed.
+        """Return the body as a sample to store, without personal fields; empty if none is needed.
 
-        Only the first few bodies of each hour with equal fields are needed.
+        Only the first few bodies in each hour with equal fields are needed as samples.
+
+        Args:
+            data: the body, decompressed.
+            record: the first report in the body.
+            at: the time of arrival, in seconds since 1970.
         """
         if not isinstance(record, Failure):
             return b""
@@ -216,7 +240,10 @@ class Collector:
 
 
 class _Head(NamedTuple):
-    """The request headers that the collector reads. Repeated ones are joined (RFC 9110, 5.3)."""
+    """The request headers that the collector reads, empty if missing.
+
+    Repeated headers are joined with a comma (RFC 9110, 5.3). ``forwarded`` is ``X-Forwarded-For``.
+    """
 
     host: bytes = b""
     content_type: bytes = b""
@@ -250,7 +277,7 @@ def _name(host: bytes) -> bytes:
 
 
 async def _refuse(send: Send, refused: RequestRefusedError) -> int:
-    """Send an error response: problem and fix as one line of JSON. Return its status."""
+    """Send an error response with problem and fix as one line of JSON. Return its HTTP status."""
     body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
     headers = [
         _ANY_ORIGIN,
@@ -288,7 +315,9 @@ def _unavailable(exc: NotDurableError) -> RequestRefusedError:
 class SourcePrefixes:
     """Maps client addresses to network prefixes, so that no address is stored or shown.
 
-    ``X-Forwarded-For`` is used only if a proxy in one of the ``trusted`` networks sent it.
+    Args:
+        settings: the lengths of the prefixes.
+        trusted: the networks of proxies. ``X-Forwarded-For`` is used only if one of these sent it.
     """
 
     def __init__(self, settings: CollectorSettings, trusted: tuple[Network, ...] = ()) -> None:
@@ -322,11 +351,17 @@ class _Bucket:
 
 
 class RateLimit:
-    """Limits the reports of each source network: ``rate`` a second, ``burst`` at once.
+    """Limits how many reports the collector accepts from each source (the network of the sender).
 
-    Each source has a token bucket. If ``max_sources`` have one, the bucket that was unused longest
-    is dropped. So a sender with very many networks avoids this limit; the bounded queue of the
-    intake still limits it. ``clock`` never goes back.
+    Each source has a token bucket. At the limit of buckets, the one that was unused longest is
+    dropped. So a sender with very many networks avoids this limit; the bounded queue of the intake
+    still limits that sender.
+
+    Args:
+        rate: the reports that a source may send in a second, in the long run.
+        burst: the reports that a source may send at once.
+        max_sources: the limit of buckets.
+        clock: returns seconds, and never goes back.
     """
 
     def __init__(
@@ -339,7 +374,11 @@ class RateLimit:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, source: str) -> int:
-        """Take one token of a source. Return 0, or the seconds until a token is available."""
+        """Take one token of a source (network).
+
+        Returns:
+            0 if there was a token, else the seconds until there will be one.
+        """
         now = self._clock()
         bucket = self._buckets.get(source)
         if bucket is None:
@@ -355,7 +394,10 @@ class RateLimit:
         return 0
 
     def charge(self, source: str, tokens: int) -> None:
-        """Take tokens for the further reports of a body, even if the bucket becomes negative."""
+        """Take tokens for the second and further reports of a body that was accepted.
+
+        The bucket may become negative: then the source has to wait longer before its next body.
+        """
         if bucket := self._buckets.get(source):
             bucket.left -= tokens
 
@@ -368,10 +410,11 @@ class RateLimit:
 
 @asynccontextmanager
 async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
-    """Open the intake of the settings: JetStream if they name a NATS server, else the store.
+    """Open the intake, which makes reports durable: in JetStream or in the store.
 
-    Accepted reports are durable when the block ends. If the NATS server is unreachable, the intake
-    keeps connecting in the background, and ``accept`` raises ``NotDurableError`` meanwhile.
+    It is JetStream if the settings name a NATS server. When the block ends, all accepted reports
+    are durable. While the NATS server is unreachable, the intake tries to connect in the
+    background, and ``accept`` raises ``NotDurableError``.
 
     Raises:
         ConfigError: the client library of NATS is missing.

@@ -30,7 +30,11 @@ _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 class RequestRefusedError(CertpinError):
     """A request that is answered with an error: status 4xx or 503.
 
-    ``retry`` is the time in seconds after which the client may retry; 0 if a retry can't succeed.
+    Attributes:
+        status: the HTTP status.
+        problem: what is wrong with the request, or with the service.
+        fix: how the sender can fix it.
+        retry: the seconds after which the client may retry; 0 if a retry can't succeed.
     """
 
     def __init__(self, status: HTTPStatus, problem: str, fix: str, retry: int = 0) -> None:
@@ -42,16 +46,16 @@ class RequestRefusedError(CertpinError):
 
 
 class GoneError(CertpinError):
-    """The client disconnected before its body was complete, so no response is sent."""
+    """The client disconnected before it had sent the whole body, so no response is sent."""
 
 
 def bad_request(problem: str, fix: str) -> RequestRefusedError:
-    """Return the error for a request that can't be read (status 400)."""
+    """Return the error (status 400) for a request that can't be read."""
     return RequestRefusedError(HTTPStatus.BAD_REQUEST, problem, fix)
 
 
 def too_large(max_bytes: int) -> RequestRefusedError:
-    """Return the error for a body over the limit (status 413)."""
+    """Return the error (status 413) for a body with more than ``max_bytes``."""
     return RequestRefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"the body has more than {max_bytes} bytes",
@@ -60,16 +64,16 @@ def too_large(max_bytes: int) -> RequestRefusedError:
 
 
 def unsupported(problem: str, fix: str) -> RequestRefusedError:
-    """Return the error for an unknown Content-Type or Content-Encoding (status 415)."""
+    """Return the error (status 415) for an unknown Content-Type or Content-Encoding."""
     return RequestRefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem, fix)
 
 
 class ConcurrencyLimit:
-    """Limits how many bodies of one source are being received at the same time.
+    """Limits how many bodies of one source (network) are being received at the same time.
 
-    The server limits the connections of all clients together, and one source that sends its bodies
-    slowly must not use all of them. Idle connections, and those that send their headers slowly, are
-    not counted here.
+    The server limits the connections of all clients together. Without this limit, one source could
+    use all of these by sending its bodies slowly. Idle connections, and connections that send their
+    headers slowly, are not counted here.
     """
 
     def __init__(self, limit: int) -> None:
@@ -77,7 +81,7 @@ class ConcurrencyLimit:
         self._now: Counter[str] = Counter()
 
     def enter(self, source: str) -> bool:
-        """Count a body that a source begins to send. Return True if it is within the limit.
+        """Count a body that a source (network) begins to send. Return True if it may send it now.
 
         Call ``leave`` afterwards, even if this returns False.
         """
@@ -94,8 +98,8 @@ class ConcurrencyLimit:
 class BodyReader:
     """Reads request bodies of at most ``max_bytes``, each within ``seconds``.
 
-    One timer watches all bodies, because a timer for each would cost as much as reading it. All
-    have the same time limit, so the oldest body is always the next to expire.
+    One timer serves all bodies, because a timer for each would cost as much as reading it. All
+    bodies have the same time limit, so the oldest one is always the next to exceed it.
     """
 
     def __init__(self, max_bytes: int, seconds: float) -> None:
@@ -106,7 +110,7 @@ class BodyReader:
         self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop that has a timer
 
     async def read(self, receive: Receive) -> bytes:
-        """Receive one request body; return it as it was sent, possibly compressed.
+        """Receive one request body, and return it as it was sent, possibly compressed.
 
         Raises:
             RequestRefusedError: the body is too long, or took too long.
@@ -157,7 +161,7 @@ class BodyReader:
 
 
 def encoding_of(header: bytes) -> str:
-    """Return the encoding that a Content-Encoding header names: ``gzip``, ``br`` or empty.
+    """Return the encoding that a Content-Encoding header names: ``gzip``, ``br`` or empty for none.
 
     Raises:
         RequestRefusedError: the encoding is not supported.
@@ -176,12 +180,12 @@ def unpack(data: bytes, encoding: str, max_bytes: int) -> bytes:
 
     Args:
         data: the body as it was sent.
-        encoding: from ``encoding_of``.
-        max_bytes: the limit for the result.
+        encoding: the result of ``encoding_of``. If it is empty, ``data`` is returned unchanged.
+        max_bytes: the limit for the decompressed body.
 
     Raises:
-        RequestRefusedError: the result is too large, or the body is incomplete or not in this
-            encoding.
+        RequestRefusedError: the decompressed body is too large, or the body is incomplete or not in
+            this encoding.
     """
     if not encoding:
         return data
@@ -198,7 +202,10 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
 
 
 def _unbrotli(data: bytes, max_bytes: int) -> bytes:
-    """Decompress Brotli within the limit: without one, 80 bytes fill the memory (CVE-2025-6176)."""
+    """Decompress Brotli within a limit.
+
+    Without the limit, a body of 80 bytes can fill the memory (CVE-2025-6176).
+    """
     unpacker = brotli.Decompressor()
     try:
         found = unpacker.process(data, output_buffer_limit=max_bytes + 1)

@@ -87,9 +87,13 @@ _wide_network = lru_cache(4096)(provider_network)
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How many reports of a batch were counted, were repeats, or were stored with less detail.
+    """The numbers of reports in a batch, by what was done with them, and the rows that were used.
 
-    ``hours`` are the rows that the transaction wrote or read, for ``RowCache.learn``.
+    Attributes:
+        reports: how many were counted.
+        repeats: how many were sent before, and not counted again.
+        folded: how many of the counted ones were stored with less detail, because of a limit.
+        hours: the database rows that the transaction wrote or read, for ``RowCache.learn``.
     """
 
     reports: int = 0
@@ -99,7 +103,7 @@ class BatchResult:
 
 
 class NewFailure(NamedTuple):
-    """A report of a failed connection that is not a repeat, and the request body that had it."""
+    """A report of a failed connection that was not sent before, and its request body."""
 
     failure: Failure
     body: ReceivedBody
@@ -113,14 +117,17 @@ class NewFailure(NamedTuple):
 def count(
     connection: Connection, batch: Sequence[ReceivedBody], limits: CountingLimits, known: RowCache
 ) -> BatchResult:
-    """Count the reports of a batch that are not repeats.
+    """Count the reports of a batch that were not counted before.
 
     Args:
         connection: a transaction that may write.
         batch: request bodies in any order.
         limits: how many groups, chains and samples are stored.
-        known: rows that are in the database. After the commit, pass the result's ``hours`` to its
-            ``learn``.
+        known: a cache of rows that are in the database. After the commit, pass the ``hours`` of the
+            result to its method ``learn``.
+
+    Returns:
+        How many reports were counted, and which rows the cache can learn.
     """
     capacity = limits.capacity
     failures, check_ins, repeats = _first_seen(connection, batch)
@@ -152,8 +159,8 @@ def _first_seen(
     """Store the identities of all reports of a batch; return the reports that are not repeats.
 
     Returns:
-        Reports of failed connections, check-ins of clients with their times of arrival, and the
-        number of repeats.
+        The reports of failed connections; the check-ins of clients, each with its time of arrival;
+        and the number of repeats.
     """
     bodies = [(record, body) for body in batch for record in body.records]
     owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it
@@ -182,7 +189,7 @@ def _first_seen(
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
-    """Group reports that arrived in one hour and have equal fields; a batch has many of these."""
+    """Return the reports in lists of those that arrived in the same hour and have equal fields."""
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
         # All fields but the identities, which are the first and the last.
@@ -199,10 +206,15 @@ def _store_chains(
 ) -> Digests:
     """Store the chains in these reports, while there is room.
 
-    The digests of all chains that are in the database then are added to ``found``.
+    Args:
+        connection: a transaction that may write.
+        failures: the reports.
+        capacity: the limits.
+        known: a cache of rows that are in the database.
+        found: gets the digests of all chains that are in the database afterwards, by hour.
 
     Returns:
-        The digest of each chain; None if there was no room for it.
+        The digest of each chain, by its certificates; None if there was no room for the chain.
     """
     chains: dict[tuple[bytes, ...], ChainRecord] = {(): chain_record(())}
     unknown: dict[bytes, ReportedChain] = {}
@@ -228,7 +240,11 @@ def _store_chains(
 def _keep_chains(
     connection: Connection, unknown: dict[bytes, ReportedChain], capacity: ReportCapacity
 ) -> set[bytes]:
-    """Store chains while there is room; return the digests of those that were not stored."""
+    """Store chains that may be new, by digest, while there is room.
+
+    Returns:
+        The digests of the chains that were not stored.
+    """
     lock_chain_inserts(connection)
     absent = missing_chains(connection, {digest: new.chain for digest, new in unknown.items()})
     if not absent:
@@ -265,13 +281,13 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 def _place_groups(
     connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, known: RowCache
 ) -> Placed:
-    """Choose the stored report group that counts the reports of each given one.
+    """Choose for each report group the stored group that counts its reports.
 
     That is the group itself or, if the hour or day is nearly full, one with less detail. The
     database is queried only for groups that are not in the cache ``known``.
 
     Returns:
-        The key and the fields of the chosen group, for each group.
+        The key and the fields of the chosen group, by the given group.
     """
     placed: Placed = {}
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
@@ -308,11 +324,14 @@ def _find_sums(
     capacity: ReportCapacity,
     known: RowCache,
 ) -> dict[bytes, SumKey]:
-    """Return the daily sum of each report group, as its row numbers; insert missing rows.
+    """Return the daily sum that counts each report group; insert its rows if they are missing.
 
-    The database is queried only for groups that are not in the cache ``known``. If the day is full,
-    its sums are stored with less detail than the groups. Daily sums do not distinguish verified
-    chains.
+    If the day is full, its sums are stored with less detail than the groups. Daily sums do not
+    distinguish verified chains. The database is queried only for groups that are not in the cache
+    ``known``.
+
+    Returns:
+        The numbers of the two rows that identify the sum, by the key of the group.
     """
     cached = {key: known.of(group.hour).groups for key, group in groups.items()}
     found = {key: hour[key] for key, hour in cached.items() if key in hour}
@@ -335,11 +354,10 @@ def _find_sums(
 def _fold_sums(
     connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: ReportCapacity
 ) -> dict[bytes, ReportGroup]:
-    """Return the fields of the daily sum that counts each report group.
+    """Return the fields of the daily sum that counts each report group, by the key of the group.
 
-    If the day is full, it is a sum with less detail. Some sums are reserved for each share (a host
-    or wildcard with a policy, see ``grouping``), so that a flood for one share doesn't affect
-    others.
+    If the day is full, the sum has less detail. Some sums are reserved for each share (a host or
+    wildcard with a policy, see ``grouping``), so that a flood for one share doesn't affect others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -410,8 +428,8 @@ def _record_origins(
     """Record which networks reported each chain, or a failure without a stored chain.
 
     So the alert rules can distinguish many reports of one network from reports of many networks. A
-    network here is that of a whole provider (IPv4 /16, IPv6 /32), because a sender can have
-    thousands of addresses within one.
+    network here is that of a whole provider (IPv4 /16, IPv6 /32), because one sender can have
+    thousands of addresses within it.
     """
     new = set()
     for group, failures in members.items():
@@ -452,7 +470,10 @@ def _count_check_ins(
     check_ins: Iterable[tuple[ClientRecord, int]],
     capacity: CheckInCapacity,
 ) -> None:
-    """Count check-ins of clients, each with its time of arrival, by day, version and app."""
+    """Count clients by day, version and app, from their check-ins.
+
+    Each check-in comes with its time of arrival, in seconds since 1970.
+    """
     reported = Counter(
         CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)
         for one, at in check_ins

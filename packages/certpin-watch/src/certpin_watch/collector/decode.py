@@ -1,14 +1,15 @@
 """Convert reports to the fields that are counted, and encode them for the stream.
 
-Most reports are certpin's own, with an ``id``. ``read_report`` decodes them with a typed struct,
-which checks types and lengths while it parses, and caches values that many reports have in common
-(host, chains, pins). It leaves everything else to the codecs of ``certpin.reports``: another
+Most reports are in certpin's own format, with an ``id``. ``read_report`` decodes these with a typed
+struct, which checks types and lengths while it parses, and caches values that many reports have in
+common (host, chains, pins). It leaves everything else to the codecs of ``certpin.reports``: another
 format, an unknown field, a character that is not ASCII, a mistake. The codecs decide whether the
 report is accepted, and describe the mistake.
 
 ``read_report`` and the codecs always give the same result
 (``tests/watch/collector/test_decode.py``), with one exception: if a field occurs twice, and the
-first value is a number too large for a float, ``read_report`` ignores it, and the codecs refuse it.
+first value is a number too large for a float, ``read_report`` ignores that value, and the codecs
+refuse the report.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
     """The counted fields of a report of a failed connection. Texts are bounded; chains are DER.
 
-    ``identity`` recognises a report that is sent again. ``also`` is a second identity, or empty:
-    reports that have either identity in common are the same report.
+    ``identity`` recognises a report that is sent again. ``also`` is a second identity, or empty.
+    Two reports with one identity in common are the same report.
     """
 
     identity: _Identity
@@ -99,9 +100,9 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
 
 
 class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
-    """The check-in of a client: the version of a pin set that it holds.
+    """A check-in of a client: it reports the version of a pin set that it holds.
 
-    ``identity`` and ``also`` are as in ``Failure``.
+    ``identity`` recognises a check-in that is sent again; ``also`` is a second identity, or empty.
     """
 
     identity: _Identity
@@ -114,11 +115,15 @@ class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="
 
 
 class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The records of one request body.
+    """The reports of one request body.
 
-    ``at`` is the time of arrival by this machine's clock, in seconds since 1970; ``source`` is the
-    network that sent the body, and ``size`` its number of bytes. ``sample`` is the JSON document
-    without fields that identify a device; empty if it is not needed.
+    Attributes:
+        at: the time of arrival by this machine's clock, in seconds since 1970.
+        source: the network that sent the body.
+        records: the reports of failed connections and the check-ins of clients.
+        sample: the JSON document without fields that identify a device; empty if no sample is
+            needed.
+        size: the number of bytes of the body.
     """
 
     at: _Number
@@ -129,11 +134,11 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
-    """Return the identity of a report: 32 bytes that are the same each time that it is sent.
+    """Return the identity of a report: 32 bytes that are equal each time that the report is sent.
 
-    It begins with the client's time in seconds (``store/identities.py``). Reports of one time are
-    therefore neighbours in the database index, and a new one changes a page that is in memory. On
-    PostgreSQL, the reports of a day share a partition.
+    The first bytes are the client's time in seconds (``store/identities.py``). Reports of the same
+    time are therefore neighbours in the database index, and a new one changes a page that is in
+    memory. On PostgreSQL, the reports of a day share a partition.
 
     Args:
         kind: the format of the report.
@@ -192,7 +197,7 @@ _is_id = ID.fullmatch
 
 
 def read_report(data: bytes, source: str) -> Failure | None:
-    """Decode a body that is one of certpin's own reports, with an ``id`` and without a mistake.
+    """Decode a request body that is a valid report in certpin's own format, with an ``id``.
 
     Args:
         data: the request body, decompressed.
@@ -238,7 +243,7 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with the cached function ``read``; bypass the cache for long values."""
+    """Parse a JSON value with ``read``, which has a cache; bypass the cache for long values."""
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 
 
@@ -278,7 +283,9 @@ def records_of(
 ) -> tuple[Failure | ClientRecord, ...]:
     """Convert reports that a codec decoded to the fields that are counted.
 
-    ``source`` is the network that sent them.
+    Args:
+        reports: reports of failed connections, and check-ins of clients (``Presence``).
+        source: the network that sent them.
     """
     return tuple(
         _failure(report, source) if isinstance(report, Report) else _client_record(report)
@@ -351,8 +358,13 @@ def pack_batch(batch: Sequence[ReceivedBody]) -> bytes:
 def unpack_batch(data: bytes, now: int) -> list[ReceivedBody]:
     """Decode the payload of a JetStream message that ``pack_batch`` encoded.
 
-    A time of arrival more than an hour in the future is replaced by ``now``, because the
-    collector's clock was wrong.
+    Args:
+        data: the payload.
+        now: the current time, in seconds since 1970. It replaces a time of arrival more than an
+            hour in the future, because the collector's clock was wrong.
+
+    Returns:
+        The request bodies.
 
     Raises:
         FormatError: no collector wrote this payload.

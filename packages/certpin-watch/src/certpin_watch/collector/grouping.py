@@ -7,9 +7,9 @@ version, then the app and its platform, and finally everything but the format an
 Daily sums and counts of clients are folded in the same way.
 
 A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. In each
-hour, ``OWN`` groups, new chains and samples are reserved for each share, so that a sender who
-floods one host hides nothing about another. All hosts without a policy together have a quarter of
-each limit.
+hour, ``OWN`` groups, new chains and samples are reserved for each share. So a sender who floods one
+host can't hide reports about another. All hosts without a policy together have a quarter of each
+limit.
 """
 
 from __future__ import annotations
@@ -57,10 +57,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True)
 class ReportCapacity:
-    """Limits on stored reports: groups an hour and a day, new chains an hour, bytes in total.
+    """Limits on stored reports.
 
-    ``share`` maps a host to its share (a host or wildcard with its own reserve, see the module); it
-    returns an empty text for a host without a policy.
+    Attributes:
+        groups: report groups in an hour.
+        chains: new chains in an hour.
+        share: maps a host to its share (a host or wildcard with its own reserve, see the module),
+            or to an empty text if no policy covers the host.
+        groups_a_day: report groups in a day.
+        budget: bytes of chains and samples in total.
     """
 
     groups: int
@@ -72,21 +77,21 @@ class ReportCapacity:
     def part_for(self, limit: int, host: str) -> int:
         """Return the part of ``limit`` that reports about this host may use.
 
-        It is the whole limit, or a quarter if no policy covers the host.
+        That is the whole limit, or a quarter of it if no policy covers the host.
         """
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
         """Return True if this host has a reserve of its own, because the monitor probes it by name.
 
-        A sender can't invent the name of such a host.
+        A sender can't invent the name of such a host, so the name is always stored.
         """
         return self.share(host) == host
 
 
 @dataclass
 class GroupCounts:
-    """How many report groups are stored: in an hour, in its day, in that hour for each share."""
+    """The numbers of stored report groups: in an hour, in its day, and by share in that hour."""
 
     hour: int = 0
     day: int = 0
@@ -94,21 +99,24 @@ class GroupCounts:
 
 
 def group_key(group: ReportGroup) -> bytes:
-    """Return the key of a report group: the SHA-256 of the fields that are equal in its reports."""
+    """Return the key of a report group: the SHA-256 of all its fields."""
     return sha256(_encode(group)).digest()
 
 
 def trait_key(values: tuple[Any, ...]) -> bytes:
-    """Return the key of a row of ``report_traits``: the SHA-256 of its values, as in ``TRAITS``."""
+    """Return the key of a row of ``report_traits``: the SHA-256 of its values.
+
+    ``values`` are in the order of ``TRAITS``.
+    """
     return sha256(_encode(values)).digest()
 
 
 def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> ReportGroup:
-    """Return the report group of a failure, with all details. Its hour is that of the arrival.
+    """Return the report group that counts a failure, with all details.
 
     Args:
         failure: the report.
-        at: when it arrived, in seconds since 1970.
+        at: when it arrived, in seconds since 1970. This decides the hour of the group.
         served: the digest of the served chain, or empty.
         verified: the digest of the verified chain, or empty.
     """
@@ -130,10 +138,13 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
 
 
 def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
-    """Return a report group with less detail: remove the fields of all fold steps up to ``step``.
+    """Return a report group with less detail.
 
-    The steps are listed in the module's docstring. The name of a host that the monitor probes is
-    kept.
+    Args:
+        group: the group.
+        step: how many details to remove, from 0 (none) to ``LAST_STEP``. The module's docstring
+            lists the steps.
+        capacity: knows the hosts that the monitor probes. The name of such a host is never removed.
     """
     if step == 0:
         return group
@@ -146,7 +157,7 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
 
 
 def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
-    """Return the keys of report groups, and of their forms with less detail (``fold``)."""
+    """Return the keys of report groups, and of all their forms with less detail (``fold``)."""
     return {
         group_key(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
     }
@@ -155,9 +166,9 @@ def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[b
 def place(
     groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
-    """Choose the stored group that counts each report group.
+    """Choose for each report group the stored group that counts its reports.
 
-    It is the group itself or, if there is no room for it, a group with less detail (``fold``).
+    That is the group itself or, if there is no room for it, a group with less detail (``fold``).
 
     Args:
         groups: the groups of new reports.
@@ -166,7 +177,7 @@ def place(
         capacity: the limits.
 
     Returns:
-        The key and the fields of the chosen group, for each group.
+        The key and the fields of the chosen group, by the given group.
     """
     placed: dict[ReportGroup, tuple[bytes, ReportGroup]] = {}
     stored = set(known)
@@ -186,9 +197,15 @@ def place(
 def _place(
     group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: ReportCapacity
 ) -> tuple[bytes, ReportGroup]:
-    """Return the key and the fields of the group that counts a report group.
+    """Return the key and the fields of the stored group that counts a report group.
 
-    A group that is already stored is chosen even if the hour is full.
+    If the group itself is already stored, it is chosen even if the hour is full.
+
+    Args:
+        group: the report group.
+        stored: the keys of the groups that are stored.
+        now: how many groups are stored.
+        capacity: the limits.
     """
     key = group_key(group)
     if key in stored:
@@ -201,7 +218,11 @@ def _place(
 
 
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
-    """Return how far to fold a host's new group: ``step``, or less if its share has few groups."""
+    """Return how many details to remove from a host's new group (``fold``).
+
+    That is ``step``, or less if the host's share (a host or wildcard with its own reserve) has few
+    groups in ``shares``, which counts the groups of each share in this hour.
+    """
     if not (share := capacity.share(host)):
         return step
     own = shares[share]
@@ -211,24 +232,32 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 
 
 def step_of(count: int, limit: int) -> int:
-    """Return how many fold steps a new group needs, when ``count`` groups are stored.
+    """Return how many fold steps a new group needs if ``count`` groups are stored.
 
-    It is 0 below ``limit``, and grows up to ``LAST_STEP`` at twice the limit. Each step removes
-    detail (``fold``).
+    Each step removes detail (``fold``). The result is 0 below ``limit``, and grows to ``LAST_STEP``
+    at twice the limit.
     """
     return 0 if count < limit else min(1 + (count - limit) * 4 // limit, LAST_STEP)
 
 
 @dataclass
 class RecentChains:
-    """The quota's used bytes, and the last hour's number of new chains by share and by network."""
+    """How much of the limits on new chains is used.
+
+    Attributes:
+        used: the used bytes of the budget.
+        shares: the new chains of the last hour by share (a host or wildcard with its own reserve).
+        sources: the new chains of the last hour by the network that reported them.
+    """
 
     used: int = 0
     shares: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count ``number`` new chains that the network ``source`` reported for ``share``."""
+        """Count ``number`` new chains that the network ``source`` reported for hosts of
+        ``share``.
+        """
         self.shares[share] += number
         self.sources[source] += number
 
@@ -236,20 +265,21 @@ class RecentChains:
 def chain_fits(
     share: str, source: str, size: int, recent: RecentChains, capacity: ReportCapacity
 ) -> bool:
-    """Return True if there is room to store a reported chain that is not stored yet.
+    """Return True if there is room for a reported chain that is not stored yet.
 
-    It is stored if one of these is true:
+    There is room if one of these is true:
 
-    1. The hour has room for it, its network reported less than a tenth of the hour's chains, and an
-       eighth of the budget is still free.
-    2. Its share has fewer than ``OWN`` new chains in this hour, and the budget has room for it.
+    1. The hour has room for the chain, its network reported less than a tenth of the hour's chains,
+       and an eighth of the budget is still free.
+    2. Its share has fewer than ``OWN`` new chains in this hour, and the budget has room for the
+       chain.
 
     So invented chains for one host can't keep out the chains of another host, and one network can't
     keep out the chains of others. Reports of a chain that is not stored are counted without it.
 
     Args:
-        share: the share of the chain's host, or empty.
-        source: the network that reported it.
+        share: the share of the chain's host (a host or wildcard with its own reserve), or empty.
+        source: the network that reported the chain.
         size: the bytes of the chain, certificates included.
         recent: the used budget, and the chains that were stored in the last hour.
         capacity: the limits.
@@ -265,10 +295,12 @@ def chain_fits(
 
 @dataclass
 class HourCache:
-    """What is known to be in the database for one hour, so that it isn't queried again.
+    """Rows that are known to be in the database for one hour, so that they are not queried again.
 
-    ``groups`` maps the key of a report group to the row numbers of its daily sum, ``chains``
-    contains digests of chains, and ``marks`` hashes of report origins (network, host and chain).
+    Attributes:
+        groups: maps the key of a report group to the row numbers of its daily sum.
+        chains: the digests of chains.
+        marks: hashes of report origins (network, host and chain).
     """
 
     groups: dict[bytes, SumKey] = field(default_factory=dict)
@@ -277,16 +309,16 @@ class HourCache:
 
 
 class RowCache:
-    """Remembers rows that are in the database, so that they are not queried again.
+    """Remembers which rows are in the database, so that they are not queried again.
 
-    It holds a few hours, and a bounded number of rows for each.
+    The cache has a few hours, and a bounded number of rows for each.
     """
 
     def __init__(self) -> None:
         self._hours: OrderedDict[int, HourCache] = OrderedDict()
 
     def of(self, hour: int) -> HourCache:
-        """Return the known rows of an hour, given as its first second."""
+        """Return the remembered rows of an hour; ``hour`` is its first second."""
         if hour not in self._hours:
             self._hours[hour] = HourCache()
             if len(self._hours) > _CACHED_HOURS:
@@ -294,7 +326,9 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Add rows that a transaction wrote or read. Call it only after the commit."""
+        """Remember rows that a transaction wrote or read, by hour. Call it only after the
+        commit.
+        """
         for hour, new in found.items():
             known = self.of(hour)
             known.groups |= new.groups
@@ -307,10 +341,15 @@ class RowCache:
 class CheckInCapacity(NamedTuple):
     """Limits on check-in rows, which count clients by day, version and app.
 
-    A day has ``rows`` rows; a pin set that is not in ``pin_sets`` (those with a pin file, None for
-    all) may use a quarter of them. Clients of the deployed ``versions`` (name of the pin set,
-    version) are counted however full a day is. Otherwise a flood could hide the clients of an old
-    version, and the rotation would be planned as if no client held it.
+    Clients of a deployed version are counted however full a day is. Otherwise a flood of false
+    check-ins could hide the clients of an old version, and a rotation would be planned as if no
+    client held it.
+
+    Attributes:
+        rows: the rows of a day.
+        pin_sets: the pin sets with a pin file; None for all. Any other may use a quarter of the
+            rows.
+        versions: the deployed versions, as name of the pin set and version.
     """
 
     rows: int = 10_000
@@ -327,8 +366,11 @@ class CheckInCapacity(NamedTuple):
 class CountingLimits:
     """All limits on stored reports.
 
-    ``samples`` is the maximum number of samples in a report group, ``max_samples`` that in all
-    groups together.
+    Attributes:
+        capacity: the limits on report groups and chains.
+        samples: the maximum number of samples (stored report documents) of a report group.
+        max_samples: the maximum number of samples of all groups together.
+        check_ins: the limits on check-ins.
     """
 
     capacity: ReportCapacity
@@ -338,7 +380,10 @@ class CountingLimits:
 
 
 def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapacity:
-    """Return the limits on check-ins for the monitored pin sets, with ``rows`` rows a day."""
+    """Return the limits on check-ins of clients, for these monitored pin sets.
+
+    ``rows`` is the number of check-in rows that a day may have.
+    """
     numbers: dict[str, set[int]] = {}
     for watched in sets:
         own = {watched.pins.version, *(version.number for version in watched.deployed.versions)}
@@ -348,9 +393,10 @@ def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapa
 
 
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
-    """Return the rows that may count a check-in, from the most to the least detailed.
+    """Return the rows that may count a check-in of a client, from the most to the least detailed.
 
-    They have all fields; no app and platform; or neither these nor pin set and version.
+    The first has all fields, the second no app and platform, the third no pin set and version
+    either.
     """
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
@@ -361,8 +407,8 @@ def place_check_ins(
 ) -> dict[CheckInGroup, CheckInGroup]:
     """Choose the database row that counts each check-in of a client.
 
-    It is the row with all fields or, if the day is full, one with less detail. A row that is
-    already stored is chosen even then.
+    That is the row with all fields or, if the day is full, one with less detail. A row that is
+    already stored is chosen even if the day is full.
 
     Args:
         keys: the check-ins of one day, with all fields.
@@ -390,5 +436,5 @@ def place_check_ins(
 
 
 def day_of(at: int) -> int:
-    """Return the first second of the day (UTC) of a time in seconds since 1970."""
+    """Return the first second of the day (UTC) of a time; both are in seconds since 1970."""
     return at - at % DAY

@@ -54,8 +54,12 @@ class NotDurableError(CertpinError):
     """A report was not stored, or it is unknown whether it was. The client may send it again.
 
     A repeat is not counted twice, because the identity of a report is stored together with its
-    count. ``refused`` is True if the store works but rejected this report; it may accept others.
-    ``retry`` is in seconds.
+    count.
+
+    Attributes:
+        problem: what happened.
+        retry: the seconds after which the client may send the report again.
+        refused: True if the store works but rejected this report; it may accept others.
     """
 
     def __init__(self, problem: str, retry: int = 5, *, refused: bool = False) -> None:
@@ -66,17 +70,17 @@ class NotDurableError(CertpinError):
 
 
 class Intake(Protocol):
-    """Makes received request bodies durable."""
+    """Stores the request bodies that the endpoint accepts: in the store, or in a NATS stream."""
 
     def accept(self, body: ReceivedBody) -> Awaitable[None]:
-        """Store a body. Return when it is durable.
+        """Store a request body. Return when it is durable.
 
         Raises:
-            NotDurableError: it is not durable, or that is not known.
+            NotDurableError: the body is not durable, or that is not known.
         """
 
     def is_ready(self) -> bool:
-        """Return True if a report can be made durable now, as far as is known."""
+        """Return True if reports can be made durable at present, as far as is known."""
 
 
 class StoreIntake:
@@ -90,15 +94,17 @@ class StoreIntake:
         self._thread = ThreadPoolExecutor(1, "certpin-intake")
 
     def accept(self, body: ReceivedBody) -> Awaitable[None]:
-        """Queue a body. Return when it is committed to the store.
+        """Queue a request body. Return when it is committed to the store.
 
         Raises:
-            NotDurableError: it is not, or that is not known.
+            NotDurableError: the body is not committed, or that is not known.
         """
         return self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Return True: only the store is needed, and readiness checks it separately."""
+        """Return True, because this intake needs only the store, which readiness checks
+        separately.
+        """
         return True
 
     def start(self) -> None:
@@ -119,8 +125,12 @@ class StoreIntake:
 class BatchLimits:
     """The limits of a ``Batcher``.
 
-    ``queue`` and ``queue_bytes`` limit the waiting bodies, ``batch`` and ``batch_bytes`` one batch.
-    ``lanes`` is how many batches are committed at the same time.
+    Attributes:
+        queue: the number of waiting request bodies.
+        queue_bytes: the bytes of waiting request bodies.
+        batch: the number of bodies in one batch.
+        batch_bytes: the bytes of one batch.
+        lanes: how many batches are committed at the same time.
     """
 
     queue: int
@@ -139,8 +149,11 @@ class Batcher:
     """Queues request bodies, and passes them in batches to ``commit``. The queue is bounded.
 
     Each task ("lane") commits one batch at a time; meanwhile, bodies for the next batch are queued.
-    ``commit`` returns when the whole batch is durable, and raises ``NotDurableError`` if it is not,
-    or if that is not known.
+
+    Args:
+        commit: makes a whole batch durable before it returns. It raises ``NotDurableError`` if the
+            batch is not durable, or if that is not known.
+        limits: the limits of the queue and of a batch.
     """
 
     def __init__(self, commit: Commit, limits: BatchLimits) -> None:
@@ -157,11 +170,11 @@ class Batcher:
         self._lanes = [asyncio.create_task(self._run_lane()) for _ in range(self._limits.lanes)]
 
     async def put(self, body: ReceivedBody) -> None:
-        """Queue a body, and return when it is durable.
+        """Queue a request body, and return when it is durable.
 
         Raises:
-            NotDurableError: it is not durable, or that is not known. If the queue is full, this is
-                raised at once.
+            NotDurableError: the body is not durable, or that is not known. If the queue is full,
+                this is raised at once.
         """
         if self._closed:
             raise NotDurableError("the collector is stopping", 1)
@@ -175,7 +188,7 @@ class Batcher:
         await durable
 
     def limit_batches(self, batch_bytes: int) -> None:
-        """Lower the maximum bytes of a batch. A larger body becomes a batch by itself."""
+        """Lower the maximum bytes of a batch. A larger body is then committed as a batch of one."""
         smaller = min(batch_bytes, self._limits.batch_bytes)
         self._limits = replace(self._limits, batch_bytes=smaller)
 
@@ -199,9 +212,9 @@ class Batcher:
                 await self._deliver(batch)
 
     def _next_batch(self) -> list[_Queued]:
-        """Remove the next batch from the queue and return it.
+        """Remove the next batch of request bodies from the queue, and return it.
 
-        It includes the bodies of clients that have disconnected.
+        Bodies of clients that have disconnected are in it too.
         """
         batch: list[_Queued] = []
         size = 0
@@ -232,11 +245,14 @@ class Batcher:
 
 
 class Committer:
-    """Counts batches in the store, each in one transaction. For one thread at a time.
+    """Counts batches of reports in the store, each in one transaction.
+
+    Only one thread at a time may use it.
 
     Args:
-        watch: settings, store and pin sets.
-        drop: drop a report that the database rejects, because its client got a response already.
+        watch: the settings, the store and the pin files.
+        drop: if the database rejects a report, drop it instead of raising an error. For reports of
+            which the client got a response already.
     """
 
     def __init__(self, watch: Watch, *, drop: bool = False) -> None:
@@ -251,7 +267,7 @@ class Committer:
         self._failing = False
 
     def commit(self, batch: Sequence[ReceivedBody]) -> None:
-        """Count a batch in the store. It is durable when this returns.
+        """Count the reports of a batch in the store. When this returns, the batch is durable.
 
         Raises:
             NotDurableError: a part of the batch is not counted, or that is not known.
@@ -308,9 +324,9 @@ class Committer:
         COUNTERS.reported("folded", result.folded)
 
     def _log_failure(self, exc: Exception) -> None:
-        """Log only the first of successive failures, without the database's message.
+        """Log a failure of the store, unless the commit before failed, too.
 
-        That message may contain a password.
+        The database's message is not logged, because it may contain a password.
         """
         if not self._failing:
             self._failing = True
@@ -338,7 +354,7 @@ class Committer:
 async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
     """Record each minute, and when ``stop`` is set, that this process accepts reports.
 
-    Without such a record, the number of reports in that time is unknown instead of zero.
+    For a time without such a record, the number of reports is unknown instead of zero.
 
     Args:
         watch: the store and the clock.

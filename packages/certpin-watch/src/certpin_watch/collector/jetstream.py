@@ -6,12 +6,12 @@ nats-py does two things in an unsafe way, which this module replaces:
 - It takes the header ``Status`` of a stored message for a status of the server. A client that may
   publish could therefore write messages that are never delivered, acknowledged or deleted.
 
-Reports are durable when JetStream has stored them. Concurrent reports travel in one message, and
-several messages are sent at the same time. A message has the digest of its reports' identities as
-its ``Nats-Msg-Id``, so that one that is published twice is stored once. The writer counts each
-report once in any case, by the identity of the report.
+Reports are durable when JetStream has stored them. Concurrent reports are sent in one message, and
+several messages at the same time. The ``Nats-Msg-Id`` of a message is the digest of its reports'
+identities, so that a message that is published twice is stored once. The writer counts each report
+once in any case, by the identity of the report.
 
-If the server did not store a message, reports are refused until it has stored an empty test
+If the server did not store a message, reports are refused until the server has stored an empty test
 message, because a server with a full disk still describes its stream, but does not confirm
 messages.
 """
@@ -82,7 +82,7 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 class ConsumerGoneError(NatsError):
-    """The stream, or its consumer, does not exist any more."""
+    """The stream of reports, or the consumer that reads it, does not exist any more."""
 
 
 class UnsafeStreamError(NatsError):
@@ -105,8 +105,8 @@ class NotStoringError(NatsError):
 class TlsClient(Client):
     """A NATS client that always uses TLS if the address begins with ``tls://``.
 
-    nats-py believes the server's INFO, which comes in clear text before TLS, so that an attacker on
-    the path can change it.
+    nats-py itself uses TLS only if the server's INFO message requires it. That message comes in
+    clear text before TLS, so an attacker on the path can change it.
     """
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
@@ -134,10 +134,14 @@ async def connect_client(address: str, **options: Any) -> Client:
 
 
 async def connect(address: Secret, name: str) -> Client:
-    """Open a connection to a NATS server that reconnects by itself.
+    """Open a connection to a NATS server. If it breaks, the client reconnects.
 
-    A message that is published while the connection is broken fails at once, because the client
-    still has the report and can send it again.
+    A message that is published while the connection is broken fails at once, because the sender of
+    the report still has it and can send it again.
+
+    Args:
+        address: the URL of the server, which may contain a password.
+        name: a name for this connection, which the server shows.
 
     Raises:
         Exception: one of the types in ``FAILURES``, if the server can't be reached.
@@ -159,9 +163,9 @@ async def _log_error(exc: Exception) -> None:
 
 
 def describe_failure(exc: BaseException) -> str:
-    """Describe a NATS error for the log: JetStream's description, or only the type of the error.
+    """Describe a NATS error for the log, without the server's address, which may have a password.
 
-    The text of other errors may contain the server's address, with a password.
+    That is JetStream's own description, or else only the type of the error.
     """
     if isinstance(exc, UnsafeStreamError | NotStoringError):
         return str(exc)
@@ -171,7 +175,14 @@ def describe_failure(exc: BaseException) -> str:
 
 
 class PullConsumer:
-    """Fetches messages from a stream, through a durable consumer. Only one task may use it."""
+    """Fetches messages from a stream, through a durable consumer. Only one task may use it.
+
+    Args:
+        client: the connection to the server.
+        ask: the subject for requests to the consumer.
+        inbox: the prefix of the subjects to which the server sends its answers.
+        answers: the subscription to these subjects.
+    """
 
     def __init__(self, client: Client, ask: str, inbox: str, answers: Subscription) -> None:
         self._client = client
@@ -185,6 +196,12 @@ class PullConsumer:
         cls, client: Client, jetstream: JetStreamContext, stream: str, config: ConsumerConfig
     ) -> PullConsumer:
         """Open the consumer that ``config`` describes; create it if it is missing.
+
+        Args:
+            client: the connection to the server.
+            jetstream: the JetStream interface of this connection.
+            stream: the name of the stream.
+            config: the configuration of the consumer, with its durable name.
 
         Raises:
             NotFoundError: the stream does not exist.
@@ -203,7 +220,7 @@ class PullConsumer:
 
         Raises:
             ConsumerGoneError: the consumer or its stream was deleted.
-            Error: nats-py raises its errors after the connection was closed.
+            Error: a nats-py error, after the connection was closed.
         """
         if not self._client.is_connected:  # it reconnects by itself
             await asyncio.sleep(seconds)
@@ -216,7 +233,10 @@ class PullConsumer:
     async def _pull(
         self, request: dict[str, Any], max_messages: int, seconds: float
     ) -> list[Msg] | None:
-        """Request messages; return None if the server has none, or does not answer."""
+        """Request messages; return None if the server has none, or doesn't answer in ``seconds``.
+
+        ``request`` is the JSON of the request.
+        """
         self._number += 1
         reply = f"{self._inbox}.{self._number}"
         await self._client.publish(self._ask, json.dumps(request).encode(), reply)
@@ -237,7 +257,11 @@ class PullConsumer:
 
 
 def _check_status(message: Msg) -> None:
-    """Raise ``ConsumerGoneError`` unless the server's status means that there are no messages."""
+    """Check that a status of the server means only that there are no messages.
+
+    Raises:
+        ConsumerGoneError: it means something else: the consumer does not exist any more.
+    """
     status = (message.headers or {}).get("Status", "")
     if status not in _NO_MESSAGES:
         raise ConsumerGoneError(f"status {status[:3]}")
@@ -249,7 +273,7 @@ def subject(settings: CollectorSettings) -> str:
 
 
 def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
-    """Return the configuration of the consumer, which all writers share and which outlives them."""
+    """Return the configuration of the durable consumer that all writers share."""
     return ConsumerConfig(
         durable_name=CONSUMER,
         filter_subject=subject(settings),
@@ -279,9 +303,12 @@ async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -
 
 
 def _check_stream(config: StreamConfig) -> None:
-    """Raise ``UnsafeStreamError`` if the stream could drop messages that are not counted yet.
+    """Check that the stream can't drop messages that are not counted yet.
 
-    A limit can drop the oldest messages, and ``max_age`` those that are not counted in time.
+    A limit on its size can drop the oldest messages, and ``max_age`` those that wait too long.
+
+    Raises:
+        UnsafeStreamError: it can.
     """
     limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
     limited = any(limit is not None and limit > 0 for limit in limits)
@@ -313,7 +340,7 @@ async def _add_stream(stream: JetStreamContext, settings: CollectorSettings) -> 
 
 
 class JetStreamIntake:
-    """The intake that publishes batches to JetStream, and waits until the server stored them."""
+    """The intake that publishes reports to JetStream, and waits until they are stored there."""
 
     def __init__(self, watch: Watch) -> None:
         if watch.settings.nats is None:
@@ -329,10 +356,10 @@ class JetStreamIntake:
         self._connector: asyncio.Task[None] | None = None
 
     async def accept(self, body: ReceivedBody) -> None:
-        """Queue a body. Return when JetStream has stored it.
+        """Queue a request body. Return when JetStream has stored it.
 
         Raises:
-            NotDurableError: it is not stored, or that is not known.
+            NotDurableError: the body is not stored, or that is not known.
         """
         await self._batcher.put(body)
 
@@ -350,7 +377,7 @@ class JetStreamIntake:
         self._batcher.start()
 
     async def close(self) -> None:
-        """Publish the queued bodies, stop the tasks and close the connection."""
+        """Publish the queued request bodies, stop the tasks and close the connection."""
         await self._batcher.close()
         if self._connector is not None:
             self._connector.cancel()
@@ -417,7 +444,7 @@ class JetStreamIntake:
 def message_id(batch: Sequence[ReceivedBody]) -> str:
     """Return the ``Nats-Msg-Id`` of a batch, by which JetStream recognises a repeated message.
 
-    This is the identity of the batch's only report, or the digest of all identities.
+    If the batch has one report, this is the report's identity, else the digest of all identities.
     """
     identities = [record.identity for body in batch for record in body.records]
     if len(identities) == 1:

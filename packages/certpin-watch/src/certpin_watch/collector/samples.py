@@ -1,10 +1,11 @@
 """Store a few reports as samples: as they arrived, without fields that identify a device.
 
-The fields that are kept are listed here, and all others are dropped: ``app-vendor-id`` of TrustKit,
-user agents, referrers, paths and queries of addresses, and any field that a future client adds.
+The fields to store are listed here, and all others are dropped: ``app-vendor-id`` of TrustKit, user
+agents, referrers, paths and queries of addresses, and any field that a future client adds.
 
-In each hour, ``OWN`` samples are reserved for each share (``grouping``), even if ``max_samples``
-are stored. So a sender who floods one host does not keep out the samples of another.
+In each hour, ``OWN`` samples are reserved for each share (a host or wildcard with its own reserve,
+see ``grouping``), even if ``max_samples`` are stored. So a sender who floods one host does not keep
+out the samples of another.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ _encode = msgspec.json.Encoder().encode
 class SampleFilter:
     """Selects request bodies to offer as samples: the first few of each hour with equal fields.
 
-    It only saves work: ``keep_samples`` decides which samples are stored.
+    This only saves work: ``keep_samples`` decides which samples are stored.
 
     Args:
         samples: how many bodies with equal fields are selected in an hour.
@@ -97,7 +98,12 @@ class SampleFilter:
         self._seen: dict[int, int] = {}
 
     def wants(self, fields: tuple[object, ...], hour: int) -> bool:
-        """Return True if a body with these fields is to be offered to the store as a sample."""
+        """Return True if a request body with these fields is to be offered to the store.
+
+        Args:
+            fields: the fields of its first report, except the identity.
+            hour: the hour of arrival, as its first second.
+        """
         if hour != self._hour or len(self._seen) >= self._max_remembered:
             self._hour = hour
             self._seen.clear()
@@ -109,9 +115,13 @@ class SampleFilter:
 
 
 def sample_of(document: object, max_bytes: int) -> bytes:
-    """Return a report document without personal fields, as JSON; empty if over ``max_bytes``.
+    """Return a report document without personal fields, as JSON.
 
     Not checked: the content of the fields that are kept, which the author of the app controls.
+
+    Args:
+        document: the parsed JSON of the request body.
+        max_bytes: the limit for the result. If it is larger, an empty text is returned.
     """
     if isinstance(document, list):
         found: object = [_entry(entry) for entry in document if isinstance(entry, dict)]
@@ -142,7 +152,10 @@ def _origin(url: str) -> str:
 
 
 def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Return those fields in ``names`` that have simple values: texts, numbers, lists of texts."""
+    """Return the fields of a document that are in ``names`` and have simple values.
+
+    Simple values are texts, numbers, true, false, null and lists of texts.
+    """
     return {
         name: value
         for name, value in document.items()
@@ -155,7 +168,13 @@ def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 class OfferedSample(NamedTuple):
-    """A sample that may be stored: the key of its report group, its host, and its request body."""
+    """A sample (a report document without personal fields) that may be stored.
+
+    Attributes:
+        key: the key of its report group.
+        host: the host in the report.
+        body: the request body, with the sample.
+    """
 
     key: bytes
     host: str
@@ -163,20 +182,26 @@ class OfferedSample(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that the sample adds to the usage of the quota."""
+        """The bytes that the sample adds to the used part of the storage quota."""
         return len(self.body.sample) + ROW_OVERHEAD
 
 
 @dataclass
 class SampleCounts:
-    """How many samples are stored, the quota's used bytes, and the last hour's samples by share."""
+    """How much of the limits on samples is used.
+
+    Attributes:
+        total: the number of stored samples.
+        used: the used bytes of the storage quota.
+        shares: the samples of the last hour by share (a host or wildcard with its own reserve).
+    """
 
     total: int
     used: int
     shares: Counter[str]
 
     def add(self, share: str, size: int) -> None:
-        """Count one more sample of a share, with ``size`` bytes."""
+        """Count one more sample of a share (see the class), with ``size`` bytes."""
         self.total += 1
         self.used += size
         self.shares[share] += 1
@@ -218,9 +243,9 @@ def keep_samples(
 def _is_tight(
     counts: SampleCounts, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> bool:
-    """Return True if the number or the bytes of samples may exceed a limit with those offered.
+    """Return True if the offered samples may exceed a limit on the number or the bytes of samples.
 
-    Then the samples of the last hour must be counted by share.
+    Then the samples of the last hour have to be counted by share, because each has a reserve.
     """
     room = limits.capacity.budget
     used = counts.used + sum(sample.size for sample in offered)
@@ -228,7 +253,7 @@ def _is_tight(
 
 
 def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -> bool:
-    """Return True if the limits leave room to store the sample."""
+    """Return True if the limits leave room to store this sample, given what is stored already."""
     capacity, used = limits.capacity, counts.used + sample.size
     share = capacity.share(sample.host)
     if share and limits.max_samples and counts.shares[share] < OWN:

@@ -1,7 +1,7 @@
-"""The writer: takes reports from the stream of JetStream, and counts them in the store.
+"""The writer: takes reports from the NATS JetStream stream, and counts them in the store.
 
 It acknowledges a message when its reports are committed. If the writer, the database or the network
-fails before, JetStream delivers the message again, and reports that are counted already are
+fails before that, JetStream delivers the message again, and reports that are counted already are
 recognised as repeats. Several writers share the work. Each records how many messages wait in the
 stream, for pages, API, metrics and alerts. An old record means that no writer runs, and is reported
 like a long queue.
@@ -56,10 +56,10 @@ async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> 
     If the settings name no NATS server, there is no stream, and this returns at once.
 
     Args:
-        watch: settings, store, pin sets and clock.
+        watch: the settings, the store, the pin files and the clock.
         stop: ends the writer.
-        needs: gets the key ``nats`` once the writer has its consumer: a function that returns True
-            while the connection is open.
+        needs: the readiness checks of the process. The writer adds one under ``nats`` when it has
+            its consumer: it returns True while the connection is open.
 
     Raises:
         ConfigError: the client library of NATS is missing.
@@ -125,7 +125,7 @@ class _Writer:
             await client.close()
 
     async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
-        """Return the connection to NATS when it is open; None if the writer is stopped first.
+        """Wait for the connection to NATS, and return it; None if the writer is stopped first.
 
         While the server is unreachable, ``connecting`` never ends by itself.
         """
@@ -168,8 +168,11 @@ class _Writer:
     async def _count(self, good: Sequence[tuple[Msg, list[ReceivedBody]]]) -> None:
         """Count the reports of these messages in the store, then acknowledge the messages.
 
-        A message that the store rejects does not block the others: JetStream delivers it again
-        later.
+        If the store rejects a message, the others are still counted, and JetStream delivers the
+        rejected one again later.
+
+        Args:
+            good: the messages that could be decoded, each with its request bodies.
         """
         if not good:
             return
@@ -189,7 +192,7 @@ class _Writer:
             await message.ack()
 
     async def _commit(self, batch: Sequence[ReceivedBody]) -> bool:
-        """Count a batch. Return True when it is committed, and False if the writer was stopped.
+        """Count a batch of request bodies in the store; return False if the writer was stopped.
 
         While the store is unavailable, the writer waits; meanwhile JetStream delivers the messages
         again.
@@ -212,7 +215,10 @@ class _Writer:
 
 
 class QueueState(NamedTuple):
-    """How many messages of the stream are not counted, and when the oldest arrived (in seconds)."""
+    """How many messages in the stream wait to be counted, and when the oldest one arrived.
+
+    ``oldest_at`` is in seconds since 1970; None if no message waits.
+    """
 
     messages: int
     oldest_at: int | None
@@ -224,7 +230,7 @@ class _StreamState(msgspec.Struct):
 
 
 class _StreamInfo(msgspec.Struct):
-    """JetStream's description of a stream. nats-py's type lacks the time of the first message."""
+    """JetStream's description of a stream. nats-py's own type lacks the first message's time."""
 
     state: _StreamState
 
@@ -252,10 +258,10 @@ async def read_queue(client: Client, stream: str) -> QueueState:
 
 
 def parse_queue(data: bytes) -> QueueState:
-    """Parse JetStream's answer to a request for the state of a stream.
+    """Parse JetStream's response to a request for the state of a stream.
 
     Raises:
-        DecodeError: it is not such an answer (msgspec).
+        DecodeError: the data is no such response (msgspec).
         ValueError: its time is invalid.
     """
     state = msgspec.json.decode(data, type=_StreamInfo).state
@@ -265,7 +271,7 @@ def parse_queue(data: bytes) -> QueueState:
 
 
 def save_queue(watch: Watch, state: QueueState) -> None:
-    """Store the state of the queue, for pages, API, metrics and alerts.
+    """Store how many messages wait in the stream, for pages, API, metrics and alerts.
 
     Raises:
         StoreError: the store is unavailable.
@@ -276,7 +282,7 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 
 
 def _forget_queues(store: Store) -> None:
-    """Delete the records of streams without messages: the settings name no stream. Never raises."""
+    """Delete the records of empty streams, because the settings name no stream. Never raises."""
     try:
         with store.write() as connection:
             delete_empty_queues(connection)

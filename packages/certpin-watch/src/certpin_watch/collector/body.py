@@ -32,7 +32,7 @@ class RequestRefusedError(CertpinError):
 
     Attributes:
         status: the HTTP status.
-        problem: what is wrong with the request, or with the service.
+        problem: the mistake in the request, or the failure of the service.
         fix: how the sender can fix it.
         retry: the seconds after which the client may retry; 0 if a retry can't succeed.
     """

@@ -87,7 +87,7 @@ _wide_network = lru_cache(4096)(provider_network)
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The numbers of reports in a batch, by what was done with them, and the rows that were used.
+    """The numbers of counted, repeated and folded reports of a batch, and the database rows used.
 
     Attributes:
         reports: how many were counted.

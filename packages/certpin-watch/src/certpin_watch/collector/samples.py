@@ -253,7 +253,7 @@ def _is_tight(
 
 
 def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -> bool:
-    """Return True if the limits leave room to store this sample, given what is stored already."""
+    """Return True if the limits on the stored data leave room for this sample."""
     capacity, used = limits.capacity, counts.used + sample.size
     share = capacity.share(sample.host)
     if share and limits.max_samples and counts.shares[share] < OWN:

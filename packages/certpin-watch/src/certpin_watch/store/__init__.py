@@ -17,8 +17,8 @@ Statements by subject:
 - ``accounts``, ``sessions``: accounts, tokens and the audit log; logins.
 - ``queries``: reads for pages, API, metrics and rules.
 
-Functions take a connection, so that a caller combines them in one transaction. Back-ups are made
-with the databases' own tools (docs/operate/operations.md).
+Functions take a connection as argument, so that a caller can combine them in one transaction.
+Back-ups are made with the databases' own tools (docs/operate/operations.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Accounts with a password, tokens of programs, and the audit log of what they did.
+"""Accounts of users with a password, tokens of programs, and the audit log of their actions.
 
 The tables contain no secret: a password, and the secret part of a token, are stored as Argon2's
 encoded hash, which is computed before a transaction begins, because SQLite has one writer at a
@@ -40,7 +40,16 @@ PasswordHash = NewType("PasswordHash", str)
 
 @dataclass(frozen=True)
 class Account:
-    """A user with a password. ``password`` is Argon2's encoded hash of it."""
+    """The account of a user who signs in with a password.
+
+    Attributes:
+        id: the number of the row.
+        name: the user's name.
+        role: decides which actions are permitted.
+        made_at: when the account was created, in seconds since 1970.
+        login_at: the last login, in seconds since 1970; None if there was none.
+        password: Argon2's encoded hash of the password.
+    """
 
     id: int
     name: str
@@ -56,7 +65,14 @@ _ACCOUNT = tuple(ACCOUNTS.c[name] for name in Account.__dataclass_fields__)
 def add_account(
     connection: Connection, name: str, role: str, password: PasswordHash, now: datetime
 ) -> None:
-    """Create an account.
+    """Create an account with a role.
+
+    Args:
+        connection: a transaction.
+        name: the name of the user.
+        role: a role in ``permissions.ROLES``.
+        password: the Argon2 hash of the password.
+        now: the current time.
 
     Raises:
         InputError: the name is invalid or taken, or there is no such role.
@@ -77,7 +93,7 @@ def add_account(
 
 
 def find_account(connection: Connection, name: str) -> Account | None:
-    """Return the account of that name; None if there is none."""
+    """Return the account with this name; None if there is none."""
     row = connection.execute(select(*_ACCOUNT).where(ACCOUNTS.c.name == name)).first()
     return Account(*row) if row else None
 
@@ -94,7 +110,11 @@ def has_accounts(connection: Connection) -> bool:
 
 
 def remove_account(connection: Connection, name: str) -> None:
-    """Delete an account and its sessions. Raises ``InputError`` if there is none."""
+    """Delete an account, and end its sessions.
+
+    Raises:
+        InputError: there is no account with this name.
+    """
     account = _account_id(connection, name)
     connection.execute(SESSIONS.delete().where(SESSIONS.c.account == account))
     connection.execute(ACCOUNTS.delete().where(ACCOUNTS.c.id == account))
@@ -104,7 +124,7 @@ def set_role(connection: Connection, name: str, role: str) -> None:
     """Change the role of an account, and end its sessions.
 
     Raises:
-        InputError: there is no such account or role.
+        InputError: there is no account with this name, or no such role.
     """
     _check_role(role)
     account = _account_id(connection, name)
@@ -113,10 +133,10 @@ def set_role(connection: Connection, name: str, role: str) -> None:
 
 
 def set_password(connection: Connection, name: str, password: PasswordHash, now: datetime) -> None:
-    """Change the password of an account, and end its sessions.
+    """Change the password of an account, and end its sessions. ``password`` is the Argon2 hash.
 
     Raises:
-        InputError: there is no such account.
+        InputError: there is no account with this name.
     """
     account = _account_id(connection, name)
     connection.execute(
@@ -130,12 +150,12 @@ def set_password(connection: Connection, name: str, password: PasswordHash, now:
 def record_login(
     connection: Connection, account: Account, renewed: PasswordHash | None, now: datetime
 ) -> bool:
-    """Store the time of a login, and the new password hash if there is one.
+    """Store the time of a login, and a new hash of the password if there is one.
 
     Args:
         connection: a transaction.
-        account: as it was read when its password was checked.
-        renewed: a hash of the same password that replaces the stored one.
+        account: the account as it was read when the password was checked.
+        renewed: a hash of the same password that replaces the stored one; None to keep that.
         now: the time of the login.
 
     Returns:
@@ -165,9 +185,18 @@ def _account_id(connection: Connection, name: str) -> int:
 
 @dataclass(frozen=True)
 class Token:
-    """The token of a program or worker. ``secret`` is Argon2's encoded hash of its secret part.
+    """The token with which a program or a worker authenticates.
 
-    Times are in seconds since 1970.
+    Attributes:
+        id: the public part of the token.
+        name: the name that its creator gave it.
+        secret: Argon2's encoded hash of the secret part.
+        scopes: the permitted actions; for a worker, its location.
+        made_by: the creator.
+        made_at: when it was created. This and all other times are in seconds since 1970.
+        until: when it expires; None if it doesn't.
+        used_at: the last use; None if there was none.
+        revoked_at: when it was revoked; None if it is not.
     """
 
     id: str
@@ -214,13 +243,16 @@ def all_tokens(connection: Connection) -> list[Token]:
 
 
 def has_tokens(connection: Connection) -> bool:
-    """Return True if at least one token is not revoked."""
+    """Return True if at least one token exists that is not revoked."""
     query = select(exists().select_from(TOKENS).where(TOKENS.c.revoked_at.is_(None)))
     return bool(connection.execute(query).scalar())
 
 
 def worker_tokens(connection: Connection, now: datetime, limit: int) -> list[Token]:
-    """Return the tokens of workers that are neither revoked nor expired, by location and name."""
+    """Return at most ``limit`` tokens of workers that are neither revoked nor expired.
+
+    They are sorted by location and name.
+    """
     query = (
         select(*_TOKEN)
         .where(
@@ -235,7 +267,7 @@ def worker_tokens(connection: Connection, now: datetime, limit: int) -> list[Tok
 
 
 def revoke_token(connection: Connection, token_id: str, now: datetime) -> None:
-    """Revoke a token, so that it is refused from its next use on.
+    """Revoke a token: from its next use on, it is refused.
 
     Raises:
         InputError: there is no such token, or it is revoked already.
@@ -265,11 +297,12 @@ def _token(row: RowMapping) -> Token:
 
 @dataclass(frozen=True)
 class Actor:
-    """The user, program or part of the service that did something.
+    """The user, program or part of the service that did something, for the audit log.
 
-    ``name`` is that of an account, or has a prefix: ``openid:anna@bank.example``, ``token:ID``,
-    ``cli:anna``. It is empty if it is not known. ``source`` is the network of the client, never its
-    whole address.
+    Attributes:
+        name: the name of an account, or a name with a prefix: ``openid:anna@bank.example``,
+            ``token:ID``, ``cli:anna``. Empty if unknown.
+        source: the network of the client, never its whole address.
     """
 
     name: str = ""
@@ -277,7 +310,17 @@ class Actor:
 
 
 class AuditEntry(NamedTuple):
-    """A row of the audit log. ``at`` is in seconds since 1970."""
+    """A row of the audit log: one action.
+
+    Attributes:
+        id: the number of the row.
+        at: the time, in seconds since 1970.
+        who: the name of the actor.
+        what: the action, such as "silence.made".
+        subject: the object that was changed.
+        source: the network of the client.
+        outcome: "done", or the reason of a failure.
+    """
 
     id: int
     at: int
@@ -300,10 +343,10 @@ def audit(
     """Add an entry to the audit log. NOT checked: that no text contains a secret.
 
     Args:
-        connection: a transaction, that of the change.
-        actor: who did it.
-        what: a word such as ``silence.made``.
-        subject: the object that was changed.
+        connection: the transaction that makes the change.
+        actor: the user or program that makes the change.
+        what: the action, as a word such as ``silence.made``.
+        subject: the object that is changed.
         at: the time.
         outcome: ``done``, or the reason of a failure.
     """
@@ -318,11 +361,12 @@ def audit_page(
     """Return a page of the audit log, at most ``AUDIT_PAGE`` entries, newest first.
 
     Args:
-        connection: to the store.
-        before: only entries that are older than the entry with this ID.
+        connection: a transaction.
+        before: the ID of an entry: the page begins with the next older one. None for the first
+            page.
 
     Returns:
-        The entries, and ``before`` for the page of older ones; None if there are none.
+        The entries, and the value of ``before`` for the next page; None if this is the last page.
     """
     columns = (AUDIT.c[name] for name in AuditEntry._fields)
     query = select(*columns).order_by(AUDIT.c.id.desc()).limit(AUDIT_PAGE + 1)

@@ -1,8 +1,8 @@
-"""Alerts, their events, their deliveries to notification services, and silences.
+"""Statements on alerts, their events, their messages to notification services, and silences.
 
-A delivery is claimed before it is sent: the claim moves the next attempt into the future. So if a
-process dies while it sends, nothing is lost: the message is sent again after that time. It may
-arrive twice; once its delivery is recorded, it is never sent again.
+A message to a service (a *delivery*) is claimed before it is sent: the claim moves the next attempt
+into the future. So if a process dies while it sends, nothing is lost: the message is sent again
+after that time. It may arrive twice; once it is recorded as delivered, it is never sent again.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _GIVEN_UP_SECONDS = 86400  # for which a message that was given up counts
 
 @dataclass(frozen=True)
 class AlertRow:
-    """A problem from when it was first seen until it is resolved. Times are Unix seconds.
+    """An alert: a problem from when it was first seen until it is resolved. Times are Unix seconds.
 
-    The columns are described at ``ALERTS``.
+    The comment at the table ``ALERTS`` describes each field.
     """
 
     key: str
@@ -72,7 +72,7 @@ class AlertRow:
 
     @property
     def state(self) -> AlertState:
-        """The state in one word, the same for pages, API, command line and services."""
+        """The state of the alert as one word, which pages, API, commands and messages show."""
         if self.resolved_at is not None:
             return "resolved"
         if self.gone_at is not None:
@@ -82,7 +82,8 @@ class AlertRow:
     def hold_seconds(self, hold: timedelta) -> int:
         """Return for how many seconds the problem must be gone before the alert resolves.
 
-        ``hold`` is doubled each time that the problem returned soon after it was gone.
+        ``hold``, the time in the settings, is doubled each time that the problem returned soon
+        after.
         """
         doubled: int = 2 ** min(self.flaps, _MAX_DOUBLINGS)
         return int(hold.total_seconds()) * doubled
@@ -90,9 +91,10 @@ class AlertRow:
 
 @dataclass(frozen=True)
 class SilenceRow:
-    """A silence: until ``until``, no messages about matching alerts are sent.
+    """A silence: no messages about matching alerts are sent from ``since`` to ``until``.
 
-    An empty ``rule`` or ``host`` matches all of them.
+    If ``rule`` or ``host`` is empty, alerts of all rules or hosts match. ``ended_at`` is when a
+    user ended it before its time, else None. All times are in seconds since 1970.
     """
 
     rule: str
@@ -105,9 +107,9 @@ class SilenceRow:
     id: int | None = None
 
     def is_in_force(self, now: int, longest: timedelta) -> bool:
-        """Return True if this silence suppresses messages at ``now``.
+        """Return True if this silence suppresses messages at ``now`` (in seconds since 1970).
 
-        It has no effect if its remaining time is longer than ``longest``: then it was stored in
+        A silence that ends later than ``longest`` after ``now`` has no effect: it was stored in
         spite of this limit, or the clock was set back.
         """
         return self.ended_at is None and now < self.until <= last_end(now, longest)
@@ -116,7 +118,8 @@ class SilenceRow:
 class DeliveryRow(NamedTuple):
     """A message to a notification service about an event of an alert.
 
-    ``attempts`` is the number of earlier attempts to send it.
+    ``what`` is the kind of event. The message became due at ``at`` (seconds since 1970), and
+    ``attempts`` to send it failed so far.
     """
 
     id: int
@@ -132,19 +135,19 @@ _ALERT_COLUMNS = tuple(column.name for column in fields(AlertRow) if column.name
 
 
 def is_worse(one: Severity, other: Severity) -> bool:
-    """Return True if the first severity is worse than the second."""
+    """Return True if the severity ``one`` is worse than the severity ``other``."""
     return SEVERITIES.index(one) < SEVERITIES.index(other)
 
 
 def last_end(now: int, longest: timedelta) -> int:
-    """Return the latest end that a silence can have: ``now`` plus the longest duration."""
+    """Return the latest end of a silence that is valid at ``now``: the maximum duration later."""
     return now + int(longest.total_seconds())
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
     """Return all open alerts, and for each other problem its last alert if it resolved recently.
 
-    The rows are locked until the transaction ends, because they are written back as a whole, and an
+    The rows are locked until the transaction ends: the caller writes them back as a whole, and an
     acknowledgement in between would be lost.
     """
     table = ALERTS.c
@@ -210,9 +213,9 @@ def _alert_values(alert: AlertRow) -> dict[str, Any]:
 
 
 def set_acknowledged(connection: Connection, number: int, who: str, at: int | None) -> bool:
-    """Acknowledge an open alert; with ``at=None``, withdraw its acknowledgement.
+    """Acknowledge an open alert in the name of ``who``; with ``at=None``, withdraw that.
 
-    Return False if the alert is not open, or is already in that state.
+    Return False if the alert with this number is not open, or is already in that state.
     """
     table = ALERTS.c
     marked = table.acknowledged_at
@@ -225,7 +228,10 @@ def set_acknowledged(connection: Connection, number: int, who: str, at: int | No
 def record_event(
     connection: Connection, alert: int, at: int, what: str, who: str = "", note: str = ""
 ) -> int:
-    """Insert an event of an alert and return the event's ID."""
+    """Store an event of an alert, and return the ID of the event.
+
+    ``what`` is a word of the table ``alert_events``; ``who`` is the user or notification service.
+    """
     row = insert(ALERT_EVENTS).values(alert=alert, at=at, what=what, who=who, note=note)
     return int(connection.execute(row.returning(ALERT_EVENTS.c.id)).scalar_one())
 
@@ -240,7 +246,10 @@ def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow,
 def add_deliveries(
     connection: Connection, event: int, alert: int, what: str, services: Iterable[str], now: int
 ) -> None:
-    """Insert a message about an event for each of these notification services; it is due now."""
+    """Queue a message about an event for each of these notification services; it is due now.
+
+    ``event`` and ``alert`` are row numbers; ``what`` is the kind of event.
+    """
     rows = [
         {
             "event": event,
@@ -262,9 +271,9 @@ def add_deliveries(
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
     """Return the messages that may be sent to a notification service now, the oldest first.
 
-    Events of one alert are sent in their order: a resolution waits until the opening was sent. A
-    message with a next attempt that is further away than any wait is due, because a clock that was
-    ahead wrote it.
+    Messages about one alert are sent in order: that it resolved waits until that it fired was sent.
+    If the next attempt is further away than any wait can be, a clock that was ahead wrote it, and
+    the message is due.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -289,7 +298,10 @@ def due_deliveries(connection: Connection, service: str, now: int) -> tuple[Deli
 def claim_deliveries(
     connection: Connection, rows: Sequence[DeliveryRow], now: int, deadline: timedelta
 ) -> None:
-    """Delay the next attempt to send these messages, so that no other process sends them now."""
+    """Move the next attempt to send these messages into the future.
+
+    So no other process sends them while this one does. ``deadline`` is the time limit for sending.
+    """
     shortest = 2 * int(deadline.total_seconds())
     for row in rows:
         wait = max(min(_FIRST_RETRY * 2**row.attempts, _MAX_RETRY), shortest)
@@ -300,7 +312,11 @@ def claim_deliveries(
 def record_delivered(
     connection: Connection, rows: Sequence[DeliveryRow], now: int, incident: str = ""
 ) -> None:
-    """Record that a service accepted these messages. Its other waiting messages become due now."""
+    """Record that a notification service accepted these messages.
+
+    All other messages that wait for this service become due now. ``incident`` is the key that the
+    service gave to its incident, or empty.
+    """
     table = TELLINGS.c
     ids = [row.id for row in rows]
     values = {"told_at": now, "problem": "", "incident": incident}
@@ -317,7 +333,10 @@ def record_failed(
     problem: str,
     give_up: timedelta,
 ) -> None:
-    """Record that these messages could not be sent. Those older than ``give_up`` are given up."""
+    """Record that these messages could not be sent, because of ``problem``.
+
+    Messages that have been due for ``give_up`` or longer are not sent again.
+    """
     longest = give_up.total_seconds()
     for row in rows:
         values: dict[str, object] = {"problem": problem}
@@ -353,8 +372,8 @@ def give_up_removed(connection: Connection, services: Collection[str], now: int)
 def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
     """Return the notification services that fail, each with the text of an error.
 
-    A service fails if several attempts to send a message failed, and that message is still waiting
-    or was given up recently.
+    A service fails if several attempts to send one message failed, and that message is still
+    waiting or was given up recently.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -371,9 +390,10 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
 
 
 def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
-    """Return the incident key that a service assigned to each of these alerts, by alert ID.
+    """Return the incident that a notification service opened for each alert of these messages.
 
-    Alerts for which the service has no incident are left out.
+    The result is the service's key of the incident, by the ID of the alert. Alerts without an
+    incident are left out.
     """
     table = TELLINGS.c
     numbers = sorted({row.alert for row in rows})
@@ -386,7 +406,10 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
 
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
-    """Count the open alerts in an incident of a service, without the alert of ``row``."""
+    """Count the open alerts in an incident of a notification service, without one alert.
+
+    That is the alert of ``row``, a message to the service. ``incident`` is the service's key.
+    """
     table = TELLINGS.c
     return int(
         connection.execute(
@@ -403,13 +426,16 @@ def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -
 
 
 def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
-    """Return the keys of the alerts with these IDs; a key consists of rule and subject."""
+    """Return the keys of the alerts with these IDs.
+
+    The key identifies the problem: rule, pin set, host and subject.
+    """
     wanted = select(ALERTS.c.key).where(ALERTS.c.id.in_(list(numbers)))
     return list(connection.execute(wanted).scalars())
 
 
 def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...]:
-    """Return the open alerts that a notification service received a message about."""
+    """Return the open alerts about which a notification service accepted a message."""
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
     wanted = select(ALERTS).where(ALERTS.c.resolved_at.is_(None), ALERTS.c.id.in_(delivered))
@@ -435,7 +461,10 @@ def end_silence(connection: Connection, number: int, now: int) -> bool:
 def silences_in_force(
     connection: Connection, now: int, longest: timedelta
 ) -> tuple[SilenceRow, ...]:
-    """Return the silences that suppress messages at ``now``, in the order of their ends."""
+    """Return the silences that suppress messages at ``now``, in the order of their ends.
+
+    A silence that ends later than ``longest`` after ``now`` has no effect.
+    """
     order = (SILENCES.c.until, SILENCES.c.id)
     rows = connection.execute(select(SILENCES).where(in_force(now, longest)).order_by(*order))
     names = tuple(column.name for column in fields(SilenceRow))
@@ -443,7 +472,10 @@ def silences_in_force(
 
 
 def in_force(now: int, longest: timedelta) -> ColumnElement[bool]:
-    """Return the SQL condition for silences for which ``SilenceRow.is_in_force`` is true."""
+    """Return the SQL condition that selects the silences that suppress messages at ``now``.
+
+    It is the condition of ``SilenceRow.is_in_force``.
+    """
     table = SILENCES.c
     ends = and_(table.until > now, table.until <= last_end(now, longest))
     return and_(table.ended_at.is_(None), ends)

@@ -1,13 +1,13 @@
-"""Chains and certificates, and the bytes that reported ones use.
+"""Chains and certificates in the store, and how many bytes the reported ones use.
 
-Each chain is stored once, and other rows refer to it by its digest. A chain that a probe observed,
-and one that only clients reported, are in the same tables. Reported chains count for the quota
+Each chain is stored once, and other rows refer to it by its digest. Chains that a probe observed,
+and chains that only clients reported, are in the same tables. The reported ones count for the quota
 until a probe observes them too.
 
-The quota's usage is the sum over chains and certificates that only clients have seen, and over
-samples of reports: the bytes of each row's content plus ``ROW_OVERHEAD``. Code that inserts or
-deletes such a row updates the usage in the same transaction, so the sum is exact with any number of
-writers. ``quota`` evicts data when most of it is used.
+The quota limits the bytes of reported data. Its usage is the sum over chains and certificates that
+only clients have seen, and over samples of reports: the bytes of each row's content plus
+``ROW_OVERHEAD``. Code that inserts or deletes such a row updates the usage in the same transaction,
+so the sum is exact with any number of writers. ``quota`` evicts data when most of it is used.
 
 Locks are taken in this order: the table of chains, the quota's usage, the rows. The usage is one
 row, and stays locked until the transaction ends.
@@ -39,8 +39,10 @@ _MAX_VALUES = 500  # in a statement: SQLite takes 32,766 (SQLITE_MAX_VARIABLE_NU
 class ChainRecord(NamedTuple):
     """A certificate chain as it is stored.
 
-    ``members`` is the concatenation of the SHA-256 of each certificate, ``digest`` the SHA-256 of
-    ``members``. ``certificates`` are DER, leaf first.
+    Attributes:
+        digest: the SHA-256 of ``members``, which identifies the chain.
+        members: the SHA-256 of each certificate, concatenated.
+        certificates: the certificates as DER, leaf first.
     """
 
     digest: bytes
@@ -59,10 +61,14 @@ class ChainRecord(NamedTuple):
 
 
 class ReportedChain(NamedTuple):
-    """A chain that a client reported.
+    """A chain that a client reported, to be stored.
 
-    ``at`` is the time in seconds since 1970, ``source`` the network of the client. ``share`` is the
-    monitored host or pattern whose quota the chain uses.
+    Attributes:
+        chain: the chain.
+        at: the time of the report, in seconds since 1970.
+        source: the network of the client.
+        share: the monitored host or pattern that the report was about; its part of the limits is
+            used.
     """
 
     chain: ChainRecord
@@ -72,14 +78,17 @@ class ReportedChain(NamedTuple):
 
 
 def chain_record(certificates: Sequence[bytes]) -> ChainRecord:
-    """Compute the digests of a chain (DER, leaf first). The bytes are NOT parsed or checked."""
+    """Compute the digests of a chain, given as DER certificates, leaf first.
+
+    The bytes are NOT parsed or checked.
+    """
     members = b"".join([hashlib.sha256(der).digest() for der in certificates])
     digest = hashlib.sha256(members).digest() if members else NO_CHAIN
     return ChainRecord(digest, members, tuple(certificates))
 
 
 def split_digests(members: bytes) -> list[bytes]:
-    """Return the SHA-256 digests of the certificates of a chain, from ``CHAINS.c.members``."""
+    """Split the column ``members`` of a chain into the SHA-256 of each certificate."""
     return [members[i : i + 32] for i in range(0, len(members), 32)]
 
 
@@ -95,10 +104,10 @@ def lock_chain_inserts(connection: Connection) -> None:
 def insert_observed_chains(
     connection: Connection, chains: Iterable[Sequence[bytes]], now: datetime
 ) -> list[bytes]:
-    """Store the chains that a probe observed. They don't count for the quota of reported data.
+    """Store chains that a probe observed. These don't count for the quota of reported data.
 
-    Chains that clients had reported before no longer count, either. Call it only once in a
-    transaction: a second call would lock the quota's usage after rows.
+    If clients reported such a chain before, it no longer counts for the quota either. Call this
+    only once in a transaction: a second call would lock the quota's usage after rows.
 
     Args:
         connection: a transaction that may write.
@@ -123,10 +132,12 @@ def insert_observed_chains(
 
 
 def insert_reported_chains(connection: Connection, reported: Iterable[ReportedChain]) -> int:
-    """Store chains that clients reported. Call ``lock_usage`` before.
+    """Store chains that clients reported.
+
+    Call ``lock_usage`` before, and ``add_usage`` with the result.
 
     Returns:
-        The bytes to add to the quota's usage.
+        The bytes that the new rows add to the quota's usage.
     """
     chains = list(reported)
     certificates = _new_certificate_rows(
@@ -147,10 +158,10 @@ def insert_reported_chains(connection: Connection, reported: Iterable[ReportedCh
 def missing_chains(
     connection: Connection, chains: Mapping[bytes, ChainRecord]
 ) -> dict[bytes, ChainRecord]:
-    """Return the given chains that are not in the database yet, by digest.
+    """Return those of the given chains that are not in the database yet, by digest.
 
-    It compares digests only, because most chains are stored already, and an INSERT would send all
-    of their certificates.
+    Only digests are sent to the database. An INSERT of all chains would send all certificates,
+    although most chains are stored already.
     """
     stored = _stored(connection, CHAINS.c.digest, chains)
     return {digest: chain for digest, chain in chains.items() if digest not in stored}
@@ -159,15 +170,20 @@ def missing_chains(
 def new_certificate_sizes(
     connection: Connection, chains: Iterable[ChainRecord]
 ) -> dict[bytes, int]:
-    """Return the bytes of each certificate that is not stored yet, as they count for the quota."""
+    """Return how many bytes of the quota each certificate would use that is not stored yet.
+
+    The result is by the SHA-256 of the certificate.
+    """
     rows = _new_certificate_rows(connection, chains)
     return {row["sha256"]: len(row["der"]) + ROW_OVERHEAD for row in rows}
 
 
 def read_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, tuple[bytes, ...]]:
-    """Read chains from the database: their certificates as DER, by the chain's digest.
+    """Read chains from the database.
 
-    Chains that are not stored are left out.
+    Returns:
+        The DER certificates of each chain, leaf first, by the chain's digest. Chains that are not
+        stored are left out.
     """
     members: dict[bytes, bytes] = {}
     for part in pieces(set(digests) - {NO_CHAIN}, _MAX_VALUES):
@@ -185,7 +201,11 @@ def read_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes,
 
 
 def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Read certificates from the database: their DER, by SHA-256. Missing ones are left out."""
+    """Read certificates from the database.
+
+    Returns:
+        The DER by SHA-256. Certificates that are not stored are left out.
+    """
     found: dict[bytes, bytes] = {}
     table = CERTIFICATES.c
     for part in pieces(set(digests), _MAX_VALUES):
@@ -195,9 +215,10 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
 
 
 def lock_chain_deletes(connection: Connection) -> None:
-    """Lock the table of chains: wait for transactions that insert chains, and delay further ones.
+    """Lock the table of chains before chains are deleted.
 
-    A transaction that inserts a chain also inserts a row that refers to it.
+    The lock waits for transactions that insert chains, and delays further ones. Such a transaction
+    also inserts a row that refers to the chain, and no chain with such a row may be deleted.
     """
     if connection.dialect.name != "sqlite":  # SQLite has only one writer
         connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))
@@ -226,7 +247,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
 
 def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows with a key that is not stored yet.
+    """Insert those of the rows that have a key that is not stored yet.
 
     They are inserted in the order of their keys, so that two writers can't deadlock.
     """
@@ -250,6 +271,11 @@ def _mark_observed(
     """Mark chains and their certificates as observed by a probe.
 
     Their bytes no longer count for the quota of reported data.
+
+    Args:
+        connection: a transaction that has called ``lock_usage``.
+        digests: the digests of the chains to mark.
+        chains: these chains, and perhaps others, by digest.
     """
     freed = 0
     certificates = {
@@ -292,12 +318,12 @@ def _stored(connection: Connection, column: Column[bytes], keys: Iterable[bytes]
 
 
 def lock_usage(connection: Connection) -> int:
-    """Lock the row with the quota's usage until the transaction ends; return the used bytes.
+    """Lock the row with the quota's usage until the transaction ends.
 
     If the row is missing, it is computed from all stored rows.
 
     Returns:
-        The bytes that are used. No other transaction changes them meanwhile.
+        The used bytes of the quota. No other transaction changes them meanwhile.
     """
     used = _locked_usage(connection)
     if used is None:
@@ -308,7 +334,7 @@ def lock_usage(connection: Connection) -> int:
 
 
 def add_usage(connection: Connection, amount: int) -> None:
-    """Add bytes to the quota's usage, or subtract them if negative. Call ``lock_usage`` before."""
+    """Add bytes to the quota's usage; a negative number subtracts. Call ``lock_usage`` before."""
     if amount:
         connection.execute(
             update(BUDGETS).where(BUDGETS.c.name == _REPORTS).values(used=BUDGETS.c.used + amount)
@@ -322,7 +348,7 @@ def read_usage(connection: Connection) -> int:
 
 
 def compute_usage(connection: Connection) -> int:
-    """Compute the used bytes of the quota from all stored rows."""
+    """Compute the used bytes of the quota from all stored rows: chains, certificates, samples."""
     return (
         rows_size(connection, CHAINS.c.members, CHAINS.c.told > 0)
         + rows_size(connection, CERTIFICATES.c.der, CERTIFICATES.c.told)
@@ -333,9 +359,9 @@ def compute_usage(connection: Connection) -> int:
 def rows_size(
     connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
 ) -> int:
-    """Return how many bytes of the quota the rows use that meet the conditions ``where``.
+    """Return how many bytes of the quota the rows use that the SQL conditions select.
 
-    That is the length of the column ``content``, and ``ROW_OVERHEAD`` for each row.
+    For each row, these are the length of the column ``content``, and ``ROW_OVERHEAD``.
     """
     size = func.sum(func.length(content) + ROW_OVERHEAD)
     total = select(func.coalesce(size, 0)).where(*where)

@@ -1,6 +1,7 @@
-"""Connect to SQLite, one file, or to PostgreSQL: settings of connections, timeouts, and checks.
+"""Connect to the database: SQLite, which is one file, or PostgreSQL.
 
-An SQLite file belongs to the user that runs the service, and no other user can read it.
+This module has the settings of connections, the timeouts, and checks of the address. An SQLite file
+belongs to the user that runs the service, and no other user can read it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _CONNECTION_SETTINGS = (
 
 
 def sqlite_engine(url: URL, folder: Path | None) -> Engine:
-    """Return an SQLAlchemy engine. The file is not opened yet.
+    """Return an SQLAlchemy engine for an SQLite file. The file is not opened yet.
 
     Args:
         url: the address, as in ``sqlite:///watch.db``.
@@ -72,7 +73,7 @@ def path_of(engine: Engine) -> Path:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a connection with all settings of the service.
+    """Open a connection to an SQLite file, with all settings of the service.
 
     A new file, and the two that SQLite creates beside it, can be read by their owner only (mode
     600).
@@ -102,10 +103,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _set(connection: sqlite3.Connection, setting: str) -> None:
-    """Change a setting of SQLite. Try again if other processes open the new file at once.
+    """Change a setting of SQLite, such as ``journal_mode = WAL``.
 
-    SQLite doesn't wait by itself when it changes to WAL mode
-    (https://www.sqlite.org/c3ref/busy_handler.html).
+    If other processes open the new file at the same time, try again: SQLite doesn't wait by itself
+    when it changes to WAL mode (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     until = time.monotonic() + BUSY
     while True:
@@ -165,7 +166,7 @@ _RISKY_SETTINGS = (
 
 
 def postgresql_engine(url: URL) -> Engine:
-    """Return an SQLAlchemy engine that uses psycopg. Nothing is connected yet.
+    """Return an SQLAlchemy engine for PostgreSQL, with the driver psycopg. It is not connected yet.
 
     Raises:
         ConfigError: the address is invalid or insecure, or the driver isn't installed.
@@ -191,10 +192,10 @@ def postgresql_engine(url: URL) -> Engine:
 
 
 def risky_settings(connection: Connection) -> tuple[str, ...]:
-    """Return a sentence for each setting of the server that could lose stored data.
+    """Return a sentence for each setting of the PostgreSQL server that could lose stored data.
 
-    SQLite's settings are the service's own, so there are none. NOT checked: what a disk, a
-    virtual machine or a file system does on ``fsync``.
+    For SQLite there are none, because the service itself makes the settings. NOT checked: whether a
+    disk, a virtual machine or a file system really writes on ``fsync``.
     """
     if connection.dialect.name == "sqlite":
         return ()
@@ -208,7 +209,12 @@ def risky_settings(connection: Connection) -> tuple[str, ...]:
 
 
 def _check_postgresql(url: URL) -> None:
-    """Refuse the address of a database if its password is truncated, or if it allows clear text."""
+    """Check the address of a PostgreSQL database.
+
+    Raises:
+        ConfigError: a password with an @ in it makes the address ambiguous, or the address permits
+            an unencrypted connection to another machine.
+    """
     if "@" in (url.host or ""):
         # The host is not shown, because it is the rest of a password.
         raise ConfigError(
@@ -227,7 +233,10 @@ def _check_postgresql(url: URL) -> None:
 
 
 def _is_local(url: URL) -> bool:
-    """Return True if every connection stays on this machine: loopback, or a socket's folder."""
+    """Return True if every connection to this address stays on this machine.
+
+    These are loopback addresses, and the folder of a Unix socket.
+    """
     hosts = url.query.get("host") or url.host or ""
     lists = [hosts] if isinstance(hosts, str) else list(hosts)
     return all(_is_local_host(host) for hosts in lists for host in hosts.split(","))
@@ -249,7 +258,7 @@ def _configure(connection: Any, _: object) -> None:
 
 @cache
 def _text_dumper() -> Any:
-    """Return the psycopg class that writes texts. It replaces characters that fail.
+    """Return the psycopg class that writes texts, with characters replaced that would fail.
 
     PostgreSQL stores no NUL, and no database stores half of a UTF-16 surrogate pair. A client may
     send these in a form, or a server in its banner. Each of these characters is stored, or searched

@@ -1,4 +1,4 @@
-"""A database, transactions in it, its errors, and whether it works at present.
+"""A database: transactions in it, its errors, and whether it works at present.
 
 Each kind of failure has one typed error with a fixed text. A driver's message may contain a name, a
 host or a value, and the service's pages and logs must not show these.
@@ -31,11 +31,11 @@ Key = TypeVar("Key", bound="str | bytes | tuple[Any, ...]")
 
 
 class Store:
-    """A database. Threads may share it. Nothing is opened before its first use.
+    """A database that threads may share. It is opened at its first use.
 
     ``read`` and ``write`` are transactions. They raise ``StoreError`` if the database is
-    unavailable, busy, full, damaged or has another schema. ``health`` says whether it works, by the
-    results of this process's reads and writes.
+    unavailable, busy, full, damaged or has another schema. ``health`` reports whether the database
+    works, from the results of this process's reads and writes.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -52,7 +52,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a read-only transaction: every statement sees the database at the same moment.
+        """Yield a read-only transaction, in which all statements see one consistent state.
 
         Raises:
             StoreError: the database can't be read.
@@ -64,7 +64,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Yield a transaction that is durable when the block ends, and undone if it raises.
+        """Yield a transaction that may write: durable when the block ends, undone if it raises.
 
         Raises:
             StoreError: the database can't be written.
@@ -90,7 +90,9 @@ class Store:
 
     @contextmanager
     def _sqlite_writer(self) -> Iterator[None]:
-        """Hold this process's lock for writers: SQLite allows one, and polls for its own lock."""
+        """Hold this process's lock for writers, because SQLite has one writer and polls for its
+        lock.
+        """
         if not self.is_sqlite:
             yield
             return
@@ -103,7 +105,9 @@ class Store:
 
 
 def open_store(url: str, *, folder: Path | None = None) -> Store:
-    """Open a database. Nothing is read, written or created yet; ``schema.prepare`` does that.
+    """Return the store for a database address. Nothing is read, written or created yet.
+
+    ``schema.prepare`` creates or migrates the database.
 
     Args:
         url: the address: ``sqlite:///watch.db`` or ``postgresql://…``.
@@ -141,15 +145,15 @@ def _invalid_address() -> ConfigError:
 
 
 def insert(connection: Connection, table: Table) -> Any:
-    """Return an ``INSERT`` with ``on_conflict_do_update``, in the dialect of the database."""
+    """Return an ``INSERT`` in the database's SQL dialect, which has ``on_conflict_do_update``."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def advisory_lock(connection: Connection, name: bytes) -> None:
     """Take an advisory lock of PostgreSQL, which lasts until the transaction ends.
 
-    On SQLite, which has only one writer, it does nothing. The key is a hash of ``name``, so that no
-    other program has it by chance.
+    On SQLite, which has only one writer, this does nothing. The number of the lock is a hash of
+    ``name``, so that no other program uses it by chance.
     """
     if connection.dialect.name != "sqlite":
         key = int.from_bytes(sha256(name).digest()[:8], signed=True)
@@ -157,7 +161,10 @@ def advisory_lock(connection: Connection, name: bytes) -> None:
 
 
 def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
-    """Yield the sorted keys in lists of at most ``size``: a statement takes so many values."""
+    """Yield the keys, sorted, in lists of at most ``size``.
+
+    An SQL statement can have only a limited number of values.
+    """
     ordered = sorted(keys)
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
@@ -237,14 +244,14 @@ _FAILURE_COUNTS = 10.0  # seconds for which a failure counts even if a later wri
 
 
 def store_error(reason: str) -> StoreError:
-    """Return the ``StoreError`` for a reason, a key of ``REASONS``, with its problem and fix."""
+    """Return the ``StoreError`` with the problem and fix of a reason (a key of ``REASONS``)."""
     problem, fix = REASONS[reason]
     return StoreError(problem, reason=reason, fix=fix)
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise ``StoreError`` for errors of the database in the block.
+    """Convert errors of the database in the block to ``StoreError``.
 
     ``IntegrityError`` and ``DataError`` keep their types, because they are about values that the
     caller knows. The values themselves are removed from every error.
@@ -262,7 +269,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def reason_of(exc: Any) -> str:
-    """Return the reason for an exception of ``sqlite3`` or psycopg: a key of ``REASONS``."""
+    """Return the reason (a key of ``REASONS``) for an exception of ``sqlite3`` or psycopg."""
     if (name := getattr(exc, "sqlite_errorname", None)) is not None:
         if name == "SQLITE_ERROR" and str(exc).startswith(("no such table", "no such column")):
             return "schema"
@@ -277,8 +284,8 @@ def reason_of(exc: Any) -> str:
 def _redact(exc: DBAPIError) -> None:
     """Remove stored values from the message of a database error.
 
-    PostgreSQL prints the whole row below the first line of the message; a ``DataError`` has its
-    value in the first line. The engine hides the parameters already.
+    PostgreSQL puts the whole row below the first line of the message, and the value of a
+    ``DataError`` into the first line. The engine hides the parameters already.
     """
     for error in (exc, exc.orig):
         if isinstance(error, BaseException) and error.args:
@@ -287,7 +294,7 @@ def _redact(exc: DBAPIError) -> None:
 
 
 class StoreHealth:
-    """Whether the store works, by the results of this process's reads and writes. Thread-safe.
+    """Whether the store works, from the results of this process's reads and writes. Thread-safe.
 
     A full disk can still be read, and small writes may succeed there while large ones fail. Damage
     that a read or a write found is permanent: nothing is written afterwards.
@@ -305,8 +312,8 @@ class StoreHealth:
         """Record whether the block, which writes to the database, succeeds.
 
         Raises:
-            StoreError: the file is known to be damaged. A write may still succeed then, in pages
-                that are intact, and be lost with the file.
+            StoreError: the file is known to be damaged. The block doesn't run: a write to intact
+                pages might succeed, and be lost with the file.
         """
         if self._damaged:
             raise store_error("damaged")
@@ -321,7 +328,7 @@ class StoreHealth:
 
     @contextmanager
     def record_damage(self) -> Iterator[None]:
-        """Record whether the block, which may only read, finds a damaged database file."""
+        """Record if the block, which may only read, finds that the database file is damaged."""
         try:
             yield
         except StoreError as exc:

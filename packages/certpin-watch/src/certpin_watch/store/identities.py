@@ -73,9 +73,9 @@ ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})
 
 
 def undated(identity: bytes) -> bytes:
-    """Return the second identity of a late report, a hash of its first one.
+    """Return the second identity of a late report: a hash of its first identity.
 
-    It contains no day, so it isn't deleted with the partition of a day.
+    The second identity contains no day, so it isn't deleted with the partition of a day.
     """
     return bytes(_SECOND_BYTES) + sha256(identity).digest()[: len(identity) - _SECOND_BYTES]
 
@@ -83,7 +83,8 @@ def undated(identity: bytes) -> bytes:
 def punctual_from(received_at: int) -> bytes:
     """Return the lowest identity of a report that arrives at ``received_at`` and isn't late.
 
-    An identity begins with the client's time. A report is late if that is ``LATE`` seconds ago.
+    An identity begins with the client's time. A report is late if it arrives ``LATE`` seconds or
+    more after that time. ``received_at`` is in seconds since 1970.
     """
     return max(received_at - LATE, 0).to_bytes(_SECOND_BYTES, "big")
 
@@ -91,11 +92,12 @@ def punctual_from(received_at: int) -> bytes:
 def delete_expired(
     connection: Connection, past: int, max_identities: int, now: int, batch: int
 ) -> int:
-    """Delete identities of reports that arrived before ``past``, and the oldest excess ones.
+    """Delete a batch of report identities: expired ones, or the oldest if there are too many.
 
     Args:
         connection: a transaction that may write.
-        past: seconds since 1970.
+        past: the expiry: reports that arrived before this time, in seconds since 1970, have
+            expired.
         max_identities: the maximum number of identities, by the hours that were counted. Those of
             the last hour are kept in any case.
         now: seconds since 1970.
@@ -122,7 +124,7 @@ def delete_expired(
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
     """Return the arrival time before which identities are deleted because too many are stored.
 
-    It is in seconds since 1970; 0 if there are not too many.
+    The time is in seconds since 1970; 0 if there are not too many.
     """
     hours, kept = IDENTITY_HOURS.c, 0
     newest = select(IDENTITY_HOURS).where(hours.hour <= now).order_by(hours.hour.desc())
@@ -145,7 +147,7 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 class HourCount:
     """Stores how many report identities arrived in each hour, one hour per call.
 
-    It counts the hours that were not counted yet, and the last ones again.
+    Hours that were not counted yet are counted, and the last counted ones again.
 
     Args:
         since: identities that arrived before this second are not counted.
@@ -160,7 +162,10 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count the identities of the next hour; store the number. Return 0 if no hour is left."""
+        """Count the identities of the next hour, and store the number. Return 0 if no hour is left.
+
+        ``batch`` is ignored: it is an argument of each step of retention.
+        """
         del batch  # an hour is read from the index
         hours, column = IDENTITY_HOURS.c, REPORT_IDENTITIES.c.received_at
         if self._next is None:
@@ -187,9 +192,9 @@ def partition_days(connection: Connection) -> list[int]:
 
 
 def create_next_partition(connection: Connection, now: int) -> int:
-    """Create one partition of identities that is missing, for today or one of the next days.
+    """Create the first missing partition of identities, for today or one of the next days.
 
-    Identities that arrived before their partition are moved into it.
+    Identities that are stored already, and belong into the new partition, are moved into it.
 
     Returns:
         The number of partitions that were created: 0 if none is missing.
@@ -205,7 +210,14 @@ def create_next_partition(connection: Connection, now: int) -> int:
 
 
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
-    """Drop the oldest partition of identities if ``delete_expired`` would empty it.
+    """Drop the oldest partition of identities if all its rows have expired, or are in excess.
+
+    Args:
+        connection: a transaction that may write.
+        past: the expiry: reports that arrived before this time, in seconds since 1970, have
+            expired.
+        max_identities: the maximum number of identities.
+        now: seconds since 1970.
 
     Returns:
         The number of partitions that were dropped: 0 if nothing is left to do.

@@ -5,18 +5,18 @@ and processes are suspended, so a holder must follow three rules:
 
 1. Take the lease in a transaction, and renew it before half of its time is over.
 2. Stop when ``HeldLease.is_valid_at`` is False, ``MARGIN`` seconds before others may take it.
-3. Call ``confirm`` in each transaction that two processes must not both write. This is safe
-   whatever the clocks show, because the lease's row is locked until the transaction ends.
+3. Call ``confirm`` in each transaction that two processes must not both write. This is safe even if
+   the clocks are wrong, because the lease's row is locked until the transaction ends.
 
 NOT checked: that the machines' clocks agree to within ``MARGIN`` seconds. If they don't, two
 processes may work at the same time for a while. Then only ``confirm`` prevents double writes.
 
-A probe job's lease is named by the target and location. A slot is the time for which a probe was
-planned. The holder of a lease is the text ``SLOT TOKEN/PROCESS`` while a worker has the job, and
-``SLOT`` with a space behind it when the result is stored. When the lease has ended, the job can be
-claimed. A lease that ends later than a correct clock can have written was taken while a clock ran
-ahead. The functions for jobs get that bound as ``latest``, in seconds since 1970, and ignore such a
-lease.
+The lease of a probe job has the digest of target and location as its name. A slot is the time for
+which a probe was planned. The holder of such a lease is the text ``SLOT TOKEN/PROCESS`` while a
+worker has the job, and ``SLOT`` with a space behind it when the result is stored. When the lease
+has ended, the job can be claimed. A lease that ends later than a correct clock can have written was
+taken while a clock ran ahead. The functions for jobs get that bound as ``latest``, in seconds since
+1970, and ignore such a lease.
 """
 
 from __future__ import annotations
@@ -48,10 +48,14 @@ _FINISH = (
 
 @dataclass(frozen=True)
 class HeldLease:
-    """The right of the process ``holder`` to do the work ``name`` until ``until``.
+    """The right of one process to do some work until a time.
 
-    ``until`` is in seconds since 1970. ``term`` rises by one with each change of holder, and if a
-    holder takes the lease again after it expired.
+    Attributes:
+        name: the work.
+        holder: the process.
+        until: when the lease expires, in seconds since 1970.
+        term: a number that rises by one with each change of holder, and if a holder takes the lease
+            again after it expired. So an old lease of the same holder is recognised.
     """
 
     name: str
@@ -60,7 +64,7 @@ class HeldLease:
     term: int
 
     def is_valid_at(self, now: int) -> bool:
-        """Return True if the holder may continue, by its own clock."""
+        """Return True if the holder may continue its work at ``now``, by its own clock."""
         return now < self.until - MARGIN
 
 
@@ -69,8 +73,8 @@ def take(
 ) -> HeldLease | None:
     """Take the lease of some work if it is free or expired, or renew it if the holder has it.
 
-    A lease that ends later than any process asks for was taken while the clock ran ahead. It counts
-    as free: if its holder died before the clock was corrected, the work would stop until then.
+    A lease that ends later than any process asks for was taken while a clock ran ahead. It counts
+    as free: if its holder died, the work would otherwise stop until that end.
 
     Args:
         connection: a transaction that may write.
@@ -102,7 +106,12 @@ def take(
 
 
 def renew(connection: Connection, lease: HeldLease, now: int, seconds: int) -> HeldLease | None:
-    """Extend a lease. Return None if it has expired: then the holder must stop the work."""
+    """Extend a lease to ``seconds`` after ``now``.
+
+    Returns:
+        The extended lease; None if the lease has expired or another process has it. Then the holder
+        must stop the work.
+    """
     statement = update(LEASES).where(_is_mine(lease), LEASES.c.until > now)
     done = connection.execute(statement.values(until=now + seconds))
     return replace(lease, until=now + seconds) if done.rowcount else None
@@ -111,16 +120,16 @@ def renew(connection: Connection, lease: HeldLease, now: int, seconds: int) -> H
 def release(connection: Connection, lease: HeldLease) -> None:
     """End a lease, so that another process can take it at once.
 
-    If another process has taken it already, nothing changes. The row is kept, because its term must
-    rise.
+    If another process has taken the lease already, nothing changes. The row stays in the table,
+    because its number ``term`` must rise with the next holder.
     """
     connection.execute(update(LEASES).where(_is_mine(lease)).values(until=0))
 
 
 def confirm(connection: Connection, lease: HeldLease) -> bool:
-    """Return True if no other process has taken the lease.
+    """Return True if no other process has taken the lease since it was taken or renewed.
 
-    No other process can take it until this transaction (a ``write``) ends.
+    After that, no other process can take it until this transaction (a ``write``) ends.
     """
     found = select(LEASES.c.term).where(_is_mine(lease)).with_for_update()
     return connection.execute(found).first() is not None
@@ -135,22 +144,26 @@ def _is_mine(lease: HeldLease) -> ColumnElement[bool]:
 
 
 class WorkerIdentity(NamedTuple):
-    """A worker: the location that its token is for, the token's name, and its process."""
+    """Identifies a worker: the location and name of its token, and its process.
+
+    ``process`` is a random number, because two workers may have one token.
+    """
 
     location: str
     token: str
     process: str
 
     def holder(self, slot: int | str = "") -> str:
-        """Return the text in a lease that names this worker as the holder of a job.
+        """Return the text in the column ``holder`` of a lease that this worker has.
 
-        ``slot`` is the time for which the job is planned, in seconds since 1970.
+        ``slot`` is the planned time of the job, in seconds since 1970; it is left out to compare
+        only the worker.
         """
         return f"{slot} {self.token}/{self.process}"
 
 
 def finished(slot: int) -> str:
-    """Return the text that marks the lease of a job as done, in the column for the holder.
+    """Return the text in the column ``holder`` of a job's lease when the job is done.
 
     ``slot`` is the time for which the job was planned, in seconds since 1970.
     """
@@ -160,14 +173,17 @@ def finished(slot: int) -> str:
 def lock_jobs(connection: Connection) -> None:
     """Prevent other processes from changing leases of jobs until this transaction ends.
 
-    Each transaction changes several rows, in an order that the database chooses, so that two of
-    them could deadlock. (SQLite has only one writer.)
+    Without this lock, two transactions could deadlock, because each changes several rows, in an
+    order that the database chooses. (SQLite has only one writer.)
     """
     advisory_lock(connection, b"certpin watch jobs")
 
 
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
-    """Return the identities of the jobs that have a lease, and can't be claimed now."""
+    """Return the identities of the jobs that have a lease, so that they can't be claimed now.
+
+    ``now`` is in seconds since 1970; ``latest`` is the latest time at which a valid lease can end.
+    """
     chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
     return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
 
@@ -181,7 +197,7 @@ def claim_jobs(
     until: int,
     latest: int,
 ) -> set[str]:
-    """Take the leases of those of the given jobs that no other worker holds.
+    """Take the leases of these jobs for a worker, without those that another worker holds.
 
     Args:
         connection: a transaction that holds ``lock_jobs``.
@@ -224,7 +240,7 @@ def claim_jobs(
 def renew_jobs(
     connection: Connection, worker: WorkerIdentity, identities: Iterable[str], until: int
 ) -> None:
-    """Extend the worker's leases of these jobs to ``until``.
+    """Extend a worker's leases of these jobs to ``until``, in seconds since 1970.
 
     Jobs that this worker does not hold are left unchanged.
     """
@@ -234,18 +250,27 @@ def renew_jobs(
 
 
 def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iterable[str]) -> None:
-    """Delete the worker's leases of these jobs, so that other workers can claim them at once."""
+    """Delete a worker's leases of these jobs, so that other workers can claim the jobs at once.
+
+    Jobs that this worker does not hold are left unchanged.
+    """
     for names in _batches(identities):
         connection.execute(delete(LEASES).where(LEASES.c.name.in_(names), _held_by(worker)))
 
 
 def forget_jobs(connection: Connection, before: int) -> None:
-    """Delete leases of jobs that ended before a time, so that a removed target leaves no row."""
+    """Delete the leases of jobs that ended before a time, given in seconds since 1970.
+
+    Otherwise the leases of targets that are no longer probed would stay.
+    """
     connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
 
 
 def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, str]:
-    """Return the holder of the lease of each job; lock these rows until the transaction ends."""
+    """Return the text in the column ``holder`` of each job's lease, by the job's identity.
+
+    The rows are locked until the transaction ends. Jobs without a lease are left out.
+    """
     found: dict[str, str] = {}
     columns = LEASES.c
     for names in _batches(identities):
@@ -258,7 +283,12 @@ def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, 
 def finish_jobs(connection: Connection, slots: Mapping[str, int], until: int) -> None:
     """Mark each job as done for its slot (the planned time of the probe).
 
-    No worker can claim it again before ``until``.
+    No worker can claim the job again before ``until``, in seconds since 1970.
+
+    Args:
+        connection: a transaction that holds ``lock_jobs``.
+        slots: the slot of each job, by the job's identity.
+        until: when the jobs can be claimed again.
     """
     if slots:
         rows = [
@@ -277,13 +307,16 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that a lease's job is already done for the slot in ``holder``.
+    """Return the SQL condition that a job is already done for the slot in ``holder``.
 
-    A slot is the time for which a probe was planned.
+    ``holder`` is the text of a new holder; its first part is the slot, the planned time of the job.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 
 
 def _batches(identities: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the names of the leases of these jobs, in lists of at most ``_MAX_ROWS``."""
+    """Yield the names of the leases of these jobs, in lists of at most ``_MAX_ROWS``.
+
+    An SQL statement can have only a limited number of values.
+    """
     return pieces({PROBES + identity for identity in identities}, _MAX_ROWS)

@@ -1,8 +1,8 @@
 """Results of probes in the store: sightings, probed locations, and certificates of CT logs.
 
 A sighting is a row that says: from one time to another, a location got the same result at one
-address. ``monitor`` decides what extends a row and what ends it; the functions here only read and
-write.
+address. ``monitor`` decides which result extends a row and which ends it; the functions here only
+read and write.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _MAX_VALUES = 500  # in one statement
 class SightingRow:
     """A period (``first_at`` to ``last_at``) in which a location got equal results at one address.
 
-    The columns are described at ``SIGHTINGS``. ``id`` is 0 until the row is stored.
+    The comment at the table ``SIGHTINGS`` describes each field. ``id`` is 0 until the row is
+    stored.
     """
 
     host: str
@@ -57,7 +58,11 @@ class SightingRow:
 
     @property
     def key(self) -> ProbeKey:
-        """The target and location of the probes, the same for sightings at several addresses."""
+        """The target (host, port, way to connect) and the location of the probes.
+
+        If each address of a host is probed separately, the sightings at all addresses have the same
+        key.
+        """
         return self.host, self.port, self.way, self.location
 
 
@@ -65,8 +70,11 @@ class SightingRow:
 class LocationRow:
     """A location that probes hosts. Times are in seconds since 1970.
 
-    ``asked_at`` is when its probes were last scheduled, ``since`` when that began after the last
-    pause; ``heard_at`` is when its last result was stored, None if there was none.
+    Attributes:
+        name: the name of the location.
+        since: since when its probes are scheduled without a pause.
+        asked_at: when its probes were last scheduled.
+        heard_at: when its last result was stored; None if there was none.
     """
 
     name: str
@@ -77,7 +85,10 @@ class LocationRow:
 
 @dataclass(frozen=True, slots=True)
 class LoggedRow:
-    """A certificate in a log of Certificate Transparency, as described at ``LOGGED``."""
+    """A certificate in a Certificate Transparency log, or an entry that can't be decoded.
+
+    The comment at the table ``LOGGED`` describes each field.
+    """
 
     tbs: bytes
     kind: str
@@ -119,14 +130,14 @@ _END = update(SIGHTINGS).where(SIGHTINGS.c.id == bindparam("row")).values(latest
 def lock_sightings(connection: Connection) -> None:
     """Prevent other processes from writing sightings until this transaction ends.
 
-    Else two services that store results for one target at once could both insert a row. (A lock of
-    the table would end every vacuum of it. SQLite has only one writer.)
+    Without this lock, two services that store results for one target at once could both insert a
+    row. (A lock of the table would end every vacuum of it. SQLite has only one writer.)
     """
     advisory_lock(connection, b"certpin watch sightings")
 
 
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
-    """Return the current sightings of these hosts: the periods of equal results still going on."""
+    """Return the current sightings of these hosts: the periods of equal results not yet ended."""
     found: list[SightingRow] = []
     for piece in pieces(hosts, _MAX_VALUES):
         found += _sightings(connection, and_(LATEST, SIGHTINGS.c.host.in_(piece)))
@@ -136,10 +147,10 @@ def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[Si
 def latest_sightings_from(
     connection: Connection, location: str
 ) -> Iterator[tuple[ProbeKey, str, int, int, int, int]]:
-    """Yield a location's current sightings: the periods of equal results still going on.
+    """Yield a location's current sightings: the periods of equal results that have not ended.
 
     Each tuple has the target and location, and the columns ``outcome``, ``slot``, ``last_at``,
-    ``count`` and ``changes``. Others are not read, because this runs every few seconds.
+    ``count`` and ``changes``. Other columns are not read, because this runs every few seconds.
     """
     table = SIGHTINGS.c
     key = (table.host, table.port, table.way, table.vantage)
@@ -164,10 +175,10 @@ def write_sightings(
     ended: Collection[SightingRow],
     new: Collection[SightingRow],
 ) -> None:
-    """Extend, end and insert sightings. The caller has called ``lock_sightings``.
+    """Extend, end and insert sightings (periods of equal probe results).
 
     Args:
-        connection: a transaction.
+        connection: a transaction that has called ``lock_sightings``.
         extended: sightings with the address and times of one more probe; their count rises by one.
         ended: sightings that are not current any more.
         new: sightings to insert.
@@ -196,9 +207,9 @@ def write_sightings(
 def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> None:
     """End the sightings of targets that are not probed any more; delete locations without a target.
 
-    Such sightings are left when a server, a location or a trust anchor is removed from the settings
-    or the pin file. Its last result is history then: pages must not judge the host by it, nor call
-    the location silent.
+    A sighting is a period of equal probe results. When a server, a location or a trust anchor is
+    removed from the settings or the pin file, its last sighting becomes history: pages must not
+    judge the host by it, nor report the location as silent.
 
     Args:
         connection: a transaction that holds the monitor's lease.
@@ -225,10 +236,10 @@ def note_scheduled(
 
     Args:
         connection: a transaction.
-        locations: their names.
+        locations: the names of the locations.
         now: the current time.
-        max_gap: seconds. After a longer pause, ``since`` begins again, so that no location counts
-            as silent for the time in which the service did not run.
+        max_gap: seconds. After a longer pause, the location's ``since`` is set to ``now``, so that
+            it doesn't count as silent for the time in which the service did not run.
     """
     moment = int(now.timestamp())
     scheduled = {row.name: row.asked_at for row in probed_locations(connection)}
@@ -241,7 +252,7 @@ def note_scheduled(
 
 
 def note_results(connection: Connection, locations: AbstractSet[str], moment: int) -> None:
-    """Record that results of these locations are stored at ``moment``, in seconds since 1970."""
+    """Record when results of these locations were last stored (``moment``, seconds since 1970)."""
     for name in sorted(locations):
         chosen = VANTAGES.c.name == name
         connection.execute(update(VANTAGES).where(chosen).values(heard_at=moment))
@@ -250,8 +261,11 @@ def note_results(connection: Connection, locations: AbstractSet[str], moment: in
 def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bool:
     """Store a certificate of a Certificate Transparency log, or update its ``last_at``.
 
-    Return True if it is new. certspotter reports a certificate once for each log, and again for its
-    precertificate, which has the same ``tbs``.
+    certspotter reports a certificate once for each log, and again for its precertificate, which has
+    the same ``tbs``.
+
+    Returns:
+        True if the certificate is new.
     """
     moment = int(now.timestamp())
     known = select(LOGGED.c.tbs).where(LOGGED.c.tbs == entry.tbs)
@@ -265,7 +279,10 @@ def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bo
 
 
 def logged_since(connection: Connection, since: int) -> list[LoggedRow]:
-    """Return the certificates of logs that were first reported at ``since`` or later."""
+    """Return the certificates of CT logs that were first reported at ``since`` or later.
+
+    ``since`` is in seconds since 1970.
+    """
     chosen = select(*_LOGGED_COLUMNS).where(LOGGED.c.first_at >= since)
     return [LoggedRow(*row) for row in connection.execute(chosen)]
 

@@ -1,16 +1,17 @@
-"""Evict data that clients reported when most of the quota is used (its usage: ``chains``).
+"""Evict data that clients reported when most of the storage quota is used.
 
-Without eviction, a quota that was filled once would stay full until its rows expire. So when more
-than three quarters are used, the network that sent the most loses its oldest data, repeatedly. A
-flood evicts its own data; the reports that a few clients sent about an attack are small and stay.
+``chains`` defines the quota and its usage. Without eviction, a quota that was filled once would
+stay full until its rows expire. So when more than three quarters are used, the network that sent
+the most loses its oldest data, repeatedly. A flood evicts its own data; the reports that a few
+clients sent about an attack are small and stay.
 
-Samples also have a maximum number. There a watched host or pattern (``share``) gives way like a
-network does, so that a flood from very many networks is evicted too: the share is chosen if it has
-more samples than any network, and within it the networks that sent the most.
+Samples also have a maximum number. If a monitored host or pattern (a *share*) has more samples than
+any network, its samples are evicted: within it, those of the networks that sent the most. So a
+flood from very many networks is evicted too.
 
 Data younger than ``MIN_AGE`` is never evicted: by then the alert rules have evaluated it many
-times. Data that is dated further ahead than that came while the clock ran ahead, and isn't young. A
-report of an evicted chain stores the chain again.
+times. Data with a date further ahead than that was stored while the clock ran ahead, and does not
+count as young. If an evicted chain is reported again, it is stored again.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = B
 
     Args:
         connection: a transaction that may write.
-        max_bytes: the quota.
+        max_bytes: the quota, in bytes.
         now: seconds since 1970.
         batch: the maximum number of chains, and of samples, that are deleted.
 
@@ -89,7 +90,11 @@ def evict_samples(connection: Connection, max_samples: int, now: int, batch: int
 
 
 def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
-    """Delete samples by ID, and subtract them from the quota's usage. Return their number."""
+    """Delete the samples with these IDs, and subtract their bytes from the quota's usage.
+
+    Returns:
+        The number of IDs.
+    """
     if ids:
         lock_usage(connection)
         chosen = REPORT_SAMPLES.c.id.in_(ids)
@@ -100,11 +105,11 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
 
 
 def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
-    """Yield SQL conditions that select samples to evict; try them in this order.
+    """Yield SQL conditions that select samples to evict, in the order in which to try them.
 
-    If a share (monitored host or pattern) has more samples than any network, they select samples of
-    that share, else samples of the networks that sent the most. ``stored`` has the number of
-    samples by share and network.
+    If a share (a monitored host or pattern) has more samples than any network, the conditions
+    select samples of that share; else samples of the networks that sent the most. ``stored`` has
+    the number of samples by share and network.
     """
     samples = REPORT_SAMPLES.c
     sources: Counter[str] = Counter()
@@ -125,9 +130,9 @@ def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[
 
 
 def _largest_sources(connection: Connection) -> list[str]:
-    """Return the networks whose reports use most of the quota, the largest first.
+    """Return the networks with the reports that use most of the quota, the largest first.
 
-    These are the largest one, and all that use at least half as many bytes.
+    These are the network that uses most, and all that use at least half as many bytes.
     """
     sizes: Counter[str] = Counter()
     samples = REPORT_SAMPLES.c

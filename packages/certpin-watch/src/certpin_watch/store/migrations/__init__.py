@@ -1,1 +1,1 @@
-"""The revisions of the schema: Alembic runs the files of ``versions`` in order."""
+"""The revisions of the database schema: Alembic runs the files in ``versions`` in order."""

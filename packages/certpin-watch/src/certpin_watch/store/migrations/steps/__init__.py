@@ -1,5 +1,6 @@
-"""Changes of rows that a revision needs, written by hand: ``s0002.after(connection)`` ends 0002.
+"""Hand-written changes of rows that a revision of the schema needs.
 
-``make revision`` adds the call to the revision each time that it generates it. A step defines the
-tables as they are at its revision, and imports nothing that may change later.
+Example: revision 0002 ends with a call of ``s0002.after(connection)``. ``make revision`` adds this
+call to the revision each time that it generates it. A step defines the tables as they are at its
+revision, and imports nothing that may change later.
 """

@@ -1,4 +1,4 @@
-"""Fill the daily sums from the existing report groups, and partition the report identities."""
+"""Revision 0002: fill the daily sums from the existing report groups, partition the identities."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def after(connection: Connection) -> None:
 def add_up(connection: Connection) -> None:
     """Fill the empty tables of daily sums from the report groups.
 
-    It does so day by day, so that the database sorts only one day's groups at once.
+    This is done day by day, so that the database sorts only one day's groups at once.
     """
     for day in _days(connection):
         for rows in _groups(connection, day):
@@ -125,9 +125,9 @@ def _days(connection: Connection) -> Iterator[int]:
 
 
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
-    """Yield batches of rows that sum a day's report groups with equal values.
+    """Yield the sums of a day's report groups with equal values, in batches of rows.
 
-    The values are those of the places (host and chain) and traits (all other fields).
+    The values are those of a place (host and chain) and of traits (all other fields).
     """
     columns = _GROUPS.c
     by = [columns[name] for name in (*_PLACE_NAMES, *_TRAIT_NAMES)]

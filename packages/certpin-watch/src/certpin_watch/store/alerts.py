@@ -119,7 +119,7 @@ class DeliveryRow(NamedTuple):
     """A message to a notification service about an event of an alert.
 
     ``what`` is the kind of event. The message became due at ``at`` (seconds since 1970), and
-    ``attempts`` to send it failed so far.
+    ``attempts`` to send it were made so far.
     """
 
     id: int

@@ -1,8 +1,8 @@
 """Statements with which the collector counts reports, each in the caller's transaction.
 
 ``certpin_watch.collector.counting`` decides which rows count a report; this module reads and writes
-them. Upserts take their rows in the order of their keys, so that two writers wait for each other
-and never lock in a circle.
+these rows. Upserts write rows in the order of their keys, so that two writers wait for each other
+and never deadlock.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ _COMPILED: dict[tuple[str, str], Any] = {}
 class ReportGroup(NamedTuple):
     """The columns of ``report_groups`` that are equal in all reports of one group.
 
-    ``served`` and ``verified`` are digests of chains, ``hour`` is its first second.
+    ``hour`` is the first second of the hour. ``served`` and ``verified`` are digests of chains.
+    ``folded`` is above 0 if a limit caused the group to be stored with less detail.
     """
 
     hour: int
@@ -69,7 +70,7 @@ class ReportGroup(NamedTuple):
 
 
 class CheckInGroup(NamedTuple):
-    """The key of a row of ``presences``, which counts clients with the same version on one day."""
+    """The key of a row of ``presences``, which counts clients with equal fields on one day."""
 
     day: int
     pin_set: str
@@ -82,7 +83,8 @@ class CheckInGroup(NamedTuple):
 class ReportOrigin(NamedTuple):
     """A row of ``report_networks``: a network reported a chain on a day.
 
-    ``met`` is the digest of the chain; empty for failures without a stored chain.
+    ``share`` is the monitored host or pattern that the report was about. ``met`` is the digest of
+    the chain; empty for failures without a stored chain.
     """
 
     day: int
@@ -92,7 +94,10 @@ class ReportOrigin(NamedTuple):
 
 
 class SampleRow(NamedTuple):
-    """A row of ``report_samples``. ``key`` is the key of the sample's report group."""
+    """A row of ``report_samples``: a request body with reports.
+
+    ``key`` is the key of its report group, ``share`` the monitored host or pattern.
+    """
 
     key: bytes
     received_at: int
@@ -102,7 +107,7 @@ class SampleRow(NamedTuple):
 
 
 def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
-    """Cache the SQL statement that ``build`` returns, for each kind of database.
+    """Decorate a function that builds an SQL statement: build it once for each kind of database.
 
     Building a statement takes longer than running it.
     """
@@ -124,6 +129,11 @@ def _execute_many(
     """Run an SQL statement for each row, through the database driver instead of SQLAlchemy.
 
     Every batch of reports runs such statements, and SQLAlchemy would double the time.
+
+    Args:
+        connection: a transaction that may write.
+        build: returns the statement.
+        rows: the values of the statement, by column.
     """
     name = (build.__name__, connection.dialect.name)
     if name not in _COMPILED:
@@ -140,7 +150,8 @@ def _execute_many(
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
     """Insert the identities of reports, each with its time of arrival.
 
-    Rows are inserted by powers of two, so that the driver has few statements to remember.
+    Each statement inserts a power of two of rows, so that the driver has few statements to
+    remember.
 
     Returns:
         The identities that were not stored before.
@@ -167,7 +178,7 @@ def _identities_sql(dialect: str, rows: int) -> str:
 
 
 def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
-    """Return the given keys for which a report group is stored."""
+    """Return those of the given keys for which a report group is stored."""
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
@@ -195,7 +206,7 @@ def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int
 
 
 def add_to_groups(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Add numbers of reports to the report groups; insert groups that are not stored.
+    """Add numbers of reports to the report groups; insert the groups that are not stored yet.
 
     Args:
         connection: a transaction that may write.
@@ -212,7 +223,7 @@ def _upsert_groups(connection: Connection) -> Any:
 
 
 def count_day_sums(connection: Connection, day: int) -> int:
-    """Return the number of daily sums by place (rows of ``day_places``) of a day."""
+    """Return the number of daily sums (rows of ``day_places``) of a day (its first second)."""
     of_day = select(func.count()).where(DAY_PLACES.c.day == day)
     return connection.execute(of_day).scalar_one()
 
@@ -289,12 +300,13 @@ def add_to_day_sums(
     by_trait: Mapping[tuple[int, int], int],
     by_place: Mapping[tuple[int, int, int], dict[str, int]],
 ) -> None:
-    """Add numbers of reports to the daily sums; insert sums that are not stored.
+    """Add numbers of reports to the daily sums; insert the sums that are not stored yet.
 
     Args:
         connection: a transaction that may write.
-        by_trait: numbers of reports by day and row number of the traits.
-        by_place: ``count``, ``first_at`` and ``last_at`` by place, day and traits.
+        by_trait: the number of reports, by day and row number in ``report_traits``.
+        by_place: ``count``, ``first_at`` and ``last_at``, by row number in ``report_places``, day,
+            and row number in ``report_traits``.
     """
     traits = [
         {"day": day, "trait": trait, "count": by_trait[day, trait]}
@@ -326,7 +338,7 @@ def _upsert_day_places(connection: Connection) -> Any:
 
 
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
-    """Return the given keys for which a check-in row is stored."""
+    """Return those of the given keys for which a check-in row (of ``presences``) is stored."""
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
     found = set()
     for piece in pieces(keys, _MAX_TUPLES):
@@ -343,7 +355,7 @@ def count_check_ins(connection: Connection, day: int) -> int:
 
 
 def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
-    """Add numbers of clients to the check-in rows; insert rows that are not stored."""
+    """Add numbers of clients to the check-in rows; insert the rows that are not stored yet."""
     rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
     if rows:
         connection.execute(_upsert_check_ins(connection), rows)
@@ -364,7 +376,7 @@ def new_chains_by_source(
     """Count chains that clients first reported after ``since`` and not after ``until``.
 
     Returns:
-        Tuples of a share (monitored host or pattern), a source network, and the number of chains.
+        Tuples of a share (a monitored host or pattern), the network that reported, and the number.
     """
     table = CHAINS.c
     rows = (
@@ -378,9 +390,9 @@ def new_chains_by_source(
 def origins_by_network(
     connection: Connection, origins: Iterable[ReportOrigin]
 ) -> dict[tuple[int, str], int]:
-    """Return how many report origins are stored, by day and network.
+    """Return how many report origins (chains that a network reported) are stored.
 
-    Only the days and networks of the given origins are counted.
+    The result is by day and network, for the days and networks of the given origins.
     """
     table = REPORT_NETWORKS.c
     days, networks = ({origin[field] for origin in origins} for field in (0, 1))
@@ -393,7 +405,7 @@ def origins_by_network(
 
 
 def insert_origins(connection: Connection, origins: Iterable[ReportOrigin]) -> None:
-    """Insert the report origins that are not stored yet."""
+    """Insert those report origins (a network, and a chain that it reported) that are not stored."""
     if rows := [origin._asdict() for origin in origins]:
         connection.execute(upsert(connection, REPORT_NETWORKS).on_conflict_do_nothing(), rows)
 
@@ -428,7 +440,7 @@ def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, in
 
 
 def insert_samples(connection: Connection, samples: Iterable[SampleRow]) -> None:
-    """Insert samples of reports."""
+    """Insert samples: request bodies with reports, as they arrived."""
     connection.execute(insert(REPORT_SAMPLES), [sample._asdict() for sample in samples])
 
 
@@ -451,14 +463,17 @@ def record_listening(connection: Connection, now: int) -> None:
 def record_queue(
     connection: Connection, stream: str, messages: int, oldest_at: int | None, now: int
 ) -> None:
-    """Store how many messages with reports waited in a stream when a writer asked at ``now``."""
+    """Store how many messages with reports waited in a NATS stream at ``now``.
+
+    ``oldest_at`` is when the oldest one arrived. Both times are in seconds since 1970.
+    """
     row = {"messages": messages, "oldest_at": oldest_at, "looked_at": now}
     new = upsert(connection, REPORT_QUEUE).values(stream=stream, **row)
     connection.execute(new.on_conflict_do_update(index_elements=["stream"], set_=row))
 
 
 def delete_empty_queues(connection: Connection) -> None:
-    """Delete the records of streams in which no message waited."""
+    """Delete the records of NATS streams in which no message waited."""
     connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))
 
 
@@ -471,8 +486,8 @@ def _added(old: Any, new: Any) -> dict[str, Any]:
 
 
 def _larger(old: Any, new: Any) -> Any:
-    """Return the SQL expression for the larger of two columns.
+    """Return the SQL expression for the larger value of two columns.
 
-    The function for this has different names in SQLite and PostgreSQL.
+    SQLite and PostgreSQL have different names for such a function.
     """
     return case((old < new, new), else_=old)

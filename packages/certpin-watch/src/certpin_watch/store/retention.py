@@ -3,9 +3,8 @@
 Each kind of row has a step: a function that deletes one batch in one transaction, so that reports
 are written in between and a failing kind doesn't stop the others. The background task
 (``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores how each kind ended.
-
 Deleted data is gone: SQLite overwrites it (``secure_delete``), and ``shrink_file`` returns free
-pages to the file system. PostgreSQL's autovacuum does that.
+pages to the file system. In PostgreSQL, autovacuum does that.
 
 Chains and certificates are deleted when no row refers to them. So code that refers to a chain
 either inserts it in the same transaction (``ON CONFLICT DO NOTHING``), or did so in the last twelve
@@ -89,7 +88,7 @@ def retention_steps(
     *,
     is_sqlite: bool,
 ) -> dict[str, Step]:
-    """Return a function for each kind of row that deletes one batch of rows, expired or in excess.
+    """Return a function for each kind of row, which deletes one batch of expired or excess rows.
 
     Args:
         settings: the days for which rows are kept.
@@ -152,7 +151,7 @@ def _delay_seconds(queue_delay: timedelta) -> int:
 
 
 def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
-    """Return a function for each table that deletes one batch of its expired rows.
+    """Return a function for each table, which deletes one batch of its expired rows.
 
     ``cutoffs`` are the times of ``cutoff_times``.
     """
@@ -202,7 +201,10 @@ def _delete_samples(connection: Connection, batch: int, *, before: int) -> int:
 
 
 def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
-    """Delete alerts that were resolved before a time, with their events and notifications."""
+    """Delete a batch of alerts that were resolved before a time, with their events and messages.
+
+    ``before`` is in seconds since 1970. Return the number of alerts.
+    """
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(batch)
     ids = connection.execute(past).scalars().all()
     if ids:
@@ -215,15 +217,18 @@ def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
 class UnreferencedChains:
     """Deletes chains that no row refers to, and certificates that are in no other chain.
 
-    It goes through all chains, a batch per call, and looks up the rows that refer to them by index:
-    reading all references at once takes longer than PostgreSQL's statement timeout.
+    All chains are checked, a batch per call. The rows that refer to a chain are searched by index,
+    because reading all references at once takes longer than PostgreSQL's statement timeout.
     """
 
     def __init__(self) -> None:
         self._after = b""
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Check the next batch of chains; delete unreferenced ones. Return how many it checked."""
+        """Check the next batch of chains, and delete those that no row refers to.
+
+        Return how many chains were checked; 0 if there are no more.
+        """
         column = CHAINS.c.digest
         part = select(column).where(column > self._after).order_by(column).limit(batch)
         digests = connection.execute(part).scalars().all()
@@ -298,9 +303,11 @@ def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") 
 
 
 class ClockState(NamedTuple):
-    """The last trusted time (``at``), and the time to which the clock jumped ahead since then.
+    """Whether the clock is trusted: the last trusted time, and a later jump ahead, if any.
 
-    Both are in seconds since 1970; ``leapt_at`` is None if the clock did not jump.
+    Attributes:
+        at: the last trusted time, in seconds since 1970.
+        leapt_at: the time to which the clock jumped since then; None if it did not jump.
     """
 
     at: int
@@ -308,14 +315,14 @@ class ClockState(NamedTuple):
 
     @property
     def held_until(self) -> int | None:
-        """The time before which nothing may be deleted; ``None`` if the clock is trusted."""
+        """The time before which no row may be deleted; None if the clock is trusted."""
         return None if self.leapt_at is None else self.leapt_at + HOLD
 
 
 def next_state(last: ClockState | None, now: int) -> ClockState:
-    """Decide whether the clock is trusted at ``now``; return the new state. No I/O.
+    """Decide if the clock is trusted at ``now``, and return the new state. No I/O.
 
-    A step back is always trusted: it only makes fewer rows expire.
+    A step back is always trusted: it only makes fewer rows expire. ``last`` is the previous state.
     """
     if last is None or now <= last.at + MAX_STEP:
         return ClockState(now)
@@ -326,7 +333,7 @@ def next_state(last: ClockState | None, now: int) -> ClockState:
 
 
 def check_clock(connection: Connection, mine: ClockState | None, now: int) -> ClockState:
-    """Decide whether the clock is trusted at ``now``, and store the new state.
+    """Decide if the clock is trusted at ``now``, store the new state, and return it.
 
     Args:
         connection: a transaction that may write.
@@ -343,7 +350,7 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
 
 def stored_state(connection: Connection) -> ClockState | None:
-    """Return the clock state that was stored last, by any process; None if there is none."""
+    """Return the state of the clock that any process stored last; None if there is none."""
     found = select(CLOCK.c.at, CLOCK.c.leapt_at).where(CLOCK.c.name == _CLOCK_NAME)
     row = connection.execute(found).first()
     return None if row is None else ClockState(row.at, row.leapt_at)

@@ -1,7 +1,8 @@
 """The schema of a database: its state, its creation and its migration.
 
-Revisions only go up. There are no downgrades, because data of a newer version has no place in an
-older schema: restore the copy or the back-up from before the migration instead.
+A database is only migrated to newer revisions. There are no downgrades, because data of a newer
+version has no place in an older schema: restore the copy or the back-up from before the migration
+instead.
 """
 
 from __future__ import annotations
@@ -51,10 +52,7 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True)
 class Schema:
-    """The state and the revision of a database's schema.
-
-    ``revision`` is None if the database has none.
-    """
+    """The state of a database's schema, and its revision; None if the database has no revision."""
 
     state: SchemaState
     revision: str | None
@@ -62,7 +60,13 @@ class Schema:
 
 @dataclass(frozen=True)
 class Migration:
-    """The result of ``migrate``: the revisions before and after, and the copy of the old file."""
+    """The result of ``migrate``.
+
+    Attributes:
+        before: the revision before; None if the database was empty.
+        after: the revision after.
+        copy: the copy of the SQLite file from before; None if none was made.
+    """
 
     before: str | None
     after: str
@@ -87,7 +91,7 @@ _PROBLEMS = {
 
 
 def schema_state(store: Store) -> Schema:
-    """Read the state and the revision of a database's schema. A missing file is not created.
+    """Return the state and the revision of a database's schema. A missing file is not created.
 
     Raises:
         StoreError: the database can't be read.
@@ -144,7 +148,7 @@ def prepare(store: Store) -> Migration | None:
 
 
 def require_current(store: Store) -> None:
-    """Check that a database has the schema of this version. Change nothing, and create no file.
+    """Check that a database has the schema of this version. Nothing is changed or created.
 
     Raises:
         StoreError: with the reason ``schema``, the database has another schema, or none; or it
@@ -158,8 +162,8 @@ def require_current(store: Store) -> None:
 def check_tables(store: Store, now: int) -> None:
     """Test the database: read a row of every table, and write one row durably.
 
-    ``SELECT 1`` succeeds on a damaged file, and reads succeed on a full disk. A busy store passes,
-    because others are reading and writing.
+    ``SELECT 1`` succeeds on a damaged file, and reads succeed on a full disk. A busy store passes
+    the test, because other processes are using it successfully.
 
     Args:
         store: the store.
@@ -227,7 +231,11 @@ def _schema_error(found: Schema) -> StoreError:
 
 
 def _refuse_encoding(connection: Connection) -> None:
-    """Refuse a PostgreSQL database that can't store every character, such as an emoji."""
+    """Check that a PostgreSQL database can store every character, such as an emoji.
+
+    Raises:
+        StoreError: its encoding is not UTF-8.
+    """
     if connection.dialect.name == "sqlite":
         return
     if connection.execute(text("SHOW server_encoding")).scalar() != "UTF8":
@@ -239,7 +247,7 @@ def _refuse_encoding(connection: Connection) -> None:
 
 
 def _lock_migrations(connection: Connection) -> None:
-    """Wait until no other process migrates, without a timeout."""
+    """Take the lock for migrations. Wait for another process that migrates, without a timeout."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     advisory_lock(connection, b"certpin watch migrate")
@@ -256,7 +264,7 @@ def _copy_file(path: Path, found: Schema) -> Path:
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a database as it is at one moment. Writers continue meanwhile (WAL mode).
+    """Copy an SQLite database in one consistent state, while other processes may write (WAL mode).
 
     Raises:
         ConfigError: the target can't be written.
@@ -274,7 +282,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 @contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary file (mode 600); if the block succeeds, it replaces ``target``.
+    """Yield the path of a temporary file (mode 600). If the block succeeds, it replaces ``target``.
 
     The temporary file is ``.NAME.part`` in the same folder. If a crash left one behind, it is
     overwritten.
@@ -319,7 +327,10 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _open_part(part: Path) -> sqlite3.Connection:
-    """Open the temporary file as a database, without syncs: it is deleted if anything fails."""
+    """Open the temporary file of ``replaced_file`` as a database, without syncs.
+
+    A crash can lose it, but then it is not used. It is synced once, before it replaces the target.
+    """
     connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
         connection.execute(f"PRAGMA {setting}")  # the file is synced once, at the end
@@ -327,7 +338,11 @@ def _open_part(part: Path) -> sqlite3.Connection:
 
 
 def _refuse_damage(connection: sqlite3.Connection) -> None:
-    """Raise ``StoreError`` if SQLite finds damage in the database."""
+    """Check a database with SQLite's ``integrity_check``.
+
+    Raises:
+        StoreError: SQLite finds damage.
+    """
     found = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != ("ok",):
         raise store_error("damaged")
@@ -342,13 +357,22 @@ def _store_errors() -> Iterator[None]:
 
 
 def _refuse_in_use(target: Path) -> None:
-    """Raise ``ConfigError`` if ``target`` is an open database: its WAL would not fit a new file."""
+    """Check that ``target`` is not an open SQLite database: its WAL would not fit a new file.
+
+    Raises:
+        ConfigError: one of SQLite's files for an open database is beside it.
+    """
     if any(target.with_name(target.name + ending).exists() for ending in _SIDE_FILES):
         raise ConfigError(f"{printable(str(target))} is a database in use", fix="name another file")
 
 
 def _lock_part(part: Path, target: Path) -> int:
-    """Open and lock the temporary file. Raise ``StoreError`` if another process is writing it."""
+    """Open the temporary file ``part`` of ``replaced_file``, lock it, and return its descriptor.
+
+    Raises:
+        ConfigError: the file can't be written.
+        StoreError: another process is writing it.
+    """
     with _write_errors(target):
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with suppress(OSError):
@@ -375,9 +399,9 @@ def _write_errors(target: Path) -> Iterator[None]:
 
 
 def _remove_side_files(part: Path) -> None:
-    """Delete SQLite's files beside the temporary file, which a killed process may have left.
+    """Delete the files that SQLite created beside the temporary file ``part``.
 
-    SQLite would apply them to the next temporary file.
+    A killed process may have left them, and SQLite would apply them to the next temporary file.
     """
     for ending in _SIDE_FILES:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Sessions of browsers, and failed logins: every statement on their tables.
+"""Sessions of browsers, and failed logins: every SQL statement on their tables.
 
 The tables contain no secret: a session's cookie is stored as its SHA-256. All times are in seconds
 since 1970, except for arguments of type ``datetime``.
@@ -31,8 +31,11 @@ FAILURES_KEPT = 900.0  # seconds after the last failure
 class SessionOwner(NamedTuple):
     """The user who is logged in with a session.
 
-    ``account`` is the ID of an account. It is None for a user of an OpenID provider: then
-    ``subject`` is the provider's identifier of that user.
+    Attributes:
+        account: the ID of an account; None for a user of an OpenID provider.
+        name: the name of the user.
+        role: decides which actions are permitted.
+        subject: the OpenID provider's identifier of the user; empty for an account.
     """
 
     account: int | None
@@ -43,7 +46,17 @@ class SessionOwner(NamedTuple):
 
 @dataclass(frozen=True)
 class Session:
-    """The login of a browser. ``digest`` is the SHA-256 of its cookie."""
+    """The login of a user in a browser.
+
+    Attributes:
+        digest: the SHA-256 of the cookie.
+        owner: the user.
+        source: the network of the browser.
+        agent: the name of the browser.
+        made_at: when the session, or its current cookie, was created.
+        seen_at: the last use.
+        until: when the session ends.
+    """
 
     digest: bytes
     owner: SessionOwner
@@ -55,12 +68,15 @@ class Session:
 
     @property
     def public_id(self) -> str:
-        """The session's ID in pages and forms. Digest and cookie can't be derived from it."""
+        """The session's ID in pages and forms, from which the cookie can't be derived."""
         return sha256(b"shown" + self.digest).hexdigest()[:16]
 
 
 def add_session(connection: Connection, session: Session, limits: AuthSettings) -> None:
-    """Store a new session; delete expired sessions, and the oldest of a user with too many."""
+    """Store a new session, and delete expired sessions.
+
+    If the user has too many sessions, the oldest are deleted.
+    """
     owner, at = session.owner, session.made_at
     connection.execute(SESSIONS.delete().where(~_is_valid(limits, at)))
     newest = (
@@ -91,7 +107,7 @@ def renew_session(
 ) -> None:
     """Replace the cookie, name and role of a session, and begin its idle time again.
 
-    ``until``, the time at which it ends, stays the same.
+    The time at which the session ends stays the same. ``digest`` is the SHA-256 of the new cookie.
     """
     at = int(now.timestamp())
     connection.execute(
@@ -104,10 +120,16 @@ def renew_session(
 def find_session(
     connection: Connection, digest: bytes, limits: AuthSettings, now: datetime
 ) -> Session | None:
-    """Return the session with this cookie, with the current role of its account.
+    """Return the session with a cookie, with the current role of its account.
 
-    None if the session has ended, or its account was removed. ``digest`` is the SHA-256 of the
-    cookie.
+    Args:
+        connection: a transaction.
+        digest: the SHA-256 of the cookie.
+        limits: the settings for how long a session lasts.
+        now: the current time.
+
+    Returns:
+        None if the session has ended, or its account was removed.
     """
     valid = _is_valid(limits, int(now.timestamp()))
     has_owner = or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
@@ -118,7 +140,10 @@ def find_session(
 
 
 def stored_session(connection: Connection, digest: bytes) -> Session | None:
-    """Return the session with this cookie (its SHA-256), expired or not; None if there is none."""
+    """Return the session with a cookie, even if it has expired; None if there is none.
+
+    ``digest`` is the SHA-256 of the cookie.
+    """
     row = connection.execute(_select_sessions().where(SESSIONS.c.id == digest)).first()
     return _session(row._mapping) if row else None
 
@@ -126,7 +151,7 @@ def stored_session(connection: Connection, digest: bytes) -> Session | None:
 def sessions_of(
     connection: Connection, owner: SessionOwner, limits: AuthSettings, now: datetime
 ) -> list[Session]:
-    """Return the valid sessions of a user, newest first."""
+    """Return the sessions of a user that have not ended, newest first."""
     query = _select_sessions().where(_is_owned_by(owner), _is_valid(limits, int(now.timestamp())))
     rows = connection.execute(query.order_by(SESSIONS.c.made_at.desc(), SESSIONS.c.id))
     return [_session(row._mapping) for row in rows]
@@ -142,7 +167,7 @@ def record_session_use(connection: Connection, session: Session, now: datetime) 
 
 
 def end_session(connection: Connection, digest: bytes) -> None:
-    """Delete the session with this cookie, given as its SHA-256."""
+    """Delete the session with a cookie. ``digest`` is the SHA-256 of the cookie."""
     connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
 
 
@@ -182,19 +207,24 @@ def _session(row: RowMapping) -> Session:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """How many logins failed, and the time of the last failure in seconds since 1970."""
+    """How many logins from a source, or to an account, failed.
+
+    ``last`` is the time of the last one, in seconds since 1970.
+    """
 
     count: int
     last: float
 
 
 def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
-    """Return the failed logins of a source or account; lock their row until the transaction ends.
+    """Return the number of failed logins of a source or account, and lock it.
+
+    The row stays locked until the transaction ends.
 
     Args:
         connection: a transaction.
         key: a digest of a source or of an account's name.
-        at: the current time.
+        at: the current time, in seconds since 1970.
     """
     added = insert(connection, GUESSES).values(who=key, count=0, last_at=int(at))
     locked = added.on_conflict_do_update(
@@ -204,20 +234,23 @@ def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount
 
 
 def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
-    """Store the failed logins of a source or account that ``lock_failures`` locked."""
+    """Store the failed logins of a source or account. Call ``lock_failures`` before."""
     values = {"count": failures.count, "last_at": int(failures.last)}
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
 
 
 def clear_failures(connection: Connection, source: bytes, account: bytes) -> None:
-    """Record a successful login: delete the source's failures, and one failure of the account."""
+    """Record a successful login: delete the source's failures, and one failure of the account.
+
+    ``source`` and ``account`` are digests, as in ``lock_failures``.
+    """
     fewer = case((GUESSES.c.count > 0, GUESSES.c.count - 1), else_=0)
     connection.execute(delete(GUESSES).where(GUESSES.c.who == source))
     connection.execute(update(GUESSES).where(GUESSES.c.who == account).values(count=fewer))
 
 
 def sweep_failures(connection: Connection, at: float, limit: int) -> None:
-    """Delete up to ``limit`` expired records of failed logins.
+    """Delete up to ``limit`` old records of failed logins; ``at`` is the time in Unix seconds.
 
     Records that another transaction has locked are left.
     """

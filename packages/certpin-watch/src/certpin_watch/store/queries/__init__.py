@@ -16,7 +16,7 @@ Texts from reports and servers are returned as they arrived, so the caller must 
 - ``freshness``: how current the data is: locations, workers, leases, last reports
 - ``capacity``: limits and their use, report queue, retention, repeat window
 
-The functions here convert times and digests, and make pages of lists.
+The functions in this file convert times and digests, and divide lists into pages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ Item = TypeVar("Item")
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
-    """Some items of a list. ``next`` is the key of the following page; null on the last one."""
+    """One page of a list: some items, and the key of the following page.
+
+    ``next`` is null on the last page.
+    """
 
     items: tuple[Item, ...]
     next: tuple[int | str, ...] | None = None
@@ -51,15 +54,14 @@ def make_page(
     Args:
         found: the items, queried with ``limit + 1``: the extra one shows that another page follows.
         limit: the size of the page.
-        keys: the sort key of each item.
-
+        keys: the sort key of each item. That of the last item on the page becomes ``next``.
     """
     more = len(found) > limit
     return Page(tuple(found[:limit]), keys[limit - 1] if more else None)
 
 
 def clamp_limit(limit: int) -> int:
-    """Return the size of a page: ``limit``, but at least 1 and at most ``MAX_ITEMS``."""
+    """Return the size of a page: ``limit``, raised to 1 or lowered to ``MAX_ITEMS`` if needed."""
     return max(1, min(limit, MAX_ITEMS))
 
 

@@ -1,4 +1,5 @@
-"""The adoption of pin-set versions: how many clients reported on each day which version they hold.
+"""The adoption of pin-set versions: how many clients reported on which day that they hold which
+one.
 
 Clients check in at most once a day and anonymously, so numbers of different days must not be added.
 """
@@ -35,7 +36,10 @@ _MAX_VERSIONS = 100  # without those of the journal: anyone can report any numbe
 
 
 class DayCount(msgspec.Struct, frozen=True):
-    """The number of clients that said on a day that they hold a version, and their share."""
+    """How many clients reported on one day that they hold a version of a pin set.
+
+    ``share`` is their share of all clients that reported on that day, from 0 to 1.
+    """
 
     day: datetime
     version: int
@@ -44,13 +48,19 @@ class DayCount(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A version, and the clients that say that they hold it.
+    """A version of a pin set, and how many clients reported that they hold it.
 
-    ``known`` is set if the journal says that it was released, ``alive`` if clients may still hold
-    it. ``clients`` is the largest number of one day in the last week, ``share`` the share on the
-    last day with any check-in. ``unseen_days`` are the days since the last check-in with this
-    version; null if there never was one. ``until`` is when no client holds it any more, according
-    to the journal; null if that is unknown.
+    Attributes:
+        version: the number of the version.
+        known: true if the journal of the rotation says that it was released.
+        alive: true if clients may still hold it, according to the journal.
+        clients: the largest number of clients on one day of the last week.
+        share: their share of all clients on the last day with any report, from 0 to 1.
+        last_day: the last day on which a client reported this version; null if there is none.
+        unseen_days: the days since then.
+        fetched: when it was published for download; null if it was not.
+        bundled: when it was released as a part of an app; null if it was not.
+        until: when no client holds it any more, according to the journal; null if that is unknown.
     """
 
     version: int
@@ -66,9 +76,10 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Adoption(msgspec.Struct, frozen=True):
-    """The versions of a pin set, the highest first, and their clients on each day.
+    """The versions of a pin set, the highest first, and how many clients held each on each day.
 
-    ``since`` is the first day of the range. ``other`` counts clients of unlisted versions.
+    ``since`` is the first day of the range. ``other`` counts clients of versions that are not
+    listed.
     """
 
     pin_set: str
@@ -80,7 +91,7 @@ class Adoption(msgspec.Struct, frozen=True):
 
 
 class AppCount(msgspec.Struct, frozen=True):
-    """The number of clients of an app that said on a day that they hold a version."""
+    """How many clients of one app reported on a day that they hold a version of a pin set."""
 
     app: str
     app_version: str
@@ -94,7 +105,7 @@ def stored_usage(
 ) -> tuple[ReportedUsage, ...]:
     """Read from a database how many clients reported each version, for each of the last days.
 
-    For ``certpin rotate --watch``.
+    This is for ``certpin rotate --watch``, which reads the database of a monitoring service.
 
     Args:
         address: the database: a URL, ``env:NAME`` or ``file:PATH``.
@@ -117,7 +128,15 @@ def stored_usage(
 def reported_usage(
     connection: Connection, pin_set: str, now: datetime, versions: Iterable[int], days: int = 90
 ) -> tuple[ReportedUsage, ...]:
-    """Return how many clients said that they hold each version, for each of the last days."""
+    """Return how many clients reported that they hold each version, for each of the last days.
+
+    Args:
+        connection: a transaction.
+        pin_set: the name of the pin set.
+        now: the current time.
+        versions: the numbers of the versions.
+        days: how many days to look back.
+    """
     wanted = PRESENCES.c.version.in_(list(versions))
     rows = _daily_clients(connection, pin_set, _first_day(now, days), wanted)
     return tuple(ReportedUsage(to_datetime(day), version, number) for day, version, number in rows)
@@ -126,7 +145,10 @@ def reported_usage(
 def adoption(
     connection: Connection, monitored: MonitoredPinSet, now: datetime, *, days: int = 90
 ) -> Adoption:
-    """Return how many clients held each version of a monitored pin set in the last days."""
+    """Return how many clients held each version of a monitored pin set, for each of the last days.
+
+    Versions of the journal, and the versions that most clients reported, are listed.
+    """
     name, since, deployed = monitored.pins.name, _first_day(now, days), monitored.deployed
     known = {version.number for version in deployed.versions} | {monitored.pins.version}
     numbers = known | _most_reported_versions(connection, name, since)
@@ -145,7 +167,10 @@ def adoption(
 def apps(
     connection: Connection, pin_set: str, day: datetime, *, limit: int = 100
 ) -> tuple[AppCount, ...]:
-    """Return the number of clients of each app and version on a day (UTC), the largest first."""
+    """Return how many clients of each app held each pin-set version on a day (UTC).
+
+    The largest number is first; at most ``limit`` are returned.
+    """
     columns = PRESENCES.c
     by = (columns.app, columns.app_version, columns.platform, columns.version)
     where = (columns.pin_set == pin_set, columns.day == to_seconds(day) // DAY * DAY)
@@ -162,9 +187,10 @@ def _first_day(now: datetime, days: int) -> int:
 def _daily_clients(
     connection: Connection, pin_set: str, since: int, which: ColumnElement[bool]
 ) -> list[tuple[int, int, int]]:
-    """Return the number of clients that reported each version on each day.
+    """Return how many clients reported each version on each day from ``since`` on.
 
-    The result is tuples of a day, a version, and a number.
+    ``which`` is an SQL condition that selects the versions. The result is tuples of a day, a
+    version, and a number.
     """
     columns = PRESENCES.c
     by = (columns.day, columns.version)

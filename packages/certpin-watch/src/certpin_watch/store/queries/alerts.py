@@ -31,10 +31,11 @@ _MAX_EVENTS = 500  # of one alert
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """A problem from when it was first seen until it is resolved.
+    """An alert: a problem from when it was first seen until it is resolved.
 
     ``details`` is JSON as text; its shape depends on the rule. In the state ``recovering`` the
-    problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if it does not return.
+    problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if the problem does not
+    return.
     """
 
     id: int
@@ -60,7 +61,10 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class AlertEvent(msgspec.Struct, frozen=True):
-    """An event of an alert. ``what`` is one of the words of the table ``alert_events``."""
+    """An event of an alert, such as that it fired or was acknowledged.
+
+    ``what`` is one of the words of the table ``alert_events``.
+    """
 
     at: datetime
     what: str
@@ -69,14 +73,18 @@ class AlertEvent(msgspec.Struct, frozen=True):
 
 
 class AlertStory(msgspec.Struct, frozen=True):
-    """An alert with its events, the first one first; at most the last 500."""
+    """An alert with its events, the oldest first. Only the last 500 events are included."""
 
     alert: Alert
     events: tuple[AlertEvent, ...]
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """Suppresses notifications about matching alerts. Empty ``rule`` or ``host`` match all."""
+    """A silence: no notifications about matching alerts are sent from ``since`` to ``until``.
+
+    If ``rule`` or ``host`` is empty, alerts of all rules or hosts match. ``active`` is true if it
+    is in force now. ``ended_at`` is when a user ended it before its time, else null.
+    """
 
     id: int
     rule: str
@@ -98,16 +106,15 @@ def alerts(
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Alert]:
-    """Return a page of alerts, the last opened first.
+    """Return a page of alerts; the alert that fired last is first.
 
     Args:
         connection: a connection that may read.
         hold: how long an alert stays open after its problem is gone (``[alerts] hold``).
         which: open alerts, resolved ones, or all.
-        host: only alerts of this host.
-        before: ``next`` of the previous page.
+        host: only alerts of this host; None for all hosts.
+        before: ``next`` of the previous page; None for the first page.
         limit: the size of the page.
-
     """
     limit, columns = clamp_limit(limit), ALERTS.c
     statement = select(ALERTS).order_by(columns.id.desc())
@@ -126,7 +133,14 @@ def alerts(
 def open_alerts(
     connection: Connection, hold: timedelta, *, host: str | None = None, limit: int = 100
 ) -> tuple[Alert, ...]:
-    """Return the open alerts of one host or of all, the worst first, then the oldest."""
+    """Return the open alerts, the worst first, then the oldest.
+
+    Args:
+        connection: a connection that may read.
+        hold: how long an alert stays open after its problem is gone (``[alerts] hold``).
+        host: only alerts of this host; None for all hosts.
+        limit: how many alerts are returned at most.
+    """
     wanted = select_open().limit(clamp_limit(limit))
     if host is not None:
         wanted = wanted.where(ALERTS.c.host == host)
@@ -155,16 +169,15 @@ def silences(
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Silence]:
-    """Return a page of silences, the last created first.
+    """Return a page of silences; the one that was created last is first.
 
     Args:
         connection: a connection that may read.
         now: the current time.
         longest: the longest time for which a silence is in force (``[alerts] silence``).
         active: only silences that are in force now.
-        before: ``next`` of the previous page.
+        before: ``next`` of the previous page; None for the first page.
         limit: the size of the page.
-
     """
     limit, columns = clamp_limit(limit), SILENCES.c
     current = in_force(to_seconds(now), longest)

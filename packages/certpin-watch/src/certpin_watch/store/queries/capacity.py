@@ -1,6 +1,6 @@
 """How much room is left: limits on reports, the report queue, retention, and the repeat window.
 
-The repeat window is the time for which a report that is sent again is recognised.
+The repeat window is the time for which a report that is sent again is recognised as a repeat.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _IDENTITY_SIZE = 150  # bytes
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A limit, and how much of it is used: ``used`` of ``most``."""
+    """A limit on reported data, and how much of it is used: ``used`` of ``most``."""
 
     name: str
     used: int
@@ -39,16 +39,18 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """Whether at least 95 % are used, without the reserve for monitored hosts."""
+        """True if at least 95 % of the limit are used, without the reserve for monitored hosts."""
         return 20 * self.used >= 19 * self.most
 
 
 class Capacity(NamedTuple):
     """How much is used of each limit on the data that reports may add to the store.
 
-    ``bytes`` counts samples, and chains that only clients reported. ``chains`` are such chains that
-    were new in the last hour. ``groups_hour`` and ``groups_day`` are report groups of the current
-    hour and day.
+    Attributes:
+        bytes: the bytes of samples, and of chains that only clients reported.
+        chains: the number of such chains that were new in the last hour.
+        groups_hour: the number of report groups of the current hour.
+        groups_day: the number of report groups of the current day.
     """
 
     bytes: Part
@@ -63,14 +65,18 @@ class Capacity(NamedTuple):
 
     @property
     def full(self) -> tuple[str, ...]:
-        """The names of the limits that are nearly reached."""
+        """The names of the limits that are nearly reached (``Part.is_full``)."""
         return tuple(part.name for part in self.parts if part.is_full)
 
 
 class Queue(msgspec.Struct, frozen=True):
-    """Report messages in the stream that no writer has counted yet; the first since ``oldest_at``.
+    """The messages with reports that wait in the NATS stream until a writer counts them.
 
-    ``late`` is set if they have been waiting for long, or if no writer has looked for long.
+    Attributes:
+        messages: how many messages wait.
+        looked_at: when a writer last read this number.
+        late: true if messages have waited for long, or no writer has read the number for long.
+        oldest_at: when the oldest message arrived; null if none waits.
     """
 
     messages: int
@@ -80,20 +86,23 @@ class Queue(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        """The time up to which all reports are known to be counted."""
+        """The time up to which all reports that arrived are known to be counted."""
         return min(self.looked_at, self.oldest_at or self.looked_at)
 
     def waits(self, now: datetime) -> timedelta:
-        """Return how long the oldest report that is not counted has been waiting."""
+        """Return for how long reports may have waited at ``now`` without being counted."""
         return abs(now - self.since)  # the time is in the future if the writer's clock was ahead
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """The last attempt of retention to delete expired rows of one kind.
+    """The last attempt to delete the expired rows of one kind (retention).
 
-    ``done_at`` is when all expired rows were last deleted; null if they never were. ``reason`` is
-    the reason why the last attempt failed (``store/engine.py``), ``late`` if there was no attempt
-    for days, and empty if all is well.
+    Attributes:
+        kind: the kind of row.
+        tried_at: the time of the attempt.
+        done_at: when all expired rows were last deleted; null if they never were.
+        reason: why the attempt failed (``store/engine.py``); "late" if there was no attempt for
+            days; empty if all is well.
     """
 
     kind: str
@@ -103,15 +112,21 @@ class Sweep(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """For how long the service recognises a repeated report.
+    """For how long the service recognises a report that is sent again (a repeat).
 
-    A report is counted exactly once while its identity is stored. Identities are stored for
-    ``kept_days``, unless there are more than ``most`` of them. So the window depends on the rate of
-    reports, and must not become shorter than ``client_days``, for which clients retry.
+    A report is counted exactly once while its identity is stored. Identities are stored for some
+    days, unless there are too many of them. So the window depends on the rate of reports, and must
+    not become shorter than the time for which clients send a report again.
 
-    Repeats of all reports since ``since`` are recognised, which is ``days`` days. At the rate of
-    the last day, ``a_day`` identities, the window becomes ``expected_days`` long. ``kept``
-    identities are stored.
+    Attributes:
+        since: repeats of all reports that arrived since this time are recognised.
+        days: the length of that window, in days.
+        expected_days: the length that the window will have at the rate of the last day.
+        client_days: for how many days clients send a report again.
+        kept_days: for how many days identities are stored, if there are not too many.
+        a_day: the number of new identities in the last day.
+        kept: the number of identities that are stored.
+        most: the maximum number of identities.
     """
 
     since: datetime
@@ -125,20 +140,20 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def is_short(self) -> bool:
-        """Whether a client may send a report again after its identity was deleted."""
+        """True if a client may send a report again when its identity was deleted, or soon could."""
         return min(self.days, self.expected_days) < self.client_days
 
     @property
     def enough(self) -> int:
-        """How many report identities must be kept to recognise repeats for ``client_days``.
+        """The number of identities to keep so that repeats are recognised for ``client_days``.
 
-        Computed from the rate of the last day, with 20 % added.
+        It is computed from the rate of the last day, with 20 % added.
         """
         return -(-self.a_day * self.client_days * 6 // 5)
 
     @property
     def problem(self) -> str:
-        """The problem of a short repeat window and its fix, as a text; empty if there is none."""
+        """The problem of a window that is too short, and its fix; empty if it is long enough."""
         if not self.is_short:
             return ""
         now = f"a repeated report is recognised for {self.days:.1f} days"
@@ -176,9 +191,12 @@ def capacity(connection: Connection, now: datetime, thresholds: Thresholds) -> C
 
 
 def report_queue(connection: Connection, now: datetime) -> Queue | None:
-    """Return the state of the report queue; None if reports go directly to the store.
+    """Return the state of the stream in which reports wait to be counted.
 
-    If there are several streams, it is the one with the oldest record.
+    If there are several streams, it is the one that a writer read the longest time ago.
+
+    Returns:
+        None if reports go directly to the store, without a stream.
     """
     columns = REPORT_QUEUE.c
     row = connection.execute(select(REPORT_QUEUE).order_by(columns.looked_at).limit(1)).first()
@@ -191,7 +209,7 @@ def report_queue(connection: Connection, now: datetime) -> Queue | None:
 
 
 def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
-    """Return the last attempt to delete expired rows of each kind, sorted by name."""
+    """Return the last attempt to delete the expired rows of each kind, sorted by kind."""
     rows = connection.execute(select(SWEEPS).order_by(SWEEPS.c.kind))
     late = to_seconds(now) - _SWEEP_LATE
     return tuple(
@@ -206,9 +224,10 @@ def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
 
 
 def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds) -> Window:
-    """Compute for how long a repeated report is recognised, from hourly counts of identities.
+    """Compute for how long a report that is sent again is recognised, from hourly counts.
 
-    The hourly task ``retention`` stores these counts, so they may be an hour old.
+    The hourly task ``retention`` stores these counts of report identities, so they may be an hour
+    old.
     """
     at, limits, days = to_seconds(now), thresholds.collector, thresholds.identities
     hours = IDENTITY_HOURS.c
@@ -231,7 +250,8 @@ def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds)
 def _identities_a_day(connection: Connection, at: int) -> int:
     """Return the number of new report identities in the last 24 full hours.
 
-    It is extrapolated if the service has run for less than that.
+    If the service has run for less than that, the number is extrapolated. ``at`` is the current
+    time in seconds since 1970.
     """
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()

@@ -6,7 +6,7 @@ issues your certificates can issue one to an attacker.
 
 A client can report any chain. A path of valid signatures to a root of this machine, or to an anchor
 that the pin file names, exists only if an authority issued a certificate for this host. If no pin
-accepts its key, that is critical, however few clients report it.
+accepts the key in that certificate, that is critical, however few clients report it.
 
 Not checked: revocation, Certificate Transparency, and whether the certificate was ever used. Public
 logs hold old certificates of every host, and anyone can report one that is still valid.
@@ -52,9 +52,10 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 
 @dataclass(frozen=True)
 class ChainJudge:
-    """Judges reported chains by the pin files, and by the versions that clients may hold.
+    """Checks reported chains against the pin files and the versions that clients may still hold.
 
-    Both are those at ``now``. The roots of this machine are read once, at the first verdict.
+    Pins and versions are those at the time ``now``. The roots of this machine are read once, at the
+    first verdict.
     """
 
     sets: tuple[MonitoredPinSet, ...]
@@ -65,13 +66,18 @@ class ChainJudge:
     ) -> Verdict:
         """Return the verdict of the pins on a chain that clients reported.
 
-        If several pin sets cover the host, it is enough that one of them accepts the chain: its key
-        is the operator's then. Whether pins have expired is not checked.
+        If several pin sets cover the host, it is enough that one of them accepts the chain, because
+        its key then belongs to the host's operator. Whether pins have expired is not checked.
 
         Args:
-            host: The host that the reports name.
+            host: the host that the reports name.
             chain: DER certificates, leaf first. It may end below the root.
-            since: When its first report arrived, by this machine's clock; by default now.
+            since: when the first report of the chain arrived, by this machine's clock; by default
+                now.
+
+        Returns:
+            "accepted", "issued" (refused, but an authority issued it for the host), "refused", or
+            "unknown" (no chain, or no pins for the host).
         """
         policies = self._policies(host)
         if not policies or not chain:
@@ -88,7 +94,8 @@ class ChainJudge:
     def _policies(self, host: str) -> tuple[HostPolicy, ...]:
         """Return the policies of a host in the pin files and in all versions that clients may hold.
 
-        Their expiry dates are removed, because an expired pin is still the operator's key.
+        Their expiry dates are removed, because an expired pin still identifies a key of the
+        operator.
         """
         found: dict[HostPolicy, None] = {}
         for monitored in self.sets:
@@ -108,7 +115,7 @@ class ChainJudge:
 
     @cached_property
     def _roots(self) -> tuple[bytes, ...]:
-        """The roots of the pin files and of this machine.
+        """The roots of the pin files and of this machine, with which reported chains are completed.
 
         Servers don't send the root, which may be the pinned certificate. A client with a wrong
         clock has verified nothing, and reports the chain as the server sent it.
@@ -127,19 +134,20 @@ def is_vouched_for(
 ) -> bool:
     """Return True if an authority that is trusted here issued the chain for ``host``.
 
-    That is so if the chain led to a root at some time while it was reported. Signatures, names,
-    dates and constraints are checked (RFC 5280, CA/Browser Forum).
+    That is true if the chain led to a root at some time at which it was reported. Signatures,
+    names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
 
     Args:
         chain: DER certificates, leaf first.
-        host: The host that the reports name.
+        host: the host that the reports name.
         roots: DER certificates of the trusted roots.
-        since: When the first report of the chain arrived, by this machine's clock. The time that a
-            report gives is its sender's choice, and would make an old certificate valid again.
-        until: The end of the period in which it was reported, by default ``since``. The chain has
-            to be valid at one time within it: a certificate that expired after it was reported was
-            issued all the same, and if this clock is some seconds behind the authority's, that only
-            delays the answer.
+        since: when the first report of the chain arrived, by this machine's clock. The time in a
+            report is not used: its sender could choose a time at which an old certificate was
+            valid.
+        until: the end of the period in which the chain was reported, by default ``since``. The
+            chain has to be valid at some time in this period: a certificate that expired after it
+            was reported was still issued. If this machine's clock is some seconds behind the
+            authority's, only the result comes later.
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
@@ -149,10 +157,16 @@ def is_vouched_for(
 
 
 def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
-    """Return the certificates from the leaf up to a root, as far as signatures are valid.
+    """Return the certificates from the leaf up, as long as each one signed the one below it.
 
-    A certificate that was only sent along is left out (CVE-2016-2402). None if the leaf cannot be
-    read.
+    Certificates in ``chain`` that are not on this path are left out (CVE-2016-2402).
+
+    Args:
+        chain: DER certificates, leaf first.
+        roots: DER certificates of roots that may complete the path.
+
+    Returns:
+        None if the leaf can't be read.
     """
     found: list[Certificate] = []
     for place in _signed_certificates(chain, roots):
@@ -168,8 +182,8 @@ def _accepts(
 ) -> bool:
     """Return True if one of the policies accepts the signed path from the leaf of the chain.
 
-    If one policy marks a key of the path as compromised, none accepts it, because a client with an
-    older version would accept the thief.
+    If one policy marks a key of the path as compromised, the chain is not accepted: otherwise a
+    policy of an older version would accept the thief's chain.
     """
     path = signed_path(chain, roots)
     if path is None or _has_compromised_key(path, policies):
@@ -189,8 +203,8 @@ def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
 def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], time: int) -> bool:
     """Return True if the chain leads to a trusted root at ``time`` (seconds since 1970).
 
-    ``time`` has to be one at which the validity of some certificate begins or ends. The result is
-    the same until the next such time, so cached results are exact. If the clock were rounded down
+    ``time`` must be a time at which the validity of some certificate begins or ends. The result is
+    the same until the next such time, so that cached results are exact. With a rounded clock
     instead, a new leaf would count as not yet valid.
     """
     from cryptography.x509.verification import PolicyBuilder
@@ -224,8 +238,8 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
     """Return the certificates from the leaf up, each signed by the next, with no name twice.
 
-    Otherwise the verifier would try every possible issuer: forever, for ten certificates that all
-    sign each other.
+    With repeated names, the verifier would try every possible issuer: for ten certificates that all
+    sign each other, it would never end.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()
@@ -259,9 +273,9 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 
 class _Trusted(NamedTuple):
-    """A store of trusted roots for the verifier, and the times at which their validity changes.
+    """Trusted roots for the verifier, without those that can't be read.
 
-    Roots that can't be read are left out.
+    ``dates`` are the times at which the validity of a root begins or ends, in seconds since 1970.
     """
 
     store: Store | None

@@ -1,7 +1,7 @@
 """Read chains by digest, cache and describe them; describe the issuer of a chain from reports.
 
-A name in a certificate is the claim of its maker. Signatures are checked, but whether a name
-belongs to its bearer can't be: only a known root identifies an issuer.
+Any party can put any name into a certificate that it makes. Signatures are checked, but a name
+proves nothing: only a known root identifies an issuer.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ Kind = Literal[
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """A certificate as text. ``problem`` says why the other fields are empty.
+    """A certificate as text.
 
-    Not checked: signatures, names and dates. ``names_left_out`` counts further names.
+    Not checked: signatures, names and dates. If the certificate can't be read, ``problem`` is the
+    reason, and the other fields are empty. ``names_left_out`` counts DNS names that are not in
+    ``names``.
     """
 
     sha256: str
@@ -70,7 +72,7 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 class KeptChain(msgspec.Struct, frozen=True):
-    """A stored chain, leaf first. It may have been served, verified or reported."""
+    """A stored chain, leaf first. A server sent it, OpenSSL verified it, or clients reported it."""
 
     digest: str
     certificates: tuple[Issued, ...]
@@ -79,9 +81,13 @@ class KeptChain(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ChainIssuer:
-    """The issuer of a chain: its kind, a title, and sentences that separate facts from claims.
+    """A description of the issuer of a chain, for users.
 
-    ``name`` is the name that the issuer gives itself.
+    Attributes:
+        kind: how the issuer is known, such as "public" or "self-signed".
+        name: the name that the issuer gives itself.
+        title: a heading.
+        sentences: the explanation, which separates facts from claims of the certificate.
     """
 
     kind: Kind
@@ -93,7 +99,8 @@ class ChainIssuer:
 class _ChainCache:
     """The chains that were read last, as DER and parsed, by digest. Threads may share it.
 
-    Entries never become stale, because the digest determines the chain.
+    Entries never become stale, because the digest determines the chain. ``max_bytes`` limits the
+    DER.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -125,7 +132,10 @@ _CACHE = _ChainCache(_CACHE_SIZE)
 
 
 def load_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, Chain | None]:
-    """Return stored chains by digest, parsed; None for a chain that can't be parsed."""
+    """Return stored chains by digest, parsed; None for a chain that can't be parsed.
+
+    Chains that are not stored are left out.
+    """
     wanted = set(digests)
     cached = {digest: _CACHE.get(digest) for digest in wanted}
     found = {digest: entry[1] for digest, entry in cached.items() if entry is not None}
@@ -155,10 +165,13 @@ def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
 def expected_path(
     connection: Connection, snapshot: Snapshot, now: datetime, host: str
 ) -> tuple[bytes, ...]:
-    """Return the path that a location verified last for a host, as DER; empty if there is none.
+    """Return the path that a location last verified for a host; empty if there is none.
 
-    The leaf is first. A path that the pins accept is preferred to a newer one that they don't,
+    If paths of several locations differ, one that the pins accept is preferred to a newer one,
     because a location may be attacked as clients are.
+
+    Returns:
+        DER certificates, leaf first.
     """
     columns = SIGHTINGS.c
     statement = select(columns.verified).where(LATEST, columns.host == host)
@@ -196,7 +209,7 @@ def describe_chain(connection: Connection, digest: bytes) -> KeptChain | None:
 
 
 def describe_certificate(der: bytes) -> Issued:
-    """Return a certificate as text. Never raises: ``problem`` names the error."""
+    """Return a certificate as text. If it can't be read, ``problem`` of the result is set."""
     fingerprint = hashlib.sha256(der).hexdigest()
     try:
         certificate = Certificate.from_der(der)
@@ -229,7 +242,7 @@ def describe_issuer(
     anchors: tuple[bytes, ...] = (),
     verdict: Verdict = "unknown",
 ) -> ChainIssuer:
-    """Return a description of who issued a reported chain: kind, title and sentences.
+    """Return a description of the issuer of a reported chain, for users.
 
     Not checked: dates and host names.
 
@@ -237,7 +250,7 @@ def describe_issuer(
         chain: DER certificates, leaf first.
         expected: the path that the monitor verified for the host, leaf first.
         anchors: the roots that the pin file names for the host.
-        verdict: the verdict of the pins (``chain_check``).
+        verdict: the verdict of the pins on the chain (``chain_check``).
     """
     if not chain:
         title = "No chain was reported"

@@ -1,4 +1,7 @@
-"""Count reports: in total, by chain, over time and by field. All of it is a claim of clients."""
+"""Count reports of clients: in total, by chain, over time and by field.
+
+All values in reports are unverified claims of clients.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +49,10 @@ _SECONDS: dict[Bucket, int] = {"hour": HOUR, "day": DAY}
 
 
 class ChainCount(msgspec.Struct, frozen=True):
-    """How often clients reported a chain at a host; ``served`` is empty if they reported none.
+    """How often clients reported a chain at a host.
 
-    ``verdict`` is the verdict of the pins, which alerts use as well (``chain_check``).
+    ``served`` is the digest of the chain; empty if the reports had none. ``verdict`` is the verdict
+    of the pins on it, which alerts use as well (``chain_check``).
     """
 
     host: str
@@ -60,7 +64,7 @@ class ChainCount(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """The number of reports, hosts and chains, and the time of the last report."""
+    """The number of reports, of the hosts and chains in them, and the time of the last report."""
 
     count: int
     hosts: int
@@ -69,7 +73,10 @@ class Total(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """The number of reports with one value, in each bucket. ``rest`` marks all other values."""
+    """A line of a chart: how many reports with one value there were in each hour or day.
+
+    ``rest`` is true for the line that counts the values without a line.
+    """
 
     value: str
     total: int
@@ -78,10 +85,16 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Reports over time. ``begins`` are the starts of the buckets; lines are sorted by their total.
+    """Numbers of reports over time, by hour or day (a *bucket*), with a line for each value.
 
-    ``unknown`` lists the buckets in which the collector was down for some minutes, so that their
-    numbers are incomplete. The last bucket may not be over.
+    Attributes:
+        by: the field with these values.
+        bucket: "hour" or "day".
+        begins: the start of each bucket. The last one may not be over.
+        lines: the lines, the one with most reports first.
+        total: the number of reports.
+        unknown: the starts of buckets with incomplete numbers, because the collector was down for
+            some minutes.
     """
 
     by: By
@@ -106,7 +119,10 @@ def total(connection: Connection, within: Range, only: ReportFilter | None = Non
 def top_chains(
     connection: Connection, within: Range, *, only: ReportFilter | None = None, limit: int = 20
 ) -> tuple[ChainCount, ...]:
-    """Return the chains that clients reported most often in a time range, without verdicts."""
+    """Return the chains that clients reported most often in a time range.
+
+    The verdicts of the pins are not computed yet (``with_verdicts``).
+    """
     found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return tuple(map(_chain_count, found[: clamp_limit(limit)]))
 
@@ -114,7 +130,7 @@ def top_chains(
 def with_verdicts(
     connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
 ) -> tuple[ChainCount, ...]:
-    """Return the counts of reported chains, with the verdict of the pins added to each."""
+    """Return counts of reported chains, with the verdict of the pins on each chain."""
     found = []
     for count in counts:
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else None
@@ -132,9 +148,17 @@ def series(
     only: ReportFilter | None = None,
     lines: int = 8,
 ) -> Series:
-    """Count reports by hour or day, with a line for each of the most frequent values of ``by``.
+    """Count reports by hour or day, with a line for each of the most frequent values of a field.
 
     A range with more than ``MAX_POINTS`` hours or days is cut at its end.
+
+    Args:
+        connection: a connection that may read.
+        within: the time range.
+        by: the field.
+        bucket: "hour" or "day".
+        only: the filter; None counts all reports.
+        lines: the number of values with their own line; one more line counts all others.
     """
     size, lines = _SECONDS[bucket], max(1, min(lines, MAX_LINES))
     first = to_seconds(within.since) // size * size
@@ -164,7 +188,15 @@ def breakdown(
     *,
     max_values: int = _MAX_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    """Return the most frequent values of each field in ``by``, with how many reports have them."""
+    """Return the most frequent values of each field in ``by``, with the number of reports.
+
+    Args:
+        connection: a connection that may read.
+        within: the time range.
+        by: the names of fields.
+        only: the filter; None counts all reports.
+        max_values: how many values of a field are returned.
+    """
     read = _read_plan(connection, within)
     needs_places = any(name in PLACES for name in by)
     found = report_counts.reported_chains(connection, read, only) if needs_places else ()
@@ -178,7 +210,10 @@ def breakdown_and_chains(
     only: ReportFilter | None,
     limit: int,
 ) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
-    """Return the results of ``breakdown`` and ``top_chains``, but read the chains only once."""
+    """Return the results of ``breakdown`` and ``top_chains``; the chains are read only once.
+
+    ``limit`` is the number of chains.
+    """
     read = _read_plan(connection, within)
     found = report_counts.reported_chains(connection, read, only)
     values = _breakdown(connection, read, by, only, _MAX_VALUES, found)
@@ -186,10 +221,10 @@ def breakdown_and_chains(
 
 
 def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end (in seconds) of each period in which no collector ran.
+    """Yield the begin and the end of each period in which no collector ran, the earliest first.
 
-    The earliest is first. How many reports clients would have sent then is unknown, and not 0. The
-    time before the first record in ``LISTENED`` is not a gap.
+    How many reports clients would have sent then is unknown, and not 0. The time before the first
+    record in ``LISTENED`` is not a gap. All times are in seconds since 1970.
     """
     columns = LISTENED.c
     before = select(columns.until).where(columns.until < since)
@@ -223,9 +258,17 @@ def _largest_lines(
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
     """Count reports by bucket (hour or day), for each of the most frequent values of a field.
 
+    Args:
+        connection: a connection that may read.
+        read: the time range.
+        by: the field.
+        size: the length of a bucket in seconds.
+        only: the filter; None counts all reports.
+        lines: how many values are counted separately.
+
     Returns:
-        Each of the first ``lines`` values with its counts, and the counts of all other values
-        together: None if there are no others.
+        Each of these values with its counts, and the counts of all other values together: None if
+        there are no others.
     """
     if by in PLACES and read.days is not None:
         return _largest_places(connection, read, by, size, only, lines)
@@ -238,9 +281,9 @@ def _largest_lines(
 def _largest_places(
     connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """Return the same as ``_largest_lines``, for hosts or chains as values.
+    """Return the same as ``_largest_lines``, if the values are hosts or chains.
 
-    There may be very many of them, so only the most frequent ones are read by day.
+    There may be very many of these, so only the most frequent ones are read by day.
     """
     totals = report_counts.count_by_place(
         connection, read, "host" if by == "host" else "served", only

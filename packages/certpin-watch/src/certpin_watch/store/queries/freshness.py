@@ -1,6 +1,6 @@
 """How current the service's data is: last probes, reports and workers, and who holds leases.
 
-It also has the limits on reports, and the data that can't be written or deleted.
+The result also has the use of the limits on reports, and the data that can't be written or deleted.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick 
 
 
 class VantageFreshness(msgspec.Struct, frozen=True):
-    """When a location last returned a result, and the number of hosts with a current result.
+    """When a location last returned a probe result, and for how many hosts its results are current.
 
-    ``last_at`` is null if it never did. ``asked_at`` is when the location was last asked for
-    probes; null if it isn't asked any more.
+    ``vantage`` is the location. ``last_at`` is null if it never returned one. ``asked_at`` is when
+    its probes were last scheduled; null if they aren't any more. ``stale`` is true if the last
+    result is too old.
     """
 
     vantage: str
@@ -67,8 +68,9 @@ class VantageFreshness(msgspec.Struct, frozen=True):
 
 
 class WorkerContact(msgspec.Struct, frozen=True):
-    """A valid token of a worker: its name and ID, the location, and the last use.
+    """A valid token of a worker, and when it was last used.
 
+    ``name`` and ``token`` are the name and the ID of the token, ``vantage`` is its location.
     ``last_at`` is accurate to a minute, and null if the token was never used.
     """
 
@@ -79,7 +81,10 @@ class WorkerContact(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The process that does a task which must not run twice. An expired lease is not held."""
+    """Which process does a task that only one process may do at a time, and until when.
+
+    ``held`` is false if the lease has expired.
+    """
 
     name: str
     holder: str
@@ -88,17 +93,27 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Freshness(msgspec.Struct, frozen=True):
-    """How current the data of the service is, and what it can't read, store or delete.
+    """How current the data of the service is, and which data it can't read, store or delete.
 
-    ``unseen`` are monitored hosts that no location ever probed, at most a hundred of them.
-    ``problems`` are pin files and journals that can't be read; their last content stays in force.
-    ``last_report`` is when a report was last stored. ``queue`` is the stream in which reports wait
-    before that, if there is one. ``room`` is the use of each limit on data from reports.
-    ``unwritable`` says why this process can't write to the store; empty if it can. ``weaknesses``
-    are settings of the database that may lose acknowledged reports. ``held_until`` is when
-    deletion resumes after a clock jump. ``workers`` are the tokens of workers, at most 500.
-    ``sweeps`` is the last result of retention by kind, ``window`` for how long repeated reports are
-    recognised.
+    Attributes:
+        now: the time of this information.
+        hosts: the number of monitored hosts.
+        unseen_count: the number of monitored hosts that no location ever probed.
+        unseen: the names of these hosts, at most a hundred.
+        vantages: the locations.
+        leases: the tasks that only one process may do.
+        problems: pin files and journals that can't be read; their last content stays in force.
+        last_report: when a report was last stored.
+        last_presence: the last day on which a client reported its pin-set version.
+        queue: the stream in which reports wait to be stored; null if there is none.
+        room: the use of each limit on data from reports.
+        unwritable: why this process can't write to the store; empty if it can.
+        weaknesses: settings of the database that may lose acknowledged reports.
+        held_until: when deletion of expired rows resumes after a clock jump; null if there was
+            none.
+        workers: the tokens of workers, at most 500.
+        sweeps: the last attempt to delete expired rows of each kind.
+        window: for how long repeated reports are recognised.
     """
 
     now: datetime
@@ -131,7 +146,10 @@ class Freshness(msgspec.Struct, frozen=True):
 
 
 class Arrivals(msgspec.Struct, frozen=True):
-    """New messages in each minute. ``cut`` is set if only the newest ones were counted."""
+    """The number of new messages of clients in each minute.
+
+    ``cut`` is true if there were too many, so that only the newest ones were counted.
+    """
 
     begins: tuple[datetime, ...]
     counts: tuple[int, ...]
@@ -182,8 +200,8 @@ def freshness(
 def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
     """Count the new messages of clients in each of the last minutes; the last one is not over.
 
-    It counts report identities, because report groups have only the hour. So failures and check-ins
-    count alike, and a browser's report (NEL) counts twice, because it has two identities.
+    Report identities are counted, because report groups have only the hour. So failures and
+    check-ins count alike, and a browser's report (NEL) counts twice, because it has two identities.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (minutes - 1) * _MINUTE
@@ -217,7 +235,10 @@ def _seen_hosts(connection: Connection) -> set[str]:
 def _locations(
     connection: Connection, now: datetime, thresholds: Thresholds
 ) -> tuple[VantageFreshness, ...]:
-    """Return the freshness of locations that are asked for probes or have current results."""
+    """Return how current the results of each location are.
+
+    Locations are included if probes from there are scheduled, or if they have current results.
+    """
     columns = SIGHTINGS.c
     statement = select(
         columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
@@ -250,7 +271,8 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 def _last_report(connection: Connection) -> datetime | None:
     """Return when the last report was stored; None if there is none.
 
-    It is the time of arrival with its identity, or else the hour of the newest report group.
+    That is the latest time of arrival of a report identity. If no identity is stored any more, it
+    is the hour of the newest report group.
     """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:

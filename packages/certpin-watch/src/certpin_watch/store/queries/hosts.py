@@ -1,6 +1,6 @@
 """The monitored hosts: their policies, the latest result of each location, and their status.
 
-A host is monitored if a pin set names it, or if a probe looked at it and a wildcard covers it.
+A host is monitored if a pin set names it, or if a probe observed it and a wildcard covers it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MAX_COVERED = 10_000  # hosts below wildcards
 
 
 class PolicyPin(msgspec.Struct, frozen=True):
-    """A pin of a policy, as in the pin file."""
+    """A pin of a policy, with its role and state, as the pin file has it."""
 
     pin: str
     role: str
@@ -59,11 +59,20 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Host(msgspec.Struct, frozen=True):
-    """A monitored host. ``problems`` are the reasons for its status, as fixed words.
+    """A monitored host, with its status.
 
-    ``not_after`` is when the first certificate that any location sees expires, ``expires`` when its
-    pins do. ``certificate_days`` and ``pin_days`` are the days until then, negative afterwards.
-    ``failures`` counts the reports of the last 24 hours, ``alerts`` the open alerts.
+    Attributes:
+        name: the host name.
+        status: the worst of its problems in one word.
+        problems: the reasons for the status, as fixed words.
+        policies: its policy in each pin set.
+        vantages: the latest result of each location.
+        not_after: when the first certificate that any location observes expires.
+        certificate_days: the days until then, negative afterwards.
+        expires: when the pins expire.
+        pin_days: the days until then, negative afterwards.
+        alerts: the number of open alerts.
+        failures: the number of reports of the last 24 hours.
     """
 
     name: str
@@ -82,7 +91,7 @@ class Host(msgspec.Struct, frozen=True):
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the names of all monitored hosts, sorted.
 
-    Hosts that only a wildcard covers are those that a probe observed, at most 10,000.
+    A host that only a wildcard covers is included if a probe observed it; at most 10,000 of these.
     """
     policies = [policy for monitored in snapshot.sets for policy in monitored.pins.policies]
     found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
@@ -102,7 +111,16 @@ def hosts(
     limit: int = 100,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Page[Host]:
-    """Return a page of the monitored hosts, sorted by name, beginning after the name ``after``."""
+    """Return a page of the monitored hosts, sorted by name.
+
+    Args:
+        connection: a connection that may read.
+        snapshot: the monitored pin sets.
+        now: the current time.
+        after: the name after which the page begins; empty for the first page.
+        limit: the size of the page.
+        thresholds: from the settings: when results are old, and dates near.
+    """
     limit = clamp_limit(limit)
     following = [name for name in names(connection, snapshot) if name > after][: limit + 1]
     found = describe_hosts(connection, snapshot, now, following[:limit], thresholds)
@@ -116,7 +134,7 @@ def host(
     name: str,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
-    """Return one monitored host; None if no pin set covers it."""
+    """Return one monitored host, with its status; None if no pin set covers the name."""
     return next(iter(describe_hosts(connection, snapshot, now, [name], thresholds)), None)
 
 
@@ -201,6 +219,12 @@ def _status(
 
     An old probe result with a problem still counts, because nothing shows that the problem was
     fixed.
+
+    Args:
+        seen: the latest result of each location.
+        expires: when the first of its pins expires; None if none does.
+        now: the current time.
+        thresholds: from the settings: when results are old, and dates near.
     """
     broken = dict.fromkeys(location.problem_word for location in seen if location.problem_word)
     if len({location.leaf_pin for location in seen if location.leaf_pin}) > 1:

@@ -1,7 +1,8 @@
 """Count the reports that match a filter and a time range.
 
-Full days are read from daily sums, the remaining hours from the report groups. A place is a host
-with a chain; a trait is a combination of all other fields (the daily tables of ``store.tables``).
+Full days are read from daily sums, the remaining hours from the report groups. Daily sums (see
+``store.tables``) refer to places and traits: a *place* is a host with a chain; *traits* are a
+combination of all other fields.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ _MIN_DAYS = 8  # full days from which on the sums are read: a week of groups is 
 
 
 class ReportFilter(msgspec.Struct, frozen=True):
-    """Selects reports by their fields; None matches any value. ``served`` is hexadecimal."""
+    """Selects reports by the values of their fields. A field with None matches any value.
+
+    ``served`` is the digest of a chain in hexadecimal.
+    """
 
     host: str | None = None
     pin_set: str | None = None
@@ -68,8 +72,9 @@ class Range(msgspec.Struct, frozen=True):
 class ReadPlan(msgspec.Struct, frozen=True):
     """How to read a time range: full days from daily sums, the rest from report groups.
 
-    ``groups`` are spans of hours and ``days`` is a span of days, each with its begin and end in
-    seconds.
+    Attributes:
+        groups: the spans to read from report groups, each with its begin and end in seconds.
+        days: the span of full days to read from daily sums; None if there is none.
     """
 
     groups: tuple[tuple[int, int], ...]
@@ -87,12 +92,15 @@ class ChainStats(NamedTuple):
 
 
 def plan_hours(since: int, until: int) -> ReadPlan:
-    """Plan to read a range from report groups only, beginning with a full hour."""
+    """Plan to read a time range only from report groups, beginning with a full hour."""
     return ReadPlan(((since // HOUR * HOUR, until),))
 
 
 def plan_read(since: int, until: int) -> ReadPlan:
-    """Plan to read a range from daily sums if it has enough full days, else from report groups."""
+    """Plan to read a time range from daily sums if it has enough full days.
+
+    The rest of the range, or a shorter range, is read from report groups.
+    """
     first, end = -(-since // DAY) * DAY, until // DAY * DAY
     if end - first < _MIN_DAYS * DAY:
         return plan_hours(since, until)
@@ -103,7 +111,7 @@ def plan_read(since: int, until: int) -> ReadPlan:
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
     """Plan to read a range as ``plan_read`` does, but treat its last day as full if possible.
 
-    That is possible if no report of that day arrived after the range, as today.
+    That is possible if no report of that day arrived after the range; for example, if it is today.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
@@ -126,10 +134,13 @@ def counts_over_time(
     Args:
         connection: a connection that may read.
         read: the time range.
-        by: the field to count by.
+        by: the field.
         size: the length of a bucket in seconds.
         only: the filter; None counts all reports.
         values: the values to count; by default all.
+
+    Returns:
+        For each value, the number of reports by the first second of each bucket.
     """
     found: Counts = defaultdict(Counter)
     columns = REPORT_GROUPS.c
@@ -149,7 +160,10 @@ def counts_over_time(
 def totals_over_time(
     connection: Connection, read: ReadPlan, size: int, only: ReportFilter | None
 ) -> Counter[int]:
-    """Count all matching reports by bucket, given as its first second."""
+    """Count all matching reports by bucket (a period of ``size`` seconds).
+
+    The result is by the first second of each bucket.
+    """
     found: Counter[int] = Counter()
     for counts in counts_over_time(connection, ReadPlan(read.groups), "kind", size, only).values():
         found.update(counts)
@@ -169,7 +183,7 @@ def count_by_place(
     by: Literal["host", "served"],
     only: ReportFilter | None,
 ) -> Counter[Any]:
-    """Count the matching reports by host, or by served chain (``by``)."""
+    """Count the matching reports by host, or by served chain, as ``by`` says."""
     found: Counter[Any] = Counter()
     column = REPORT_GROUPS.c[by]
     for span in read.groups:
@@ -217,9 +231,9 @@ def reported_chains(
 def count_traits(
     connection: Connection, read: ReadPlan, by: Sequence[str], only: ReportFilter | None
 ) -> Mapping[str, Counter[str]]:
-    """Count the matching reports by the values of several fields (``by``), none of them a place.
+    """Count the matching reports by the values of several fields, such as app and platform.
 
-    The places are host and chain (``PLACES``).
+    ``by`` are the names of the fields; host and chain (``PLACES``) must not be among them.
     """
     found: dict[str, Counter[str]] = {name: Counter() for name in by}
     columns = [REPORT_GROUPS.c[name] for name in by]
@@ -243,7 +257,10 @@ def count_traits(
 
 
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
-    """Yield tuples of hour, host, kind, decision and number of reports, from ``since`` on."""
+    """Yield the number of reports in each hour from ``since`` on, by host, kind and decision.
+
+    Each tuple is hour, host, kind, decision and number.
+    """
     columns = REPORT_GROUPS.c
     by = (columns.hour, columns.host, columns.kind, columns.decision)
     statement = select(*by, func.sum(columns.count)).where(columns.hour >= since).group_by(*by)
@@ -267,9 +284,9 @@ def sum_conditions(
         span: the range in seconds, of full days.
         only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
         listed: search the days one by one, including sums that were stored with less detail. By
-            default sums are read in the order of their places, so that nothing is sorted: in a
-            short range, only of places that were reported since it began; in a long one, the
-            expression ``day + 0`` keeps SQLite from searching the days by its index.
+            default, sums are read in the order of their places, so that nothing has to be sorted.
+            In a short range, only places that were reported since its begin are read. In a long
+            one, the expression ``day + 0`` prevents SQLite from searching the days by its index.
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
@@ -293,7 +310,7 @@ def sum_conditions(
 def simplify_filter(connection: Connection, only: ReportFilter | None) -> ReportFilter | None:
     """Return the filter without conditions that every stored report meets, to speed up queries.
 
-    Only conditions on traits (all fields but host and chain) are removed.
+    Conditions on the host and the chain are not removed.
     """
     fields = _fields(only)
     if only is None or not fields.keys() - set(PLACES):
@@ -309,7 +326,7 @@ def simplify_filter(connection: Connection, only: ReportFilter | None) -> Report
 def filters_by_place(only: ReportFilter | None) -> bool:
     """Return True if the filter has a condition on the host or the chain.
 
-    Then only the table ``DAY_PLACES`` can be searched with it.
+    Only the table ``DAY_PLACES`` can be searched with such a filter.
     """
     return any(name in PLACES for name in _fields(only))
 
@@ -336,7 +353,7 @@ def _daily_counts(
 ) -> Any:  # fmt: skip
     """Return the SQL statement that counts reports by the value of a field and by day.
 
-    It reads daily sums.
+    The statement reads daily sums. ``days`` is the range in seconds, of full days.
     """
     of_place = by in PLACES
     lookup = REPORT_PLACES if of_place else REPORT_TRAITS
@@ -356,7 +373,7 @@ def _daily_conditions(
 ) -> list[ColumnElement[bool]]:
     """Return the SQL conditions that select daily sums, without conditions that all sums meet.
 
-    Most services have one pin set, and comparing it in every sum would be half of the work.
+    Most services have one pin set, and comparing its name in every sum would be half of the work.
     """
     return sum_conditions(table, days, simplify_filter(connection, only))
 

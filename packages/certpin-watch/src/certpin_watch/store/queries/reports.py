@@ -1,6 +1,6 @@
 """Read reports: groups and samples for pages and the API, counts and networks for the alert rules.
 
-A group counts equal reports of one hour. A sample is a received body.
+A group counts equal reports of one hour. A sample is a request body with reports, as it arrived.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ HostChain = tuple[str, bytes]  # a host, and the digest of a chain
 
 
 class Group(msgspec.Struct, frozen=True):
-    """The reports of one hour with the same content. All texts are claims of clients."""
+    """A report group: the reports of one hour with equal fields, and their number.
+
+    All texts are unverified claims of clients.
+    """
 
     id: int
     hour: datetime
@@ -78,11 +81,16 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One received body, with one report or several, without fields that identify a device.
+    """A request body with reports, as it arrived, without fields that identify a device.
 
-    The collector stores the first few of each group. ``source`` is the network of the sender, as a
-    shortened address. ``body`` is JSON as text, with escapes for bytes that aren't UTF-8. ``group``
-    is the group of the first report that was stored; null if that group was deleted.
+    The collector stores the first few of each report group.
+
+    Attributes:
+        id: the number of the row.
+        received_at: the time of arrival.
+        source: the network of the sender, as a shortened address.
+        body: JSON as text, with escapes for bytes that aren't UTF-8.
+        group: the group of the first report in the body; null if that group was deleted.
     """
 
     id: int
@@ -100,13 +108,13 @@ def groups(
     before: tuple[int, int] | None = None,
     limit: int = 100,
 ) -> Page[Group]:
-    """Return a page of report groups in a time range, those of the newest hour first.
+    """Return a page of report groups in a time range; those of the newest hour are first.
 
     Args:
         connection: a connection that may read.
         within: the time range.
         only: the filter; None selects all groups.
-        before: ``next`` of the previous page.
+        before: ``next`` of the previous page; None for the first page.
         limit: the size of the page.
     """
     limit, key = clamp_limit(limit), (REPORT_GROUPS.c.hour, REPORT_GROUPS.c.id)
@@ -133,16 +141,16 @@ def samples(
     before: tuple[int, int] | None = None,
     limit: int = 20,
 ) -> Page[Sample]:
-    """Return a page of samples in a time range, newest first.
+    """Return a page of samples (reports as they arrived) in a time range, newest first.
 
-    With a filter, a page searches at most 20,000 samples. It may then be shorter than ``limit``,
-    and have a ``next`` all the same.
+    With a filter, at most 20,000 samples are searched for one page. The page may then have fewer
+    items than ``limit``, although there is a next page.
 
     Args:
         connection: a connection that may read.
         within: the time range.
         only: the filter for the reports in the samples; None selects all samples.
-        before: ``next`` of the previous page.
+        before: ``next`` of the previous page; None for the first page.
         limit: the size of the page.
     """
     limit = max(1, min(limit, MAX_SAMPLES))
@@ -165,10 +173,11 @@ def samples(
 def _spans(
     connection: Connection, since: int, until: int, only: ReportFilter | None, needed: int
 ) -> Iterator[list[ColumnElement[bool]]]:
-    """Yield SQL conditions that select matching report groups, for one query after the other.
+    """Yield the SQL conditions of several queries, which together select the report groups.
 
-    The queries go back in time. Daily sums show which days have matching groups, so that other days
-    are not searched.
+    The queries go back in time, so that the caller can stop when it has enough. Daily sums show
+    which days have matching groups; other days are not searched. ``needed`` is the number of groups
+    that the caller wants.
     """
     read = plan_read(since, until)
     if only in (None, ReportFilter()) or read.days is None:
@@ -187,7 +196,7 @@ def _days(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the days that have matching reports, newest first, with the hosts of these reports.
 
-    The list of hosts is empty if they are too many to search by, or not all known.
+    The list of hosts is empty if there are too many to search by, or not all are known.
     """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)
@@ -209,9 +218,9 @@ def _days(
 def _scanned_samples(
     within: Range, only: ReportFilter | None, before: tuple[int, int] | None
 ) -> Subquery:
-    """Return a subquery for the samples among which a page's samples are searched, newest first.
+    """Return a subquery that selects the samples that are searched for one page, newest first.
 
-    It reads only columns of the index.
+    Only columns of the index are read.
     """
     table = REPORT_SAMPLES.c
     order = (table.received_at, table.id)
@@ -274,7 +283,7 @@ def _text(body: bytes) -> str:
 def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
     """Count the clients that hold each version, by pin set, version, app and app version.
 
-    The result is the larger of the numbers of today and yesterday.
+    The number is the larger one of today and yesterday. ``now`` is in seconds since 1970.
     """
     table = PRESENCES.c
     names = (table.pin_set, table.version, table.app, table.app_version)
@@ -297,7 +306,7 @@ def groups_of_day(
     """Yield the number of reports of the last day with equal values, the largest number first.
 
     Each tuple has the values of the columns ``names``, the number of reports with these values, and
-    when the first of them arrived (Unix seconds).
+    when the first of them arrived (seconds since 1970).
     """
     table = REPORT_GROUPS.c
     columns = [getattr(table, name) for name in names]
@@ -315,7 +324,10 @@ def groups_of_day(
 def failures_by_hour(
     connection: Connection, since: int, until: int
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield host, hour and number of reports, from the hour ``since`` to before ``until``."""
+    """Yield the number of reports of each host in each hour, as host, hour and number.
+
+    ``since`` is the first hour, and ``until`` the first that is left out, in seconds since 1970.
+    """
     table = REPORT_GROUPS.c
     rows = connection.execute(
         select(table.host, table.hour, func.sum(table.count))
@@ -327,9 +339,9 @@ def failures_by_hour(
 
 
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
-    """Return the host and the digest of every chain that probes observed.
+    """Return every chain that probes observed at these hosts, as pairs of host and digest.
 
-    These are the served chains and the chains that were verified from them.
+    Both the served chains and the paths that were verified from them are included.
     """
     table = SIGHTINGS.c
     found: set[HostChain] = set()
@@ -352,9 +364,18 @@ def reporting_networks(
 ) -> dict[HostChain, frozenset[str]]:
     """Return the networks that reported each of these chains since yesterday.
 
-    Failures that were reported without a chain are included under an empty digest. The result is by
-    share (a monitored host or pattern) and chain, with at most ``limit`` networks for each, so that
-    many reports about one chain can't hide reports about another.
+    Failures that were reported without a chain have an empty digest. The number of networks is
+    limited for each share and chain separately, so that many reports about one chain can't hide
+    reports about another.
+
+    Args:
+        connection: a connection that may read.
+        chains: the digests of the chains.
+        now: the time in seconds since 1970.
+        limit: the maximum number of networks for each share and chain.
+
+    Returns:
+        The networks by share (a monitored host or pattern) and digest.
     """
     table = REPORT_NETWORKS.c
     reported = (

@@ -58,10 +58,10 @@ _COMPARED = ("outcome", "served", "verified", "address", "tls", "problem")
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """The same result of all probes of a location from ``first_at`` to ``last_at``.
+    """A result that all probes of a location had from ``first_at`` to ``last_at``.
 
     ``served`` and ``verified`` are digests of chains. ``way`` and ``edge`` distinguish several
-    servers that one location sees at the same port; else they are empty. ``seconds`` is the
+    servers that one location observes at the same port; else they are empty. ``seconds`` is the
     duration of the last probe with all its attempts; null if it is unknown.
     """
 
@@ -83,12 +83,17 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vantage(Observation, frozen=True, kw_only=True):
-    """The latest result of a location.
+    """The latest result of a location, with the verdict of the pins.
 
-    ``answer`` is the verdict of the monitored pins on the verified path, ``refused_by`` are the
-    live versions that refuse it. ``not_after`` is when the first certificate of the path expires,
-    or of the served chain if it wasn't verified. ``ends_soon`` is set if a certificate expires
-    soon, measured by its lifetime. ``problem_word`` is empty if all is well.
+    Attributes:
+        answer: the verdict of the pin files on the verified path.
+        refused_by: the versions that clients may hold and that refuse the path.
+        not_after: when the first certificate of the path expires, or of the served chain if it
+            wasn't verified.
+        leaf_pin: the pin of the leaf.
+        issuer: the issuer in the leaf.
+        problem_word: the problem as a fixed word; empty if there is none.
+        ends_soon: true if a certificate expires soon, relative to its lifetime.
     """
 
     answer: Answer
@@ -101,7 +106,7 @@ class Vantage(Observation, frozen=True, kw_only=True):
 
 
 class Sighting(Observation, frozen=True, kw_only=True):
-    """A result of a location, from the history of a host. ``latest`` marks the current one."""
+    """A probe result of a location, from the history of a host. ``latest`` marks the current."""
 
     id: int
     host: str
@@ -109,10 +114,10 @@ class Sighting(Observation, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A difference between two successive sightings. ``what`` lists it, most important first.
+    """A difference between two successive probe results of a location.
 
-    ``key`` and ``issuer`` are those of the leaf; ``outcome``, ``served``, ``verified``,
-    ``address``, ``tls`` and ``problem`` are fields of the sightings.
+    ``what`` lists the differences, the most important first: ``key`` and ``issuer`` of the leaf;
+    and the fields ``outcome``, ``served``, ``verified``, ``address``, ``tls`` and ``problem``.
     """
 
     at: datetime
@@ -124,9 +129,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class PinJudge:
-    """Checks chains against the monitored pin sets, as they are at one time.
+    """Checks chains against the monitored pin sets, as these are at the time ``now``.
 
-    The versions that clients may hold then are computed once for each pin set.
+    The versions that clients may hold at that time are computed once for each pin set.
     """
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
@@ -135,19 +140,20 @@ class PinJudge:
         self._alive = {monitored.path: monitored.alive(now) for monitored in snapshot.sets}
 
     def alive(self, monitored: MonitoredPinSet) -> tuple[Version, ...]:
-        """Return the versions of a pin set that clients may hold."""
+        """Return the versions of a monitored pin set that clients may still hold."""
         return self._alive[monitored.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:
         """Return the verdict of the pin files on a chain of a host.
 
-        If several pin files cover the host, the worst of their verdicts counts.
+        If several pin files cover the host, the worst of their verdicts counts; "unpinned" if none
+        does.
         """
         answers = [_answer(monitored.pins, host, chain, self.now) for monitored in self.sets]
         return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
-        """Return the numbers of the pin-set versions that clients may hold and that refuse a chain.
+        """Return the numbers of the pin-set versions that refuse a chain and that clients may hold.
 
         Versions with expired pins are left out: they refuse every chain.
         """
@@ -158,7 +164,8 @@ class PinJudge:
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
         """Return True if a certificate of the chain has expired, or expires soon.
 
-        The monitor uses the same limit (``warning_period``).
+        The alert rules use the same limit (``warning_period``). ``warning`` is the period in the
+        settings.
         """
         if chain is None:
             return False
@@ -182,7 +189,14 @@ def current_by_location(
     hosts: Sequence[str],
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> dict[str, tuple[Vantage, ...]]:
-    """Return the latest probe results of each host, sorted by the location's name."""
+    """Return the latest probe results of each host, sorted by location.
+
+    Args:
+        connection: a connection that may read.
+        judge: checks the chains in the results against the pins.
+        hosts: the host names.
+        thresholds: from the settings: when a date is near.
+    """
     columns = SIGHTINGS.c
     statement = select(SIGHTINGS).where(LATEST, columns.host.in_(hosts))
     order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
@@ -227,7 +241,7 @@ def history(
 ) -> Page[Sighting]:
     """Return a page of the probe results of a host, newest first.
 
-    ``before`` is ``next`` of the previous page.
+    ``before`` is ``next`` of the previous page; None for the first page.
     """
     limit, columns = clamp_limit(limit), SIGHTINGS.c
     key = (columns.last_at, columns.id)
@@ -241,7 +255,10 @@ def history(
 
 
 def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Change, ...]:
-    """Return the changes within the last ``limit`` probe results of a host, newest first."""
+    """Return the differences between successive probe results of a host, newest first.
+
+    The last ``limit`` results are compared.
+    """
     found = history(connection, host, limit=clamp_limit(limit)).items
     digests = {
         bytes.fromhex(digest) for row in found for digest in (row.served, row.verified) if digest
@@ -258,7 +275,11 @@ def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Chan
 
 
 def earliest_expiry(chain: Chain | None) -> datetime | None:
-    """Return when the first certificate of a chain expires; None if a date is unreadable."""
+    """Return when the first certificate of a chain expires.
+
+    Returns:
+        None if there is no chain, or a date can't be read.
+    """
     try:
         dates = [certificate.not_after for certificate in chain.certificates] if chain else []
     except CertificateParseError:
@@ -267,7 +288,7 @@ def earliest_expiry(chain: Chain | None) -> datetime | None:
 
 
 def issuer_of(chain: Chain | None) -> str:
-    """Return the issuer's name in the leaf of a chain; empty if it is unreadable."""
+    """Return the issuer that the leaf of a chain names; empty if it can't be read."""
     try:
         return chain.leaf.issuer if chain else ""
     except CertificateParseError:
@@ -277,12 +298,12 @@ def issuer_of(chain: Chain | None) -> str:
 def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
     """Return the locations to which a host presented this chain, at most 20.
 
-    The same chain at another host does not count: for this host it may be an attack.
+    If only another host presented it, it does not count: for this host it may be an attack.
 
     Args:
         connection: a read transaction.
         host: the name of the host.
-        digest: the SHA-256 of the chain.
+        digest: the SHA-256 that identifies the chain.
     """
     table = SIGHTINGS.c
     statement = select(table.vantage).where(
@@ -371,7 +392,7 @@ def warning_period(
     authority: bool,
     covers: Iterable[tuple[HostPolicy, timedelta]],
 ) -> timedelta:
-    """Return how long before a certificate expires alerts and pages warn of that.
+    """Return how long before a certificate expires alerts and pages begin to warn.
 
     Args:
         certificate: a certificate in a served chain.

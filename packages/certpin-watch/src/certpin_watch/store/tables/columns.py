@@ -1,4 +1,4 @@
-"""``METADATA``, and the kinds of columns that the tables share."""
+"""``METADATA``, the collection of all tables, and the kinds of columns that tables share."""
 
 from __future__ import annotations
 
@@ -27,30 +27,33 @@ _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
 def row_id() -> Column[int]:
-    """Return the primary key of a table without a natural key."""
+    """Return a column ``id`` as primary key, for a table without a natural key."""
     return Column("id", _ID, primary_key=True, autoincrement=True)
 
 
 def timestamp(name: str, **options: Any) -> Column[int]:
-    """Return a column of seconds since 1970 (UTC), not null by default."""
+    """Return a column for a time: seconds since 1970 (UTC), not null by default."""
     return Column(name, BigInteger, nullable=options.pop("nullable", False), **options)
 
 
 def counter(name: str = "count") -> Column[int]:
-    """Return a column of an integer, not null."""
+    """Return a column for a whole number, not null."""
     return Column(name, BigInteger, nullable=False)
 
 
 def text(name: str, **options: Any) -> Column[str]:
-    """Return a column of text. A missing value is empty, not NULL, so that groups compare equal."""
+    """Return a column for text.
+
+    A missing value is an empty text, not NULL, so that groups compare equal.
+    """
     return Column(name, Text, nullable=options.pop("nullable", False), **options)
 
 
 def digest(name: str, **options: Any) -> Column[bytes]:
-    """Return a column of a SHA-256 digest as bytes. A missing value is empty, not NULL."""
+    """Return a column for a SHA-256 digest as bytes. A missing value is empty, not NULL."""
     return Column(name, LargeBinary, nullable=options.pop("nullable", False), **options)
 
 
 def trait_columns() -> tuple[Column[Any], ...]:
-    """Return a column for each name in ``TRAITS``: of text, but of a number for ``version``."""
+    """Return a column for each name in ``TRAITS``: a number for ``version``, else text."""
     return tuple(counter(name) if name == "version" else text(name) for name in TRAITS)

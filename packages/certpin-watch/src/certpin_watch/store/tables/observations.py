@@ -1,6 +1,7 @@
-"""What probes and clients observed: certificates and chains, probe results, reports.
+"""Tables of observations by probes and clients: certificates and chains, probe results, reports.
 
-Certificates and chains are stored once. Reports and sightings refer to a chain by its digest.
+Certificates and chains are stored once. Reports and sightings (probe results) refer to a chain by
+its digest.
 
 Reports are counted in groups, a few are stored as samples, and repeats are recognised. The groups
 are also added up by day, so that a year of them can be read quickly. A day's sums are written in
@@ -204,7 +205,7 @@ REPORT_IDENTITIES = Table(
 
 @event.listens_for(REPORT_IDENTITIES, "after_create")
 def _make_partitions(_: Table, connection: Connection, **__: Any) -> None:
-    """Create the two permanent partitions of report identities.
+    """Create the two permanent partitions of the table of report identities (PostgreSQL).
 
     One is for identities without a day, the other for days that have no partition.
     """

@@ -1,6 +1,6 @@
-"""The service's own records: alerts and silences, accounts, tokens and sessions, the audit log.
+"""Tables of the service itself: alerts and silences, accounts, tokens and sessions, the audit log.
 
-Of secrets, only digests are stored.
+Secrets are stored only as digests.
 """
 
 from __future__ import annotations

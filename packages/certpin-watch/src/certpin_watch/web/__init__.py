@@ -1,4 +1,4 @@
-"""The web pages of the service.
+"""The web pages of the monitoring service.
 
 routes    the URLs of all pages
 request   a request for a page: its parameters, read transaction and errors

@@ -76,7 +76,7 @@ _BYTES = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
 def about_page(page: PageRequest) -> Response:
-    """Show versions, the age of the data, and the settings without secrets."""
+    """Return the page ``/about``: versions, the age of the data, and settings without secrets."""
     settings = page.watch.settings
     with page.connection() as connection:
         fresh = page.freshness(connection)
@@ -114,7 +114,12 @@ def _database(store: Store) -> str:
 
 
 def setting_rows(table: object, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield name and value of each setting of a table of ``watch.toml``, without secrets."""
+    """Yield the name and the value of each setting in a table of ``watch.toml``, without secrets.
+
+    Args:
+        table: the settings of the table, as a dataclass.
+        units: the unit of each number, by the name of the field.
+    """
     if not dataclasses.is_dataclass(table):
         return
     for field in dataclasses.fields(table):
@@ -135,7 +140,10 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return the value of a setting as text; if it is a table with a name, only the name."""
+    """Return the value of a setting as text.
+
+    For a value that is a table itself and has a name, this is the name.
+    """
     if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"
     if isinstance(value, bool):

@@ -1,7 +1,8 @@
 """The pages of alerts and silences, and their forms; the details of an alert with labels and units.
 
-Rules store details as JSON for programs: seconds since 1970, digests, numbers without a unit. Pages
-show times, counted nouns and names. A test fails if a rule writes a detail that is missing here.
+Alert rules store details as JSON for programs: seconds since 1970, digests, numbers without a unit.
+Pages show times, counted nouns and names. A test fails if a rule writes a detail that is missing
+here.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ ELSEWHERE = frozenset({"clients", "chains"})
 
 
 def alerts_page(page: PageRequest) -> Response:
-    """List the open alerts, the most severe first, or the resolved ones if the query says so."""
+    """Return the page ``/alerts``: the open alerts, the most severe first, or the resolved ones.
+
+    The query parameter ``which`` selects them.
+    """
     which = page.choice("which", ("open", "resolved"))
     before = page.number("before", 0, 2**53) or None
     settings = page.watch.settings.alerts
@@ -85,7 +89,10 @@ def alerts_page(page: PageRequest) -> Response:
 
 
 def alert_page(page: PageRequest, problem: str = "") -> Response:
-    """Show one alert with its history. ``problem`` is why a submitted form was refused."""
+    """Return the page of the alert in the path, with its history.
+
+    ``problem`` is the reason if a form on this page was refused, else empty.
+    """
     settings = page.watch.settings.alerts
     row = page.row_number(_ALERT)
     with page.connection() as connection:
@@ -115,12 +122,15 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
 
 
 def acknowledge(page: PageRequest) -> Response:
-    """Acknowledge the alert in the path, and record that in the audit log."""
+    """Acknowledge the alert in the path, record that in the audit log, and return to its page."""
     return _change_owner(page, "alert.acknowledged")
 
 
 def unacknowledge(page: PageRequest) -> Response:
-    """Withdraw the acknowledgement of the alert in the path, and record that in the audit log."""
+    """Withdraw the acknowledgement of the alert in the path, and return to its page.
+
+    The audit log records it.
+    """
     return _change_owner(page, "alert.unacknowledged")
 
 
@@ -150,13 +160,20 @@ def _chain_counts(alert: queries.Alert) -> list[ChainCount]:
 
 
 def meaning(rule: str) -> tuple[str, ...]:
-    """Return sentences that explain an alert rule, from its definition; none if it is unknown."""
+    """Return sentences that explain an alert rule, from its definition.
+
+    ``rule`` is the id of the rule. There are no sentences for an unknown rule, as of an older
+    version.
+    """
     found = RULES.get(rule)
     return () if found is None else (f"{sentence(found.summary)}.", found.why)
 
 
 def silences_page(page: PageRequest, problem: str = "") -> Response:
-    """Show all silences and the form for a new one. ``problem`` is why a form was refused."""
+    """Return the page ``/silences``: all silences, and the form for a new one.
+
+    ``problem`` is the reason if the form was refused, else empty.
+    """
     before = page.number("before", 0, 2**53) or None
     with page.connection() as connection:
         found = queries.silences(
@@ -180,7 +197,10 @@ def silences_page(page: PageRequest, problem: str = "") -> Response:
 
 
 def create_silence(page: PageRequest) -> Response:
-    """Create the silence in the form, and record that in the audit log."""
+    """Create the silence in the submitted form, and return to the page of silences.
+
+    The audit log records it. If the form is invalid, the page shows the reason.
+    """
     try:
         with page.watch.store.write() as connection:
             made = silences.add_silence(connection, _new_silence(page), page.watch.settings.alerts)
@@ -197,7 +217,13 @@ def create_silence(page: PageRequest) -> Response:
 
 
 def end_silence(page: PageRequest) -> Response:
-    """End the silence in the path before its time, and record that in the audit log."""
+    """End the silence in the path before its time, and return to the page of silences.
+
+    The audit log records it.
+
+    Raises:
+        NotFoundError: there is no such silence, or it has ended already.
+    """
     row = page.row_number(_SILENCE)
     with page.watch.store.write() as connection:
         if not alert_store.end_silence(connection, row, int(page.now.timestamp())):
@@ -207,7 +233,7 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return reasons why an active silence may have no effect, by the host that it names."""
+    """Return the reasons why active silences may have no effect, by the host that they name."""
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
     return {host: reason for host, reason in doubts.items() if reason}
@@ -228,10 +254,11 @@ def _new_silence(page: PageRequest) -> SilenceRow:
 
 
 def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
-    """Return the details of an alert as pairs of a label and a formatted value.
+    """Return the details of an alert for its page, as pairs of a label and a formatted value.
 
     Args:
-        text: the details as JSON. Any other text is returned unchanged: this function never raises.
+        text: the details as JSON. Any other text is returned as a single value: this function never
+            raises.
         now: the time of the page, for relative times.
     """
     try:
@@ -248,7 +275,10 @@ def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
 
 
 def chain_digests(text: str) -> list[tuple[str, int]]:
-    """Return the reported chains in an alert's details: pairs of digest and number of reports."""
+    """Return the reported chains in the details of an alert: pairs of digest and number of reports.
+
+    ``text`` is the details as JSON. Values of another form are left out.
+    """
     try:
         values = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -281,7 +311,7 @@ def _value(name: str, value: Any, now: datetime) -> Shown:
 
 
 def _text(value: Any, now: datetime) -> Shown:
-    """Format a text, a number, or a list of these; other values as JSON."""
+    """Format a detail of an alert: a text, a number, or a list of these; anything else as JSON."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -308,7 +338,7 @@ def _count(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """Format values with their numbers of reports as text, or a list of values without numbers."""
+    """Format a detail that is a list of values, some with their number of reports."""
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
     return ", ".join(
@@ -317,7 +347,10 @@ def _pairs(value: Any, now: datetime) -> Shown:
 
 
 def _certificates(value: Any, now: datetime) -> Shown:
-    """Format certificates as HTML with subjects and pins; or a pin, if there is no certificate."""
+    """Format a detail that is a certificate, several certificates, or a pin, as HTML.
+
+    Certificates are shown with subject and pin.
+    """
     if isinstance(value, str):
         return Markup("<code>{}</code>").format(_plain(value))
     certificates = [value] if isinstance(value, dict) else value[:_MAX_VALUES]
@@ -328,7 +361,7 @@ def _certificates(value: Any, now: datetime) -> Shown:
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """Format the pins that each location sees as HTML, a line for each location."""
+    """Format a detail that maps locations to the pins of the keys presented there, as HTML."""
     return Markup("<br>").join(
         Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))
         for name, pins in list(value.items())[:_MAX_VALUES]

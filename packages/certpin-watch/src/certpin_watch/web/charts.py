@@ -41,14 +41,14 @@ _GAP = 0.14  # between two bars, as a share of a slot
 
 @dataclass(frozen=True)
 class BarSeries:
-    """One series of stacked bars: its name, and its count in each time slot."""
+    """A series of a bar chart: its name, and its count in each time slot."""
 
     name: str
     counts: tuple[int, ...]
 
     @property
     def total(self) -> int:
-        """The sum of the counts of all time slots."""
+        """The sum of the series over all time slots."""
         return sum(self.counts)
 
 
@@ -74,17 +74,17 @@ class Bars:
 
     @property
     def sums(self) -> tuple[int, ...]:
-        """The sum of all series in each time slot: the heights of the bars."""
+        """The height of the bar in each time slot: the sum of all series."""
         counts = [series.counts for series in self.series]
         return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * len(self.slots)
 
     def counted(self, count: int) -> str:
-        """Return a number of the counted things as text, such as ``1 report``."""
+        """Return a count with its unit as text, such as ``1 report``."""
         return number(count, self.unit, self.units)
 
 
 def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup:
-    """Draw the bars as SVG.
+    """Draw a bar chart as SVG, with several series stacked in each bar.
 
     Args:
         name: an id that is unique on the page.
@@ -108,7 +108,10 @@ def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup
 
 
 def sparkline(counts: Sequence[int], text: str) -> Markup:
-    """Draw small bars without an axis, to put beside a number; ``text`` describes them."""
+    """Draw small bars without an axis as SVG, to put beside a number.
+
+    ``text`` describes the bars for screen readers.
+    """
     highest = max(counts, default=0) or 1
     steps = "".join(
         f"M{slot + _GAP:g} 24V{24 - max(22 * count / highest, 1.5):.1f}H{slot + 1 - _GAP:g}V24Z"
@@ -152,7 +155,7 @@ def describe_bars(bars: Bars) -> str:
 
 
 def colour(series: int) -> str:
-    """Return the CSS class with the colour of the series at this index."""
+    """Return the CSS class that colours the series with this index in the stack."""
     return f"s{min(series, COLOURS - 1) + 1}"
 
 
@@ -175,7 +178,10 @@ def _bar_paths(bars: Bars, scale: int) -> Iterator[ET.Element]:
 
 
 def _tooltips(bars: Bars, plot: int) -> Iterator[ET.Element]:
-    """Yield an invisible area over each bar, whose tooltip has the numbers of the bar."""
+    """Yield an invisible SVG area over each bar, with the numbers of the bar as tooltip.
+
+    ``plot`` is the height of the chart without its labels, in CSS pixels.
+    """
     width = 100 / len(bars.slots)
     for slot, (begin, total) in enumerate(zip(bars.slots, bars.sums, strict=True)):
         if total:
@@ -206,9 +212,10 @@ def _value_labels(scale: int, plot: int, *, shares: bool) -> Iterator[ET.Element
 
 
 def time_axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.Element]:
-    """Yield the grid lines of a time axis, from ``top`` to ``bottom``, and labels at ``labels``.
+    """Yield the grid lines of a time axis and their labels, as SVG.
 
-    All three are vertical positions in CSS pixels.
+    The lines reach from ``top`` to ``bottom``, the labels are at ``labels``. All three are vertical
+    positions in CSS pixels. ``span`` is the period on the axis.
     """
     for index, (moment, text) in enumerate(ticks(span)):
         x = span.at(moment)
@@ -252,21 +259,27 @@ def percentage(value: float) -> str:
 
 
 def vertical_line(x: float, top: float, bottom: float, kind: str) -> ET.Element:
-    """Return a vertical SVG line at ``x`` percent; ``kind`` is its CSS class.
+    """Return a vertical SVG line at ``x`` percent of the width; ``kind`` is its CSS class.
 
-    It reaches from ``top`` to ``bottom``, in CSS pixels from the top of the picture.
+    The line reaches from ``top`` to ``bottom``, in CSS pixels from the top of the picture.
     """
     position = percentage(x)
     return tag("line", x1=position, x2=position, y1=f"{top:g}", y2=f"{bottom:g}", class_=kind)
 
 
 def horizontal_line(y: float, kind: str) -> ET.Element:
-    """Return an SVG line over the whole width at ``y`` pixels; ``kind`` is its CSS class."""
+    """Return an SVG line over the whole width, ``y`` pixels from the top.
+
+    ``kind`` is its CSS class.
+    """
     return tag("line", x1="0", x2="100%", y1=f"{y:g}", y2=f"{y:g}", class_=kind)
 
 
 def label(text: str, x: float, y: float, kind: str = "", anchor: str = "start") -> ET.Element:
-    """Return a text at ``x`` percent and ``y`` pixels as SVG; ``kind`` is its CSS class."""
+    """Return an SVG text at ``x`` percent of the width, ``y`` pixels from the top.
+
+    ``kind`` is its CSS class, and ``anchor`` its alignment (``text-anchor``).
+    """
     return tag("text", text, x=percentage(x), y=f"{y:g}", class_=kind, text_anchor=anchor)
 
 
@@ -276,9 +289,9 @@ def anchor_at(x: float) -> str:
 
 
 def plot_area(top: float, height: float, columns: float, paths: Sequence[ET.Element]) -> ET.Element:
-    """Return an SVG area with its own coordinate system, ``columns`` wide and 100 high.
+    """Return an SVG area with its own coordinates, ``columns`` wide and 100 high.
 
-    It is stretched to the whole width.
+    The area is stretched to the whole width of the picture.
 
     Args:
         top: position from the top, in CSS pixels.
@@ -300,7 +313,7 @@ def plot_area(top: float, height: float, columns: float, paths: Sequence[ET.Elem
 
 @dataclass(frozen=True)
 class Span:
-    """The period on the time axis of a picture."""
+    """The period that the time axis of a picture shows."""
 
     since: datetime
     until: datetime
@@ -352,7 +365,7 @@ def _monthly_ticks(span: Span, months: int) -> Iterator[datetime]:
 
 
 def round_up(value: float) -> int:
-    """Return a round number that is at least ``value`` and little larger, for a vertical axis."""
+    """Return a round number that is at least ``value``, and little larger, to end an axis."""
     size = 1
     while True:
         for factor in (1, 2, 3, 4, 6, 8):

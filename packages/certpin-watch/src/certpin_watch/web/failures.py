@@ -1,6 +1,7 @@
-"""Reported failures: the page ``/failures``, the page of one chain, and ``/live`` for an incident.
+"""Pages of failures that clients reported: ``/failures``, one reported chain, and ``/live``.
 
-The page of a chain compares a reported chain with the expected one.
+The page of a chain compares the reported chain with the expected one. ``/live`` is for use during
+an incident.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ _POSITIONS = ("Server certificate", "Issuer", "Its issuer", "Further up")
 
 
 def failures_page(page: PageRequest) -> Response:
-    """Show reported failures over time, grouped by one field, and the chains in the reports."""
+    """Return the page ``/failures``: reports over time, by one field, and the reported chains."""
     by = next(name for name in DIMENSIONS if name == page.choice("by", tuple(DIMENSIONS)))
     key = page.choice("range", tuple(RANGES))
     range_text, length = RANGES[key]
@@ -110,9 +111,9 @@ def failures_page(page: PageRequest) -> Response:
 
 
 def unknown_counts(series: failures.Series) -> Iterator[str]:
-    """Yield a sentence if the service accepted no reports for a part of a chart's period.
+    """Yield a sentence if a chart has periods in which the service accepted no reports.
 
-    The counts of that part say nothing about clients.
+    The low counts in such a period say nothing about clients.
     """
     if series.unknown:
         buckets = number(len(series.unknown), series.bucket)
@@ -124,15 +125,18 @@ def unknown_counts(series: failures.Series) -> Iterator[str]:
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
-    """Return the report filter in the query. The value ``-`` selects reports without a value."""
+    """Return the filter for reports from the query parameters; None without any.
+
+    The value ``-`` selects reports in which the field is empty.
+    """
     values = {name: "" if value == "-" else value for name, value in filters.items()}
     return msgspec.convert(values, report_counts.ReportFilter) if values else None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """Return the time range of this length until ``now``.
+    """Return the time range of this length that ends at ``now``.
 
-    A long one starts at midnight, because the store has sums of whole days.
+    A long range begins at midnight, because the store has sums of whole days.
     """
     since = now - length
     if length > _BY_HOUR:
@@ -142,7 +146,14 @@ def _range(now: datetime, length: timedelta) -> report_counts.Range:
 
 @dataclass(frozen=True)
 class SeriesChart:
-    """A bar chart of reports over time, and its data. ``bucket`` is the duration of one bar."""
+    """A bar chart of reports over time, and its data.
+
+    Attributes:
+        picture: the chart as SVG.
+        bars: its data.
+        bucket: the duration of one bar.
+        total: the number of reports.
+    """
 
     picture: Markup
     bars: Bars
@@ -151,13 +162,13 @@ class SeriesChart:
 
     @property
     def legend(self) -> list[tuple[str, str, int]]:
-        """The legend: colour, name and total of each series, the highest in the stack first."""
+        """The legend of the chart: colour, name and total of each series, the highest one first."""
         series = list(enumerate(self.bars.series))
         return [(colour(index), line.name, line.total) for index, line in reversed(series)]
 
 
 def draw_series(name: str, title: str, series: failures.Series, until: datetime) -> SeriesChart:
-    """Draw counts of reports over time. If there are too many buckets, a bar combines several.
+    """Draw a bar chart of reports over time. If there are too many bars, several are combined.
 
     Args:
         name: an id that is unique on the page.
@@ -176,7 +187,10 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
 
 
 def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """Sum the lines (name, counts) for which there is no colour into one line "all others"."""
+    """Return the lines of a chart (name, counts), with those that have no colour added up in one.
+
+    That line has the name "all others".
+    """
     if len(lines) <= COLOURS:
         return lines
     rest = [counts for _, counts in lines[COLOURS - 1 :]]
@@ -199,7 +213,10 @@ def _line_name(series: failures.Series, line: failures.Line) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """The certificates at one position of a reported chain and of the expected chain."""
+    """The certificates at one position of a reported chain and of the chain expected at that host.
+
+    ``position`` is a text such as "Issuer". A certificate is None if its chain is shorter.
+    """
 
     position: str
     reported: Issued | None
@@ -213,7 +230,7 @@ class Pair:
 
 
 def chain_page(page: PageRequest) -> Response:
-    """Show a chain that clients reported beside the chain expected at the same host."""
+    """Return the page of a reported chain, beside the chain that is expected at the same host."""
     digest = _digest(page)
     within = report_counts.Range(page.now - _CHAIN_RANGE, page.now)
     only = report_counts.ReportFilter(served=digest.hex())
@@ -256,7 +273,10 @@ def chain_page(page: PageRequest) -> Response:
 def describe_chains(
     connection: Connection, page: PageRequest, counts: Iterable[ChainCount]
 ) -> list[tuple[ChainCount, ChainIssuer]]:
-    """Return each reported chain, with the verdict of the pins and a description of its issuer."""
+    """Return each reported chain with the verdict of the pins and a description of its issuer.
+
+    ``counts`` are the chains, with the number of reports.
+    """
     described = []
     of_hosts: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
     for count in failures.with_verdicts(connection, page.judge, counts):
@@ -286,7 +306,11 @@ def _digest(page: PageRequest) -> bytes:
 
 
 def _host(page: PageRequest, names: list[str]) -> str:
-    """Return the host in the query if it is known, else the host with the most reports."""
+    """Return the host for which a reported chain is shown.
+
+    That is the host in the query if it is known, else the one with the most reports. ``names`` are
+    the hosts with reports of the chain, most reports first.
+    """
     host = page.text("host")
     if host in names or page.snapshot.policies_of(host):
         return host
@@ -311,8 +335,8 @@ class ReceivedReport:
     Attributes:
         at: when it was received.
         source: the network that it came from.
-        host: the host that it is about.
-        text: its body, with JSON laid out, cut to 20,000 characters.
+        host: the host that the report is about.
+        text: the report, with JSON laid out over several lines, cut to 20,000 characters.
         left_out: how many characters were cut.
     """
 
@@ -340,9 +364,9 @@ def _lay_out(body: str) -> str:
 
 
 def live_page(page: PageRequest) -> Response:
-    """Show arriving reports, the failures of the current hour, and the open alerts.
+    """Return the page ``/live``: arriving reports, failures of the current hour, and open alerts.
 
-    A script requests the page again and again to update it.
+    A script in the browser requests the page again and again to update it.
     """
     day = report_counts.Range(page.now - timedelta(hours=24), page.now)
     hour = report_counts.Range(page.now.replace(minute=0, second=0, microsecond=0), page.now)

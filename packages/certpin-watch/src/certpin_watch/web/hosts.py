@@ -73,7 +73,10 @@ _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of hosts. ``healthy`` is the number of locations that see no problem."""
+    """A row in the table of hosts, with its sparkline of reports.
+
+    ``healthy`` is the number of locations that observe no problem.
+    """
 
     host: Host
     sparkline: Markup | None
@@ -81,7 +84,10 @@ class Row:
 
 
 def fleet_page(page: PageRequest) -> Response:
-    """Show every monitored host, the worst status first, and warn of missing data."""
+    """Return the page ``/``: all monitored hosts, the worst status first.
+
+    Warnings say which data is missing.
+    """
     settings = page.watch.settings.alerts
     with page.connection() as connection:
         names = hosts.names(connection, page.snapshot)
@@ -123,7 +129,7 @@ def fleet_page(page: PageRequest) -> Response:
 def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
     """Return the worst status of all hosts, and a sentence about it.
 
-    Without hosts, the status is None.
+    The status is None if no host is monitored.
     """
     counts = hosts.count_by_status(fleet)
     if not fleet:
@@ -144,7 +150,7 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 
 def healthy(page: PageRequest, host: Host) -> int:
-    """Return how many locations recently probed a host and saw no problem."""
+    """Return how many locations recently probed a host and observed no problem."""
     stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
@@ -173,9 +179,9 @@ def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
 
 
 def _urgency(host: Host) -> int:
-    """Return the sort key of a host by its status.
+    """Return the sort key of a host by its status; the lowest is the most urgent.
 
-    Hosts with alerts follow broken ones, because clients may see problems that probes don't.
+    Hosts with alerts come next to broken ones, because clients may see problems that probes don't.
     """
     position = hosts.WORST_FIRST.index(host.status)
     return 2 * position if position == 0 or not host.alerts else 1
@@ -189,7 +195,10 @@ def _days(days: float | None) -> float:
 class Served:
     """A chain that a host presents to some locations.
 
-    ``certificates`` are its certificates, each with the role of its pin: empty if it isn't pinned.
+    Attributes:
+        vantages: the latest results of these locations.
+        picture: the chain as SVG.
+        certificates: its certificates, each with the role of its pin: empty if it isn't pinned.
     """
 
     vantages: tuple[Vantage, ...]
@@ -198,7 +207,7 @@ class Served:
 
 
 def host_page(page: PageRequest) -> Response:
-    """Show a host: its chain beside its pins, the rotation of pins, and reported failures."""
+    """Return the page of a host: chains, pins and their rotation, and reported failures."""
     name = page.request.path_params["name"]
     with page.connection() as connection:
         host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)
@@ -234,9 +243,10 @@ def host_page(page: PageRequest) -> Response:
 
 
 def describe_change(what: tuple[str, ...]) -> str:
-    """Return in words what changed between two observations of a server.
+    """Return in words the differences between two consecutive probe results of a server.
 
-    A new verified chain isn't mentioned if the certificate is new, because it follows from that.
+    ``what`` has the names of the fields that differ. A new verified path isn't mentioned if the
+    certificate is new, because it follows from that.
     """
     words = [
         _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what
@@ -252,10 +262,7 @@ def _served(
     policies: SetPolicies,
     page: PageRequest,
 ) -> Iterator[Served]:
-    """Yield each different chain that a host presents, with the locations that see it.
-
-    Most locations usually see the same one.
-    """
+    """Yield each different chain that a host presents, with the locations that receive it."""
     by_chain: dict[tuple[str, str], list[Vantage]] = {}
     for vantage in host.vantages:
         if vantage.served:
@@ -277,7 +284,7 @@ def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...
 
 
 def _certificates(ders: tuple[bytes, ...], policies: SetPolicies) -> Iterator[tuple[Issued, str]]:
-    """Yield each certificate as text, with the role of its pin: empty if it isn't pinned."""
+    """Yield each DER certificate as text, with the role of its pin: empty if it isn't pinned."""
     pins = live_pins(policies)
     for der in ders:
         issued = describe_certificate(der)

@@ -43,7 +43,7 @@ _MIN_PAST, _MAX_PAST, _FUTURE = timedelta(days=60), timedelta(days=540), timedel
 
 @dataclass(frozen=True)
 class PendingPins:
-    """Pins that some clients do not accept yet, because they hold versions without them.
+    """Pins that some clients do not accept yet, because they hold pin-set versions without them.
 
     Attributes:
         versions: the pin-set versions without these pins; empty if none was published.
@@ -62,7 +62,7 @@ class PendingPins:
 
 
 def pin_sets_page(page: PageRequest) -> Response:
-    """List the monitored pin sets."""
+    """Return the page ``/pin-sets``: the monitored pin sets."""
     with page.connection() as connection:
         rows = [
             (watched, queries.adoption(connection, watched, page.now, days=8))
@@ -72,7 +72,10 @@ def pin_sets_page(page: PageRequest) -> Response:
 
 
 def pin_set_page(page: PageRequest) -> Response:
-    """Show which versions of a pin set clients hold, and which pins they don't all accept yet."""
+    """Return the page of a pin set: its versions, and how many clients hold each.
+
+    The page also lists the pins that some clients don't accept yet.
+    """
     name = page.request.path_params["name"]
     watched = next((each for each in page.snapshot.sets if each.pins.name == name), None)
     if watched is None:
@@ -101,7 +104,7 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return the numbers of clients by version for every seventh day with reports, newest first."""
+    """Return the number of clients by version on every seventh day with reports, newest first."""
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
         rows.setdefault(day.day, []).append((day.version, day.clients))
@@ -110,7 +113,10 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 
 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
-    """Return the pins that some clients don't accept yet, grouped by the versions without them."""
+    """Return the pins that some clients don't accept yet, grouped by the versions without them.
+
+    Pins that servers use already, or never will, are left out.
+    """
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
     for policy in watched.pins.policies:
@@ -127,7 +133,10 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 
 
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
-    """Yield sentences on versions that clients report, if the journal says something else."""
+    """Yield sentences about versions for which the reports of clients contradict the journal.
+
+    The journal of the rotation records which versions were released.
+    """
     if not reported.days:
         yield (
             "No client has reported its version: only the clock and the journal decide when a pin "
@@ -168,9 +177,9 @@ def _version_sentences(held: Held) -> Iterator[str]:
 
 
 def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
-    """Draw each version's share of the reporting clients by day; None without such reports.
+    """Draw the share of clients that hold each version, by day; None if no client reported one.
 
-    These are shares of the clients that reported on a day; the number of all clients is unknown.
+    The share is that of the clients that reported on the day: the number of all clients is unknown.
     """
     days, series = _share_series(reported)
     if not series:
@@ -199,7 +208,7 @@ def _share_series(
 
 
 def _shown_versions(reported: ReportedAdoption) -> list[int]:
-    """Return the versions to draw in a chart, in ascending order.
+    """Return the pin-set versions to draw in a chart, in ascending order.
 
     These are the most reported ones, as many as there are colours.
     """
@@ -210,7 +219,10 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
 
 
 def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
-    """Draw a timeline of the periods in which clients may hold each version."""
+    """Draw a timeline with the period in which clients may hold each version.
+
+    Return None if no version has a known begin.
+    """
     deployed, timing = watched.deployed, watched.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
     known = [(version, since) for version in newest if (since := version.since) is not None]
@@ -240,14 +252,14 @@ def _lifetime_phases(
 
 @dataclass(frozen=True)
 class PinStatus:
-    """The state of a pin in its rotation.
+    """A pin of a policy, and its state in the rotation.
 
     Attributes:
         entry: the pin's entry in the pin file.
         state: its current state, such as "published".
-        since: when it entered each state, as far as the journal records that.
-        adoption: if and when every client accepts it.
-        served_by: the locations to which a server presents its key.
+        since: when the pin entered each state, as far as the journal records that.
+        adoption: if and when every client accepts the pin.
+        served_by: the locations to which a server presents the pinned key.
         now: the time of the page.
     """
 
@@ -280,7 +292,17 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The rotation of one policy's pins: their states, a timeline, and expiry dates (``ends``)."""
+    """The rotation of one policy's pins.
+
+    Attributes:
+        pin_set: the name of the pin set.
+        pattern: the host pattern of the policy.
+        version: the version in the pin file.
+        policy: the policy.
+        pins: each pin with its state.
+        picture: a timeline of the states; None if the journal records none.
+        ends: when the certificate and the pins expire, each with a text.
+    """
 
     pin_set: str
     pattern: str
@@ -298,7 +320,15 @@ def rotation(
     policy: HostPolicy,
     host: Host,
 ) -> Rotation:
-    """Return the rotation of a policy's pins, from the journal and the chains of ``host``."""
+    """Return the rotation of a policy's pins, with the state of each pin and a timeline.
+
+    Args:
+        connection: a read transaction.
+        page: the request for the page.
+        watched: the pin set, with the journal of its rotation.
+        policy: the policy of the host.
+        host: the host, with the chains that its servers present.
+    """
     situation = Situation(
         watched.pins,
         policy.pattern,
@@ -341,7 +371,14 @@ def _draw_rotation(
     ends: tuple[tuple[datetime, str], ...],
     name: str,
 ) -> Markup | None:
-    """Draw a timeline of the states of each pin; None if the journal records no state."""
+    """Draw a timeline of the states of each pin; None if the journal records no state.
+
+    Args:
+        situation: the pin set, its deployed versions and the time.
+        pins: the pins with their states.
+        ends: dates to mark if they are in the future, each with a text.
+        name: an id that is unique on the page.
+    """
     recorded = [moment for pin in pins for moment in pin.since.values()]
     if not recorded:
         return None
@@ -364,7 +401,10 @@ def _pin_lane(pin: PinStatus, span: Span) -> Lane:
 
 
 def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
-    """Yield the periods in which a pin was, is, and will be in each state of its rotation."""
+    """Yield the periods in which a pin was, is, and will be in each state of its rotation.
+
+    ``span`` is the period on the axis.
+    """
     now, moments = pin.now, dict(pin.since)
     adopted = pin.adoption.moment
     if adopted and adopted <= now and _was_adopted_before_use(pin, adopted):

@@ -35,7 +35,7 @@ _MAX_TEXT = 300  # characters of a parameter
 
 
 class NotFoundError(Exception):
-    """The object that a page should show does not exist; the text names it."""
+    """The object that a page should show does not exist. The text of the exception names it."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class PageRequest:
     """A request for a web page.
 
     Attributes:
-        watch: the settings, the store and the pin sets of the service.
-        request: the request of Starlette.
+        watch: the settings, the store, the pin files and the clock of the service.
+        request: the HTTP request, as Starlette represents it.
         now: the time for which everything on the page is computed.
         form: the fields of a POST.
     """
@@ -61,12 +61,12 @@ class PageRequest:
 
     @cached_property
     def judge(self) -> ChainJudge:
-        """An object that checks reported chains against the current pins."""
+        """The object that checks reported chains against the current pins."""
         return ChainJudge(self.snapshot.sets, self.now)
 
     @property
     def thresholds(self) -> Thresholds:
-        """The settings that define which certificates expire soon and which results are stale."""
+        """The settings that define which certificates expire soon and which results are old."""
         return self.watch.settings.thresholds
 
     @property
@@ -77,7 +77,7 @@ class PageRequest:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Open a read transaction.
+        """Yield a read transaction of the store.
 
         Raises:
             StoreError: the store is unavailable.
@@ -86,7 +86,7 @@ class PageRequest:
             yield connection
 
     def freshness(self, connection: Connection) -> Freshness:
-        """Return the age of the data of each kind, and which data is missing."""
+        """Return how current the service's data is, and which data is missing."""
         trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 
@@ -100,7 +100,10 @@ class PageRequest:
         return value if value in choices else choices[0]
 
     def number(self, name: str, minimum: int = 1, maximum: int = 10_000) -> int:
-        """Return a query parameter as a number, limited to a range; ``minimum`` if it isn't one."""
+        """Return a query parameter as a number, raised or lowered into a range.
+
+        If the parameter is missing or no number, ``minimum`` is returned.
+        """
         value = self.text(name)
         if not (value.isascii() and value.isdigit()):
             return minimum
@@ -130,16 +133,27 @@ class PageRequest:
         return f"{path}?{urlencode(query)}" if query else path
 
     def render(self, template: str, status: int = 200, /, **context: Any) -> Response:
-        """Render a template as the response; it gets ``now``, ``link`` and ``context``."""
+        """Return the response for this page, rendered from an HTML template.
+
+        Args:
+            template: the name of the template.
+            status: the HTTP status.
+            context: the values for the template, besides ``now`` and ``link``.
+        """
         return render(self.request, template, status, now=self.now, link=self.link, **context)
 
 
 def endpoint(
     watch: Watch, page: Callable[[PageRequest], Response], requirement: str
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint of a page: it calls ``page`` in a thread, and shows errors as pages.
+    """Return the HTTP endpoint of a page.
 
-    Only users who meet ``requirement`` are admitted.
+    It calls ``page`` in a thread, and shows errors as pages.
+
+    Args:
+        watch: the settings, the store, the pin files and the clock.
+        page: returns the response to a request.
+        requirement: the permission that a user needs for the page.
     """
 
     async def answer(request: Request) -> Response:
@@ -166,7 +180,10 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Return an error page for an unavailable store. Old data would look as if it were current."""
+    """Return an error page for an unavailable store.
+
+    No cached data is shown: it would look as if it were current.
+    """
     response = request.render("unavailable.html", 503, why=reason)
     response.headers["Retry-After"] = "10"
     return response

@@ -28,7 +28,7 @@ _LANES_TOP, _LANE, _PHASE, _LANES_FOOT = 26, 52, 20, 30  # heights of a timeline
 
 @dataclass(frozen=True)
 class Phase:
-    """A period in which a lane of a timeline is in one state, drawn as a bar.
+    """A period in which a lane (a row) of a timeline is in one state, drawn as a bar.
 
     Attributes:
         state: the state, which selects the colour.
@@ -60,7 +60,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line at a time, over all lanes."""
+    """A vertical line at a time on a timeline, over all lanes (rows), with a text."""
 
     at: datetime
     text: str
@@ -68,7 +68,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The data of a timeline: the period that it shows, the current time, lanes and marks."""
+    """The data of a timeline: the period that it shows, the current time, rows and marks."""
 
     span: Span
     now: datetime
@@ -77,7 +77,13 @@ class Timeline:
 
 
 def timeline(name: str, title: str, content: Timeline) -> Markup:
-    """Draw a timeline as SVG. ``name`` is an id that is unique on the page."""
+    """Draw a timeline as SVG.
+
+    Args:
+        name: an id that is unique on the page.
+        title: the title, for screen readers.
+        content: the data.
+    """
     bottom = _LANES_TOP + _LANE * len(content.lanes)
     parts = [
         *time_axis(content.span, _LANES_TOP, bottom + 4, bottom + 19),
@@ -90,7 +96,7 @@ def timeline(name: str, title: str, content: Timeline) -> Markup:
 
 
 def describe_lanes(lanes: Sequence[Lane]) -> str:
-    """Return the lanes of a timeline in words, for screen readers."""
+    """Return the lanes (rows) of a timeline in words, for screen readers."""
     sentences = []
     for lane in lanes:
         phases = [f"{_describe(phase)} from {phase.since:%Y-%m-%d}" for phase in lane.phases]
@@ -113,7 +119,8 @@ def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
 def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
     """Draw one period of a timeline as a bar with a text, ``y`` pixels from the top.
 
-    The bar is a nested SVG, which cuts off text that does not fit.
+    The bar is a nested SVG, which cuts off text that does not fit. ``span`` is the period on the
+    axis.
     """
     left, right = span.at(phase.since), span.at(phase.until)
     kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")

@@ -1,4 +1,7 @@
-"""Sentences about missing or old data, so that a page without alerts doesn't look reassuring."""
+"""Sentences for pages about data that is missing or old.
+
+Without them, a page without alerts would look as if all were well.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,12 @@ _CLOCK_SKEW = timedelta(minutes=5)  # more than the clocks of two machines usual
 
 
 def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = None) -> list[str]:
-    """Return sentences about missing or old data of the whole service.
+    """Return sentences about data of the whole service that is missing or old.
 
-    ``health`` is the health of the process that renders the page.
+    Args:
+        fresh: how current the data is.
+        now: the time of the page.
+        health: the health of the process that renders the page; None if it is unknown.
     """
     return [
         *_of_process(health),
@@ -38,7 +44,10 @@ def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = N
 
 
 def of_host(host: Host, now: datetime, thresholds: Thresholds) -> Iterator[str]:
-    """Yield sentences about missing or old data of one host."""
+    """Yield sentences about data of one host that is missing or old.
+
+    ``thresholds`` define which probe results are old.
+    """
     if not host.vantages:
         yield "No location has probed this host yet: its chain is unknown."
     for seen in host.vantages:
@@ -123,9 +132,9 @@ def _of_locations(fresh: Freshness, now: datetime) -> Iterator[str]:
 
 
 def _of_workers(fresh: Freshness, silent: VantageFreshness, now: datetime) -> str:
-    """Return a sentence about the last contact with a location's workers.
+    """Return a sentence about the last contact with the workers of a silent location.
 
-    It is empty for the service's own location, which has no workers.
+    The sentence is empty for the service's own location, which has no workers.
     """
     workers = [worker for worker in fresh.workers if worker.vantage == silent.vantage]
     last = max((worker.last_at for worker in workers if worker.last_at), default=None)

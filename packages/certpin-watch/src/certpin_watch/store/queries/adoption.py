@@ -1,5 +1,4 @@
-"""The adoption of pin-set versions: how many clients reported on which day that they hold which
-one.
+"""The adoption of pin-set versions: how many clients hold each version, by day, as they report.
 
 Clients check in at most once a day and anonymously, so numbers of different days must not be added.
 """

@@ -2,9 +2,9 @@
 
     run         the background task: evaluate the rules, store alerts, send messages
     evidence    reads the data that the rules evaluate, from the store and files
-    state       the pure state machine of an alert
+    state       the state machine of an alert, a pure function
     silences    silences, and maintenance windows of rotations
-    delivery    which services get which messages, and sending them
+    delivery    decides which services get which messages, and sends them
     services    apprise and Alertmanager
     message     the text of a message
 

@@ -1,4 +1,4 @@
-"""Delivery of messages: which services are notified of an alert's event, and the sending.
+"""Delivery of messages: which notification services get a message about an alert, and sending it.
 
 Each service has a separate thread, with a deadline. A service that does not respond delays no
 other, and gets no further message until it has returned.
@@ -47,8 +47,13 @@ TIMED_OUT = "it gave no answer in time"
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
     """Return True if the settings of a notification service ask for an event of an alert.
 
-    A service gets no messages about its own failures. It is notified of a resolution if the highest
-    severity that the alert had was high enough for the service.
+    A service gets no messages about its own failures. The event that an alert resolved is judged by
+    the highest severity that the alert had.
+
+    Args:
+        settings: the settings of the service.
+        alert: the alert.
+        what: the event, such as "opened" or "resolved".
     """
     if alert.rule == "telling-fails" and alert.details.get("service") == settings.name:
         return False
@@ -73,7 +78,11 @@ class Notifier:
         self._refreshed_at = -RESEND_SECONDS
 
     async def send_next(self) -> bool:
-        """Send the service's next queued message, if one is due. Return True if more may be due.
+        """Send the service's next queued message, if one is due.
+
+        Returns:
+            True if that succeeded, so that more may be due; False if none was due, or sending
+            failed.
 
         Raises:
             StoreError: the store is unavailable.
@@ -94,10 +103,10 @@ class Notifier:
         return not problem
 
     async def refresh(self) -> None:
-        """Send all open alerts again, because Alertmanager would otherwise resolve them.
+        """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
-        It does nothing for other services. A failure is only logged; it is recorded if sending the
-        next event fails, too.
+        For any other service, this does nothing. A failure is only logged: if the service still
+        fails, sending the next message records it.
 
         Raises:
             StoreError: the store is unavailable.
@@ -169,16 +178,28 @@ class Notifier:
 
 
 def is_paused(sent: Sequence[int], now: int) -> bool:
-    """Return True if a service got so many messages recently that it has to wait.
+    """Return True if a service got so many messages recently that it must wait for the next.
 
-    Times in the future, after the clock was set back, do not count.
+    Args:
+        sent: when messages were sent, in Unix seconds. Times in the future, from before the clock
+            was set back, do not count.
+        now: the current time in Unix seconds.
     """
     recent = [at for at in sent if 0 <= now - at < _BURST_SECONDS]
     return len(recent) >= _BURST and now - max(recent) < _PAUSE_SECONDS
 
 
 async def send_once(service: AnyService, message: Message, deadline: float) -> str:
-    """Send a message at once, without the queue. Return the reason if that failed, else ""."""
+    """Send a message at once, without the queue.
+
+    Args:
+        service: the notification service.
+        message: the message.
+        deadline: how long the service may take, in seconds.
+
+    Returns:
+        The reason if sending failed, else an empty text.
+    """
     _, answer = _start(service, message, "")
     return await _wait_for(answer, deadline)
 
@@ -186,10 +207,12 @@ async def send_once(service: AnyService, message: Message, deadline: float) -> s
 def _start(
     service: AnyService, message: Message, incident: str
 ) -> tuple[threading.Thread, Future[str]]:
-    """Start a daemon thread that sends a message; return the thread and the future result.
+    """Start a daemon thread that sends a message.
 
-    A daemon thread of a service that hangs can't keep the process running. The result is the reason
-    why sending failed, or an empty text.
+    It is a daemon thread so that a service that hangs can't keep the process running.
+
+    Returns:
+        The thread, and its future result: the reason if sending failed, else an empty text.
     """
     answer: Future[str] = Future()
 
@@ -204,9 +227,10 @@ def _start(
 
 
 async def _wait_for(answer: Future[str], deadline: float) -> str:
-    """Wait until a message is sent; return why that failed, or an empty text.
+    """Wait at most ``deadline`` seconds until a message is sent.
 
-    After ``deadline`` seconds the reason is that the service did not respond.
+    Returns:
+        The reason if sending failed or took too long, else an empty text.
     """
     try:
         return await asyncio.wait_for(asyncio.wrap_future(answer), deadline)
@@ -216,9 +240,13 @@ async def _wait_for(answer: Future[str], deadline: float) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """Queued messages to one service about several alerts, which are sent as a single message.
+    """Queued messages to one service, which are sent as a single message.
 
-    If ``needs_message`` is False, they are recorded as delivered and nothing is sent.
+    Attributes:
+        rows: the queued messages.
+        incident: the service's key of the incident that they belong to; empty if it has no
+            incidents.
+        needs_message: if False, the messages are recorded as delivered, and nothing is sent.
     """
 
     rows: tuple[DeliveryRow, ...] = ()
@@ -227,12 +255,17 @@ class Batch:
 
 
 def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
-    """Choose the next queued messages (``rows``) to an incident service, such as PagerDuty.
+    """Choose the next queued messages to a service with incidents, such as PagerDuty.
 
     1. An alert belongs to one incident of the service, from its first message until it resolves.
     2. If more than ``digest`` alerts are new, they share one incident. It is resolved together with
        the last of these alerts.
     3. Events of several alerts of one incident are sent as one message.
+
+    Args:
+        connection: a transaction.
+        rows: the messages to the service that are due, the oldest first.
+        digest: the number of new alerts from which on they share an incident.
     """
     if not rows:
         return Batch()
@@ -251,7 +284,7 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
 
 
 def incident_key(keys: Sequence[str]) -> str:
-    """Return the identifier of an incident, a hash of the keys of its alerts in any order."""
+    """Return the key of an incident: a hash of the keys of its alerts, in any order."""
     whole = "\n\n".join(sorted(keys))
     return f"certpin-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 

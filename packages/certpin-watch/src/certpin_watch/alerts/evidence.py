@@ -1,4 +1,4 @@
-"""Gather the data that the alert rules evaluate, from the store, the pin files and the disk.
+"""Read the data that the alert rules evaluate, from the store, the pin files and the disk.
 
 The failure reports of past hours no longer change, so they are counted only once an hour.
 """
@@ -56,7 +56,11 @@ _MAX_FILES = 10_000
 class FailureHistory:
     """A cache of the number of failure reports in each past hour, by host.
 
-    ``counted_at`` is the hour in which the cache was filled (its first second, Unix time).
+    Attributes:
+        counted_at: the hour in which the cache was filled (its first second, Unix time).
+        hours: the numbers, by host and hour.
+        heard: the hours in which any report arrived.
+        patterns: the host patterns for which reports were counted.
     """
 
     counted_at: int = -1
@@ -67,7 +71,9 @@ class FailureHistory:
     def use(self, sets: tuple[MonitoredPinSet, ...], named: frozenset[str]) -> Patterns:
         """Return the host patterns of these pin sets. If they changed, drop the cached counts.
 
-        ``named`` are hosts that the monitor probes although only a wildcard covers them.
+        Args:
+            sets: the monitored pin sets.
+            named: hosts that the monitor probes although only a wildcard covers them.
         """
         if self.patterns.sets != sets or self.patterns.named != named:
             self.patterns, self.counted_at = Patterns(sets, named), -1
@@ -77,7 +83,7 @@ class FailureHistory:
 def gather_reports(
     connection: Connection, watch: Watch, history: FailureHistory, now: int
 ) -> ReportEvidence:
-    """Read from the store what the alert rules need to know about the reports of clients.
+    """Read from the store the data about reports of clients that the alert rules evaluate.
 
     Args:
         connection: a read transaction.
@@ -114,10 +120,14 @@ def gather_reports(
 def gather_service(
     connection: Connection, watch: Watch, now: int, failures: Mapping[str, str]
 ) -> ServiceEvidence:
-    """Read what the alert rules need to know about the state of the service itself.
+    """Read the data about the monitoring service itself that the alert rules evaluate.
 
-    ``failures`` maps each rule, or source of data, that failed to the reason. It becomes a part of
-    the result, so that an alert fires.
+    Args:
+        connection: a read transaction.
+        watch: the settings, the store and the pin files.
+        now: the Unix time.
+        failures: maps each rule, or source of data, that failed to the reason. It becomes a part of
+            the result, so that an alert fires.
     """
     at, thresholds = datetime.fromtimestamp(now, UTC), watch.settings.thresholds
     sets = watch.pin_files.snapshot().sets
@@ -136,9 +146,9 @@ def gather_service(
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
     """Return the report groups (identical failure reports) of the last day, the largest first.
 
-    Only monitored hosts are included. If there are too many groups, the largest ones are kept, and
-    at least ``_RESERVED_GROUPS`` of each host quota (``Patterns.share``). So many groups of one
-    host don't displace those of another.
+    Only monitored hosts are included. If there are too many groups, the largest are returned, and
+    at least ``_RESERVED_GROUPS`` for each quota (hosts that one pattern covers,
+    ``Patterns.share``). So many groups of one host don't displace those of another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -158,7 +168,10 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
 def _failure_hours(
     connection: Connection, history: FailureHistory, now: int
 ) -> tuple[Hours, frozenset[int]]:
-    """Return the number of failure reports by host and hour, and the hours with any report."""
+    """Return the number of failure reports by host and hour, and the hours with any report.
+
+    The past hours come from the cache ``history``; ``now`` is the Unix time.
+    """
     this = now - now % HOUR
     if history.counted_at != this:
         since = this - HISTORY - HOUR
@@ -183,11 +196,13 @@ def _count(
 
 
 class CheckedChains(NamedTuple):
-    """The verdicts on chains that clients reported, as pairs of host and chain digest.
+    """The verdicts on chains that clients reported, as pairs of a host and the digest of a chain.
 
-    ``accepted``: a pin matches, in a version that clients may still hold. ``strange``: no pin
-    matches. ``vouched``: those of the strange ones that a trusted authority issued for the host.
-    ``issuers`` maps each chain digest to the issuer in the leaf.
+    Attributes:
+        accepted: the pairs in which a pin matches, in a version that clients may still hold.
+        strange: the pairs in which no pin matches.
+        vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
+        issuers: the issuer in the leaf of each chain, by digest.
     """
 
     accepted: frozenset[HostChain]
@@ -201,9 +216,15 @@ def check_chains(
 ) -> CheckedChains:
     """Check the most reported chains against all pins that clients may still hold.
 
-    A chain that is no longer stored is not checked. The number of checks is limited, and the host
-    quotas (``Patterns.share``) take turns, so that invented chains for one host don't displace the
+    Chains that are no longer stored are not checked. The number of checks is limited. Hosts of each
+    pattern (``Patterns.share``) take turns, so that invented chains for one host don't displace the
     chains of another.
+
+    Args:
+        connection: a read transaction.
+        patterns: the host patterns of the monitored pin sets.
+        groups: the failure reports of the last day.
+        now: the current time.
     """
     counts: Counter[HostChain] = Counter()
     first: dict[HostChain, int] = {}
@@ -228,9 +249,10 @@ def check_chains(
 
 
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
-    """Order pairs of host and chain, so that the host quotas take turns.
+    """Order pairs of host and chain so that the host patterns (``Patterns.share``) take turns.
 
-    First comes the most reported chain of each quota, then the second of each, and so on.
+    First comes the most reported chain of each pattern, then the second of each, and so on.
+    ``counts`` has the number of reports of each pair.
     """
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []
@@ -242,7 +264,7 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
 
 
 def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
-    """Yield when the newest signature of each TUF role of a pin set expires.
+    """Yield for each TUF role of a pin set when its newest signature expires.
 
     The metadata is read from the folder ``publish`` beside the pin file, if it exists. Signatures
     are not verified: ``certpin publish status`` and clients do that. A forged date makes an alert
@@ -260,7 +282,7 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
 
 
 def _lifetimes(path: Path) -> dict[str, int]:
-    """Return how long each role's signature is valid, in seconds, from ``publish.toml``."""
+    """Return for how many seconds a signature of each TUF role is valid, from ``publish.toml``."""
     from certpin.publish.settings import DEFAULT_DAYS, load
 
     try:
@@ -297,7 +319,7 @@ def _expiry(path: Path) -> int | None:
 
 
 def _free_disk(watch: Watch) -> float | None:
-    """Return the free share of the disk with the SQLite file in per cent; None for PostgreSQL."""
+    """Return the free share, in per cent, of the disk with the SQLite file; None for PostgreSQL."""
     name = watch.store.engine.url.database
     if not watch.store.is_sqlite or not name or name == ":memory:":
         return None

@@ -1,4 +1,4 @@
-"""The text of a message: one alert, or a digest of many; as text, Markdown and HTML. Pure.
+"""The text of a message about one alert, or about many (a digest); as text, Markdown or HTML. Pure.
 
 Texts from the network do nothing in mail, chats and pagers. A report may contain ``<!channel>``,
 ``@everyone``, ``[the page](https://evil.example)`` or HTML: the characters that a service acts on
@@ -54,7 +54,7 @@ _Block = tuple[Literal["words", "command", "item"], str]
 
 @dataclass(frozen=True)
 class Item:
-    """One event of an alert in a message, such as "opened"; ``note`` is an additional sentence."""
+    """An event of an alert in a message, such as "opened"; ``note`` is an additional sentence."""
 
     what: str
     alert: AlertRow
@@ -63,10 +63,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Message:
-    """A message about one or more alert events.
+    """A message about one or more events of alerts.
 
-    ``at`` is the time of the message in Unix seconds; ``url`` is the base address of the web pages,
-    or empty.
+    Attributes:
+        items: the events.
+        at: the time of the message, in Unix seconds.
+        url: the base address of the web pages, or empty.
     """
 
     items: tuple[Item, ...]
@@ -75,13 +77,13 @@ class Message:
 
     @property
     def kind(self) -> Kind:
-        """The message type for apprise, by the worst severity; "success" if all alerts resolved."""
+        """The type of the message for apprise, by its worst severity; "success" if all resolved."""
         present = [item.alert.severity for item in self.items if item.what != "resolved"]
         return _KINDS[min(present, key=SEVERITIES.index)] if present else "success"
 
     @property
     def title(self) -> str:
-        """The title: one line with the alert, or with the numbers of alerts by event."""
+        """The title, in one line: the alert, or the number of alerts with each status."""
         if len(self.items) == 1:
             (item,) = self.items
             return harmless(f"{_status(item)}: {_about(item.alert)}", _MAX_TITLE)
@@ -93,7 +95,8 @@ class Message:
 def render(message: Message, form: Format, room: int) -> str:
     """Return a message as text of at most ``room`` characters.
 
-    If even the shortest form, with the fewest alerts, is longer, that form is returned.
+    ``form`` is "text", "markdown" or "html". If even the shortest text is longer than ``room``, it
+    is returned all the same.
     """
     text = ""
     for items, longest in _SIZES:
@@ -104,7 +107,7 @@ def render(message: Message, form: Format, room: int) -> str:
 
 
 def message_json(message: Message) -> list[dict[str, Any]]:
-    """Return the alert events of a message as JSON values, for webhooks and logs.
+    """Return the events in a message as JSON values, for webhooks and logs.
 
     ``event`` is the event (``opened``, ``repeated``, ``escalated``, ``resumed``, ``resolved``),
     ``state`` the current state of the alert. Times are RFC 3339, in UTC.
@@ -131,14 +134,16 @@ def message_json(message: Message) -> list[dict[str, Any]]:
 
 
 def link(alert: AlertRow, url: str) -> str:
-    """Return the address of an alert's page, or "" if the base address ``url`` is empty."""
+    """Return the address of an alert's page; empty if ``url``, the base address, is empty."""
     return f"{url}/alerts/{alert.id}" if url and alert.id is not None else ""
 
 
 def clients_text(clients: int | None, before: int | None = None) -> str:
     """Return a sentence with the number of affected clients.
 
-    It adds ``before``, the number in the last message, if that was another one.
+    Args:
+        clients: the number; None if it is unknown.
+        before: the number in the last message, which is added if it differs.
     """
     if clients is None:
         return "The number of affected clients is unknown."
@@ -152,7 +157,7 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
 
 
 def harmless(text: str, limit: int) -> str:
-    """Return a text in one line of at most ``limit`` characters, without active markup."""
+    """Return a text as one line of at most ``limit`` characters, without active markup."""
     line = printable(" ".join(text[: 4 * limit].split()))
     plain = line.translate(str.maketrans(_ELSEWHERE))
     for sign, instead in _LINKS:
@@ -161,7 +166,10 @@ def harmless(text: str, limit: int) -> str:
 
 
 def command_line(text: str, limit: int = _MAX_COMMAND) -> str:
-    """Return a shell command without markup, ready to copy; empty if longer than ``limit``."""
+    """Return a shell command without markup, ready to copy.
+
+    If it is longer than ``limit``, return an empty text, because a shortened command is wrong.
+    """
     plain = printable(text).translate(str.maketrans(_IN_CODE))
     return plain if len(plain) <= limit else ""
 
@@ -233,9 +241,9 @@ def _text(blocks: Sequence[_Block]) -> str:
 
 
 def _markdown(blocks: Sequence[_Block]) -> str:
-    """Join the blocks of a message as Markdown: items as a list, commands as fenced code.
+    """Join the blocks of a message as Markdown.
 
-    All other blocks are paragraphs.
+    Items become a list, commands fenced code, and all other blocks paragraphs.
     """
     found = []
     for kind, text in blocks:

@@ -1,4 +1,4 @@
-"""The background task for alerts in ``certpin serve``: evaluate rules, store alerts, notify."""
+"""The task of ``certpin serve`` for alerts: evaluate rules, store alerts, send messages."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ _REPORTS = "the reports of clients"
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Evaluate rules and send messages until ``stop`` is set.
+    """Evaluate the alert rules, and send messages, until ``stop`` is set.
 
-    A message that is being sent then may still take until its deadline.
+    A message that is being sent at that time may still take until its deadline.
 
     Raises:
         ConfigError: the settings of a notification service are invalid.
@@ -74,14 +74,14 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 
 async def check_services(settings: AlertSettings, public_url: str = "") -> dict[str, str]:
-    """Send a test message to each service.
+    """Send a test message to each notification service.
 
     Args:
         settings: the table ``[alerts]``.
         public_url: the base address of the web pages, or empty.
 
     Returns:
-        For each service's name, why sending failed; an empty text if it worked.
+        By the name of each service, the reason if sending failed, else an empty text.
 
     Raises:
         ConfigError: the settings of a service are invalid.
@@ -129,7 +129,7 @@ async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> 
 async def _notify(
     watch: Watch, evaluator: Evaluator, notifier: Notifier, stop: asyncio.Event
 ) -> None:
-    """Send queued messages to one service, while this process holds the evaluation lease."""
+    """Send queued messages to one service, while this process holds the lease for alerts."""
     while not stop.is_set():
         more = False
         try:
@@ -143,7 +143,13 @@ async def _notify(
 
 
 class Evaluator:
-    """Evaluates all alert rules and stores the alerts, if this process holds the lease for that."""
+    """Evaluates all alert rules and stores the alerts, while this process holds the lease for that.
+
+    Args:
+        watch: the settings, the store, the pin files and the clock.
+        gather_probes: reads the probe results; another function for tests.
+        rules: the alert rules by id.
+    """
 
     def __init__(
         self,
@@ -160,14 +166,17 @@ class Evaluator:
         self._failures: dict[str, str] = {}
 
     def holds_lease(self, now: int) -> bool:
-        """Return True if this process holds the lease, so that it evaluates and notifies."""
+        """Return True if this process holds the lease, so that it evaluates and sends messages.
+
+        ``now`` is the Unix time.
+        """
         return self._lease is not None and self._lease.is_valid_at(now)
 
     def evaluate(self) -> int | None:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages to send, or None if another process has the lease.
+            The number of messages that were queued; None if another process has the lease.
 
         Raises:
             StoreError: the store is unavailable.
@@ -182,7 +191,7 @@ class Evaluator:
         return self._write(self._lease, self._evaluate(now), now)
 
     def release(self) -> None:
-        """Release the evaluation lease, so that another process can take over at once.
+        """Release the lease for alerts, so that another process can take over at once.
 
         Raises:
             StoreError: the store is unavailable.
@@ -199,11 +208,15 @@ class Evaluator:
         return evaluation
 
     def _gather(self, now: int, failures: dict[str, str]) -> Evidence:
-        """Gather the data for the alert rules.
+        """Read the data that the alert rules evaluate.
 
-        If the probe data or the report data can't be gathered, it is left out, and the reason is
-        added to ``failures``. Which rules fail is known only after an evaluation, so the result
-        contains the failed rules of the previous one.
+        Args:
+            now: the Unix time.
+            failures: if probe data or report data can't be read, the reason is added here.
+
+        Returns:
+            The data that could be read. It also names the rules that failed at the previous
+            evaluation, because those of this one are not known yet.
         """
         missing: set[Source] = set()
         probes, reports = ProbeEvidence(), ReportEvidence()
@@ -250,7 +263,7 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class WrittenEvent:
-    """A stored event of an alert, and the names of the services that have to be notified of it."""
+    """A stored event of an alert, and the names of the services that get a message about it."""
 
     item: Item
     services: tuple[str, ...]
@@ -265,8 +278,18 @@ def write_changes(
 ) -> list[WrittenEvent]:
     """Store changed alerts and their events, and queue the messages to send.
 
-    Everything is written in the caller's transaction: no message is sent about an event that was
-    not written, and every written event is sent, even after a crash.
+    All rows are written in the caller's transaction. So no message is sent about an event that was
+    not stored, and each stored event is sent, even after a crash.
+
+    Args:
+        connection: the transaction.
+        changes: the alerts to store.
+        silencing: the silences and maintenance windows.
+        now: the Unix time.
+        settings: the table ``[alerts]``.
+
+    Returns:
+        The stored events.
     """
     alert_store.update_alerts(
         connection, [change.alert for change in changes if change.alert.id is not None]
@@ -298,10 +321,10 @@ def _event_note(
     now: int,
     settings: AlertSettings,
 ) -> tuple[str, str]:
-    """Return the user and the note of an alert event, for the page and messages.
+    """Return the user and the note of an alert's event, for the page and messages.
 
-    If the event is that a silence began, they are the user and the reason of the silence. Otherwise
-    the user is empty, and the note is a sentence with the number of affected clients.
+    If the event is that a silence began, these are the user and the reason of the silence. For any
+    other event the user is empty, and the note is a sentence with the number of affected clients.
     """
     if transition.what in {"silenced", "maintenance"}:
         return describe_cover(change.alert, silencing, now, settings)

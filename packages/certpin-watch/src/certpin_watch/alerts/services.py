@@ -1,4 +1,4 @@
-"""Notification services: Alertmanager, and everything that apprise supports.
+"""Notification services: Alertmanager, and every service that apprise supports.
 
 The address of a service is a secret. apprise writes addresses into its log, and the libraries below
 it write paths that contain tokens. So all log records of apprise are dropped, and those of the
@@ -10,8 +10,8 @@ Alertmanager is notified through its API v2:
         TLS
 
 An alert has the labels ``alertname`` (the rule), ``severity``, ``host``, ``pin_set`` and ``id``.
-Values that may change are annotations, because labels are an alert's identity there. Redirects are
-not followed, and no proxy of the environment is used.
+Values that may change are annotations, because Alertmanager identifies an alert by its labels.
+Redirects are not followed, and no proxy of the environment is used.
 """
 
 from __future__ import annotations
@@ -83,10 +83,13 @@ def _make_service(settings: NotificationSettings) -> AnyService:
 
 
 class AppriseService:
-    """A notification service that apprise supports. Its ``repr`` omits the address, a secret."""
+    """A notification service that apprise supports.
+
+    Its ``repr`` omits the address, which is a secret.
+    """
 
     def __init__(self, settings: NotificationSettings) -> None:
-        """Check that apprise supports the service's address. Do not connect.
+        """Check that apprise supports the address of the service. Nothing is connected.
 
         Raises:
             ConfigError: apprise is not installed, or does not know such an address.
@@ -102,10 +105,14 @@ class AppriseService:
         return f"AppriseService({self.name!r})"
 
     def send(self, message: Message, incident: str = "") -> str:
-        """Send a message to the service. Return why that failed, or an empty text.
+        """Send a message to the service. Never raises, and has no time limit: the caller sets one.
 
-        ``incident`` identifies the alerts at services that group messages, such as PagerDuty. Never
-        raises. There is no time limit here: the caller sets one.
+        Args:
+            message: the message.
+            incident: the key of an incident, for services that group messages, such as PagerDuty.
+
+        Returns:
+            The reason if sending failed, else an empty text.
         """
         with _muted() as statuses:
             try:
@@ -138,9 +145,9 @@ class AppriseService:
         )
 
     def _plugin(self) -> Any:
-        """Create apprise's plugin for the address.
+        """Create apprise's plugin for the address of the service.
 
-        Each message gets a new plugin, so that nothing of one gets into the next.
+        Each message gets a new plugin, so that no part of one message gets into the next.
         """
         try:
             from apprise import Apprise
@@ -163,14 +170,14 @@ class AppriseService:
 
 
 def _format_of(plugin: Any) -> Format:
-    """Return the text format (plain, Markdown or HTML) that a service prefers."""
+    """Return the text format ("text", "markdown" or "html") that a service prefers."""
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
     return _FORMATS.get(str(getattr(first, "value", first)), "text")
 
 
 def _asset() -> Any:
-    """Return apprise settings without stored files, generated keys or HTTP redirects."""
+    """Return apprise's settings: no stored files, no generated keys, no HTTP redirects."""
     from apprise import AppriseAsset
 
     asset = AppriseAsset(async_mode=False, secure_logging=True)
@@ -187,7 +194,7 @@ def _asset() -> Any:
 class _DropRecords(logging.Filter):
     """A log filter that drops the records of the current thread while it sends a message.
 
-    HTTP statuses in the dropped messages are collected.
+    The HTTP statuses in the dropped records are collected, to report why sending failed.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -205,7 +212,10 @@ _DROP_RECORDS = _DropRecords()
 
 @contextmanager
 def _muted() -> Iterator[list[str]]:
-    """Drop the log records of this thread in the block. Yield a list for their HTTP statuses."""
+    """Drop the log records of this thread in the block.
+
+    Yield a list that collects the HTTP statuses in these records.
+    """
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if _DROP_RECORDS not in logger.filters:
@@ -219,12 +229,15 @@ def _muted() -> Iterator[list[str]]:
 
 
 class AlertmanagerService:
-    """An Alertmanager server. Its ``repr`` contains only its name: the address is a secret."""
+    """An Alertmanager server that gets alerts.
+
+    Its ``repr`` contains only its name, because the address is a secret.
+    """
 
     has_incidents = False
 
     def __init__(self, settings: NotificationSettings) -> None:
-        """Check the server's address. Do not connect.
+        """Check the address of the server. Nothing is connected.
 
         Raises:
             ConfigError: the address is invalid.
@@ -236,15 +249,27 @@ class AlertmanagerService:
         return f"AlertmanagerService({self.name!r})"
 
     def send(self, message: Message, incident: str = "") -> str:
-        """Send the alerts of a message to the server. Return why that failed, or an empty text.
+        """Send the alerts of a message to the server. Never raises.
 
-        Never raises. ``incident`` is ignored, because Alertmanager identifies alerts by labels.
+        ``incident`` is ignored, because Alertmanager identifies alerts by labels.
+
+        Returns:
+            The reason if sending failed, else an empty text.
         """
         del incident
         return self.post([item.alert for item in message.items], message.at, message.url)
 
     def post(self, alerts: Iterable[AlertRow], now: int, url: str) -> str:
-        """Post the current state of alerts. Return why that failed, or an empty text."""
+        """Post the current state of alerts to the server.
+
+        Args:
+            alerts: the alerts.
+            now: the Unix time.
+            url: the base address of the web pages, or empty.
+
+        Returns:
+            The reason if sending failed, else an empty text.
+        """
         body = json.dumps([alertmanager_json(alert, now, url) for alert in alerts]).encode()
         try:
             status = self._post(body)
@@ -259,7 +284,7 @@ class AlertmanagerService:
 
 
 def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str, str]]:
-    """Return the URL and the headers with which alerts are posted to an Alertmanager.
+    """Return the URL and the headers of requests that post alerts to an Alertmanager.
 
     Raises:
         ConfigError: the address in the settings is invalid.
@@ -287,7 +312,10 @@ def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str
 
 
 def alertmanager_json(alert: AlertRow, now: int, url: str) -> dict[str, Any]:
-    """Return an alert in the form of Alertmanager's API v2 (``postableAlert``)."""
+    """Return an alert as JSON for Alertmanager's API v2 (``postableAlert``).
+
+    ``now`` is the Unix time, and ``url`` the base address of the web pages, or empty.
+    """
     labels = {
         "alertname": alert.rule,
         "severity": alert.severity,

@@ -1,4 +1,4 @@
-"""Conditions that suppress messages: silences, maintenance windows and acknowledgements.
+"""Conditions that suppress messages about alerts: silences, maintenance windows, acknowledgements.
 
 A step of a rotation in the journal opens a maintenance window for the host and pin of that step.
 The steps are ``activate`` (a server starts to use a key), and ``publish`` for pins that are ACTIVE.
@@ -43,9 +43,15 @@ _MAX_CANDIDATES = 1000  # patterns among which the most similar is searched: tha
 
 @dataclass(frozen=True)
 class MaintenanceWindow:
-    """A period after a rotation step, in which changes to ``pin`` at ``host`` are intended.
+    """A period after a step of a rotation, in which a change to a pin at a host is intended.
 
-    ``since`` and ``until`` are Unix seconds; ``why`` names the step.
+    Attributes:
+        pin_set: the name of the pin set.
+        host: the host pattern.
+        pin: the pin to which the servers change.
+        since: the begin, in Unix seconds.
+        until: the end, in Unix seconds.
+        why: the step, as text.
     """
 
     pin_set: str
@@ -58,14 +64,18 @@ class MaintenanceWindow:
 
 @dataclass(frozen=True)
 class Silencing:
-    """The silences and maintenance windows that one evaluation of the rules considers."""
+    """The silences and maintenance windows that one evaluation of the alert rules considers."""
 
     silences: tuple[SilenceRow, ...] = ()
     windows: tuple[MaintenanceWindow, ...] = ()
 
 
 def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSettings) -> Cover:
-    """Return "silenced" or "maintenance" if messages about a problem are suppressed, else ""."""
+    """Return if messages about a problem are suppressed: by a silence, or a maintenance window.
+
+    Returns:
+        "silenced", "maintenance", or an empty text if messages are sent.
+    """
     if any(_is_silenced_by(silence, problem, now, settings) for silence in silencing.silences):
         return "silenced"
     if any(_is_explained_by(window, problem, now) for window in silencing.windows):
@@ -78,7 +88,7 @@ def describe_cover(
 ) -> tuple[str, str]:
     """Return the user and the reason of the silence or maintenance window that covers a problem.
 
-    A maintenance window has no user. Both texts are empty if the problem isn't covered.
+    A maintenance window has no user. Both texts are empty if no messages are suppressed.
     """
     for silence in silencing.silences:
         if _is_silenced_by(silence, problem, now, settings):
@@ -101,9 +111,9 @@ def _is_silenced_by(
 
 
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
-    """Return True if a problem is a consequence of a rotation step: it has its host and pin.
+    """Return True if a step of a rotation caused a problem: both have the same host and pin.
 
-    A critical problem is never treated as a consequence, because clients refuse the server.
+    This is never so for a critical problem, because clients then refuse the server.
     """
     pins = served_pins(problem.details)
     return (
@@ -117,10 +127,10 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 
 
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
-    """Return the pins of the chains that servers present now, from an alert's ``details``.
+    """Return the pins of the chains that servers present now, from the details of an alert.
 
     They are in ``details["after"]`` (a pin, or a chain with a pin for each certificate) and in
-    ``details["keys"]`` (the pins that each location sees).
+    ``details["keys"]`` (the pins of the keys that each location received).
     """
     after, keys = details.get("after"), details.get("keys")
     found: list[Any] = [after]
@@ -134,9 +144,9 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 def maintenance_windows(
     sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
-    """Return the maintenance windows that are open at ``now``.
+    """Return the maintenance windows that are open at ``now``, in Unix seconds.
 
-    A window begins with a step in the rotation journal of a pin set, and lasts for ``length``.
+    A window begins with a step in the journal of a pin set's rotation, and lasts for ``length``.
     """
     seconds = int(length.total_seconds())
     return tuple(
@@ -169,7 +179,7 @@ def add_silence(
     *,
     at_most: timedelta | None = None,
 ) -> SilenceRow:
-    """Validate a silence and insert it.
+    """Check a silence, and store it.
 
     Not checked: that the host exists, because its policy may be added later; see ``host_warning``.
 
@@ -211,7 +221,14 @@ def _check_silence(wanted: SilenceRow, longest: timedelta) -> None:
 
 
 def acknowledge(connection: Connection, number: int, who: str, now: int, note: str = "") -> bool:
-    """Acknowledge the open alert with this number, so that messages are not repeated.
+    """Acknowledge an open alert, so that messages about it are not repeated.
+
+    Args:
+        connection: a write transaction.
+        number: the number of the alert.
+        who: the user.
+        now: the Unix time.
+        note: a text for other users.
 
     Returns:
         False if the alert is not open, or already acknowledged.
@@ -230,7 +247,10 @@ def acknowledge(connection: Connection, number: int, who: str, now: int, note: s
 
 
 def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bool:
-    """Withdraw an alert's acknowledgement, so that messages repeat. Return False if it had none."""
+    """Withdraw the acknowledgement of an alert, so that messages about it are repeated again.
+
+    Return False if the alert is not open, or not acknowledged.
+    """
     if not set_acknowledged(connection, number, who, None):
         return False
     record_event(connection, number, now, "unacknowledged", who)
@@ -238,7 +258,7 @@ def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bo
 
 
 def host_warning(host: str, snapshot: Snapshot) -> str:
-    """Return why a silence for this host may match no alert, or an empty text.
+    """Return the reason why a silence for this host may match no alert, or an empty text.
 
     Alerts of the monitor name the pattern in the pin file; alerts based on reports name the host
     itself. Without a pin file there is no warning.
@@ -281,7 +301,7 @@ def covers(pattern: str, host: str) -> bool:
 
 
 def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
-    """Return the host patterns of the pin files, and of every version that clients may hold."""
+    """Return the host patterns of the pin files, and of all deployed versions of the pin sets."""
     released = [version.pins for watched in snapshot.sets for version in watched.deployed.versions]
     return frozenset(
         policy.pattern

@@ -10,13 +10,14 @@
 1. An alert opens when its problem is first seen. A message is sent, unless the alert is silenced.
 2. While it is open, messages are repeated at intervals, and at once if its severity rises.
 3. It resolves when the problem has been gone for the hold time, which is longer for a problem that
-   came back before. Services that were notified are notified of this, unless it is silenced.
+   came back before. The services that got a message about the alert get one about this, unless the
+   alert is silenced.
 4. A silenced alert is recorded and sends no message. If the problem remains when the silence ends,
    a message is sent.
 5. If a rule could not be evaluated, its problems are neither present nor gone.
-6. If the clock is set back, nothing becomes older than it is: no time is later than now.
+6. If the clock was set back, stored times that are in the future count as now.
 7. Messages about an acknowledged alert are not repeated. If its severity rises, a message is sent
-   at once, and it has to be acknowledged again.
+   at once, and the alert has to be acknowledged again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _MAX_LAG = 60  # seconds that `last_at` may lag behind, so that not every evalua
 
 @dataclass(frozen=True)
 class Transition:
-    """An event of an alert, such as "opened", and whether services are notified of it."""
+    """An event of an alert, such as "opened", and whether services get a message about it."""
 
     what: What
     notify: bool
@@ -50,7 +51,10 @@ class Transition:
 
 @dataclass(frozen=True)
 class AlertChange:
-    """A new or changed alert, its new events, and its previous state (None for a new alert)."""
+    """A new or changed alert to store, its new events, and its previous state.
+
+    ``before`` is None for a new alert.
+    """
 
     alert: AlertRow
     transitions: tuple[Transition, ...] = ()
@@ -59,7 +63,7 @@ class AlertChange:
 
 @dataclass(frozen=True)
 class _Context:
-    """The silences, time and settings of one evaluation."""
+    """The silences, the time (in Unix seconds) and the settings of one evaluation of the rules."""
 
     silencing: Silencing
     now: int
@@ -76,14 +80,17 @@ def decide(
     now: int,
     settings: AlertSettings,
 ) -> tuple[AlertChange, ...]:
-    """Compare findings with the stored alerts. Return the alerts to store, with their events.
+    """Compare findings with the stored alerts.
 
     Args:
-        known: the open alerts, and the last resolved one of every other key.
+        known: the open alerts, and the last resolved one of every other problem.
         evaluation: the findings of all rules.
         silencing: silences and maintenance windows.
         now: the Unix time.
         settings: the table ``[alerts]``.
+
+    Returns:
+        The alerts to store, with their new events.
     """
     context = _Context(silencing, now, settings)
     written = {alert.key: alert for alert in known}
@@ -95,7 +102,7 @@ def decide(
 
 
 def _not_later(alert: AlertRow, now: int) -> AlertRow:
-    """Return an alert with no time later than ``now`` (rule 6: the clock was set back)."""
+    """Return an alert with each time in the future replaced by ``now`` (the clock was set back)."""
     names = ("opened_at", "last_at", "gone_at", "resolved_at", "told_at", "acknowledged_at")
     times = {name: min(value, now) for name in names if (value := getattr(alert, name)) is not None}
     return replace(alert, **times)
@@ -146,7 +153,14 @@ def _open(
 def _continue(
     known: AlertRow, finding: AlertFinding, clients: int | None, context: _Context
 ) -> AlertChange:
-    """Update an open alert whose problem remains (rules 2, 4 and 7 of this module's docstring)."""
+    """Update an open alert with a problem that remains (rules 2, 4 and 7 of the module).
+
+    Args:
+        known: the alert as it is stored.
+        finding: the problem as it is now.
+        clients: the number of affected clients; None if unknown.
+        context: silences, time and settings.
+    """
     now = context.now
     quiet = context.cover(finding)
     alert = replace(
@@ -171,7 +185,10 @@ def _continue(
 
 
 def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, ...]:
-    """Return the events of an open alert whose problem remains, such as "repeated"."""
+    """Return the new events of an open alert with a problem that remains, such as "repeated".
+
+    ``alert`` is the alert as it is now, ``known`` as it is stored.
+    """
     rose: tuple[What, ...] = ("escalated",) if is_worse(alert.severity, alert.peak) else ()
     if alert.quiet != known.quiet:
         return (alert.quiet, *rose) if alert.quiet else ("resumed",)
@@ -190,9 +207,9 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Yield changes of open alerts whose problem was not found: they wait, or resolve.
+    """Yield the changes of open alerts with a problem that no rule found: they wait, or resolve.
 
-    Rules 3 and 5 of this module's docstring.
+    These are rules 3 and 5 of the module's docstring. ``before`` are the stored alerts by key.
     """
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
@@ -218,7 +235,13 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
 def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
     """Return True if a changed alert must be stored now.
 
-    If only ``last_at`` (last seen) changed, it is stored only once in ``_MAX_LAG`` seconds.
+    If only ``last_at`` (when the problem was last found) changed, the alert is stored only once in
+    ``_MAX_LAG`` seconds.
+
+    Args:
+        change: the changed alert.
+        written: the alert as it is stored; None if it is new.
+        now: the Unix time.
     """
     if change.transitions or written is None:
         return True

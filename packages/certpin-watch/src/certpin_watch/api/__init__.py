@@ -1,4 +1,4 @@
-"""The JSON API below ``/api/v1``. It returns the same data as the web pages.
+"""The JSON API of the monitoring service, below ``/api/v1``: the same data as the web pages.
 
 protocol   query parameters, cursors, JSON responses, problems (RFC 9457)
 resources  every resource that can be read, and acknowledging alerts

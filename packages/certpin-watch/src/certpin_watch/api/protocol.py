@@ -1,6 +1,6 @@
 """Query parameters, cursors and responses of the API.
 
-An unknown parameter is an error: a misspelt filter would otherwise return everything.
+An unknown parameter is an error: a misspelt filter would otherwise return all entries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ _DEFAULT_RANGE = timedelta(days=1)
 
 
 class RefusedError(Exception):
-    """The API refuses a request. The response is a problem (RFC 9457) with this status and text."""
+    """The API refuses a request. The response is a problem (RFC 9457) with this status and text.
+
+    Attributes:
+        status: the HTTP status.
+        title: the kind of problem.
+        detail: an explanation.
+    """
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
@@ -45,12 +51,12 @@ class RefusedError(Exception):
 
 
 def not_found(detail: str) -> RefusedError:
-    """Return a 404 error with ``detail`` as its text."""
+    """Return the error (status 404) for an object that does not exist; ``detail`` is its text."""
     return RefusedError(404, "Not found", detail)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem (RFC 9457). It contains nothing of the request."""
+    """An error response: a problem as in RFC 9457. It contains no part of the request."""
 
     title: str
     status: int
@@ -60,7 +66,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A query parameter.
+    """A query parameter of a resource, with its description and its check.
 
     Attributes:
         name: its name.
@@ -78,13 +84,13 @@ class Parameter:
 
 
 def text(name: str, about: str) -> Parameter:
-    """Declare a text parameter. NUL is refused, because PostgreSQL can't store it."""
+    """Declare a query parameter with a text. NUL is refused, because PostgreSQL can't store it."""
     schema = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT, "pattern": r"^[^\x00]+$"}
     return Parameter(name, about, _read_text, schema)
 
 
 def choice(name: str, about: str, words: Sequence[str], default: str) -> Parameter:
-    """Declare a parameter with one of the given words as its value."""
+    """Declare a query parameter with one of the given words as its value."""
 
     def read(value: str) -> str:
         if value not in words:
@@ -98,7 +104,7 @@ def choice(name: str, about: str, words: Sequence[str], default: str) -> Paramet
 def number(
     name: str, about: str, default: int | None, minimum: int = 1, maximum: int = _MAX_NUMBER
 ) -> Parameter:
-    """Declare a parameter with an integer between ``minimum`` and ``maximum``."""
+    """Declare a query parameter with an integer between ``minimum`` and ``maximum``."""
 
     def read(value: str) -> int:
         is_number = re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII)
@@ -112,17 +118,20 @@ def number(
 
 
 def moment(name: str, about: str) -> Parameter:
-    """Declare a parameter with a time and its time zone (RFC 3339)."""
+    """Declare a query parameter with a time and its time zone (RFC 3339)."""
     return Parameter(name, about, _read_moment, {"type": "string", "format": "date-time"})
 
 
 def digest(name: str, about: str) -> Parameter:
-    """Declare a parameter with a SHA-256 digest in lower-case hexadecimal."""
+    """Declare a query parameter with a SHA-256 digest in lower-case hexadecimal."""
     return Parameter(name, about, read_digest, {"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
 
 def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Parse the query of a request into a value for each declared parameter.
+    """Parse the query of a request.
+
+    Returns:
+        The value of each declared parameter, by name.
 
     Raises:
         RefusedError: a parameter is unknown, repeated or invalid.
@@ -146,6 +155,12 @@ def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, A
 def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
     """Return the time range that the parameters ``since`` and ``until`` select.
 
+    By default, it is the last day.
+
+    Args:
+        values: the result of ``read_query``.
+        now: the current time.
+
     Raises:
         RefusedError: the range is empty.
     """
@@ -157,9 +172,10 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 
 
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
-    """Encode the sort key of a page's last item as a cursor; None if there is no next page.
+    """Encode the sort key of a page's last item as a cursor, to request the next page.
 
-    The cursor reveals nothing that the page doesn't contain.
+    The cursor reveals no more than the page contains. ``key`` and the cursor are None on the last
+    page.
     """
     if key is None:
         return None
@@ -167,9 +183,14 @@ def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
 
 
 def key_of(cursor: str | None, *types: type) -> Any:
-    """Decode a cursor into a sort key, a tuple with a value for each type in ``types``.
+    """Decode a cursor, which a client sends to get the next page, into a sort key.
 
-    Return None for the first page, which has no cursor.
+    Args:
+        cursor: the cursor; None for the first page.
+        types: the types of the values in the key.
+
+    Returns:
+        A tuple with a value of each type; None for the first page.
 
     Raises:
         RefusedError: the cursor is invalid.
@@ -189,12 +210,12 @@ def key_of(cursor: str | None, *types: type) -> Any:
 
 
 def _is_storable(value: int | str) -> bool:
-    """Return True if a database can compare with the value: 64-bit numbers, texts without NUL."""
+    """Return True if a database can compare a value: a 64-bit number, or a text without NUL."""
     return abs(value) <= _MAX_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
 def row_number(word: str) -> int | None:
-    """Parse the row number in a URL path; None if no row can have it."""
+    """Parse the row number in a URL path; return None if the text is no possible row number."""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 
@@ -246,8 +267,8 @@ def respond(
     Clients may store responses, but have to revalidate them; shared caches store nothing.
 
     Args:
-        request: its If-None-Match header names the data that the client has.
-        data: the content.
+        request: the request. Its If-None-Match header names the data that the client has.
+        data: the content of the response.
         media_type: the content's media type.
         immutable: the content never changes, because its address contains its digest.
     """
@@ -260,7 +281,7 @@ def respond(
 
 
 def _contains_tag(header: str, tag: str) -> bool:
-    """Return True if an If-None-Match header contains an ETag.
+    """Return True if an If-None-Match header contains an ETag, or is ``*``.
 
     Weak tags match, too (RFC 9110 section 8.8.3.2).
     """

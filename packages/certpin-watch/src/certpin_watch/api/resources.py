@@ -41,7 +41,10 @@ Item = TypeVar("Item")
 
 
 class Listed(msgspec.Struct, Generic[Item], frozen=True):
-    """A page of a list. ``next`` is the `cursor` of the next page; null on the last one."""
+    """A page of a list: some items.
+
+    ``next`` is the value of the parameter `cursor` for the next page; null on the last page.
+    """
 
     items: list[Item]
     next: str | None = None
@@ -49,7 +52,15 @@ class Listed(msgspec.Struct, Generic[Item], frozen=True):
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """A request for a resource: its path and query parameters, and a read transaction."""
+    """A request for a resource of the API.
+
+    Attributes:
+        watch: the settings, the store and the pin files.
+        connection: a read transaction.
+        now: the current time.
+        path: the parameters in the path.
+        query: the query parameters, by name.
+    """
 
     watch: Watch
     connection: Connection
@@ -64,7 +75,7 @@ class ResourceRequest:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The settings that define which certificates expire soon and which results are stale."""
+        """The settings that define which certificates expire soon and which results are old."""
         return self.watch.settings.thresholds
 
     @property
@@ -74,7 +85,7 @@ class ResourceRequest:
 
     @property
     def only(self) -> report_counts.ReportFilter:
-        """The report filter of the query parameters."""
+        """The filter for reports in the query parameters."""
         values = {parameter.name: self.query[parameter.name] for parameter in _REPORT_FILTERS}
         return report_counts.ReportFilter(**values)
 
@@ -101,10 +112,10 @@ class Resource:
 
 
 def require_found(found: Item | None) -> Item:
-    """Return the value unchanged.
+    """Return the value unchanged if it is not None.
 
     Raises:
-        RefusedError: the value is None; the response is a 404.
+        RefusedError: the value is None; the response has the status 404.
     """
     if found is None:
         raise not_found("The monitoring service has no data with this name.")
@@ -116,7 +127,11 @@ def _listed(page: Page[Any]) -> Listed[Any]:
 
 
 def _host_name(request: ResourceRequest) -> str:
-    """Return the normalised host name in the request's path."""
+    """Return the normalised host name in the path of a request.
+
+    Raises:
+        RefusedError: it is not a valid host name.
+    """
     try:
         return normalise(request.path["name"])
     except HostError as exc:
@@ -124,9 +139,10 @@ def _host_name(request: ResourceRequest) -> str:
 
 
 def _monitored_host(request: ResourceRequest) -> str:
-    """Return the host name in the request's path.
+    """Return the host name in the path of a request.
 
-    Raises a 404 error for hosts that are not monitored, because their probe results are not shown.
+    Raises:
+        RefusedError: the host is not monitored (status 404): its probe results are not shown.
     """
     name = _host_name(request)
     require_found(request.snapshot.policies_of(name) or None)
@@ -221,7 +237,16 @@ def _chain_digest(request: ResourceRequest) -> bytes:
 
 
 class PinSetFacts(msgspec.Struct, frozen=True):
-    """A monitored pin set. ``alive`` are the versions that clients may hold."""
+    """A monitored pin set.
+
+    Attributes:
+        name: its name.
+        version: the version in the pin file.
+        hosts: the number of host patterns.
+        published: the latest published version; null if there is none.
+        alive: the versions that clients may hold.
+        adopt_seconds: the time in which clients adopt a new version.
+    """
 
     name: str
     version: int

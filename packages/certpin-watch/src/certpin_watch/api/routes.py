@@ -78,7 +78,7 @@ _CHAIN = Resource(CHAIN_PEM, "", bytes, chain_pem, immutable=True)
 def routes(watch: Watch) -> list[BaseRoute]:
     """Return all routes of the API.
 
-    ``/chains/{digest}.pem`` precedes the resource with the shorter path, which would match it, too.
+    The route ``/chains/{digest}.pem`` comes before ``/chains/{digest}``, which would match it, too.
     """
     return [
         _description_route(),
@@ -112,7 +112,7 @@ def _resource_route(watch: Watch, resource: Resource) -> BaseRoute:
 
 
 def _read(watch: Watch, resource: Resource, request: Request) -> Response:
-    """Return a resource. Starlette runs this in a thread, because the store waits for its disk."""
+    """Return the response with a resource. Runs in a thread, because it waits for the store."""
     query = read_query(request, resource.parameters)
     path = {name: str(value) for name, value in request.path_params.items()}
     if any("\x00" in value for value in path.values()):
@@ -138,7 +138,11 @@ def _action_route(watch: Watch, action: str) -> BaseRoute:
 
 
 def _act(watch: Watch, action: str, request: Request, note: str) -> Response:
-    """Apply an action to an alert, such as "acknowledge", and return the changed alert."""
+    """Apply an action to an alert, such as "acknowledge", and return the changed alert as response.
+
+    Raises:
+        RefusedError: there is no such alert, or the action changes nothing.
+    """
     number = require_found(row_number(request.path_params["id"]))
     settings = watch.settings.alerts
     with watch.store.write() as connection:
@@ -170,7 +174,7 @@ def _change(
 
 @cache
 def description() -> bytes:
-    """Return the OpenAPI description as JSON."""
+    """Return the OpenAPI description of the whole API as JSON."""
     types = [resource.returns for resource in RESOURCES]
     messages = [message for _, *pair in ADDRESSES.values() for message in pair]
     schemas, components = msgspec.json.schema_components(
@@ -226,7 +230,15 @@ def _path(
     problem: dict[str, Any],
     parameters: Iterable[Parameter] = (),
 ) -> dict[str, Any]:
-    """Return the OpenAPI path item of a resource, which is read with GET."""
+    """Return the OpenAPI path item of a resource, which is read with GET.
+
+    Args:
+        path: the path, with parameters in braces.
+        about: a description of the resource.
+        content: the schema of the content by media type.
+        problem: the schema of an error response.
+        parameters: the query parameters.
+    """
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     responses = {
         "200": {"description": about, "content": content},
@@ -280,7 +292,15 @@ def _worker_path(
     response: dict[str, Any],
     problem: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the OpenAPI path item of a worker's URL: a POST with JSON and a location's token."""
+    """Return the OpenAPI path item of a worker's request: a POST of JSON, with a worker's token.
+
+    Args:
+        path: the path.
+        about: a description of the request.
+        request: the schema of the body.
+        response: the schema of the response.
+        problem: the schema of an error response.
+    """
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     return {
         "post": {

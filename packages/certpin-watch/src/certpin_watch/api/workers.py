@@ -1,7 +1,7 @@
 """The API of workers: they request the probe jobs of their location, and post the results.
 
-A token with the scope ``worker:LOCATION`` permits these two requests only. Bodies are read with
-limits, and completely checked before they are used.
+A worker probes hosts from another location. A token with the scope ``worker:LOCATION`` permits
+these two requests only. Bodies are read with limits, and completely checked before they are used.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 
 
 class _Limits(NamedTuple):
-    """Limits of the worker API: threads for all workers, and concurrent requests for each token."""
+    """Limits of the worker API.
+
+    Attributes:
+        threads: limits the threads for the requests of all workers.
+        of_token: limits the concurrent requests with one token.
+    """
 
     threads: CapacityLimiter
     of_token: ConcurrencyLimit
@@ -118,7 +123,7 @@ async def _respond(
 
 @contextmanager
 def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
-    """Count the block as a concurrent request of a token.
+    """Count the block as one of the concurrent requests with a token.
 
     Raises:
         RefusedError: the token already has the maximum number of concurrent requests.
@@ -133,7 +138,11 @@ def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the request's body. Raise ``RefusedError`` if it is not JSON, or is too large."""
+    """Return the body of a worker's request.
+
+    Raises:
+        RefusedError: the body is not JSON, too large, or incomplete.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise RefusedError(415, "This is not JSON", f"Send {JSON}.")
     length = request.headers.get("content-length", "0")

@@ -1,6 +1,6 @@
 """The monitoring service of certpin: probes of servers, reports of apps, and alerts.
 
-Its parts meet only in the store (docs/decisions/0028-one-watch-many-parts.md):
+Its parts exchange data only through the store (docs/decisions/0028-one-watch-many-parts.md):
 
     reports ──▶ collector ──▶ ┐
                               ├─▶ store ──▶ rules ──▶ alerts ──▶ people

@@ -1,6 +1,7 @@
-"""The classes of ``telemetry`` that need the OpenTelemetry packages.
+"""The classes for OpenTelemetry's packages, which ``telemetry`` uses.
 
-This module is imported only if ``[telemetry]`` names an endpoint.
+This module is imported only if ``[telemetry]`` names an endpoint, because the packages are
+optional.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ _MAX_VALUE = 100  # characters
 
 
 class Exporter:
-    """Exports spans and metrics over OTLP.
+    """Exports spans and metrics over OTLP, the protocol of OpenTelemetry.
 
-    It uses separate providers: the global ones of the process belong to the program that embeds the
+    It uses separate providers, because the global ones belong to the program that embeds the
     service.
     """
 
@@ -93,8 +94,12 @@ class Exporter:
     def instrument(self, app: ASGIApp, begin: Callable[..., None]) -> ASGIApp:
         """Wrap an ASGI application so that each request is recorded as a span.
 
-        ``begin`` is called with the new span and the ASGI scope of the request. The
-        instrumentation's own metrics are off, because they would repeat the service's metrics.
+        The metrics of OpenTelemetry's instrumentation are off, because they would repeat the
+        service's.
+
+        Args:
+            app: the application.
+            begin: called with the new span and the ASGI scope of each request.
         """
         return OpenTelemetryMiddleware(
             app,
@@ -106,7 +111,10 @@ class Exporter:
         )
 
     def span(self, name: str) -> AbstractContextManager[Span]:
-        """Start a span. An exception is not recorded, because its message may contain secrets."""
+        """Start a span, which ends with the block.
+
+        An exception in the block is not recorded, because its message may contain secrets.
+        """
         return self._tracer.start_as_current_span(
             name, record_exception=False, set_status_on_exception=False
         )
@@ -119,8 +127,8 @@ class Exporter:
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:
         """Export one increment of a Prometheus counter (``counters.Counters``) to OpenTelemetry.
 
-        If the name ends with ``_seconds`` or ``_size``, the number is recorded in a histogram,
-        otherwise it is added to a counter.
+        If the name ends with ``_seconds`` or ``_size``, the number is recorded in a histogram; if
+        not, it is added to a counter.
         """
         if name.endswith(("_seconds", "_size")):
             self._instrument(name, self._meter.create_histogram).record(number, labels)
@@ -140,18 +148,17 @@ class Exporter:
 
 
 class _AllowedOnly(SpanExporter):
-    """A span exporter that removes everything that could be secret, and calls another exporter.
+    """A span exporter that removes all data that could be secret, and calls another exporter.
 
-    It removes events, links, the description of a status, and all attributes but those in
-    ``ATTRIBUTES``. OpenTelemetry's instrumentation would record messages and tracebacks of
-    exceptions.
+    Events, links, the description of a status, and all attributes but those in ``ATTRIBUTES`` are
+    removed. OpenTelemetry's instrumentation would export messages and tracebacks of exceptions.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the spans without their events, links and attributes that are not allowed."""
+        """Export the spans without events, links, and attributes that are not allowed."""
         return self._exporter.export([_allowed(span) for span in spans])
 
     def shutdown(self) -> None:

@@ -1,6 +1,6 @@
 """IP addresses and networks, and the origin of a request: the client's address, scheme and host.
 
-Only a trusted proxy can change an origin with ``X-Forwarded-…`` headers. No I/O.
+``X-Forwarded-…`` headers count only if a trusted proxy sent them. No I/O.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _GUESSER_BITS = {4: 32, 6: 64}
 def parse_address(text: str) -> Address | None:
     """Parse an address, with or without a port: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
 
-    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) becomes its IPv4 address: a socket that serves
-    both versions shows IPv4 clients so. Some proxies write the port, too.
+    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) becomes its IPv4 address: a socket for both
+    versions shows the addresses of IPv4 clients in this form. Some proxies write the port, too.
 
     Returns:
         The address, or None if the text is not an address.
@@ -87,7 +87,7 @@ def is_local_only(host: str) -> bool:
 
 
 def in_networks(text: str, networks: Sequence[Network]) -> bool:
-    """Return True if the text is an address in one of the networks."""
+    """Return True if ``text`` is an IP address in one of the networks."""
     address = parse_address(text)
     if address is not None:
         for network in networks:  # a loop, because a generator for each report costs time
@@ -100,8 +100,7 @@ def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool])
     """Return the address of the client behind trusted proxies, as text.
 
     Each proxy appends the address of its client to X-Forwarded-For. So the rightmost address that
-    is not a trusted proxy is the client. The client itself may have written everything to the left
-    of it.
+    is not a trusted proxy is the client. All text to the left of it may be invented by the client.
 
     Args:
         peer: the address that connected.
@@ -120,7 +119,7 @@ def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool])
 
 
 def network_of(address: Address | None, bits: dict[int, int]) -> str:
-    """Return the network of an address, as in ``192.0.2.0/24``; empty without an address.
+    """Return the network of an address as text, as in ``192.0.2.0/24``; empty without an address.
 
     Args:
         address: the address.
@@ -139,7 +138,7 @@ def _network_text(version: int, first: int, bits: int) -> str:
 
 
 def provider_network(network: str) -> str:
-    """Return the network of the provider (IPv4 /16, IPv6 /32) that contains a network."""
+    """Return the network of the provider (IPv4 /16, IPv6 /32) that contains a network, as text."""
     try:
         found = ipaddress.ip_network(network)
     except ValueError:
@@ -150,9 +149,13 @@ def provider_network(network: str) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """The client's address, and the scheme and host (with port) in the browser's address bar.
+    """The origin of a request: the client, and the service as the browser addresses it.
 
-    ``forwarded`` is True if any header shows that a proxy forwarded the request.
+    Attributes:
+        scheme: "http" or "https", as in the browser's address bar.
+        host: the host in the address bar, with its port.
+        address: the IP address of the client; None if it is unknown.
+        forwarded: True if a header shows that a proxy forwarded the request.
     """
 
     scheme: str
@@ -167,17 +170,17 @@ class Origin:
 
     @property
     def url(self) -> str:
-        """Scheme and host in the form of an ``Origin`` header (RFC 6454)."""
+        """The scheme and the host, in the form of an ``Origin`` header (RFC 6454)."""
         return f"{self.scheme}://{self.host}"
 
     @property
     def source(self) -> str:
-        """The client's network, as the log shows it instead of the address."""
+        """The client's network (IPv4 /24, IPv6 /48), which is logged instead of the address."""
         return network_of(self.address, _LOGGED_BITS)
 
     @property
     def guesser(self) -> str:
-        """The client's network, as the key under which wrong passwords and tokens are counted."""
+        """The client's network (IPv4 /32, IPv6 /64), to count its wrong passwords and tokens."""
         return network_of(self.address, _GUESSER_BITS)
 
     @property
@@ -192,11 +195,12 @@ class Origin:
 
 
 def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
-    """Return the origin of a request. ``X-Forwarded-…`` counts only from a trusted proxy.
+    """Return the origin of a request: the client's address, and the scheme and host.
 
     Args:
         scope: the ASGI scope of the request.
-        trusted_proxies: their networks; none if no proxy is in front.
+        trusted_proxies: the networks of proxies with ``X-Forwarded-…`` headers that count; none if
+            no proxy is in front.
     """
     headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:  # ASGI: the names are in lower case
@@ -223,7 +227,7 @@ def host_of(text: str) -> str:
 
 
 def local_path(text: str) -> str:
-    """Return a path to redirect to; ``/`` if the given text could lead to another host.
+    """Return a path on this service to redirect to; ``/`` if ``text`` could lead to another host.
 
     Browsers read a backslash as a slash, two slashes as a host, and drop tabs and line ends.
     """

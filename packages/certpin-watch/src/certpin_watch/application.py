@@ -1,8 +1,8 @@
 """The whole service as one ASGI application: reports, health, metrics, API, login and pages.
 
-Requests for ``/reports`` go to the collector before everything else: clients have no login, and may
-send thousands of reports. Health checks come before the authentication, too. All other requests
-pass ``AccessMiddleware``.
+Requests for ``/reports`` go directly to the collector: clients have no login, and may send
+thousands of reports. Health checks need no login either. All other requests pass
+``AccessMiddleware``, which checks them.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
     """Build the ASGI application of ``certpin serve``.
 
     Args:
-        watch: the settings, the store and the pin sets of the service.
-        collector: the application that takes reports.
+        watch: the settings, the store, the pin files and the clock of the service.
+        collector: the ASGI application that receives reports.
         health: the state of this process, for the health checks and the pages.
 
     Raises:
@@ -96,13 +96,13 @@ _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 def _names_two_hosts(scope: Scope) -> bool:
     """Return True if a request has several Host headers (RFC 9112 section 3.2).
 
-    A proxy in front may use another one of them than the service.
+    A proxy in front may use one of them, and the service another.
     """
     return [name for name, _ in scope.get("headers", ())].count(b"host") > 1
 
 
 def _http_error(request: Request, exc: Exception) -> Response:
-    """Return the error response for an unknown path or a wrong method."""
+    """Return the error page or problem for an unknown path or a wrong method."""
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     answer = problem(request, status, HTTPStatus(status).phrase, _DETAILS.get(status, ""))
     if isinstance(exc, HTTPException) and exc.headers:
@@ -111,7 +111,7 @@ def _http_error(request: Request, exc: Exception) -> Response:
 
 
 def _internal_error(request: Request, exc: Exception) -> Response:
-    """Log an unexpected error, and return a response without any text of it."""
+    """Log an unexpected error, and return a response that contains no text of the error."""
     log.error("%s failed", request.scope.get("route"), exc_info=exc)
     return problem(request, 500, "The monitoring service failed", "Its log contains the reason.")
 

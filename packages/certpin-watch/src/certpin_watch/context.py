@@ -1,4 +1,4 @@
-"""What every part of the service gets: the context object ``Watch``, and a pause that can end."""
+"""The object that every part of the service gets (``Watch``), and a pause that can be ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watch:
-    """The context of the service: settings, store, monitored pin files and clock."""
+    """The objects that every part of the service needs.
+
+    Attributes:
+        settings: the settings in ``watch.toml``.
+        store: the database.
+        pin_files: the monitored pin files.
+        clock: returns the current time.
+    """
 
     settings: ServiceSettings
     store: Store

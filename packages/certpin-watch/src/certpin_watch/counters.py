@@ -8,8 +8,8 @@
     COUNTERS.probed("verified", 0.03)     # monitor: one probe
     COUNTERS.notified(delivered=True)     # alerts: one message to a notification service
 
-They start at 0 with the process, as Prometheus expects of counters. Label values are fixed words:
-text from the network never becomes a label. All methods are safe to call from several threads.
+All counters start at 0 with the process, as Prometheus expects. Label values are fixed words: text
+from the network never becomes a label. All methods are safe to call from several threads.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class MetricSpec:
 
     Attributes:
         name: without the suffix ``_total`` that Prometheus adds to a counter.
+        kind: the type of the metric.
         about: the help text.
+        labels: the names of the labels.
     """
 
     name: str
@@ -118,7 +120,10 @@ class Counters:
         self._notifications = self._counter(_NOTIFICATIONS)
 
     def answered(self, status: int, seconds: float) -> None:
-        """Count a request that the collector answered with ``status`` after ``seconds``."""
+        """Count a request with reports that the collector answered after ``seconds``.
+
+        ``status`` is the HTTP status of the response.
+        """
         if (known := self._by_status.get(status)) is None:
             word = str(status) if status in _STATUSES else _OTHER
             known = self._by_status[status] = word, self._requests.labels(word)
@@ -137,13 +142,13 @@ class Counters:
         self._notify_listeners(_BATCH_DURATION.name, seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """Count reports that the store handled with the result ``fate``, such as "repeat"."""
+        """Count ``reports`` reports by the result in the store: ``fate``, such as "repeat"."""
         if reports:
             self._reports.labels(fate).inc(reports)
             self._notify_listeners(_REPORTS.name, reports, fate=fate)
 
     def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
-        """Count a probe whose result was stored. ``seconds`` is 0 if the duration is unknown."""
+        """Count a probe, after its result was stored; ``seconds`` is 0 if it was not measured."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
         self._notify_listeners(_PROBES.name, 1, outcome=word)
@@ -152,20 +157,19 @@ class Counters:
             self._notify_listeners(_PROBE_DURATION.name, seconds)
 
     def notified(self, *, delivered: bool) -> None:
-        """Count a notification: ``delivered`` is True if the service accepted it."""
+        """Count a message to a notification service; ``delivered`` is True if it was accepted."""
         word = "told" if delivered else "failed"
         self._notifications.labels(word).inc()
         self._notify_listeners(_NOTIFICATIONS.name, 1, result=word)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Also pass each increment to ``listener``, for example to export it to OpenTelemetry.
+        """Also pass each increment to a function, for example to export it to OpenTelemetry.
 
         Args:
             listener: called with the metric's name, the value and the labels.
 
         Returns:
             A function that removes the listener.
-
         """
         self._listeners = (*self._listeners, listener)
 

@@ -1,10 +1,9 @@
 """Health checks of a process of the service: ``/healthz`` and ``/readyz``.
 
-``certpin serve`` answers both without authentication, which needs the store, because the store may
-be unavailable. Workers and writers have no pages: ``serve_health`` starts a small server for them.
-
-Answers contain no names of hosts and no addresses. The words in ``/readyz`` are names of background
-tasks, ``stopping``, ``nats``, ``service``, ``stream`` and ``store``.
+``certpin serve`` answers both without a login: logins need the store, and a health check must work
+when the store is unavailable. Workers and writers have no pages: ``serve_health`` starts a small
+server for them. Responses contain no names of hosts and no addresses. The words in ``/readyz`` are
+names of background tasks, ``stopping``, ``nats``, ``service``, ``stream`` and ``store``.
 """
 
 from __future__ import annotations
@@ -44,10 +43,12 @@ _FRESH = 1.0  # seconds for which a result is reused: anyone may ask, as often a
 
 @dataclass
 class ProcessHealth:
-    """The health of this process: the code of the background tasks sets it, ``/readyz`` reads it.
+    """The health of this process: its background tasks set it, ``/readyz`` reads it.
 
-    ``failing`` contains background tasks that failed and have not run since. ``needs`` maps each
-    other dependency to a function that returns True if it is available.
+    Attributes:
+        stopping: True if the process is about to end.
+        failing: the background tasks that failed and have not run since.
+        needs: maps each other dependency to a function that returns True if it is available.
     """
 
     stopping: bool = False
@@ -56,15 +57,15 @@ class ProcessHealth:
 
     @property
     def lacking(self) -> list[str]:
-        """The names of the dependencies in ``needs`` that are unavailable now."""
+        """The names of the dependencies that are unavailable at present."""
         return [name for name, is_available in self.needs.items() if not is_available()]
 
 
 def health_routes(store: Store | None, health: ProcessHealth) -> list[Route]:
     """Return the routes ``/healthz`` and ``/readyz``.
 
-    ``/healthz`` answers 200 if the event loop runs. ``/readyz`` answers 200 if the process can do
-    its work, else 503 with the list of problems.
+    ``/healthz`` responds with 200 if the event loop runs. ``/readyz`` responds with 200 if the
+    process can do its work, else with 503 and the list of problems.
 
     Args:
         store: the store to check; None for a worker, which has none.
@@ -123,9 +124,10 @@ async def serve_health(
 
 
 def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | None) -> ASGIApp:
-    """Return the ASGI application with the health checks and, for this machine only, the metrics.
+    """Return the ASGI application with the health checks of a worker or writer.
 
-    It has neither TLS nor a login, because a token would cross the network in clear text.
+    If ``address`` can only be reached from this machine, it also has the metrics. It has neither
+    TLS nor a login, because a token would cross the network in clear text.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):
@@ -143,7 +145,7 @@ async def _metrics(request: Request) -> Response:
 class _StoreCheck:
     """Checks if the store answers; one check, in one thread, serves all requests.
 
-    Otherwise any client could occupy many threads while the store hangs.
+    With a check for each request, any client could occupy many threads while the store hangs.
     """
 
     def __init__(self, store: Store) -> None:
@@ -154,7 +156,7 @@ class _StoreCheck:
         self._available = False
 
     async def is_available(self) -> bool:
-        """Return True if the store answered in time; the result is reused for a few seconds."""
+        """Return True if the store answered in time. The result is reused for a second."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= _FRESH:
                 self._available = await self._check()
@@ -166,7 +168,10 @@ class _StoreCheck:
         return not self._store.health.reason
 
     async def _check(self) -> bool:
-        """Check the store once. If an earlier check still hangs, wait for that one instead."""
+        """Check the store once, and return True if it answered in time.
+
+        If an earlier check still hangs, wait for that one instead.
+        """
         if self._thread is None or self._thread.done():
             self._thread = asyncio.ensure_future(asyncio.to_thread(_try_store, self._store))
         try:

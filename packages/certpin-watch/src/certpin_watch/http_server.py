@@ -1,6 +1,6 @@
 """The web server: its port, limits and event loop, and its shutdown.
 
-``certpin serve`` uses it for everything, workers and writers only for health checks.
+``certpin serve`` uses it for all requests, workers and writers only for health checks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = None) -> Server:
-    """Create a web server for an application. It doesn't listen yet.
+    """Create a web server for an ASGI application. It doesn't listen yet.
 
     Args:
         address: host and port.
@@ -95,7 +95,10 @@ async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None])
 
 
 async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
-    """Wait until the server has answered running requests and ended, with a time limit."""
+    """Wait until the server in the task ``serving`` has ended, with a time limit.
+
+    The server answers running requests before it ends.
+    """
     try:
         async with asyncio.timeout(_GRACE):
             await serving
@@ -104,7 +107,7 @@ async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
 
 
 def check_free(address: tuple[str, int]) -> None:
-    """Check that no other process listens on an address.
+    """Check that no other process listens on an address (host and port).
 
     Otherwise the server would share the port with a process that also sets SO_REUSEPORT
     (socket(7)), and requests would go to either. Not checked: a process that takes the port later.
@@ -141,8 +144,8 @@ class ServiceLoop(asyncio.SelectorEventLoop):
 
     The threads of the web server hand over each request twice: with its headers, and with its body.
     asyncio writes a byte into a socket each time, and reads it again. That is a system call, during
-    which the thread releases the interpreter's lock and then has to wait for it. A callback that is
-    handed over before the loop has run the earlier ones needs no byte.
+    which the thread releases the interpreter's lock and then has to wait for it. Here, a callback
+    that is handed over before the loop has run the earlier ones needs no byte.
     """
 
     def __init__(self) -> None:
@@ -156,7 +159,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """Schedule ``callback`` in the loop's thread, after those that were submitted before it.
+        """Schedule a callback in the loop's thread, after the callbacks that were submitted before.
 
         Raises:
             RuntimeError: the loop is closed.
@@ -170,7 +173,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run the submitted callbacks. One that is submitted from now on wakes the loop again."""
+        """Run the callbacks that other threads submitted. A later one wakes the loop again."""
         self._is_woken = False
         for _ in range(len(self._incoming)):
             handle, context, callback, args = self._incoming.popleft()
@@ -194,13 +197,13 @@ class ServiceLoop(asyncio.SelectorEventLoop):
 
 
 def prefer_throughput() -> None:
-    """Ask the kernel (SCHED_BATCH) not to preempt a running thread when another becomes ready.
+    """Ask the kernel not to preempt a running thread when another becomes ready (SCHED_BATCH).
 
     Otherwise the server's threads interrupt the loop for each request that arrives, only to wait
-    for the interpreter's lock, which the loop holds. This is Linux's SCHED_BATCH (sched(7)). It
-    applies to this thread and all threads that it starts. The share of the processor stays the
-    same. Nothing changes on other systems, if it is not allowed, or if the operator chose another
-    policy (chrt(1), ``CPUSchedulingPolicy=`` of systemd).
+    for the interpreter's lock, which the loop holds. SCHED_BATCH (sched(7)) is a policy of Linux.
+    It applies to this thread and all threads that it starts. The share of the processor stays the
+    same. Nothing changes on other systems, if the policy is not allowed, or if the operator chose
+    another one (chrt(1), ``CPUSchedulingPolicy=`` of systemd).
     """
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The log of ``certpin serve`` on standard error, as the table ``[log]`` of ``watch.toml`` says.
+"""The log of ``certpin serve`` on standard error, with the settings in ``[log]`` of ``watch.toml``.
 
 Alerts and problems are always logged. Requests are logged if the settings say so, and each line can
 be a JSON object. A line never contains a query, a header, a body or a whole address: the address of
@@ -37,10 +37,10 @@ def configure(settings: LogSettings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as a JSON object.
+    """Formats a log record as a JSON object.
 
     The object has ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``, and the members
-    of ``extra={"fields": {…}}`` of the call.
+    of ``extra={"fields": {…}}`` of the logging call.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -60,10 +60,10 @@ class JsonFormatter(logging.Formatter):
 def log_requests(
     app: ASGIApp, settings: LogSettings, network_of: Callable[[Scope], str]
 ) -> ASGIApp:
-    """Wrap an application so that each request is logged, if the settings say so.
+    """Return an ASGI application that also logs each request, if the settings say so.
 
     Args:
-        app: the application.
+        app: the application that answers the requests.
         settings: the table ``[log]``.
         network_of: returns the network of the client of a request.
     """

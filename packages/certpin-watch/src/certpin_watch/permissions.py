@@ -1,8 +1,9 @@
 """Permissions: scopes of tokens, roles of users, names of locations, and the text of a token.
 
-A route requires one scope. A role is a set of scopes, and a token has the scopes that it was made
-with. A token is ``certpin_ID_SECRET``; its last six characters are a checksum, as in GitHub's
-tokens, so that secret scanners recognise a token, and a mistyped one costs no database query.
+A route requires one scope (a permission). A role is a set of scopes. A token has the scopes with
+which it was made. Its text is ``certpin_ID_SECRET``; the last six characters are a checksum, as in
+GitHub's tokens, so that secret scanners recognise a token, and a mistyped one costs no database
+query.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ _FORM = re.compile(rf"certpin_([0-9A-Za-z]{{{_ID}}})_([0-9A-Za-z]{{{_SECRET + _S
 
 
 def scopes_of(role: str) -> frozenset[str]:
-    """Return the scopes of a role; the empty set for an unknown role."""
+    """Return the scopes (permissions) of a role; the empty set for an unknown role."""
     return ROLES.get(role, frozenset())
 
 
 def highest_role(roles: Iterable[str]) -> str | None:
-    """Return the role with the most scopes; None if none of the roles is known."""
+    """Return the role with the most permissions; None if none of these roles is known."""
     order = list(ROLES)
     return max((role for role in roles if role in ROLES), key=order.index, default=None)
 
@@ -80,14 +81,15 @@ def check_location(name: str, key: str) -> str:
 
 
 def worker_scope(location: str) -> str:
-    """Return the scope that a token for the workers of a location has, as its only one."""
+    """Return the scope of a token for workers of a location. Such a token has no other scope."""
     return f"{WORKER}:{location}"
 
 
 def location_of(scopes: frozenset[str]) -> str:
-    """Return the location in the scope of a worker's token; empty for other tokens.
+    """Return the location in the scope of a worker's token; empty for any other token.
 
-    If there are other scopes too, the result is empty: a worker's token allows nothing else.
+    If there are other scopes too, the result is empty, because a worker's token permits nothing
+    else.
     """
     if len(scopes) != 1:
         return ""

@@ -1,8 +1,8 @@
-"""The background task that deletes expired rows once an hour (``store.retention``).
+"""The background task that deletes expired rows once an hour (``store.retention`` has the SQL).
 
-The rows of each kind (reports, alerts, …) are deleted in batches, each in its own transaction. If a
-batch takes longer than the database allows, the next one is smaller. If deleting a kind fails, the
-others continue; the failure is stored, logged and shown on pages. If the clock jumped ahead,
+The rows of each kind (reports, alerts, …) are deleted in batches, each in a separate transaction.
+If a batch takes longer than the database allows, the next one is smaller. If deleting a kind fails,
+the others continue; the failure is stored, logged and shown on pages. If the clock jumped ahead,
 nothing is deleted for a day (``check_clock``).
 """
 
@@ -37,8 +37,8 @@ _LOG = logging.getLogger("certpin.watch")
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Delete expired rows once an hour until ``stop`` is set.
 
-    If the database is unavailable, the task tries again in the next round. Several processes may
-    run this at once.
+    If the database is unavailable, deletion is tried again an hour later. Several processes may run
+    this at the same time.
     """
     task = RetentionTask(watch, stop)
     while not stop.is_set():
@@ -51,7 +51,13 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 @dataclass
 class _Kind:
-    """A kind of row to delete in a round; ``batch`` is the maximum number of rows at once."""
+    """A kind of row that still has to be deleted in a round.
+
+    Attributes:
+        name: the kind.
+        step: the function that deletes one batch.
+        batch: the maximum number of rows in a batch.
+    """
 
     name: str
     step: Step
@@ -59,7 +65,12 @@ class _Kind:
 
 
 class RetentionTask:
-    """Deletes expired rows in rounds. One instance for each process."""
+    """Deletes expired rows in rounds. A process has one instance.
+
+    Args:
+        watch: the settings, the store and the clock.
+        stop: ends a round early if it is set.
+    """
 
     def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
         self._watch = watch
@@ -70,7 +81,8 @@ class RetentionTask:
     async def round(self) -> None:
         """Delete expired and excess rows of all kinds, unless the clock jumped ahead.
 
-        Raises ``StoreError`` if the store is unavailable.
+        Raises:
+            StoreError: the store is unavailable.
         """
         left = await asyncio.to_thread(self._kinds)
         while left and not self._stop.is_set():
@@ -84,7 +96,7 @@ class RetentionTask:
         await asyncio.to_thread(self._warn_of_short_window)
 
     def _kinds(self) -> list[_Kind]:
-        """Return the kinds of rows to delete; an empty list after the clock jumped ahead."""
+        """Return the kinds of rows to delete; an empty list if the clock jumped ahead."""
         store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
         at, previous = int(now.timestamp()), self._clock_state
         if previous is not None:
@@ -103,7 +115,8 @@ class RetentionTask:
     def _delete(self, kind: _Kind) -> bool:
         """Delete one batch of rows of a kind. Return True if more may be left.
 
-        Raises ``StoreError`` if the store is unavailable.
+        Raises:
+            StoreError: the store is unavailable.
         """
         store, now = self._watch.store, int(self._watch.clock().timestamp())
         try:
@@ -124,7 +137,7 @@ class RetentionTask:
         return False
 
     def _warn_of_short_window(self) -> None:
-        """Log a warning if clients repeat reports for longer than repeats are recognised."""
+        """Log a warning if clients send reports again for longer than repeats are recognised."""
         thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
             found = repeat_window(connection, self._watch.clock(), thresholds)

@@ -1,8 +1,8 @@
-"""Secrets of the settings: their text is in the settings, in a file, or in the environment.
+"""Secrets of the settings: the text of each is in the settings, in a file, or in the environment.
 
 A secret is looked up when it is first used, so that a command needs only the secrets that it uses:
 ``certpin watch migrate`` runs without the password of a chat service. ``certpin serve`` looks up
-all of them when it starts.
+all secrets when it starts.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _MAX_BYTES = 64 * 1024
 class Secret:
     """A secret text that never appears in a log, an error, a page or its own ``repr``.
 
-    If ``key`` (the name of a setting) is set, the text in the settings is resolved: ``env:NAME`` is
-    the variable of that name, ``file:PATH`` the content of that file, anything else the secret
-    itself.
+    If ``key`` (the name of a setting) is given, the text in the settings says how to find the
+    secret: ``env:NAME`` is the variable with that name, ``file:PATH`` the content of that file, and
+    any other text is the secret itself.
     """
 
     _written: str = field(repr=False)
     key: str = ""
 
     def reveal(self) -> str:
-        """Return the secret, looked up at the first call.
+        """Return the text of the secret. It is looked up at the first call.
 
         Raises:
             ConfigError: the variable or the file is missing or empty. The error names it.
@@ -52,7 +52,9 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """Read the secret with this name from a table of the settings, without looking it up.
+    """Read a secret from a table of the settings, without looking it up yet.
+
+    ``name`` is the key of the setting.
 
     Raises:
         ConfigError: the value is missing, or no string.
@@ -61,7 +63,11 @@ def read_secret(table: Table, name: str) -> Secret:
 
 
 def resolve(written: str, key: str) -> Secret:
-    """Look up the secret in the value of a command-line option.
+    """Look up the secret that the value of a command-line option names, and return it.
+
+    Args:
+        written: the value: ``env:NAME``, ``file:PATH``, or the secret itself.
+        key: the option, which errors name.
 
     Raises:
         ConfigError: the variable or the file is missing or empty.

@@ -1,7 +1,8 @@
 """``certpin serve``: check the settings, start the tasks and the server, and stop them in order.
 
-At the end ``/readyz`` fails first, so that load balancers send no new requests. Then requests under
-way are answered, the background tasks end, accepted reports become durable, and the store closes.
+At the end ``/readyz`` fails first, so that load balancers send no new requests. Then running
+requests are answered, the background tasks end, accepted reports become durable, and the store
+closes.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
     """Run the web server and all background tasks until ``stop`` is set.
 
     Args:
-        watch: settings, store, pin sets and clock. The caller closes the store.
+        watch: the settings, the store, the pin files and the clock. The caller closes the store.
         stop: ends the service.
         listening: called when the server accepts requests.
 
@@ -155,8 +156,8 @@ async def run_tasks(
 ) -> None:
     """Run all background tasks until ``stop`` is set, and wait until they have ended.
 
-    A task that fails is restarted, and ``health`` names it until it runs well. A task that
-    doesn't end in time is cancelled.
+    If a task fails, it is restarted, and ``health`` lists it as failing until it runs well. If a
+    task doesn't end in time, it is cancelled.
     """
     running = [
         asyncio.create_task(_keep_running(name, task, watch, stop, health), name=name)

@@ -1,4 +1,4 @@
-"""The monitored pin sets, read from their files, and the host patterns for quotas of reports."""
+"""The monitored pin sets, read from their files, and the host patterns that share limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
 @dataclass(frozen=True)
 class MonitoredPinSet:
-    """The content of a pin file when it was last readable, and the history in its journal."""
+    """A monitored pin file, and the history in the journal of its rotation.
+
+    Attributes:
+        path: the pin file.
+        pins: its content when it was last readable.
+        history: the steps of the rotation.
+    """
 
     path: Path
     pins: PinSet
@@ -33,28 +39,36 @@ class MonitoredPinSet:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """Every version of the pin set that was released, from the journal."""
+        """Every version of the pin set that was released to clients, from the journal."""
         return self.history.deployed
 
     @property
     def timing(self) -> AdoptionDelays:
-        """The adoption delays that the journal declares last, or the default delays."""
+        """How long clients take to get a new version: from the journal, or by default."""
         return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
-        """The versions of the pin set that clients may still hold at a time."""
+        """Return the versions of the pin set that clients may still hold at a time."""
         return self.deployed.alive(at, self.timing)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The pin sets that could be read, and messages about pin files that could not."""
+    """The content of the monitored pin files: one consistent state.
+
+    Attributes:
+        sets: the pin sets that could be read.
+        problems: messages about pin files that could not.
+    """
 
     sets: tuple[MonitoredPinSet, ...] = ()
     problems: tuple[str, ...] = ()
 
     def policies_of(self, host: str) -> SetPolicies:
-        """Return the policies for a host, each with the pin set that contains it."""
+        """Return the policies for a host, each with the pin set that contains it.
+
+        There are none for an invalid host name.
+        """
         try:
             found = [(monitored, monitored.pins.policy_for(host)) for monitored in self.sets]
         except HostError:
@@ -63,17 +77,17 @@ class Snapshot:
 
 
 def anchors_of(policies: SetPolicies) -> tuple[bytes, ...]:
-    """Return the trust anchors of policies, as DER."""
+    """Return the trust anchors (``trust``) of these policies, as DER."""
     return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
 
 
 def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
-    """Return the pins of policies because of which clients accept a path."""
+    """Return the live pins of these policies: those for which clients accept a path."""
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
 class PinFiles:
-    """Reads the monitored pin files; a broken file keeps its last valid content. Thread-safe."""
+    """Reads the monitored pin files. A broken file keeps its last valid content. Thread-safe."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.paths = tuple(paths)
@@ -104,7 +118,10 @@ class PinFiles:
 
 
 def _mark(path: Path) -> object:
-    """Return a value that changes when the file changes: time, size and inode; None if missing."""
+    """Return a value that differs after a file changed; None if the file is missing.
+
+    The value consists of time, size and inode.
+    """
     try:
         stat = path.stat()
     except OSError:
@@ -114,11 +131,14 @@ def _mark(path: Path) -> object:
 
 @dataclass
 class Patterns:
-    """Maps hosts to the patterns of pin sets that cover them, for quotas of reports.
+    """Maps hosts to the patterns of pin sets that cover them, for limits on reports.
 
-    Clients choose the hosts in their reports. So all names that a pattern covers share one quota,
-    and so do all hosts that are not monitored. ``named`` are hosts below wildcards that the monitor
-    probes; each has its own quota.
+    Clients choose the hosts in their reports. So all names that a pattern covers share one limit (a
+    quota), and so do all hosts that are not monitored.
+
+    Attributes:
+        sets: the monitored pin sets.
+        named: the hosts below wildcards that the monitor probes; each has a separate quota.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -126,11 +146,11 @@ class Patterns:
     _known: dict[str, str] = field(default_factory=dict)
 
     def renewed(self, sets: tuple[MonitoredPinSet, ...]) -> Patterns:
-        """Return this object if ``sets`` are the same pin sets, else a new one for them."""
+        """Return this object if ``sets`` are the same pin sets, else a new object for these."""
         return self if self.sets == sets else Patterns(sets, self.named)
 
     def of(self, host: str) -> str:
-        """Return the pattern that covers a host; empty if the host is not monitored."""
+        """Return the pattern of a pin set that covers a host; empty if it is not monitored."""
         if (pattern := self._known.get(host)) is None:
             if len(self._known) >= _MAX_KNOWN_HOSTS:
                 self._known.clear()
@@ -138,10 +158,10 @@ class Patterns:
         return pattern
 
     def share(self, host: str) -> str:
-        """Return the name of the quota that reports about a host use.
+        """Return the name of the quota (a limit on stored data) that reports about a host use.
 
-        It is the host if the monitor probes it, else the pattern that covers it. Without pin sets,
-        all hosts share one quota.
+        The name is the host itself if the monitor probes it by name, else the pattern that covers
+        the host. Without pin sets, all hosts share one quota.
         """
         if not self.sets:
             return "*"

@@ -5,7 +5,7 @@
         note(outcome="verified")
 
 OpenTelemetry's packages are loaded only if the table ``[telemetry]`` names an endpoint; ``_otel``
-has the code that needs them. A span is exported with the attributes of a list only, and without
+has the code that needs them. A span is exported only with the attributes in a list, and without
 events. It never contains the content of a report, a host, an address, a query, a header or the
 message of an error. A client can't join a trace, because ``traceparent`` is not read.
 """
@@ -58,7 +58,7 @@ def exporting(
 
 @contextmanager
 def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
-    """Record the block as a span. If telemetry is off, do nothing.
+    """Record the block as a span. If telemetry is off, nothing is recorded.
 
     Args:
         name: the span's name.
@@ -77,11 +77,11 @@ def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
 def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
     """Add the route of a request, such as ``/hosts/{name}``, to the request's span.
 
-    It is called before the access checks, so that a refused request has its route, too.
+    Call this before the access checks, so that the span of a refused request has its route, too.
 
     Args:
         scope: the request.
-        route: the route's path, or the routes of which the first that matches is recorded.
+        route: the route's path, or routes, of which the first that matches is recorded.
     """
     span = scope.get(_SPAN)
     if span is None:
@@ -92,10 +92,13 @@ def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
 
 
 def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:
-    """Parse the HTTP headers for exports (NAME=VALUE, …) into values by lower-case name.
+    """Parse the HTTP headers for exports, as in ``NAME=VALUE,NAME=VALUE``.
+
+    Returns:
+        The values, by lower-case name.
 
     Raises:
-        ConfigError: the text is not a list of NAME=VALUE. The error doesn't contain the text.
+        ConfigError: the text is not such a list. The error doesn't contain the text.
     """
     text = headers.reveal() if headers else ""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
@@ -105,7 +108,7 @@ def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dic
 
 
 class _Telemetry:
-    """The running export of traces and metrics (OTLP over HTTP)."""
+    """The running export of traces and metrics to an OpenTelemetry collector (OTLP over HTTP)."""
 
     def __init__(self, settings: TelemetrySettings, counters: Counters) -> None:
         try:
@@ -139,7 +142,7 @@ class _Telemetry:
                 raise
 
     def stop(self) -> None:
-        """Export queued spans and metrics, within the time limit of an export, and stop."""
+        """Export the queued spans and metrics, within a time limit, and stop exporting."""
         _active.remove(self)
         self._unsubscribe()
         self._exporter.stop()
@@ -178,13 +181,16 @@ def _trace_requests(
 
 
 def _keep_span(span: Any, shown: Scope) -> None:
-    """Keep a request's span in its scope for ``name_route``. OpenTelemetry calls this hook."""
+    """Store the span of a request in its ASGI scope, for ``name_route``.
+
+    OpenTelemetry calls this hook for each request. ``shown`` is the scope that it sees.
+    """
     span.set_attribute("http.route", "other")
     shown[_SPAN] = span
 
 
 def _matching_path(scope: Scope, routes: Iterable[BaseRoute]) -> str | None:
-    """Return the path of the first route that matches, with placeholders: ``/hosts/{name}``."""
+    """Return the path of the first route that matches a request, such as ``/hosts/{name}``."""
     from starlette.routing import Match, Mount, Route  # commands that only read settings skip it
 
     for route in routes:

@@ -1,7 +1,7 @@
 """Access control of pages, API and metrics.
 
 - ``access``: checks each request (origin, identity, CSRF, requirement of the route); adds headers.
-- ``identity``: the user or program that sent a request, and what requests share.
+- ``identity``: the user or program that sent a request, and the state that requests share.
 - ``sessions``: cookies, CSRF tokens and bodies of forms.
 - ``credentials``: passwords, tokens of programs, and limits for guessing.
 - ``login``: logins with a password or OpenID Connect (``openid``, ``id_token``).

@@ -100,14 +100,24 @@ _log = logging.getLogger("certpin.watch.access")
 
 
 class AccessMiddleware:
-    """Sets the ``Identity`` of each request, and refuses requests without access.
+    """Wraps the service's application: identifies the sender of each request, or refuses it.
 
-    It sets these fields of ``request.state``: ``identity``; ``origin``; and
-    ``no_receivers``, True if pages warn that no notification service receives alerts.
+    Three fields of ``request.state`` are set: ``identity``, the sender; ``origin``, the addresses
+    of the client and of the service as the browser knows it; and ``no_receivers``, True if pages
+    warn that no notification service receives alerts.
     """
 
     def __init__(self, app: ASGIApp, watch: Watch, routes: Iterable[BaseRoute] = ()) -> None:
-        """Wrap an application. Raises ``ConfigError`` if a route declares no requirement."""
+        """Wrap an ASGI application.
+
+        Args:
+            app: the application that gets the requests.
+            watch: the settings, the store and the clock.
+            routes: the routes of the application, to check them.
+
+        Raises:
+            ConfigError: a route declares no requirement (``require``).
+        """
         check_routes(routes)
         self._app = app
         self._watch = watch
@@ -152,10 +162,10 @@ class AccessMiddleware:
     ) -> tuple[Response | None, Receive]:
         """Identify the sender of a request, and check its host name and CSRF token.
 
-        The body is read for the CSRF token, so the returned ``receive`` returns it again.
-
         Returns:
-            The response that refuses the request, or None if it is passed on; and ``receive``.
+            The response that refuses the request, or None if the request is passed on; and a
+            function that receives the body. The body was read for the CSRF token, so this function
+            returns it again.
         """
         request = Request(scope)
         now = self._watch.clock()
@@ -182,7 +192,7 @@ class AccessMiddleware:
         return _forged(request) if forged else None, receive
 
     def _is_unknown(self, origin: Origin) -> bool:
-        """Return True if the request names a host that isn't in the settings.
+        """Return True if the request is for a host name that isn't in the settings.
 
         Programs with a token may use any name, because they have no cookies and follow no links.
         Prometheus requests each process by its address.
@@ -193,8 +203,8 @@ class AccessMiddleware:
     async def _is_rebound(self, origin: Origin) -> bool:
         """Return True if a request is likely an attack by DNS rebinding.
 
-        That is so if the service needs no login, and the request does not come from this machine to
-        a name of the loopback.
+        That is likely if the service needs no login, and the request does not come from this
+        machine or is not for a name of the loopback.
         """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
@@ -202,10 +212,9 @@ class AccessMiddleware:
 
 
 class _Answer:
-    """An ASGI ``send`` that adds security headers to responses.
+    """An ASGI ``send`` that adds security headers to a response.
 
-    It discards the response of a route whose requirement was not checked, because the route has
-    none.
+    If the route has no requirement, its response is discarded, because nothing was checked.
     """
 
     def __init__(self, scope: Scope, origin: Origin, send: Send) -> None:
@@ -218,8 +227,8 @@ class _Answer:
     def with_csrf_token(self, request: Request, identity: Identity) -> Identity:
         """Return the identity with a CSRF token for the forms on pages.
 
-        It is derived from a cookie. If the browser has none, the response sets one, if that is a
-        page.
+        The token is derived from a cookie. If the browser has no such cookie, and the response is a
+        page, the response sets one.
         """
         if identity.csrf or identity.kind == "token":
             return identity
@@ -244,7 +253,10 @@ class _Answer:
             await self._send(message)
 
     def _is_unchecked(self, status: int) -> bool:
-        """Return True if a route without a requirement responded; a 404 may have no route."""
+        """Return True if a route responded without a check of its requirement.
+
+        For a ``status`` such as 404 there may be no route.
+        """
         if self._scope["state"].get(CHECKED) or self._discarded:
             return False
         return status < 400 if "endpoint" in self._scope else status < 300
@@ -260,7 +272,7 @@ class _Answer:
 
 
 def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
-    """Add the security headers to a response. Pages can't set their own Cache-Control."""
+    """Add the security headers to a response. HTML pages can't set their own Cache-Control."""
     for name, value in _HEADERS.items():
         headers[name] = value
     if origin.is_secure:
@@ -315,7 +327,7 @@ _LOOPBACK_ONLY = PlainTextResponse(
 
 
 def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
-    """Decorate an endpoint function so that it serves only requests that meet a requirement.
+    """Decorate an endpoint function: it then serves only requests that meet a requirement.
 
     Args:
         requirement: ``anyone``, ``signed-in``, a scope, or ``worker``.
@@ -361,7 +373,7 @@ class Guarded:
 
 
 def requirement_of(route: BaseRoute) -> str | None:
-    """Return the requirement of a route; None if it declares none."""
+    """Return the requirement that a route declares (with ``require``); None if it declares none."""
     for target in (getattr(route, "endpoint", None), getattr(route, "app", None)):
         if isinstance(declared := getattr(target, _REQUIREMENT, None), str):
             return declared
@@ -382,7 +394,11 @@ def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def check_routes(routes: Iterable[BaseRoute]) -> None:
-    """Check that each route declares its requirement. Raises ``ConfigError``."""
+    """Check that each route declares its requirement (with ``require``).
+
+    Raises:
+        ConfigError: a route doesn't.
+    """
     wrong = [repr(route) for route in every_route(routes) if requirement_of(route) is None]
     if wrong:
         raise ConfigError(
@@ -392,7 +408,7 @@ def check_routes(routes: Iterable[BaseRoute]) -> None:
 
 
 def problem(request: Request, status: int, title: str, detail: str) -> Response:
-    """Return an error as a page for browsers, as problem details (RFC 9457) for programs.
+    """Return an error response: a page for browsers, problem details (RFC 9457) for programs.
 
     Args:
         request: the refused request. No part of it is in the response.
@@ -415,7 +431,7 @@ def wants_page(request: Request) -> bool:
 
 
 def _check(request: Request, requirement: str) -> Response | None:
-    """Return a response that refuses the request, or None if it meets the requirement.
+    """Return None if a request meets the requirement of its route, else a response that refuses it.
 
     A request without an identity meets no requirement.
     """
@@ -438,7 +454,11 @@ def _check_requirement(requirement: str) -> None:
 
 
 def _to_login(request: Request, *, recheck: bool) -> Response:
-    """Redirect a browser to the login, or with ``recheck`` to the provider; refuse a program."""
+    """Return the response to a request that needs a login.
+
+    A browser is redirected to the login page or, with ``recheck``, to the OpenID provider. A
+    program gets an error.
+    """
     if request.headers.get("hx-request") == "true":
         # Part of a page was requested: htmx then loads this address in the whole window.
         current = _split(request.headers.get("hx-current-url", ""))
@@ -453,7 +473,7 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Return the path and the query of a page's URL, as htmx sends it in ``HX-Current-URL``."""
+    """Return the path and the query of a page's URL, which htmx sends in ``HX-Current-URL``."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -462,6 +482,9 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _login_address(path: str, query: str, *, recheck: bool) -> str:
-    """Return the address of the login page, which redirects to the given page afterwards."""
+    """Return the address of the login page, which redirects to the given path after the login.
+
+    With ``recheck``, it is the address that asks the OpenID provider to confirm the user.
+    """
     back = quote(local_path(path + (f"?{query}" if query else "")), safe="/")
     return f"{OPENID_LOGIN}?again=1&next={back}" if recheck else f"{LOGIN_PAGE}?next={back}"

@@ -86,19 +86,25 @@ _SWEPT = 50  # outdated rows that are deleted at each attempt
 
 
 class Hasher:
-    """Hashes secrets by Argon2id with fixed parameters. Thread-safe; two run at a time."""
+    """Hashes passwords and secrets of tokens with Argon2id. Thread-safe; two hashes at a time.
+
+    ``parameters`` are those of Argon2id.
+    """
 
     def __init__(self, parameters: Parameters) -> None:
         self._argon2 = PasswordHasher.from_parameters(parameters)
         self._turns = threading.BoundedSemaphore(MAX_PARALLEL)
 
     def hash(self, secret: str) -> str:
-        """Return the Argon2 hash of a secret as text, which contains the parameters. Slow."""
+        """Return the Argon2 hash of a secret, as text that also contains the parameters. Slow."""
         with self._turns:
             return self._argon2.hash(secret)
 
     def matches(self, hashed: str, secret: str) -> bool:
-        """Return True if ``hashed`` is the hash of the secret; False if it is invalid. Slow."""
+        """Return True if ``hashed`` is the hash of the secret. Slow.
+
+        If ``hashed`` is not a valid hash, return False.
+        """
         with self._turns:
             try:
                 return self._argon2.verify(hashed, secret)
@@ -106,9 +112,9 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Spend the time of checking a password, if no account has the name that was sent.
+        """Take as long as checking a password, because no account has the name that was sent.
 
-        Otherwise a fast answer would show that there is no such account.
+        A faster response would show that there is no such account.
         """
         self.matches(self._unknown, secret)
 
@@ -129,9 +135,9 @@ TOKEN_HASHER = Hasher(TOKEN_PARAMETERS)
 def hash_new_password(password: str, account: str, service: str = "") -> PasswordHash:
     """Check that a new password is long and hard to guess, and return its Argon2 hash. Slow.
 
-    NIST SP 800-63B-4, 3.1.1.2: it is compared with leaked and common passwords, and with the names
-    of the account and of the service; no kinds of characters are required. The lists come with the
-    package zxcvbn: no network is needed, and leaks newer than the package are unknown.
+    NIST SP 800-63B-4, 3.1.1.2: the password is compared with leaked and common passwords, and with
+    the names of the account and of the service; no kinds of characters are required. The lists come
+    with the package zxcvbn: no network is needed, and leaks newer than the package are unknown.
 
     Args:
         password: as the user typed it.
@@ -140,7 +146,7 @@ def hash_new_password(password: str, account: str, service: str = "") -> Passwor
 
     Raises:
         InputError: the password is too short, too long or too easy to guess. The message doesn't
-            contain it.
+            contain the password.
     """
     text = _normal(password)
     for problem in _problems(text, [account, service]):
@@ -151,7 +157,7 @@ def hash_new_password(password: str, account: str, service: str = "") -> Passwor
 def check_password(account: Account | None, password: str) -> bool:
     """Return True if the password is that of the account. Slow.
 
-    Without an account it takes as long as with one, and the result is False.
+    If ``account`` is None, return False after the same time.
     """
     # A longer password was never accepted; hashing it would only cost time.
     text = _normal(password[: MAX_LENGTH + 1])
@@ -162,14 +168,17 @@ def check_password(account: Account | None, password: str) -> bool:
 
 
 def rehash_password(account: Account, password: str) -> PasswordHash | None:
-    """Hash a correct password again if its hash is outdated; return None if it isn't. Slow."""
+    """Return a new hash of a password that was checked, if its stored hash is outdated. Slow.
+
+    If the hash has the current parameters, return None.
+    """
     if not PASSWORD_HASHER.is_outdated(account.password):
         return None
     return PasswordHash(PASSWORD_HASHER.hash(_normal(password)))
 
 
 def _normal(password: str) -> str:
-    """Normalise a password to NFC, because keyboards encode one letter in several ways."""
+    """Return a password normalised to NFC, because keyboards encode one letter in several ways."""
     return unicodedata.normalize("NFC", password)
 
 
@@ -204,11 +213,11 @@ def make_token(
     now: datetime,
     until: datetime | None = None,
 ) -> tuple[str, str]:
-    """Create a token with the given scopes, and store the hash of its secret.
+    """Create a token for a program or worker, and store the hash of its secret.
 
     Args:
         connection: a write transaction.
-        name: its purpose, for users.
+        name: the purpose of the token, for users.
         scopes: some of ``SCOPES``, or the only scope of a worker.
         by: the user who creates it.
         now: the current time.
@@ -236,10 +245,11 @@ def make_token(
 
 
 class VerifiedTokens:
-    """A bounded cache of recently verified tokens, so that scrapes seldom compute Argon2.
+    """A bounded cache of recently verified tokens, because Argon2 is slow for each request.
 
-    It contains keyed digests, no secrets; the key is random for each process. The token's row
-    is read at each use nevertheless, so a revoked token is refused at once. Threads may share it.
+    The cache contains keyed digests, no secrets; the key is random for each process. The token's
+    row is read at each use nevertheless, so that a revoked token is refused at once. Threads may
+    share it.
     """
 
     def __init__(self) -> None:
@@ -253,7 +263,7 @@ class VerifiedTokens:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 
     def verify(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if the secret is that of the token, and cache that. Slow (Argon2)."""
+        """Return True if the secret is that of the token, and remember that. Slow (Argon2)."""
         if not TOKEN_HASHER.matches(token.secret, secret):
             return False
         digest = self._digest(token, secret)
@@ -267,8 +277,8 @@ class VerifiedTokens:
     def _digest(self, token: Token, secret: str) -> bytes:
         """Return the cache key of a token and a secret.
 
-        It depends on the stored hash, so a changed hash voids the entry. Clients can't choose
-        digests, so the time of a look-up reveals nothing about them.
+        It depends on the stored hash, so that an entry is void if the hash changes. Clients can't
+        choose the key, so the time of a look-up reveals nothing about it.
         """
         return hashlib.blake2b(f"{token.secret}\0{secret}".encode(), key=self._key).digest()
 
@@ -289,10 +299,11 @@ def _check_token(name: str, scopes: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class LoginDecision:
-    """How long an attempt to log in is refused or delayed, in seconds.
+    """If an attempt to log in is refused or delayed.
 
-    ``refused_for``: no attempt is allowed for so long; 0 if it is allowed. ``delay``: the time to
-    wait before the password is checked.
+    Attributes:
+        refused_for: the seconds for which no attempt is allowed; 0 if this one is allowed.
+        delay: the seconds to wait before the password is checked.
     """
 
     refused_for: float = 0.0
@@ -300,7 +311,7 @@ class LoginDecision:
 
 
 class LoginThrottle:
-    """Counts attempts to log in, by source and by account.
+    """Counts attempts to log in, by source (the network of the client) and by account.
 
     A source with too many failures has to wait. An account is never locked, because an attacker
     could then lock it: while it is under attack, attempts from sources without a successful login
@@ -308,8 +319,8 @@ class LoginThrottle:
 
     The counters are in the database, so that several processes don't allow more guesses than one.
     An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
-    would count as one. Rows have digests of sources and names, for a quarter of an hour; how many
-    there are is limited by how many passwords can be hashed in that time. The sources of successful
+    would count as one. Rows have digests of sources and names, for a quarter of an hour; their
+    number is limited by how many passwords can be hashed in that time. The sources of successful
     logins are in memory, bounded, for each process.
 
     Threads may share it. Each method that uses the database raises ``StoreError`` if it is
@@ -323,7 +334,13 @@ class LoginThrottle:
         self._lock = threading.Lock()
 
     def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
-        """Decide if an attempt to log in may check its password now, and count it as a failure."""
+        """Decide if an attempt to log in may check its password now, and count it as a failure.
+
+        Args:
+            source: the network of the client.
+            account: the name that was sent.
+            now: the current time.
+        """
         at = now.timestamp()
         with self._store.write() as connection:
             sweep_failures(connection, at, _SWEPT)
@@ -340,13 +357,16 @@ class LoginThrottle:
         return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
 
     def failed(self, source: str, account: str, now: datetime) -> bool:
-        """Record that the password was wrong. Return True if this belongs into the audit log."""
+        """Record that a password was wrong. Return True if the failure belongs in the audit log.
+
+        The arguments are those of ``begin``.
+        """
         with self._lock:
             self._signed_in.pop(_key(source, account), None)
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str, account: str) -> None:
-        """Forget the failure that ``begin`` counted for this attempt: the password was correct."""
+        """Record that a password was correct, so that ``begin`` counted no failure after all."""
         with self._store.write() as connection:
             clear_failures(connection, _key("source", source), _key("account", account))
         with self._lock:
@@ -356,7 +376,7 @@ class LoginThrottle:
 
 
 class TokenThrottle:
-    """Counts wrong tokens by source, in memory. Threads may share it.
+    """Counts wrong tokens by source (the network of the client), in memory. Threads may share it.
 
     The secret of a token has 256 random bits. So the throttle only saves the work of hashing, and
     needs no exact count over all processes.
@@ -368,12 +388,15 @@ class TokenThrottle:
         self._lock = threading.Lock()
 
     def wait(self, source: str, now: datetime) -> float:
-        """Return the seconds for which the source has to wait before its token is checked, or 0."""
+        """Return the seconds until a token from this source is checked; 0 if that is now."""
         with self._lock:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 
     def failed(self, source: str, now: datetime) -> bool:
-        """Record that a token was wrong. Return True if this belongs into the audit log."""
+        """Record that a token was wrong. Return True if the failure belongs in the audit log.
+
+        There is a limit for each minute. ``source`` is the network of the client.
+        """
         at = now.timestamp()
         with self._lock:
             self._sources[source] = FailureCount(counted(self._sources.get(source), at) + 1, at)
@@ -383,7 +406,7 @@ class TokenThrottle:
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str) -> None:
-        """Record that a token was correct, and forget the failures of the source."""
+        """Record that a token was correct: earlier failures of the source no longer count."""
         with self._lock:
             self._sources.pop(source, None)
 
@@ -396,7 +419,7 @@ class AuditLimit:
         self._since = 0.0
 
     def allows(self, now: datetime) -> bool:
-        """Count a failure. Return True if it is still within the limit of this minute."""
+        """Count a failure. Return True if this minute's failures are still within the limit."""
         at = now.timestamp()
         if not 0 <= at - self._since < 60:
             self._count, self._since = 0, at
@@ -405,9 +428,10 @@ class AuditLimit:
 
 
 def counted(failures: FailureCount | None, at: float) -> int:
-    """Return the number of failures of a source or account that have not expired at time ``at``.
+    """Return the number of failures that have not expired at ``at``, in Unix seconds.
 
-    Failures with a far future time don't count, because the clock ran ahead when they were counted.
+    If the last failure is far in the future, the clock ran ahead when it was counted, and the
+    number is 0.
     """
     if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
         return 0
@@ -415,7 +439,10 @@ def counted(failures: FailureCount | None, at: float) -> int:
 
 
 def wait_after(failures: FailureCount | None, at: float) -> float:
-    """Return the seconds for which a source has to wait; 0 or less if it doesn't have to."""
+    """Return the seconds for which a source must wait after its failures; 0 or less for none.
+
+    ``at`` is the current time, in Unix seconds.
+    """
     over = counted(failures, at) - FREE_PER_SOURCE
     if failures is None or over < 0:
         return 0.0
@@ -424,5 +451,5 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
 
 
 def _key(*parts: str) -> bytes:
-    """Return a digest of fixed size for a source or an account name, as the key of a counter."""
+    """Return the key of a counter: a digest of fixed size of a source or of an account's name."""
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

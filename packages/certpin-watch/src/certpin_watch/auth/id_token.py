@@ -1,10 +1,11 @@
 """ID tokens: their verification (OpenID Connect Core 1.0, 3.1.3.7). No I/O.
 
-1. It is signed with an algorithm of the settings: never ``none``, never one with a shared secret.
+1. The token is signed with an algorithm of the settings: never ``none``, never one with a shared
+   secret.
 2. The key is in the provider's key set; if the token names a key (``kid``), it is that one.
 3. ``iss`` is the provider, ``aud`` is this client, and so is ``azp`` if it is present.
-4. It has not expired (``exp``), and was issued neither in the future nor long ago (``iat``).
-5. ``nonce`` is the value that this browser was sent to the provider with.
+4. The token has not expired (``exp``), and was issued neither in the future nor long ago (``iat``).
+5. ``nonce`` is the value with which this browser was sent to the provider.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 
 
 class UnknownKeyError(InputError):
-    """An ID token is signed with a key that is not in the provider's key set, or not yet."""
+    """An ID token is signed with a key that is not in the provider's key set that was fetched.
+
+    The provider may have added the key since.
+    """
 
 
 @dataclass(frozen=True)
 class ExpectedClaims:
-    """The settings, nonce and time that the claims of an ID token must agree with."""
+    """The settings, the nonce and the time with which the claims of an ID token must agree."""
 
     settings: OpenIDSettings
     nonce: str
@@ -49,7 +53,7 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
     Args:
         text: the encoded token.
         key_set: the provider's key set (RFC 7517).
-        expected: the values that the claims must agree with.
+        expected: the values with which the claims must agree.
 
     Raises:
         UnknownKeyError: the token's key is not in the key set.
@@ -75,7 +79,10 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
 
 
 def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
-    """Return the highest role that the settings give to the user's groups, or None."""
+    """Return the highest role that the settings give to a user's groups; None if there is none.
+
+    ``claims`` are those of the ID token, with the groups.
+    """
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]
     names = (group for group in groups if isinstance(group, str))
@@ -83,9 +90,9 @@ def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
 
 
 def name_of(claims: dict[str, Any]) -> str:
-    """Return the user's name for display, from the claims of an ID token.
+    """Return the name to display for a user, from the claims of an ID token.
 
-    ``sub`` identifies the user, not this name. An unverified mail address is not used.
+    The user is identified by ``sub``, not by this name. An unverified mail address is not used.
     """
     claims = {**claims, "email": None} if claims.get("email_verified") is False else claims
     for claim in ("email", "preferred_username", "name", "sub"):
@@ -107,7 +114,17 @@ def _header(text: str) -> dict[str, Any]:
 def _candidates(
     header: dict[str, Any], key_set: dict[str, Any], settings: OpenIDSettings
 ) -> list[Key]:
-    """Return the keys in the key set that a token header allows, by type, use and key ID."""
+    """Return the keys of a key set that may have signed a token: by type, use and key ID.
+
+    Args:
+        header: the header of the token.
+        key_set: the provider's key set (RFC 7517).
+        settings: has the accepted algorithms.
+
+    Raises:
+        InputError: the algorithm is not accepted.
+        UnknownKeyError: no key fits.
+    """
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry
 

@@ -71,11 +71,16 @@ _FORM_SECONDS = 600  # for which an open form is accepted after the provider sho
 
 @dataclass(frozen=True)
 class Identity(Actor):
-    """The user or program that sent a request, and their scopes.
+    """The user or program that sent a request, and the permitted actions.
 
-    ``csrf`` is the token that forms on their pages must contain. ``session`` is the digest of the
-    session's secret, and ``account`` the ID of the account; None without one. If ``recheck`` is
-    True, the OpenID provider must confirm the user first: until then the identity has no scopes.
+    Attributes:
+        kind: how the sender was identified.
+        scopes: the permitted actions.
+        csrf: the token that forms on this user's pages must contain.
+        session: the SHA-256 of the session's cookie; None without a session.
+        account: the ID of the account; None without one.
+        recheck: True if the OpenID provider must confirm the user first. Until then there are no
+            scopes.
     """
 
     kind: Kind = "anonymous"
@@ -92,16 +97,16 @@ class Identity(Actor):
 
     @property
     def role(self) -> str:
-        """The role that has exactly these scopes; empty if no role has, as for many tokens."""
+        """The role with exactly these scopes; empty if no role has them, as for many tokens."""
         return next((role for role, scopes in ROLES.items() if scopes == self.scopes), "")
 
     @property
     def location(self) -> str:
-        """The location of a worker's token; empty for all others."""
+        """The location of the worker that sent the request; empty for any other sender."""
         return location_of(self.scopes)
 
     def may(self, requirement: str) -> bool:
-        """Return True if this identity meets the requirement of a route.
+        """Return True if this user or program meets the requirement of a route.
 
         An unknown requirement is never met.
         """
@@ -116,7 +121,13 @@ class Identity(Actor):
 
 @dataclass(frozen=True)
 class RefusedToken:
-    """The refusal of a token. ``wait`` is in seconds; 0 means that waiting doesn't help."""
+    """The refusal of a request because of its token.
+
+    Attributes:
+        status: the HTTP status.
+        why: the reason.
+        wait: the seconds after which the client may try again; 0 if waiting doesn't help.
+    """
 
     status: int = 401
     why: str = "It is unknown, revoked or expired."
@@ -126,11 +137,10 @@ class RefusedToken:
 def authenticate(
     state: AuthState, headers: Headers, origin: Origin, now: datetime, method: str = "GET"
 ) -> Identity | RefusedToken:
-    """Identify the sender of a request by its token or cookie.
+    """Return the user or program that sent a request, identified by its token or cookie.
 
-    Blocks: it reads the database, and may compute Argon2.
-
-    A wrong token is refused, even if the request has a valid cookie.
+    Blocks: it reads the database, and may compute Argon2. A wrong token is refused, even if the
+    request has a valid cookie.
 
     Args:
         state: the state of access control.
@@ -184,7 +194,7 @@ def _by_session(
 def _is_outdated(
     session: Session, settings: AuthSettings, now: datetime, *, is_change: bool
 ) -> bool:
-    """Return True if the OpenID provider must confirm a session's user and role again.
+    """Return True if the OpenID provider must confirm the user and role of a session again.
 
     A submitted form (``is_change``) is accepted for longer, because its input would be lost.
     """
@@ -220,9 +230,12 @@ def _by_token(
 def _verify(
     state: AuthState, token: Token, secret: str, origin: Origin, now: datetime
 ) -> RefusedToken | None:
-    """Check a token's secret with Argon2. Return the refusal, or None if the secret is correct.
+    """Check the secret of a token with Argon2.
 
     A source that sent too many wrong tokens is refused without the check.
+
+    Returns:
+        The refusal, or None if the secret is correct.
     """
     if wait := state.tokens.wait(origin.guesser, now):
         return RefusedToken(429, "Too many wrong tokens came from your network.", math.ceil(wait))
@@ -237,7 +250,7 @@ def _verify(
 
 
 def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -> None:
-    """Store when a token was used, at most once a minute; audit its first use."""
+    """Store when a token was used, at most once a minute; add its first use to the audit log."""
     if token.used_at is not None and _is_use_recorded(token.used_at, now):
         return
     with suppress(StoreError), state.store.write() as connection:
@@ -254,10 +267,18 @@ def _is_use_recorded(at: int, now: datetime) -> bool:
 
 @dataclass(eq=False)
 class AuthState:
-    """The state of access control: throttles, caches and the OpenID provider.
+    """The state of access control that all requests share.
 
-    ``attempts`` is the number of attempts to log in that are being checked. ``hashing`` limits the
-    threads that check passwords, so that no other request waits for them.
+    Attributes:
+        settings: the settings of the service.
+        store: the database.
+        logins: counts wrong passwords.
+        tokens: counts wrong tokens.
+        openid_audit: limits how many failed OpenID logins are written to the audit log.
+        verified: the tokens that were verified recently.
+        provider: the OpenID provider; None without one.
+        attempts: the number of passwords that are being checked.
+        hashing: limits the threads that check passwords, so that no other request waits for them.
     """
 
     settings: ServiceSettings
@@ -274,9 +295,9 @@ class AuthState:
         self.logins = LoginThrottle(self.store)
 
     def is_open(self) -> bool:
-        """Return True if local requests need no login.
+        """Return True if requests from this machine need no login.
 
-        That is so if there is no account, and no other machine can reach the service.
+        They need none if there is no account, and no other machine can reach the service.
         """
         if not may_be_open(self.settings):
             return False
@@ -288,9 +309,9 @@ _STATES: WeakKeyDictionary[Store, AuthState] = WeakKeyDictionary()
 
 
 def auth_state(watch: Watch) -> AuthState:
-    """Return the access-control state of a service.
+    """Return the state of access control of a service.
 
-    It is the same object on every call, until the service gets other settings.
+    Each call returns the same object, until the service gets other settings.
     """
     state = _STATES.get(watch.store)
     if state is None or state.settings is not watch.settings:
@@ -303,9 +324,10 @@ def auth_state(watch: Watch) -> AuthState:
 
 
 def may_be_open(settings: ServiceSettings) -> bool:
-    """Return True if the settings permit local requests without a login.
+    """Return True if the settings permit requests from this machine without a login.
 
-    They don't if other machines can reach the service: through a proxy, or under a public address.
+    They don't if other machines can reach the service: directly, through a proxy, or under a public
+    address.
     """
     public = host_of(settings.public_url.partition("://")[2].partition("/")[0])
     access = settings.access
@@ -318,7 +340,7 @@ def may_be_open(settings: ServiceSettings) -> bool:
 
 
 def check_listening(settings: ServiceSettings, store: Store) -> None:
-    """Check that access control lets the service listen. Call it before a socket is opened.
+    """Check that access control lets the service listen. Call this before a socket is opened.
 
     The store is empty, or has the current schema. NOT checked: that the certificate is valid, and
     that the proxy in front terminates TLS.
@@ -358,8 +380,11 @@ def _has_credentials(store: Store) -> bool:
 def _check_provider(settings: ServiceSettings) -> None:
     """Check the OpenID settings: the file with authorities, and the public address.
 
-    The provider redirects browsers to that address, so it comes from the settings, not from
-    requests.
+    The provider redirects browsers to the public address, so it must come from the settings, not
+    from requests.
+
+    Raises:
+        ConfigError: the file can't be used, or the address is missing.
     """
     if settings.access.oidc and settings.access.oidc.ca_file:
         try:

@@ -1,4 +1,4 @@
-"""Logging in and out with a name and a password or with OpenID Connect, and the pages for that."""
+"""Logging in and out, with a password or with OpenID Connect, and the pages for that."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ _log = logging.getLogger("certpin.watch.access")
 
 @dataclass(frozen=True)
 class PasswordLogin:
-    """An attempt to log in: name, password, and the origin and user agent of the browser."""
+    """An attempt to log in: name and password, and the browser that sent them.
+
+    ``origin`` has the client's address, ``agent`` is the browser's User-Agent.
+    """
 
     name: str
     password: str = field(repr=False)
@@ -69,8 +72,10 @@ class PasswordLogin:
 class LoginResult:
     """The result of an attempt to log in.
 
-    ``cookie`` is the value of the new session's cookie; empty if the login failed. If ``wait`` is
-    not 0, the password was not checked: the client may try again after so many seconds.
+    Attributes:
+        cookie: the value of the new session's cookie; empty if the login failed.
+        wait: if not 0, the password was not checked, and the client may try again after so many
+            seconds.
     """
 
     cookie: str = field(default="", repr=False)
@@ -91,7 +96,7 @@ async def log_in(
     Args:
         state: the state of access control.
         login: the name and the password.
-        identity: the identity of the request. Its session, if there is one, ends.
+        identity: the sender of the request. Their session, if there is one, ends.
         now: the current time.
         sleep: waits for a number of seconds.
 
@@ -142,7 +147,7 @@ def _attempt(
 def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datetime) -> None:
     """Add a wrong password to the audit log, unless there were too many in this minute.
 
-    The throttle already counted the attempt when it began.
+    The throttle counted the attempt when it began. ``name`` is the name that was sent.
     """
     if state.logins.failed(origin.guesser, name, now):
         actor, outcome = Actor(source=origin.source), "wrong name or password"
@@ -151,7 +156,7 @@ def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datet
 
 
 def login_routes(watch: Watch) -> list[BaseRoute]:
-    """Return the routes for logging in and out, those of OpenID Connect only with a provider."""
+    """Return the routes for logging in and out; those of OpenID Connect only with a provider."""
     pages = _LoginPages(watch)
     routes: list[BaseRoute] = [
         Route(LOGIN_PAGE, require(ANYONE)(pages.show), methods=["GET"]),
@@ -173,14 +178,14 @@ class _LoginPages:
         self._state = auth_state(watch)
 
     async def show(self, request: Request) -> Response:
-        """Return the login form; redirect a user who is signed in."""
+        """Return the login form; redirect a user who is already signed in."""
         after = local_path(request.query_params.get("next", "/"))
         if request.state.identity.signed_in:
             return RedirectResponse(after, 303)
         return _login_page(self._watch, request, after)
 
     async def log_in(self, request: Request) -> Response:
-        """Handle the login form: start a session, or show the form with an error."""
+        """Check the submitted login form: start a session, or return the form with an error."""
         form = await request.form()
         after = local_path(str(form.get("next", "/")))
         login = PasswordLogin(
@@ -200,7 +205,10 @@ class _LoginPages:
         return answer
 
     async def log_out(self, request: Request) -> Response:
-        """End the session. The page has a link that also ends it at the OpenID provider."""
+        """End the session, and return a page that says so.
+
+        If an OpenID provider has a session too, the page has a link that ends that one.
+        """
         identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
             await to_thread.run_sync(self._end, identity, identity.session)
@@ -227,7 +235,7 @@ class _OpenIDPages:
         self._callback = watch.settings.public_url.rstrip("/") + CALLBACK
 
     async def begin(self, request: Request) -> Response:
-        """Redirect the browser to the provider's login.
+        """Redirect the browser to the login page of the OpenID provider.
 
         If a session only has to be confirmed, the provider is asked not to prompt the user.
         """
@@ -245,7 +253,10 @@ class _OpenIDPages:
         return answer
 
     async def finish(self, request: Request) -> Response:
-        """Exchange the code in the browser's URL for an ID token; start or continue the session."""
+        """Handle the browser that returns from the OpenID provider: start or continue its session.
+
+        The code in its URL is exchanged for an ID token.
+        """
         now, provider = self._watch.clock(), self._provider
         after = "/"
         try:
@@ -284,9 +295,9 @@ class _OpenIDPages:
             )
 
     def _continue(self, request: Request, owner: SessionOwner) -> str:
-        """Replace the session whose user the provider confirmed; return the value of its cookie.
+        """Replace the cookie of a session after the provider confirmed its user; return it.
 
-        The new session ends when the old one would have ended.
+        The session ends when it would have ended before.
 
         Raises:
             InputError: the session has ended in the meantime, or belongs to another user.
@@ -306,7 +317,14 @@ class _OpenIDPages:
     async def _failed(
         self, request: Request, why: str, *, name: str = "", error: str = _FAILED
     ) -> Response:
-        """Show ``error`` to the browser; write the reason ``why`` only to the log and audit log."""
+        """Return a login page with an error, after a login with OpenID Connect failed.
+
+        Args:
+            request: the request.
+            why: the reason, which is written only to the log and the audit log.
+            name: the user, if known.
+            error: the text for the user.
+        """
         _log.warning("a sign-in with OpenID Connect failed: %s", why)
         await to_thread.run_sync(self._audit_failure, request, why, name)
         answer = _login_page(self._watch, request, "/", 403, error=error)

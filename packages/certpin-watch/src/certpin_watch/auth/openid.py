@@ -1,9 +1,9 @@
 """Logins with OpenID Connect: the browser goes to the provider, and returns with a code.
 
-The browser keeps one secret in a cookie, and three values are derived from it: ``state`` (is this
-the browser that was sent?), ``nonce`` (does the token belong to this login?) and the PKCE verifier
-(is this the client that requested the code?). So nothing is stored here for logins that are never
-finished. None of the three values reveals another.
+The browser keeps one secret in a cookie, and three values are derived from it: ``state`` proves
+that this is the browser that was sent to the provider, ``nonce`` that the token belongs to this
+login, and the PKCE verifier that this client requested the code. So nothing is stored here for
+logins that are never finished. None of the three values reveals another.
 
 authlib makes the requests of OAuth 2.0 (RFC 6749, with PKCE, RFC 7636); ``id_token`` verifies the
 tokens. No value that a browser sends decides which server is contacted.
@@ -57,11 +57,14 @@ class InteractionRequiredError(InputError):
 
 @dataclass(frozen=True)
 class PendingLogin:
-    """A login that the browser has not finished yet.
+    """A login at an OpenID provider that the browser has not finished yet.
 
-    ``next`` is the path to redirect to at its end. If ``recheck`` is True, the browser already has
-    a session, and the provider is asked to confirm its user without a prompt (``prompt=none``,
-    OpenID Connect Core 1.0, 3.1.2.1).
+    Attributes:
+        secret: a random secret, from which ``state``, ``nonce`` and ``verifier`` are derived.
+        next: the path to redirect to at the end.
+        at: when the login began, in Unix seconds.
+        recheck: True if the browser already has a session, and the provider is asked to confirm its
+            user without a prompt (``prompt=none``, OpenID Connect Core 1.0, 3.1.2.1).
     """
 
     secret: str = field(repr=False)
@@ -71,12 +74,15 @@ class PendingLogin:
 
     @classmethod
     def new(cls, next_path: str, now: datetime, *, recheck: bool = False) -> PendingLogin:
-        """Create a login with a new random secret."""
+        """Create a login with a new random secret.
+
+        ``next_path`` is the path to redirect to at the end of the login.
+        """
         return cls(new_secret(), local_path(next_path), int(now.timestamp()), recheck)
 
     @classmethod
     def from_cookie(cls, text: str, now: datetime) -> PendingLogin:
-        """Decode the cookie of a browser that returns from the provider.
+        """Decode the login in the cookie of a browser that returns from the provider.
 
         Raises:
             InputError: the cookie is missing, invalid or too old.
@@ -92,18 +98,20 @@ class PendingLogin:
 
     @property
     def cookie(self) -> str:
-        """The value of the cookie that keeps this login in the browser."""
+        """The value of the cookie in which the browser keeps this login."""
         recheck = _RECHECK if self.recheck else ""
         return f"{self.secret}.{self.at}.{recheck}.{quote(self.next, safe='')}"
 
     @property
     def state(self) -> str:
-        """The ``state`` parameter: proves that this browser began the login (RFC 6749, 10.12)."""
+        """The ``state`` parameter: it proves that this browser began the login (RFC 6749,
+        10.12).
+        """
         return self._derived(b"state")
 
     @property
     def nonce(self) -> str:
-        """The ``nonce``: binds the ID token to this login (OpenID Connect Core 1.0, 15.5.2)."""
+        """The ``nonce``: it binds the ID token to this login (OpenID Connect Core 1.0, 15.5.2)."""
         return self._derived(b"nonce")
 
     @property
@@ -120,7 +128,8 @@ class PendingLogin:
 class ProviderMetadata:
     """The fields of a discovery document that are used (OpenID Connect Discovery 1.0, 3).
 
-    ``names_issuer``: the provider adds its issuer name to each response (RFC 9207).
+    ``names_issuer`` is True if the provider adds its issuer to each response (RFC 9207).
+    ``end_session_endpoint`` is empty if the provider has none.
     """
 
     authorization_endpoint: str
@@ -131,7 +140,7 @@ class ProviderMetadata:
 
 
 class OpenIDProvider:
-    """A client of an OpenID provider. Fetched documents are kept for an hour."""
+    """A client of an OpenID provider. The provider's documents are cached for an hour."""
 
     def __init__(self, settings: OpenIDSettings) -> None:
         self.settings = settings
@@ -140,10 +149,10 @@ class OpenIDProvider:
         self._fetching = asyncio.Lock()
 
     async def metadata(self) -> ProviderMetadata:
-        """Return the provider's discovery document, fetched if needed.
+        """Return the provider's discovery document, from the cache or the provider.
 
         Raises:
-            InputError: it is unavailable or invalid.
+            InputError: the document is unavailable or invalid.
         """
         async with self._fetching:
             if self._metadata is None or _age(self._metadata[0]) > _FRESH:
@@ -153,7 +162,9 @@ class OpenIDProvider:
             return self._metadata[1]
 
     async def login_address(self, login: PendingLogin, redirect_uri: str) -> str:
-        """Return the provider's URL to which the browser is redirected.
+        """Return the provider's URL to which the browser is redirected for a login.
+
+        ``redirect_uri`` is the address to which the provider sends the browser back.
 
         Raises:
             InputError: the discovery document is unavailable or invalid.
@@ -172,7 +183,13 @@ class OpenIDProvider:
     async def redeem(
         self, code: str, login: PendingLogin, redirect_uri: str, now: datetime
     ) -> dict[str, Any]:
-        """Exchange a code for an ID token at the provider, verify it, and return its claims.
+        """Exchange a code for an ID token at the provider, verify the token, and return its claims.
+
+        Args:
+            code: the code with which the browser returned.
+            login: the login that the browser began.
+            redirect_uri: as in ``login_address``.
+            now: the current time.
 
         Raises:
             InputError: the provider refused the code, or the token is invalid. The message contains
@@ -197,7 +214,10 @@ class OpenIDProvider:
             return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
 
     async def logout_address(self, back: str) -> str:
-        """Return the URL that ends the session at the provider; empty if it has none."""
+        """Return the provider's URL that ends the user's session there; empty if there is none.
+
+        ``back`` is the address to which the provider redirects afterwards.
+        """
         try:
             end = (await self.metadata()).end_session_endpoint
         except InputError:
@@ -213,7 +233,11 @@ class OpenIDProvider:
             return self._keys[1]
 
     async def _fetch(self, address: str) -> dict[str, Any]:
-        """Fetch a JSON object of limited size. Redirects are not followed."""
+        """Fetch a JSON object of limited size from the provider. Redirects are not followed.
+
+        Raises:
+            InputError: the address can't be read, or has no JSON object.
+        """
         with _as_input_error(f"{address} could not be read"):
             async with (
                 self._client() as client,
@@ -249,9 +273,9 @@ class OpenIDProvider:
 def code_of(
     answer: Mapping[str, str], login: PendingLogin, metadata: ProviderMetadata, issuer: str
 ) -> str:
-    """Check the query with which the browser returns from the provider. Return the code in it.
+    """Check the query with which the browser returns from the provider, and return the code in it.
 
-    ``state`` is checked first: if it is wrong, the rest of the address is not the provider's.
+    ``state`` is checked first: if it is wrong, the rest of the query is not the provider's.
 
     Args:
         answer: the query of the browser's request, by parameter.
@@ -261,7 +285,7 @@ def code_of(
 
     Raises:
         InteractionRequiredError: the provider can't confirm the user without a prompt.
-        InputError: the answer is invalid, or the provider refused.
+        InputError: the query is invalid, or the provider refused.
     """
     state = answer.get("state", "")
     if not hmac.compare_digest(state.encode(errors="replace"), login.state.encode()):
@@ -281,9 +305,10 @@ def code_of(
 
 @contextmanager
 def _as_input_error(problem: str) -> Iterator[None]:
-    """Turn errors of the HTTP client in the block into an ``InputError`` with the text ``problem``.
+    """Convert errors of the HTTP client in the block to an ``InputError``.
 
-    The text of the original error is left out: it may contain a code, or an address with a code.
+    Its text is ``problem``. The original text is left out: it may contain a code, or an address
+    with a code.
     """
     # Imported here, because only services with a provider need them.
     from authlib.common.errors import AuthlibBaseError
@@ -296,9 +321,12 @@ def _as_input_error(problem: str) -> Iterator[None]:
 
 
 def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
-    """Check a discovery document, and return its fields.
+    """Check a discovery document, and return the fields that are used.
 
-    Its issuer must be exactly the requested one (OpenID Connect Discovery 1.0, 4.3).
+    The issuer in the document must be exactly ``issuer`` (OpenID Connect Discovery 1.0, 4.3).
+
+    Raises:
+        InputError: the issuer differs, or an address is missing or not https.
     """
     if document.get("issuer") != issuer:
         raise InputError("the provider's name for itself differs from access.oidc.issuer")

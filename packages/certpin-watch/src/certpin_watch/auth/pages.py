@@ -1,4 +1,4 @@
-"""The pages for a user's account and sessions, and for administrators: tokens and the audit log."""
+"""The pages for a user's account and sessions; for administrators, tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -72,11 +72,14 @@ class _AccountPages:
         self._state = auth_state(watch)
 
     async def show(self, request: Request) -> Response:
-        """Show the user, their sessions, and a form to change the password."""
+        """Return the page of the user's account: sessions, and a form to change the password."""
         return await to_thread.run_sync(self._page, request)
 
     async def change_password(self, request: Request) -> Response:
-        """Change the password, and end all sessions of the user; this browser gets a new one."""
+        """Change the user's password as the form says, and end all their sessions.
+
+        This browser gets a new session.
+        """
         form, identity = await request.form(), request.state.identity
         if identity.account is None:
             return await to_thread.run_sync(self._page, request, 403, "You have no password here.")
@@ -84,13 +87,13 @@ class _AccountPages:
         return await to_thread.run_sync(self._change, request, fields, limiter=self._state.hashing)
 
     async def end_session(self, request: Request) -> Response:
-        """End the user's session that the form names, even if it is in another browser."""
+        """End one session of the user, which the form names; it may be in another browser."""
         public_id = str((await request.form()).get("session", ""))
         await to_thread.run_sync(self._end, request.state.identity, public_id)
         return RedirectResponse(_ACCOUNT, 303)
 
     async def end_all_sessions(self, request: Request) -> Response:
-        """End all sessions of the user, including this one."""
+        """End all sessions of the user, including that of this browser."""
         identity, origin = request.state.identity, request.state.origin
         if identity.session is not None:
             await to_thread.run_sync(self._end_all, identity)
@@ -133,7 +136,10 @@ class _AccountPages:
         return answer
 
     def _store_password(self, request: Request, identity: Identity, hashed: PasswordHash) -> str:
-        """Store the hash of a new password, end all sessions, and return a new session's cookie."""
+        """Store the hash of a new password, end all sessions, and begin a new one.
+
+        Return the value of the new session's cookie.
+        """
         now, agent = self._watch.clock(), request.headers.get("user-agent", "")
         owner, settings = (
             SessionOwner(identity.account, identity.name, identity.role),
@@ -165,7 +171,11 @@ class _AccountPages:
                 audit(connection, identity, "session.ended", "all", at=self._watch.clock())
 
     def _owner(self, identity: Identity) -> SessionOwner | None:
-        """Return the user to whom the session belongs; None without a session (a local service)."""
+        """Return the user of the request's session.
+
+        Returns:
+            None without a session, as for a service on this machine without accounts.
+        """
         if identity.session is None:
             return None
         with self._watch.store.read() as connection:
@@ -178,11 +188,14 @@ class _AdminPages:
         self._watch = watch
 
     async def show_tokens(self, request: Request) -> Response:
-        """Show all tokens and accounts, and a form for a new token."""
+        """Return the page of tokens: all tokens and accounts, and a form for a new token."""
         return await to_thread.run_sync(self._page, request)
 
     async def make_token(self, request: Request) -> Response:
-        """Create a token, and show it once, in a response that is never cached (no-store)."""
+        """Create the token in the form, and return a page that shows it once.
+
+        The response is never cached (no-store).
+        """
         form = await request.form()
         name, days = str(form.get("name", "")).strip(), str(form.get("days", "")).strip()
         scopes = [str(scope) for scope in form.getlist("scope")]
@@ -191,7 +204,7 @@ class _AdminPages:
         return await to_thread.run_sync(self._make, request, name, scopes, days)
 
     async def revoke_token(self, request: Request) -> Response:
-        """Revoke the token with the ID in the form."""
+        """Revoke the token with the ID in the form, and return to the page of tokens."""
         token_id = str((await request.form()).get("token", ""))
         try:
             await to_thread.run_sync(self._revoke, request, token_id)
@@ -200,7 +213,7 @@ class _AdminPages:
         return RedirectResponse(_TOKENS, 303)
 
     async def show_audit(self, request: Request) -> Response:
-        """Show the newest entries of the audit log, or the page of older ones in the query."""
+        """Return a page of the audit log: the newest entries, or those that the query selects."""
         text = request.query_params.get("before", "")
         before = int(text) if text.isdecimal() and len(text) < 18 else None
         return await to_thread.run_sync(self._audit, request, before)

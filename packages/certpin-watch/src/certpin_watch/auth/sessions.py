@@ -3,14 +3,15 @@
 A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that another
 site makes a browser send (CSRF) must pass two checks:
 
-1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which
-   no page can forge, or in ``Origin`` if it is an old browser.
+1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which no page can
+   forge, or in ``Origin`` if it is an old browser.
 2. ``is_csrf_token``: the form contains a token that is derived from the secret of the cookie. Other
    sites can read neither the page nor the cookie. The token needs no storage, and a new session has
    a new one.
 
-Either check has failed in practice: proxies remove headers, and a neighbour under the same domain
-can plant a cookie if the ``__Host-`` prefix can't be used (http on the loopback).
+One check would not be enough, because each has failed in practice: proxies remove headers, and a
+neighbour under the same domain can plant a cookie if the ``__Host-`` prefix can't be used (http on
+the loopback).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def new_secret() -> str:
 
 
 def digest_of(secret: str) -> bytes:
-    """Return the SHA-256 of a cookie's secret, under which the session is stored."""
+    """Return the SHA-256 of the secret in a cookie; the session is stored under this digest."""
     return sha256(secret.encode()).digest()
 
 
@@ -71,7 +72,7 @@ def begin_session(
     source: str,
     agent: str,
 ) -> str:
-    """Store a new session with a new secret. A cookie that the browser sent is never reused.
+    """Store a new session with a new secret, never with a cookie that the browser sent.
 
     Args:
         connection: a write transaction.
@@ -95,7 +96,7 @@ def begin_session(
 def continue_session(
     connection: Connection, old: Session, owner: SessionOwner, now: datetime
 ) -> str:
-    """Replace the cookie of a session, and store the provider's current user name and role.
+    """Replace the cookie of a session, and store the provider's current name and role of the user.
 
     Returns:
         The value of the new cookie. The session ends when it would have ended before.
@@ -106,9 +107,14 @@ def continue_session(
 
 
 def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
-    """Return the value of a request's cookie; empty if there is none.
+    """Return the value of a cookie in a request; empty if it is missing.
 
-    Over TLS, only a cookie with the ``__Host-`` prefix counts.
+    Over TLS, only a cookie with the prefix ``__Host-`` counts.
+
+    Args:
+        headers: the request's headers.
+        name: the cookie's name without ``__Host-``.
+        origin: the request's origin, which decides about the prefix.
     """
     try:
         jar = SimpleCookie("; ".join(headers.getlist("cookie")))
@@ -123,16 +129,17 @@ def set_cookie(
 ) -> None:
     """Add a Set-Cookie header to a response; an empty value deletes the cookie.
 
-    ``__Host-`` (RFC 6265bis, 4.1.3.2): Secure, and only for this host. The cookie is Lax, not
-    Strict, because the link to an alert in a mail, and the way back from a provider, need the
-    session. Changes are POST requests, with which other sites send no Lax cookie.
+    The prefix ``__Host-`` (RFC 6265bis, 4.1.3.2) means Secure, and only for this host. The cookie
+    is Lax, not Strict, because the link to an alert in a mail, and the way back from a provider,
+    need the session. Changes are POST requests, with which other sites send no Lax cookie.
 
     Args:
         headers: the response's headers.
         name: the cookie's name without ``__Host-``.
         value: the cookie's value.
         origin: the request's origin, which decides about the prefix.
-        seconds: after which the browser deletes it; None for the end of the browser's session.
+        seconds: after which the browser deletes the cookie; None for the end of the browser's
+            session.
     """
     parts = [f"{_cookie_name(name, origin)}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
     if not value:
@@ -150,7 +157,7 @@ def csrf_token(secret: str) -> str:
 
 
 def is_csrf_token(expected: str, received: str) -> bool:
-    """Return True if the received CSRF token is the expected one, and that is not empty."""
+    """Return True if the received CSRF token is the expected one, and is not empty."""
     if not expected:
         return False
     # Digests, because compare_digest does not accept every text that a client may send.
@@ -159,9 +166,10 @@ def is_csrf_token(expected: str, received: str) -> bool:
 
 
 def is_same_origin(headers: Headers, own_origin: str) -> bool:
-    """Return True unless the browser reports that another origin sent the request.
+    """Return True unless the browser states that a page of another origin sent the request.
 
-    A client without both headers isn't a current browser; it still needs the token.
+    A client that sends neither header isn't a current browser; it still needs the CSRF token.
+    ``own_origin`` is the origin of this service's pages.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site == "same-origin"
@@ -171,9 +179,9 @@ def is_same_origin(headers: Headers, own_origin: str) -> bool:
 
 
 def _cookie_name(name: str, origin: Origin) -> str:
-    """Return the cookie's name, with the ``__Host-`` prefix over TLS.
+    """Return the full name of a cookie: with the prefix ``__Host-`` over TLS.
 
-    Browsers accept the prefix only there; plain http is for the loopback.
+    Browsers accept the prefix only over TLS; plain http is for the loopback.
     """
     return f"__Host-{name}" if origin.is_secure else name
 
@@ -181,12 +189,12 @@ def _cookie_name(name: str, origin: Origin) -> str:
 async def read_body(
     receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
 ) -> tuple[bytes | HTTPStatus, Receive]:
-    """Read a request's body with a limit for its size and time.
+    """Read the body of a request, with a limit for its size and time.
 
     No page reads a body that was not limited here. Starlette would write a multipart form to the
-    disk without a limit, and decode it with the character set that it names: some of Python's fail,
-    and some produce lone surrogates. A body that never arrives would occupy one of the server's
-    connections, which reports need too.
+    disk without a limit, and decode it with the character set that the form names: some of Python's
+    fail, and some produce lone surrogates. A body that never arrives would occupy one of the
+    server's connections, which reports need too.
 
     Args:
         receive: the request's ASGI ``receive``.
@@ -195,7 +203,7 @@ async def read_body(
 
     Returns:
         The body, or the HTTP status to refuse it with; and a ``receive`` that returns the body
-            again.
+        again.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -238,7 +246,7 @@ def is_forged(headers: Headers, body: bytes, own_origin: str, csrf: str) -> bool
         headers: the request's headers.
         body: the request's body, a form.
         own_origin: the scheme and host under which the browser knows the service.
-        csrf: the token that forms for this browser contain.
+        csrf: the token that this browser's forms contain.
     """
     if not is_same_origin(headers, own_origin):
         return True
@@ -247,7 +255,7 @@ def is_forged(headers: Headers, body: bytes, own_origin: str, csrf: str) -> bool
 
 
 def _field(body: bytes, name: str) -> str:
-    """Return the value of a form field; empty if the field is missing or repeated."""
+    """Return the value of a form's field; empty if the field is missing, or occurs twice."""
     try:
         fields = parse_qs(body.decode("ascii"), max_num_fields=_MAX_FIELDS)
     except ValueError:

@@ -1,4 +1,7 @@
-"""``certpin watch ct``: record a logged certificate; certspotter runs this command."""
+"""``certpin watch ct``: record a certificate of a Certificate Transparency log.
+
+The program certspotter runs this command.
+"""
 
 from __future__ import annotations
 

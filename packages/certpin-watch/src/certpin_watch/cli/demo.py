@@ -1,4 +1,4 @@
-"""The end of ``certpin demo --watch``: monitor a bank and an attacker; apps send reports."""
+"""The last part of ``certpin demo --watch``: monitor a bank and an attacker; apps send reports."""
 
 from __future__ import annotations
 
@@ -59,7 +59,13 @@ def monitor_the_demonstration(
 ) -> None:
     """Run the monitoring service for a bank with two servers, one of them an attacker's.
 
-    Apps report to it. Runs until Ctrl-C.
+    Demo apps send reports to the service. Runs until Ctrl-C.
+
+    Args:
+        server: the certificate and key of the bank's server.
+        backup: the certificate and key that the bank keeps for an emergency.
+        attacker: the certificate and key of the attacker's server.
+        roots: the authorities that the apps trust.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="certpin-demo-")))
@@ -116,7 +122,7 @@ async def _serve(settings: ServiceSettings, apps: list[PinnedSSLContext], attack
 
 @contextmanager
 def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLContext]]:
-    """Yield TLS contexts of demo apps, which check the demo's pins and report to the service."""
+    """Yield the TLS contexts of demo apps, which check the demo's pins and send reports."""
     address = "http://{}:{}/reports".format(*settings.listen)
     pins = PinSet.load(folder / "pins.toml")
     with ExitStack() as stack:

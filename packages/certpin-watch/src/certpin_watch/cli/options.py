@@ -44,7 +44,7 @@ listen_option = click.option(
 
 
 def settings_options(command: Any) -> Any:
-    """Add the options ``--config`` and ``--store`` to a command, which gets ``settings``."""
+    """Decorate a command: add ``--config`` and ``--store``, and pass it the ``settings``."""
 
     @wraps(command)
     def with_settings(*, config: Path | None, written: str | None, **options: Any) -> Any:
@@ -54,7 +54,10 @@ def settings_options(command: Any) -> Any:
 
 
 def watch_options(command: Any) -> Any:
-    """Add ``--config`` and ``--store`` to a command, which gets ``watch``, with an open store."""
+    """Decorate a command: add ``--config`` and ``--store``, and pass it ``watch``.
+
+    ``watch`` has the settings, an open store, the pin files and the clock.
+    """
 
     @wraps(command)
     def with_watch(*, settings: ServiceSettings, **options: Any) -> Any:
@@ -65,7 +68,7 @@ def watch_options(command: Any) -> Any:
 
 
 def store_options(command: Any) -> Any:
-    """Add the options ``--config`` and ``--store`` to a command, which gets ``store``."""
+    """Decorate a command: add ``--config`` and ``--store``, and pass it the open ``store``."""
 
     @wraps(command)
     def with_store(*, watch: Watch, **options: Any) -> Any:
@@ -97,14 +100,20 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
 
 
 def _check_rule(name: str) -> None:
-    """Raise ``InputError`` if there is no such alert rule. Most settings name none."""
+    """Check that an alert rule in the settings exists. Most settings name none.
+
+    Raises:
+        InputError: there is no such rule.
+    """
     from certpin_watch.rules.engine import check_rule
 
     check_rule(name)
 
 
 def open_watch(settings: ServiceSettings) -> Watch:
-    """Return the context of the service. It doesn't yet read the database or the pin files.
+    """Return the settings, store, pin files and clock of the service as one object.
+
+    Neither the database nor the pin files are read yet.
 
     Raises:
         ConfigError: the address of the database is invalid. The error names the option, or the line
@@ -121,7 +130,10 @@ def open_watch(settings: ServiceSettings) -> Watch:
 
 @contextmanager
 def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
-    """Add the line of the settings to a ``ConfigError`` about the database, or name ``--store``."""
+    """Add the option ``--store``, or the line of the settings, to a ``ConfigError`` of the block.
+
+    The error must be about the address of the database.
+    """
     from certpin.errors import ConfigError
     from certpin.pinfile.file import locate_errors
 
@@ -137,7 +149,7 @@ def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
 
 @contextmanager
 def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
-    """Yield the service's context, and close its store at the end of the block."""
+    """Yield the settings, store, pin files and clock; close the store at the end of the block."""
     watch = open_watch(settings)
     try:
         with naming_database(watch.store):
@@ -150,7 +162,7 @@ def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
 def naming_database(store: Store) -> Iterator[None]:
     """Add the path of the SQLite file to a ``StoreError`` that the block raises.
 
-    The store doesn't name it itself, because its errors are shown on pages, too.
+    The store itself doesn't name the file, because its errors are also shown on pages.
     """
     from certpin.errors import StoreError
     from certpin.support.text import printable
@@ -165,7 +177,7 @@ def naming_database(store: Store) -> Iterator[None]:
 
 
 def require_database(store: Store) -> None:
-    """Check that a database isn't empty: it would answer that all is well.
+    """Check that a database isn't empty. An empty one would look as if all were well.
 
     Raises:
         ConfigError: the database is empty.
@@ -183,12 +195,15 @@ def require_database(store: Store) -> None:
 
 
 def dialect_of(store: Store) -> str:
-    """Return the kind of a database for output, because its address may contain a password."""
+    """Return the kind of a database, for output: "sqlite" or "postgresql".
+
+    Its address is not printed, because it may contain a password.
+    """
     return "sqlite" if store.is_sqlite else "postgresql"
 
 
 def local_actor() -> Actor:
-    """Return the actor for the audit log: the user of this machine who runs the command."""
+    """Return the user of this machine who runs the command, for the audit log."""
     import getpass
 
     from certpin_watch.store.accounts import Actor
@@ -200,5 +215,5 @@ def local_actor() -> Actor:
 
 
 def time_text(seconds: int | None) -> str:
-    """Return a Unix time as text in UTC, for users and JSON; empty for None."""
+    """Return a Unix time as text in UTC, for users and JSON; empty if it is None."""
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

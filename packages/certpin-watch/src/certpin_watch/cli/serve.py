@@ -75,7 +75,7 @@ def serve(
 def _chosen(
     settings: ServiceSettings, pins: tuple[Path, ...], listen: str | None
 ) -> ServiceSettings:
-    """Return the settings, with the pin files and address of the command line if there are any."""
+    """Return the settings, with the pin files and the address of the command line, if given."""
     from certpin_watch.settings import parse_listen
 
     options: dict[str, Any] = {}
@@ -105,7 +105,7 @@ async def _serve(settings: ServiceSettings, as_json: bool) -> None:
 
 
 def _started(watch: Watch, as_json: bool) -> None:
-    """Print the service's addresses, its pin files, and the problems found at the start."""
+    """Print the addresses of the service, its pin files, and the problems found at the start."""
     import gc
 
     from certpin.probe import join_address
@@ -138,7 +138,7 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield each host or pattern in the settings, preceded by the setting that contains it."""
+    """Yield each host or pattern in the settings, as a pair of its setting and the host."""
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name
     for service in settings.alerts.tell:

@@ -121,7 +121,11 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Raise ``ConfigError`` for the removed options for NATS; the error names the new options."""
+    """Check that none of the removed options for NATS is used.
+
+    Raises:
+        ConfigError: one is. The error names the new options.
+    """
     from certpin.errors import ConfigError
 
     key = "--nats" if nats else "--vantage" if vantage else ""
@@ -141,7 +145,8 @@ def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> No
 def _token_of(file: Path | None) -> Callable[[], str]:
     """Return a function that reads the worker's token from ``file``, or else the environment.
 
-    Raises ``ConfigError`` if there is no token.
+    Raises:
+        ConfigError: no file is given, and the environment has no token.
     """
     from certpin.errors import ConfigError
 
@@ -183,7 +188,7 @@ def read_token(source: str, key: str) -> str:
 
 @contextmanager
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
-    """Yield a listener that prints a worker's events: as JSON, or as text with a counter."""
+    """Yield callbacks that print a worker's events: as JSON, or as text with a counter."""
     if as_json or not sys.stderr.isatty():
         yield _printing(lambda _: None, as_json=as_json)
         return

@@ -1,11 +1,11 @@
-"""HTML pages: templates, their filters, icons, and static files. ``auth`` and ``web`` share them.
+"""HTML pages: templates, their filters, icons, and static files. ``auth`` and ``web`` use this.
 
 Two steps protect a page from hostile text. First, characters that are invisible or change the
 direction of text are replaced by visible escapes; then Jinja escapes HTML. A template that uses a
 name that was not passed raises an error.
 
-The filters format times, durations, numbers and reasons (``FILTERS``); pages use them as functions,
-too.
+The filters format times, durations, numbers and reasons (``FILTERS``); Python code for pages calls
+them as functions, too.
 """
 
 from __future__ import annotations
@@ -87,10 +87,16 @@ _ICON_PATHS = {
 
 
 def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
-    """Render an HTML page from the template with this name, and return it as a response.
+    """Render an HTML template, and return the page as a response.
 
     Templates extend ``base.html``. Besides ``context`` they get ``identity``: the sender of the
     request, or None.
+
+    Args:
+        request: the request.
+        name: the name of the template.
+        status: the HTTP status.
+        context: the values for the template.
     """
     page = environment().get_template(name)
     text = page.render(
@@ -122,7 +128,10 @@ def environment() -> Environment:
 
 
 def _escape_invisible(value: object) -> object:
-    """Replace characters that are invisible or reorder text by escapes; return others unchanged."""
+    """Return a text with escapes for characters that are invisible or reorder text.
+
+    A value that is no text, or is HTML already, is returned unchanged.
+    """
     if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
         return value
     return clean(value)
@@ -130,7 +139,10 @@ def _escape_invisible(value: object) -> object:
 
 @cache
 def icon(name: str, size: int = 16) -> Markup:
-    """Return an icon as SVG. It is hidden from screen readers, because text is beside it."""
+    """Return an icon as SVG, ``size`` pixels wide and high.
+
+    It is hidden from screen readers, because text is beside it.
+    """
     box = str(size)
     line = tag("path", d=(ICON_PATHS | _ICON_PATHS)[name], class_="line")
     svg = tag(
@@ -140,7 +152,7 @@ def icon(name: str, size: int = 16) -> Markup:
 
 
 async def static(request: Request) -> Response:
-    """Return a static file, such as a style sheet, as a response."""
+    """Return the static file in the path, such as a style sheet, as a response."""
     name = request.path_params["name"]
     if name not in _MEDIA_TYPES:
         return PlainTextResponse("there is no such file\n", 404)
@@ -149,7 +161,10 @@ async def static(request: Request) -> Response:
 
 @cache
 def static_address(name: str) -> str:
-    """Return the URL of a static file with a digest of the file, so that caches aren't stale."""
+    """Return the URL of a static file.
+
+    The URL contains a digest of the file, so that a browser doesn't use an old copy.
+    """
     return f"/static/{name}?{hashlib.sha256(_content(name)).hexdigest()[:12]}"
 
 
@@ -174,7 +189,7 @@ def span(length: timedelta) -> str:
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """Return a relative time, such as ``3 days ago`` or ``in 2 hours``; ``never`` for None."""
+    """Return a time relative to ``now``: ``3 days ago``, ``in 2 hours``, or ``never`` for None."""
     if moment is None:
         return "never"
     if abs(now - moment) < MINUTE:
@@ -184,19 +199,22 @@ def ago(moment: datetime | None, now: datetime) -> str:
 
 
 def number(count: int, noun: str = "", plural: str = "") -> str:
-    """Return a number with thousands separators and a noun, such as ``1,204 clients``."""
+    """Return a number with thousands separators and its noun, such as ``1,204 clients``.
+
+    ``plural`` is the plural of ``noun``, if an s at its end is not enough.
+    """
     if not noun:
         return f"{count:,}"
     return f"{count:,} {noun_for(count, noun, plural)}"
 
 
 def noun_for(count: int, noun: str, plural: str = "") -> str:
-    """Return the form of a noun that belongs to a number, such as ``clients`` to 2."""
+    """Return the form of a noun after a number: ``client`` after 1, ``clients`` after 2."""
     return noun if count == 1 else plural or f"{noun}s"
 
 
 def date(moment: datetime) -> str:
-    """Return a time's date in UTC, such as ``2026-03-01``."""
+    """Return the date of a time in UTC, such as ``2026-03-01``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
@@ -211,7 +229,10 @@ def second(moment: datetime) -> Markup:
 
 
 def time(moment: datetime | None, now: datetime, *, exact: bool = False) -> Markup:
-    """Return a relative time as HTML; the tooltip, and the text if ``exact``, has date and time."""
+    """Return a time relative to ``now`` as HTML, such as ``3 days ago``.
+
+    The tooltip has date and time; with ``exact``, so has the text.
+    """
     if moment is None:
         return Markup("never")
     relative = Markup('<time datetime="{}" data-zoned="title" title="{}">{}</time>').format(
@@ -235,7 +256,7 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Return a share as text in percent: ``0 %`` only for none, ``100 %`` only for all."""
+    """Return a share in per cent as text: ``0 %`` only if none, ``100 %`` only if all."""
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
         return "< 1 %"
@@ -254,7 +275,7 @@ def brief(text: object, maximum: int = 60) -> Markup:
 def reason(value: str) -> str:
     """Return the failure reason in a report with its meaning: ``untrusted: the platform trusts …``.
 
-    An unknown reason is returned unchanged: clients may report any text.
+    If the reason is unknown, it is returned unchanged, because clients may report any text.
     """
     meaning = _REASONS.get(value)
     return f"{value}: {meaning}" if meaning else value

@@ -1,7 +1,7 @@
 """Prometheus gauges with the names and labels of blackbox_exporter and ssl_exporter.
 
 Prometheus scrapes these exporters once for each target, and adds the target's labels. Here one
-scrape has all targets, so that each sample has its own `instance` (HOST:PORT) and `vantage`: set
+scrape has all targets, so each sample comes with `instance` (HOST:PORT) and `vantage`: set
 ``honor_labels: true`` for the scrape.
 """
 
@@ -30,7 +30,10 @@ _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 
 
 def compatible_gauges(view: View) -> Iterator[Metric]:
-    """Yield every gauge of the two exporters, with a sample for each probed target."""
+    """Yield every gauge of blackbox_exporter and ssl_exporter, with a sample for each target.
+
+    ``view`` is the data of one scrape.
+    """
     results = [(host.name, seen) for host in view.hosts for seen in host.vantages]
     digests = {
         bytes.fromhex(digest)
@@ -87,7 +90,7 @@ def _target(host: str, seen: Vantage) -> list[str]:
 
 
 def _certificates(chain: Chain | None) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Yield the labels of each readable certificate in a chain, and its expiry in Unix seconds.
+    """Yield the labels of each readable certificate in a chain, with its expiry in Unix seconds.
 
     Equal labels are yielded once: Prometheus rejects two samples with the same name and labels.
     """
@@ -112,7 +115,7 @@ def _leaf_labels(leaf: Certificate) -> list[str]:
 
 
 def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
-    """Return the labels that ssl_exporter gives a certificate, but without mail addresses."""
+    """Return the labels of a certificate as in ssl_exporter, but with no mail addresses."""
     subject, issuer = certificate.subject, certificate.issuer
     found = [
         str(certificate.serial_number),

@@ -1,4 +1,4 @@
-"""The declarations of the metrics from the store: names, types, labels and help texts.
+"""The declarations of the metrics that are read from the store: names, types, labels, help texts.
 
 Label values come from pin files and settings. Texts from reports never become labels: no host that
 isn't monitored, no app, no version that the journal doesn't know. Otherwise a stranger could fill
@@ -22,12 +22,12 @@ def _gauge(name: str, about: str, *labels: str) -> MetricSpec:
 
 
 def gauge(spec: MetricSpec) -> GaugeMetricFamily:
-    """Create the family of a declared gauge, without samples."""
+    """Create the Prometheus gauge of a declaration. It has no samples yet."""
     return GaugeMetricFamily(spec.name, spec.about, labels=spec.labels)
 
 
 def counter(spec: MetricSpec) -> CounterMetricFamily:
-    """Create the family of a declared counter, without samples."""
+    """Create the Prometheus counter of a declaration. It has no samples yet."""
     return CounterMetricFamily(spec.name, spec.about, labels=spec.labels)
 
 

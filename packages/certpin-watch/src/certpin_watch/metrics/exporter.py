@@ -1,4 +1,4 @@
-"""``/metrics``: the endpoint, its page in Prometheus and OpenMetrics text, counters of reports."""
+"""``/metrics``: the endpoint, its text for Prometheus and OpenMetrics, and counters of reports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Key = tuple[str, str, str]  # host, kind, decision
 def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
     """Return the endpoint function of ``/metrics``. It answers one scrape at a time.
 
-    NOT checked: that the client may read metrics. The route does that.
+    NOT checked: that the client may read metrics. The route checks that.
     """
     exporter, turn = MetricsExporter(watch), threading.Lock()
 
@@ -60,7 +60,7 @@ def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
 
 
 class MetricsExporter:
-    """Renders the text of ``/metrics``. Thread-safe."""
+    """Renders the text of ``/metrics``, from the store and the process's counters. Thread-safe."""
 
     def __init__(self, watch: Watch, counters: Counters = COUNTERS) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -68,7 +68,9 @@ class MetricsExporter:
         self._registry.register(_RegistryCollector(counters.registry))
 
     def page(self, accept: str) -> tuple[bytes, str]:
-        """Return the metrics as text, and its media type, in the format that ``Accept`` prefers.
+        """Return the metrics as text, and the media type of that text.
+
+        ``accept`` is the header ``Accept`` of the request, which selects the format.
 
         Raises:
             StoreError: the store can't be read.
@@ -89,9 +91,11 @@ class _StoreCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics from the store.
+        """Yield all metrics that are read from the store.
 
-        Raises ``StoreError`` rather than yield a part, because missing metrics make alerts resolve.
+        Raises:
+            StoreError: the store can't be read. Nothing is yielded then, because missing metrics
+                would make alerts of Prometheus resolve.
         """
         snapshot, now = self._watch.pin_files.snapshot(), self._watch.clock()
         thresholds = self._watch.settings.thresholds
@@ -117,9 +121,9 @@ class _RegistryCollector(Collector):
 class ReportCounters:
     """Counts the reports that were stored since the first scrape. Thread-safe.
 
-    The counts come from the store, where retention deletes reports. Prometheus would take a counter
-    that falls for a restarted one, and count all remaining reports again. So these counters start
-    at 0 and only rise.
+    The numbers come from the store, in which retention deletes reports. Prometheus would take a
+    counter that falls for a restarted one, and count all remaining reports again. So these counters
+    start at 0 and only rise.
     """
 
     def __init__(self) -> None:
@@ -133,7 +137,10 @@ class ReportCounters:
     ) -> Iterator[Metric]:
         """Yield the Prometheus counters of pin failures and of all reports.
 
-        A host becomes a label only if it is monitored (``hosts``).
+        Args:
+            connection: a read transaction.
+            now: the current time.
+            hosts: the monitored hosts. No other host becomes a label.
         """
         monitored = frozenset(hosts)
         with self._lock:
@@ -168,9 +175,9 @@ class ReportCounters:
 def _counts(
     connection: Connection, since: int, monitored: frozenset[str]
 ) -> Counter[tuple[int, Key]]:
-    """Count reports since ``since`` (Unix seconds) by hour and by their labels.
+    """Count reports from the hour ``since`` (Unix seconds) on, by hour and by their labels.
 
-    Hosts that aren't monitored have the empty label.
+    Hosts that aren't ``monitored`` get an empty label.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

@@ -1,4 +1,4 @@
-"""certpin's gauges from the store, with their samples."""
+"""certpin's gauges, with samples that are read from the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ MAX_HOSTS = 2000  # each has a dozen samples in every scrape
 
 @dataclass(frozen=True)
 class View:
-    """The data of one scrape: a transaction, the pin sets, the time, and each host's state."""
+    """The data of one scrape of ``/metrics``.
+
+    Attributes:
+        connection: a read transaction.
+        snapshot: the monitored pin sets.
+        now: the time of the scrape.
+        thresholds: from the settings: when results are old, and dates near.
+        hosts: the state of each monitored host.
+    """
 
     connection: Connection
     snapshot: Snapshot
@@ -38,7 +46,7 @@ class View:
 
 
 def gauges(view: View) -> Iterator[Metric]:
-    """Yield every gauge of certpin, with its samples."""
+    """Yield every gauge of certpin, with its samples. ``view`` is the data of the scrape."""
     build = gauge(declared.BUILD)
     build.add_metric([__version__], 1)
     yield build
@@ -74,9 +82,9 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 
 
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
-    """Return when each location last verified a chain, by target and location, in Unix seconds.
+    """Return when each location last verified a chain of each target, in Unix seconds.
 
-    Older probe results are read only for hosts with a latest one that failed.
+    Older probe results are read only for the hosts of which the latest probe failed.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}
@@ -146,7 +154,7 @@ def _service_gauges(view: View) -> Iterator[Metric]:
 def worker_contacts(known: freshness.Freshness) -> Metric:
     """Return a gauge with the time of each worker's last contact.
 
-    The operator chose the workers' names in the labels, not the workers.
+    Its labels are the names of tokens, which the operator chose, not the workers.
     """
     contact = gauge(declared.WORKER_CONTACT)
     for worker in known.workers:

@@ -2,7 +2,7 @@
 
 - ``file``: ``ServiceSettings``, ``load``, which reads the whole file, and checks of addresses
 - ``tables``, ``access``: a class for each table; its fields declare defaults and limits
-- ``reader``: reads a table into such a class; errors name the key and a fix
+- ``reader``: reads a table into such a class; errors name the key in the file, and a fix
 
 Every part of the service may import these modules, because they import no other part.
 """

@@ -1,4 +1,7 @@
-"""The table ``[access]`` of ``watch.toml``: sessions, proxies, OpenID Connect. See ``tables``."""
+"""The table ``[access]`` of ``watch.toml``: sessions, proxies, OpenID Connect.
+
+The module ``tables`` has the other tables.
+"""
 # ruff: noqa: RUF009  # `setting` is `dataclasses.field`
 
 from __future__ import annotations
@@ -157,7 +160,7 @@ class AuthSettings:
 
     @property
     def believed(self) -> tuple[Network, ...]:
-        """The networks of proxies that may set ``X-Forwarded-…`` headers; none without a proxy."""
+        """The networks of proxies that may state the client's address; none without a proxy."""
         return self.trusted_proxies if self.behind_proxy else ()
 
     @property
@@ -167,5 +170,5 @@ class AuthSettings:
 
     @property
     def session_seconds(self) -> int:
-        """The seconds after its start at which a session ends, even if it is in use."""
+        """The seconds after its start at which a session ends, even if the user is active."""
         return self.session_hours * 3600

@@ -1,4 +1,4 @@
-"""Read the file ``watch.toml``: its settings outside of tables, and all of its tables."""
+"""Read the file ``watch.toml``: the settings outside of tables, and all of its tables."""
 # ruff: noqa: RUF009  # `setting` and `table_setting` are `dataclasses.field`
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ _MAX_BYTES = 1024 * 1024
 
 
 def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
-    """Parse the host and port to listen on.
+    """Parse an address to listen on, such as ``127.0.0.1:8460``; the port may be missing.
+
+    Returns:
+        Host and port.
 
     Raises:
-        ConfigError: the text is not an address. The error names ``key``.
+        ConfigError: the text is not an address. The error names ``key``, a setting or option.
     """
     try:
         return split_address(address, DEFAULT_PORT)
@@ -58,12 +61,15 @@ def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When an expiry counts as near, and a probe result as stale; and the limits on reports.
+    """When an expiry counts as near, and a probe result as old; and the limits on reports.
 
-    ``certificates`` is the longest warning before a certificate expires: ``warning_period``
-    shortens it for short-lived certificates. ``pins`` is the warning before pins expire.
-    ``collector`` has the limits on reports, and ``identities`` is the number of days for which
-    repeated reports are recognised (``[retention] identities``).
+    Attributes:
+        certificates: the longest time before a certificate expires from which on pages and alerts
+            warn. ``warning_period`` shortens it for short-lived certificates.
+        pins: the same before pins expire.
+        stale: the age from which on a probe result is old.
+        collector: the limits on reports.
+        identities: for how many days repeated reports are recognised (``[retention] identities``).
     """
 
     certificates: timedelta = timedelta(days=30)
@@ -77,10 +83,13 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 
 def _public_url(table: Table, name: str) -> str:
-    """Read the address of the pages for users. An empty text means that there is none.
+    """Read the address of the pages for users. It may be empty.
 
     An address needs a host: without it, a request for any host would be accepted (DNS rebinding),
     and links in messages would lead nowhere.
+
+    Raises:
+        ConfigError: the text is not such an address.
     """
     address = text(table, name)
     if not address:
@@ -104,11 +113,17 @@ def _public_url(table: Table, name: str) -> str:
 class ServiceSettings:
     """All settings of the monitoring service; each has a default.
 
-    ``listen`` is host and port. ``pins`` are the monitored pin files. ``store`` is the address of
-    the database, ``nats`` that of a NATS server with JetStream, if there is one. ``public_url`` is
-    the address of the pages for users, which alerts link to. ``tls`` are the files of certificate
-    chain and key, both or none. A database file with a relative path is in ``folder``; None is the
-    current directory. ``file`` is the file that the settings were read from, for errors.
+    Attributes:
+        folder: the folder of a database file with a relative path; None for the current one.
+        file: the file that the settings were read from, for errors.
+        listen: the host and port to listen on.
+        pins: the monitored pin files.
+        store: the address of the database.
+        nats: the address of a NATS server with JetStream; None without one.
+        public_url: the address of the pages for users, for links in messages.
+        tls: the files of the certificate chain and of the key; None for plain HTTP.
+
+    Each of the other fields is the table with its name.
     """
 
     folder: Path | None = None
@@ -133,7 +148,7 @@ class ServiceSettings:
 
     @property
     def thresholds(self) -> Thresholds:
-        """When an expiry counts as near and a probe result as stale, and the limits on reports."""
+        """When an expiry counts as near, and a probe result as old; and the limits on reports."""
         monitor = self.monitor
         return Thresholds(
             monitor.certificate_warning,
@@ -148,7 +163,7 @@ KEYS = (*known_keys(ServiceSettings), *_TLS)
 
 
 def load(path: Path, check_rule: Callable[[str], None]) -> ServiceSettings:
-    """Read the settings file ``watch.toml``. Paths in it are relative to its folder.
+    """Read the settings file ``watch.toml``. Paths in the file are relative to its folder.
 
     Args:
         path: the file.
@@ -194,9 +209,12 @@ def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
 
 
 def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
-    """Raise ``ConfigError`` if a notification service names an alert rule that does not exist.
+    """Check that each alert rule that a notification service names exists.
 
-    A misspelt rule would match no alert.
+    A misspelt name would match no alert.
+
+    Raises:
+        ConfigError: there is no such rule.
     """
     for number, service in enumerate(settings.alerts.tell):
         for rule in service.rules:
@@ -208,7 +226,7 @@ def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -
 
 
 def nats_address(secret: Secret) -> str:
-    """Check the address of the NATS server, and return it as nats-py needs it.
+    """Check the address of the NATS server, and return it in the form that nats-py needs.
 
     Reports and the password are sent to this address. NATS sends clear text unless the server asks
     for TLS, and an attacker on the path can remove that request. So the address has to start with
@@ -216,7 +234,7 @@ def nats_address(secret: Secret) -> str:
 
     Raises:
         ConfigError: this is not an address, or could lead to clear text in an untrusted network.
-            The error contains nothing of the address, because it has a password.
+            The error contains no part of the address, because it has a password.
     """
     key, text = secret.key or "nats", secret.reveal()
     scheme, host, query = _parts(text)
@@ -236,7 +254,7 @@ def nats_address(secret: Secret) -> str:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Return scheme, host and query; empty texts if the address can't be parsed."""
+    """Return the scheme, host and query of an address; empty texts if it can't be parsed."""
     try:
         parts = urlsplit(text)
         _ = parts.port  # urlsplit checks the port only on access

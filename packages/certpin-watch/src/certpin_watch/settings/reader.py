@@ -8,9 +8,10 @@
 
     read_table(CacheSettings, Table(data, "cache"))
 
-A key has the name of its field, unless ``key=`` gives another. An unknown key is an error, because
-a misspelt setting would have no effect. A class can have a static method ``complete(values,
-table)`` for rules about several keys: it may change the values, and raise ``ConfigError``.
+A key in the file has the name of its field, unless ``key=`` gives another. An unknown key is an
+error, because a misspelt setting would have no effect. A class can have a static method
+``complete(values, table)`` for rules about several keys: it may change the values, and raise
+``ConfigError``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") 
 
     Args:
         default: the value if the table doesn't have the key.
-        read: reads the value.
+        read: reads the value from the table.
         key: the key in the table, if it isn't the name of the field.
     """
     declared: Any = field(default=default, metadata=reads(read, key))
@@ -48,15 +49,16 @@ def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") 
 
 
 def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
-    """Return the metadata of a dataclass field, so that ``read_table`` reads it with ``read``.
+    """Return the metadata for a field of a settings class: the function that reads its value.
 
-    Without a default, such a field is required.
+    Without a default, such a field is required. ``key`` is the key in the table, if it isn't the
+    name of the field.
     """
     return {"read": read, "key": key}
 
 
 def table_setting(kind: type[Value]) -> Value:
-    """Declare a field for a nested table in which every setting has a default."""
+    """Declare a field for a nested table, if every setting in that table has a default."""
     declared: Any = field(default_factory=kind, metadata=reads(table_of(kind)))
     return declared  # type: ignore[no-any-return]  # as the type of the field
 
@@ -71,14 +73,15 @@ def read_table(kind: type[Value], table: Table) -> Value:
 
 
 def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
-    """Return the values that a table has, by the field names of a settings class.
-
-    Keys that are missing in the table are left out, so that the class's defaults apply.
+    """Read the values that a table has, without the defaults of a settings class.
 
     Args:
         kind: the settings class.
         table: the table.
         others: keys of the table that the caller reads itself.
+
+    Returns:
+        The values by the names of the fields. Missing keys are left out.
 
     Raises:
         ConfigError: a key is unknown, missing or has an invalid value.
@@ -95,7 +98,7 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
 
 
 def known_keys(kind: type[Any]) -> tuple[str, ...]:
-    """Return the keys that the table of a settings class may have."""
+    """Return the keys that a table of ``watch.toml`` may have, from its settings class."""
     return tuple(map(setting_key, _declared(kind)))
 
 
@@ -104,7 +107,7 @@ def _declared(kind: type[Any]) -> list[Field[Any]]:
 
 
 def setting_key(item: Field[Any]) -> str:
-    """Return the name that a field of a settings class has in ``watch.toml``."""
+    """Return the key in ``watch.toml`` of a field of a settings class."""
     return item.metadata.get("key") or item.name
 
 
@@ -125,22 +128,22 @@ def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
 
 
 def flag(table: Table, name: str) -> bool:
-    """Read a boolean from a key of a table."""
+    """Read a boolean from the table: the value of the key ``name``."""
     return table.flag(name, default=False)
 
 
 def text(table: Table, name: str) -> str:
-    """Read a string from a key of a table."""
+    """Read a string from the table: the value of the key ``name``."""
     return table.text(name)
 
 
 def texts(table: Table, name: str) -> tuple[str, ...]:
-    """Read a list of strings from a key of a table."""
+    """Read a list of strings from the table: the value of the key ``name``."""
     return table.texts(name)
 
 
 def choice(*choices: Value) -> Callable[[Table, str], Value]:
-    """Return a function that reads a string, which must be one of ``choices``."""
+    """Return a function that reads a string from a table; it must be one of ``choices``."""
 
     def read(table: Table, name: str) -> Value:
         chosen: Value = table.choice(name, choices, None)
@@ -150,7 +153,7 @@ def choice(*choices: Value) -> Callable[[Table, str], Value]:
 
 
 def whole_number(low: int, high: int) -> Callable[[Table, str], int]:
-    """Return a function that reads an integer from ``low`` to ``high``."""
+    """Return a function that reads an integer from a table; it must be from ``low`` to ``high``."""
 
     def read(table: Table, name: str) -> int:
         if not low <= (number := table.integer(name)) <= high:
@@ -165,7 +168,10 @@ def whole_number(low: int, high: int) -> Callable[[Table, str], int]:
 def duration(
     low: timedelta = timedelta(0), high: timedelta | None = None
 ) -> Callable[[Table, str], timedelta]:
-    """Return a function that reads a duration, such as ``90s``, from ``low`` to ``high``."""
+    """Return a function that reads a duration, such as ``90s``, from a table.
+
+    It must be from ``low`` to ``high``; None means no upper limit.
+    """
 
     def read(table: Table, name: str) -> timedelta:
         value = parsed(parse_duration)(table, name)
@@ -182,9 +188,9 @@ def duration(
 
 
 def parsed(parse: Callable[[str], Value]) -> Callable[[Table, str], Value]:
-    """Return a function that reads a string and converts it with ``parse``.
+    """Return a function that reads a string from a table and converts it with ``parse``.
 
-    An ``InputError`` of ``parse`` becomes a ``ConfigError`` that names the key.
+    An ``InputError`` of ``parse`` becomes a ``ConfigError`` that names the key in the file.
     """
 
     def read(table: Table, name: str) -> Value:

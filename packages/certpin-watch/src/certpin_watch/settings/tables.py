@@ -1,7 +1,7 @@
 """The tables of ``watch.toml``: a class for each; its fields declare defaults and limits.
 
-The page "Settings of watch.toml" is made from these classes: the docstring of each describes its
-fields.
+The page "Settings of watch.toml" of the documentation is made from these classes: the docstring of
+each describes its fields.
 """
 # ruff: noqa: RUF009  # `setting` is `dataclasses.field`
 
@@ -73,7 +73,7 @@ _port = whole_number(1, 65535)
 def _connect(table: Table, name: str) -> tuple[str, int]:
     """Read the host and port to connect to, if they are not those of the probed host.
 
-    The default port is ``port`` in the same table, or the port of the STARTTLS protocol.
+    The default port is ``port`` in the same table, or that of the STARTTLS protocol.
     """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")
@@ -152,7 +152,10 @@ class MonitorSettings:
 
     @staticmethod
     def complete(values: dict[str, Any], _: Table) -> None:
-        """Fill in ``locations``: without ``vantages``, only this machine's location probes."""
+        """Set ``locations`` if the key ``vantages`` is missing.
+
+        Then only the location of this machine probes.
+        """
         own = values.get("location", "local")
         values["locations"] = values.get("locations") or ((own,) if own else ())
 
@@ -242,7 +245,7 @@ _MAX_NAME = 60  # characters
 def _service_name(table: Table, name: str) -> str:
     """Read the name of a notification service. The default is its number in the list of services.
 
-    The address can't be the default, because it contains secrets.
+    The address can't be the default name, because it contains secrets.
     """
     place = re.search(r"\[(\d+)\]$", table.key)
     value = table.text(name, f"service-{int(place[1]) + 1}" if place else None)
@@ -284,17 +287,18 @@ class AlertSettings:
     """``[alerts]``: evaluation and delivery of alerts, and thresholds of the rules over reports.
 
     Attributes:
-        every: time between two evaluations.
+        every: time between two evaluations of the alert rules.
         hold: how long a problem must be gone before its alert resolves.
         repeat: time between repeated messages about an open alert.
-        silence: the longest silence.
-        maintenance: how long a step of a rotation explains a change.
+        silence: the longest duration of a silence.
+        maintenance: how long after a step of a rotation a change counts as intended.
         deadline: how long a notification service may take to accept a message.
         give_up: the age at which an undelivered message is given up.
-        silent: how long reports may be absent.
-        digest: more messages than this at once are combined.
-        few: fewer reports cause no alert.
-        networks: networks of different providers that an unconfirmed claim needs to be critical.
+        silent: how long reports may be absent before an alert fires.
+        digest: if more messages than this are due at once, they are combined.
+        few: with fewer reports, no alert fires.
+        networks: how many providers' networks must report a problem that no probe confirms to make
+            it critical.
         surge: the multiple of the usual number of reports that is a surge.
         disk: the smallest free share of the disk, in per cent.
         tell: the notification services.
@@ -317,7 +321,11 @@ class AlertSettings:
 
     @staticmethod
     def complete(values: dict[str, Any], table: Table) -> None:
-        """Raise ``ConfigError`` if notification services have the same name, or are too many."""
+        """Check the list of notification services.
+
+        Raises:
+            ConfigError: two have the same name, or there are too many.
+        """
         names = Counter(service.name for service in values.get("tell", ()))
         if duplicates := sorted(name for name, number in names.items() if number > 1):
             raise ConfigError(

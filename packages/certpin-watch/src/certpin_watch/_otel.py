@@ -121,7 +121,7 @@ class Exporter:
 
     @staticmethod
     def mark_failed(span: Span) -> None:
-        """Mark a span as failed, without a reason."""
+        """Mark a span as failed. The reason is not recorded, because it may contain secrets."""
         span.set_status(Status(StatusCode.ERROR))
 
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:

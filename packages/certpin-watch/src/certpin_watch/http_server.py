@@ -79,7 +79,9 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
 
 
 async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
-    """Wait until the server in the task ``serving`` accepts connections on ``address``.
+    """Wait until a web server accepts connections on ``address``.
+
+    ``serving`` is the task that runs the server.
 
     Raises:
         ConfigError: the server could not listen.

@@ -29,7 +29,7 @@ log = logging.getLogger("certpin.watch.requests")
 
 
 def configure(settings: LogSettings) -> None:
-    """Send the records of all loggers to standard error, in the format of the settings."""
+    """Send the records of all loggers to standard error, as text or as JSON (``[log]``)."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(handlers=[handler])

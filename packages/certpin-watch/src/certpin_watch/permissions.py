@@ -103,13 +103,16 @@ def new_token() -> tuple[str, str]:
 
 
 def token_text(token_id: str, secret: str) -> str:
-    """Return the text of a token, ``certpin_ID_SECRET`` with its checksum."""
+    """Return the text of a token, ``certpin_ID_SECRET``, including its checksum."""
     text = f"certpin_{token_id}_{secret}"
     return text + _checksum(text)
 
 
 def parse_token(text: str) -> tuple[str, str] | None:
-    """Split a token into its ID and secret; None if it has another form or a wrong checksum."""
+    """Split the text of a token into its ID and secret.
+
+    Return None if the text has another form, or a wrong checksum.
+    """
     if (found := _FORM.fullmatch(text)) is None or _checksum(text[:-_SUM]) != text[-_SUM:]:
         return None
     return found[1], found[2][:-_SUM]

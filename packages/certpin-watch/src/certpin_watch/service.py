@@ -176,7 +176,10 @@ async def run_tasks(
 async def _keep_running(
     name: str, task: BackgroundTask, watch: Watch, stop: asyncio.Event, health: ProcessHealth
 ) -> None:
-    """Run one background task. If it fails, restart it after a pause, longer each time."""
+    """Run one background task until it ends. If it fails, restart it after a pause.
+
+    The pause gets longer with each failure. ``health`` lists a task that fails.
+    """
     seconds = _FIRST_PAUSE
     while not stop.is_set():
         running = asyncio.ensure_future(task(watch, stop))

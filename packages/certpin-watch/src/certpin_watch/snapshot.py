@@ -97,7 +97,10 @@ class PinFiles:
         self._problems: dict[Path, str] = {}
 
     def snapshot(self) -> Snapshot:
-        """Return the current pin sets. Reads only files that changed, and never raises."""
+        """Return the pin sets as their files are now. Never raises.
+
+        Only files that changed are read again.
+        """
         with self._lock:
             for path in self.paths:
                 self._refresh(path)

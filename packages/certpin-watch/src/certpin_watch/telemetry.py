@@ -39,6 +39,10 @@ def exporting(
 ) -> Iterator[Callable[[ASGIApp], ASGIApp]]:
     """Export traces and metrics to the endpoint in the settings while the block runs.
 
+    Args:
+        settings: the table ``[telemetry]``.
+        counters: the Prometheus counters, which are exported as metrics.
+
     Yields:
         A function that traces the requests of an ASGI application. Without an endpoint it returns
         the application unchanged.
@@ -158,11 +162,12 @@ def _ignore_attributes(**more: Any) -> None:
 def _trace_requests(
     app: ASGIApp, instrument: Callable[[ASGIApp, Callable[..., None]], ASGIApp]
 ) -> ASGIApp:
-    """Wrap an application so that each request has a span with method, route and status.
+    """Return an ASGI application that also records a span of each request, without its details.
 
-    OpenTelemetry's instrumentation records the host, path and query of a request, the address and
-    agent of the client, and headers if an environment variable asks for them. So it gets a request
-    that has only a method, and the application gets the real one.
+    The span has method, route and status. OpenTelemetry's instrumentation would record the host,
+    path and query of a request, the address and agent of the client, and headers if an environment
+    variable asks for them. So it gets a request that has only a method, and the application gets
+    the real one.
     """
 
     async def inside(shown: Scope, receive: Receive, send: Send) -> None:

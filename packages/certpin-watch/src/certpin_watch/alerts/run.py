@@ -333,7 +333,10 @@ def _event_note(
 
 
 def _log(event: WrittenEvent, now: int, url: str) -> None:
-    """Log an event of an alert, with the same fields as the webhook."""
+    """Log an event of an alert, with the fields of the webhook's JSON.
+
+    ``now`` is the Unix time, and ``url`` the base address of the web pages, or empty.
+    """
     alert, what = event.item.alert, event.item.what
     (values,) = message_json(Message((event.item,), now, url))
     about = alert.host or alert.pin_set

@@ -291,7 +291,10 @@ def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Ite
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Return True if a host pattern is equal to a host, or would match it in a pin file."""
+    """Return True if a pattern, such as ``*.bank.example``, matches a host, or is equal to it.
+
+    An invalid pattern matches only an equal text.
+    """
     if pattern == host:
         return True
     try:

@@ -1,4 +1,4 @@
-"""Every resource of the API that can be read, and every action on an alert."""
+"""The resources of the API that can be read, and the actions on alerts."""
 
 from __future__ import annotations
 

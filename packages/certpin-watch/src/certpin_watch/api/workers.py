@@ -74,7 +74,7 @@ class _Limits(NamedTuple):
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Return the two routes of workers: to request jobs, and to post results."""
+    """Return the two routes for workers: one to request probe jobs, one to post results."""
     limits = _Limits(CapacityLimiter(_MAX_THREADS), ConcurrencyLimit(_MAX_REQUESTS))
 
     @require(WORKER)

@@ -308,7 +308,10 @@ def _store_unavailable(request: Request) -> Response:
 
 
 def _hosts(settings: ServiceSettings) -> frozenset[str]:
-    """Return the host names that browsers may request; empty if any name is accepted."""
+    """Return the host names under which browsers may request pages, from the settings.
+
+    The result is empty if any name is accepted.
+    """
     name = urlsplit(settings.public_url).hostname or ""
     return settings.access.hosts | {name.lower()} if name else frozenset()
 
@@ -381,7 +384,7 @@ def requirement_of(route: BaseRoute) -> str | None:
 
 
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """Yield all routes that must declare a requirement.
+    """Yield all routes that must declare a requirement (with ``require``).
 
     A mount without a requirement is replaced by the routes inside it.
     """

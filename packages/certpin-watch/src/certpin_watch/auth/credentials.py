@@ -258,7 +258,7 @@ class VerifiedTokens:
         self._lock = threading.Lock()
 
     def is_known(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if the cache contains this token with this secret. Fast."""
+        """Return True if this token was verified with this secret recently. Fast."""
         with self._lock:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 

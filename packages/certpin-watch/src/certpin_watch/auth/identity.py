@@ -261,7 +261,10 @@ def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -
 
 
 def _is_use_recorded(at: int, now: datetime) -> bool:
-    """Return True if the last stored use, at the Unix time ``at``, is less than a minute old."""
+    """Return True if a stored time of use is less than a minute old.
+
+    ``at`` is the stored time, in Unix seconds.
+    """
     return now.timestamp() - at < _USE_RECORDED_EACH
 
 

@@ -295,9 +295,12 @@ class _OpenIDPages:
             )
 
     def _continue(self, request: Request, owner: SessionOwner) -> str:
-        """Replace the cookie of a session after the provider confirmed its user; return it.
+        """Replace the cookie of a session, after the provider confirmed its user.
 
         The session ends when it would have ended before.
+
+        Returns:
+            The value of the new cookie.
 
         Raises:
             InputError: the session has ended in the meantime, or belongs to another user.

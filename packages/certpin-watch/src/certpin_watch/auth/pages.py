@@ -153,7 +153,10 @@ class _AccountPages:
             )
 
     def _end(self, identity: Identity, public_id: str) -> None:
-        """End the user's session with this public ID. Sessions of other users are not affected."""
+        """End the session with this public ID if it belongs to the user.
+
+        Sessions of other users are not affected.
+        """
         owner, now = self._owner(identity), self._watch.clock()
         if owner is None:
             return

@@ -81,7 +81,7 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
     """Load the settings that the options ``--config`` and ``--store`` select.
 
     Args:
-        config: the file; without one, ``watch.toml`` if it exists, else the defaults.
+        config: the settings file; without one, ``watch.toml`` if it exists, else the defaults.
         written: the value of ``--store``, which replaces the database of the settings.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``certpin watch token``: credentials of programs."""
+"""``certpin watch token``: create, list and revoke the tokens of programs and workers."""
 
 from __future__ import annotations
 

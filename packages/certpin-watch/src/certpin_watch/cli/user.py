@@ -202,7 +202,10 @@ def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
 
 
 def _read_password(name: str) -> str:
-    """Prompt for the password on a terminal; otherwise read the first line of standard input."""
+    """Prompt for the password on a terminal, or else read the first line of standard input.
+
+    ``name`` is the account, which the prompt shows.
+    """
     if sys.stdin.isatty():
         text: str = click.prompt(
             f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True

@@ -228,7 +228,10 @@ def _printing(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
 
 
 def _with_health(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
-    """Return ``work`` combined with an HTTP server for health checks on ``listen``."""
+    """Return a function that runs ``work`` and, beside it, a server for health checks.
+
+    The server listens on ``listen`` (HOST:PORT).
+    """
     from certpin_watch.health import serve_health
     from certpin_watch.monitor.worker import SERVICE
     from certpin_watch.settings import parse_listen

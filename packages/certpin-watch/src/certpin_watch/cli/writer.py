@@ -1,4 +1,4 @@
-"""``certpin watch writer``: counts the reports of the stream in a separate process."""
+"""``certpin watch writer``: count the reports in the NATS stream, in a separate process."""
 
 from __future__ import annotations
 

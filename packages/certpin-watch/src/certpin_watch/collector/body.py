@@ -1,7 +1,7 @@
 """Read the body of a request within limits, whatever the client sends.
 
-Size, time, nesting and the number of bodies that a source may send at once are limited. A body that
-exceeds a limit, or can't be read, raises ``RequestRefusedError``.
+Size, time, nesting and the number of bodies that a source (network) may send at once are limited.
+If a body exceeds a limit, or can't be read, ``RequestRefusedError`` is raised.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class ConcurrencyLimit:
         return self._now[source] <= self._limit
 
     def leave(self, source: str) -> None:
-        """Stop counting one body of a source, because it is complete or was refused."""
+        """Stop counting one body of a source (network), because it is complete or was refused."""
         self._now[source] -= 1
         if not self._now[source]:
             del self._now[source]

@@ -357,7 +357,7 @@ class CheckInCapacity(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return how many check-in rows of a day this pin set may use."""
+        """Return how many check-in rows of a day may be used by clients of this pin set."""
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
 

@@ -84,7 +84,7 @@ class Intake(Protocol):
 
 
 class StoreIntake:
-    """The intake that commits batches of request bodies to the store, in one thread."""
+    """The intake without NATS: commits batches of request bodies to the store, in one thread."""
 
     def __init__(self, watch: Watch) -> None:
         settings = watch.settings.collector
@@ -108,11 +108,11 @@ class StoreIntake:
         return True
 
     def start(self) -> None:
-        """Start to commit batches, in the running event loop."""
+        """Start to commit batches of request bodies, in the running event loop."""
         self._batcher.start()
 
     async def close(self) -> None:
-        """Commit the queued bodies, and stop the task and the thread."""
+        """Commit the queued request bodies, and stop the task and the thread."""
         await self._batcher.close()
         self._thread.shutdown()
 
@@ -193,7 +193,7 @@ class Batcher:
         self._limits = replace(self._limits, batch_bytes=smaller)
 
     async def close(self) -> None:
-        """Refuse further bodies, and return when the queued ones are committed."""
+        """Refuse further request bodies, and return when the queued ones are committed."""
         self._closed = True
         self._wake.set()
         await asyncio.gather(*self._lanes)

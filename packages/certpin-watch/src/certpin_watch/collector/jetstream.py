@@ -86,7 +86,7 @@ class ConsumerGoneError(NatsError):
 
 
 class UnsafeStreamError(NatsError):
-    """The stream exists, but its configuration could lose reports that were accepted."""
+    """The NATS stream of reports has a configuration that could lose accepted reports."""
 
     def __str__(self) -> str:
         return (
@@ -96,7 +96,7 @@ class UnsafeStreamError(NatsError):
 
 
 class NotStoringError(NatsError):
-    """The stream exists, but the server does not confirm that it stores messages."""
+    """The NATS stream of reports exists, but the server does not confirm that it stores any."""
 
     def __str__(self) -> str:
         return "it does not store messages: is its disk full?"
@@ -117,7 +117,9 @@ class TlsClient(Client):
 
 
 async def connect_client(address: str, **options: Any) -> Client:
-    """Connect to a NATS server. ``options`` are keyword arguments of ``nats.connect``.
+    """Connect to a NATS server.
+
+    ``options`` are keyword arguments of ``nats.connect``.
 
     Raises:
         ConfigError: this version of nats-py would not use ``TlsClient``, which enforces TLS.
@@ -387,7 +389,9 @@ class JetStreamIntake:
                 await self._client.close()
 
     async def _keep_connected(self) -> None:
-        """Connect to the server and find the stream whenever one of them is missing."""
+        """Connect to the server and find the stream, again each time that one of them is
+        missing.
+        """
         logged = ""
         while True:
             await self._missing.wait()
@@ -416,7 +420,11 @@ class JetStreamIntake:
         self._stream = stream
 
     async def _check_storing(self, stream: JetStreamContext) -> None:
-        """Publish a message without reports, to test that the stream stores messages."""
+        """Publish an empty message, to test that the stream stores messages.
+
+        Raises:
+            NotStoringError: it doesn't.
+        """
         name, empty = self._settings.stream, pack_batch([])
         try:
             await stream.publish(subject(self._settings), empty, timeout=_PUBLISH, stream=name)

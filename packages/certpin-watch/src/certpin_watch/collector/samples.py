@@ -143,7 +143,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _origin(url: str) -> str:
-    """Return a URL's scheme, host and port. Its path and query are private to the user."""
+    """Return only the scheme, host and port of a URL, because the rest is private to the user."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -247,11 +247,11 @@ async def keep_recording_queue(watch: Watch, client: Client) -> None:
 
 
 async def read_queue(client: Client, stream: str) -> QueueState:
-    """Ask JetStream how many messages wait in a stream, and since when.
+    """Return how many messages wait in a JetStream stream, and since when.
 
     Raises:
         Error: an error of nats-py.
-        DecodeError: JetStream's answer is invalid (msgspec).
+        DecodeError: JetStream's response is invalid (msgspec).
     """
     answer = await client.request(f"$JS.API.STREAM.INFO.{stream}", timeout=_REPLY)
     return parse_queue(answer.data)

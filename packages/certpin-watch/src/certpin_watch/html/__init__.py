@@ -219,7 +219,10 @@ def date(moment: datetime) -> str:
 
 
 def minute(moment: datetime) -> Markup:
-    """Return date and time in UTC, as HTML that a script can convert to the user's time zone."""
+    """Return a time as date and time in UTC, as HTML.
+
+    A script in the browser converts it to the user's time zone.
+    """
     return _time_element("minute", moment, _minute(moment))
 
 
@@ -264,7 +267,7 @@ def percent(part: float, whole: float) -> str:
 
 
 def brief(text: object, maximum: int = 60) -> Markup:
-    """Return a text cut to ``maximum`` characters, as HTML with the whole text as its tooltip."""
+    """Return a text as HTML, cut to ``maximum`` characters, with the whole text as its tooltip."""
     whole = clean(str(text))
     if len(whole) <= maximum:
         # <bdi>: right-to-left text does not reorder the text around it.

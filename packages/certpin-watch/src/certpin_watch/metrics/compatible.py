@@ -130,7 +130,10 @@ def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
 
 
 def _attribute(name: str, kind: str) -> str:
-    """Return one attribute of a distinguished name in RFC 4514 form, without backslash escapes."""
+    """Return one attribute, such as the ``CN``, of a distinguished name in RFC 4514 form.
+
+    Backslash escapes are removed. The text is empty if the name lacks the attribute.
+    """
     found = re.search(rf"(?:^|[,+]){kind}=((?:\\.|[^,+\\])*)", name)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 

@@ -87,7 +87,7 @@ class _StoreCollector(Collector):
         self._reports = ReportCounters()
 
     def describe(self) -> list[Metric]:
-        """Return an empty list, because otherwise registration would call ``collect``."""
+        """Return an empty list. Without this method, registration would call ``collect``."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -89,9 +89,14 @@ class Prober:
     def _scan(
         self, jobs: list[ProbeJob], limits: ScanLimits, pool: DaemonPool
     ) -> Iterator[ResultBuilder]:
-        """Probe the targets of jobs without STARTTLS, all with the same trust anchors and timeout.
+        """Run the jobs without STARTTLS that have the same trust anchors and timeout.
 
-        Yield the builder of each job's result when it is complete.
+        Yield the builder of each job's result when that result is complete.
+
+        Args:
+            jobs: the jobs.
+            limits: how many connections are open at once, and the timeout.
+            pool: threads to resolve names.
         """
         context = self._context(jobs[0])
         if isinstance(context, str):

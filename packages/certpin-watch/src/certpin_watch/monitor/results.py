@@ -418,5 +418,5 @@ class ResultBuilder:
 
 
 def encoded_size(ders: Iterable[bytes]) -> int:
-    """Return the number of bytes that DER certificates take in JSON: base64, quotes and a comma."""
+    """Return how many bytes DER certificates take in JSON, as base64 with quotes and commas."""
     return sum(4 * ((len(der) + 2) // 3) + 3 for der in ders)

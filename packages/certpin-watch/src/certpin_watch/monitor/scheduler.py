@@ -97,7 +97,7 @@ def _try_round(scheduler: Scheduler) -> int | None:
 
 
 class LostLeaseError(Exception):
-    """Another process has taken over the lease for probing."""
+    """Another process has taken over the lease (the right) to probe the hosts."""
 
 
 class Scheduler:

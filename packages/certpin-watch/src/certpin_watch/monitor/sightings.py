@@ -202,6 +202,8 @@ def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
 def _record(connection: Connection, results: list[ProbeResult], now: datetime) -> int:
     """Store results, at most one for each target, as new or extended sightings.
 
+    A sighting is a period of equal results.
+
     Returns:
         The number of results that were not stored before.
     """

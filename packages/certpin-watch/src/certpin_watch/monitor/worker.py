@@ -43,7 +43,7 @@ class WorkerEvents:
         """Called when the service answers, for the first time or again after a failure."""
 
     def probed(self, results: int) -> None:
-        """Called after results were delivered, with their number."""
+        """Called after results were delivered to the service, with the number of these results."""
 
     def trouble(self, problem: str, fix: str) -> None:
         """Called when a problem begins, with its fix. Called again only after it was resolved."""
@@ -89,7 +89,10 @@ class Backoff:
         self._next = FIRST_PAUSE
 
     def pause(self, at_least: float = 0.0) -> float:
-        """Return the seconds to wait before the next attempt, at least about ``at_least``."""
+        """Return how many seconds to wait before the next attempt.
+
+        It is at least ``at_least``, which the service may have asked for.
+        """
         seconds, self._next = self._next, min(2 * self._next, MAX_PAUSE)
         return max(jittered(seconds), at_least)
 
@@ -135,7 +138,7 @@ class _Worker:
             await self._return()
 
     async def _run_jobs(self, batch: JobBatch) -> None:
-        """Run the probes of a batch in a thread, and deliver results as they arrive."""
+        """Run the probe jobs of a batch in a thread, and deliver results as they arrive."""
         self._held = {job.identity: job for job in batch.jobs}
         seen: asyncio.Queue[ProbeResult | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()

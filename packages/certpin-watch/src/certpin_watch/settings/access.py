@@ -79,6 +79,8 @@ def _file(table: Table, name: str) -> Path | None:
 class OpenIDSettings:
     """``[access.oidc]``: an OpenID provider, and the roles of its groups.
 
+    A *claim* is a field of the provider's ID token.
+
     Attributes:
         issuer: its address: https, exactly as the provider writes it.
         client_id: as issued by the provider.

@@ -107,6 +107,8 @@ class HostSettings:
 class MonitorSettings:
     """``[monitor]``: locations, intervals and limits of probes, and warning times of alerts.
 
+    A *location* is a machine that probes hosts: that of this service, or that of a worker.
+
     Attributes:
         enabled: let this service probe.
         location: the name of this machine as a location; if empty, it does not probe.
@@ -147,7 +149,7 @@ class MonitorSettings:
 
     @property
     def named(self) -> frozenset[str]:
-        """The names of the hosts with their own settings (``[[monitor.host]]``)."""
+        """The names of the hosts that have a table ``[[monitor.host]]``."""
         return frozenset(host.name for host in self.hosts)
 
     @staticmethod
@@ -177,7 +179,9 @@ def _stream(table: Table, name: str) -> str:
 class CollectorSettings:
     """``[collector]``: limits on reports.
 
-    A network is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits.
+    A *body* is that of a request with reports. A *network* is an address cut to ``ipv4_prefix`` or
+    ``ipv6_prefix`` bits. A *group* counts the equal reports of an hour. A *sample* is a report that
+    is stored as it arrived. The *stream* is that of NATS JetStream, in which reports may wait.
 
     Attributes:
         most_bytes: bytes of a body, compressed and decompressed.

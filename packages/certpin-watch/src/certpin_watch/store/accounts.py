@@ -224,14 +224,14 @@ _TOKEN = tuple(TOKENS.c[name] for name in Token.__dataclass_fields__)
 
 
 def add_token(connection: Connection, token: Token) -> None:
-    """Store a new token."""
+    """Store a new token of a program or worker."""
     row = {name: getattr(token, name) for name in Token.__dataclass_fields__}
     row["scopes"] = " ".join(sorted(token.scopes))
     connection.execute(TOKENS.insert().values(row))
 
 
 def find_token(connection: Connection, token_id: str) -> Token | None:
-    """Return the token with this ID, valid or not; None if it does not exist."""
+    """Return the token with this ID, even if it is revoked or expired; None if there is none."""
     row = connection.execute(select(*_TOKEN).where(TOKENS.c.id == token_id)).first()
     return _token(row._mapping) if row else None
 
@@ -285,7 +285,7 @@ def revoke_token(connection: Connection, token_id: str, now: datetime) -> None:
 
 
 def record_token_use(connection: Connection, token_id: str, now: datetime) -> None:
-    """Store when a token was last used."""
+    """Store ``now`` as the time at which a token was last used."""
     connection.execute(
         TOKENS.update().where(TOKENS.c.id == token_id).values(used_at=int(now.timestamp()))
     )

@@ -192,7 +192,7 @@ def insert_alert(connection: Connection, alert: AlertRow) -> int:
 
 
 def update_alerts(connection: Connection, alerts: Iterable[AlertRow]) -> None:
-    """Write all columns of alerts that are already in the database."""
+    """Write all columns of alerts that are already stored."""
     rows = [
         {f"_{name}": value for name, value in _alert_values(alert).items()} | {"_id": alert.id}
         for alert in alerts
@@ -237,7 +237,7 @@ def record_event(
 
 
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
-    """Return the alert that a queued message is about, and the note of its event."""
+    """Return the alert of a queued message, and the note of the event that the message is about."""
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
     return alert_from(alert), connection.execute(note).scalar() or ""
@@ -360,7 +360,10 @@ def _record_deliveries(
 
 
 def give_up_removed(connection: Connection, services: Collection[str], now: int) -> None:
-    """Give up all unsent messages to services that are no longer in the settings."""
+    """Mark unsent messages as given up if their service is no longer in the settings.
+
+    ``services`` are the notification services in the settings.
+    """
     table = TELLINGS.c
     connection.execute(
         update(TELLINGS)

@@ -51,12 +51,12 @@ class ChainRecord(NamedTuple):
 
     @property
     def row_size(self) -> int:
-        """The bytes that the chain's row adds to the quota; its certificates count separately."""
+        """The bytes that the chain's row uses of the quota, without its certificates."""
         return len(self.members) + ROW_OVERHEAD
 
     @property
     def by_digest(self) -> Iterator[tuple[bytes, bytes]]:
-        """The SHA-256 and the DER of each certificate, leaf first."""
+        """Pairs of the SHA-256 and the DER of each certificate, leaf first."""
         return zip(split_digests(self.members), self.certificates, strict=True)
 
 
@@ -95,7 +95,7 @@ def split_digests(members: bytes) -> list[bytes]:
 def lock_chain_inserts(connection: Connection) -> None:
     """Lock the table of chains, so that no process deletes a chain until the transaction ends.
 
-    Else a chain could be deleted before the row that refers to it is committed.
+    Without the lock, a chain could be deleted before the row that refers to it is committed.
     """
     if connection.dialect.name != "sqlite":  # SQLite has only one writer
         connection.execute(text("LOCK TABLE chains IN ROW EXCLUSIVE MODE"))
@@ -296,7 +296,7 @@ def _mark_observed(
 def _new_certificate_rows(
     connection: Connection, chains: Iterable[ChainRecord], *, reported: bool = False
 ) -> list[dict[str, Any]]:
-    """Return a row to insert for each certificate of these chains that is not stored yet.
+    """Return the row to insert for each certificate of these chains that is not stored yet.
 
     ``reported`` is True if only clients have seen the chains.
     """

@@ -227,7 +227,9 @@ def drop_expired_partition(connection: Connection, past: int, max_identities: in
 
 
 def drop_next_partition(connection: Connection, before: int) -> int:
-    """Drop the oldest partition of identities if its day ended before the second ``before``.
+    """Drop the oldest partition of report identities if its day ended before a time.
+
+    ``before`` is in seconds since 1970.
 
     Returns:
         The number of partitions that were dropped: 0 if none is that old.

@@ -150,7 +150,7 @@ def _largest_sources(connection: Connection) -> list[str]:
 
 
 def _at_least_half(amounts: Counter[str]) -> list[str]:
-    """Return the names with at least half of the largest amount, the largest first."""
+    """Return the names with an amount of at least half of the largest, the largest first."""
     largest = max(amounts.values(), default=0)
     return [name for name, amount in amounts.most_common() if 2 * amount >= largest]
 

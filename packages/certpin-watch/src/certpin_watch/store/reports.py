@@ -416,9 +416,9 @@ def count_samples(connection: Connection) -> int:
 
 
 def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
-    """Count samples that arrived after ``since`` and not after ``until``, by share.
+    """Count samples that arrived after ``since`` and not after ``until``.
 
-    A share is a monitored host or pattern.
+    The result is by share (a monitored host or pattern). Times are in seconds since 1970.
     """
     samples = REPORT_SAMPLES.c
     recent = samples.received_at.between(since + 1, until)

@@ -268,7 +268,7 @@ def shrink_file(connection: Connection, batch: int = 0) -> int:
 
     Args:
         connection: a transaction that may write.
-        batch: ignored, because a step has this argument.
+        batch: ignored; each function that retention calls has this argument.
 
     Returns:
         The number of pages that were returned; 0 if there are no more.

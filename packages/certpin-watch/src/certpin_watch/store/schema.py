@@ -185,7 +185,7 @@ def check_tables(store: Store, now: int) -> None:
 
 
 def latest() -> str:
-    """Return the revision that this version of certpin needs."""
+    """Return the revision of the schema that this version of certpin needs."""
     head = _scripts().get_current_head()
     if head is None:  # the installation lacks files
         raise ConfigError("the revisions of the schema are missing", fix="install certpin again")
@@ -193,7 +193,10 @@ def latest() -> str:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Run the missing migrations up to a revision, in the transaction of the connection."""
+    """Run the missing migrations of the database, in the transaction of the connection.
+
+    ``revision`` is the last one to run; by default, the newest.
+    """
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 

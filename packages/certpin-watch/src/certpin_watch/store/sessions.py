@@ -158,7 +158,7 @@ def sessions_of(
 
 
 def record_session_use(connection: Connection, session: Session, now: datetime) -> None:
-    """Store when a session was last used."""
+    """Store ``now`` as the time at which a session was last used."""
     connection.execute(
         SESSIONS.update()
         .where(SESSIONS.c.id == session.digest)

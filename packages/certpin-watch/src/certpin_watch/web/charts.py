@@ -133,7 +133,7 @@ def sparkline(counts: Sequence[int], text: str) -> Markup:
 
 
 def chain_picture(name: str, ders: tuple[bytes, ...], context: ChainContext) -> Markup:
-    """Draw a certificate chain as SVG: signatures, trust anchors, pins and flaws.
+    """Draw a certificate chain as SVG: signatures, trust anchors, pins and mistakes.
 
     Args:
         name: an id that is unique on the page.
@@ -249,12 +249,12 @@ def frame(name: str, title: str, text: str, height: int, parts: Sequence[ET.Elem
 
 
 def to_markup(element: ET.Element) -> Markup:
-    """Return an SVG element as text for a page; its texts are escaped."""
+    """Return an SVG element as HTML for a page; its texts are escaped."""
     return Markup(write(element))  # noqa: S704
 
 
 def percentage(value: float) -> str:
-    """Return a horizontal position or length from 0 to 100 as a CSS percentage."""
+    """Return a number from 0 to 100 as a CSS percentage, such as ``12.5%``."""
     return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
 
 
@@ -336,7 +336,7 @@ class Span:
 
 
 def ticks(span: Span) -> tuple[tuple[datetime, str], ...]:
-    """Return at most seven round times in a period with their labels, for a time axis."""
+    """Return at most seven round times within a period, each with its label, for a time axis."""
     for step in _STEPS:
         if span.length / step <= _MAX_STEPS:
             form = "%H:%M" if step < _DAY else "%d %b"

@@ -279,7 +279,10 @@ def _served(
 
 
 def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the roots in the policies, and the root of the verified chain ``path``, as DER."""
+    """Return the roots to draw a chain with: those of the policies, and that of ``path``, as DER.
+
+    ``path`` is the verified chain.
+    """
     return tuple(dict.fromkeys((*anchors_of(policies), *path[-1:])))
 
 

@@ -71,7 +71,7 @@ class PageRequest:
 
     @property
     def health(self) -> ProcessHealth | None:
-        """The health of this process; None if it does not run as a service, as in tests."""
+        """The health of this process; None if it is unknown, as in tests."""
         found: ProcessHealth | None = getattr(self.request.app.state, "health", None)
         return found
 
@@ -123,7 +123,10 @@ class PageRequest:
         return row
 
     def link(self, **changes: object) -> str:
-        """Return the URL of this page with changed query parameters; None or "" removes one."""
+        """Return the URL of this page with other query parameters.
+
+        ``changes`` are the parameters to set; None or an empty text removes one.
+        """
         query = {key: value for key, value in self.request.query_params.items() if value}
         query |= {key: str(value) for key, value in changes.items() if value not in {None, ""}}
         for key, value in changes.items():

@@ -1,4 +1,4 @@
-"""Timelines as SVG: a lane for each version or pin, with its states as bars over a time axis."""
+"""Timelines as SVG: a row (lane) for each version or pin, with its states as bars over time."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Capacity(NamedTuple):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All limits, each with its use."""
+        """All limits on reported data, each with its use."""
         return tuple(self)
 
     @property

@@ -106,7 +106,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
-    """Count the matching reports in a time range, and the hosts and chains in them."""
+    """Count the reports in a time range that match a filter, and the hosts and chains in them."""
     found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return Total(
         sum(chain.number for chain in found),

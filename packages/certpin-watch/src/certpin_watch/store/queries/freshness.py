@@ -136,7 +136,7 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def failing(self) -> tuple[Sweep, ...]:
-        """The last attempts of retention that failed, one for each kind of row."""
+        """The kinds of rows for which the last deletion failed, or is several days old."""
         return tuple(sweep for sweep in self.sweeps if sweep.reason)
 
     @property
@@ -220,7 +220,7 @@ def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arriva
 
 
 def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
-    """Return the tokens of workers that are neither revoked nor expired."""
+    """Return the valid tokens of workers, and when each was last used."""
     return tuple(
         WorkerContact(token.name, token.id, token.location, to_datetime_or_none(token.used_at))
         for token in worker_tokens(connection, now, _MAX_WORKERS)

@@ -82,7 +82,10 @@ class ReadPlan(msgspec.Struct, frozen=True):
 
 
 class ChainStats(NamedTuple):
-    """How often a chain was reported at a host, and when first and last (seconds since 1970)."""
+    """How often a chain was reported at a host (``number``), and when first and last.
+
+    ``served`` is the digest of the chain; the times are in seconds since 1970.
+    """
 
     host: str
     served: bytes
@@ -92,14 +95,14 @@ class ChainStats(NamedTuple):
 
 
 def plan_hours(since: int, until: int) -> ReadPlan:
-    """Plan to read a time range only from report groups, beginning with a full hour."""
+    """Return a plan that reads a time range only from report groups, by full hours."""
     return ReadPlan(((since // HOUR * HOUR, until),))
 
 
 def plan_read(since: int, until: int) -> ReadPlan:
-    """Plan to read a time range from daily sums if it has enough full days.
+    """Return a plan that reads the full days of a time range from daily sums.
 
-    The rest of the range, or a shorter range, is read from report groups.
+    The rest of the range, or a range with few full days, is read from report groups.
     """
     first, end = -(-since // DAY) * DAY, until // DAY * DAY
     if end - first < _MIN_DAYS * DAY:
@@ -109,7 +112,7 @@ def plan_read(since: int, until: int) -> ReadPlan:
 
 
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
-    """Plan to read a range as ``plan_read`` does, but treat its last day as full if possible.
+    """Return a plan as ``plan_read`` does, but treat the last day as a full day if possible.
 
     That is possible if no report of that day arrived after the range; for example, if it is today.
     """
@@ -269,7 +272,7 @@ def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, st
 
 
 def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions that select the report groups of a time span and a filter."""
+    """Return the SQL conditions that select report groups by a time span and a filter."""
     hour = REPORT_GROUPS.c.hour
     return [hour >= span[0], hour < span[1], *_equal(REPORT_GROUPS, _fields(only))]
 
@@ -332,7 +335,7 @@ def filters_by_place(only: ReportFilter | None) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return the value of a report field as text; a digest as hexadecimal."""
+    """Return the value of a report's field as text; a digest in hexadecimal."""
     return hexadecimal(value) if isinstance(value, bytes) else str(value)
 
 

@@ -401,9 +401,9 @@ def reporting_networks(
 
 
 def count_networks(connection: Connection, now: int) -> dict[str, int]:
-    """Count the networks that sent any report since yesterday, by share.
+    """Count the networks that sent any report since yesterday.
 
-    A share is a monitored host or pattern.
+    The result is by share (a monitored host or pattern). ``now`` is in seconds since 1970.
     """
     table = REPORT_NETWORKS.c
     rows = connection.execute(

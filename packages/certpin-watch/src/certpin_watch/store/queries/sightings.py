@@ -212,9 +212,10 @@ def current_by_location(
 def last_verified(
     connection: Connection, hosts: Collection[str]
 ) -> dict[tuple[str, int, str, str, str], int]:
-    """Return when each location last verified a chain of these hosts, in seconds since 1970.
+    """Return when each location last verified a chain of these hosts.
 
-    The keys are host, port, location, way to connect, and address.
+    Returns:
+        Seconds since 1970, by host, port, location, way to connect, and address.
     """
     columns = SIGHTINGS.c
     by = (columns.host, columns.port, columns.vantage, columns.way, columns.edge)

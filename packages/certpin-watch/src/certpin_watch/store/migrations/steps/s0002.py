@@ -40,7 +40,10 @@ _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 
 
 def after(connection: Connection) -> None:
-    """Fill the tables of daily sums, and partition PostgreSQL's table of report identities."""
+    """Run the step: fill the tables of daily sums, and partition the table of report identities.
+
+    SQLite has no partitions.
+    """
     add_up(connection)
     if connection.dialect.name != "sqlite":
         _partition(connection, int(time.time()))

@@ -111,9 +111,9 @@ def _is_silenced_by(
 
 
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
-    """Return True if a step of a rotation caused a problem: both have the same host and pin.
+    """Return True if a step of a rotation explains a problem: both have the same host and pin.
 
-    This is never so for a critical problem, because clients then refuse the server.
+    A critical problem is never explained, because clients then refuse the server.
     """
     pins = served_pins(problem.details)
     return (

@@ -104,9 +104,7 @@ class PendingLogin:
 
     @property
     def state(self) -> str:
-        """The ``state`` parameter: it proves that this browser began the login (RFC 6749,
-        10.12).
-        """
+        """The ``state`` parameter: proves that this browser began the login (RFC 6749, 10.12)."""
         return self._derived(b"state")
 
     @property

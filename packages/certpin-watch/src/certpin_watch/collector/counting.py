@@ -470,9 +470,9 @@ def _count_check_ins(
     check_ins: Iterable[tuple[ClientRecord, int]],
     capacity: CheckInCapacity,
 ) -> None:
-    """Count clients by day, version and app, from their check-ins.
+    """Count clients by day, version and app, from the reports of the versions that they hold.
 
-    Each check-in comes with its time of arrival, in seconds since 1970.
+    Each report (check-in) comes with its time of arrival, in seconds since 1970.
     """
     reported = Counter(
         CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)

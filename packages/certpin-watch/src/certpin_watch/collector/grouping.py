@@ -255,9 +255,7 @@ class RecentChains:
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count ``number`` new chains that the network ``source`` reported for hosts of
-        ``share``.
-        """
+        """Count ``number`` new chains that the network ``source`` reported for a share."""
         self.shares[share] += number
         self.sources[source] += number
 
@@ -326,9 +324,7 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Remember rows that a transaction wrote or read, by hour. Call it only after the
-        commit.
-        """
+        """Remember rows that a transaction wrote or read, by hour. Call it after the commit."""
         for hour, new in found.items():
             known = self.of(hour)
             known.groups |= new.groups
@@ -339,11 +335,11 @@ class RowCache:
 
 
 class CheckInCapacity(NamedTuple):
-    """Limits on check-in rows, which count clients by day, version and app.
+    """Limits on the rows that count clients by day, version and app, from their check-ins.
 
-    Clients of a deployed version are counted however full a day is. Otherwise a flood of false
-    check-ins could hide the clients of an old version, and a rotation would be planned as if no
-    client held it.
+    With a check-in, a client reports the version that it holds. Clients of a deployed version are
+    counted however full a day is. Otherwise a flood of false check-ins could hide the clients of an
+    old version, and a rotation would be planned as if no client held it.
 
     Attributes:
         rows: the rows of a day.
@@ -357,7 +353,7 @@ class CheckInCapacity(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return how many check-in rows of a day may be used by clients of this pin set."""
+        """Return how many rows of a day may count clients of this pin set."""
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
 
@@ -405,7 +401,7 @@ def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, Check
 def place_check_ins(
     keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, capacity: CheckInCapacity
 ) -> dict[CheckInGroup, CheckInGroup]:
-    """Choose the database row that counts each check-in of a client.
+    """Choose the database row that counts each check-in (a client's report of its version).
 
     That is the row with all fields or, if the day is full, one with less detail. A row that is
     already stored is chosen even if the day is full.

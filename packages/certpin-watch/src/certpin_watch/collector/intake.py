@@ -102,9 +102,7 @@ class StoreIntake:
         return self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Return True, because this intake needs only the store, which readiness checks
-        separately.
-        """
+        """Return True: this intake needs only the store, which readiness checks separately."""
         return True
 
     def start(self) -> None:

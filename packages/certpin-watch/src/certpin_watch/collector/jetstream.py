@@ -389,9 +389,7 @@ class JetStreamIntake:
                 await self._client.close()
 
     async def _keep_connected(self) -> None:
-        """Connect to the server and find the stream, again each time that one of them is
-        missing.
-        """
+        """Connect to the server and find the stream, again whenever one of them is missing."""
         logged = ""
         while True:
             await self._missing.wait()

@@ -161,8 +161,9 @@ class PolicyEvidence:
         )
 
     def check_command(self, view: ServerView) -> str:
-        """Return the ``certpin check`` command that probes the server of a view (server state)
-        again.
+        """Return the ``certpin check`` command that probes the server of a view again.
+
+        A view is the state of a server.
         """
         return f"certpin check {self.file} {view.options}"
 

@@ -148,7 +148,9 @@ class ServiceSettings:
 
     @property
     def thresholds(self) -> Thresholds:
-        """When an expiry counts as near, and a probe result as old; and the limits on reports."""
+        """The settings for when an expiry is near and a probe result old, and the limits on
+        reports.
+        """
         monitor = self.monitor
         return Thresholds(
             monitor.certificate_warning,

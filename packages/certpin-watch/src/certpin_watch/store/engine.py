@@ -90,9 +90,7 @@ class Store:
 
     @contextmanager
     def _sqlite_writer(self) -> Iterator[None]:
-        """Hold this process's lock for writers, because SQLite has one writer and polls for its
-        lock.
-        """
+        """Hold this process's lock for writers, because SQLite permits only one writer."""
         if not self.is_sqlite:
             yield
             return

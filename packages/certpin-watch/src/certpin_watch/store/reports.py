@@ -338,7 +338,9 @@ def _upsert_day_places(connection: Connection) -> Any:
 
 
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
-    """Return those of the given keys for which a check-in row (of ``presences``) is stored."""
+    """Return those of the given keys that have a row in ``presences`` (clients by version and
+    app).
+    """
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
     found = set()
     for piece in pieces(keys, _MAX_TUPLES):
@@ -349,13 +351,13 @@ def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[C
 
 
 def count_check_ins(connection: Connection, day: int) -> int:
-    """Return the number of check-in rows (rows of ``presences``) of a day."""
+    """Return how many rows of ``presences`` (clients by version and app) a day has."""
     in_day = select(func.count()).where(PRESENCES.c.day == day)
     return connection.execute(in_day).scalar_one()
 
 
 def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
-    """Add numbers of clients to the check-in rows; insert the rows that are not stored yet."""
+    """Add numbers of clients to rows of ``presences``; insert the rows that are not stored yet."""
     rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
     if rows:
         connection.execute(_upsert_check_ins(connection), rows)

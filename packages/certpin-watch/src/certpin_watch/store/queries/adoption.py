@@ -1,6 +1,7 @@
 """The adoption of pin-set versions: how many clients hold each version, by day, as they report.
 
-Clients check in at most once a day and anonymously, so numbers of different days must not be added.
+Clients report their version (*check in*) at most once a day and anonymously, so numbers of
+different days must not be added.
 """
 
 from __future__ import annotations
@@ -207,7 +208,10 @@ def _most_reported_versions(connection: Connection, pin_set: str, since: int) ->
 
 
 def _daily_totals(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
-    """Return the number of clients that checked in on each day, by the day's first second."""
+    """Return the number of clients that reported any version on each day.
+
+    The result is by the first second of the day.
+    """
     columns = PRESENCES.c
     statement = select(columns.day, func.sum(columns.count)).group_by(columns.day)
     rows = connection.execute(statement.where(columns.pin_set == pin_set, columns.day >= since))

@@ -73,6 +73,8 @@ CALLS: dict[str, tuple[str, str]] = {
     "prove": ("--case rogue-ca-in-store -- true", ""),
     "lab attacks": ("", ""),
     "lab serve": ("--host a.example --wireguard", "wireguard" if running() != "3.11" else ""),
+    "lab import": ("limbo limbo.json --out chains", ""),
+    "lab export": ("chains", ""),
     "demo": ("", ""),
     "doctor": ("--offline", ""),
     "completion": ("bash", ""),

@@ -49,6 +49,7 @@ LISTS = (
     "tests.lab.evidence.mutations",
     "tests.lab.attacks.mutations",
     "tests.lab.attacks.mutations_trust",
+    "tests.lab.own.mutations",
     "tests.lab.server.mutations",
     "tests.lab.server.mutations_starttls",
     "tests.lab.server.mutations_transport",

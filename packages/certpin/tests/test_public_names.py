@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import certpin
+from certpin import lab
 
 # A change here needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
+    "CaseFileError",
     "Certificate",
     "CertificateParseError",
     "CertpinError",
@@ -70,3 +72,21 @@ def test_every_public_name_can_be_imported() -> None:
 
 def test_dir_shows_the_public_names() -> None:
     assert set(PUBLIC_NAMES) <= set(dir(certpin))
+
+
+LAB_NAMES = [
+    "Authority",
+    "Command",
+    "Identity",
+    "LabServer",
+    "Result",
+    "Run",
+    "load_cases",
+    "prove",
+]
+
+
+def test_the_public_names_of_the_lab_are_the_listed_ones() -> None:
+    assert lab.__all__ == LAB_NAMES
+    assert not [name for name in LAB_NAMES if not hasattr(lab, name)]
+    assert not hasattr(lab, "load_case")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.documentation._blocks import blocks
+from tests.lab.own._own import GOOD, OTHER_ROOT, toml, write_files
 
 pytestmark = pytest.mark.slow  # each starts a program
 
@@ -430,3 +431,55 @@ def test_the_tests_of_the_guide_pass_with_a_pinned_client(pytester: pytest.Pytes
         pytester.makepyfile(**{f"test_{number}": f"from myapp import *\n{with_pins}"})
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=5)
+
+
+@pytest.fixture
+def chains(pytester: pytest.Pytester) -> None:
+    """Write a case file of a user beside the tests, with its certificates."""
+    bad = GOOD | {"name": '"untrusted"', "anchors": '"other.pem"', "expect": '"refuse"'}
+    write_files(pytester.path)
+    (pytester.path / "other.pem").write_bytes(OTHER_ROOT.pem)
+    (pytester.path / "cases.toml").write_text(toml(GOOD, bad), encoding="utf-8")
+
+
+_GUIDE = [block.text for block in blocks("guides/own-chains.md") if block.language == "python"][1]
+
+
+@pytest.mark.usefixtures("chains")
+def test_a_case_file_replaces_the_cases_of_the_lab(run: Run) -> None:
+    done = run(f"fetch = unpinned\n{_GUIDE}", "-v")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(
+        ["*test_my_chains?mine? PASSED*", "*test_my_chains?untrusted? PASSED*"]
+    )
+
+
+@pytest.mark.usefixtures("chains")
+def test_a_wrong_verdict_on_an_own_chain_fails(run: Run) -> None:
+    careless = """
+def careless(target):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return ask(target, context)
+
+@pytest.mark.certpin(style="none", case_file="cases.toml", cases=["untrusted"])
+def test_it(attack):
+    attack(careless)
+"""
+    done = run(careless)
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*WrongVerdictError: untrusted: your own chain: *"])
+
+
+@pytest.mark.usefixtures("chains")
+def test_a_wrong_case_file_is_a_usage_error_with_its_line(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    named = '@pytest.mark.certpin(case_file="cases.toml", cases=["expired"])'
+    test = "\ndef test_it(attack):\n    attack(unpinned)\n"
+    done = run(named + test)
+    done.stdout.fnmatch_lines(["*no case 'expired': see *cases.toml*"])
+    (pytester.path / "cases.toml").write_text(toml(GOOD | {"host": "3"}), encoding="utf-8")
+    done = run(named + test)
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    done.stdout.fnmatch_lines(["*cases.toml:4: case?0?.host: *"])

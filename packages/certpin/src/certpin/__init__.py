@@ -16,6 +16,7 @@ from certpin._version import __version__
 
 if TYPE_CHECKING:
     from certpin.errors import (
+        CaseFileError,
         CertificateParseError,
         CertpinError,
         ConfigError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate, Chain
 
 __all__ = [
+    "CaseFileError",
     "Certificate",
     "CertificateParseError",
     "CertpinError",

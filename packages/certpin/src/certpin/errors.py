@@ -10,6 +10,7 @@
     │   └── HostError                    not a host name, address or pattern
     ├── ConfigError                      an unsafe pin set, or an invalid setting
     │   └── PinFileError                 the same, with file, line and key
+    │       ├── CaseFileError            an invalid case of the user for the lab
     │       └── JournalError             an invalid line in the rotation's journal
     ├── PinError (ssl.SSLCertVerificationError)   a connection was refused
     │   ├── PinMismatchError             no certificate of the verified chain is pinned
@@ -146,6 +147,10 @@ class PinFileError(ConfigError):
     def __reduce__(self) -> tuple[object, ...]:
         keywords = {"path": self.path, "line": self.line, "key": self.key, "fix": self.fix}
         return _rebuild, (type(self), (self.problem,), keywords)
+
+
+class CaseFileError(PinFileError):
+    """A case file for the lab is invalid, with ``path``, ``line`` (from 1) and ``key``."""
 
 
 class JournalError(PinFileError):

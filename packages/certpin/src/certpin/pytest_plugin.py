@@ -20,6 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from certpin.lab.case import Case
     from certpin.lab.lab import Lab
     from certpin.lab.target import Target
     from certpin.lab.trial import Attack, Mitm, Trial
@@ -30,7 +31,7 @@ _OPTIONS = {
     "protocol": ("http", "what clients speak"),
 }
 _MARKERS = (
-    "certpin(style, host, protocol, cases): what the client is, and which cases it meets",
+    "certpin(style, host, protocol, cases, case_file): the kind of client, and its cases",
     "mitm(case): the attack that is active while the test runs",
 )
 _next_item = pytest.StashKey[pytest.Item | None]()
@@ -46,6 +47,7 @@ class _Settings:
     host: str
     protocol: str
     cases: tuple[str, ...] = ()
+    case_file: str = ""  # an absolute path; empty for the cases of the lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,20 +89,40 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 def _settings(node: pytest.Item) -> _Settings:
     given: dict[str, Any] = {name: node.config.getini(f"certpin_{name}") for name in _OPTIONS}
-    given["cases"] = node.config.getini("certpin_cases")
+    given |= {"cases": node.config.getini("certpin_cases"), "case_file": ""}
     for mark in reversed(list(node.iter_markers("certpin"))):
         if mark.args or mark.kwargs.keys() - given.keys():
             raise pytest.UsageError(f"{node.nodeid}: certpin({', '.join(given)}) takes no more")
         given |= mark.kwargs
+    if given["case_file"]:
+        given["case_file"] = str(node.path.parent / given["case_file"])
     return _Settings(**{**given, "style": str(given["style"]), "cases": tuple(given["cases"])})
 
 
 def _cases(settings: _Settings) -> list[str]:
-    from certpin.lab.trial import BY_NAME, meaningful
+    from certpin.lab.trial import meaningful
 
-    if unknown := [name for name in settings.cases if name not in BY_NAME]:
-        raise pytest.UsageError(f"no case {unknown[0]!r}: see certpin lab attacks")
-    return list(settings.cases) or meaningful(_style(settings.style), settings.protocol)
+    known = _known_cases(settings.case_file)
+    if unknown := [name for name in settings.cases if name not in known]:
+        listing = settings.case_file or "certpin lab attacks"
+        raise pytest.UsageError(f"no case {unknown[0]!r}: see {listing}")
+    every = list(known) if settings.case_file else None
+    return list(settings.cases) or every or meaningful(_style(settings.style), settings.protocol)
+
+
+@cache
+def _known_cases(case_file: str) -> dict[str, Case]:
+    """Return the cases of a case file by name, or those of the lab if there is no file."""
+    from certpin.errors import CaseFileError
+    from certpin.lab import load_cases
+    from certpin.lab.trial import BY_NAME
+
+    if not case_file:
+        return BY_NAME
+    try:
+        return {case.name: case for case in load_cases(case_file)}
+    except CaseFileError as exc:
+        raise pytest.UsageError(str(exc)) from exc
 
 
 def _style(name: str) -> Any:
@@ -161,7 +183,8 @@ def attack(
     trial = _certpin_trials.setdefault(client, Trial(certpin_lab))
     following = item.stash.get(_next_item, None)
     last = following is None or _client_of(following) != client
-    item.stash[_attack] = made = Attack(trial, certpin_case, pytest.skip, last=last)
+    case = _known_cases(_settings(item).case_file)[certpin_case]
+    item.stash[_attack] = made = Attack(trial, case, pytest.skip, last=last)
     return made
 
 

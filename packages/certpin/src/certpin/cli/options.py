@@ -21,7 +21,7 @@ from certpin.cli.choices import PIN_FILE, PINS_VARIABLE, PROBE_SECONDS, STARTTLS
 from certpin.cli.main import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -135,32 +135,48 @@ def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> 
     return wanted
 
 
-def find_case(name: str) -> Case:
-    """Return the case of the lab with this name.
+def find_case(
+    name: str, cases: Iterable[Case] | None = None, listing: str = "`certpin lab attacks`"
+) -> Case:
+    """Return the case with this name.
+
+    Args:
+        name: the name.
+        cases: the known cases; by default those of the lab.
+        listing: how the user lists them.
 
     Raises:
         click.BadParameter: there is none. The message suggests a similar name.
     """
     from certpin.lab.attacks import CASES, CONTROL
 
-    known = {case.name: case for case in (CONTROL, *CASES)}
+    known = {case.name: case for case in cases or (CONTROL, *CASES)}
     if name in known:
         return known[name]
-    raise click.BadParameter(unknown("case", name, list(known), "`certpin lab attacks`"))
+    raise click.BadParameter(unknown("case", name, list(known), listing))
 
 
 def _chosen_cases(
-    _ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
+    ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
 ) -> list[Case]:
     """Return the cases of these names, each once; all cases if none is named.
 
-    The control case is left out, because every run has it.
+    They are those of the case file, if there is one. The control case is left out, because every
+    run has it.
 
     Raises:
         click.BadParameter: a case is unknown.
+        CaseFileError: the case file is invalid.
     """
     from certpin.lab.attacks import CASES, CONTROL
 
+    file = ctx.params.get("case_file")  # known here, because its option is eager
+    if file:
+        from certpin.lab import load_cases
+
+        own = load_cases(file)
+        chosen = [find_case(name, own, f"the names in {file}") for name in names] or list(own)
+        return list(dict.fromkeys(chosen))
     chosen = [find_case(name) for name in names] or list(CASES)
     return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
 
@@ -173,6 +189,14 @@ case_option: Decorator = click.option(
     metavar="NAME",
     shell_complete=complete_cases,
     help="Run only this case. May be repeated.",
+)
+
+case_file_option: Decorator = click.option(
+    "--case-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    metavar="FILE",
+    help="Run the cases of this file, your own chains, in place of those of the lab.",
 )
 
 json_option: Decorator = click.option(

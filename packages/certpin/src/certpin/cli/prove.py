@@ -14,7 +14,13 @@ import click
 
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STYLES
 from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
-from certpin.cli.options import anchors_pem, ca_file_option, case_option, json_option
+from certpin.cli.options import (
+    anchors_pem,
+    ca_file_option,
+    case_file_option,
+    case_option,
+    json_option,
+)
 from certpin.cli.reply import print_json, say
 
 if TYPE_CHECKING:
@@ -63,6 +69,7 @@ def _check_location(
     "{address} or {endpoint}. Only with port, {url} contains the lab's port.",
 )
 @case_option
+@case_file_option
 @click.option(
     "--protocol",
     type=click.Choice(LAB_PROTOCOLS),
@@ -168,6 +175,7 @@ def prove(
     host: str,
     style: str,
     cases: list[Case],
+    case_file: Path | None,
     protocol: str,
     tls: Literal["1.2", "1.3"] | None,
     client_certificate: bool,
@@ -199,6 +207,7 @@ def prove(
     certpin prove --style none -- curl -sS {url}
     certpin prove -- curl -sS --pinnedpubkey '{pinnedpubkey}' {url}
     certpin prove -- python my_client.py
+    certpin prove --case-file cases.toml -- python my_client.py
 
     Environment variables make most clients trust the lab's root, and use the lab's proxy. For other
     clients, these placeholders are replaced in the command: {host} {url} {address} {port}
@@ -216,6 +225,8 @@ def prove(
             "--sarif-location needs --sarif FILE": sarif_location and not files["sarif"],
             "--sign-key needs --evidence DIR": sign_key and not evidence,
             "--client-version needs --evidence DIR": client_version and not evidence,
+            "--case-file replaces the real server: leave out --pins and --upstream": case_file
+            and (pin_file or upstream),
         }
     )
     from certpin.cli.matrix import RunProgress, print_run

@@ -3,12 +3,49 @@
 ``authority`` and ``pki`` issue certificates, ``forge`` creates those that no authority would issue,
 ``attacks`` lists the cases, ``server`` serves them, and ``verdict`` judges the evidence. ``runner``
 runs a command or a function against every case, ``trial`` does so for pytest, ``device`` for
-phones and apps, and ``report`` writes the results.
+phones and apps, and ``report`` writes the results. ``own`` has the chains of the user.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from certpin.lab.authority import Authority, Identity
 from certpin.lab.lab_server import LabServer
 
-__all__ = ["Authority", "Identity", "LabServer"]
+if TYPE_CHECKING:
+    from certpin.lab.client import Command
+    from certpin.lab.own.proof import prove
+    from certpin.lab.own.reader import load_cases
+    from certpin.lab.runner import Result, Run
+
+__all__ = [
+    "Authority",
+    "Command",
+    "Identity",
+    "LabServer",
+    "Result",
+    "Run",
+    "load_cases",
+    "prove",
+]
+
+# Imported at their first use: a test with an authority needs no client and no runner.
+_MODULES = {
+    "Command": "certpin.lab.client",
+    "Result": "certpin.lab.runner",
+    "Run": "certpin.lab.runner",
+    "load_cases": "certpin.lab.own.reader",
+    "prove": "certpin.lab.own.proof",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name of the lab when it is first used."""
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value

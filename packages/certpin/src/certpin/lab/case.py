@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -12,9 +12,10 @@ from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from certpin.lab.pki import Style, TestPKI
-    from certpin.pins import HostPin, PinSet
+    from certpin.pins import HostPin, Pin, PinSet
 
 
 class Expect(StrEnum):
@@ -67,6 +68,30 @@ class Family(StrEnum):
     SEQUENCE = "More than one connection"
     HTTP = "Where does it lead?"
     ROTATION = "Legitimate changes"
+    OWN = "Your own chains"
+
+
+@dataclass(frozen=True)
+class OwnChain:
+    """A chain of the user, with everything that a client needs to judge it.
+
+    Attributes:
+        host: the host that the client requests, normalised.
+        chain: the certificates as the server sends them, leaf first, as DER.
+        key_pem: the private key of the first one, as unencrypted PEM. A secret.
+        anchors: the certificates that the client trusts, as DER.
+        time: the time at which the client's clock stops, with a time zone; None for the current
+            time. Fractions of a second are ignored.
+        pins: the pins of the host. If there are none, the lab makes them from the chain: a client
+            then refuses it because of its path, and not because of its pins.
+    """
+
+    host: str
+    chain: tuple[bytes, ...]
+    key_pem: bytes = field(repr=False)
+    anchors: tuple[bytes, ...]
+    time: datetime | None = None
+    pins: tuple[Pin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +104,7 @@ class Case:
     that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
     of a compromised key, which the pin set of the host has in addition to its other pins.
+    ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 
     name: str
@@ -94,6 +120,7 @@ class Case:
     clock: timedelta = timedelta(0)
     exercise: str = ""
     compromised: Callable[[TestPKI], HostPin] | None = None
+    own: OwnChain | None = None
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:

@@ -30,7 +30,7 @@ from certpin.x509.certificate import without_deprecations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from typing import BinaryIO
 
     from certpin.lab.target import Target
@@ -53,26 +53,30 @@ _FOLDERS = (
 _FIX = "install libfaketime: apt-get install libfaketime"
 
 
-def moved_clock(by: timedelta) -> dict[str, str]:
-    """Return the environment variables that move the clock of a program.
+def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
+    """Return the environment variables that move or stop the clock of a program.
 
     A statically linked program, as Go programs often are, ignores them.
 
     Args:
-        by: the offset; zero returns no variables.
+        by: the offset; zero returns no variables, if there is no ``to``.
+        to: the time at which the clock stops, to the second; it has a time zone.
 
     Raises:
         CannotServeError: libfaketime is missing.
     """
-    if not by:
+    if not by and to is None:
         return {}
     library = faketime()
     if library is None:
         raise CannotServeError("libfaketime is needed to move the client's clock", fix=_FIX)
     before = os.environ.get(_PRELOAD)
+    # Stopped, because a certificate may expire at the second after this time.
+    stopped = {} if to is None else {"FAKETIME_FMT": "%s", "FAKETIME": str(int(to.timestamp()))}
     return {
         _PRELOAD: f"{library}:{before}" if before else str(library),
         "FAKETIME": f"{by.total_seconds():+.0f}",
+        **stopped,
         # Time-outs must still work, and the dates of files must not change.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
@@ -165,7 +169,7 @@ def environment(target: Target, via: str) -> dict[str, str]:
         "CERTPIN_LAB_CLIENT_CERT": str(target.client_certificate),
         "CERTPIN_LAB_CLIENT_KEY": str(target.client_key),
     }
-    return variables | moved_clock(target.clock)
+    return variables | moved_clock(target.clock, target.time)
 
 
 def _java_options(target: Target, via: str) -> str:
@@ -261,7 +265,7 @@ class Call:
 
     def run(self, target: Target) -> Ending:
         """Call the function, and return how it ended: a failure if it raised an exception."""
-        if target.clock:
+        if target.clock or target.time:
             raise CannotServeError(
                 "the clock of a function in this process cannot be moved",
                 fix="prove a program that calls it: certpin prove -- COMMAND",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from certpin.lab.case import CannotServeError, LabError, pins_of_case
 from certpin.lab.client import write_client_files, write_pins
+from certpin.lab.own.chain import OwnPKI
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import AnswerContext, fit
 from certpin.lab.server.conversation import Proxied
@@ -36,7 +37,7 @@ from certpin.support import locks
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from certpin.lab.case import Case
+    from certpin.lab.case import Case, OwnChain
     from certpin.lab.scenario import Scenario
     from certpin.lab.upstream import Upstream
     from certpin.lab.verdict import Connection
@@ -82,15 +83,15 @@ class Lab:
             self.authorities = UpstreamAuthorities(self.authorities.now, upstream)
         self.canary = f"canary-{secrets.token_hex(8)}"
         self.loop = Loop()
-        self._pkis: dict[str, TestPKI] = {}
+        self._pkis: dict[tuple[str, OwnChain | None], TestPKI] = {}
+        self._folders: dict[TestPKI, Path] = {}  # of the user's own chains
         self._exports: dict[Path, Exports] = {}
         self._lock = threading.Lock()  # cases are prepared in several threads
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
         self.folder = self._leaving.enter_context(scratch())
-        write_client_files(self.folder, self.authorities.trusted_pem)
-        self.authorities.client.write(self.folder, "client")
+        self._write_client_files(self.folder, self.authorities.trusted_pem)
         self._leaving.enter_context(self.loop)
         if self._resolves:
             self._resolver = self.loop.call(self._resolve)
@@ -99,6 +100,10 @@ class Lab:
 
     def __exit__(self, *exc_info: object) -> None:
         self._leaving.close()
+
+    def _write_client_files(self, folder: Path, trusted_pem: bytes) -> None:
+        write_client_files(folder, trusted_pem)
+        self.authorities.client.write(folder, "client")
 
     def _resolve(self) -> ResolverPort:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))
@@ -110,22 +115,32 @@ class Lab:
                 return listening_address(pki.host)
         return None
 
-    def pki(self, host: str) -> TestPKI:
+    def pki(self, host: str, own: OwnChain | None = None) -> TestPKI:
         """Return the test PKI (keys and certificates) of a host: the same during a whole run.
 
-        Otherwise the client's pins would not match in later cases.
+        Otherwise the client's pins would not match in later cases. A chain of the user has its own.
         """
         with self._lock:
-            if host not in self._pkis:
-                pki = self._pki(host)
+            if (host, own) not in self._pkis:
+                pki = self._pki(host, own)
+                if own:
+                    self._folders[pki] = folder = self.folder / f"own-{len(self._folders)}"
+                    folder.mkdir()
+                    trusted = "".join(map(ssl.DER_cert_to_PEM_cert, own.anchors))
+                    self._write_client_files(folder, trusted.encode())
                 if pki.pins and not self.upstream:
                     write_pins(self._pins_of(pki), pki.pins)
                 pem = ssl.DER_cert_to_PEM_cert(pki.pinned_certificate.der)
                 self._certificate_of(pki).write_text(pem, encoding="ascii")
-                self._pkis[host] = pki
-            return self._pkis[host]
+                self._pkis[host, own] = pki
+            return self._pkis[host, own]
 
-    def _pki(self, host: str) -> TestPKI:
+    def _pki(self, host: str, own: OwnChain | None) -> TestPKI:
+        if own:
+            if self.upstream:
+                raise CannotServeError("a chain of your own replaces the real server")
+            second = self.second_host if self.second_host != own.host else self.host
+            return OwnPKI(self.authorities, own, second, self.style)
         if self.upstream:
             return UpstreamPKI(self.authorities, host, self.second_host, self.style, self.upstream)
         return TestPKI(self.authorities, host, self.second_host, self.style)
@@ -138,7 +153,7 @@ class Lab:
         """
         if not suits(self.protocol, case.protocol):
             raise CannotServeError(f"does not apply to a client that speaks {self.protocol}")
-        pki = self.pki(case.host(self.host))
+        pki = self.pki(case.host(self.host), case.own)
         certificates = self.client_certificates
         scenario = case.scenario(pki)
         if not scenario.second and not self.upstream:
@@ -158,7 +173,7 @@ class Lab:
             port=port,
             proxy_port=proxy,
             canary=self.canary,
-            folder=self.folder,
+            folder=self._folder_of(pki),
             accepted=(pin, backup, second_pin, second_backup),
             pins=self._pin_file(case, pki),
             pinned_pem=self._certificate_of(pki),
@@ -166,6 +181,7 @@ class Lab:
             address=listening_address(pki.host),
             elsewhere=pki.host != self.host,
             clock=case.clock,
+            time=case.own.time if case.own else None,
             dns_port=self._resolver.number if self._resolver else 0,
             exports=self._exports_of(case, pki),
             compromised=str(case.compromised(pki).pin) if case.compromised else "",
@@ -182,11 +198,14 @@ class Lab:
                 write_pins(path, pins)
         return path
 
+    def _folder_of(self, pki: TestPKI) -> Path:
+        return self._folders.get(pki, self.folder)
+
     def _pins_of(self, pki: TestPKI) -> Path:
-        return self.folder / f"pins-{_file_name(pki.host)}.toml"
+        return self._folder_of(pki) / f"pins-{_file_name(pki.host)}.toml"
 
     def _certificate_of(self, pki: TestPKI) -> Path:
-        return self.folder / f"certificate-{_file_name(pki.host)}.pem"
+        return self._folder_of(pki) / f"certificate-{_file_name(pki.host)}.pem"
 
     @property
     def _given(self) -> Path | None:
@@ -206,7 +225,7 @@ class Lab:
         """Return the exports of the client's pins for a case; equal pins share the files."""
         pins = self._pinned(case, pki)
         moved = "" if pins is pki.pins else f"-{case.name}"
-        folder = self.folder / f"exports-{_file_name(pki.host)}{moved}"
+        folder = self._folder_of(pki) / f"exports-{_file_name(pki.host)}{moved}"
         with self._lock:
             return self._exports.setdefault(folder, Exports(folder, pins, pki))
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from certpin.pins import Pin
+    from certpin.pins import Role as PinRole
 
 _CLIENT_DAYS = 47
 
@@ -58,8 +59,6 @@ def client_identity(now: datetime) -> Identity:
     )
     return Identity(key, (builder.sign(key, hashes.SHA256()),))
 
-
-Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
 
 # The letters in the descriptions of the cases. Every report explains them.
 LETTERS = {
@@ -247,16 +246,35 @@ class TestPKI:
     @cached_property
     def pins(self) -> PinSet | None:
         """The pins of both hosts for a client of this style."""
-        roles: Roles = ("leaf", "backup")
-        first = self.leaf.pin, self.backup.pin
-        second = self.second_leaf.pin, self.backup.pin
+        first: dict[Pin, PinRole] = {self.leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
-            roles = ("intermediate", "root")
-            first = self.intermediate.pin, self.root.pin
+            first = {self.intermediate.pin: "intermediate", self.root.pin: "root"}
+        return self._pin_set(first)
+
+    def _pin_set(self, first: dict[Pin, PinRole]) -> PinSet:
+        """Return the pin set of these pins for the first host, and of the lab's for the second."""
+        second: dict[Pin, PinRole] = {self.second_leaf.pin: "leaf", self.backup.pin: "backup"}
+        if self.style is Style.CA:
             # Not R: a chain of the first host would then match for the second.
-            second = self.second_intermediate.pin, self.backup.pin
-        policies = _policy(self.host, first, roles), _policy(self.second, second, roles)
-        return PinSet("lab", 1, policies)
+            second = {self.second_intermediate.pin: "intermediate", self.backup.pin: "root"}
+        return PinSet("lab", 1, (_policy(self.host, first), _policy(self.second, second)))
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The root of the honest server as DER, for a client that is pinned by its anchors."""
+        return (self.root.certificate.der,)
+
+    def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
+        """Return the pinned authorities as DER, without those below another of them.
+
+        An authority below an anchor adds nothing. As an anchor itself, it would only make the
+        client ignore the copy that a server sends, and with it a bad signature on that copy.
+        """
+        lab = (self.root, self.intermediate, self.second_intermediate)
+        pinned = [authority for authority in lab if authority.pin in policy.live_pins]
+        return tuple(
+            authority.certificate.der for authority in pinned if authority.issuer not in pinned
+        )
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:
@@ -266,6 +284,6 @@ def expiring(pins: PinSet, moment: datetime) -> PinSet:
     return replace(pins, policies=policies)
 
 
-def _policy(host: str, pins: tuple[Pin, ...], roles: Roles) -> HostPolicy:
-    entries = tuple(HostPin(pin, role) for pin, role in zip(pins, roles, strict=True))
+def _policy(host: str, pins: dict[Pin, PinRole]) -> HostPolicy:
+    entries = tuple(HostPin(pin, role) for pin, role in pins.items())
     return HostPolicy(HostPattern.parse(host), entries)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from certpin._version import __version__
 from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
 from certpin.lab.client import Command
+from certpin.lab.own.chain import clock_control
 from certpin.lab.verdict import Attempt, Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
 
@@ -153,15 +154,43 @@ def _results(
     yield first
     if first.outcome is not Outcome.RIGHT:
         return
+    chosen = tuple(cases)
+    stuck = clock_problem(lab, client, chosen)
+
+    def run(case: Case) -> Result:
+        if stuck and case.own and case.own.time:
+            return _not_run(case, case.expected.of(lab.style), stuck)
+        return try_case(lab, client, case, repeat)
+
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
     try:
-        yield from pool.map(lambda case: try_case(lab, client, case, repeat), cases)
+        yield from pool.map(run, chosen)
     except BaseException:
         client.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
     yield try_case(lab, client, CONTROL, repeat)
+
+
+def clock_problem(lab: Lab, client: ClientUnderTest, cases: Iterable[Case]) -> str:
+    """Return why the client's clock can't be set; empty if it can, or no case needs it.
+
+    A program that ignores libfaketime would judge the chains of the user at the wrong time: it
+    would refuse an attack because of its dates only.
+    """
+    moment = next((case.own.time for case in cases if case.own and case.own.time), None)
+    if moment is None:
+        return ""
+    control = try_case(lab, client, clock_control(lab.host, moment))
+    if control.outcome is Outcome.RIGHT:
+        return ""
+    if control.outcome is Outcome.NOT_RUN:
+        return control.why
+    return (
+        f"the client's clock can't be set: at {moment:%Y-%m-%d %H:%M:%S %Z} it refuses an honest "
+        "server of that time (statically linked programs ignore libfaketime)"
+    )
 
 
 def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> Result:

@@ -20,6 +20,7 @@ from certpin.pins import TrustAnchors
 from certpin.pins.hosts import bracketed, join_address
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from certpin.formats import Format
@@ -56,6 +57,7 @@ class Target:
     # Whether ``host`` differs from the host under test, so that the client must be directed there.
     elsewhere: bool = False
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
+    time: datetime | None = None  # at which the client's clock must be stopped, with a time zone
     dns_port: int = 0  # of the resolver on 127.0.0.1; 0 if there is none
     exports: Exports | None = None  # the pins in the formats of other platforms
     compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
@@ -232,7 +234,7 @@ class Exports:
             CannotServeError: no authority is pinned for this host.
         """
         policy = self._pins.policy_for(host) if self._pins else None
-        pinned = self._pinned_authorities(policy) if policy else ()
+        pinned = self._pki.pinned_authorities(policy) if policy else ()
         if not pinned:
             raise CannotServeError(
                 f"no authority is pinned for {host}, so that there are no anchors",
@@ -277,8 +279,8 @@ class Exports:
         if OneHost in limits and policy:
             pins = only(pins, [str(policy.pattern)])
         if AnchorsOnly in limits and any(policy.trust is None for policy in pins.policies):
-            root = TrustAnchors((self._pki.root.certificate.der,), "R")
-            anchored = [replace(policy, trust=policy.trust or root) for policy in pins.policies]
+            roots = TrustAnchors(self._pki.roots, "R")
+            anchored = [replace(policy, trust=policy.trust or roots) for policy in pins.policies]
             pins = replace(pins, policies=tuple(anchored))
         if LeafOrAnchors in limits:
             pins = replace(pins, policies=tuple(map(self._anchored, pins.policies)))
@@ -286,22 +288,10 @@ class Exports:
 
     def _anchored(self, policy: HostPolicy) -> HostPolicy:
         """Return the policy with its pinned authorities as trust anchors, if any are pinned."""
-        pinned = self._pinned_authorities(policy)
+        pinned = self._pki.pinned_authorities(policy)
         if policy.trust or not pinned:
             return policy
         return replace(policy, trust=TrustAnchors(pinned, "the pinned authorities"))
-
-    def _pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
-        """Return the pinned authorities as DER, without those below another of them.
-
-        An authority below an anchor adds nothing. As an anchor itself, it would only make the
-        client ignore the copy that a server sends, and with it a bad signature on that copy.
-        """
-        lab = (self._pki.root, self._pki.intermediate, self._pki.second_intermediate)
-        pinned = [authority for authority in lab if authority.pin in policy.live_pins]
-        return tuple(
-            authority.certificate.der for authority in pinned if authority.issuer not in pinned
-        )
 
 
 def _compromised(pins: PinSet) -> set[Pin]:

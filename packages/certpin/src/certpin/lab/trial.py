@@ -61,6 +61,7 @@ class Trial:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._control: Result | None = None
+        self._stuck: str | None = None  # why the client's clock can't be set; empty if it can
 
     def attack(self, client: ClientUnderTest, case: Case) -> Result:
         """Run one case, and return its result: undecided if the good control failed before."""
@@ -73,6 +74,12 @@ class Trial:
             expect = case.expected.of(self.lab.style)
             undecided = (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
             return runner.Result(case, expect, *undecided, why, control.attempts)
+        if case.own and case.own.time:
+            if self._stuck is None:
+                self._stuck = runner.clock_problem(self.lab, client, [case])
+            if self._stuck:
+                expect = case.expected.of(self.lab.style)
+                return runner.Result(case, expect, None, Outcome.NOT_RUN, self._stuck)
         return runner.try_case(self.lab, client, case)
 
     def control(self, client: ClientUnderTest) -> Result:
@@ -176,9 +183,9 @@ class Attack:
     """
 
     def __init__(
-        self, trial: Trial, name: str, skip: Callable[[str], object], *, last: bool
+        self, trial: Trial, case: Case, skip: Callable[[str], object], *, last: bool
     ) -> None:
-        self._name = name
+        self._case = case
         self._used = False
         self._trial = trial
         self._skip = skip  # raises, for a case that was not run
@@ -215,7 +222,7 @@ class Attack:
     def check_used(self) -> None:
         """Raise ``UnusedAttackError`` if the test never called the attack."""
         if not self._used:
-            raise UnusedAttackError(f"{self._name}: the test never called its attack")
+            raise UnusedAttackError(f"{self._case.name}: the test never called its attack")
 
     def _use(self) -> None:
         if self._used:
@@ -226,7 +233,7 @@ class Attack:
         self, client: ClientUnderTest | Callable[[Target], object]
     ) -> tuple[Result, Result | None]:
         runs = as_client(client)
-        result = self._trial.attack(runs, BY_NAME[self._name])
+        result = self._trial.attack(runs, self._case)
         return result, self._trial.control(runs) if self._last else None
 
     def _judge(self, result: Result, control: Result | None) -> None:

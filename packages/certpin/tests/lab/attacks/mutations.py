@@ -242,14 +242,14 @@ _LED = [
     Mutation(
         "no clock in this process",
         f"{_LAB}/client.py",
-        "        if target.clock:\n",
+        "        if target.clock or target.time:\n",
         "        if False:\n",
         f"{_TESTS}/test_dates.py::test_function_is_not_run_with_a_moved_clock",
     ),
     Mutation(
         "a moved clock",
         f"{_LAB}/client.py",
-        " | moved_clock(target.clock)",
+        " | moved_clock(target.clock, target.time)",
         "",
         f"{_TESTS}/test_dates.py::test_expired_pins_follow_the_policy_of_their_owner[leaf]",
     ),

@@ -1,4 +1,4 @@
-"""``certpin lab``: the list of attacks, and an interactive lab for devices."""
+"""``certpin lab``: the list of attacks, a lab for devices, and chains for and of other suites."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from certpin.cli.main import LazyGroup
 COMMANDS = {
     "attacks": "List the attacks, or explain one.",
     "serve": "Serve the attacks to a device, host by host.",
+    "import": "Make a case file of another test suite.",
+    "export": "Write the chains of the attacks as PEM, for other test suites.",
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, package="certpin.cli.lab")
 def lab() -> None:
-    """List the attacks, or serve them to a device.
+    """List the attacks, serve them to a device, or exchange chains with other test suites.
 
     Use certpin prove for a program on this machine, and certpin lab serve for an app on a phone or
     in an emulator.

@@ -99,12 +99,12 @@ class ChainContext:
 def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
     """Return the facts against which the chain of this connection is checked for flaws."""
     host = requested_host(attempt, seen)
-    started = run.about.started
+    started, own = run.about.started, result.case.own
     return ChainContext(
         host,
-        run.about.trusted,
+        own.anchors if own else run.about.trusted,
         pinned(attempt, host),
-        started + result.case.clock if started else None,
+        own.time if own and own.time else started + result.case.clock if started else None,
         _leaf_key(seen.step.key_pem) if seen.step else "",
     )
 

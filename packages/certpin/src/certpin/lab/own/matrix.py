@@ -1,0 +1,133 @@
+"""Write the chains of the matrix as PEM files with a JSON index, for other test suites.
+
+A case is written if its attack is in its chain: a server that presents the chain with its key is
+then the whole case. A case that needs several connections, TLS settings, another protocol, another
+clock or a compromised key is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin._version import __version__
+from certpin.errors import InputError
+from certpin.lab.case import CannotServeError
+from certpin.lab.own.chain import LeftOut
+from certpin.lab.own.writer import ANCHORS_FILE, CHAIN_FILE, KEY_FILE, pem, write_chain
+from certpin.lab.pki import Authorities, Style, TestPKI
+from certpin.lab.scenario import Scenario
+from certpin.x509 import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.lab.case import Case
+    from certpin.lab.scenario import ServerStep
+
+INDEX_FILE = "index.json"
+SCHEMA = 1
+_SECOND_HOST = "cdn.bank.example"  # that of no exported case
+
+
+@dataclass(frozen=True)
+class ExportedMatrix:
+    """The names of the written cases, and the cases that were left out."""
+
+    cases: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def write_matrix(folder: Path, cases: Iterable[Case], host: str, now: datetime) -> ExportedMatrix:
+    """Write the chain and the key of each case into a folder, and an index of them.
+
+    Args:
+        folder: an existing folder (``certpin.lab.own.writer.new_folder``).
+        cases: the cases of the matrix.
+        host: the host under test, normalised.
+        now: the time for which the certificates are made; leaves are valid for 47 days.
+
+    Returns:
+        The written cases and those left out.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    authorities = Authorities(now)
+    pkis: dict[str, TestPKI] = {}
+    entries: list[dict[str, Any]] = []
+    left_out: list[LeftOut] = []
+    for case in cases:
+        name = case.host(host)
+        pki = pkis.setdefault(name, TestPKI(authorities, name, _SECOND_HOST, Style.LEAF))
+        try:
+            step = _only_chain(case, case.scenario(pki))
+        except CannotServeError as exc:
+            left_out.append(LeftOut(case.name, exc.problem))
+            continue
+        write_chain(folder / case.name, step.chain, step.key_pem)
+        entries.append(_entry(case, pki))
+    anchors = (authorities.root.certificate.der, authorities.rogue.certificate.der)
+    (folder / ANCHORS_FILE).write_text(pem(anchors), encoding="ascii")
+    index = {
+        "schema": SCHEMA,
+        "certpin": __version__,
+        "time": now.isoformat(timespec="seconds"),
+        "anchors": ANCHORS_FILE,
+        "cases": entries,
+        "left_out": [vars(each) for each in left_out],
+    }
+    text = json.dumps(index, indent=2, ensure_ascii=False)
+    (folder / INDEX_FILE).write_text(f"{text}\n", encoding="utf-8")
+    return ExportedMatrix(tuple(entry["name"] for entry in entries), tuple(left_out))
+
+
+def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "host": pki.host,
+        "chain": f"{case.name}/{CHAIN_FILE}",
+        "key": f"{case.name}/{KEY_FILE}",
+        "expected": {style.value: case.expected.of(style).value for style in Style},
+        "pins": {
+            Style.LEAF.value: [str(pki.leaf.pin), str(pki.backup.pin)],
+            Style.CA.value: [str(pki.intermediate.pin), str(pki.root.pin)],
+        },
+        "presents": case.presents,
+        "guards": case.guards,
+        "reference": case.reference or None,
+    }
+
+
+def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
+    """Return the one step of a case that consists of its chain.
+
+    Raises:
+        CannotServeError: the case needs something else, or its chain can't be made here.
+    """
+    step = scenario.first[0]
+    if scenario != Scenario.of(step):
+        raise CannotServeError("it needs several connections")
+    if case.protocol or step != type(step)(step.chain, step.key_pem, step.role):
+        raise CannotServeError("it is about the protocol, and not about the chain")
+    if case.clock:
+        raise CannotServeError("it moves the client's clock")
+    if case.compromised:
+        raise CannotServeError("it needs a pin that is marked compromised")
+    if not _signs(step):
+        raise CannotServeError("the server signs with another key than that of its certificate")
+    return step
+
+
+def _signs(step: ServerStep) -> bool:
+    """Return True if the key of a step is that of its leaf, as other servers require it."""
+    try:
+        leaf = Certificate.from_der(step.chain[0]).parsed.public_key()
+    except (InputError, ValueError):
+        return True  # only the server can find out
+    return load_pem_private_key(step.key_pem, None).public_key() == leaf

@@ -65,7 +65,7 @@ COMMAND_GROUPS = {
     "Tests and surveys": {
         "scan": "Read the certificates of many hosts, as JSON lines.",
         "prove": "Attack a client, and report which attacks succeed.",
-        "lab": "List the attacks, or serve them to a device.",
+        "lab": "List the attacks, serve them to a device, or exchange chains with others.",
         "demo": "Watch a pinned client refuse a man in the middle.",
     },
     "This installation": {

@@ -1,4 +1,4 @@
-"""x509-limbo: which of its cases become cases of the lab, and why others don't."""
+"""x509-limbo: the cases that become cases of the lab, and the reasons of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cases.toml``: what is read, and the file, line and field of each error."""
+"""``cases.toml``: its fields, and the file, line and field of each error."""
 
 from __future__ import annotations
 

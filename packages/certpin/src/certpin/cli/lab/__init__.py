@@ -16,7 +16,7 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, package="certpin.cli.lab")
 def lab() -> None:
-    """List the attacks, serve them to a device, or exchange chains with other test suites.
+    """List the attacks, serve them to a device, or exchange chains with others.
 
     Use certpin prove for a program on this machine, and certpin lab serve for an app on a phone or
     in an emulator.

@@ -25,7 +25,7 @@ from certpin.cli.reply import fold, print_json
 def export(folder: Path, host: str, as_json: bool) -> None:
     """Write the chains of the attacks as PEM, for other test suites.
 
-    DIR is a new folder. It gets a folder with chain.pem and key.pem for each case whose attack is
+    DIR is a new folder. It gets a folder with chain.pem and key.pem for each case with an attack
     in its chain, anchors.pem with the roots to trust, and index.json: the host, the pins and the
     right reactions of each case, and the cases that were left out. The keys of the authorities are
     not written. The certificates are for the time in index.json; those of servers are valid for 47

@@ -34,8 +34,8 @@ def import_(suite: str, file: Path, out: Path, as_json: bool) -> None:
 
     SUITE is limbo: FILE is then limbo.json of x509-limbo. Its cases for certificates of servers
     become a case file for `certpin prove --case-file`. A case that no TLS server can present is
-    left out, and listed with the reason. A case whose verdict depends on more than the chain, or
-    that x509-limbo marks with a feature, is reported and not judged.
+    left out, and listed with the reason. The verdict is reported and not judged if it
+    depends on more than the chain, or if x509-limbo marks the case with a feature.
 
     \b
     certpin lab import limbo limbo.json --out chains

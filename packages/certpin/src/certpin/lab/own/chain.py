@@ -179,7 +179,7 @@ class OwnPKI(TestPKI):
         return self._own.anchors
 
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
-        """Return the anchors of the case whose key is pinned, as DER."""
+        """Return the anchors of the case with a pinned key, as DER."""
         return tuple(
             der
             for der in self._own.anchors

@@ -72,7 +72,7 @@ def load_cases(path: str | os.PathLike[str]) -> tuple[Case, ...]:
 
     Raises:
         CaseFileError: the file, or a file that it names, can't be read or is invalid. ``path``,
-            ``line`` (from 1) and ``key`` (``case[2].anchors``) say where.
+            ``line`` (from 1) and ``key`` (``case[2].anchors``) name the place.
     """
     from pathlib import Path
 
@@ -119,7 +119,7 @@ def _cases(top: Table, files: Files) -> tuple[Case, ...]:
 
 
 def read_case(fields: dict[str, Any]) -> Case:
-    """Return the case of a table whose certificates and key are PEM texts.
+    """Return the case of a table with its certificates and its key as PEM texts.
 
     Args:
         fields: the fields of ``[[case]]``.

@@ -173,9 +173,10 @@ def _chosen_cases(
     file = ctx.params.get("case_file")  # known here, because its option is eager
     if file:
         from certpin.lab import load_cases
+        from certpin.support.text import printable
 
-        own = load_cases(file)
-        chosen = [find_case(name, own, f"the names in {file}") for name in names] or list(own)
+        own, listing = load_cases(file), f"the names in {printable(str(file))}"
+        chosen = [find_case(name, own, listing) for name in names] or list(own)
         return list(dict.fromkeys(chosen))
     chosen = [find_case(name) for name in names] or list(CASES)
     return [case for case in dict.fromkeys(chosen) if case is not CONTROL]

@@ -122,6 +122,14 @@ class Case:
     compromised: Callable[[TestPKI], HostPin] | None = None
     own: OwnChain | None = None
 
+    @property
+    def matrix_name(self) -> str:
+        """The name of a case of the matrix; empty for a chain of the user.
+
+        That may have the name of a case of the matrix, and none of its meaning.
+        """
+        return "" if self.own else self.name
+
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     """Return the client's pins for a case: those of the test PKI, and a compromised key if any."""

@@ -47,6 +47,13 @@ _CASES = [
         f"{_CHAIN}test_reports_check_the_chain_against_its_anchors",
     ),
     Mutation(
+        "names of the matrix",
+        f"{_LAB}case.py",
+        '        return "" if self.own else self.name\n',
+        "        return self.name\n",
+        f"{_CHAIN}test_a_case_with_the_name_of_one_of_the_matrix_has_none_of_its_meaning",
+    ),
+    Mutation(
         "a chain for each case",
         f"{_LAB}lab.py",
         "self.pki(case.host(self.host), case.own)",
@@ -142,6 +149,13 @@ _FILES = [
         'bool(fields.get("features") or fields.get("crls"))',
         'bool(fields.get("crls"))',
         f"{_LIMBO}test_a_verdict_that_depends_on_more_than_the_chain_is_reported_only[fields0]",
+    ),
+    Mutation(
+        "descriptions are foreign text",
+        f"{_OWN}chain.py",
+        "presents=printable(about) or",
+        "presents=about or",
+        f"{_LIMBO}test_a_description_has_no_control_characters",
     ),
     Mutation(
         "certificates of clients",

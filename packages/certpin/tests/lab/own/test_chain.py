@@ -18,7 +18,9 @@ from certpin.lab.case import CannotServeError
 from certpin.lab.client import environment
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
+from certpin.lab.report.causes import find_causes
 from certpin.lab.report.flaws import chain_context
+from certpin.lab.report.json import run_facts
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import request, right_client, trusting
 from tests.lab.own._own import (
@@ -179,6 +181,20 @@ def test_reports_check_the_chain_against_its_anchors() -> None:
 def test_another_authority_with_the_name_of_the_anchor_is_refused() -> None:
     same_name = Authority("Company root")
     assert verdict(REFUSE, own(same_name.issue(HOST))).verdict is Verdict.REJECT
+
+
+def test_a_case_with_the_name_of_one_of_the_matrix_has_none_of_its_meaning() -> None:
+    def careless(target: Target) -> str:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return request(target, context)
+
+    names = ("expired", "untrusted-ca", "wrong-host-sibling")
+    run = prove(careless, [case(REFUSE, UNTRUSTED, name) for name in names], style="none")
+    (cause,) = find_causes(run.results)
+    assert cause.cases == names
+    assert "in your case file" in cause.title
+    assert {each["masvs"] == [] for each in run_facts(run)["results"][1:-1]} == {True}
 
 
 def test_data_that_was_sent_before_the_refusal_has_leaked() -> None:

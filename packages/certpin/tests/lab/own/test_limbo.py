@@ -38,6 +38,11 @@ def test_the_validation_time_is_the_time_of_the_case(tmp_path: Path) -> None:
     assert read.own.time == datetime(2024, 3, 1, 0, 0, 0, 999_000, UTC)
 
 
+def test_a_description_has_no_control_characters(tmp_path: Path) -> None:
+    path = limbo(tmp_path / "limbo.json", {"description": "a\x1b[2Jb\u202ec"})
+    assert read_limbo(path).cases[0].presents.startswith(r"a\x1b[2Jb\u202ec (x509-limbo: ")
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"features": ["pedantic-rfc5280"]}, {"crls": ["-----BEGIN"]}, {"max_chain_depth": 0}],

@@ -186,7 +186,7 @@ def standards_facts(run: Run) -> list[dict[str, Any]]:
     """Return the MASVS controls and MASTG tests of each case of a run, with its outcome."""
     found = []
     for result in run.results:
-        known = reference(result.case.name, result.expect)
+        known = reference(result.case.matrix_name, result.expect)
         found.append(
             {
                 "case": result.case.name,

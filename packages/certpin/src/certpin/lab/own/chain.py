@@ -21,7 +21,7 @@ from certpin.lab.case import (
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Role, Scenario, ServerStep
 from certpin.pins import Pin, pins_of
-from certpin.support.text import counted
+from certpin.support.text import counted, printable
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ _EXPECTED = {
     ExpectedVerdict.REPORT: ALL_POLICY,
 }
 _GUARDS = {
-    ExpectedVerdict.ACCEPT: "that the client accepts this chain",
-    ExpectedVerdict.REFUSE: "that the client refuses this chain",
-    ExpectedVerdict.REPORT: "nothing: it shows what the client does with this chain",
+    ExpectedVerdict.ACCEPT: "that the chains to accept in your case file are accepted",
+    ExpectedVerdict.REFUSE: "that the chains to refuse in your case file are refused",
+    ExpectedVerdict.REPORT: "nothing: the case file asks for the verdict of the client only",
 }
 _FIXES = {
     ExpectedVerdict.ACCEPT: "compare the error of the client with the chain: its TLS library may "
@@ -82,7 +82,7 @@ def own_case(name: str, own: OwnChain, expect: ExpectedVerdict, about: str = "")
     return Case(
         name=name,
         family=Family.OWN,
-        presents=about or f"your own chain: {number}",
+        presents=printable(about) or f"your own chain: {number}",  # a suite is foreign text
         expected=_EXPECTED[expect],
         guards=_GUARDS[expect],
         fix=_FIXES[expect],

@@ -71,8 +71,9 @@ class _Pattern:
 
     def __init__(self, results: Sequence[Result]) -> None:
         wrong = [result for result in results if result.outcome is Outcome.WRONG]
-        self._wrong = {result.case.name: result.verdict for result in wrong}
-        self._passed = {result.case.name for result in results if result.outcome is Outcome.RIGHT}
+        self._wrong = {result.case.matrix_name: result.verdict for result in wrong}
+        right = [result for result in results if result.outcome is Outcome.RIGHT]
+        self._passed = {result.case.matrix_name for result in right}
 
     def failed(self, *names: str) -> bool:
         """Return True if the client failed one of these cases, however."""
@@ -144,7 +145,7 @@ def _of(*families: Family) -> Callable[[Result], bool]:
 
 
 def _named(*names: str) -> Callable[[Result], bool]:
-    return lambda result: result.case.name in names
+    return lambda result: result.case.matrix_name in names
 
 
 def _locked_out(result: Result) -> bool:

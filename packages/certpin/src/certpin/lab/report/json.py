@@ -61,7 +61,7 @@ def _key(outcome: Outcome) -> str:
 
 def _result(result: Result) -> dict[str, Any]:
     case = result.case
-    known = reference(case.name, result.expect)
+    known = reference(case.matrix_name, result.expect)
     return {
         "case": case.name,
         "family": case.family.value,

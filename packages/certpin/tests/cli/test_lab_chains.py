@@ -85,10 +85,14 @@ def test_without_libfaketime_a_case_with_a_time_is_inconclusive(
 ) -> None:
     monkeypatch.setattr(client, "_FOLDERS", ("/nowhere",))
     old = GOOD | {"time": "2020-01-01T00:00:00Z"}
-    Path("cases.toml").write_text(toml(old), encoding="utf-8")
+    today = GOOD | {"name": '"today"'}
+    Path("cases.toml").write_text(toml(old, today), encoding="utf-8")
     done = run("prove", "--json", "--case-file", "cases.toml", *COMMAND)
     assert done.code == 3
     assert "apt-get install libfaketime" in done.json["results"][1]["why"]
+    assert done.json["results"][2]["outcome"] == "right"
+    Path("cases.toml").write_text(toml(old | {"expect": '"report"'}, today), encoding="utf-8")
+    assert run("prove", "--json", "--case-file", "cases.toml", *COMMAND).code == 0
 
 
 @pytest.mark.parametrize("option", [("--pins", "cases.toml"), ("--upstream", "127.0.0.1:1")])

@@ -33,7 +33,6 @@ ADOPTION_DAYS = 30
 STYLES = ("none", "leaf", "ca")
 LAB_PROTOCOLS = ("http", "imap", "imaps", "postgres", "smtp", "smtps")
 CLIENT_SECONDS = 20.0
-CHAIN_SUITES = ("limbo",)
 
 # rotation
 CYCLE_DAYS = 7

@@ -217,7 +217,8 @@ def prove(
     `certpin export FORMAT` writes.
 
     Exit code 0: no problem found. 1: an attack succeeded, or a legitimate server was refused. 3:
-    inconclusive, for example because the client never connected to the honest server.
+    inconclusive, for example because the client never connected to the honest server, or a judged
+    case of --case-file could not be run.
     """  # noqa: D301  # click reads the \b itself
     _refuse_if(
         {

@@ -64,6 +64,13 @@ _CASES = [
 
 _TIME = [
     Mutation(
+        "a judged case that was not run proves nothing",
+        f"{_LAB}report/words.py",
+        " + sum(map(_is_unproven, cases))",
+        "",
+        "tests/cli/test_lab_chains.py::test_without_libfaketime_a_case_with_a_time_is_inconclusive",
+    ),
+    Mutation(
         "a clock that can't be set",
         f"{_LAB}runner.py",
         "        if stuck and case.own and case.own.time:\n",

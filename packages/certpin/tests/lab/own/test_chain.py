@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from certpin.lab.target import Target
 
 UNTRUSTED = own(SERVER, OTHER_ROOT)
-EXPIRED = own(ROOT.at(ROOT.now.replace(year=ROOT.now.year - 1)).issue(HOST))
+EXPIRED = own(ROOT.at(ROOT.now - timedelta(days=100)).issue(HOST))
 
 
 def verdict(expect: ExpectedVerdict, chain: OwnChain, style: Style = Style.NONE) -> Result:

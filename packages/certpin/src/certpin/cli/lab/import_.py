@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.choices import CHAIN_SUITES
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("suite", type=click.Choice(CHAIN_SUITES), metavar="SUITE")
+@click.argument("suite", type=click.Choice(["limbo"]), metavar="SUITE")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--out",

@@ -315,12 +315,21 @@ def refused_by(case: Case) -> tuple[Style, ...]:
 
 
 def exit_code(run: Run) -> int:
-    """Return the exit code for a run: 0 success, 1 a finding, 3 inconclusive or not tried."""
+    """Return the exit code for a run: 0 success, 1 a finding, 3 inconclusive or not tried.
+
+    A verdict that the user expects of an own chain is not proven if its case was not run.
+    """
     if run.count(Outcome.WRONG):
         return 1
     cases = [result for result in run.results if result.case is not CONTROL]
     tried = any(result.outcome is not Outcome.NOT_RUN for result in cases)
-    return 0 if tried and run.controlled and not run.count(Outcome.UNDECIDED) else 3
+    open_cases = run.count(Outcome.UNDECIDED) + sum(map(_is_unproven, cases))
+    return 0 if tried and run.controlled and not open_cases else 3
+
+
+def _is_unproven(result: Result) -> bool:
+    judged = result.case.own is not None and result.expect is not Expect.POLICY
+    return judged and result.outcome is Outcome.NOT_RUN
 
 
 def _count(results: list[Result], outcome: Outcome) -> int:

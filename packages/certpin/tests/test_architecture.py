@@ -198,7 +198,9 @@ def test_only_the_command_line_ends_the_program() -> None:
         str(path.relative_to(ROOT))
         for package, folder in (("certpin", SOURCE), ("certpin_watch", WATCH))
         for path, _, parts in modules(package, folder)
-        if parts[0] not in {"cli", "__main__"} and ends.search(path.read_text(encoding="utf-8"))
+        if parts[0] not in {"cli", "__main__"}
+        and path.name != "zygote.py"  # the program that prove --warm starts
+        and ends.search(path.read_text(encoding="utf-8"))
     ]
     assert not wrong
 

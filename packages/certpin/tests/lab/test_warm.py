@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +174,18 @@ def test_a_run_can_be_stopped_from_another_thread(
         assert [ending.problem for ending in endings] == ["the run was interrupted"]
         assert _ends(pid)
         assert client.run(target).problem == "the run was interrupted"
+
+
+@pytest.mark.parametrize("field", ["clock", "time", "folder"])
+def test_a_case_with_another_clock_or_other_roots_starts_the_program(
+    target: Target, script: Path, field: str, tmp_path: Path
+) -> None:
+    script.write_text("import os; print(os.getppid() == int(os.environ['LAB']))")
+    clock: dict[str, Any] = {"clock": timedelta(days=1), "time": datetime(2026, 1, 1, tzinfo=UTC)}
+    other = replace(target, **{field: (clock | {"folder": tmp_path})[field]})
+    with pytest.MonkeyPatch.context() as patch, warm(script) as client:
+        patch.setenv("LAB", str(os.getpid()))
+        assert [client.run(each).output for each in (target, other)] == ["False\n", "True\n"]
 
 
 @pytest.mark.parametrize(

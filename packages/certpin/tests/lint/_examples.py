@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
-from certpin.lint.exposure import DISTRUSTED_ROOTS
 from certpin.lint.rule import NOW, fill_example
 from certpin.x509 import Certificate
 
@@ -66,9 +65,10 @@ def words() -> dict[str, str]:
     leaf, intermediate, root = (each.certificate.spki_sha256 for each in chain())
     numbers = {word: bytes(range(at, at + 32)) for at, word in enumerate(("ONE", "TWO", "THREE"))}
     known = {"LEAF": leaf, "INTERMEDIATE": intermediate, "ROOT": root, **numbers}
-    known["DISTRUSTED"] = next(iter(DISTRUSTED_ROOTS)).digest
     coded = {word: base64.b64encode(digest).decode() for word, digest in known.items()}
     return coded | {
+        "DISTRUSTED": "r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E=",  # DigiCert Global Root CA
+        "LEAVING": "Ko8tivDrEjiY90yGasP6ZpBU4jwXvHqVvQI0GS3GNdA=",  # Go Daddy Root CA - G2
         "EXAMPLE": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         "WHOLE": bytes(range(9, 41)).hex(":").upper(),
     }
@@ -101,6 +101,10 @@ def asked(pattern: str) -> LiveResult:
             certificates[0] = renewed(leaf, NOW - 180 * DAY, NOW + 20 * DAY)
         case "old":
             certificates[1] = renewed(intermediate, NOW - 700 * DAY, NOW + 170 * DAY)
+        case "crossed":
+            crossed = renewed(root, NOW - 900 * DAY, NOW - DAY)
+            served = (*certificates[:2], crossed)
+            return LiveResult(pattern, pattern, served, tuple(certificates))
     return LiveResult(pattern, pattern, tuple(certificates[:2]), tuple(certificates))
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from certpin.lint import ExportedFile, LintDocument, lint
 from certpin.lint.document import EXPIRES_SOON
-from certpin.lint.exposure import DISTRUSTED_ROOTS
 from certpin.lint.rule import (
     AUTHORITY,
     BACKUP,
@@ -23,7 +22,6 @@ from certpin.lint.rule import (
     PINS,
     SERVED,
 )
-from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lint import _examples
 from tests.lint.test_boundaries import REPORT, TO, host
@@ -92,29 +90,6 @@ def test_an_unreadable_export_is_drift(tmp_path: Path) -> None:
     found = lint(replace(document, exported=files), NOW).findings
     assert [(each.rule, each.line) for each in found] == [("drift", 1)] * 3
     assert "a.kt (okhttp) cannot be compared: it is no such file" in found[0].message
-
-
-def _distrust_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    pin = Pin.of_key(_examples.chain()[2].certificate.spki_sha256)
-    monkeypatch.setitem(DISTRUSTED_ROOTS, pin, next(iter(DISTRUSTED_ROOTS.values())))
-
-
-def test_a_distrusted_root_is_found_in_a_trust_file_and_on_a_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _distrust_the_root(monkeypatch)
-    trusted, _ = _examples.document(f'{HEAD}{HOST}trust = "bank-root.pem"\n{PINS}', tmp_path)
-    assert [each.rule for each in lint(trusted, NOW).findings] == ["distrusted-root"]
-    assert "distrusted-root" in _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)[1]
-
-
-def test_a_pinned_distrusted_root_is_reported_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _distrust_the_root(monkeypatch)
-    text = f'{HEAD}{HOST}{SERVED}{BACKUP}\n[[host.pin]]\npin = "sha256/ROOT"\nrole = "root"\n'
-    document, _ = _live(text, tmp_path)
-    assert [each.rule for each in lint(document, NOW).findings] == ["distrusted-root"]
 
 
 def test_an_anchor_is_valid_until_its_last_second(tmp_path: Path) -> None:

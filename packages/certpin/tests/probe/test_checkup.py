@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.errors import CertificateParseError, DialError
 from certpin.lab import Authority
+from certpin.pins import pins_of
 from certpin.probe import Endpoint, Observation
 from certpin.probe.checkup import Checkup, check_up
+from certpin.roots import PublicRoot, RootData, ScheduledRemoval
 from certpin.support.text import in_days
 from certpin.x509 import Certificate, Chain
 from tests import kit
@@ -85,6 +87,47 @@ def test_pins_inside_the_served_chain_are_no_backup() -> None:
     assert checkup(kit.policy("a.example", BANK.pin, ROOT.pin)).findings == (
         "every pin belongs to the chain that is served now: there is no backup outside it",
     )
+
+
+def _root_facts(**fields: Any) -> RootData:
+    """Return data about the root of the chain, which certifi has had since 2020."""
+    key, whole = pins_of(ROOT.certificate)
+    dates = {whole: (date(2009, 1, 1), date(2040, 1, 1))}
+    root = PublicRoot(key, "Root", dates, ((date(2020, 1, 1), None),))
+    packages = {"libnss3 1": date(2020, 1, 1)}
+    return RootData({key: replace(root, **fields)}, packages=packages)
+
+
+def _about_root(data: RootData, policy: HostPolicy | None = None, days: int = 0) -> list[str]:
+    policy = policy or kit.policy("a.example", BANK.pin)
+    found = check_up(policy, SEEN, NOW, least_days=days, roots=data).findings
+    return [each for each in found if "the root" in each]
+
+
+def test_a_root_that_left_a_store_is_a_finding_with_its_day() -> None:
+    gone = _root_facts(periods=((date(2020, 1, 1), NOW.date()),), removed_in="2026.5.4")
+    assert _about_root(gone) == [
+        "the root Root left Mozilla's root store on 2026-05-04 (certifi 2026.5.4)"
+    ]
+    anchors = kit.anchors(ROOT)
+    assert _about_root(gone, kit.policy("a.example", BANK.pin, trust=anchors)) == []
+    assert _about_root(_root_facts()) == []
+
+
+@pytest.mark.parametrize(("days", "found"), [(0, False), (11, False), (12, True)])
+def test_a_root_that_leaves_a_store_is_a_finding_in_fewer_days_than_asked(
+    days: int, found: bool
+) -> None:
+    step = ScheduledRemoval(date(2010, 1, 1), date(2026, 5, 15), date(2023, 1, 24), "https://a")
+    data = replace(_root_facts(), schedule=(step,))
+    assert bool(_about_root(data, days=days)) == found
+
+
+@pytest.mark.parametrize(("after", "found"), [(-1, True), (0, False), (60, False)])
+def test_a_distrust_spares_certificates_from_before_its_day(after: int, found: bool) -> None:
+    last = BANK.certificate.not_before.date() + timedelta(days=after)
+    data = _root_facts(distrust_after=last, distrust_source="libnss3 1")
+    assert bool(_about_root(data)) == found
 
 
 def test_a_lost_key_is_no_backup() -> None:

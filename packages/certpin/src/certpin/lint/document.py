@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import CertificateParseError
 from certpin.pinfile.places import Places
 from certpin.pins import pins_of
+from certpin.roots import RootData, load_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -157,7 +158,7 @@ class LintDocument:
     ``problems`` are mistakes that were found independently of each other. If there are none,
     ``refusal`` is the error of ``PinSet.parse``, if any. ``pins`` is the pin set, if clients load
     the file. ``live`` is ``None`` if no server was contacted, and ``exported`` if no exported file
-    was given.
+    was given. ``roots`` are the facts about public roots: those of this release of certpin.
     """
 
     path: str
@@ -171,6 +172,7 @@ class LintDocument:
     live: tuple[LiveResult, ...] | None = None
     exported: tuple[ExportedFile, ...] | None = None
     adoption_days: int = ADOPTION_DAYS
+    roots: RootData = field(default_factory=load_data, repr=False, compare=False)
 
     @cached_property
     def places(self) -> Places:

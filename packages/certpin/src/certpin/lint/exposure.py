@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
-from certpin.pins import Pin, normalise, pins_of
+from certpin.pins import normalise
 from certpin.pins.hosts import is_report_address
 
 if TYPE_CHECKING:
@@ -32,112 +31,6 @@ if TYPE_CHECKING:
 
 _LONGEST_TRIAL = timedelta(days=90)
 _PEM_PRIVATE_KEY = "PRIVATE KEY-----"
-
-# Public roots that browsers are ceasing to trust, as of 2026-11. The digests are those of the
-# certificates in Debian's ca-certificates 20250419. The list lacks roots that Debian doesn't ship
-# (Entrust G4) and later decisions, which the root programs publish.
-_ENTRUST = "Chrome Root Program, 'Entrust Certificate Distrust', 2024"
-_CHUNGHWA = "Chrome Root Program, 'Chunghwa Telecom and Netlock', 2025"
-_MOZILLA = "Mozilla Root Store Policy section 7.4, CA/Root_CA_Lifecycles"
-
-
-@dataclass(frozen=True)
-class DistrustedRoot:
-    """A root whose certificates browsers refuse if they were issued on ``since`` or later.
-
-    ``source`` names the browser's decision.
-    """
-
-    name: str
-    since: date
-    source: str
-
-
-def _roots(source: str, since: date, roots: dict[str, str]) -> dict[Pin, DistrustedRoot]:
-    return {
-        Pin.parse(f"sha256/{digest}"): DistrustedRoot(name, since, source)
-        for digest, name in roots.items()
-    }
-
-
-DISTRUSTED_ROOTS = {
-    **_roots(
-        _MOZILLA,
-        date(2026, 4, 15),
-        {
-            "28HjoVI4oEg7zbj97GFuA+cFpI4qUBFXyt87nHMRxeU=": "certSIGN ROOT CA",
-            "QPz8KIddzL/ry99s10MzEtpjxO/PO9extQXCICCuAnQ=": "SwissSign Gold CA - G2",
-            "JZaQTcTWma4gws703OR/KFk313RkrDcHRvUt6na6DCg=": "Secure Global CA",
-            "dykHF2FLJfEpZOvbOLX4PKrcD2w2sHd/iA/G3uHTOcw=": "SecureTrust CA",
-            "I/Lt/z7ekCWanjD0Cvj5EqXls2lOaThEA0H2Bg4BT/o=": "DigiCert Assured ID Root CA",
-            "r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E=": "DigiCert Global Root CA",
-            "WoiWRyIOVNa9ihaBciRSC7XHjliYS9VwUGOIud4PB18=": "DigiCert High Assurance EV Root CA",
-        },
-    ),
-    **_roots(
-        _ENTRUST,
-        date(2024, 11, 12),
-        {
-            "/qK31kX7pz11PB7Jp4cMQOH3sMVh6Se5hb9xGGbjbyI=": "Entrust Root CA - EC1",
-            "du6FkDdMcVQ3u8prumAo6t3i3G27uMP2EOhR8R0at/U=": "Entrust Root CA - G2",
-            "HqPF5D7WbC2imDpCpKebHpBnhs6fG1hiFBmgBGOofTg=": "Entrust.net CA (2048)",
-            "bb+uANN7nNc/j7R95lkXrwDg3d9C286sIMF8AnXuIJU=": "Entrust Root CA",
-            "bEZLmlsjOl6HTadlwm8EUBDS3c/0V5TwtMfkqvpQFJU=": "AffirmTrust Commercial",
-            "lAcq0/WPcPkwmOWl9sBMlscQvYSdgxhJGa6Q64kK5AA=": "AffirmTrust Networking",
-            "x/Q7TPW3FWgpT4IrU3YmBfbd0Vyt7Oc56eLDy6YenWc=": "AffirmTrust Premium",
-            "MhmwkRT/SVo+tusAwu/qs0ACrl8KVsdnnqCHo/oDfk8=": "AffirmTrust Premium ECC",
-        },
-    ),
-    **_roots(
-        _CHUNGHWA,
-        date(2025, 8, 1),
-        {
-            "YlVMFwBVQ7I3IV8EJo3NL9HEcCQK08hmDiWuLFljD1U=": "ePKI Root Certification Authority",
-            "ecqvU0fm5KlMjniphJb8dAIPgJ7eE/Ig+rYQTI3tMp8=": "HiPKI Root CA - G1",
-            "9Iut199qBmkNCuMTc7EoVfje2xRRfzYqMTEBzJjMazU=": "NetLock Arany (Class Gold)",
-        },
-    ),
-}
-
-
-@partial(
-    LintRule,
-    "distrusted-root",
-    "warning",
-    summary="Browsers are ceasing to trust a root that is pinned, trusted or served.",
-    why=(
-        "The authority has to move you to another root, or closes: its pin then matches nothing, "
-        "and platforms that follow the browsers no longer verify the chain. certpin knows a few "
-        "such roots by their keys (as of 2026-11). The absence of a root from this list proves "
-        "nothing."
-    ),
-    fix=(
-        "move to another authority: pin its root or intermediate beside the old one first, and "
-        "ship that"
-    ),
-    source=(
-        "Chrome Root Program (Entrust 2024, Chunghwa Telecom and Netlock 2025); Mozilla Root "
-        "Store Policy section 7.4"
-    ),
-    bad=f'{GOOD}\n[[host.pin]]\npin = "sha256/DISTRUSTED"{HERE}\nrole = "root"\n',
-    good=f'{GOOD}\n[[host.pin]]\npin = "sha256/THREE"\nrole = "root"\n',
-)
-def _distrusted_root(document: LintDocument, now: datetime) -> Iterator[Hit]:
-    roots = DISTRUSTED_ROOTS.keys()
-    for host in document.hosts:
-        for pin in host.live.keys() & roots:
-            yield Hit(f"{host.live[pin].key}.pin", f"{host} pins {_root_text(pin)}")
-    for file in document.anchor_files():
-        for pin in {pins_of(each)[0] for each in file.certificates} & roots:
-            yield Hit(file.key, f"{file.name[:80]} trusts {_root_text(pin)}")
-    for host, result in document.verified_results():
-        for pin in result.path_pins.keys() & roots - host.live.keys():
-            yield Hit(f"{host.key}.name", f"the chain of {result.host} ends at {_root_text(pin)}")
-
-
-def _root_text(pin: Pin) -> str:
-    root = DISTRUSTED_ROOTS[pin]
-    return f"{root.name}, which browsers distrust since {root.since} ({root.source})"
 
 
 @partial(

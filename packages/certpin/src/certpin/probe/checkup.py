@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
+from certpin.roots import RootData, load_data
 from certpin.support.text import in_days
 from certpin.x509 import Certificate, name_of, shorten
 
@@ -76,7 +77,12 @@ class Checkup:
 
 
 def check_up(
-    policy: HostPolicy, observation: Observation, now: datetime, *, least_days: int = 0
+    policy: HostPolicy,
+    observation: Observation,
+    now: datetime,
+    *,
+    least_days: int = 0,
+    roots: RootData | None = None,
 ) -> Checkup:
     """Compare the chain that a host presented with its pins and the remaining days.
 
@@ -84,7 +90,9 @@ def check_up(
         policy: the policy of the host.
         observation: the served and the verified chain.
         now: the current time, with a time zone.
-        least_days: report a problem if a certificate or the pins expire in fewer days.
+        least_days: report a problem if a certificate or the pins expire in fewer days, or a root
+            store drops the root of the chain.
+        roots: the facts about public roots; None for those of this release of certpin.
 
     Returns:
         The result. Not checked: revocation.
@@ -100,6 +108,7 @@ def check_up(
         *_check_pins(verdict, now),
         *_check_backup(checkup),
         *_check_dates(checkup, now, least_days),
+        *_check_roots(checkup, roots or load_data(), now, least_days),
     )
     return replace(checkup, findings=found)
 
@@ -197,3 +206,26 @@ def _check_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[s
     days = checkup.pin_days(now)
     if days is not None and days < least_days and not checkup.policy.expired(now):
         yield f"the pins expire in {in_days(days)}"
+
+
+def _check_roots(
+    checkup: Checkup, roots: RootData, now: datetime, least_days: int
+) -> Iterator[str]:
+    """Report a problem if the chain's root left a store, or leaves one in fewer days than asked.
+
+    Only for a host that trusts the platform's roots. A distrust concerns certificates that were
+    issued since its day.
+    """
+    path = checkup.observation.verified if checkup.observation else None
+    if path is None or checkup.policy.trust is not None:
+        return
+    with suppress(CertificateParseError):
+        issued = path.leaf.not_before.date()
+        for certificate in path.authorities:
+            for fact in roots.facts(pins_of(certificate)[0], now.date()):
+                days = (fact.day - now.date()).days
+                spared = fact.kind == "expires" or (
+                    fact.kind == "distrusted" and issued < fact.day <= now.date()
+                )
+                if not spared and days < max(least_days, 1):
+                    yield f"the root {fact.root.name} {fact.text} ({fact.source})"

@@ -1,0 +1,163 @@
+"""What is known about a root at a time: that it left a store, will leave one, or expires.
+
+Pure functions of (data, today). A fact that was not public yet on that day is not used, so that the
+answer for a day in the past is the one that was possible then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Literal
+
+from certpin.roots.records import (
+    Announcement,
+    PublicRoot,
+    ScheduledRemoval,
+    read_announcement,
+    read_root,
+    read_schedule,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from certpin.pins import Pin
+
+FactKind = Literal["removed", "distrusted", "scheduled", "expires"]
+
+
+@dataclass(frozen=True)
+class RootFact:
+    """One dated fact about a root that concerns clients which depend on it.
+
+    ``removed``: Mozilla's bundle, as certifi has it, no longer contains the root from ``day`` on.
+    ``distrusted``: a browser refuses its certificates that are issued on ``day`` or later.
+    ``scheduled``: a root program's schedule removes it on ``day``; exceptions are possible.
+    ``expires``: no certificate of its key is valid after ``day``.
+
+    ``text`` is a clause that follows the root's name. ``source`` is a page, or a package with its
+    version.
+    """
+
+    kind: FactKind
+    root: PublicRoot
+    day: date
+    published: date
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RootData:
+    """All facts about roots that a release of certpin has.
+
+    Attributes:
+        roots: by the pin of the key.
+        announcements: announced changes.
+        schedule: the removals by age, in any order.
+        packages: the packages from which the history was read, each with its day.
+    """
+
+    roots: Mapping[Pin, PublicRoot]
+    announcements: tuple[Announcement, ...] = ()
+    schedule: tuple[ScheduledRemoval, ...] = ()
+    packages: Mapping[str, date] | None = None
+
+    @cached_property
+    def edition(self) -> date:
+        """The day of the newest release of certifi that the history was read from."""
+        days = (day for name, day in (self.packages or {}).items() if name.startswith("certifi "))
+        return max(days, default=date.min)
+
+    @cached_property
+    def _by_certificate(self) -> dict[Pin, PublicRoot]:
+        return {pin: root for root in self.roots.values() for pin in root.certificates}
+
+    def root_of(self, pin: Pin) -> PublicRoot | None:
+        """Return the public root with this key or certificate; None if it is unknown."""
+        return self.roots.get(pin) or self._by_certificate.get(pin)
+
+    def announced(self, today: date) -> Iterator[Announcement]:
+        """Yield the announcements that were public on a day."""
+        return (each for each in self.announcements if each.published <= today)
+
+    def facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
+        """Return what is known on a day about the root with this key or certificate.
+
+        Args:
+            pin: the pin of a key, or of a whole certificate.
+            today: the day. Later publications are ignored.
+
+        Returns:
+            The facts, past and future, the earliest first. Empty if the root is unknown: that
+            proves nothing.
+        """
+        root = self.root_of(pin)
+        if root is None:
+            return ()
+        found = [*self._removal(root, today), *self._distrust(root, today)]
+        if root.known_since <= today:
+            source = f"certifi of {root.known_since}"
+            verb = "expired" if root.valid_until < today else "expires"
+            text = f"{verb} on {root.valid_until}"
+            found.append(
+                RootFact("expires", root, root.valid_until, root.known_since, source, text)
+            )
+        return tuple(sorted(found, key=lambda each: (each.day, each.kind)))
+
+    def _removal(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
+        """Yield the removal from Mozilla's bundle, or else the next day on which it is due."""
+        if removed := root.removed_on(today):
+            text = f"left Mozilla's root store on {removed}"
+            source = f"certifi {root.removed_in}"
+            yield RootFact("removed", root, removed, removed, source, text)
+            return
+        due = [
+            each
+            for each in self.schedule
+            if root.valid_from < each.made_before and each.published <= today
+        ]
+        step = min(due, key=lambda each: each.made_before, default=None)
+        if step is None or root.known_since > today:
+            return
+        # A root that is still in a later release is an exception from the schedule.
+        if step.day > today or self.edition < step.day:
+            verb = "leaves" if step.day > today else "was due to leave"
+            text = f"{verb} Mozilla's root store on {step.day}, by the age of its key"
+            yield RootFact("scheduled", root, step.day, step.published, step.source, text)
+
+    def _distrust(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
+        for each in self.announced(today):
+            if each.kind == "distrust" and root.pin in each.keys:
+                text = f"is distrusted: {each.text} ({each.day})"
+                yield RootFact("distrusted", root, each.day, each.published, each.source, text)
+        published = self._published(root.distrust_source)
+        if root.distrust_after is not None and published <= today:
+            day = root.distrust_after + timedelta(days=1)
+            text = f"is distrusted: NSS refuses its certificates issued from {day} on"
+            yield RootFact("distrusted", root, day, published, root.distrust_source, text)
+
+    def _published(self, package: str) -> date:
+        return (self.packages or {}).get(package, date.max)
+
+
+@cache
+def load_data() -> RootData:
+    """Return the data of this release of certpin. It is read once per process."""
+    import json
+    from importlib.resources import files
+
+    import tomli
+
+    folder = files("certpin.roots")
+    history = json.loads(folder.joinpath("history.json").read_text(encoding="utf-8"))
+    tables = tomli.loads(folder.joinpath("announcements.toml").read_text(encoding="utf-8"))
+    roots = map(read_root, history["roots"])
+    return RootData(
+        {root.pin: root for root in roots},
+        tuple(map(read_announcement, tables["announcement"])),
+        tuple(map(read_schedule, tables["schedule"])),
+        {name: date.fromisoformat(day) for name, (_, day) in history["sources"].items()},
+    )

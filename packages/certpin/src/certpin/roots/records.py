@@ -1,0 +1,145 @@
+"""The records of the data files: roots, announcements and scheduled removals, and their readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from certpin.pins import HostPattern, Pin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AnnouncementKind = Literal["lifetime", "issuance", "distrust"]
+
+
+@dataclass(frozen=True)
+class PublicRoot:
+    """A public root: a key, and all certificates of it that a release of certifi had.
+
+    Attributes:
+        pin: the pin of the key.
+        name: the common name of its newest certificate.
+        certificates: the pins of its certificates, each with its first and last day of validity.
+        periods: when certifi had the key: the day of the first release with it, and of the first
+            one without it; None if the newest release still has it.
+        removed_in: the release of certifi that no longer had it; empty if the newest has it.
+        debian: the versions of Debian's ca-certificates that have one of its certificates.
+        distrust_after: NSS distrusts certificates issued after this day; None if it has no such
+            date.
+        distrust_source: the Debian package from which that date was read.
+        android: the oldest and the newest Android whose table has the key, of the tables of
+            Android 2.2 to 15 as of 2023; None if no table has it.
+    """
+
+    pin: Pin
+    name: str
+    certificates: Mapping[Pin, tuple[date, date]]
+    periods: tuple[tuple[date, date | None], ...]
+    removed_in: str = ""
+    debian: tuple[str, ...] = ()
+    distrust_after: date | None = None
+    distrust_source: str = ""
+    android: tuple[str, str] | None = None
+
+    @property
+    def valid_from(self) -> date:
+        """The first day of its oldest certificate: its key is at least as old."""
+        return min(begin for begin, _ in self.certificates.values())
+
+    @property
+    def valid_until(self) -> date:
+        """The last day of its newest certificate."""
+        return max(end for _, end in self.certificates.values())
+
+    @property
+    def known_since(self) -> date:
+        """The day of the first release of certifi that had the key."""
+        return self.periods[0][0]
+
+    def removed_on(self, today: date) -> date | None:
+        """Return the day from which certifi no longer had the key; None if it has it ``today``.
+
+        None too if it was not in a release yet. A root that came back counts as present.
+        """
+        begun = [period for period in self.periods if period[0] <= today]
+        end = begun[-1][1] if begun else None
+        return end if end is not None and end <= today else None
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """An announced change of an authority, a provider or a root program.
+
+    ``keys`` and ``hosts`` are those that it concerns; if there are none, it concerns every public
+    certificate. ``published`` is the day on which it was public at the latest, and ``text`` a
+    clause that names the change.
+    """
+
+    id: str
+    kind: AnnouncementKind
+    day: date
+    published: date
+    source: str
+    text: str
+    keys: frozenset[Pin] = frozenset()
+    hosts: tuple[HostPattern, ...] = ()
+
+    @property
+    def for_everyone(self) -> bool:
+        """True if it concerns every public certificate."""
+        return not self.keys and not self.hosts
+
+
+@dataclass(frozen=True)
+class ScheduledRemoval:
+    """A root program removes roots with keys made before a day. The program can make exceptions."""
+
+    made_before: date
+    day: date
+    published: date
+    source: str
+
+
+def read_root(row: Mapping[str, Any]) -> PublicRoot:
+    """Return the root of one line of ``history.json``."""
+    day = date.fromisoformat
+    certificates = {
+        Pin("cert-sha256", bytes.fromhex(digest)): (day(begin), day(end))
+        for digest, begin, end in row["certificates"]
+    }
+    distrust = row.get("distrust_after")
+    android = row.get("android")
+    return PublicRoot(
+        Pin.parse(row["pin"]),
+        row["name"],
+        certificates,
+        tuple((day(begin), day(end) if end else None) for begin, end in row["periods"]),
+        row.get("removed_in", ""),
+        tuple(row.get("debian", ())),
+        day(distrust) if distrust else None,
+        row.get("distrust_source", ""),
+        (android[0], android[1]) if android else None,
+    )
+
+
+def read_announcement(table: Mapping[str, Any]) -> Announcement:
+    """Return the announcement of one table of ``announcements.toml``."""
+    return Announcement(
+        table["id"],
+        table["kind"],
+        table["date"],
+        table["published"],
+        table["source"],
+        table["text"],
+        frozenset(map(Pin.parse, table.get("keys", ()))),
+        tuple(map(HostPattern.parse, table.get("hosts", ()))),
+    )
+
+
+def read_schedule(table: Mapping[str, Any]) -> ScheduledRemoval:
+    """Return the removal of one table ``[[schedule]]`` of ``announcements.toml``."""
+    return ScheduledRemoval(
+        table["made_before"], table["date"], table["published"], table["source"]
+    )

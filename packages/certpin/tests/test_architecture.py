@@ -35,7 +35,7 @@ ORDER = (
     {"pins"},
     {"roots"},
     {"pinfile", "tls", "probe", "formats", "reports"},
-    {"advice", "apps", "lint", "clients", "rotation", "updates", "lab"},
+    {"advice", "apps", "calendar", "lint", "clients", "rotation", "updates", "lab"},
     {"publish"},
     {"cli", "pytest_plugin"},
     # The public modules: they import the names that they export, and no module imports them.

@@ -30,6 +30,7 @@ CALLS: dict[str, tuple[str, str]] = {
     "pin": ('"pkcs11:token=a;object=b?module-path=$PWD/pins.toml"', "pkcs11"),
     "add": ("127.0.0.1:1 --backup-key backup.key", ""),
     "check": ("--connect 127.0.0.1:1", ""),
+    "calendar": ("--offline", ""),
     "lint": ("", ""),
     "explain": ("no-backup", ""),
     "diff": ("pins.toml pins.toml", ""),

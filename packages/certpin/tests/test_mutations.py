@@ -36,6 +36,7 @@ LISTS = (
     "tests.apps.mutations_dart",
     "tests.hsm.mutations",
     "tests.kms.mutations",
+    "tests.calendar.mutations",
     "tests.cli.mutations_doctor",
     "tests.cli.mutations_keys",
     "tests.cli.mutations_servers",

@@ -93,7 +93,7 @@ def test_the_version_of_certifi_is_its_day(version: str, day: date) -> None:
 
 
 def test_the_committed_file_is_in_the_form_of_the_script() -> None:
-    """Edited by hand, it would hide what a run of the script changes."""
+    """Edits by hand would hide the changes of the next run of the script."""
     text = root_history.TARGET.read_text(encoding="utf-8")
     rows = json.loads(text)["roots"]
     assert text.count("\n") == len(rows) + 3

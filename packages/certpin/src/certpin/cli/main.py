@@ -45,6 +45,7 @@ COMMAND_GROUPS = {
         "pin": "Show the certificates and keys of a server or a file, and suggest pins.",
         "add": "Write a host into the pin file, with a backup.",
         "check": "Compare the chain that each pinned host serves with its pins.",
+        "calendar": "List the dates ahead that can lock your clients out.",
         "lint": "Find mistakes in a pin file that lock users out or expose them.",
         "explain": "Explain a rule of lint or import, or list all rules.",
         "diff": "Show what a change of the pins means for installed clients.",

@@ -1,4 +1,4 @@
-"""What is known about a root at a time: that it left a store, will leave one, or expires.
+"""The facts about a root on a day: it left a store, will leave one, is distrusted, or expires.
 
 Pure functions of (data, today). A fact that was not public yet on that day is not used, so that the
 answer for a day in the past is the one that was possible then.
@@ -84,7 +84,7 @@ class RootData:
         return (each for each in self.announcements if each.published <= today)
 
     def facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
-        """Return what is known on a day about the root with this key or certificate.
+        """Return the facts that were public on a day about the root with this key or certificate.
 
         Args:
             pin: the pin of a key, or of a whole certificate.

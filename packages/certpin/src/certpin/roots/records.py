@@ -11,6 +11,9 @@ from certpin.pins import HostPattern, Pin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The Androids of the tables that were read, the oldest first: Android 5 and 6 have none.
+ANDROIDS = ("2.2", "2.3", "3", "4", "4.4", "7", "8", "9", "10", "11", "12", "13", "14", "15")
+
 AnnouncementKind = Literal["lifetime", "issuance", "distrust"]
 
 
@@ -29,8 +32,8 @@ class PublicRoot:
         distrust_after: NSS distrusts certificates issued after this day; None if it has no such
             date.
         distrust_source: the Debian package from which that date was read.
-        android: the oldest and the newest Android whose table has the key, of the tables of
-            Android 2.2 to 15 as of 2023; None if no table has it.
+        android: the oldest and the newest Android that has the key in its table, of the tables
+            of Android 2.2 to 15 as of 2023; None if no table has it.
     """
 
     pin: Pin

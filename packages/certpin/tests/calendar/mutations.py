@@ -1,0 +1,81 @@
+"""Rules of the calendar, each of them broken: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_EVENTS, _ICAL = "certpin/calendar/events.py", "certpin/calendar/ical.py"
+_T, _I = "tests/calendar/test_events.py::", "tests/calendar/test_ical.py::"
+
+MUTATIONS = [
+    Mutation(
+        "announcements before their publication",
+        _EVENTS,
+        "for each in self.data.announced(self.today):",
+        "for each in self.data.announcements:",
+        f"{_T}test_an_announcement_is_not_listed_before_its_publication",
+    ),
+    Mutation(
+        "an authority moves its customers for a year",
+        _EVENTS,
+        'since = self.today - _STILL_MOVING if each.kind == "issuance" else self.today',
+        "since = self.today",
+        f"{_T}test_an_authority_moves_its_customers_for_a_year_after_the_day",
+    ),
+    Mutation(
+        "announcements for keys of the chain",
+        _EVENTS,
+        "            *(pin for each in self._authorities for pin in pins_of(each)),\n",
+        "",
+        f"{_T}test_an_announcement_is_listed_for_its_keys_and_hosts",
+    ),
+    Mutation(
+        "a root that left",
+        _EVENTS,
+        "    if first is not None:\n        yield first\n",
+        "",
+        f"{_T}test_a_root_that_left_stays_listed_and_hides_its_other_dates",
+    ),
+    Mutation(
+        "limits are for public certificates",
+        _EVENTS,
+        "if any(policy.trust is None for policy in pins.policies):",
+        "if pins.policies:",
+        f"{_T}test_a_limit_for_everyone_is_listed_once_for_public_hosts",
+    ),
+    Mutation(
+        "a private authority signs any key",
+        _EVENTS,
+        'if policy.trust is not None or policy.match == "ca":',
+        "if False:",
+        f"{_T}test_a_backup_that_no_authority_certifies_is_listed_if_its_type_is_known",
+    ),
+    Mutation(
+        "the UID does not depend on the date",
+        _EVENTS,
+        'identity = (f"certpin:{pin_set}", self.kind, self.host, self.subject)',
+        'identity = (f"certpin:{pin_set}", self.kind, self.host, self.subject, str(self.day))',
+        f"{_I}test_the_uid_stays_while_texts_and_dates_change",
+    ),
+    Mutation(
+        "escapes of iCalendar",
+        _ICAL,
+        'for character in ("\\\\", ";", ","):',
+        'for character in (";", ","):',
+        f"{_I}test_special_characters_are_escaped_and_lines_folded",
+    ),
+    Mutation(
+        "control characters in iCalendar",
+        _ICAL,
+        '    text = "\\n".join(map(printable, text.split("\\n")))\n',
+        "",
+        f"{_I}test_special_characters_are_escaped_and_lines_folded",
+    ),
+    Mutation(
+        "75 octets, and not 75 characters",
+        _ICAL,
+        "octets = len(character.encode())",
+        "octets = 1",
+        f"{_I}test_special_characters_are_escaped_and_lines_folded",
+    ),
+]

@@ -176,7 +176,7 @@ def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
 
 
 def add_androids(rows: Mapping[str, RootRow], stores: Mapping[str, Iterable[str]]) -> None:
-    """Add the oldest and the newest Android that has a key in its table. A gap between is not recorded.
+    """Add the oldest and the newest Android that has a key in its table. Gaps are not recorded.
 
     Args:
         rows: by pin.

@@ -176,8 +176,9 @@ def test_an_authority_moves_its_customers_for_a_year_after_the_day(
     assert ("announcement" in found) == listed
 
 
-def test_an_announcement_is_not_listed_before_its_publication() -> None:
-    change = _announcement(published=TODAY + DAY, day=TODAY + 30 * DAY)
+@pytest.mark.parametrize("keys", [frozenset(), frozenset({BANK.pin})])
+def test_an_announcement_is_not_listed_before_its_publication(keys: frozenset[Pin]) -> None:
+    change = _announcement(published=TODAY + DAY, day=TODAY + 30 * DAY, keys=keys)
     policy = kit.policy("a.example", BANK.pin)
     assert _listed(policy, data=_data(change)) == {}
     assert "announcement" in _listed(policy, data=_data(change), now=NOW + DAY)

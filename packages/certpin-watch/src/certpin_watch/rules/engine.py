@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import InputError
 from certpin.support.text import printable
-from certpin_watch.rules import availability, chains, expiry, pins, reports, service, transparency
+from certpin_watch.rules import (
+    availability,
+    chains,
+    expiry,
+    pins,
+    reports,
+    roots,
+    service,
+    transparency,
+)
 from certpin_watch.rules.rule import AlertFinding, AlertRule
 from certpin_watch.settings import SEVERITIES
 
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.alerts")
 
 # A new rule is one decorated function in the file of its family.
-_FAMILIES = (pins, chains, expiry, availability, transparency, reports, service)
+_FAMILIES = (pins, chains, expiry, roots, availability, transparency, reports, service)
 RULES: dict[str, AlertRule] = {
     rule.id: rule
     for family in _FAMILIES

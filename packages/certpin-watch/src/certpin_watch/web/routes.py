@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 from certpin_watch.auth.access import require
 from certpin_watch.html import static
 from certpin_watch.permissions import ANYONE, READ, SILENCE
-from certpin_watch.web import about, alerts, failures, hosts, pin_sets
+from certpin_watch.web import about, alerts, calendar, failures, hosts, pin_sets
 from certpin_watch.web.request import endpoint
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
     ("/failures/chains/{digest}", failures.chain_page),
     ("/pin-sets", pin_sets.pin_sets_page),
     ("/pin-sets/{name}", pin_sets.pin_set_page),
+    ("/calendar", calendar.calendar_page),
     ("/alerts", alerts.alerts_page),
     ("/alerts/{number:int}", alerts.alert_page),
     ("/silences", alerts.silences_page),

@@ -248,4 +248,11 @@ MUTATIONS: list[Mutation] = [
         "servers = [HostServer()]",
         "tests/watch/monitor/test_settings.py::test_the_servers_of_the_pin_file_are_targets",
     ),
+    Mutation(
+        "a root is reported when new pins have to be shipped",
+        "certpin_watch/rules/roots.py",
+        "or not event.is_due(today, days):",
+        "or not event.is_due(today):",
+        "tests/watch/rules/test_probe_rules.py::test_a_pinned_root_that_leaves_a_store_soon_is_a_warning",
+    ),
 ]

@@ -226,6 +226,33 @@ def test_pins_that_expire_before_the_next_can_be_adopted_fire_early() -> None:
     assert rules(found([view()], content, [slow])) == [("pins-expire", "warning")]
 
 
+GODADDY = Pin.parse("sha256/Ko8tivDrEjiY90yGasP6ZpBU4jwXvHqVvQI0GS3GNdA=")  # leaves 2027-04-15
+DIGICERT = Pin.parse("sha256/r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E=")  # left 2026-04-22
+
+
+def test_a_pinned_root_that_leaves_a_store_soon_is_a_warning() -> None:
+    findings = found([view()], pins("leaf", GODADDY))
+    warning = next(each for each in findings if each.severity == "warning")
+    assert (warning.rule, warning.details["day"]) == ("change-ahead", "2027-04-15")
+    assert warning.command == "certpin calendar pins.toml"
+    change = next(each for each in findings if each.severity == "info")
+    assert "GoDaddy issues DV certificates below" in change.summary
+    assert len({each.key for each in findings}) == len(findings) == 2
+
+
+def test_a_root_is_reported_when_the_new_pins_have_to_be_shipped() -> None:
+    early = MonitorSettings(pins_warning=44 * DAY)  # NOW is 45 days before
+    evidence = probes([view()], pins("leaf", GODADDY), settings=early)
+    assert "warning" not in {each.severity for each in findings_of(evidence)}
+    later = findings_of(at(evidence, NOW + DAY))
+    assert "warning" in {each.severity for each in later if each.rule == "change-ahead"}
+
+
+def test_a_root_that_left_a_store_is_reported_while_it_is_pinned() -> None:
+    (finding,) = found([view()], pins("leaf", DIGICERT))
+    assert (finding.rule, finding.details["day"]) == ("change-ahead", "2026-04-22")
+
+
 def test_a_host_unreachable_from_all_locations_is_critical_else_a_warning() -> None:
     silent = view(outcome="unreachable", verified=None, served=None, problem="connection refused")
     assert rules(found([silent])) == [("host-unreachable", "critical")]

@@ -70,9 +70,20 @@ def every_page(year: Year, chain: bytes) -> list[str]:
         "/failures?by=app",
         f"/failures?range=7d&host={FIRST[0]}", f"/failures/chains/{chain.hex()}?host={FIRST[0]}",
         f"/failures/chains/{year.inspected.hex()}", "/pin-sets", "/pin-sets/bank-app",
+        "/calendar",
         "/pin-sets/bank-app?days=365", "/alerts", "/alerts?which=resolved", f"/alerts/{ALERT}",
         "/alerts/1", "/silences", "/live", "/about",
     ]  # fmt: skip
+
+
+def test_the_calendar_lists_the_events_of_each_pin_set(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    page = client.get("/calendar").text
+    for watched in made[0].pin_files.snapshot().sets:
+        assert f'href="/pin-sets/{watched.pins.name}"' in page
+    assert "The pins expire: clients then refuse every connection." in page
+    assert "The certificate of the server expires" in page  # of a chain that a probe saw
 
 
 def csrf_of(page: str) -> str:

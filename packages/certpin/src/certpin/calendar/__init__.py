@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certpin.calendar.events import CalendarEvent, EventKind, list_events
+from certpin.calendar.events import CalendarEvent, EventKind, in_order, list_events, policy_events
 from certpin.calendar.ical import to_ical
 
-__all__ = ["CalendarEvent", "EventKind", "list_events", "to_ical"]
+__all__ = ["CalendarEvent", "EventKind", "in_order", "list_events", "policy_events", "to_ical"]

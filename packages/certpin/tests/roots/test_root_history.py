@@ -75,6 +75,29 @@ def test_the_library_reads_what_the_script_writes() -> None:
     assert str(two.pin) == root_history.pin_of(_root("Two"))
 
 
+@pytest.mark.parametrize(
+    ("now", "after", "source"),
+    [
+        ("", "2024-11-30", "libnss3 1"),  # NSS removed the root
+        ("2024-11-30", "2024-11-30", "libnss3 1"),  # known since then
+        ("2025-01-31", "2025-01-31", "libnss3 2"),  # NSS changed the date
+    ],
+)
+def test_a_distrust_keeps_the_day_on_which_it_was_known_first(
+    now: str, after: str, source: str
+) -> None:
+    rows = rows_of([_release("2020.1.1", _root("One"))])
+    (row,) = rows.values()
+    row.distrust_after, row.distrust_source = now, "libnss3 2" if now else ""
+    (pin,) = rows
+    line = {"pin": pin, "distrust_after": "2024-11-30", "distrust_source": "libnss3 1"}
+    sources = {"libnss3 2": ["Debian", "2026-01-01"]}
+    previous = {"sources": {"libnss3 1": ["Debian", "2025-01-01"]}, "roots": [line]}
+    root_history.keep_distrust(rows, sources, previous)
+    assert (row.distrust_after, row.distrust_source) == (after, source)
+    assert sources[source][0] == "Debian"
+
+
 def test_the_head_of_a_changelog_names_version_and_day() -> None:
     text = (
         "nss (2:3.110-1+deb13u5) trixie-security; urgency=high\n\n  * Turn off (2016) bits\n\n"

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @click.argument("pin_file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @pin_file_option
 @server_options
-@click.option("--offline", is_flag=True, help="Do not connect; list only what the pin file shows.")
+@click.option(
+    "--offline", is_flag=True, help="Do not connect; read only the pin file and its trust files."
+)
 @click.option(
     "--key",
     "keys",

@@ -41,7 +41,8 @@ _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "problem")
     metavar="DAYS",
     default=0,
     show_default=True,
-    help="Report a problem if a certificate or the pins expire in fewer days than this.",
+    help="Report a problem if a certificate or the pins expire, or a root store drops the root of "
+    "the chain, in fewer days than this.",
 )
 @timeout_option
 @json_option
@@ -69,8 +70,8 @@ def check(
     certpin check --days 21                                             before it is late
     certpin check --host api.bank.example --connect 192.0.2.7           a new server
 
-    Exit code 0: success. 1: a pin does not match, a chain does not verify, or a certificate or the
-    pins have expired or expire soon. 3: a host did not answer.
+    Exit code 0: success. 1: a pin does not match, a chain does not verify, its root left Mozilla's
+    root store, or a certificate or the pins have expired or expire soon. 3: a host did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now

@@ -47,6 +47,7 @@ def pages_of(year: Year) -> dict[str, str]:
         "failures": "/failures",
         "failures-year": "/failures?range=365d&by=network",
         "chain": f"/failures/chains/{chain}?host={FIRST[0]}",
+        "calendar": "/calendar",
         "pin-sets": "/pin-sets",
         "pin-set": "/pin-sets/bank-app",
         "alerts": "/alerts",

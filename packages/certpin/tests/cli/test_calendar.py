@@ -38,7 +38,8 @@ def test_text_lists_each_event_with_its_fix_and_source(run: Run) -> None:
     first, fix, source = done.out.splitlines()[:3]
     assert first == (
         f"2026-04-22  220 days ago  {HOST}: the pinned root DigiCert Global Root CA left "
-        "Mozilla's root store on 2026-04-22"
+        "Mozilla's root store on 2026-04-22, and Debian's ca-certificates 20250419+deb13u1 still "
+        "has it"
     )
     assert fix.startswith("    fix: ask the authority")
     assert source == "    source: certifi 2026.4.22"

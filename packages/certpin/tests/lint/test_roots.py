@@ -82,7 +82,8 @@ def test_the_message_names_the_root_the_day_and_the_release(tmp_path: Path) -> N
     (finding,) = lint(document, NOW).findings
     assert finding.message == (
         "api.bank.example pins DigiCert Global Root CA, which left Mozilla's root store "
-        "on 2026-04-22 (certifi 2026.4.22)"
+        "on 2026-04-22, and Debian's ca-certificates 20250419+deb13u1 still has it "
+        "(certifi 2026.4.22)"
     )
 
 

@@ -132,6 +132,18 @@ def test_a_removal_by_age_stays_due_until_a_release_shows_an_exception() -> None
     assert "scheduled" not in _kinds("Izenpe.com", TODAY)  # made in 2007, and still there
 
 
+def test_a_removed_root_says_which_package_of_debian_still_has_it() -> None:
+    """Debian's machines trust the root longer than Firefox: they are no proof that all do."""
+    data = load_data()
+
+    def text(name: str, today: date) -> str:
+        return next(each.text for each in data.facts(_pin(name), today) if each.kind == "removed")
+
+    assert "Debian's ca-certificates 20250419+deb13u1 still has it" in text("Certigna", TODAY)
+    assert "Debian" not in text("Certigna", date(2026, 10, 19))  # before that package
+    assert "Debian" not in text("DST Root CA X3", TODAY)
+
+
 def test_a_removed_root_is_not_due_again() -> None:
     assert "scheduled" not in _kinds("DigiCert Global Root CA", TODAY)
 

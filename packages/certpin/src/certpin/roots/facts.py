@@ -110,7 +110,7 @@ class RootData:
     def _removal(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
         """Yield the removal from Mozilla's bundle, or else the next day on which it is due."""
         if removed := root.removed_on(today):
-            text = f"left Mozilla's root store on {removed}"
+            text = f"left Mozilla's root store on {removed}{self._still_in_debian(root, today)}"
             source = f"certifi {root.removed_in}"
             yield RootFact("removed", root, removed, removed, source, text)
             return
@@ -127,6 +127,13 @@ class RootData:
             verb = "leaves" if step.day > today else "was due to leave"
             text = f"{verb} Mozilla's root store on {step.day}, by the age of its key"
             yield RootFact("scheduled", root, step.day, step.published, step.source, text)
+
+    def _still_in_debian(self, root: PublicRoot, today: date) -> str:
+        """Return a clause that names the newest package of Debian that has a root; or empty."""
+        known = [
+            each for each in root.debian if self._published(f"ca-certificates {each}") <= today
+        ]
+        return f", and Debian's ca-certificates {known[-1]} still has it" if known else ""
 
     def _distrust(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
         for each in self.announced(today):

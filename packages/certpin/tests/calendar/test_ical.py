@@ -102,6 +102,7 @@ def test_special_characters_are_escaped_and_lines_folded(text: str) -> None:
     assert summary == f"api.bank.example: {expected}"
 
 
+@pytest.mark.medium
 @given(text=st.text(max_size=300), fix=st.text(max_size=300), name=st.text(max_size=100))
 def test_no_text_breaks_the_syntax(text: str, fix: str, name: str) -> None:
     lines = _read(to_ical([replace(EVENT, text=text, fix=fix)], name, NOW))

@@ -19,6 +19,7 @@ import tomli
 from certpin.calendar import list_events
 from certpin.lint import lint, read_document
 from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy
 from certpin.roots import load_data
 from certpin.roots.records import read_announcement
 from tests.lint import _examples
@@ -107,6 +108,22 @@ def test_nothing_of_the_day_or_later_is_used(name: str, tmp_path: Path) -> None:
             assert event.source or event.published is None
 
 
+@pytest.mark.parametrize("year", range(2014, 2031))
+def test_no_year_knows_a_later_publication(year: int) -> None:
+    """For all public roots at once: the calendar of a day has no fact from after that day."""
+    # TrustKit's documentation has the pin of a real root, which no pin file may contain.
+    roots = [pin for pin in load_data().roots if not pin.is_placeholder]
+    pins = tuple(HostPin(pin, "root") for pin in roots)
+    policy = HostPolicy(HostPattern.parse("api.example.com"), pins, match="ca")
+    for day in (date(year, 1, 1), date(year, 6, 15)):
+        now = datetime.combine(day, time(12), UTC)
+        events = list_events(PinSet("all", 1, (policy,)), {}, load_data(), now)
+        published = [each.published for each in events if each.published]
+        assert all(each <= day for each in published)
+        assert bool(published) == (day >= date(2014, 3, 10))  # the first release of certifi
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize("name", FORETOLD)
 def test_an_announced_event_is_listed_from_its_announcement_on(name: str, tmp_path: Path) -> None:
     run = replay(name)

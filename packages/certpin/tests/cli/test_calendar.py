@@ -74,6 +74,7 @@ def test_the_exit_code_is_1_if_an_event_is_at_most_days_ahead(
     assert run("calendar", "--offline", "--days", days).code == code
 
 
+@pytest.mark.medium
 def test_a_backup_that_no_authority_certifies_is_listed(run: Run, tmp_path: Path) -> None:
     pem, key = new_private_key("ed25519", None)
     path = tmp_path / "backup.key"
@@ -108,6 +109,7 @@ def test_a_private_host_has_only_its_own_dates(run: Run, ca: Path) -> None:
     assert "public certificates" not in done.out
 
 
+@pytest.mark.medium
 def test_a_host_without_an_answer_is_inconclusive(run: Run) -> None:
     _write()
     done = run("calendar", "--connect", "127.0.0.1:1")

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import certifi
-import pytest
 
 from certpin.pins import Pin, pins_of
 from certpin.roots import Announcement, RootData, ScheduledRemoval, load_data
@@ -86,7 +85,6 @@ def test_all_roots_that_mozilla_removed_in_april_2025_are_known() -> None:
         assert root.removed_on(date(2025, 4, 26)) == date(2025, 4, 26)
 
 
-@pytest.mark.medium
 def test_every_root_of_the_installed_certifi_is_in_the_data() -> None:
     """Each pin of the data is the digest of a key in a named release of a named package."""
     text = Path(certifi.where()).read_bytes()

@@ -78,4 +78,11 @@ MUTATIONS = [
         "octets = 1",
         f"{_I}test_special_characters_are_escaped_and_lines_folded",
     ),
+    Mutation(
+        "a cross-sign is for a key of the path",
+        _EVENTS,
+        "if certificate not in on_path and certificate.spki_sha256 in keys:",
+        "if certificate not in on_path:",
+        f"{_T}test_other_certificates_that_a_server_sends_are_no_cross_signs",
+    ),
 ]

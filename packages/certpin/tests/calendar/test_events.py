@@ -81,6 +81,31 @@ def test_a_certificate_of_two_servers_is_listed_once() -> None:
     assert [each.kind for each in events] == ["certificate", "authority", "authority"]
 
 
+def _crossed(days: int) -> Chain:
+    """Return the chain as a server sends it, with a cross-sign of the root by an older one."""
+    older = Authority("Older", now=NOW)
+    crossed = Authority("Root", issuer=older, key=ROOT.key, days=days).certificate
+    return Chain((BANK.certificate, ISSUING.certificate, crossed))
+
+
+@pytest.mark.parametrize(("days", "verb"), [(20, "expires"), (-20, "expired")])
+def test_a_cross_sign_that_a_server_sends_is_listed(days: int, verb: str) -> None:
+    pins = kit.pin_set(kit.policy("a.example", BANK.pin))
+    sent = _crossed(days)
+    events = list_events(pins, {"a.example": [CHAIN]}, EMPTY, NOW, served={"a.example": [sent]})
+    (event,) = (each for each in events if each.kind == "cross-sign")
+    assert event.day == (NOW + days * DAY).date()
+    assert event.text == f"a cross-sign that the server sends {verb}: CN=Root"
+
+
+def test_other_certificates_that_a_server_sends_are_no_cross_signs() -> None:
+    pins = kit.pin_set(kit.policy("a.example", BANK.pin))
+    stranger = Authority("Stranger", now=NOW).certificate
+    sent = Chain((*CHAIN.certificates, stranger))  # it sends the root, too
+    events = list_events(pins, {"a.example": [CHAIN]}, EMPTY, NOW, served={"a.example": [sent]})
+    assert "cross-sign" not in {each.kind for each in events}
+
+
 def test_the_end_of_the_pins_says_what_clients_do() -> None:
     end = NOW + 10 * DAY
     found = _listed(kit.policy("a.example", BANK.pin, expires=end))["pins"]

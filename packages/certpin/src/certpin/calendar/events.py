@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from certpin.x509 import Chain
 
 EventKind = Literal[
-    "certificate", "authority", "anchor", "pins", "root", "announcement", "backup", "android"
+    "certificate",
+    "authority",
+    "cross-sign",
+    "anchor",
+    "pins",
+    "root",
+    "announcement",
+    "backup",
+    "android",
 ]
 
 _EFFECTS = {
@@ -85,6 +93,7 @@ def list_events(
     data: RootData,
     now: datetime,
     *,
+    served: Mapping[str, Sequence[Chain]] | None = None,
     key_types: Mapping[Pin, str] | None = None,
 ) -> tuple[CalendarEvent, ...]:
     """List the events that are ahead of a pin set.
@@ -95,6 +104,8 @@ def list_events(
             only the events of the pins and of the trust files are found.
         data: the facts about public roots.
         now: the time, with a time zone.
+        served: the chains as the servers sent them, by the host pattern: they can contain
+            cross-signs that are not on the verified path.
         key_types: the types of keys, such as ``EC P-256``, by their pins. A pin is a digest, so
             whether an authority signs a backup is known only for these.
 
@@ -106,7 +117,12 @@ def list_events(
         event
         for policy in pins.policies
         for event in policy_events(
-            policy, chains.get(str(policy.pattern), ()), data, now, key_types=key_types
+            policy,
+            chains.get(str(policy.pattern), ()),
+            data,
+            now,
+            served=(served or {}).get(str(policy.pattern), ()),
+            key_types=key_types,
         )
     ]
     if any(policy.trust is None for policy in pins.policies):
@@ -122,13 +138,14 @@ def policy_events(
     data: RootData,
     now: datetime,
     *,
+    served: Sequence[Chain] = (),
     key_types: Mapping[Pin, str] | None = None,
 ) -> tuple[CalendarEvent, ...]:
     """List the events that are ahead of one policy: see ``list_events``.
 
     The limits that concern every public certificate are left out.
     """
-    host = _Host(policy, tuple(chains), data, now)
+    host = _Host(policy, tuple(chains), tuple(served), data, now)
     found: dict[tuple[str, str], CalendarEvent] = {}
     for event in (*host.events(), *_backups(policy, key_types or {})):
         found.setdefault((event.kind, event.subject), event)
@@ -147,6 +164,7 @@ class _Host:
 
     policy: HostPolicy
     chains: tuple[Chain, ...]
+    served: tuple[Chain, ...]
     data: RootData
     now: datetime
 
@@ -169,6 +187,7 @@ class _Host:
     def events(self) -> Iterator[CalendarEvent]:
         yield from self._pins()
         yield from self._certificates()
+        yield from self._cross_signs()
         for anchor in self._anchors:
             yield from self._expiry(anchor, "anchor", pinned=False)
         for pin, how in self._public_roots().items():
@@ -200,6 +219,15 @@ class _Host:
                 pinned = not self.policy.live_pins.keys().isdisjoint(pins_of(certificate))
                 yield from self._expiry(certificate, kind, pinned=pinned)
 
+    def _cross_signs(self) -> Iterator[CalendarEvent]:
+        """Yield the expiry of served certificates for keys of a path that are not on a path."""
+        on_path = {certificate for chain in self.chains for certificate in chain.certificates}
+        keys = {certificate.spki_sha256 for certificate in self._authorities}
+        for chain in self.served:
+            for certificate in chain.authorities:
+                if certificate not in on_path and certificate.spki_sha256 in keys:
+                    yield from self._expiry(certificate, "cross-sign", pinned=False)
+
     def _expiry(
         self, certificate: Certificate, kind: EventKind, *, pinned: bool
     ) -> Iterator[CalendarEvent]:
@@ -217,6 +245,10 @@ class _Host:
                     "using it long before it expires"
                     if pinned
                     else "nothing for pins: none depends on it. The server must send its successor",
+                ),
+                "cross-sign": (
+                    "a cross-sign that the server sends",
+                    "let the server omit it, or send a newer one to clients without the root",
                 ),
                 "anchor": (
                     "the trust anchor",

@@ -98,7 +98,8 @@ def calendar(
     pins, now = PinSet.load(pin_file or path), utc_now()
     checkups = [] if offline else check_targets(servers.targets(pins), now, 0, timeout)
     data = load_data()
-    events = list_events(pins, _chains(checkups), data, now, key_types=_key_types(keys))
+    verified, served = _chains(checkups)
+    events = list_events(pins, verified, data, now, served=served, key_types=_key_types(keys))
     unanswered = [f"{each.host}: {problem}" for each in checkups if (problem := _problem(each))]
     if ics:
         text = to_ical(events, pins.name, now)
@@ -121,14 +122,16 @@ def _exit_code(
     return INCONCLUSIVE if unanswered else SUCCESS
 
 
-def _chains(checkups: Sequence[Checkup]) -> dict[str, list[Chain]]:
-    """Return the verified chains by the host patterns of their policies."""
-    chains: dict[str, list[Chain]] = {}
+def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
+    """Return the verified and the served chains by the host patterns of their policies."""
+    verified: dict[str, list[Chain]] = {}
+    served: dict[str, list[Chain]] = {}
     for checkup in checkups:
         if checkup.observation is not None and checkup.observation.verified is not None:
             pattern = str(checkup.policy.pattern)
-            chains.setdefault(pattern, []).append(checkup.observation.verified)
-    return chains
+            verified.setdefault(pattern, []).append(checkup.observation.verified)
+            served.setdefault(pattern, []).append(checkup.observation.served)
+    return verified, served
 
 
 def _problem(checkup: Checkup) -> str:

@@ -65,14 +65,16 @@ def json_api(certificate: Path, key: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def dated(certificate: Path, key: Path, date: str) -> Iterator[int]:
-    """Yield the port of a web server with this header ``Date``; without one if it is empty."""
+def dated(certificate: Path, key: Path, date: str, *, age: str = "") -> Iterator[int]:
+    """Yield the port of a web server with these headers ``Date`` and ``Age``, unless empty."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response_only(200)
             if date:
                 self.send_header("Date", date)
+            if age:
+                self.send_header("Age", age)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from certpin.pins.hosts import join_address, split_address
-from certpin.probe.date import server_time
+from certpin.probe.date import server_time, url_time
 from certpin.probe.dial import (
     DIAL_TIMEOUT,
     HTTPS,
@@ -35,4 +35,5 @@ __all__ = [
     "served_at",
     "server_time",
     "split_address",
+    "url_time",
 ]

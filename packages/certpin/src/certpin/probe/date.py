@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,12 @@ from certpin.support.http import Deadline, exchange
 
 if TYPE_CHECKING:
     import ssl
+    from email.message import Message
 
     from certpin.probe.dial import Observation
 
 _STEPS = 2  # the handshake and the response
+_MAX_DIGITS = 10  # RFC 9111 section 1.2.2: a larger number of seconds is an overflow
 
 
 def server_time(
@@ -24,8 +26,9 @@ def server_time(
 ) -> datetime | None:
     """Send a HEAD request, and return the time that the server reports, in UTC.
 
-    A server whose chain did not verify is asked too: a chain does not verify if the clock of this
-    machine is wrong. So the time proves nothing. The request contains no data but the host.
+    If the chain of the server verified, the connection of this request is verified too. Otherwise
+    the server is asked nevertheless, because a chain does not verify if the clock of this machine
+    is wrong: then the time proves nothing. The request contains no data but the host.
 
     Args:
         observation: the server, and whether its chain verified.
@@ -39,13 +42,57 @@ def server_time(
     endpoint = observation.endpoint
     if endpoint.starttls:
         return None
-    if observation.verified is None or endpoint.connect is not None:
+    if observation.verified is None:
         context = unverified_context()
-    url = f"https://{join_address(*endpoint.address)}/"
+    return _time_at(
+        f"https://{join_address(endpoint.name, endpoint.port)}/",
+        context,
+        timeout,
+        host=endpoint.name,
+        connect=endpoint.address,
+    )
+
+
+def url_time(
+    url: str, context: ssl.SSLContext, *, timeout: float = DIAL_TIMEOUT
+) -> datetime | None:
+    """Send a HEAD request to an ``https://`` URL, and return the time of its server, in UTC.
+
+    Args:
+        url: the URL. Any status of the response will do.
+        context: verifies the server.
+        timeout: seconds for each of connecting, the handshake and the response.
+
+    Returns:
+        The time, to the second; None if the server does not answer, its chain does not verify, or
+        it sends no valid date.
+    """
+    return _time_at(url, context, timeout)
+
+
+def _time_at(
+    url: str,
+    context: ssl.SSLContext,
+    timeout: float,
+    *,
+    host: str = "",
+    connect: tuple[str, int] | None = None,
+) -> datetime | None:
     deadline = Deadline(timeout, timeout * _STEPS)
     try:
-        answer = exchange("HEAD", url, deadline, context, host=endpoint.address[0])
-        found = parsedate_to_datetime(answer.headers.get("Date", ""))
+        answer = exchange("HEAD", url, deadline, context, host=host, connect=connect)
+        found = parsedate_to_datetime(answer.headers.get("Date", "")) + _age(answer.headers)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (OSError, http.client.HTTPException, ValueError, OverflowError):
         return None
+
+
+def _age(headers: Message) -> timedelta:
+    """Return how long ago the response was made, if a cache such as a CDN kept it.
+
+    A cache does not change ``Date``; it sends the seconds since then as ``Age`` (RFC 9111
+    section 5.1).
+    """
+    text = headers.get("Age", "").strip()
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    return timedelta(seconds=int(text)) if is_number else timedelta(0)

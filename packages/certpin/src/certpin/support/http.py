@@ -30,6 +30,7 @@ def exchange(  # noqa: PLR0913  # the parts of a request
     context: ssl.SSLContext | None,
     *,
     host: str = "",
+    connect: tuple[str, int] | None = None,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     max_bytes: int = 0,
@@ -42,6 +43,7 @@ def exchange(  # noqa: PLR0913  # the parts of a request
         deadline: the time limit of the whole exchange.
         context: verifies the server. It is required for ``https://``, and not used otherwise.
         host: the normalised host, if it differs from the one in the URL.
+        connect: another address and port to connect to. The server is verified for ``host`` still.
         headers: additional headers of the request.
         body: the body of the request.
         max_bytes: the largest body of a response that is accepted. With 0 the body is not read.
@@ -57,7 +59,7 @@ def exchange(  # noqa: PLR0913  # the parts of a request
         raise ValueError("https needs a context that verifies the server")
     port = url.port or (_HTTPS if secure else _HTTP)
     used = context if secure else None
-    connection = _Connection(host or url.hostname or "", port, deadline, used)
+    connection = _Connection(host or url.hostname or "", port, deadline, used, connect)
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     sent = {"Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
     with deadline.enforced():
@@ -86,18 +88,27 @@ class BodyTooLargeError(http.client.HTTPException):
 
 
 class _Connection(http.client.HTTPConnection):
-    """An HTTP connection with a deadline. ``context`` is its TLS context; None for clear text."""
+    """An HTTP connection with a deadline. ``context`` is its TLS context; None for clear text.
+
+    ``address`` is the address and port to connect to; None for those of the host.
+    """
 
     def __init__(
-        self, host: str, port: int, deadline: Deadline, context: ssl.SSLContext | None
+        self,
+        host: str,
+        port: int,
+        deadline: Deadline,
+        context: ssl.SSLContext | None,
+        address: tuple[str, int] | None,
     ) -> None:
         super().__init__(host, port)
         self._deadline = deadline
         self._tls = context
+        self._address = address
         self.default_port = _HTTP if context is None else _HTTPS  # not written in the Host header
 
     def connect(self) -> None:
-        sock = self._deadline.connect(self.host, self.port)
+        sock = self._deadline.connect(*(self._address or (self.host, self.port)))
         if self._tls is not None:
             sock = self._tls.wrap_socket(sock, server_hostname=self.host)
         self.sock = sock

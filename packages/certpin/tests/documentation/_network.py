@@ -14,10 +14,11 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from email.utils import formatdate
 
 _SIOCSIFADDR = 0x8916  # netdevice(7)
 _HTTPS = 443
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+_ANSWER = "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
 def main() -> int:
@@ -49,7 +50,7 @@ def _answer(connection: socket.socket) -> None:
     context.sni_callback = _choose
     with suppress(OSError), connection, context.wrap_socket(connection, server_side=True) as tls:
         if tls.recv(65536):
-            tls.sendall(_ANSWER)
+            tls.sendall(_ANSWER.format(formatdate(usegmt=True)).encode())
 
 
 def _choose(tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.scenario import KEEPING, Answer
@@ -241,10 +242,10 @@ def subprotocol(head: bytes) -> bytes:
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
-    """Return a complete HTTP response with the token as its body."""
+    """Return a complete HTTP response with the token as its body, and with the time."""
     body = f"{token}\n".encode()
     head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+        f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: text/plain\r\n"
         f"Content-Length: {len(body)}\r\n{_connection(keep=keep)}\r\n"
     )
     return head.encode() + (b"" if only_head else body)
@@ -252,7 +253,10 @@ def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes
 
 def redirect(to: str, *, keep: bool = False) -> bytes:
     """Return a complete HTTP response that redirects to a URL."""
-    head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n"
+    head = (
+        f"HTTP/1.1 302 Found\r\nDate: {formatdate(usegmt=True)}\r\nLocation: {to}\r\n"
+        "Content-Length: 0\r\n"
+    )
     return f"{head}{_connection(keep=keep)}\r\n".encode()
 
 

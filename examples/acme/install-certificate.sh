@@ -38,7 +38,7 @@ fi
 
 # Ends with another code than 0, and `set -e` ends this, unless every client accepts the key.
 CERTPIN_WHO=${CERTPIN_WHO:-"acme on $(uname -n)"} \
-    "${CERTPIN_COMMAND:-certpin}" rotate switch "$chain" --offline --file "$CERTPIN_PINS"
+    "${CERTPIN_COMMAND:-certpin}" rotate switch "$chain" --file "$CERTPIN_PINS"
 
 umask 077
 new=$(mktemp "$CERTPIN_INSTALL_TO.XXXXXX")

@@ -48,6 +48,8 @@ CALLS: dict[str, tuple[str, str]] = {
     "rotate csr": ("next.key", ""),
     "rotate webhook": ("--tls-certificate missing.pem --tls-key missing.key", ""),
     "rotate history": ("", ""),
+    "rotate gone": ("192.0.2.7:443 --reason moved", ""),
+    "rotate clock": ("--offline", ""),
     "publish init": ("--root-key r --targets-key t --online-key o", "publish"),
     "publish add-key": ("new.key --role online", "publish"),
     "publish sign": ("t.key", "publish"),

@@ -30,19 +30,24 @@ APP = ("--app", "com.bank.app", "--release", "1")
 QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--skew", "1h")
 
 
-def journal() -> tuple[Event, ...]:
+def all_events() -> tuple[Event, ...]:
     """Return the events of the journal."""
     return parse_journal(JOURNAL.read_text(encoding="utf-8"))
 
 
+def journal() -> tuple[Event, ...]:
+    """Return the steps in the journal, without the observations of servers."""
+    return tuple(event for event in all_events() if event.step != "observe")
+
+
 def days_pass(days: float) -> None:
     """Move every event of the journal into the past."""
-    events = [replace(event, time=event.time - timedelta(days=days)) for event in journal()]
+    events = [replace(event, time=event.time - timedelta(days=days)) for event in all_events()]
     JOURNAL.write_text(format_journal(events), encoding="utf-8")
 
 
 def history() -> History:
-    return History(journal())
+    return History(all_events())
 
 
 def states() -> list[str]:

@@ -14,6 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from certpin.cli.main import cli
+from certpin.cli.rotate import observing
+from certpin.pins import utc_now
+from certpin.rotation import ServerDate
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -123,6 +126,25 @@ def _no_process_outlives_its_test() -> Iterator[None]:
             if pipe is not None:
                 pipe.close()
     del _started[before:]
+
+
+_REAL_DATES = observing.repository_dates
+
+
+@pytest.fixture(autouse=True)
+def _confirmed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the update repository confirm the clock, also offline: the journals end in the past."""
+
+    def agreeing(*_: object, **__: object) -> tuple[ServerDate, ...]:
+        return (ServerDate("pins.bank.example", utc_now(), utc_now()),)
+
+    monkeypatch.setattr(observing, "repository_dates", agreeing)
+
+
+@pytest.fixture
+def unconfirmed_clock(_confirmed_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the clock to the servers, for tests of the rules about time."""
+    monkeypatch.setattr(observing, "repository_dates", _REAL_DATES)
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ import pytest
 from fsspec import register_implementation  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
-from certpin.rotation import format_journal
+from certpin.cli.publish import push
+from certpin.pins import utc_now
+from certpin.rotation import ServerDate, format_journal
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -21,6 +23,8 @@ from tests.cli.conftest import HOST, Run
 from tests.updates._publisher import DAY, Repository
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from tests.cli.conftest import Done
 
 SITE = Path("publish/site")
@@ -251,3 +255,24 @@ def test_hostile_names_in_the_storage_are_escaped(bank: Repository, run: Run) ->
     done = run("publish", "push")
     assert (done.code, "\x1b" in done.out + done.err) == (1, False)
     assert json.loads(run("publish", "push", "--json").out)["reason"] == "foreign"
+
+
+@pytest.mark.parametrize("apart", [DAY, -DAY])
+def test_a_push_with_a_wrong_clock_is_refused(
+    bank: Repository, run: Run, monkeypatch: pytest.MonkeyPatch, apart: timedelta
+) -> None:
+    """Older versions would end too early, or much too late."""
+    there = utc_now() + apart
+    dates = (ServerDate("pins.bank.example", there, there - apart),)
+    monkeypatch.setattr(push, "repository_dates", lambda *_, **__: dates)
+    refused = run("publish", "push")
+    assert (refused.code, WWW.exists(), waiting()) == (2, False, [True])
+    assert "that of pins.bank.example" in refused.err
+    assert run("publish", "push", "--dry-run").code == 0
+
+
+def test_a_push_before_the_newest_entry_is_refused(bank: Repository, run: Run) -> None:
+    days_pass(-1)
+    refused = run("publish", "push")
+    assert (refused.code, WWW.exists()) == (2, False)
+    assert "certpin rotate clock" in refused.err

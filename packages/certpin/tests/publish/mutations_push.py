@@ -184,8 +184,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an unpublished version is not pushed",
         "certpin/cli/publish/push.py",
-        "    waits_for_push(files.deployed, pushed)  # refuse",
-        "    pass  # refuse",
+        "is_first = waits_for_push(files.deployed, pushed)  # refuse",
+        "is_first = True  # refuse",
         _COMMAND + "a_version_without_a_journal_entry_is_refused",
     ),
 ]

@@ -409,6 +409,7 @@ def _below(place: Path) -> dict[str, bytes]:
     [
         PublishSettings(),
         PublishSettings("www"),
+        PublishSettings("www", fetch_url="https://pins.bank.example:8443/bank/"),
         PublishSettings(
             's3://bank/"pins"\\', {"root": 1, "targets": 2, "snapshot": 3, "timestamp": 3650}
         ),
@@ -438,6 +439,10 @@ def test_settings_may_be_minimal(tmp_path: Path) -> None:
         ("[expires]\nmirror = 3\n", "expires.mirror"),
         ("urls = 3\n", "urls"),
         ("url = 3\n", "url"),
+        ('fetch_url = "http://pins.bank.example/"\n', "fetch_url"),
+        ('fetch_url = "https:///bank"\n', "fetch_url"),
+        ('fetch_url = "https://[::1/"\n', "fetch_url"),
+        ('fetch_url = "https://pins.bank.example:99999/"\n', "fetch_url"),
         ("storage = 3\n", "storage"),
         ("[expires", "not TOML"),
         ("#" * 70_000, "more than"),

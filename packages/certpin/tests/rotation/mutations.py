@@ -421,8 +421,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "equal events are one",
         _JOURNAL,
-        "lines = {format_event(event): event for event in events}",
-        "lines = {format_event(event) + str(at): event for at, event in enumerate(events)}",
+        "(event.recorded or event.time, format_event(event)): event for event in events}",
+        "(event.recorded or event.time, format_event(event) + str(at)): event "
+        "for at, event in enumerate(events)}",
         _IN_JOURNAL + "test_the_order_of_a_merge_does_not_matter_for_steps_with_one_time",
     ),
     Mutation(

@@ -15,7 +15,9 @@ from certpin.rotation import (
     History,
     ServerObservation,
     Sighting,
+    check_step,
     format_journal,
+    new_observations,
     parse_journal,
     server_states,
 )
@@ -37,6 +39,7 @@ from tests.rotation._situations import (
 if TYPE_CHECKING:
     from certpin.pins import PinSet, State
     from certpin.rotation import Situation
+    from certpin.rotation.gate import GatedStep
 
 EU, US = HostServer("192.0.2.1", region="eu"), HostServer("192.0.2.2", 8443, region="us")
 AB: dict[str, State] = {"a": "active", "b": "published"}
@@ -154,3 +157,76 @@ def test_a_server_belongs_to_the_policy_that_covers_its_host_now() -> None:
     assert len(observed_here(back)) == 1
     other = known(observed=(seen("www.bank.example:443", host="www.bank.example"),))
     assert observed_here(other) == ()
+
+
+def invariants(found: Situation, step: GatedStep, name: str | None = None) -> list[str]:
+    violations = check_step(found, step, pin(name) if name else None)
+    return [violation.invariant for violation in violations]
+
+
+FORGOTTEN = (seen("192.0.2.2:8443"),)
+READY: dict[str, State] = {"a": "active", "b": "published", "c": "published"}
+
+
+def ready(*servers: HostServer, **fields: object) -> Situation:
+    """Every client accepts ``b``, and the draft is as good as the version."""
+    now = replace(sighting("a", "ca", vantage="eu"), server="192.0.2.1:443")
+    fields = {"seen": (now,), "observed": FORGOTTEN} | fields
+    out = version(1, READY, ago=40 * DAY, clients=7)
+    return situation(drafted(*servers, states=READY), out, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [("publish", None), ("activate", "b"), ("retire", "c"), ("remove", "c")],
+)
+def test_a_server_that_was_seen_and_is_not_listed_blocks_a_step(
+    step: GatedStep, name: str | None
+) -> None:
+    assert "unlisted" in invariants(ready(EU), step, name)
+    assert "unlisted" not in invariants(ready(EU, US), step, name)
+    assert "unlisted" not in invariants(ready(EU, observed=()), step, name)
+
+
+def test_a_server_that_answers_now_is_not_forgotten() -> None:
+    us = replace(sighting("a", "ca", vantage="us"), server="192.0.2.2:8443")
+    assert "unlisted" not in invariants(ready(EU, seen=(us,)), "publish")
+
+
+def test_a_forgotten_server_is_named_with_its_last_key() -> None:
+    more = (*FORGOTTEN, seen("[2001:db8::1]:443"))
+    (found,) = check_step(ready(EU, observed=more), "publish")
+    assert found.clients == 7
+    assert found.problem.startswith(f"192.0.2.2:8443 presented {pin('a')} on 2027-02-28 12:00 UTC")
+    assert "and 1 more" in found.problem
+    assert "certpin rotate gone 192.0.2.2:8443 --reason" in found.fix
+
+
+def test_a_renewal_that_changes_nothing_is_not_blocked() -> None:
+    """The key is ACTIVE already: blocking its renewal would only let a certificate expire."""
+    assert invariants(ready(EU), "activate", "a") == []
+
+
+def test_an_observation_is_journaled_when_it_changes_something() -> None:
+    def journaled(leaf: str, ago: float, problem: str = "") -> list[str]:
+        last = replace(seen("192.0.2.1:443", leaf, problem=problem), time=NOW - ago * DAY)
+        events = new_observations(ready(EU, observed=(last,)), "ada")
+        assert all(
+            (event.step, event.host, event.who) == ("observe", HOST, "ada") for event in events
+        )
+        return [event.server for event in events]
+
+    assert journaled("a", 0.9) == [], "the same key as some hours ago"
+    assert journaled("a", 1) == ["192.0.2.1:443"], "a day later"
+    assert journaled("b", 0.1) == ["192.0.2.1:443"], "another key"
+    assert journaled("a", 0.1, "expired") == ["192.0.2.1:443"], "it verifies again"
+
+
+def test_a_chain_from_a_file_is_no_observation_of_a_server() -> None:
+    assert new_observations(ready(EU, seen=(sighting("a"),)), "ada") == ()
+
+
+def test_an_observation_has_the_problem_of_the_chain() -> None:
+    bad = Sighting("eu", None, chain("x"), "192.0.2.1:443", "certificate has expired")
+    (event,) = new_observations(ready(EU, seen=(bad,)), "ada")
+    assert (event.pin, event.problem) == (pin("x"), "certificate has expired")

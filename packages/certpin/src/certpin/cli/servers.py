@@ -430,19 +430,29 @@ def _probe(
     policy: HostPolicy, endpoint: Endpoint | None, contexts: ContextCache, timeout: float
 ) -> Sighting | ProbeError | None:
     from certpin.errors import ProbeError
-    from certpin.probe import join_address, observe
-    from certpin.rotation import Sighting
+    from certpin.pins import utc_now
+    from certpin.probe import join_address, observe, server_time
+    from certpin.rotation import ServerDate, Sighting, server_name
     from certpin.support.text import printable
 
     if endpoint is None:
         return None
+    context = contexts.get(policy.trust)
     try:
-        observation: Observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
+        observation: Observation = observe(endpoint, context, timeout=timeout)
     except ProbeError as exc:
         return exc
+    date = server_time(observation, context, timeout=timeout)
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""
     name = f"{endpoint}{region} at {join_address(observation.address, endpoint.address[1])}"
-    return Sighting(name, observation.verified, observation.served)
+    return Sighting(
+        name,
+        observation.verified,
+        observation.served,
+        server_name(endpoint, policy.pattern),
+        observation.problem,
+        ServerDate(name, date, utc_now()) if date else None,
+    )
 
 
 def _from_file(name: str) -> Sighting:

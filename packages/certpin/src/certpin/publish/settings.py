@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import Table, load_toml, locate_errors
@@ -20,7 +21,7 @@ ROLES = ("root", "targets", "snapshot", "timestamp")
 DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 14, "timestamp": 3}
 MOST_DAYS = 3650  # a later date would protect against nothing
 _MOST_BYTES = 64 * 1024
-_KNOWN = {"url", "flutter", "expires", "storage"}
+_KNOWN = {"url", "fetch_url", "flutter", "expires", "storage"}
 
 _TEXT = """\
 # How signed pin sets are published (certpin publish; docs/guides/updates.md).
@@ -28,6 +29,10 @@ _TEXT = """\
 # The destination of `certpin publish push`: a folder, relative to that of the pin file, or
 # s3://BUCKET/PATH, or another URL that fsspec knows.
 {url}
+
+# The https:// URL that clients fetch the sets from. The steps of a rotation compare the clock of
+# this machine with that of its server.
+{fetch_url}
 
 # Whether Flutter apps follow these sets: they read pins.json, which is signed beside pins.toml.
 flutter = {flutter}
@@ -38,6 +43,7 @@ flutter = {flutter}
 {expires}
 """
 _NO_URL = '# url = "www"'
+_NO_FETCH_URL = '# fetch_url = "https://pins.bank.example/"'
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class PublishSettings:
 
     Attributes:
         url: the folder or URL that ``certpin publish push`` uploads to.
+        fetch_url: the ``https://`` URL that clients fetch the sets from; ``None`` if unknown.
         days: the lifetime in days of the signatures of each TUF role.
         storage: options for the storage at ``url``, unchanged.
         flutter: also sign ``pins.json`` for Flutter apps.
@@ -55,6 +62,7 @@ class PublishSettings:
     days: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_DAYS))
     storage: Mapping[str, Any] = field(default_factory=dict)
     flutter: bool = True
+    fetch_url: str | None = None
 
     def life(self, role: str) -> timedelta:
         """Return the lifetime of the signatures of a TUF role."""
@@ -83,12 +91,18 @@ def load(path: Path) -> PublishSettings:
 
 def text_of(settings: PublishSettings) -> str:
     """Return the text of a new ``publish.toml`` with these settings and with comments."""
-    import tomlkit
-
-    url = _NO_URL if settings.url is None else f"url = {tomlkit.item(settings.url).as_string()}"
+    url = _line("url", settings.url) or _NO_URL
+    fetch_url = _line("fetch_url", settings.fetch_url) or _NO_FETCH_URL
     expires = "\n".join(f"{role} = {days}" for role, days in settings.days.items())
     flutter = str(settings.flutter).lower()
-    return _TEXT.format(url=url, flutter=flutter, expires=expires)
+    return _TEXT.format(url=url, fetch_url=fetch_url, flutter=flutter, expires=expires)
+
+
+def _line(key: str, value: str | None) -> str:
+    """Return a line of TOML; empty without a value."""
+    import tomlkit
+
+    return "" if value is None else f"{key} = {tomlkit.item(value).as_string()}"
 
 
 def check_days(role: str, days: int) -> int:
@@ -113,4 +127,17 @@ def _settings(top: Table) -> PublishSettings:
         days |= {role: check_days(role, expires.integer(role)) for role in expires.data}
     url = top.text("url") if "url" in top.data else None
     flutter = top.flag("flutter", default=True)
-    return PublishSettings(url, days, storage.data if storage else {}, flutter)
+    fetch_url = _https(top.text("fetch_url")) if "fetch_url" in top.data else None
+    return PublishSettings(url, days, storage.data if storage else {}, flutter, fetch_url)
+
+
+def _https(url: str) -> str:
+    """Return a URL if it is one of HTTPS. Raises ``ConfigError``."""
+    try:
+        parts = urlsplit(url)
+        is_https = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_https = False
+    if not is_https:
+        raise ConfigError("it is no https:// URL", key="fetch_url", fix='write "https://HOST/PATH"')
+    return url

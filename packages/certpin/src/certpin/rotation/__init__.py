@@ -3,9 +3,9 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → history ──┐               ┌→ fleet ─────┬──────────────┐
-    measured, releases ─┴→ adoption ────┴→ prospect → gate → plan → simulate
-                                                        └──→ deadlines
+    journal → corrections → history ──┐               ┌→ fleet ─────┬──────────────┐
+    measured, releases ───────────────┴→ adoption ────┴→ prospect → gate → plan → simulate
+                                           clock, servers ───────────┘ └──→ deadlines
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from certpin.rotation.adoption import (
     in_utc,
     parse_duration,
 )
+from certpin.rotation.clock import step_time, time_evidence
 from certpin.rotation.deadlines import (
     ExposureStage,
     KeyExposure,
@@ -37,8 +38,14 @@ from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
 from certpin.rotation.prospect import Prospect
 from certpin.rotation.releases import AppRelease
-from certpin.rotation.servers import ServerStatus, server_states
-from certpin.rotation.sightings import ServerDate, ServerObservation, Sighting, server_name
+from certpin.rotation.servers import ServerStatus, new_observations, server_states
+from certpin.rotation.sightings import (
+    ServerDate,
+    ServerObservation,
+    Sighting,
+    TimeEvidence,
+    server_name,
+)
 from certpin.rotation.violation import Invariant, Violation
 
 __all__ = [
@@ -64,6 +71,7 @@ __all__ = [
     "Situation",
     "Step",
     "Threshold",
+    "TimeEvidence",
     "Version",
     "Violation",
     "adoption",
@@ -79,6 +87,7 @@ __all__ = [
     "key_exposure",
     "load_journal",
     "measured",
+    "new_observations",
     "parse_duration",
     "parse_journal",
     "pin_state",
@@ -86,4 +95,6 @@ __all__ = [
     "publish_deadlines",
     "server_name",
     "server_states",
+    "step_time",
+    "time_evidence",
 ]

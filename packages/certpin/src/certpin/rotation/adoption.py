@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
     from certpin.rotation.releases import AppRelease
-    from certpin.rotation.sightings import ServerObservation, Sighting
+    from certpin.rotation.sightings import ServerObservation, Sighting, TimeEvidence
 
 
 # A longer delay is a mistake, and dates end in the year 9999.
@@ -191,10 +191,13 @@ class DeployedVersions:
     Attributes:
         reporting: how many clients reported any version on one day of the last week, at most;
             ``None`` without reports.
+        endless: True if versions end only when the journal says so, and never because of a date:
+            for decisions that must not rely on the clock (``certpin.rotation.clock``).
     """
 
     versions: tuple[Version, ...] = ()
     reporting: int | None = None
+    endless: bool = False
 
     @property
     def latest(self) -> Version | None:
@@ -212,6 +215,8 @@ class DeployedVersions:
         If a client reports the version after its expected end, clients are slower than the delays
         allow for. Then it is alive until T_adopt after the last report.
         """
+        if self.endless:
+            return version.ended
         end = self._expected_end(version, timing)
         if version.negligible_since is not None:
             return version.negligible_since if end is None else min(end, version.negligible_since)
@@ -335,7 +340,8 @@ class Situation:
         now: the current time, with a zone.
         past: the states of the host's pins according to the journal.
         observed: the last observation of each server in the journal, of every host.
-        newest: the time of the newest entry in the journal; ``None`` if it has none.
+        evidence: the facts about the time besides ``now``; ``None`` if the time is not judged, as
+            in a plan.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -349,7 +355,7 @@ class Situation:
     now: datetime
     past: PinHistory = PinHistory()
     observed: tuple[ServerObservation, ...] = ()
-    newest: datetime | None = None
+    evidence: TimeEvidence | None = None
 
     def __post_init__(self) -> None:
         if all(policy.pattern != self.pattern for policy in self.pins.policies):

@@ -129,6 +129,7 @@ def emergency_path(
         all_answered: False if a server of the host was not contacted, or did not answer: then
             servers may present an ACTIVE key although no probe saw it.
     """
+    situation = replace(situation, evidence=None)  # a wrong clock must not hide the way out
     serving = situation.serving(pin)
     unseen = not situation.all_verified or not all_answered
     in_use = bool(serving) or (unseen and _may_be_served(situation, pin))

@@ -233,6 +233,11 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
     return FleetSizes(fetching, apps, binaries)
 
 
+def client_count(situation: Situation) -> int | None:
+    """Return how many clients there are; ``None`` if unknown."""
+    return deployed_sizes(situation.deployed).total if situation.alive else None
+
+
 def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> list[Cohort]:
     """Return the cohorts of a fleet: those that fetch, those of apps, those of other binaries.
 

@@ -17,7 +17,8 @@ from certpin.rotation.adoption import (
     last_end,
     policy_in,
 )
-from certpin.rotation.fleet import clients_at_risk, deployed_sizes
+from certpin.rotation.clock import clock_violations, ends_confirmed, without_ends
+from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
     conclude,
     conclusion_of,
@@ -28,10 +29,11 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
+from certpin.rotation.servers import no_unlisted_server
 from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin
@@ -61,6 +63,35 @@ def check_step(
     Raises:
         TypeError: ``pin`` is missing.
     """
+    found = [*clock_violations(situation), *_step_rules(situation, step, pin, prospects)]
+    held = without_ends(situation)
+    found += relies_on_ends(situation, found, tuple(_step_rules(held, step, pin, prospects)))
+    return tuple(dict.fromkeys(found))
+
+
+def relies_on_ends(
+    situation: Situation, found: Sequence[Violation], if_held: Sequence[Violation]
+) -> list[Violation]:
+    """Return a violation if a decision depends on a version having ended, and nothing confirms it.
+
+    Args:
+        situation: the situation, with its evidence about the time.
+        found: the violations in this situation.
+        if_held: those if no version had ended (``without_ends``).
+    """
+    known = {violation.invariant for violation in found}
+    if all(violation.invariant in known for violation in if_held):
+        return []
+    alive = {version.number for version in situation.alive}
+    ended = [each for each in without_ends(situation).alive if each.number not in alive]
+    violation = ends_confirmed(situation, version_list(ended)) if ended else None
+    return [] if violation is None else [violation]
+
+
+def _step_rules(
+    situation: Situation, step: GatedStep, pin: Pin | None, prospects: Sequence[Prospect]
+) -> Iterator[Violation]:
+    """Yield the violations of the rules of one step, except those about the clock."""
     found: tuple[Violation | None, ...]
     if step == "publish":
         found = _publish_rules(situation)
@@ -74,17 +105,33 @@ def check_step(
             not_compromised(situation, pin),
             not_lost(situation, pin),
             is_accepted(situation, pin, prospects),
+            no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )
     elif step == "retire":
-        found = (served_keys_known(situation, pin), not_served(situation, pin))
+        found = (
+            served_keys_known(situation, pin),
+            not_served(situation, pin),
+            no_unlisted_server(situation),
+        )
     else:
         found = (
             not_active(situation, pin),
             served_keys_known(situation, pin),
             not_served(situation, pin),
             not_last_backup(situation, pin),
+            no_unlisted_server(situation),
         )
-    return tuple(dict.fromkeys(violation for violation in found if violation is not None))
+    yield from (violation for violation in found if violation is not None)
+
+
+def _becomes_active(situation: Situation, pin: Pin) -> bool:
+    """Return True if servers may not use the key yet, and it needs a pin.
+
+    A renewal with a key that servers use already, or under a pinned authority, changes nothing:
+    blocking it would only let a certificate expire.
+    """
+    entry = situation.entry(pin)
+    return entry is not None and entry.state != "active"
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:
@@ -108,6 +155,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         expiry(situation, [new]),
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),
+        no_unlisted_server(situation),
     )
 
 
@@ -398,11 +446,6 @@ def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
     before = situation.policies_of(latest) if latest else ()
     accepted = dict.fromkeys(pin for policy in before if policy for pin in policy.live_pins)
     return tuple(pin for pin in accepted if pin not in situation.policy.live_pins)
-
-
-def client_count(situation: Situation) -> int | None:
-    """Return how many clients there are; ``None`` if unknown."""
-    return deployed_sizes(situation.deployed).total if situation.alive else None
 
 
 def _count(

@@ -9,6 +9,7 @@ from certpin.errors import JournalError
 from certpin.pins import HostPattern
 from certpin.pins.policy import meaning
 from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
+from certpin.rotation.corrections import corrected
 from certpin.rotation.journal import (
     MAX_JOURNAL_BYTES,
     STATE_AFTER,
@@ -136,13 +137,13 @@ def journal_path(pin_file: Path) -> Path:
 
 
 def load_journal(path: Path) -> History:
-    """Read a rotation journal. A missing file is an empty history.
+    """Read a rotation journal, with corrected times. A missing file is an empty history.
 
     Raises:
         JournalError: the file can't be read, is larger than ``MAX_JOURNAL_BYTES``, or has a line
             that is not an event.
     """
-    return History(parse_journal(_read(path), path=path))
+    return History(corrected(parse_journal(_read(path), path=path)))
 
 
 def contradictions(history: History) -> tuple[str, ...]:

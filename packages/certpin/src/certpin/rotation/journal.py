@@ -42,6 +42,7 @@ from certpin.pins import HostPattern, Pin, normalise
 from certpin.pins.hosts import join_address, split_address
 from certpin.rotation.adoption import AdoptionDelays, adoption
 from certpin.rotation.releases import AppRelease, check_name, format_curve, parse_curve
+from certpin.rotation.sightings import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -135,8 +136,6 @@ SUFFIX = ".journal.jsonl"
 # A line may contain a whole pin set: one of 100,000 hosts takes about 50 MB.
 MAX_JOURNAL_BYTES = 256 * 1024 * 1024
 MAX_VERSION = 2**63 - 1  # as in the pin file
-# By how much two correct clocks may differ.
-CLOCK_TOLERANCE = timedelta(minutes=5)
 
 _MAX_YEAR = 9000  # T_adopt is added to these times, and dates end in the year 9999
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -248,15 +247,18 @@ def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
     """Return the events sorted by time, each event once.
 
     Events with the same time are in the order of a rotation, then of versions, so that the result
-    does not depend on how a journal was merged.
+    does not depend on how a journal was merged. Events that were corrected to the same time are
+    in the order of their recorded times.
     """
-    lines = {format_event(event): event for event in events}
+    # Two events that were corrected to the same time may have the same line.
+    found = {(event.recorded or event.time, format_event(event)): event for event in events}
 
-    def sort_key(line: str) -> tuple[object, ...]:
-        event = lines[line]
-        return event.time, _STEP_ORDER[event.step], event.version or 0, line
+    def sort_key(key: tuple[datetime, str]) -> tuple[object, ...]:
+        recorded, line = key
+        event = found[key]
+        return event.time, recorded, _STEP_ORDER[event.step], event.version or 0, line
 
-    return tuple(lines[line] for line in sorted(lines, key=sort_key))
+    return tuple(found[key] for key in sorted(found, key=sort_key))
 
 
 def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Literal
 from certpin.errors import CertificateParseError
 from certpin.pins import HostPin, Pin
 from certpin.rotation.adoption import adoption
-from certpin.rotation.gate import check_now, check_step, client_count, dropped_pins
+from certpin.rotation.fleet import client_count
+from certpin.rotation.gate import check_now, check_step, dropped_pins
 from certpin.rotation.prospect import assumed_prospects, chain_with
 from certpin.rotation.sightings import Sighting
 from certpin.rotation.violation import Violation
@@ -108,6 +109,7 @@ def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
     Returns:
         The dated steps, up to the first one that the gate refuses or that would lock clients out.
     """
+    situation = replace(situation, evidence=None)  # its steps are judged at their dates
     dated: list[Step] = []
     for planned in steps:
         step, situation = _dated(planned, situation, dated)
@@ -204,7 +206,8 @@ def with_served(situation: Situation, pin: Pin) -> Situation:
     """
     before = situation.sightings or (Sighting("every server", None),)
     sightings = tuple(
-        Sighting(each.vantage, chain_with(situation, pin, each.chain)) for each in before
+        Sighting(each.vantage, chain_with(situation, pin, each.chain), server=each.server)
+        for each in before
     )
     return replace(situation, sightings=sightings)
 

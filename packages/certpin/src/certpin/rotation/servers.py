@@ -2,18 +2,25 @@
 
 The pin file lists the servers of a host (``[[host.server]]``); without a list, the host itself is
 the only one. A step contacts all of them. The journal keeps the last observation of each server
-until a user confirms that the server is gone.
+until a user confirms that the server is gone. A server that was seen once, and that neither is
+listed nor answered now, blocks the steps that depend on the keys of all servers.
 """
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.pins.hosts import split_address
 from certpin.probe import endpoint_at, served_at
-from certpin.rotation.journal import pin_state
+from certpin.rotation.adoption import in_utc
+from certpin.rotation.fleet import client_count
+from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.sightings import server_name
+from certpin.rotation.violation import Violation
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +28,10 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, Pin, State
     from certpin.rotation.adoption import Situation
     from certpin.rotation.sightings import ServerObservation
+
+# An observation that changes nothing is journaled again after this time: the journal shows that a
+# server still presented its key, and does not grow with each run.
+_OBSERVED_AGAIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,51 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
         if each.host == situation.pattern
         or (each.host not in patterns and _covers(situation, each))
     )
+
+
+def no_unlisted_server(situation: Situation) -> Violation | None:
+    """Return a violation if a server that was seen once is neither listed nor contacted now.
+
+    It may present a key that a step would take from the clients. A user has to confirm that it is
+    gone (``certpin rotate gone``).
+    """
+    known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
+    missing = [seen for seen in observed_here(situation) if seen.server not in known]
+    if not missing:
+        return None
+    last = missing[0]
+    others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return Violation(
+        "unlisted",
+        f"{printable(last.server)} presented {last.leaf or 'a chain'} on {in_utc(last.time)}, and "
+        f"the pin file does not list it{others}: its present key is unknown",
+        client_count(situation),
+        fix="list it ([[host.server]]) or contact it (--connect); if it is switched off: certpin "
+        f"rotate gone {shlex.quote(last.server)} --reason TEXT",
+    )
+
+
+def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
+    """Return the journal entries for the servers that answered a probe.
+
+    A server with the key and the problem of its last observation is left out until that is a day
+    old.
+
+    Args:
+        situation: the facts about the host, with its sightings.
+        who: the person who takes the step.
+    """
+    host, now = str(situation.pattern), situation.now
+    known = {each.server: each for each in situation.observed if each.host == situation.pattern}
+    found: dict[str, Event] = {}
+    for each in situation.sightings:
+        last = known.get(each.server)
+        same = last is not None and (last.leaf, last.problem) == (each.leaf, each.problem)
+        if each.server and not (last and same and now - last.time < _OBSERVED_AGAIN):
+            found[each.server] = Event(
+                now, who, "observe", host, each.leaf, server=each.server, problem=each.problem
+            )
+    return tuple(found.values())
 
 
 def _covers(situation: Situation, seen: ServerObservation) -> bool:

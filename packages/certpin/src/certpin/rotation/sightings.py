@@ -2,23 +2,27 @@
 
 ``Sighting`` is the answer of one server to a probe. The journal keeps a ``ServerObservation`` of
 it, so that a server that was seen once is not forgotten. ``ServerDate`` compares the clock of a
-server with that of this machine.
+server with that of this machine, and ``TimeEvidence`` has all such facts of a step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.pins import pins_of
 from certpin.pins.hosts import join_address
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from certpin.pins import HostPattern, Pin
     from certpin.probe import Endpoint
     from certpin.x509 import Chain
+
+# By how much two correct clocks may differ.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,28 @@ class ServerDate:
 
 
 @dataclass(frozen=True)
+class TimeEvidence:
+    """The facts about the time of a step, besides the clock of this machine.
+
+    Attributes:
+        newest: the time of the newest entry of the journal; ``None`` if it has none.
+        entry: the step and the person of that entry, as text.
+        dates: the times of servers, over connections with verified chains.
+        hints: the times of servers without a verified chain. They prove nothing.
+    """
+
+    newest: datetime | None = None
+    entry: str = ""
+    dates: tuple[ServerDate, ...] = ()
+    hints: tuple[ServerDate, ...] = ()
+
+    @property
+    def confirmed(self) -> bool:
+        """True if the time of a server confirms the clock of this machine."""
+        return any(each.difference <= CLOCK_TOLERANCE for each in self.dates)
+
+
+@dataclass(frozen=True)
 class Sighting:
     """The certificates that one server presented to a probe.
 
@@ -52,8 +78,8 @@ class Sighting:
             attacker's.
         server: the name of the server in the journal (``server_name``); empty for a file.
         problem: why OpenSSL refused the chain.
-        date: the time that the server reported over a connection with a verified chain;
-            ``None`` if it reported none.
+        date: the time that the server reported; ``None`` if it reported none. It proves nothing
+            if ``chain`` is ``None``.
     """
 
     vantage: str

@@ -24,6 +24,8 @@ Invariant = Literal[
     "compromised",
     "lost",
     "vantage",
+    "clock",
+    "unlisted",
 ]
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.choices import PROBE_SECONDS
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.context import tuf_needed
 from certpin.cli.reply import fold, print_json, progress, say
 from certpin.cli.rotate.context import RotationFiles, name_of, who_option
+from certpin.cli.rotate.observing import repository_dates
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,6 +75,26 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     outcome.show(ctx, as_json=as_json)
 
 
+def _require_clock(files: RotationFiles) -> None:
+    """Require a clock that agrees with the journal and with the server that clients fetch from.
+
+    The time of a push counts: with a clock that is behind, older versions would end too early.
+
+    Raises:
+        JournalError: the newest entry is later.
+        ConfigError: the server reports another time.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+    from certpin.rotation import time_evidence
+    from certpin.rotation.clock import clock_problem
+
+    files.require_time(utc_now())
+    dates = repository_dates(files, offline=False, timeout=PROBE_SECONDS)
+    if problem := clock_problem(time_evidence(files.newest, (), dates)):
+        raise ConfigError(problem, key="clock", fix="set the clock of this machine")
+
+
 def _url(settings: PublishSettings, file: Path) -> str:
     from certpin.errors import PinFileError
 
@@ -96,7 +118,9 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
     beside = files.path.parent
     storage = open_storage(url, beside, settings.storage)
     pushed = prepare(beside / FOLDER / "site", storage, name=files.pins.name, now=utc_now())
-    waits_for_push(files.deployed, pushed)  # refuse before anything is done
+    is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
+    if is_first and not dry:
+        _require_clock(files)
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)

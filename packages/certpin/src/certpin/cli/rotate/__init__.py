@@ -18,6 +18,8 @@ COMMANDS = {
     "csr": "Make a certificate request (CSR) for a key, so that it gets a certificate.",
     "webhook": "Serve the gate as an admission webhook for cert-manager, until SIGTERM or SIGINT.",
     "history": "Print the journal: who did what, and when.",
+    "gone": "Record that a server that was seen once is switched off.",
+    "clock": "Repair journal entries that came from a clock that was ahead.",
 }
 _MODULES = {"csr": "keys"}
 

@@ -3,7 +3,7 @@
 ``decide`` is a function of an AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal
 and the time. It allows a ``CertificateRequest`` exactly if the gate would accept its key *and*
 would have nothing to write: an admission webhook has no side effects, so it can't record that
-servers begin to use a key. It refuses everything that it can't judge (docs/decisions, number 71).
+servers begin to use a key. It refuses everything that it can't judge (docs/decisions, number 70).
 
 Only the CSR is known at that time. The chain of an issuer can be given: then the authorities above
 the key are known, too.

@@ -45,6 +45,8 @@ class RotationFiles:
 
     Attributes:
         measured: the deployed versions with the reported usage, if the user asked for that.
+        evidence: the facts about the time: the newest entry, and the times of servers.
+        observations: the entries for the servers that this command has contacted.
 
     Raises:
         PinFileError: the pin file is invalid.
@@ -53,13 +55,15 @@ class RotationFiles:
 
     def __init__(self, path: Path) -> None:
         from certpin.pinfile.editor import PinFileEditor
-        from certpin.rotation import contradictions, journal_path, load_journal
+        from certpin.rotation import contradictions, journal_path, load_journal, time_evidence
 
         self.path = path
         self.journal = journal_path(path)
         self.editor = PinFileEditor.open(path)
         self._before = self.editor.text
         self.history = load_journal(self.journal)
+        self.evidence = time_evidence(self.newest)
+        self.observations: list[Event] = []
         self.measured: DeployedVersions | None = None
         self.contradictions = contradictions(self.history)
         for contradiction in self.contradictions:
@@ -70,6 +74,11 @@ class RotationFiles:
     def pins(self) -> PinSet:
         """The draft: the content of the pin file, with the changes of this command so far."""
         return self.editor.check()
+
+    @property
+    def newest(self) -> Event | None:
+        """The newest entry of the journal; ``None`` if it has none."""
+        return self.history.events[-1] if self.history.events else None
 
     @property
     def deployed(self) -> DeployedVersions:
@@ -113,6 +122,7 @@ class RotationFiles:
             now,
             self.history.past(policy.pattern),
             self.history.observed,
+            self.evidence,
         )
 
     def require_version(self) -> None:
@@ -135,29 +145,47 @@ class RotationFiles:
     def commit(self, events: Sequence[Event]) -> None:
         """Write the pin file and append events to the journal, both or neither.
 
-        The journal comes last, because it records completed steps.
+        The journal comes last, because it records completed steps. The observations of this command
+        are recorded with its steps.
 
         Raises:
             PinFileError: the pin file can't be written.
-            JournalError: the journal can't be written. The pin file is as before.
+            JournalError: the journal can't be written, or a step that is not forced is earlier than
+                its newest entry. The pin file is as before.
         """
         from certpin.errors import JournalError
         from certpin.pinfile.file import write_atomically
         from certpin.rotation import after, format_journal
 
+        for event in events:
+            if not event.reason:
+                self.require_time(event.time)
         if not any(event.pins for event in events):  # a published pin set is as it was checked
             self._mark_unusable()
         changed = self.editor.text != self._before
         if changed:
             self.editor.save()
         try:
-            append_lines(self.journal, format_journal(after(self.history.events, events)))
+            new = after(self.history.events, [*self.observations, *events])
+            append_lines(self.journal, format_journal(new))
         except OSError as exc:
             if changed:
                 write_atomically(self.path, self._before)
             raise JournalError(
                 f"it cannot be written: {exc.strerror or exc}", path=self.journal
             ) from exc
+
+    def require_time(self, now: datetime) -> None:
+        """Require that a step at this time does not come before the newest entry of the journal.
+
+        Raises:
+            JournalError: it does; either clock is wrong.
+        """
+        from certpin.errors import JournalError
+        from certpin.rotation.clock import REPAIR, behind_journal
+
+        if problem := behind_journal(self.evidence, now):
+            raise JournalError(problem, path=self.journal, fix=REPAIR)
 
     def _mark_unusable(self) -> None:
         """Mark keys that the journal records as stolen or lost in the draft."""
@@ -168,6 +196,11 @@ class RotationFiles:
             mark_unusable(self.editor, self.history)
         except CertpinError as exc:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
+
+
+def settings_path(pin_file: Path) -> Path:
+    """Return the path of the settings of `certpin publish` that belong to a pin file."""
+    return pin_file.parent / "publish" / "publish.toml"
 
 
 def append_lines(path: Path, lines: str) -> None:
@@ -396,8 +429,11 @@ class ForceOptions:
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
         """Print the violations of a step. Return True if the step must not be taken."""
         word = "forced" if self.force else "refused"
+        hosts: dict[Violation, dict[str, None]] = {}
         for found in violations:
-            say(f"certpin: {word}", f"{found.host}: {format_violation(found.violation)}")
+            hosts.setdefault(found.violation, {})[found.host] = None
+        for violation, names in hosts.items():
+            say(f"certpin: {word}", f"{', '.join(names)}: {format_violation(violation)}")
         return bool(violations) and not self.force
 
     def require_answers(self, results: ProbeResults) -> None:

@@ -19,6 +19,7 @@ from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.context import RotationFiles, name_of, who_option
 from certpin.cli.rotate.emergency_text import PathText
+from certpin.cli.rotate.observing import probe_for_reading
 from certpin.cli.rotate.recording import is_signed_by_default
 from certpin.cli.servers import ProbeOptions, probe_options
 
@@ -162,7 +163,6 @@ class EmergencyReport:
             self.problem = exc.message
 
     def _find_paths(self, probes: ProbeOptions) -> None:
-        from certpin.pins import utc_now
         from certpin.rotation.emergency import emergency_path
 
         files = RotationFiles(self.path)  # marks the key in the draft
@@ -174,10 +174,10 @@ class EmergencyReport:
         self.version = files.pins.version
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
         self._read_marks(policies)
-        results = probes.probe(files.pins, policies)
+        results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = results.unknown
         all_answered = not probes.offline and results.error is None
-        now, commands, situations = utc_now(), _Commands(files, probes), []
+        commands, situations = _Commands(files, probes), []
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)
             found = emergency_path(situation, self.key.pin, self.fact, all_answered=all_answered)

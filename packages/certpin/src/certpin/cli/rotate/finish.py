@@ -20,6 +20,7 @@ from certpin.cli.rotate.context import (
     of_host,
     who_option,
 )
+from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.start import date_text
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
@@ -76,8 +77,6 @@ def finish(
     Exit code 0: done, or nothing to do. 1: something is not safe yet; the rest was done. 2: wrong
     usage, or an invalid file. 3: a server did not answer, and nothing was changed.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.pins import utc_now
-
     files = RotationFiles(path)
     files.require_version()
     named = resolve_key(key) if key else None
@@ -88,8 +87,8 @@ def finish(
     )
     if named:
         _require_known(files, policies, named.pin)
-    results = probes.probe(files.pins, policies)
-    run = _Finish(files, results, force, utc_now())
+    results, now = probe_for_step(files, probes, files.pins, policies, who)
+    run = _Finish(files, results, force, now)
     for policy in policies:
         run.finish(str(policy.pattern), named.pin if named else None)
     if results.error and run.skipped and not run.events:
@@ -216,7 +215,8 @@ class _Finish:
 
     def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
         """Record the violations of a step. Return True if it must not be taken."""
-        self.violations += of_host(policy, found)
+        known = set(self.violations)
+        self.violations += [each for each in of_host(policy, found) if each not in known]
         return bool(found) and not self.force.force
 
     def _change(self, pattern: str, pin: Pin, step: Step) -> None:
@@ -231,7 +231,7 @@ class _Finish:
     def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
         """Return a violation if a server of the host did not answer: it may present the key."""
         from certpin.rotation import Violation
-        from certpin.rotation.gate import client_count
+        from certpin.rotation.fleet import client_count
 
         if pattern not in self.results.unanswered:
             return []
@@ -254,7 +254,7 @@ class _Finish:
 def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
     """Return a violation if an enforcing policy would have fewer than two pins."""
     from certpin.rotation import Violation
-    from certpin.rotation.gate import client_count
+    from certpin.rotation.fleet import client_count
 
     policy = situation.policy
     if step != "remove" or policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:

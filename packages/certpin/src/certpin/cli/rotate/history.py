@@ -166,8 +166,11 @@ def _print_event(event: Event, text: str, contradictions: Sequence[str]) -> None
     moment = f"{event.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     host = f"{event.host}: " if event.host else ""
     line = f"{moment}  {printable(event.who)}  {host}{text}"
+    if event.recorded:
+        line += f" (recorded as {event.recorded.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)"
     if event.reason:
-        line += f", forced: {printable(event.reason)}"
+        word = "reason" if event.step in {"gone", "clock"} else "forced"
+        line += f", {word}: {printable(event.reason)}"
     click.echo(fold(line, sys.stdout))
     for contradiction in contradictions:
         marked = fold(f"  CONTRADICTION: {printable(contradiction)}", sys.stdout)
@@ -177,6 +180,7 @@ def _print_event(event: Event, text: str, contradictions: Sequence[str]) -> None
 def _event_json(event: Event, text: str, contradictions: list[str]) -> dict[str, Any]:
     return {
         "time": event.time.isoformat(),
+        "recorded": event.recorded.isoformat() if event.recorded else None,
         "who": event.who,
         "step": event.step,
         "host": event.host or None,

@@ -22,6 +22,7 @@ from certpin.cli.rotate.context import (
     violation_json,
     with_delays,
 )
+from certpin.cli.rotate.observing import probe_for_reading
 from certpin.cli.rotate.recording import is_signed_by_default
 from certpin.cli.servers import ProbeOptions, probe_options
 
@@ -77,16 +78,15 @@ def plan(
 
     Exit code 0: the plan leads to the key. 1: it does not. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.pins import utc_now
     from certpin.rotation import plan as steps_to
 
     files = RotationFiles(path)
     wanted = resolve_key(key)
     policies = policies_for_step(files.pins, probes, wanted)
-    results = probes.probe(files.pins, policies)
+    results, now = probe_for_reading(files, probes, files.pins, policies)
     if results.error:
         raise results.error
-    timing, now = with_delays(files.timing, delays), utc_now()
+    timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     plans = {
         str(policy.pattern): steps_to(

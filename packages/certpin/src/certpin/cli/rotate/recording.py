@@ -20,9 +20,11 @@ from certpin.cli.rotate.context import (
     force_options,
     name_of,
     of_host,
+    settings_path,
     who_option,
     with_delays,
 )
+from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.servers import probe_options
 
 if TYPE_CHECKING:
@@ -69,8 +71,7 @@ def is_signed_by_default(files: RotationFiles) -> bool:
 
     That is if the previous one was signed, or the folder ``publish`` has its settings.
     """
-    settings = files.path.parent / "publish" / "publish.toml"
-    return files.history.signed or settings.is_file()
+    return files.history.signed or settings_path(files.path).is_file()
 
 
 def way_out_command(files: RotationFiles) -> str:
@@ -203,13 +204,12 @@ def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersio
         ProbeError: a server did not answer, and the user does not force the step.
         InputError: the pin file can't be used.
     """
-    from certpin.pins import utc_now
     from certpin.rotation import Event
 
     timing = with_delays(files.timing, dict(options.delays))
     mark_published(files)
-    pins, now = files.pins, utc_now()
-    results = options.probes.probe(pins, pins.policies)
+    pins = files.pins
+    results, now = probe_for_step(files, options.probes, pins, pins.policies, options.who)
     options.force.require_answers(results)
     violations = publish_violations(files, pins, results, timing, now)
     event = Event(

@@ -22,6 +22,7 @@ from certpin.cli.rotate.context import (
     who_option,
     with_delays,
 )
+from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.rotate.recording import mark_published, publish_violations
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
@@ -212,7 +213,9 @@ def shipped(
     pins = _pins_of(files, version)
     amends = _require_news(files, version, release)
     timing = with_delays(files.timing, delays)
-    results = ProbeResults() if amends else probes.probe(pins, pins.policies)
+    results = ProbeResults()
+    if not amends:
+        results, now = probe_for_step(files, probes, pins, pins.policies, who)
     force.require_answers(results)
     violations = [] if amends else publish_violations(files, pins, results, timing, now)
     outcome = StepOutcome(
@@ -306,10 +309,19 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
                 "checkout)",
             )
     if recorded:
-        return recorded[-1]
+        return _with_servers(recorded[-1], pins)
     _number(files, version)
     mark_published(files)
     return files.pins
+
+
+def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
+    """Return a recorded version with the servers of the pin file, which no version contains."""
+    servers = {policy.pattern: policy.servers for policy in draft.policies}
+    policies = tuple(
+        replace(policy, servers=servers.get(policy.pattern, ())) for policy in recorded.policies
+    )
+    return replace(recorded, policies=policies)
 
 
 def _number(files: RotationFiles, version: int) -> None:

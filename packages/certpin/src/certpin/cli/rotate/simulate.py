@@ -23,6 +23,7 @@ from certpin.cli.rotate.context import (
     usage_options,
     with_delays,
 )
+from certpin.cli.rotate.observing import probe_for_reading
 from certpin.cli.rotate.simulate_input import (
     FleetOptions,
     fleet_options,
@@ -134,7 +135,7 @@ def simulate(
     policies = policies_for_step(files.pins, probes, source.to)
     if picture and len(policies) > 1:
         raise click.UsageError("a picture shows one host: name it with --host")
-    results = probes.probe(files.pins, policies)
+    results, _ = probe_for_reading(files, probes, files.pins, policies)
     if results.error:
         raise results.error
     situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]

@@ -22,6 +22,7 @@ from certpin.cli.rotate.context import (
     violation_json,
     with_delays,
 )
+from certpin.cli.rotate.observing import probe_for_reading
 from certpin.cli.rotate.recording import differs_from_latest
 from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
@@ -91,14 +92,12 @@ def status(
     Exit code 1: clients are locked out now, or will be when pins expire. 3: a server did not
     answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.pins import utc_now
-
     files = RotationFiles(path)
     if host:
         probes = replace(probes, hosts=(*probes.hosts, host))
     policies = probes.selected(files.pins) if probes.hosts else list(files.pins.policies)
-    results = probes.probe(files.pins, policies)
-    timing, now = with_delays(files.timing, delays), utc_now()
+    results, now = probe_for_reading(files, probes, files.pins, policies)
+    timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     hosts = [
         _host_status(files, files.situation(policy, results.of(policy), now, timing), probes)

@@ -27,6 +27,7 @@ from certpin.cli.rotate.context import (
     of_host,
     who_option,
 )
+from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
@@ -71,16 +72,15 @@ class Transition:
     policies: list[HostPolicy] = field(init=False)
 
     def __post_init__(self) -> None:
-        from certpin.pins import utc_now
-
         self.files = RotationFiles(self.path)
         self.files.require_version()
         self.named = resolve_key(self.key)
         self.pin = self.named.pin
         pins = self.files.pins
         self.policies = policies_for_step(pins, self.probes, self.named)
-        self.results = self.probes.probe(pins, self.policies)
-        self.now = utc_now()
+        self.results, self.now = probe_for_step(
+            self.files, self.probes, pins, self.policies, self.who
+        )
         self.usage.apply(self.files, self.files.timing, self.now)
 
     @property
@@ -155,7 +155,8 @@ class Transition:
 
     def _of_dropped_hosts(self, prospects: tuple[Prospect, ...]) -> list[HostViolation]:
         """Return the violations at hosts of the certificate that only older versions have."""
-        from certpin.rotation.gate import refused_by_version
+        from certpin.rotation.clock import without_ends
+        from certpin.rotation.gate import refused_by_version, relies_on_ends
 
         (_, situation), *_ = self.situations()
         names = self.named.names
@@ -165,10 +166,16 @@ class Transition:
         situations = [self.files.situation(policy, (), self.now) for policy in covered]
         found = []
         for name in names:
-            policies = dropped_policies(name, situations, situation.alive)
-            violation = refused_by_version(situation, policies, name, prospects)
-            if violation is not None:
-                found.append(HostViolation(name, violation))
+            now, if_held = (
+                refused_by_version(
+                    each, dropped_policies(name, situations, each.alive), name, prospects
+                )
+                for each in (situation, without_ends(situation))
+            )
+            broken = [] if now is None else [now]
+            held = [] if if_held is None else [if_held]
+            broken += relies_on_ends(situation, broken, held)
+            found += [HostViolation(name, violation) for violation in broken]
         return found
 
     def change(self, **values: str) -> None:

@@ -1,0 +1,207 @@
+"""``certpin rotate gone``: a server that was seen once is switched off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.rotate.context import (
+    ForceOptions,
+    HostViolation,
+    RotationFiles,
+    StepOutcome,
+    name_of,
+    who_option,
+)
+from certpin.cli.servers import ProbeOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.pins import HostPolicy, Pin
+    from certpin.probe import Endpoint, Observation
+    from certpin.rotation import ServerObservation
+
+
+@click.command()
+@click.argument("server", metavar="SERVER")
+@click.option("--reason", required=True, metavar="TEXT", help="Why it is gone, for the journal.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Record it although the server still answers. Clients may be locked out there.",
+)
+@click.option(
+    "--starttls",
+    metavar="PROTOCOL",
+    help="The protocol that comes before TLS; by default that of the server's port.",
+)
+@pin_file_option
+@timeout_option
+@who_option
+@json_option
+@click.pass_context
+def gone(
+    ctx: click.Context,
+    server: str,
+    reason: str,
+    force: bool,
+    starttls: str | None,
+    path: Path,
+    timeout: float,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Record that a server that was seen once is switched off.
+
+    Each step of a rotation records the servers that it contacts. A server that the pin file no
+    longer lists blocks the steps after that: it may present a key that clients are about to lose.
+    Name it as the refusal does, ADDRESS:PORT.
+
+    It is contacted once more: a server that still presents a key of the host is not gone. Nor is
+    one that the pin file lists: take it out of the file first. If it is seen again later, it counts
+    again.
+
+    \b
+    certpin rotate gone 192.0.2.7:443 --reason "region us is shut down"
+
+    Exit code 0: recorded. 1: refused, nothing was changed. 2: wrong usage, or an invalid file.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.pins import utc_now
+    from certpin.rotation import Event, step_time
+
+    if not reason.strip():
+        raise click.UsageError("--reason is empty: it is recorded in the journal")
+    files = RotationFiles(path)
+    now = step_time(files.newest, utc_now())
+    if not force:
+        files.require_time(now)
+    seen = _observed(files, server)
+    _refuse_listed(files, server)
+    violations = [
+        violation
+        for each in seen
+        if (violation := _still_there(files, each, starttls, timeout)) is not None
+    ]
+    hosts = [str(each.host) for each in seen]
+    outcome = StepOutcome("gone", path, hosts, forced=force, violations=violations)
+    if not ForceOptions(force, reason if force else None).refuses(violations):
+        events = [
+            Event(now, name_of(who), "gone", host, server=server, reason=reason.strip())
+            for host in hosts
+        ]
+        files.commit(events)
+        outcome.events, outcome.done = events, True
+        outcome.messages = [f"{server} is gone: no step of {', '.join(hosts)} waits for it."]
+        outcome.next_command = ProbeOptions.without_probe().next_command(
+            "certpin rotate status", path, files.pins, connects=False
+        )
+    outcome.show(ctx, as_json=as_json)
+
+
+def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
+    """Return the last observations of a server, one for each host.
+
+    Raises:
+        ConfigError: the journal has none.
+    """
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable
+
+    found = [each for each in files.history.observed if each.server == server]
+    if not found:
+        known = ", ".join(dict.fromkeys(each.server for each in files.history.observed))
+        raise ConfigError(
+            f"{files.journal} has no observation of {printable(server)[:200]}, or it is gone",
+            key="SERVER",
+            fix=f"name it as the journal does: {known or 'it has no server'}",
+        )
+    return found
+
+
+def _refuse_listed(files: RotationFiles, server: str) -> None:
+    """Raise ``ConfigError`` if the pin file lists a server, so that steps contact it."""
+    from certpin.errors import ConfigError
+    from certpin.rotation.servers import listed_servers
+
+    for policy in files.pins.policies:
+        if server in listed_servers(policy):
+            fix = (
+                "take it out of the pin file first"
+                if policy.servers
+                else f"list the servers that {policy.pattern} has now ([[host.server]]) first"
+            )
+            raise ConfigError(
+                f"{server} is a server of {policy.pattern} in {files.path}", key="SERVER", fix=fix
+            )
+
+
+def _still_there(
+    files: RotationFiles, seen: ServerObservation, starttls: str | None, timeout: float
+) -> HostViolation | None:
+    """Contact a server; return a violation if it still presents a key of the host, or may."""
+    from certpin.errors import DialError, ProbeError
+    from certpin.pins import pins_of
+    from certpin.probe import ContextCache, observe
+    from certpin.rotation import Violation
+    from certpin.rotation.fleet import deployed_sizes
+    from certpin.support.text import printable
+
+    endpoint = _endpoint(seen, starttls)
+    policy = files.pins.policy_for(endpoint.name)
+    context = ContextCache().get(policy.trust if policy else None)
+    clients = deployed_sizes(files.deployed).total
+    try:
+        found = observe(endpoint, context, timeout=timeout)
+    except DialError:
+        return None
+    except ProbeError as exc:
+        violation = Violation(
+            "unseen",
+            f"{seen.server} answers, and its chain can't be read: {printable(exc.problem)}",
+            clients,
+            fix="switch it off, or name its protocol: --starttls PROTOCOL",
+        )
+        return HostViolation(str(seen.host), violation)
+    if found.verified is None and not _pins_of(found) & _known_pins(files, seen, policy):
+        return None  # the address belongs to another server now
+    presents = pins_of(found.served.certificates[0])[0]
+    violation = Violation(
+        "still-served",
+        f"{seen.server} still presents a chain of {seen.host}, with {presents}",
+        clients,
+        fix="switch it off, or list it in the pin file ([[host.server]])",
+    )
+    return HostViolation(str(seen.host), violation)
+
+
+def _pins_of(found: Observation) -> frozenset[Pin]:
+    """Return the pins of the certificates that a server sent, and of their keys."""
+    from certpin.pins import pins_of
+
+    return frozenset(pin for each in found.served.certificates for pin in pins_of(each))
+
+
+def _known_pins(
+    files: RotationFiles, seen: ServerObservation, policy: HostPolicy | None
+) -> frozenset[Pin]:
+    """Return the pins that the host has or had, and that the server presented."""
+    known = set(files.history.past(seen.host).states)
+    known |= {entry.pin for entry in policy.pins} if policy else set()
+    return frozenset(known | ({seen.leaf} if seen.leaf else set()))
+
+
+def _endpoint(seen: ServerObservation, starttls: str | None) -> Endpoint:
+    """Return the endpoint of a server, from its name in the journal (``server_name``)."""
+    from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
+
+    if starttls is not None and starttls not in PROTOCOLS:
+        raise click.UsageError(f"{starttls!r} is not one of {', '.join(sorted(PROTOCOLS))}")
+    name, _, address = seen.server.rpartition(" at ")
+    host, port = split_address(address, HTTPS)
+    usual = {protocol.port: protocol.name for protocol in PROTOCOLS.values()}
+    name = name or (host if seen.host.wildcard else seen.host.name)
+    connect = None if host == name else (host, port)
+    return Endpoint(name, port, connect, starttls=starttls or usual.get(port))

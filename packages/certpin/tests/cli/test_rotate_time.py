@@ -1,0 +1,282 @@
+"""No step relies only on the clock of this machine: real nginx servers, and clocks that are wrong.
+
+``faketime`` moves the clock of the command. The servers keep theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab import Authority as LabAuthority
+from certpin.pins import utc_now
+from certpin.rotation import format_journal
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._rotating import (
+    JOURNAL,
+    QUICK,
+    all_events,
+    days_pass,
+    invariants,
+    journal,
+    next_number,
+    states,
+    stepped,
+)
+from tests.cli.conftest import HOST, Run
+from tests.servers.listeners import silent
+from tests.servers.nginx import Nginx, nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Authority, Identity
+
+pytestmark = [pytest.mark.peer("nginx"), pytest.mark.usefixtures("unconfirmed_clock")]
+
+WHY = ("--reason", "tested")
+
+
+@pytest.fixture(scope="module")
+def lasting(intermediate: Authority) -> Identity:
+    """Return a chain that still verifies after 400 days."""
+    return intermediate.issue(HOST, "127.0.0.1", days=1000)
+
+
+@pytest.fixture
+def server(lasting: Identity) -> Iterator[Nginx]:
+    with nginx({HOST: lasting}) as running:
+        yield running
+
+
+def listed(port: int) -> None:
+    """Let the pin file list one server."""
+    path = Path("pins.toml")
+    text = path.read_text(encoding="utf-8").partition("[[host.server]]")[0]
+    path.write_text(f'{text}[[host.server]]\naddress = "127.0.0.1:{port}"\n', encoding="utf-8")
+
+
+@pytest.fixture
+def out(run: Run, ca: Path, lasting: Identity, server: Nginx) -> Run:
+    """Record version 3 a month ago, and put a new key into the draft a day ago."""
+    write(kit.policy(HOST, lasting.pin, kit.NOBODY), trust=ca)
+    listed(server.port)
+    words = ("rotate", "shipped", "3", *QUICK, "--clients", "1200")
+    assert run(*words).code == 0
+    days_pass(30)
+    assert run("rotate", "start", "--new", "new.key").code == 0
+    days_pass(1)
+    return run
+
+
+def moved(clock: str, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Run a command with another clock; return its exit code, its JSON and its errors."""
+    argv = ["faketime", "-f", clock, sys.executable, "-m", "certpin.cli.main", *words, "--json"]
+    env = {**os.environ, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.peer("faketime")
+def test_a_publish_with_a_clock_that_is_behind_is_refused(out: Run) -> None:
+    """The chain still verifies half an hour ago, and the journal is older: the server decides."""
+    before = JOURNAL.read_bytes()
+    code, facts, errors = moved("-30m", "rotate", "shipped", next_number())
+    assert (code, invariants(facts), facts["breaches"][0]["clients"]) == (1, ["clock"], 1200)
+    assert "is 30m" in errors
+    assert "behind that of" in errors
+    assert JOURNAL.read_bytes() == before
+    assert out("rotate", "shipped", next_number()).code == 0
+
+
+@pytest.mark.peer("faketime")
+def test_a_step_before_the_newest_entry_is_refused(out: Run) -> None:
+    """Three days behind, the chain is not valid yet: its server can't confirm the journal."""
+    code, facts, errors = moved("-3d", "rotate", "shipped", next_number())
+    assert (code, invariants(facts)) == (1, ["clock", "served-chain"])
+    assert "it seems to be 3d behind that of" in errors
+    code, facts, _ = moved("-3d", "rotate", "finish", "new.key", "--offline")
+    assert code == 2
+    assert "later than the clock of this machine" in str(facts["error"])
+    forced, facts, _ = moved(
+        "-3d", "rotate", "shipped", next_number(), "--offline", "--force", *WHY
+    )
+    assert (forced, [event.version for event in journal()[:2]]) == (0, [3, 4])
+
+
+@pytest.mark.peer("faketime")
+def test_a_clock_that_is_400_days_ahead_lets_no_version_end(out: Run) -> None:
+    """Clients still hold version 3, which refuses the new key."""
+    assert out("rotate", "shipped", next_number()).code == 0
+    code, facts, errors = moved("+400d", "rotate", "switch", "new.key")
+    assert (code, invariants(facts)) == (1, ["clock", "clock"])
+    assert "ahead of that of" in errors
+    code, facts, errors = moved("+400d", "rotate", "switch", "new.key", "--offline")
+    assert (code, invariants(facts)) == (1, ["clock"])
+    assert "no client holds version 3 any more: no server confirmed the time" in errors
+    assert "active" not in states()[2:]
+    status = moved("+400d", "rotate", "status", "--offline")[1]
+    (new,) = (each for each in status["hosts"][0]["pins"] if each["state"] == "adopted"
+              and each["role"] == "backup" and each["steps"][0]["breaches"])  # fmt: skip
+    assert new["steps"][0]["breaches"][0]["invariant"] == "clock"
+
+
+@pytest.mark.peer("faketime")
+def test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step(out: Run) -> None:
+    forced = ("--offline", "--force", *WHY)
+    assert moved("+400d", "rotate", "shipped", next_number(), *forced)[0] == 0
+    refused, facts = stepped(out, "switch", "new.key")
+    assert (refused.code, invariants(facts)[0]) == (1, "clock")
+    assert "certpin rotate clock" in facts["breaches"][0]["fix"]
+
+    listed = out("rotate", "clock", "--json")
+    _documented.check("rotation clock", listed.json)
+    assert (listed.code, [each["version"] for each in listed.json["ahead"]]) == (1, [4])
+    before = len(all_events())
+    done = out("rotate", "clock", "--reason", "ada's laptop was a year ahead")
+    assert (done.code, len(all_events())) == (0, before + 1)
+    assert "They count as written on" in done.out
+
+    refused, facts = stepped(out, "switch", "new.key")
+    assert invariants(facts) == ["adopted"], "version 4 went out just now, so clients hold 3"
+    assert out("rotate", "clock").code == 0
+    lines = out("rotate", "history").out
+    assert "reason: ada's laptop was a year ahead" in lines
+    assert "(recorded as 20" in lines
+
+
+@pytest.mark.peer("faketime")
+def test_a_clock_that_no_server_confirms_repairs_nothing(out: Run) -> None:
+    forced = ("--offline", "--force", *WHY)
+    assert moved("+400d", "rotate", "shipped", next_number(), *forced)[0] == 0
+    before = JOURNAL.read_bytes()
+    done = out("rotate", "clock", "--offline", *WHY)
+    assert (done.code, "no server confirmed the time" in done.err) == (1, True)
+    # The chain is valid half an hour ago: the server contradicts the clock.
+    code, facts, _ = moved("-30m", "rotate", "clock", *WHY, "--force")
+    assert (code, facts["corrected"], "behind that of" in facts["problem"]) == (1, False, True)
+    assert JOURNAL.read_bytes() == before
+    assert out("rotate", "clock", "--offline", *WHY, "--force").code == 0
+
+
+def test_a_switch_that_depends_on_an_end_needs_a_date_or_force(
+    out: Run, lasting: Identity, server: Nginx, tmp_path: Path
+) -> None:
+    """The servers don't speak HTTP, as with STARTTLS."""
+    assert out("rotate", "shipped", next_number()).code == 0
+    days_pass(12)
+    certificate, key = lasting.write(tmp_path, "server")
+    with silent(certificate, key) as port:
+        listed(port)
+        gone = ("rotate", "gone", f"127.0.0.1:{server.port}", *WHY, "--force")
+        assert out(*gone).code == 0
+        assert out("rotate", "switch", str(lasting.pin)).code == 0, "nothing ended for it"
+        refused, facts = stepped(out, "switch", "new.key")
+        assert (refused.code, invariants(facts)) == (1, ["clock"])
+        forced, _ = stepped(out, "switch", "new.key", "--force", *WHY)
+        assert (forced.code, journal()[-1].reason) == (0, "tested")
+
+
+def test_a_date_of_a_server_is_enough(out: Run) -> None:
+    assert out("rotate", "shipped", next_number()).code == 0
+    days_pass(12)
+    assert out("rotate", "switch", "new.key", "--offline").code == 1
+    assert out("rotate", "switch", "new.key").code == 0
+    assert journal()[-1].reason == ""
+
+
+def test_the_update_repository_confirms_the_clock(
+    out: Run, server: Nginx, trusted_root: Path
+) -> None:
+    """The host itself has no HTTP; clients fetch signed sets from a server that has."""
+    assert out("rotate", "shipped", next_number()).code == 0
+    days_pass(12)
+    folder = Path("publish")
+    folder.mkdir()
+    settings = folder / "publish.toml"
+    assert out("rotate", "gone", f"127.0.0.1:{server.port}", *WHY, "--force").code == 2, "listed"
+    listed(9)
+    assert out("rotate", "gone", f"127.0.0.1:{server.port}", *WHY, "--force").code == 0
+    for text in ('fetch_url = "https://127.0.0.1:9/"', "not TOML"):
+        settings.write_text(text, encoding="utf-8")
+        assert invariants(stepped(out, "switch", "new.key")[1]) == ["clock"]
+    settings.write_text(f'fetch_url = "https://127.0.0.1:{server.port}/"\n', encoding="utf-8")
+    assert invariants(stepped(out, "switch", "new.key", "--offline")[1]) == ["clock"]
+    assert stepped(out, "switch", "new.key")[0].code == 0
+
+
+def test_a_step_records_the_servers_that_it_contacted(
+    out: Run, server: Nginx, lasting: Identity
+) -> None:
+    (first,) = (event for event in all_events() if event.step == "observe")
+    assert (first.server, first.pin) == (f"127.0.0.1:{server.port}", lasting.pin)
+    before = JOURNAL.read_bytes()
+    for words in (("status",), ("plan", "--to", "new.key"), ("clock",)):
+        assert out("rotate", *words).code == 0
+    refused, _ = stepped(out, "switch", "new.key")
+    assert (refused.code, JOURNAL.read_bytes() == before) == (1, True), "nothing was changed"
+    server.use(HOST, LabAuthority("Stranger").issue(HOST))
+    assert stepped(out, "shipped", next_number(), "--force", *WHY)[0].code == 0
+    last = [event for event in all_events() if event.step == "observe"][-1]
+    assert last.problem
+    assert last.pin != lasting.pin
+
+
+def test_a_wrong_clock_does_not_hide_the_way_out_of_an_emergency(
+    out: Run, lasting: Identity
+) -> None:
+    (begun,) = (event for event in journal() if event.step == "generate")
+    ahead = replace(begun, time=utc_now() + timedelta(days=400), who="eve")
+    with JOURNAL.open("a", encoding="utf-8") as file:
+        file.write(format_journal([ahead]))
+    refused = out("rotate", "finish", "new.key")
+    assert (refused.code, "later than the clock of this machine" in refused.err) == (2, True)
+    done = out("rotate", "emergency", str(lasting.pin), "--stolen", "--json")
+    assert (done.json["recorded"], done.json["problem"]) == (True, None)
+    assert "clock" not in str(done.json["hosts"])
+
+
+def test_a_host_that_only_an_ended_version_has_needs_a_date(
+    run: Run, ca: Path, lasting: Identity, intermediate: Authority, server: Nginx
+) -> None:
+    """The certificate is also for a host that version 4 dropped; version 3 refuses it there."""
+    api = kit.policy(HOST, lasting.pin, kit.NOBODY)
+    write(api, kit.policy("www.bank.example", kit.NOBODY, kit.NOBODY_ELSE), trust=ca)
+    assert run("rotate", "shipped", "3", *QUICK, "--offline").code == 0
+    days_pass(30)
+    write(api, trust=ca)
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert run("rotate", "shipped", "4", "--offline").code == 0
+    days_pass(12)
+    names = (HOST, "www.bank.example")
+    chain = intermediate.issue(*names, key=lasting.key)
+    Path("fullchain.pem").write_bytes(chain.chain_pem)
+    refused, facts = stepped(run, "switch", "fullchain.pem", "--offline")
+    assert (refused.code, invariants(facts)) == (1, ["clock"])
+    assert facts["breaches"][0]["host"] == "www.bank.example"
+    listed(server.port)
+    assert stepped(run, "switch", "fullchain.pem")[0].code == 0
+
+
+def test_a_wrong_clock_is_reported_once_for_all_hosts(
+    run: Run, ca: Path, lasting: Identity
+) -> None:
+    hosts = (HOST, "www.bank.example")
+    write(*(kit.policy(host, lasting.pin, kit.NOBODY) for host in hosts), trust=ca)
+    assert run("rotate", "shipped", "3", "--offline").code == 0
+    days_pass(-2)
+    done, facts = stepped(run, "start", "--new", "new.key")
+    assert (done.code, invariants(facts), Path("new.key").exists()) == (1, ["clock"] * 2, False)
+    assert done.err.count("later than the clock of this machine") == 1
+    assert f"refused: {HOST}, www.bank.example: the newest entry" in done.err

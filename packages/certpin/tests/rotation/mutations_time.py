@@ -1,0 +1,278 @@
+"""The rules about time and about servers, removed one by one (``test_mutations.py`` runs them)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_CLOCK = "certpin/rotation/clock.py"
+_CORRECTIONS = "certpin/rotation/corrections.py"
+_GATE = "certpin/rotation/gate.py"
+_JOURNAL = "certpin/rotation/journal.py"
+_SERVERS = "certpin/rotation/servers.py"
+_SIGHTINGS = "certpin/rotation/sightings.py"
+_ADOPTION = "certpin/rotation/adoption.py"
+_EMERGENCY = "certpin/rotation/emergency.py"
+_DATE = "certpin/probe/date.py"
+_CONTEXT = "certpin/cli/rotate/context.py"
+_GONE = "certpin/cli/rotate/gone.py"
+_REPAIR = "certpin/cli/rotate/clock.py"
+_SHIPPED = "certpin/cli/rotate/shipped.py"
+_TRANSITIONS = "certpin/cli/rotate/transitions.py"
+_OBSERVING = "certpin/cli/rotate/observing.py"
+_PUSH = "certpin/cli/publish/push.py"
+
+_IN_CLOCK = "tests/rotation/test_clock.py::"
+_IN_CORRECTIONS = "tests/rotation/test_corrections.py::"
+_IN_SERVERS = "tests/rotation/test_servers.py::"
+_IN_DATE = "tests/probe/test_date.py::"
+_IN_GONE = "tests/cli/test_rotate_gone.py::"
+_IN_TIME = "tests/cli/test_rotate_time.py::"
+_IN_PUSH = "tests/cli/test_publish_push.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a step follows the newest entry",
+        _CLOCK,
+        "if newest is None or newest - now <= CLOCK_TOLERANCE:",
+        "if True:",
+        _IN_CLOCK + "test_a_step_before_the_newest_entry_is_refused",
+    ),
+    Mutation(
+        "the clock agrees with the servers",
+        _CLOCK,
+        "wrong = [each for each in evidence.dates if each.difference > CLOCK_TOLERANCE]",
+        "wrong: list[ServerDate] = []",
+        _IN_CLOCK + "test_a_clock_that_differs_from_a_server_is_refused",
+    ),
+    Mutation(
+        "the rules about the clock are part of the gate",
+        _GATE,
+        "*clock_violations(situation), ",
+        "",
+        _IN_TIME + "test_a_publish_with_a_clock_that_is_behind_is_refused",
+    ),
+    Mutation(
+        "no version ends only by the clock",
+        _GATE,
+        "found += relies_on_ends(situation, found, ",
+        "relies_on_ends(situation, found, ",
+        _IN_CLOCK + "test_no_version_is_gone_only_by_the_clock_of_this_machine",
+    ),
+    Mutation(
+        "a server with another time confirms nothing",
+        _SIGHTINGS,
+        "any(each.difference <= CLOCK_TOLERANCE for each in self.dates)",
+        "bool(self.dates)",
+        _IN_CLOCK + "test_a_server_with_a_wrong_clock_confirms_nothing",
+    ),
+    Mutation(
+        "a time over an unverified connection proves nothing",
+        _CLOCK,
+        "[each.date for each in sightings if each.chain and each.date]",
+        "[each.date for each in sightings if each.date]",
+        _IN_CLOCK + "test_a_date_over_an_unverified_connection_is_only_a_hint",
+    ),
+    Mutation(
+        "the end of a release is a date, too",
+        _ADOPTION,
+        "if self.endless:",
+        "if self.endless and version.bundled is None:",
+        _IN_CLOCK + "test_the_end_of_a_release_needs_a_date",
+    ),
+    Mutation(
+        "a version of a clock slightly ahead is alive",
+        _CLOCK,
+        "return newest.time if newest and is_close else now",
+        "return now",
+        _IN_CLOCK + "test_a_version_of_a_clock_slightly_ahead_is_alive_at_once",
+    ),
+    Mutation(
+        "an emergency is not blocked by a clock",
+        _EMERGENCY,
+        "situation = replace(situation, evidence=None)",
+        "situation = replace(situation)",
+        _IN_CLOCK + "test_a_plan_and_an_emergency_are_not_blocked",
+    ),
+    Mutation(
+        "a corrected entry counts as written at its correction",
+        _CORRECTIONS,
+        "times[digest] = min([by_line[digest].time, *bounds])",
+        "times[digest] = by_line[digest].time",
+        _IN_CORRECTIONS + "test_an_entry_that_is_ahead_counts_as_written_at_its_correction",
+    ),
+    Mutation(
+        "a correction moves no entry to a later time",
+        _CORRECTIONS,
+        "min([by_line[digest].time, *bounds])",
+        "min(bounds or [by_line[digest].time])",
+        _IN_CORRECTIONS + "test_a_correction_moves_no_entry_to_a_later_time",
+    ),
+    Mutation(
+        "corrected entries with one line are two entries",
+        _JOURNAL,
+        "found = {(event.recorded or event.time, format_event(event)): event for event in events}",
+        "found = {(event.time, format_event(event)): event for event in events}",
+        _IN_CORRECTIONS + "test_entries_keep_their_order",
+    ),
+    Mutation(
+        "a release is shipped at the corrected time",
+        _CORRECTIONS,
+        "release = replace(event.release, shipped=time) if event.release else None",
+        "release = event.release",
+        _IN_CORRECTIONS + "test_a_release_is_shipped_at_the_corrected_time",
+    ),
+    Mutation(
+        "a correction needs the time of a server",
+        _REPAIR,
+        "problem = unconfirmed(situation)",
+        "problem = None",
+        _IN_TIME + "test_a_clock_that_no_server_confirms_repairs_nothing",
+    ),
+    Mutation(
+        "no correction with a clock that servers contradict",
+        _REPAIR,
+        "problem = agrees_with_servers(situation)",
+        "problem = None",
+        _IN_TIME + "test_a_clock_that_no_server_confirms_repairs_nothing",
+    ),
+    Mutation(
+        "a forgotten server blocks a publish",
+        _GATE,
+        "for pin in dropped),\n        no_unlisted_server(situation),\n",
+        "for pin in dropped),\n",
+        _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
+    ),
+    Mutation(
+        "a forgotten server blocks a new key",
+        _GATE,
+        "no_unlisted_server(situation) if _becomes_active(situation, pin) else None,",
+        "None,",
+        _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
+    ),
+    Mutation(
+        "a forgotten server blocks a retirement",
+        _GATE,
+        "not_served(situation, pin),\n            no_unlisted_server(situation),\n",
+        "not_served(situation, pin),\n",
+        _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
+    ),
+    Mutation(
+        "a forgotten server blocks a removal",
+        _GATE,
+        "not_last_backup(situation, pin),\n            no_unlisted_server(situation),\n",
+        "not_last_backup(situation, pin),\n",
+        _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
+    ),
+    Mutation(
+        "a renewal with the key in use is not blocked",
+        _GATE,
+        'return entry is not None and entry.state != "active"',
+        "return True",
+        _IN_SERVERS + "test_a_renewal_that_changes_nothing_is_not_blocked",
+    ),
+    Mutation(
+        "observations are journaled again after a day",
+        _SERVERS,
+        "and now - last.time < _OBSERVED_AGAIN",
+        "",
+        _IN_SERVERS + "test_an_observation_is_journaled_when_it_changes_something",
+    ),
+    Mutation(
+        "a file is no server",
+        _SERVERS,
+        "if each.server and not (",
+        "if not (",
+        _IN_SERVERS + "test_a_chain_from_a_file_is_no_observation_of_a_server",
+    ),
+    Mutation(
+        "the observations of a step are journaled",
+        _CONTEXT,
+        "[*self.observations, *events]",
+        "events",
+        _IN_TIME + "test_a_step_records_the_servers_that_it_contacted",
+    ),
+    Mutation(
+        "no step is written before the newest entry",
+        _CONTEXT,
+        "if not event.reason:",
+        "if False:",
+        _IN_TIME + "test_a_step_before_the_newest_entry_is_refused",
+    ),
+    Mutation(
+        "a server that still answers is not gone",
+        _GONE,
+        "if found.verified is None and not _pins_of(found) & _known_pins(files, seen, policy):",
+        "if True:",
+        _IN_GONE + "test_a_forgotten_region_blocks_until_it_is_gone",
+    ),
+    Mutation(
+        "a server with a valid certificate of the host is not gone",
+        _GONE,
+        "if found.verified is None and not",
+        "if not",
+        _IN_GONE + "test_a_new_key_under_a_known_authority_is_a_server_of_the_host",
+    ),
+    Mutation(
+        "a listed server is not gone",
+        _GONE,
+        "if server in listed_servers(policy):",
+        "if False:",
+        _IN_GONE + "test_a_server_that_the_pin_file_lists_is_not_gone",
+    ),
+    Mutation(
+        "an answer that is no TLS is no proof of an end",
+        _GONE,
+        "except DialError:\n        return None",
+        "except ProbeError:\n        return None",
+        _IN_GONE + "test_a_server_that_answers_without_a_chain_may_not_be_gone",
+    ),
+    Mutation(
+        "the end of a server needs a right clock",
+        _GONE,
+        "        files.require_time(now)\n",
+        "        pass\n",
+        _IN_GONE + "test_a_wrong_clock_records_no_end_of_a_server",
+    ),
+    Mutation(
+        "a recorded version is checked at the servers of the pin file",
+        _SHIPPED,
+        "return _with_servers(recorded[-1], pins)",
+        "return recorded[-1]",
+        _IN_GONE + "test_a_forgotten_region_blocks_until_it_is_gone",
+    ),
+    Mutation(
+        "the end of a dropped host's version needs a date",
+        _TRANSITIONS,
+        "broken += relies_on_ends(situation, broken, held)",
+        "pass",
+        _IN_TIME + "test_a_host_that_only_an_ended_version_has_needs_a_date",
+    ),
+    Mutation(
+        "the connection that a time comes from is verified",
+        _DATE,
+        "if observation.verified is None:",
+        "if True:",
+        _IN_DATE + "test_an_attacker_who_answers_only_the_second_connection_is_not_believed",
+    ),
+    Mutation(
+        "the time in a cache is added",
+        _DATE,
+        'parsedate_to_datetime(answer.headers.get("Date", "")) + _age(answer.headers)',
+        'parsedate_to_datetime(answer.headers.get("Date", ""))',
+        _IN_DATE + "test_the_time_in_a_cache_is_added",
+    ),
+    Mutation(
+        "without a connection the repository is not asked",
+        _OBSERVING,
+        "if offline or not place.is_file():",
+        "if not place.is_file():",
+        _IN_TIME + "test_the_update_repository_confirms_the_clock",
+    ),
+    Mutation(
+        "a push needs a right clock",
+        _PUSH,
+        "if is_first and not dry:",
+        "if False:",
+        _IN_PUSH + "test_a_push_with_a_wrong_clock_is_refused",
+    ),
+]

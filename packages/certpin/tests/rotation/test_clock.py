@@ -1,0 +1,187 @@
+"""The rules about time: the journal, the clocks of the servers, and versions that have ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.rotation import (
+    DeployedVersions,
+    Event,
+    ServerDate,
+    TimeEvidence,
+    check_step,
+    plan,
+    step_time,
+    time_evidence,
+)
+from certpin.rotation.clock import clock_problem, without_ends
+from certpin.rotation.emergency import emergency_path
+from certpin.rotation.sightings import CLOCK_TOLERANCE
+from tests.rotation._situations import (
+    DAY,
+    HOUR,
+    NOW,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    situation,
+    unverified,
+    version,
+)
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from certpin.pins import State
+    from certpin.rotation import Situation, Violation
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+SEEN = (sighting("a", "ca"),)
+SECOND = HOUR / 3600
+
+
+def entry(ago: timedelta, who: str = "ada") -> Event:
+    return Event(NOW - ago, who, "stage", "api.bank.example", pin("c"))
+
+
+def date(apart: timedelta, source: str = "eu") -> ServerDate:
+    """A server with a clock that is ahead of this machine's."""
+    return ServerDate(source, NOW + apart, NOW)
+
+
+def judged(**evidence: object) -> Situation:
+    """Version 1 has no pin ``c`` and ended a month ago; version 2 has it."""
+    old, new = version(1, AB, ago=90 * DAY, clients=7), version(2, ABC, ago=40 * DAY)
+    newest = evidence.pop("newest", None)
+    known = time_evidence(newest)  # type: ignore[arg-type]  # an event, or None
+    found = replace(known, **evidence)  # type: ignore[arg-type]  # fields by name
+    return situation(pin_set(ABC, 2), old, new, seen=SEEN, evidence=found)
+
+
+def names(found: tuple[Violation, ...]) -> list[str]:
+    assert all(violation.fix for violation in found)
+    return [violation.invariant for violation in found]
+
+
+CONFIRMED = (date(3 * SECOND),)
+
+
+def test_a_step_that_servers_confirm_is_taken() -> None:
+    assert check_step(judged(dates=CONFIRMED, newest=entry(DAY)), "activate", pin("c")) == ()
+
+
+@pytest.mark.parametrize("step", ["stage", "publish", "activate", "retire", "remove"])
+def test_a_step_before_the_newest_entry_is_refused(step: str) -> None:
+    late = judged(dates=CONFIRMED, newest=entry(-CLOCK_TOLERANCE - SECOND))
+    draft = replace(late, pins=pin_set(ABC, 3))
+    found = check_step(draft, step, pin("c"))  # type: ignore[arg-type]  # a step of the gate
+    first = found[0]
+    assert (first.invariant, first.clients, first.safe_from) == ("clock", 7, None)
+    assert "(stage by ada, 2027-03-01 12:06 UTC) is 5m later than the clock" in first.problem
+    assert "certpin rotate clock" in first.fix
+
+
+def test_a_few_minutes_between_clocks_are_allowed() -> None:
+    close = judged(dates=(date(CLOCK_TOLERANCE),), newest=entry(-CLOCK_TOLERANCE))
+    assert check_step(close, "activate", pin("c")) == ()
+
+
+def test_the_author_of_an_entry_is_escaped() -> None:
+    (first, *_) = check_step(judged(newest=entry(-DAY, "\x1b[2J")), "stage", pin("d"))
+    assert "\x1b" not in first.problem
+
+
+@pytest.mark.parametrize(
+    ("apart", "text"),
+    [(-6 * HOUR, "6h ahead of that of eu (2027-03-01 06:00"), (2 * DAY, "2d behind that of eu")],
+)
+def test_a_clock_that_differs_from_a_server_is_refused(apart: timedelta, text: str) -> None:
+    wrong = judged(dates=(date(SECOND, "us"), date(apart)))
+    (found,) = check_step(wrong, "stage", pin("d"))
+    assert (found.invariant, text in found.problem) == ("clock", True)
+    assert clock_problem(TimeEvidence(dates=CONFIRMED)) == ""
+
+
+def test_no_version_is_gone_only_by_the_clock_of_this_machine() -> None:
+    (found,) = check_step(judged(newest=entry(DAY)), "activate", pin("c"))
+    assert (found.invariant, found.clients) == ("clock", 7)
+    assert "no client holds version 1 any more: no server confirmed the time" in found.problem
+    assert "--force --reason TEXT" in found.fix
+
+
+def test_a_version_that_is_recorded_as_ended_needs_no_date() -> None:
+    known = judged()
+    old, new = known.deployed.versions
+    ended = DeployedVersions((replace(old, ended=NOW - DAY), new))
+    assert check_step(replace(known, deployed=ended), "activate", pin("c")) == ()
+
+
+def test_the_end_of_a_release_needs_a_date() -> None:
+    """An end of support is a date, too: a clock that is ahead has passed it."""
+    from certpin.rotation import AppRelease
+
+    known = judged()
+    release = AppRelease("app", "1", NOW - 90 * DAY, end=NOW - DAY, clients=7)
+    old = bundled(1, AB, ago=90 * DAY, releases=(release,))
+    shipped = replace(known, deployed=DeployedVersions((old, known.deployed.versions[1])))
+    assert shipped.alive == known.deployed.versions[1:]
+    assert names(check_step(shipped, "activate", pin("c"))) == ["clock"]
+
+
+def test_no_date_is_needed_if_the_answer_does_not_depend_on_an_end() -> None:
+    """A renewal with a key that every version has, and a draft that is published."""
+    known = judged()
+    assert check_step(known, "activate", pin("a")) == ()
+    assert check_step(replace(known, pins=pin_set({**ABC, "d": "staged"}, 3)), "publish") == ()
+
+
+def test_a_step_that_is_refused_anyway_names_its_own_reason() -> None:
+    refused = check_step(judged(), "activate", pin("d"))
+    assert names(refused) == ["adopted"]
+
+
+def test_a_date_over_an_unverified_connection_is_only_a_hint() -> None:
+    ours, theirs = date(SECOND), date(-400 * DAY)
+    fake = replace(unverified("a"), date=ours)
+    found = time_evidence(None, [fake])
+    assert (found.dates, found.hints, found.confirmed) == ((), (ours,), False)
+    hinted = time_evidence(None, [replace(unverified("a"), date=theirs)])
+    (violation,) = check_step(replace(judged(), evidence=hinted), "activate", pin("c"))
+    assert "it seems to be 400d ahead of that of eu" in violation.problem
+    assert violation.problem.endswith("which has no verified chain")
+    real = time_evidence(None, [replace(SEEN[0], date=ours)], [theirs])
+    assert (real.dates, real.confirmed) == ((ours, theirs), True)
+
+
+def test_a_server_with_a_wrong_clock_confirms_nothing() -> None:
+    found = check_step(judged(dates=(date(DAY),)), "activate", pin("c"))
+    assert len([each for each in found if each.invariant == "clock"]) == 2
+
+
+def test_a_version_of_a_clock_slightly_ahead_is_alive_at_once() -> None:
+    ahead = entry(-2 * HOUR / 60)
+    assert step_time(ahead, NOW) == ahead.time
+    assert step_time(entry(-CLOCK_TOLERANCE - SECOND), NOW) == NOW
+    assert step_time(entry(DAY), NOW) == NOW
+    assert step_time(None, NOW) == NOW
+
+
+def test_without_the_clock_versions_end_only_by_their_record() -> None:
+    known = judged()
+    assert [each.number for each in known.alive] == [2]
+    assert [each.number for each in without_ends(known).alive] == [1, 2]
+
+
+def test_a_plan_and_an_emergency_are_not_blocked() -> None:
+    """The steps of a plan lie in the future, and the way out must not be hidden."""
+    unknown = judged()
+    made = plan(unknown, pin("c"))
+    assert made.possible
+    behind = replace(unknown, evidence=time_evidence(entry(-DAY)))
+    assert emergency_path(behind, pin("a"), "stolen").is_safe
+    assert names(plan(behind, pin("c")).violations) == ["clock"]

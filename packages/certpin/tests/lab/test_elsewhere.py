@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from certpin.lab.target import Target
 
 HOST = "api.bank.example"
-ELSEWHERE = [case.name for case in CASES if case.host(HOST) != HOST]
+ELSEWHERE = [case.name for case in CASES if case.spelling(case.host(HOST)) != HOST]
 
 # Directed by its arguments, and by the variable for its proxy.
 _URL = ("curl", "-sS")
@@ -39,7 +39,7 @@ def test_command_with_a_fixed_host_is_not_run(name: str) -> None:
     result = run_case(name, client, Style.NONE)
     assert result.outcome is Outcome.NOT_RUN
     assert "write {host} or {url}" in result.why
-    assert BY_NAME[name].host(HOST) in result.why
+    assert BY_NAME[name].spelling(BY_NAME[name].host(HOST)) in result.why
 
 
 @pytest.mark.peer("curl")
@@ -79,5 +79,7 @@ def test_the_pins_of_a_target_are_those_of_its_host() -> None:
             target = case_server.open()
             case_server.close()
             assert target.elsewhere
-            assert target.host == BY_NAME[name].host(HOST)
-            assert target.pin == str(lab.pki(target.host).leaf.pin)
+            case = BY_NAME[name]
+            host = case.host(HOST)
+            assert target.host == case.spelling(host)
+            assert target.pin == str(lab.pki(host).leaf.pin)

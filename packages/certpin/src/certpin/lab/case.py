@@ -99,7 +99,8 @@ class Case:
     """One case of the lab: an attack, or a legitimate change of the server.
 
     ``scenario`` builds the scenario from a test PKI, or raises ``CannotServeError``.
-    ``host`` maps the host under test to the name or address that the client must request.
+    ``host`` maps the host under test to the name or address that the client must request, and
+    ``spelling`` maps that to another spelling of it, which the client is given.
     ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
     that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
@@ -116,6 +117,7 @@ class Case:
     scenario: Callable[[TestPKI], Scenario]
     reference: str = ""
     host: Callable[[str], str] = str
+    spelling: Callable[[str], str] = str
     protocol: str = ""
     clock: timedelta = timedelta(0)
     exercise: str = ""

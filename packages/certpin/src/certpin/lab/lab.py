@@ -23,7 +23,7 @@ from certpin.lab.case import CannotServeError, LabError, pins_of_case
 from certpin.lab.client import write_client_files, write_pins
 from certpin.lab.own.chain import OwnPKI
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
-from certpin.lab.scenario import AnswerContext, fit
+from certpin.lab.scenario import OTHER_PORT, STALL_SECONDS, AnswerContext, fit
 from certpin.lab.server.conversation import Proxied
 from certpin.lab.server.dns import LabResolver, ResolverPort
 from certpin.lab.server.port import Port
@@ -65,6 +65,7 @@ class Lab:
         tls: Literal["", "1.2", "1.3"] = "",
         client_certificates: bool = False,
         resolver: bool = False,
+        stall: float = STALL_SECONDS,
         now: datetime | None = None,
     ) -> None:
         self.host = host
@@ -74,6 +75,7 @@ class Lab:
         self.upstream = upstream
         self.tls = tls
         self.client_certificates = client_certificates
+        self.stall = stall
         self._resolves = resolver
         self._resolver: ResolverPort | None = None
         self.authorities = Authorities(now or datetime.now(UTC))
@@ -168,7 +170,7 @@ class Lab:
         second_pin, second_backup = _first_pins(pki, pki.second)
         return Target(
             case=case.name,
-            host=pki.host,
+            host=case.spelling(pki.host),
             second_host=pki.second,
             port=port,
             proxy_port=proxy,
@@ -179,7 +181,7 @@ class Lab:
             pinned_pem=self._certificate_of(pki),
             pinned_sha256=pki.pinned_certificate.sha256.hex(":").upper(),
             address=listening_address(pki.host),
-            elsewhere=pki.host != self.host,
+            elsewhere=case.spelling(pki.host) != self.host,
             clock=case.clock,
             time=case.own.time if case.own else None,
             dns_port=self._resolver.number if self._resolver else 0,
@@ -260,7 +262,9 @@ class CaseServer:
         self._answer_context = AnswerContext(f"lab-answer-{secrets.token_hex(8)}")
         self.hosts = (pki.host, pki.second, pki.unpinned)
         clients = lab.authorities.client.chain_pem.decode()
-        self._case_run = CaseRun(scenario, self._answer_context, self.hosts, lab.protocol, clients)
+        self._case_run = CaseRun(
+            scenario, self._answer_context, self.hosts, lab.protocol, clients, lab.stall
+        )
         if lab.upstream:
             self._case_run.upstream = Destination(UPSTREAM, *lab.upstream.address)
         self._pki = pki
@@ -279,7 +283,7 @@ class CaseServer:
                 f"the lab cannot listen: {exc.strerror}",
                 fix="let it run fewer at once (--jobs 1), or raise the limit: ulimit -n 4096",
             ) from exc
-        port, proxy = self._ports
+        port, proxy, *_ = self._ports
         return self._lab.target(self.case, self._pki, port.number, proxy.number)
 
     @property
@@ -292,24 +296,31 @@ class CaseServer:
         """The pins that the client has in this case; ``None`` for a client without pins."""
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
-    def _listen(self) -> tuple[Port, Port]:
-        loop = self._lab.loop.asyncio
-        port = _port(loop, self._case_run, listening_address(self._pki.host))
-        try:
-            proxy = Port(loop, partial(Proxied, self._serve))
-        except OSError:
-            port.close()
-            raise
+    def _listen(self) -> list[Port]:
+        """Listen on a port for direct clients, on that of the proxy, and on the other port if any.
+
+        Raises:
+            OSError: it cannot listen. Then all of them are closed again.
+        """
+        loop, address = self._lab.loop.asyncio, listening_address(self._pki.host)
+        with ExitStack() as opened:
+            ports = [_port(loop, self._case_run, address)]
+            opened.callback(ports[0].close)
+            ports.append(Port(loop, partial(Proxied, self._serve)))
+            opened.callback(ports[1].close)
+            if self.scenario.other_port:
+                ports.append(_port(loop, self._case_run, address, OTHER_PORT))
+            opened.pop_all()
         self._answer_context.set_hosts(self.hosts)
         self._case_run.direct = AnswerContext(self.token)
-        self._case_run.direct.set_hosts(self.hosts, port.number)
-        return port, proxy
+        self._case_run.direct.set_hosts(self.hosts, ports[0].number, ports[-1].number)
+        return ports
 
     def _serve(self, reached: Destination) -> Session | None:
         """Return the session with a host that a client requested from the proxy of the lab."""
         if not self._case_run.tests(reached.host):
             return None
-        return Session(self._case_run, via=reached.via, target=reached.host)
+        return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
     def close(self) -> tuple[Connection, ...]:
         """Stop listening, and return the evidence of every connection.
@@ -335,9 +346,11 @@ def listening_address(host: str) -> str:
     return "::1" if host == "::1" else "127.0.0.1"
 
 
-def _port(loop: asyncio.AbstractEventLoop, case_run: CaseRun, address: str) -> Port:
+def _port(
+    loop: asyncio.AbstractEventLoop, case_run: CaseRun, address: str, requested: int = 0
+) -> Port:
     try:
-        return Port(loop, partial(Session, case_run), (address, 0))
+        return Port(loop, partial(Session, case_run, port=requested), (address, 0))
     except OSError as exc:
         if ":" in address and exc.errno in _NO_IPV6:
             raise CannotServeError(

@@ -37,10 +37,14 @@ class Answer(StrEnum):
     REDIRECT_SECOND_KEEP = "redirect-second-keep"
     REDIRECT_PLAIN = "redirect-plain"  # to http:// on the same host
     REDIRECT_UNPINNED = "redirect-unpinned"  # to a host without pins
+    REDIRECT_PORT = "redirect-port"  # to another port of the same host
 
 
 # The answers after which the connection stays open.
 KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
+# The other port of the host under test, to which ``REDIRECT_PORT`` leads clients that use a proxy.
+# It is one that no real client uses for its ordinary requests.
+OTHER_PORT = 10443
 
 
 @dataclass
@@ -52,13 +56,15 @@ class AnswerContext:
     second: str = ""
     plain: str = ""
     unpinned: str = ""
+    other_port: str = ""
 
-    def set_hosts(self, hosts: Sequence[str], port: int = 0) -> None:
+    def set_hosts(self, hosts: Sequence[str], port: int = 0, other: int = OTHER_PORT) -> None:
         """Set the URLs to redirect to: of the first, the second and the unpinned host.
 
         The URLs name this port of the lab. With port 0 they name none: a proxy or a route directs
-        clients to the lab.
+        clients to the lab. ``other`` is the other port of the first host.
         """
+        self.other_port = f"https://{bracketed(hosts[0])}:{other}/"
         suffix = f":{port}" if port else ""
         first, second, *others = (f"{bracketed(host)}{suffix}/" for host in hosts)
         self.plain, self.second = f"http://{first}", f"https://{second}"
@@ -72,6 +78,7 @@ class AnswerContext:
             Answer.REDIRECT_SECOND_KEEP: self.second,
             Answer.REDIRECT_PLAIN: self.plain,
             Answer.REDIRECT_UNPINNED: self.unpinned,
+            Answer.REDIRECT_PORT: self.other_port,
         }.get(answer, "")
 
 
@@ -83,10 +90,18 @@ class Opening(StrEnum):
     STRIP = "strip"  # does not offer STARTTLS
     RELAY = "relay"  # relays the connection to the real server unchanged
     INJECT = "inject"  # appends plaintext answers to the reply to STARTTLS
+    CLOSE = "close"  # reads the ClientHello, and closes the connection
+    RESET = "reset"  # the same, with a TCP reset
+    STALL = "stall"  # the same, after the time for which the lab stalls
+    SLOW = "slow"  # begins TLS after the time for which the lab stalls
 
 
 # The openings that tamper with the part before TLS.
 BEFORE_TLS = {Opening.STRIP, Opening.INJECT}
+# Those that end the connection in the handshake, before the client knows who served it.
+INTERRUPTED = {Opening.CLOSE, Opening.RESET, Opening.STALL}
+# Seconds for which ``STALL`` and ``SLOW`` keep a client waiting, unless a run sets another time.
+STALL_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,8 @@ class ServerStep:
 
     ``chain`` is DER exactly as sent, leaf first. ``key_pem`` signs the handshake; it need not be
     the key of the leaf. An honest step may name a ``foreign`` host: requests for that host that
-    arrive here count as a leak.
+    arrive here count as a leak. ``alpn`` are the protocols that the server speaks, best first;
+    ``None`` for those of the lab.
     """
 
     chain: tuple[bytes, ...]
@@ -120,6 +136,7 @@ class ServerStep:
     settings: TLSSettings = TLSSettings()
     answer: Answer = Answer.OK
     opening: Opening = Opening.TLS
+    alpn: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
@@ -156,6 +173,11 @@ class Scenario:
     # Whether honest servers invite the client to follow a redirect or to share a connection. A
     # client that does not do so has refused.
     lures: bool = False
+    # Of connections to another port of the host under test.
+    other_port: tuple[ServerStep, ...] = ()
+    # Of connections to the host under test of another kind than its first one: by another TLS
+    # library, or with other settings of it (``ClientHello.kind``).
+    other_kind: tuple[ServerStep, ...] = ()
 
     @classmethod
     def of(
@@ -177,7 +199,7 @@ class Scenario:
     @property
     def steps(self) -> tuple[ServerStep, ...]:
         """The steps of all hosts."""
-        return self.first + self.second + self.unpinned
+        return self.first + self.second + self.unpinned + self.other_port + self.other_kind
 
 
 VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
@@ -210,4 +232,6 @@ def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False)
         first=tuple(map(change, scenario.first)),
         second=tuple(map(change, scenario.second)),
         unpinned=tuple(map(change, scenario.unpinned)),
+        other_port=tuple(map(change, scenario.other_port)),
+        other_kind=tuple(map(change, scenario.other_kind)),
     )

@@ -16,7 +16,7 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS, only
 from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, OneHost
 from certpin.lab.case import CannotServeError
-from certpin.pins import TrustAnchors
+from certpin.pins import TrustAnchors, normalise
 from certpin.pins.hosts import bracketed, join_address
 
 if TYPE_CHECKING:
@@ -240,7 +240,8 @@ class Exports:
                 f"no authority is pinned for {host}, so that there are no anchors",
                 fix="prove the client with --style ca",
             )
-        path = self.folder / ("anchors.pem" if host == self._pki.host else "anchors2.pem")
+        name = "anchors.pem" if normalise(host) == self._pki.host else "anchors2.pem"
+        path = self.folder / name
         with self._lock:
             if not path.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)

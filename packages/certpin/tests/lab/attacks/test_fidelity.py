@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.target import Target
 
+_SIGNATURES = (
+    *("ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384", "ecdsa_secp521r1_sha512"),
+    *("ed25519", "rsa_pss_rsae_sha256", "rsa_pss_pss_sha256", "ECDSA+SHA1", "RSA+SHA1"),
+)
+# OpenSSL's command reads at most 100 KiB of certificates. test_leaves.py has this case.
+TOO_LARGE = "exhausting-names"
 # STARTTLS has its own tests.
-SERVED = [case for case in (CONTROL, *CASES) if not case.protocol]
+SERVED = [case for case in (CONTROL, *CASES) if not case.protocol and case.name != TOO_LARGE]
 
 _PEM = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab() as running:
+    with Lab(stall=0.1) as running:
         yield running
 
 
@@ -37,7 +43,7 @@ def _received(target: Target) -> tuple[bytes, ...]:
     name = ["-noservername"] if is_address(target.host) else ["-servername", target.host]
     words = ["openssl", "s_client", "-connect", f"{address}:{target.port}", "-showcerts", *name]
     words += ["-min_protocol", "TLSv1", "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"]
-    words += ["-sigalgs", "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256:ECDSA+SHA1:RSA+SHA1"]
+    words += ["-sigalgs", ":".join(_SIGNATURES)]
     done = subprocess.run(
         words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
     )
@@ -64,4 +70,5 @@ def test_most_cases_serve_a_chain(lab: Lab) -> None:
     bare = {
         name for name, scenario in pki.items() if not all(step.chain for step in scenario.first)
     }
-    assert bare == {"anonymous", "plain-http-on-443"}
+    interrupted = {f"{how}-then-clear-text" for how in ("closed", "reset", "stalled")}
+    assert bare == {"anonymous", "plain-http-on-443", "dropped-then-rogue", *interrupted}

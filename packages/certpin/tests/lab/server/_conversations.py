@@ -18,11 +18,16 @@ class RecordingConversation:
     def __init__(self, answer: bytes = b"", ends: bytes = b"\n") -> None:
         self.received = bytearray()
         self.done = False
+        self.resets = False
+        self.pause = 0.0
         self.hung_up = False
         self.octets = 0
         self._answer = answer
         self._ends = ends
         self._out = b""
+
+    def resume(self) -> None:
+        """Do nothing: there are no pauses."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record the data."""

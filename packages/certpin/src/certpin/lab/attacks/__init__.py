@@ -9,8 +9,14 @@ from __future__ import annotations
 from certpin.lab.attacks.authorities import AUTHORITIES
 from certpin.lab.attacks.chains import CHAINS
 from certpin.lab.attacks.compromised import COMPROMISED
+from certpin.lab.attacks.connections import CONNECTIONS
 from certpin.lab.attacks.constraints import CONSTRAINTS
 from certpin.lab.attacks.dates import DATES
+from certpin.lab.attacks.exhaustion import EXHAUSTION
+from certpin.lab.attacks.handshakes import HANDSHAKES
+from certpin.lab.attacks.hosts import HOSTS
+from certpin.lab.attacks.leaves import LEAVES
+from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.names import NAMES
 from certpin.lab.attacks.paths import PATHS
 from certpin.lab.attacks.protocols import PROTOCOLS
@@ -26,8 +32,11 @@ from certpin.lab.case import CONTROL
 # In the order of a run. The runner adds the good control before and after them.
 CASES = (
     *AUTHORITIES,
+    *LOOKALIKES,
+    *LEAVES,
     *SIGNATURES,
     *CHAINS,
+    *EXHAUSTION,
     *NAMES,
     *SPELLINGS,
     *DATES,
@@ -35,8 +44,11 @@ CASES = (
     *COMPROMISED,
     *WEAKNESS,
     *PROTOCOLS,
+    *HANDSHAKES,
     *BEFORE_TLS,
     *SEQUENCES,
+    *CONNECTIONS,
+    *HOSTS,
     *REDIRECTS,
     *ROTATION,
     *PATHS,

@@ -13,6 +13,8 @@ from certpin.lab.forge.forgeries import change_intermediate
 from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.lab.pki import TestPKI
 
 _ATTACKER = "attacker.example"  # RFC 2606; I issues certificates to any customer, attackers too
@@ -73,6 +75,18 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
     bridge = reissue(rogue.x509, rogue.key.public_key(), last.x509, last.key)
     chain = (*forged.chain, bridge, last.x509, pki.intermediate.x509)
     return Scenario.of(ServerStep.of(Identity(forged.key, chain)))
+
+
+def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario with so many rogue intermediates below R2."""
+
+    def scenario(pki: TestPKI) -> Scenario:
+        issuer = pki.rogue
+        for number in range(authorities):
+            issuer = issuer.intermediate(f"Rogue intermediate {number + 1}")
+        return Scenario.of(ServerStep.of(issuer.issue(pki.host)))
+
+    return scenario
 
 
 _FIX_VERIFIED = (
@@ -143,5 +157,25 @@ CHAINS = (
         fix=_FIX_VERIFIED + "; custom path building must count intermediates against each "
         "pathLenConstraint",
         scenario=_pathlen_split,
+    ),
+    Case(
+        name="rogue-chain-as-long",
+        family=Family.CHAIN,
+        presents="R2→A→L′: as many certificates as the honest chain",
+        expected=PINS_REJECT,
+        guards="that a chain is not judged by its length or by the position of its certificates",
+        reference="RFC 7469 section 2.6",
+        fix=_FIX_VERIFIED + ", and on each of its certificates",
+        scenario=_rogue_chain(1),
+    ),
+    Case(
+        name="rogue-chain-longer",
+        family=Family.CHAIN,
+        presents="R2→A→B→C→L′: two certificates more than the honest chain",
+        expected=PINS_REJECT,
+        guards="that a loop over a fixed number of certificates doesn't end without a decision",
+        reference="RFC 7469 section 2.6",
+        fix=_FIX_VERIFIED + ", and on each of its certificates",
+        scenario=_rogue_chain(3),
     ),
 )

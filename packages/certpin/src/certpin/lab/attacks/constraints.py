@@ -11,18 +11,25 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from certpin.lab.case import ALL_REJECT, Case, Family
+from certpin.lab.case import ALL_REJECT, ALL_WARN, Case, Family
 from certpin.lab.forge import forgeries
 from certpin.lab.scenario import Scenario, ServerStep
+from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
-    from certpin.lab.authority import Authority
+    from certpin.lab.authority import Authority, Change
     from certpin.lab.pki import TestPKI
 
 # The OID of an unknown extension, made from a random UUID (X.667).
 UNKNOWN = x509.ObjectIdentifier("2.25.305419896305419896305419896")
+# The names of a constraint; also addresses, because the host under test may be one.
+_OTHERS = (
+    x509.DNSName("permitted.example"),
+    x509.IPAddress(ipaddress.ip_network("203.0.113.0/24")),  # RFC 5737
+    x509.IPAddress(ipaddress.ip_network("2001:db8:ffff::/48")),  # RFC 3849
+)
 
 
 def _below(pki: TestPKI, issuer: Authority) -> Scenario:
@@ -56,19 +63,42 @@ def _other_names_only(pki: TestPKI) -> Scenario:
 
     They permit only other addresses too, because the host under test may be an address.
     """
-    permitted = (
-        x509.DNSName("permitted.example"),
-        x509.IPAddress(ipaddress.ip_network("203.0.113.0/24")),  # RFC 5737
-        x509.IPAddress(ipaddress.ip_network("2001:db8:ffff::/48")),  # RFC 3849
-    )
-    constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return _below(
-        pki,
-        pki.root.intermediate(
-            "Intermediate for other names",
-            change=lambda builder: builder.add_extension(constraints, critical=True),
-        ),
+        pki, pki.root.intermediate("Intermediate for other names", change=_limit(*_OTHERS))
     )
+
+
+def _widened(pki: TestPKI) -> Scenario:
+    """Return a scenario with an authority for other names, and one below it that permits the host.
+
+    Constraints of a path are intersected (RFC 5280 section 6.1.4 (g)).
+    """
+    upper = pki.root.intermediate("Intermediate for other names, above", change=_limit(*_OTHERS))
+    lower = upper.intermediate("Intermediate that widens", change=_limit(_permits(pki.host)))
+    return _below(pki, lower)
+
+
+def _limit(*permitted: x509.GeneralName) -> Change:
+    """Return a change that adds critical name constraints with these permitted subtrees."""
+    constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
+    return lambda builder: builder.add_extension(constraints, critical=True)
+
+
+def _permits(host: str) -> x509.GeneralName:
+    if is_address(host):
+        return x509.IPAddress(ipaddress.ip_network(host))
+    return x509.DNSName(host)
+
+
+def _no_purpose(pki: TestPKI) -> Scenario:
+    """Return a scenario with an extended key usage without any purpose."""
+    empty = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"\x30\x00")
+    leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
+    kinds = (x509.ExtendedKeyUsage,)
+    changed = forgeries.change_server(
+        leaf, pki.intermediate, without=kinds, adding=((empty, False),)
+    )
+    return Scenario.of(ServerStep.of(changed))
 
 
 def _for_clients(pki: TestPKI) -> Scenario:
@@ -140,6 +170,18 @@ CONSTRAINTS = (
         scenario=_other_names_only,
     ),
     Case(
+        name="name-constraints-widened",
+        family=Family.CONSTRAINT,
+        presents="R→I→J→L, where I may only issue for permitted.example, and J, which it issued, "
+        "permits itself the host",
+        expected=ALL_REJECT,
+        guards="that the constraints of all authorities on the path count, not only those of the "
+        "last one",
+        reference="RFC 5280 section 6.1.4 (g)",
+        fix=_FIX,
+        scenario=_widened,
+    ),
+    Case(
         name="extended-key-usage",
         family=Family.CONSTRAINT,
         presents="I→L that is only for TLS clients (extendedKeyUsage: clientAuth)",
@@ -150,6 +192,17 @@ CONSTRAINTS = (
         "those of GnuTLS must pass GNUTLS_KP_TLS_WWW_SERVER to gnutls_certificate_verify_peers "
         "(wget calls gnutls_certificate_verify_peers2, and accepts: seen with 1.25.0)",
         scenario=_for_clients,
+    ),
+    Case(
+        name="extended-key-usage-empty",
+        family=Family.CONSTRAINT,
+        presents="I→L with an extendedKeyUsage that lists no purpose",
+        expected=ALL_WARN,
+        guards="that a certificate for no purpose isn't one for every purpose. RFC 5280 forbids "
+        "the empty list; Go's library reads it like a missing extension (observed with Go 1.24)",
+        reference="RFC 5280 section 4.2.1.12: SIZE (1..MAX)",
+        fix=f"{_FIX}; read a missing and an empty extendedKeyUsage differently",
+        scenario=_no_purpose,
     ),
     Case(
         name="unknown-critical-extension",

@@ -87,6 +87,12 @@ def _default_certificate(pki: TestPKI) -> Scenario:
     return Scenario.of(ServerStep.of(pki.second_leaf))
 
 
+def registered(host: str) -> str:
+    """Return the name below the top-level domain of a host: bank.example for api.bank.example."""
+    parent(host)
+    return ".".join(host.split(".")[-2:])
+
+
 _FIX = (
     "compare the requested host with the certificate's SAN, in addition to pins: leave "
     "check_hostname enabled, give the TLS object its server_hostname, and remove verifiers that "
@@ -175,6 +181,18 @@ NAMES = (
         "a * beside other characters, and then calls tls.checkServerIdentity",
         scenario=_named(lambda host: f"x*.{parent(host)}"),
         host=below(_IDN_LABEL),
+    ),
+    Case(
+        name="wrong-host-public-suffix",
+        family=Family.NAME,
+        presents="I→L with *.example, to a client that requests bank.example",
+        expected=ALL_WARN,
+        guards="that a wildcard doesn't cover a whole top-level domain. Libraries differ: RFC 9525 "
+        "leaves it to authorities, which must not issue it, and Go's library accepts it",
+        reference="CA/B Forum Baseline Requirements 3.2.2.6; RFC 6125 section 7.2",
+        fix=_FIX_WILDCARDS,
+        scenario=_named(lambda host: f"*.{parent(host)}"),
+        host=registered,
     ),
     Case(
         name="sni-ignored",

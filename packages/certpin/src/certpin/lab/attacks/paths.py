@@ -57,6 +57,10 @@ def _compromised_sent(pki: TestPKI) -> Scenario:
     return Scenario.legitimate(pki.leaf, pki.stolen_intermediate.x509)
 
 
+def _shorter(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.root.issue(pki.host, key=pki.leaf.key))
+
+
 _FIX = (
     "let the TLS library build the path, and look for pins anywhere on the chain that it verified, "
     "not among the served certificates by position or count"
@@ -74,6 +78,17 @@ PATHS = (
         reference="RFC 4158; ISRG Root X1, cross-signed by DST Root CA X3",
         fix=f"{_FIX}; don't limit the length of chains",
         scenario=_cross_signed,
+    ),
+    Case(
+        name="rot-shorter-chain",
+        family=Family.ROTATION,
+        presents="R→L: the same key in a certificate that the root itself issued",
+        expected=ALL_ACCEPT,
+        guards="that a chain may get shorter: code that expects an intermediate at a position "
+        "refuses here",
+        reference="RFC 8446 section 4.4.2",
+        fix=_FIX,
+        scenario=_shorter,
     ),
     Case(
         name="rot-order-reordered",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ATTACKER = "evil.example"
 _THIS_MACHINE = "localhost"
-_LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
+LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
 
 
 def ipv4(host: str) -> str:
@@ -61,7 +61,7 @@ def _nul_in_name(pki: TestPKI) -> Scenario:
 
 def _nul_in_common_name(pki: TestPKI) -> Scenario:
     name = _behind_nul(pki.host)
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         raise CannotServeError(f"{pki.host} is too long for a common name")
     return _with_san(pki, name)
 
@@ -78,9 +78,15 @@ def _behind_nul(host: str) -> str:
 
 
 def _cn_only(pki: TestPKI) -> Scenario:
-    if len(pki.host) > _LONGEST_NAME:
+    if len(pki.host) > LONGEST_NAME:
         raise CannotServeError(f"{pki.host} is too long for a common name")
     return _with_san(pki, pki.host)
+
+
+def _cn_beside_san(pki: TestPKI) -> Scenario:
+    if len(pki.host) > LONGEST_NAME:
+        raise CannotServeError(f"{pki.host} is too long for a common name")
+    return _with_san(pki, pki.host, x509.DNSName(_ATTACKER))
 
 
 def _address_as_name(pki: TestPKI) -> Scenario:
@@ -126,6 +132,17 @@ SPELLINGS = (
         fix="switch the common name off: in Python, context.hostname_checks_common_name = False; "
         "in OpenSSL, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT",
         scenario=_cn_only,
+    ),
+    Case(
+        name="cn-beside-other-san",
+        family=Family.NAME,
+        presents="I→L with the right name in the subject, and evil.example in the SAN",
+        expected=ALL_REJECT,
+        guards="that the subject is not read if there is a SAN: it is free text",
+        reference="RFC 9525 section 2; RFC 6125 section 6.4.4; CVE-2014-3577",
+        fix="compare the host with the SAN only; in Java, leave the endpoint identification "
+        "algorithm HTTPS enabled",
+        scenario=_cn_beside_san,
     ),
     Case(
         name="ip-without-ip-san",

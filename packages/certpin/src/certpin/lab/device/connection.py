@@ -93,6 +93,21 @@ class ObservedConnection:
         """The client's bytes that arrived before relaying began; the relay sends them first."""
         return self._inner.early
 
+    @property
+    def resets(self) -> bool:
+        """True if the connection ends with a TCP reset, once ``done``."""
+        return self._inner.resets
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        return self._inner.pause
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._inner.resume()
+        self._session.step()
+
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record evidence from relayed bytes of the client, or of the server if ``back``.
 
@@ -141,7 +156,8 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
     """
     session = DeviceSession(schedule, plain=reached.plain or reached.port == _HTTP)
     if schedule.tests(reached.host):
-        return ObservedConnection(session, Session(session, via=reached.via, target=reached.host))
+        inner = Session(session, via=reached.via, target=reached.host, port=reached.port)
+        return ObservedConnection(session, inner)
     if is_address(reached.host) and reached.port == _HTTPS and not reached.plain:
         return ObservedConnection(session, Routed(session, reached))
     return None

@@ -17,7 +17,7 @@ from certpin.lab.case import CONTROL, CannotServeError
 from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import Turn, Visit
 from certpin.lab.pki import Style, TestPKI
-from certpin.lab.scenario import Opening
+from certpin.lab.scenario import INTERRUPTED, Opening
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import Destination
 from certpin.lab.upstream import UpstreamPKI
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.pki import Authorities
     from certpin.lab.runner import Result
+    from certpin.lab.scenario import Scenario
     from certpin.lab.upstream import Upstream
     from certpin.lab.verdict import Connection
 
@@ -183,20 +184,10 @@ class Schedule:
         Raises:
             CannotServeError: the case can't be served to a device.
         """
-        if case.host(host) != host:
-            raise CannotServeError(f"the app would have to call {case.host(host)}", fix=_BY_PROVE)
-        if case.protocol not in {"", "http"}:
-            raise CannotServeError(f"only applies to an app that speaks {case.protocol}")
-        if case.clock:
-            raise CannotServeError(
-                "it needs a client with a clock that can be moved", fix=_BY_PROVE
-            )
-        if case.compromised:
-            raise CannotServeError("it needs another pin set than the app's", fix=_BY_PROVE)
+        _check_case(case, host)
         pki = self.pkis[host]
         scenario = case.scenario(pki)
-        if scenario.canary_only:
-            raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)
+        _check_scenario(scenario)
         hosts = (host, pki.second, pki.unpinned)
         turn = Turn(case, scenario, hosts, pki.authorities.client.chain_pem.decode())
         if scenario.second:
@@ -218,6 +209,37 @@ class Schedule:
 
 
 _BY_PROVE = "`certpin prove` has this case"
+
+
+def _check_case(case: Case, host: str) -> None:
+    """Check that an app can be brought to a case as it is: the app's host, pins and clock.
+
+    Raises:
+        CannotServeError: it can't.
+    """
+    asked = case.spelling(case.host(host))
+    if asked != host:
+        raise CannotServeError(f"the app would have to call {asked}", fix=_BY_PROVE)
+    if case.protocol not in {"", "http"}:
+        raise CannotServeError(f"only applies to an app that speaks {case.protocol}")
+    if case.clock:
+        raise CannotServeError("it needs a client with a clock that can be moved", fix=_BY_PROVE)
+    if case.compromised:
+        raise CannotServeError("it needs another pin set than the app's", fix=_BY_PROVE)
+
+
+def _check_scenario(scenario: Scenario) -> None:
+    """Check that the connections of an app show how it reacts.
+
+    Raises:
+        CannotServeError: they don't.
+    """
+    if scenario.canary_only:
+        raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)
+    if any(step.opening in INTERRUPTED for step in scenario.steps):
+        raise CannotServeError(
+            "an app whose connection is interrupted gives no signal", fix=_BY_PROVE
+        )
 
 
 def _second(hosts: Sequence[str], host: str) -> str:

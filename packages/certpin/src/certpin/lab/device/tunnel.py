@@ -260,12 +260,14 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
             await stream.drain()
         if conversation.done:
             break
+        on_silence = conversation.resume if conversation.pause else silent
         try:
-            data = await near.read(_PIECE, _SILENCE if silent else PATIENCE)
+            data = await near.read(_PIECE, conversation.pause or (_SILENCE if silent else PATIENCE))
         except TimeoutError:
-            if not silent:
+            if not on_silence:
                 return
-            silent = silent()
+            on_silence()
+            silent = None
             continue
         silent = None
         conversation.receive(data)

@@ -188,12 +188,13 @@ class Turn:
         """Return True if there are enough connections that show how the client reacts.
 
         That is one for each step of the case. If the case redirects the client, it is one that
-        followed the redirect instead, or several answered requests without one that followed.
+        followed the redirect instead, or several answered requests without one that followed. The
+        same holds if the attack is only on connections of another kind.
 
         Args:
             said: the connections that are evidence for the verdict.
         """
-        if self.scenario.lures:
+        if self.scenario.lures or self.scenario.other_kind:
             calls = sum(
                 visit.signal is ClientSignal.SENT_DATA
                 for visit in self.visits

@@ -11,13 +11,17 @@ from certpin.lab.forge.forgeries import (
     replace_key,
     resign,
 )
+from certpin.lab.forge.keys import large_rsa_key, pss_identity, version_1
 
 __all__ = [
     "ForgedRoot",
     "break_signature",
+    "large_rsa_key",
     "mismatched_key_pem",
     "namesake_of_issuer",
+    "pss_identity",
     "reissue",
     "replace_key",
     "resign",
+    "version_1",
 ]

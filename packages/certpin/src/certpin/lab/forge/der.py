@@ -68,6 +68,23 @@ class RSAPrivateKey:
 
 
 @asn1.sequence
+class PublicKeyInfo:
+    """A public key with its algorithm: SubjectPublicKeyInfo (RFC 5280 section 4.1)."""
+
+    algorithm: asn1.TLV
+    subject_public_key: asn1.BitString
+
+
+@asn1.sequence
+class PrivateKeyInfo:
+    """A private key with its algorithm: PKCS#8 (RFC 5208 section 5)."""
+
+    version: int
+    algorithm: asn1.TLV
+    private_key: bytes
+
+
+@asn1.sequence
 class FieldID:
     """The prime field of explicit curve parameters (RFC 3279 section 2.3.5)."""
 

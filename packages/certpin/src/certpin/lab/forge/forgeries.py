@@ -100,7 +100,12 @@ def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
 
 
 def change_server(
-    identity: Identity, issuer: Authority, *, without: Kinds = (), adding: Additions = ()
+    identity: Identity,
+    issuer: Authority,
+    *,
+    without: Kinds = (),
+    adding: Additions = (),
+    subject: x509.Name | None = None,
 ) -> Identity:
     """Return the server's identity with its leaf signed again after changing extensions.
 
@@ -109,9 +114,11 @@ def change_server(
         issuer: the authority that issued the leaf.
         without: the types of the extensions to remove.
         adding: the extensions to add, each with its criticality.
+        subject: replaces the subject.
     """
     leaf, *path = identity.chain
-    return replace(identity, chain=(_sign_again(leaf, issuer, without, adding), *path))
+    changed = _sign_again(leaf, issuer, without, adding, subject)
+    return replace(identity, chain=(changed, *path))
 
 
 def change_intermediate(
@@ -130,15 +137,19 @@ def change_intermediate(
 
 
 def _sign_again(
-    certificate: x509.Certificate, issuer: Authority, without: Kinds, adding: Additions
+    certificate: x509.Certificate,
+    issuer: Authority,
+    without: Kinds,
+    adding: Additions,
+    subject: x509.Name | None = None,
 ) -> x509.Certificate:
     """Return a certificate with some extensions removed and added, signed again by its issuer.
 
-    Names, key, dates and serial number stay.
+    The other names, the key, the dates and the serial number stay.
     """
     builder = (
         x509.CertificateBuilder()
-        .subject_name(certificate.subject)
+        .subject_name(certificate.subject if subject is None else subject)
         .issuer_name(certificate.issuer)
         .public_key(certificate.public_key())
         .serial_number(certificate.serial_number)
@@ -163,9 +174,9 @@ def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:
         CannotServeError: the victim's key is neither RSA nor ECDSA.
     """
     if isinstance(victim, ec.EllipticCurvePublicKey):
-        return _pem("EC", der.encode(_ec(victim)))
+        return pem("EC PRIVATE KEY", der.encode(_ec(victim)))
     if isinstance(victim, rsa.RSAPublicKey):
-        return _pem("RSA", der.encode(_rsa(victim)))
+        return pem("RSA PRIVATE KEY", der.encode(_rsa(victim)))
     raise CannotServeError("the real server's key is neither RSA nor ECDSA")
 
 
@@ -203,10 +214,9 @@ def _rsa(victim: rsa.RSAPublicKey) -> der.RSAPrivateKey:
     )
 
 
-def _pem(kind: str, content: bytes) -> bytes:
-    """Return a private key as PEM in the traditional format, which also holds the public key."""
-    text = ssl.DER_cert_to_PEM_cert(content)
-    return text.replace("CERTIFICATE", f"{kind} PRIVATE KEY").encode()
+def pem(label: str, content: bytes) -> bytes:
+    """Return DER as PEM with this label (RFC 7468 section 2)."""
+    return ssl.DER_cert_to_PEM_cert(content).replace("CERTIFICATE", label).encode()
 
 
 _RSA = {

@@ -109,6 +109,21 @@ _OVER_SERVED_CHAIN = (
     "non-ca-switch",
     "non-ca-switch-last",
 )
+_CLEAR_TEXT = (
+    "plain-http-on-443",
+    "closed-then-clear-text",
+    "reset-then-clear-text",
+    "stalled-then-clear-text",
+)
+# An ordinary man in the middle, with a handshake or a port that not every server has.
+_ROGUE_HANDSHAKE = {
+    "rogue-tls-1.2",
+    "rogue-tls-1.3",
+    "rogue-http-1.1",
+    "rogue-http-2",
+    "rogue-without-alpn",
+    "redirect-to-other-port",
+}
 # These families are about TLS and its surroundings, not about certificates.
 _NOT_CERTIFICATES = {Family.PROTOCOL, Family.STARTTLS, Family.HTTP, Family.ROTATION}
 
@@ -123,7 +138,8 @@ def _by_certificate(result: Result) -> bool:
     A renewal with an unpinned key is one, for a client with pins on the server's key.
     """
     family = result.case.family
-    return _got_through(result) and (family not in _NOT_CERTIFICATES or _only_by_pins(result))
+    certificates = family not in _NOT_CERTIFICATES or result.case.name in _ROGUE_HANDSHAKE
+    return _got_through(result) and (certificates or _only_by_pins(result))
 
 
 def _only_by_pins(result: Result) -> bool:
@@ -137,7 +153,15 @@ def _past_pins(result: Result) -> bool:
 
     The chains of the sequences end at a trusted root if the client verifies its chains.
     """
-    return _only_by_pins(result) or (_got_through(result) and result.case.family is Family.SEQUENCE)
+    return _only_by_pins(result) or _only_some_connections(result)
+
+
+def _only_some_connections(result: Result) -> bool:
+    """Return True for a man in the middle who attacks only some connections of a client."""
+    case = result.case
+    return _got_through(result) and (
+        case.family is Family.SEQUENCE or case.name in _ROGUE_HANDSHAKE
+    )
 
 
 def _of(*families: Family) -> Callable[[Result], bool]:
@@ -238,7 +262,7 @@ _PATTERNS = (
         "The client checks only some of its connections",
         "check every new connection, also after a redirect, a retry or a reconnect",
         lambda seen: not seen.failed(*_TRUSTED_AUTHORITY, *_UNKNOWN_AUTHORITY),
-        _of(Family.SEQUENCE),
+        _only_some_connections,
     ),
     _CausePattern(
         "The client accepts keys that its pins mark compromised",
@@ -250,8 +274,15 @@ _PATTERNS = (
     _CausePattern(
         "The client accepts outdated or missing encryption",
         "require TLS 1.2 or newer, with the library's default ciphers, from the first byte",
-        lambda seen: seen.failed("old-tls", "anonymous", "weak-suite", "plain-http-on-443"),
-        _of(Family.PROTOCOL),
+        lambda seen: seen.failed("old-tls", "anonymous", "weak-suite"),
+        _named("old-tls", "anonymous", "weak-suite"),
+    ),
+    _CausePattern(
+        "The client sends its request in clear text if TLS fails",
+        "let the request fail: remove the code that repeats it with http://, and forbid clear text "
+        "(usesCleartextTraffic, ConnectionSpec.CLEARTEXT, App Transport Security)",
+        lambda seen: seen.failed(*_CLEAR_TEXT),
+        _named(*_CLEAR_TEXT),
     ),
     _CausePattern(
         "The client refuses the backup key",

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.errors import CertificateParseError, HostError
-from certpin.lab.scenario import Opening
+from certpin.lab.scenario import INTERRUPTED, Opening
 from certpin.pins import Pin
 from certpin.probe.scan import name_matches
 from certpin.x509.chain import Signature
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 # The openings after which the server sends no certificate.
-_NO_TLS = {Opening.PLAIN, Opening.STRIP}
+_NO_TLS = {Opening.PLAIN, Opening.STRIP} | INTERRUPTED
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:

@@ -75,7 +75,14 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rogue-ca-in-store same-ca-new-key pinned-leaf-appended pinned-intermediate-appended
         non-ca-switch non-ca-switch-last pathlen-split compromised-key compromised-intermediate
         swap-on-reconnect second-host-unpinned http2-coalescing leak-before-check
-        redirect-to-unpinned-host
+        redirect-to-unpinned-host second-host-key similar-pin rogue-ed25519 rogue-p384 rogue-p521
+        rogue-rsa-pss rogue-rsa-8192 rogue-empty-subject rogue-no-common-name rogue-many-names
+        rogue-odd-extensions rogue-version-1 rogue-authority-as-server rogue-chain-as-long
+        rogue-chain-longer exhausting-names exhausting-name-constraints rogue-connection-2
+        rogue-connection-3 rogue-connection-4 rogue-connection-5 rogue-connection-6
+        other-kind-of-connection redirect-to-other-port rogue-tls-1.2 rogue-tls-1.3 rogue-http-1.1
+        rogue-http-2 rogue-without-alpn dropped-then-rogue slow-rogue rogue-ipv4 rogue-ipv6
+        rogue-trailing-dot rogue-upper-case rogue-unicode-host
         """,
     ),
     (MasvsReference(_PINNED, ("MASTG-TEST-0243",)), "pin-set-expired"),
@@ -86,7 +93,8 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         bad-signature-leaf bad-signature-intermediate replaced-key stolen-certificate-tls12
         stolen-certificate-tls13 explicit-curve-ca expired not-yet-valid expired-intermediate
         ca-false no-basic-constraints pathlen name-constraints extended-key-usage
-        unknown-critical-extension bad-then-good retry-x5 pool-reuse resumption-other-host
+        name-constraints-widened extended-key-usage-empty unknown-critical-extension bad-then-good
+        retry-x5 pool-reuse resumption-other-host
         """,
     ),
     (
@@ -94,7 +102,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         """
         wrong-host-pinned-ca wrong-host-parent wrong-host-sibling wrong-host-wildcard
         wrong-host-wildcard-below wrong-host-wildcard-part wrong-host-idn sni-ignored nul-in-name
-        nul-in-common-name cn-only ip-without-ip-san
+        nul-in-common-name cn-only cn-beside-other-san wrong-host-public-suffix ip-without-ip-san
         """,
     ),
     (
@@ -103,7 +111,10 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
     ),
     (
         MasvsReference(_SECURE, ("MASTG-TEST-0236",)),
-        "plain-http-on-443 starttls-strip starttls-injection redirect-to-http",
+        """
+        plain-http-on-443 starttls-strip starttls-injection redirect-to-http closed-then-clear-text
+        reset-then-clear-text stalled-then-clear-text
+        """,
     ),
     (
         MasvsReference(_SECURE, why="MASTG has no test for it"),
@@ -114,6 +125,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         """
         control-good ipv6-san missing-intermediate rot-renewed-same-key rot-new-key-pinned-ca
         rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
+        rot-shorter-chain
         rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent
         """,
     ),

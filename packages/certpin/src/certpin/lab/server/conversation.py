@@ -42,6 +42,17 @@ class Conversation(Protocol):
         Empty bytes mean that this side closed.
         """
 
+    @property
+    def resets(self) -> bool:
+        """True if the connection ends with a TCP reset, once ``done``."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and clear them."""
 
@@ -66,6 +77,22 @@ class Proxied:
     def early(self) -> bytes:
         """The client's bytes that arrived before relaying began; the relay sends them first."""
         return self._inner.early if self._inner else bytes(self._front.rest)
+
+    @property
+    def resets(self) -> bool:
+        """True if the connection ends with a TCP reset, once ``done``."""
+        return self._inner is not None and self._inner.resets
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        return self._inner.pause if self._inner else 0.0
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self._inner:
+            self._inner.resume()
+            self.done = self._inner.done
 
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record evidence from relayed bytes of the client, or of the server if ``back``.
@@ -137,6 +164,22 @@ class Routed:
         return self._session.early if self._session else bytes(self._hello.raw)
 
     @property
+    def resets(self) -> bool:
+        """True if the connection ends with a TCP reset, once ``done``."""
+        return self._session is not None and self._session.resets
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        return self._session.pause if self._session else 0.0
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self._session:
+            self._session.resume()
+            self.done = self._session.done
+
+    @property
     def decided(self) -> bool:
         """True if it is known whether the lab or another server serves the connection."""
         return self._session is not None or self.passing is not None
@@ -185,7 +228,8 @@ class Routed:
         self.receive(bytes(self._hello.raw))
 
     def _begin(self, host: str) -> None:
-        self._session = Session(self._case_run, via=self._destination.via, target=host)
+        to = self._destination
+        self._session = Session(self._case_run, via=to.via, target=host, port=to.port)
 
 
 _SOCKS5 = 5  # RFC 1928 section 3: the version, and the first byte

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,7 @@ class Port:
 _PIECE = 64 * 1024
 # Unread bytes after which the lab stops reading from a client until it reads.
 _MAX_UNSENT = 1024 * 1024
+_NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time; close(2) then sends a reset
 PATIENCE = 20.0  # seconds that a client may be silent; until then it uses one socket
 
 
@@ -153,6 +155,7 @@ class Link:
         self._open = True
         self._hung_up = False
         self._timer = loop.call_later(PATIENCE, self.close)
+        self._pause: asyncio.TimerHandle | None = None
         loop.add_reader(self._descriptor, self.read)
         self._move()
 
@@ -188,13 +191,14 @@ class Link:
         else:
             self.close()
 
-    def close(self) -> None:
-        """Close the connection without sending pending bytes."""
+    def close(self, *, gently: bool = True) -> None:
+        """Close the connection without sending pending bytes; ``gently`` ends TCP before that."""
         if not self._open:
             return
         self._let_go()
-        with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
+        if gently:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
         self.sock.close()
         self._ended(self)
 
@@ -206,6 +210,8 @@ class Link:
     def _let_go(self) -> None:
         self._open = False
         self._timer.cancel()
+        if self._pause:
+            self._pause.cancel()
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
 
@@ -224,6 +230,13 @@ class Link:
             self._ended(self)
         elif self.conversation.done:
             self._finish()
+        elif self.conversation.pause and self._pause is None:
+            self._pause = self._loop.call_later(self.conversation.pause, self._resume)
+
+    def _resume(self) -> None:
+        if self._open:
+            self.conversation.resume()
+            self._move()
 
     def _wait_to_write(self) -> None:
         if len(self._unsent) > _MAX_UNSENT:
@@ -242,7 +255,12 @@ class Link:
         """Close the server's side of the connection, and read on until the client closes.
 
         Closing with unread bytes sends a reset, which can overtake the answer (RFC 9112 section
-        9.6).
+        9.6). A conversation that resets wants that.
         """
+        if self.conversation.resets:
+            with suppress(OSError):
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.close(gently=False)
+            return
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)

@@ -12,11 +12,11 @@ Finished that are not alerts are its data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 RECORD_TYPES = range(20, 25)  # 24: heartbeat (RFC 6520)
@@ -24,6 +24,9 @@ _CHANGE_CIPHER_SPEC, _HANDSHAKE, _DATA = 20, 22, 23  # RFC 8446 section 5.1
 _CLIENT_HELLO, _SERVER_NAME, _ALPN = 1, 0, 16  # RFC 8446 sections 4 and 4.2
 _SERVER_HELLO, _TLS13 = 2, b"\3\4"  # RFC 8446 sections 4 and 4.2.1
 _VERSIONS = 43  # RFC 8446 section 4.2
+# Extensions that depend on the host, on an earlier connection or on the length of the others:
+# server_name, padding, session_ticket, pre_shared_key, early_data, cookie (RFC 8446 section 4.2).
+_OF_A_CONNECTION = {0, 21, 35, 41, 42, 44}
 _HEADER, _MESSAGE = 5, 4  # octets of a record's header, and of a handshake message's
 _HELLO_RECORD = bytes([_HANDSHAKE, 3])  # the type of the record, and the major version of all TLS
 _NOTHING = b"\0\0"  # a missing extension is read as an empty list
@@ -37,12 +40,15 @@ class ClientHello:
     """The fields of a ClientHello that the lab needs (RFC 8446 section 4.1.2).
 
     ``server_name`` is empty if the client sent none; ``versions`` are the numbers of the
-    ``supported_versions`` extension, or the one version of an older client.
+    ``supported_versions`` extension, or the one version of an older client. ``kind`` is equal for
+    two connections by the same TLS library with the same settings, to any host, also if one of them
+    resumes a session.
     """
 
     server_name: str = ""
     alpn: tuple[str, ...] = ()
     versions: tuple[int, ...] = ()
+    kind: str = field(default="", compare=False)
 
 
 class NotTLSError(ValueError):
@@ -118,18 +124,45 @@ def _parse(reader: Vectors) -> ClientHello:
     version = reader.number(2)
     reader.take(32)  # random
     reader.vector(1)  # legacy_session_id
-    reader.vector(2)  # cipher_suites
+    suites = reader.vector(2)
     reader.vector(1)  # legacy_compression_methods
     extensions = reader.vector(2) if reader else Vectors(b"")
     found: dict[int, Vectors] = {}
     while extensions:
         kind = extensions.number(2)
         found.setdefault(kind, extensions.vector(2))
+    protocols = _protocols(found.get(_ALPN, Vectors(_NOTHING)))
+    versions = _offered_versions(found[_VERSIONS]) if _VERSIONS in found else (version,)
     return ClientHello(
         _server_name(found.get(_SERVER_NAME, Vectors(_NOTHING))),
-        _protocols(found.get(_ALPN, Vectors(_NOTHING))),
-        _offered_versions(found[_VERSIONS]) if _VERSIONS in found else (version,),
+        protocols,
+        versions,
+        _kind(suites, found, protocols, versions),
     )
+
+
+def _kind(
+    suites: Vectors,
+    extensions: Iterable[int],
+    protocols: tuple[str, ...],
+    versions: tuple[int, ...],
+) -> str:
+    """Return a text that identifies the client's TLS library and its settings.
+
+    It has no order, because some clients shuffle their extensions, and no random values
+    (GREASE, RFC 8701).
+    """
+    offered = []
+    while suites:
+        offered.append(suites.number(2))
+    lists = (offered, [kind for kind in extensions if kind not in _OF_A_CONNECTION], versions)
+    fixed = [sorted(number for number in each if not _is_grease(number)) for each in lists]
+    return f"{fixed} {protocols}"
+
+
+def _is_grease(number: int) -> bool:
+    """Return True for a reserved value of RFC 8701, such as 0x3a3a."""
+    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
 
 
 def _server_name(reader: Vectors) -> str:

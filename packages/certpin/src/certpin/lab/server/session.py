@@ -6,12 +6,13 @@ serves each connection.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.scenario import BEFORE_TLS, Opening
+from certpin.lab.scenario import BEFORE_TLS, OTHER_PORT, STALL_SECONDS, Opening
 from certpin.lab.server.http import respond
 from certpin.lab.server.protocols import HTTP, HTTP2, PROTOCOLS, choose
 from certpin.lab.server.records import RECORD_TYPES, HelloReader, NotTLSError, RecordCounter
@@ -45,7 +46,8 @@ class CaseRun:
     A step is how the lab serves one connection. Steps are assigned in the order in which
     connections arrive. ``hosts`` are the first and the second host under test, and the one that a
     redirect may lead to. ``clients`` is PEM of the accepted client certificates. ``error`` is set
-    if the lab could not serve a step.
+    if the lab could not serve a step. ``stall`` is the time in seconds for which a step keeps a
+    client waiting.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class CaseRun:
         hosts: tuple[str, ...],
         protocol: str = "http",
         clients: str = "",
+        stall: float = STALL_SECONDS,
     ) -> None:
         self.scenario = scenario
+        self.stall = stall
         self.answer_context = answer_context
         self.connections: list[Connection] = []
         self.error: CannotServeError | None = None
@@ -68,7 +72,8 @@ class CaseRun:
         own = zip(hosts, (scenario.first, scenario.second, scenario.unpinned), strict=False)
         self._steps = {host: steps for host, steps in own if steps}
         self._first = hosts[0]
-        self._met = dict.fromkeys(hosts, 0)
+        self._met: Counter[str] = Counter()
+        self._kinds: list[str] = []  # of the connections to the host under test
 
     def tests(self, host: str) -> bool:
         """Return True if the scenario has steps for this host. Other hosts are relayed to."""
@@ -82,20 +87,37 @@ class CaseRun:
         """Store the error of a step that the lab could not serve."""
         self.error = error
 
-    def next_step(self, server_name: str, target: str) -> ServerStep:
+    def next_step(
+        self, server_name: str, target: str, *, port: int = 0, kind: str = ""
+    ) -> ServerStep:
         """Return the step that serves a new connection to the requested host.
 
-        Each call moves on to the host's next step; its last step repeats.
+        Each call moves on to the host's next step; its last step repeats. A scenario may have other
+        steps for connections to ``OTHER_PORT``, and for those whose ``kind`` differs from that of
+        the first one.
         """
         asked = server_name or target
         host = asked if asked in self._steps else self._first
-        step = self._upcoming(host)
-        self._met[host] += 1
+        if host == self._first:
+            self._kinds.append(kind)
+            if self.scenario.other_port and port == OTHER_PORT:
+                return self._next("other port", self.scenario.other_port)
+            if self.scenario.other_kind and kind != self._kinds[0]:
+                return self._next("other kind", self.scenario.other_kind)
+        return self._next(host, self._steps[host])
+
+    def _next(self, of: str, steps: Sequence[ServerStep]) -> ServerStep:
+        step = steps[min(self._met[of], len(steps) - 1)]
+        self._met[of] += 1
         return step
 
     def _upcoming(self, host: str) -> ServerStep:
         steps = self._steps[host]
         return steps[min(self._met[host], len(steps) - 1)]
+
+    def choose_alpn(self, step: ServerStep, hello: ClientHello) -> tuple[str, ...]:
+        """Return the protocol (ALPN) that a step negotiates, in a tuple; empty for none."""
+        return choose(hello.alpn, self.alpn if step.alpn is None else step.alpn)
 
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server of the part before TLS; None if the protocol begins with TLS.
@@ -115,7 +137,7 @@ class CaseRun:
         answer_context = self.direct if seen.via == "port" else self.answer_context
         if self._protocol is not HTTP:
             return self._protocol.make(step, answer_context)
-        if choose(hello.alpn, self.alpn) == (HTTP2,):
+        if self.choose_alpn(step, hello) == (HTTP2,):
             from certpin.lab.server.h2 import Http2
 
             return Http2(step, answer_context)
@@ -131,13 +153,20 @@ _MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is discon
 class Session:
     """Serves one connection of a case. ``seen`` is its evidence.
 
-    Send ``data_to_send()`` after each call; when ``done``, send the remaining bytes and close.
+    Send ``data_to_send()`` after each call; when ``done``, send the remaining bytes and close: with
+    a TCP reset if ``resets``. While ``pause`` is not zero, call ``resume()`` after so many seconds.
+    ``port`` is the port that the client requested.
     """
 
-    def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
+    def __init__(
+        self, case_run: CaseRun, *, via: str = "port", target: str = "", port: int = 0
+    ) -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
         self.passing: Destination | None = None  # set if the real server takes over
+        self.resets = False
+        self.pause = 0.0
+        self._port = port
         self._case_run = case_run
         self._out = bytearray()
         self._hello = HelloReader()
@@ -178,7 +207,9 @@ class Session:
             self._end(str(exc))
 
     def _take(self, data: bytes) -> None:
-        if self._tls:
+        if self.pause:
+            self._hello.raw.extend(data)  # ``early`` is read when the pause is over
+        elif self._tls:
             self._secure(data)
         elif self._clear and not self._clear.upgrade:
             self._speak(data)
@@ -212,7 +243,9 @@ class Session:
         if hello is None:
             return
         self.seen.hello = hello
-        step = self.seen.step or self._case_run.next_step(hello.server_name, self.seen.target)
+        step = self.seen.step or self._case_run.next_step(
+            hello.server_name, self.seen.target, port=self._port, kind=hello.kind
+        )
         self.seen.step = step
         if step.opening is Opening.RELAY:
             self.passing = self._case_run.upstream
@@ -225,10 +258,35 @@ class Session:
             self._out += respond(self._case_run.answer_context.token)
             self._end("the lab answered in clear text")
             return
-        alpn = choose(hello.alpn, self._case_run.alpn)
+        if step.opening in {Opening.CLOSE, Opening.RESET}:  # of INTERRUPTED, at once
+            self.resets = step.opening is Opening.RESET
+            self._end("the lab ended the connection in the handshake")
+            return
+        if step.opening in {Opening.STALL, Opening.SLOW}:
+            self.pause = self._case_run.stall
+            return
+        self._answer_hello(step, hello)
+
+    def _answer_hello(self, step: ServerStep, hello: ClientHello) -> None:
+        alpn = self._case_run.choose_alpn(step, hello)
         application = self._case_run.application(step, hello, self.seen)
         self._tls = Tls(partial(self._case_run.contexts.wrap, step, alpn), application)
         self._secure(self.early)
+
+    def resume(self) -> None:
+        """Go on after ``pause`` seconds: begin TLS, or end the connection. Never raises."""
+        step, hello = self.seen.step, self.seen.hello
+        if not self.pause or self.done or step is None or hello is None:
+            return
+        self.pause = 0.0
+        if step.opening is Opening.STALL:
+            self._end("the lab kept silent in the handshake")
+            return
+        try:
+            self._answer_hello(step, hello)
+        except CannotServeError as exc:
+            self._case_run.failed(exc)
+            self._end(str(exc))
 
     @property
     def early(self) -> bytes:
@@ -297,4 +355,5 @@ class Session:
 
     def _end(self, problem: str) -> None:
         self.seen.problem = self.seen.problem or problem
+        self.pause = 0.0
         self.done = True

@@ -1,0 +1,65 @@
+"""Cases of chains that are made to exhaust a verifier. A limit must end in a refusal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from certpin.lab.case import PINS_REJECT_MAYBE_ALL, Case, Family
+from certpin.lab.scenario import Scenario, ServerStep
+
+if TYPE_CHECKING:
+    from certpin.lab.pki import TestPKI
+
+_NAMES = 10_000
+# Go refuses more than 250,000 comparisons, and OpenSSL more than 2^20 (NAME_CHECK_MAX). The product
+# is just below the latter, and the chain below OpenSSL's limit of 100 KiB.
+_FACTOR = 1_020
+
+
+def _many_names(pki: TestPKI) -> Scenario:
+    others = (f"{number}.shop.example" for number in range(_NAMES))
+    return Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, *others)))
+
+
+def _product(pki: TestPKI) -> Scenario:
+    """Return a scenario with many name constraints, each of which is compared with many names."""
+    excluded = [x509.DNSName(f"{number}.evil.example") for number in range(_FACTOR)]
+    limits = x509.NameConstraints(permitted_subtrees=None, excluded_subtrees=excluded)
+    issuer = pki.rogue.intermediate(
+        "Rogue intermediate with many constraints",
+        change=lambda builder: builder.add_extension(limits, critical=True),
+    )
+    others = (f"{number}.shop.example" for number in range(_FACTOR - 1))
+    return Scenario.of(ServerStep.of(issuer.issue(pki.host, *others)))
+
+
+_FIX = (
+    "treat a limit that is reached as a refusal, never as an end of the check, and compare pins "
+    "before any work that depends on the size of a certificate"
+)
+
+EXHAUSTION = (
+    Case(
+        name="exhausting-names",
+        family=Family.CHAIN,
+        presents=f"R2→L′ with {_NAMES:,} names: larger than many libraries read",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that a message which is too large is refused, and not replaced by a weaker check",
+        reference="CWE-400; CWE-770; RFC 8446 section 4.4.2",
+        fix=_FIX,
+        scenario=_many_names,
+    ),
+    Case(
+        name="exhausting-name-constraints",
+        family=Family.CHAIN,
+        presents=f"R2→X→L′, where X excludes {_FACTOR:,} names, and L′ has as many: a million "
+        "comparisons",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that a verifier which gives up on the product of name constraints refuses",
+        reference="CVE-2018-16875; CWE-407; RFC 5280 section 4.2.1.10",
+        fix=_FIX,
+        scenario=_product,
+    ),
+)

@@ -1,0 +1,237 @@
+"""Cases of unusual certificates below a root that the client trusts, and has no pin for.
+
+Verification may accept or refuse each of them, as libraries differ. The pins must refuse all: a
+check that fails on a key or a field that it can't read must fail closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certpin.lab.attacks.spellings import LONGEST_NAME
+from certpin.lab.authority import Identity, new_rsa_key
+from certpin.lab.case import PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
+from certpin.lab.forge import forgeries, large_rsa_key, pss_identity, version_1
+from certpin.lab.scenario import Scenario, ServerStep
+from certpin.pins.hosts import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+    from certpin.lab.pki import TestPKI
+
+# OpenSSL reads certificates of up to 100 KiB in one handshake (SSL_CTX_set_max_cert_list), so that
+# every name is read; the case ``exhausting-names`` exceeds that.
+_MANY_NAMES = 2_000
+_PRIVATE_OID = x509.ObjectIdentifier("2.25.305419896305419896305419897")  # from a UUID (X.667)
+
+
+def _with_key(
+    make: Callable[[], CertificateIssuerPrivateKeyTypes],
+) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario: the attacker's certificate, for a key of a kind."""
+    return lambda pki: Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=make())))
+
+
+_large_key = cache(large_rsa_key)
+_rsa_key = cache(new_rsa_key)
+
+
+def _pss(pki: TestPKI) -> Scenario:
+    issued = pki.rogue.issue(pki.host, key=_rsa_key())
+    chain, key_pem = pss_identity(issued, pki.rogue)
+    return Scenario.of(ServerStep(chain, key_pem))
+
+
+def _version_1(pki: TestPKI) -> Scenario:
+    if is_address(pki.host) or len(pki.host) > LONGEST_NAME:
+        raise CannotServeError(f"{pki.host} can't be a common name, and version 1 has no other")
+    identity = pki.rogue.issue(pki.host)
+    return Scenario.of(
+        ServerStep.of(replace(identity, chain=(version_1(identity.chain[0], pki.rogue),)))
+    )
+
+
+def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario with this subject, and the host in the SAN.
+
+    The SAN is critical if the subject is empty (RFC 5280 section 4.1.2.6).
+    """
+
+    def scenario(pki: TestPKI) -> Scenario:
+        identity = pki.rogue.issue(pki.host)
+        names = identity.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        forged = forgeries.change_server(
+            identity,
+            pki.rogue,
+            without=(x509.SubjectAlternativeName,),
+            adding=((names.value, not list(name)),),
+            subject=name,
+        )
+        return Scenario.of(ServerStep.of(forged))
+
+    return scenario
+
+
+def _many_names(pki: TestPKI) -> Scenario:
+    others = (f"{number}.shop.example" for number in range(_MANY_NAMES))
+    return Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, *others)))
+
+
+def _odd_extensions(pki: TestPKI) -> Scenario:
+    """Return a scenario with extensions that are legal, and that simple parsers don't expect."""
+    names = pki.rogue.issue(pki.host).chain[0].extensions
+    hosts = names.get_extension_for_class(x509.SubjectAlternativeName).value
+    odd = x509.SubjectAlternativeName(
+        [
+            x509.OtherName(_PRIVATE_OID, b"\x0c\x03odd"),
+            x509.RFC822Name("hostmaster@evil.example"),
+            x509.UniformResourceIdentifier("https://evil.example/"),
+            x509.RegisteredID(_PRIVATE_OID),
+            x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])),
+            *hosts,
+        ]
+    )
+    extra = (
+        (x509.UnrecognizedExtension(_PRIVATE_OID, b""), False),  # no DER at all
+        (x509.TLSFeature([x509.TLSFeatureType.status_request_v2]), False),
+        (x509.InhibitAnyPolicy(2**31), False),
+        (x509.PrivateKeyUsagePeriod(None, pki.now), False),
+        (odd, False),
+    )
+    identity = forgeries.change_server(
+        pki.rogue.issue(pki.host), pki.rogue, without=(x509.SubjectAlternativeName,), adding=extra
+    )
+    return Scenario.of(ServerStep.of(identity))
+
+
+def _authority_as_server(pki: TestPKI) -> Scenario:
+    """Return a scenario in which the attacker's certificate is marked as that of an authority."""
+    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    names = pki.rogue.issue(pki.host).chain[0].extensions
+    san = names.get_extension_for_class(x509.SubjectAlternativeName).value
+    authority = pki.rogue.intermediate(
+        "Authority as a server",
+        change=lambda builder: builder.add_extension(purpose, critical=False).add_extension(
+            san, critical=False
+        ),
+    )
+    return Scenario.of(ServerStep.of(Identity(authority.key, (authority.x509,))))
+
+
+_FIX = (
+    "treat every error of the check as a refusal: take the SPKI bytes as they are in the "
+    "certificate (certpin.Certificate, SecCertificateCopyKey is not enough), instead of decoding "
+    "keys and fields, and let no exception reach a handler that accepts"
+)
+_ORGANISATION = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Bank")])
+_HEADERS = (
+    "that a pin check doesn't depend on the kind of the key: code for iOS that puts fixed ASN.1 "
+    "headers before raw keys knows only some"
+)
+
+
+def _leaf(
+    name: str,
+    presents: str,
+    guards: str,
+    scenario: Callable[[TestPKI], Scenario],
+    reference: str = "CWE-636: not failing securely",
+) -> Case:
+    """Return a case of this family. Libraries may refuse the certificate; pins must."""
+    return Case(
+        name=name,
+        family=Family.AUTHORITY,
+        presents=f"R2→L′ {presents}",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards=guards,
+        reference=reference,
+        fix=_FIX,
+        scenario=scenario,
+    )
+
+
+LEAVES = (
+    _leaf(
+        "rogue-ed25519",
+        "with an Ed25519 key",
+        _HEADERS,
+        _with_key(ed25519.Ed25519PrivateKey.generate),
+        "RFC 8410; TrustKit, pinning_utils: headers for four kinds of keys",
+    ),
+    _leaf(
+        "rogue-p384",
+        "with a key on the curve P-384",
+        _HEADERS,
+        _with_key(lambda: ec.generate_private_key(ec.SECP384R1())),
+    ),
+    _leaf(
+        "rogue-p521",
+        "with a key on the curve P-521",
+        _HEADERS,
+        _with_key(lambda: ec.generate_private_key(ec.SECP521R1())),
+    ),
+    _leaf(
+        "rogue-rsa-pss",
+        "with an RSA key for PSS only, which has another algorithm identifier",
+        _HEADERS,
+        _pss,
+        "RFC 4055 section 1.2; RFC 8446 section 4.2.3 (rsa_pss_pss_sha256)",
+    ),
+    _leaf(
+        "rogue-rsa-8192",
+        "with an RSA key of 8192 bits",
+        "that a buffer or a limit for keys doesn't end the check without a refusal",
+        _with_key(_large_key),
+    ),
+    _leaf(
+        "rogue-empty-subject",
+        "with an empty subject, and the host in a critical SAN",
+        "that code which reads the subject first doesn't skip the pins if there is none",
+        _subject(x509.Name([])),
+        "RFC 5280 section 4.1.2.6",
+    ),
+    _leaf(
+        "rogue-no-common-name",
+        "with a subject without a common name",
+        "that code which looks for the common name doesn't skip the pins if there is none",
+        _subject(_ORGANISATION),
+        "CA/B Forum Baseline Requirements 7.1.4.3: the common name is not recommended",
+    ),
+    _leaf(
+        "rogue-many-names",
+        f"with {_MANY_NAMES:,} names in its SAN",
+        "that a limit for the number of names or the size of a certificate doesn't skip the pins",
+        _many_names,
+    ),
+    _leaf(
+        "rogue-odd-extensions",
+        "with rare extensions, and names of other kinds in the SAN",
+        "that a parser which doesn't know an extension doesn't skip the pins",
+        _odd_extensions,
+        "RFC 5280 section 4.2",
+    ),
+    _leaf(
+        "rogue-version-1",
+        "of version 1, which has no extensions",
+        "that code which reads an extension doesn't skip the pins if there is none",
+        _version_1,
+        "RFC 5280 section 4.1.2.1",
+    ),
+    _leaf(
+        "rogue-authority-as-server",
+        "that is marked as an authority (basicConstraints with cA TRUE)",
+        "that code which leaves out authorities to find the server's certificate doesn't find "
+        "nothing, and accept",
+        _authority_as_server,
+        "CA/B Forum Baseline Requirements 7.1.2.7.8",
+    ),
+)

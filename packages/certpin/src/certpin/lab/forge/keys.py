@@ -1,0 +1,95 @@
+"""Keys and certificates of rare kinds, which the library ``cryptography`` does not make.
+
+An RSA key of 8192 bits, an RSA key for PSS only (RFC 4055), and a certificate of version 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from certpin.lab.forge import der
+from certpin.lab.forge.forgeries import pem, resign
+
+if TYPE_CHECKING:
+    from certpin.lab.authority import Authority, Identity
+
+_EXPONENT = 65_537
+# The first primes above 3·2^4094 and 7·2^4093. Random ones of this size would take 10 seconds for
+# each run of the lab. Anyone can compute the private key, which protects nothing.
+_P, _Q = (3 << 4094) + 3389, (7 << 4093) + 135
+
+
+def large_rsa_key() -> rsa.RSAPrivateKey:
+    """Return an RSA key of 8192 bits: always the same one, which is no secret."""
+    private = pow(_EXPONENT, -1, (_P - 1) * (_Q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p=_P,
+        q=_Q,
+        d=private,
+        dmp1=private % (_P - 1),
+        dmq1=private % (_Q - 1),
+        iqmp=pow(_Q, -1, _P),
+        public_numbers=rsa.RSAPublicNumbers(_EXPONENT, _P * _Q),
+    )
+    # The validation tests both primes again, for a second.
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+_RSASSA_PSS = x509.ObjectIdentifier("1.2.840.113549.1.1.10")  # RFC 4055 section 3.1
+
+
+def pss_identity(identity: Identity, issuer: Authority) -> tuple[tuple[bytes, ...], bytes]:
+    """Return a server's chain and key, changed so that the RSA key is for PSS only.
+
+    Its algorithm identifier is id-RSASSA-PSS without parameters (RFC 4055 section 1.2).
+
+    Args:
+        identity: the server, with an RSA key.
+        issuer: the authority that issued it; its key is on a curve.
+
+    Returns:
+        The chain as DER, leaf first, and the private key as PKCS#8 PEM.
+    """
+    key = identity.key
+    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101  # the caller creates it
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)  # noqa: S101  # the lab's are
+    only = der.field(der.encode(der.PlainAlgorithm(algorithm=_RSASSA_PSS)))
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    public = replace(asn1.decode_der(der.PublicKeyInfo, spki), algorithm=only)
+    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    private = replace(asn1.decode_der(der.PrivateKeyInfo, pkcs8), algorithm=only)
+    parts = der.take_apart(identity.chain[0])
+    info = der.field(der.encode(public))
+    tbs = replace(parts.tbs_certificate, subject_public_key_info=info)
+    leaf = resign(
+        der.put_together(replace(parts, tbs_certificate=tbs)), issuer.key, hashes.SHA256()
+    )
+    chain = (leaf, *identity.chain[1:])
+    sent = tuple(certificate.public_bytes(Encoding.DER) for certificate in chain)
+    return sent, pem("PRIVATE KEY", der.encode(private))
+
+
+def version_1(certificate: x509.Certificate, issuer: Authority) -> x509.Certificate:
+    """Return a certificate as version 1, without extensions, signed again (RFC 5280 section 4.1).
+
+    Args:
+        certificate: the certificate to change.
+        issuer: its issuer; its key is on a curve.
+    """
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)  # noqa: S101  # the lab's are
+    parts = der.take_apart(certificate)
+    tbs = replace(parts.tbs_certificate, version=None, extensions=None)
+    changed = der.put_together(replace(parts, tbs_certificate=tbs))
+    return resign(changed, issuer.key, hashes.SHA256())

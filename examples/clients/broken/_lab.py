@@ -2,10 +2,16 @@
 
 import base64
 import hashlib
+import itertools
 import os
 import socket
 import ssl
+import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
 
 from certpin import Certificate
 
@@ -17,6 +23,7 @@ class Target:
     ca: str
     pins: frozenset[str]
     canary: str
+    pin_file: str  # the pins of all hosts
 
 
 def from_environment() -> Target:
@@ -27,20 +34,56 @@ def from_environment() -> Target:
         os.environ["SSL_CERT_FILE"],
         frozenset(os.environ["CERTPIN_LAB_PINS"].split()),
         os.environ["CERTPIN_LAB_URL"].rpartition("/")[2],
+        os.environ["CERTPIN_PINS"],
     )
 
 
-def connect(target: Target, context: ssl.SSLContext) -> ssl.SSLSocket:
+def reach(target: Target, port: int = 0, timeout: float = 10) -> socket.socket:
     address = "::1" if target.host == "::1" else "127.0.0.1"
-    sock = socket.create_connection((address, target.port), 10)
+    return socket.create_connection((address, port or target.port), timeout)
+
+
+def connect(
+    target: Target, context: ssl.SSLContext, port: int = 0, timeout: float = 10
+) -> ssl.SSLSocket:
+    sock = reach(target, port, timeout)
     try:
-        return context.wrap_socket(sock, server_hostname=target.host)
+        # As curl and browsers do, without the dot at the end of a name.
+        return context.wrap_socket(sock, server_hostname=target.host.removesuffix("."))
     except BaseException:
         sock.close()
         raise
 
 
-def ask(tls: ssl.SSLSocket, target: Target) -> str:
+def trusting(target: Target) -> ssl.SSLContext:
+    """Return a context that verifies the chain and the name, and checks no pins."""
+    return ssl.create_default_context(cafile=target.ca)
+
+
+def check(tls: ssl.SSLSocket, pins: frozenset[str] | set[str]) -> None:
+    """Refuse a connection if no key of its verified path is pinned."""
+    if not pins_of(verified(tls)) & pins:
+        raise ssl.SSLError("not pinned")
+
+
+def in_clear_text(target: Target) -> str:
+    with reach(target) as sock:
+        return ask(sock, target)
+
+
+def leaf(tls: ssl.SSLSocket) -> x509.Certificate:
+    der = tls.getpeercert(binary_form=True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der)
+
+
+def pins_by_host(target: Target) -> dict[str, set[str]]:
+    """Return the pins of each host, by the name that the pin file has for it."""
+    hosts = tomllib.loads(Path(target.pin_file).read_text(encoding="utf-8"))["host"]
+    return {host["name"]: {entry["pin"] for entry in host["pin"]} for host in hosts}
+
+
+def ask(tls: socket.socket, target: Target) -> str:
     head = f"GET /{target.canary} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
     tls.sendall(head.encode())
     answer = b""
@@ -73,3 +116,27 @@ def pins_of(chain: list[bytes]) -> set[str]:
 
 def _pin(spki: bytes) -> str:
     return "sha256/" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
+
+
+def by_hand(tls: ssl.SSLSocket, target: Target) -> list[x509.Certificate]:
+    """Verify what the server sent without the TLS library: names, dates, signatures, authorities.
+
+    Returns:
+        The path to a trusted root. Purposes and name constraints were not compared.
+    """
+    path = [x509.load_der_x509_certificate(der) for der in served(tls)]
+    roots = x509.load_pem_x509_certificates(Path(target.ca).read_bytes())
+    path += [root for root in roots if root.subject == path[-1].issuer]
+    now = datetime.now(UTC)
+    for below, above in itertools.pairwise(path):
+        below.verify_directly_issued_by(above)
+        basic = above.extensions.get_extension_for_class(x509.BasicConstraints).value
+        if not basic.ca:
+            raise ssl.SSLError("not an authority")
+    for certificate in path:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise ssl.SSLError("not valid now")
+    name = bytes([0x82, len(target.host)]) + target.host.encode()  # dNSName
+    if path[-1] not in roots or name not in path[0].tbs_certificate_bytes:
+        raise ssl.SSLError("not trusted, or another host")
+    return path

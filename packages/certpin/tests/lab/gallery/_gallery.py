@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CLIENTS = Path(__file__).parents[5] / "examples" / "clients"
 BROKEN = CLIENTS / "broken"
+STALL = 0.1  # seconds; these clients wait longer, so that the result is the same
 JARS = "/usr/share/java/okhttp.jar:/usr/share/java/okio.jar"
 
 
@@ -68,7 +69,7 @@ def broken(name: str) -> Call:
     def call(target: Target) -> object:
         pins = frozenset({target.pin, target.backup})
         words = (target.host, target.port, str(target.ca), pins, target.canary)
-        return program.main(_shared.Target(*words))
+        return program.main(_shared.Target(*words, str(target.pins)))
 
     return Call(call)
 
@@ -137,7 +138,7 @@ def attacked(
     client: ClientUnderTest, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
 ) -> Run:
     """Run a client against the cases."""
-    with Lab(style=style) as lab:
+    with Lab(style=style, stall=STALL) as lab:
         return prove(lab, client, only, jobs=jobs)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from tests.lab._clients import BY_NAME
-from tests.lab.gallery import test_broken, test_programs
+from tests.lab.gallery import test_broken, test_holes, test_programs
 from tests.lab.gallery._gallery import CLIENTS
 
 PAGE = (CLIENTS / "README.md").read_text(encoding="utf-8")
 
 
 def test_it_links_to_every_program() -> None:
-    files = [path for path in CLIENTS.rglob("*") if path.suffix in {".py", ".mjs", ".go", ".java"}]
+    files = [
+        path for path in CLIENTS.rglob("*") if path.suffix in {".py", ".sh", ".mjs", ".go", ".java"}
+    ]
     assert len(files) >= 14
     missing = [path.name for path in files if f"]({path.relative_to(CLIENTS)})" not in PAGE]
     assert not missing
@@ -21,6 +23,16 @@ def test_it_names_the_case_of_every_broken_client() -> None:
     for name, (style, own, _) in test_broken.EXPECTED.items():
         row = rows[f"| [{name}.py"]
         assert f"| {style} | `{own}`" in row
+
+
+def test_it_names_every_case_that_catches_a_client_with_one_hole() -> None:
+    rows = {line.split("]")[0]: line for line in PAGE.splitlines() if "](broken/" in line}
+    holes = {f"{name}.py": hole for name, hole in test_holes.HOLES.items()}
+    holes |= {name: hole for name, (_, _, hole) in test_holes.PROGRAMS.items()}
+    for name, hole in (holes | {"known_keys.go": test_holes.GO}).items():
+        row = rows[f"| [{name}"]
+        assert f"| {hole.style} |" in row
+        assert [case for case in hole.cases if f"`{case}`" not in row] == []
 
 
 def test_it_explains_every_case_that_a_well_known_client_fails() -> None:

@@ -1,0 +1,20 @@
+"""Broken: the host counts as checked after two connections.
+
+certpin prove --style leaf --via port -- python pin_checked_twice.py
+"""
+
+from _lab import Target, ask, check, connect, from_environment, trusting
+
+
+def main(target: Target) -> str:
+    answer = ""
+    for number in range(6):
+        with connect(target, trusting(target)) as tls:
+            if number < 2:  # here
+                check(tls, target.pins)
+            answer = ask(tls, target)
+    return answer
+
+
+if __name__ == "__main__":
+    print(main(from_environment()))

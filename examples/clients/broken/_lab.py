@@ -119,7 +119,7 @@ def _pin(spki: bytes) -> str:
 
 
 def by_hand(tls: ssl.SSLSocket, target: Target) -> list[x509.Certificate]:
-    """Verify what the server sent without the TLS library: names, dates, signatures, authorities.
+    """Verify the served chain without the TLS library: names, dates, signatures, authorities.
 
     Returns:
         The path to a trusted root. Purposes and name constraints were not compared.

@@ -50,6 +50,7 @@ LISTS = (
     "tests.lab.mutations_serve",
     "tests.lab.evidence.mutations",
     "tests.lab.attacks.mutations",
+    "tests.lab.attacks.mutations_holes",
     "tests.lab.attacks.mutations_trust",
     "tests.lab.own.mutations",
     "tests.lab.server.mutations",

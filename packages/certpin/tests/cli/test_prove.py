@@ -112,6 +112,39 @@ def test_the_same_client_passes_with_style_none(run: Run) -> None:
     assert run("prove", "--style", "none", *FEW, *python(_FETCH)).code == 0
 
 
+_TWO_WAYS = """
+import http.client, os, ssl, sys, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
+url = urllib.parse.urlsplit(os.environ["CERTPIN_LAB_URL"])
+address = (proxy.hostname, proxy.port) if proxy.hostname else tuple(sys.argv[1:3])
+if proxy.hostname:
+    connection = http.client.HTTPSConnection(*address, timeout=10)
+    connection.set_tunnel(url.hostname, 443)
+    connection.request("GET", url.path)
+    print(connection.getresponse().read().decode())
+else:
+    import socket, certpin
+    context = certpin.PinnedSSLContext(certpin.PinSet.from_env())
+    context.load_verify_locations(os.environ["SSL_CERT_FILE"])
+    with socket.create_connection(address, 10) as sock:
+        with context.wrap_socket(sock, server_hostname=url.hostname) as tls:
+            tls.sendall(f"GET {url.path} HTTP/1.1\\r\\nHost: {url.hostname}\\r\\n\\r\\n".encode())
+            print(tls.recv(4096).decode())
+"""
+
+
+def test_both_ways_are_tried_in_one_run(run: Run) -> None:
+    words = (*python(_TWO_WAYS), "{address}", "{port}")
+    one = run("prove", "--json", *FEW, *words)
+    assert (one.code, one.json["ways"]) == (0, ["port"])
+    assert one.json["refused_connections"] == 1
+    assert one.json["skip_bound"] == 0.95
+    both = run("prove", "--json", "--via", "all", *FEW, *words)
+    assert (both.code, both.json["ways"]) == (1, ["connect", "port"])
+    assert both.json["skip_bound"] is None
+    assert "connect: ACCEPT, port: REJECT" in both.json["results"][1]["why"]
+
+
 @pytest.mark.slow
 def test_a_client_can_use_the_labs_resolver(run: Run) -> None:
     words = ("{host}", "{port}", "{dns}", "{canary}")
@@ -274,6 +307,8 @@ def test_pins_that_a_platform_cannot_express_are_an_error(run: Run) -> None:
         (("--pins", "no-such-file"), "does not exist"),
         (("--jobs", "0"), "range"),
         (("--host", "not a host"), "not a host"),
+        (("--via", "all"), "{address}, {port} or {endpoint}"),
+        (("--stall", "-1"), "range"),
     ],
 )
 def test_wrong_usage_is_reported(run: Run, words: tuple[str, ...], said: str) -> None:

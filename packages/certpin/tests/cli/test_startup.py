@@ -18,6 +18,7 @@ from certpin.cli.main import EXTENSIONS
 from certpin.lab import Authority
 from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
 from certpin.lab.pki import Style
+from certpin.lab.scenario import STALL_SECONDS
 from certpin.lab.server.protocols import PROTOCOLS as LAB_PROTOCOLS
 from certpin.lint import SEVERITIES
 from certpin.lint.document import ADOPTION_DAYS
@@ -152,6 +153,7 @@ def test_the_values_in_help_texts_are_those_of_the_library() -> None:
     assert tuple(known.value for known in Style) == choices.STYLES
     assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
     assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
+    assert choices.STALL_SECONDS == STALL_SECONDS
     assert choices.CYCLE_DAYS == CYCLE
     assert choices.MAX_CLIENTS == MAX_CLIENTS
     usual = Fleet()

@@ -33,6 +33,7 @@ ADOPTION_DAYS = 30
 STYLES = ("none", "leaf", "ca")
 LAB_PROTOCOLS = ("http", "imap", "imaps", "postgres", "smtp", "smtps")
 CLIENT_SECONDS = 20.0
+STALL_SECONDS = 3.0
 
 # rotation
 CYCLE_DAYS = 7

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STYLES
+from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, STYLES
 from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
 from certpin.cli.options import (
     anchors_pem,
@@ -63,9 +63,10 @@ def _check_location(
 )
 @click.option(
     "--via",
-    type=click.Choice(["connect", "socks5", "port"]),
+    type=click.Choice(["connect", "socks5", "port", "all"]),
     help="How the client finds the lab: by environment variables for an HTTP proxy (connect) or a "
-    "SOCKS5 proxy (socks5), or by its arguments (port). By default port if the command has {port}, "
+    "SOCKS5 proxy (socks5), or by its arguments (port). all runs each case with an HTTP proxy and "
+    "without one, and the worst result counts. By default port if the command has {port}, "
     "{address} or {endpoint}. Only with port, {url} contains the lab's port.",
 )
 @case_option
@@ -117,6 +118,15 @@ def _check_location(
     show_default=True,
     metavar="SECONDS",
     help="The time limit for one run of the client.",
+)
+@click.option(
+    "--stall",
+    type=click.FloatRange(0.0, 600),
+    default=STALL_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a slow or silent attacker keeps the client waiting. Choose more than the "
+    "client's own time-outs, and less than --timeout.",
 )
 @click.option(
     "--repeat",
@@ -187,6 +197,7 @@ def prove(
     sarif_location: Path | None,
     via: str | None,
     timeout: float,
+    stall: float,
     repeat: int,
     warm: bool,
     quiet: bool,
@@ -228,12 +239,14 @@ def prove(
             "--client-version needs --evidence DIR": client_version and not evidence,
             "--case-file replaces the real server: leave out --pins and --upstream": case_file
             and (pin_file or upstream),
+            "--via all needs {address}, {port} or {endpoint} in the command: without a proxy, the "
+            "client finds the lab by them": via == "all" and _default_route(command) != "port",
         }
     )
     from certpin.cli.matrix import RunProgress, print_run
     from certpin.cli.output import check_folder
     from certpin.lab.case import LabError
-    from certpin.lab.client import Command
+    from certpin.lab.client import Command, EveryWay
     from certpin.lab.lab import Lab, remove_leftovers
     from certpin.lab.pki import Style
     from certpin.lab.report import FORMATS as REPORTS
@@ -256,7 +269,9 @@ def prove(
         if pin_file or upstream
         else None
     )
-    client = (WarmCommand if warm else Command)(command, via or _default_route(command), timeout)
+    routes = ("connect", "port") if via == "all" else (via or _default_route(command),)
+    commands = [(WarmCommand if warm else Command)(command, route, timeout) for route in routes]
+    client = EveryWay(commands) if len(commands) > 1 else commands[0]
     lab = Lab(
         name,
         Style(style),
@@ -265,13 +280,15 @@ def prove(
         client_certificates=client_certificate,
         resolver=any("{dns}" in word for word in command),
         upstream=real,
+        stall=stall,
     )
     for folder in remove_leftovers():
         say("certpin", f"removed {folder}, left by a run that was killed")
     bar = RunProgress(len(cases) + 2, shown=not (quiet or as_json))
     try:
         with stop_on_signals(), lab, bar, closing(client):
-            run = run_matrix(lab, client, cases, jobs=jobs, repeat=repeat, progress=bar.advance)
+            times = repeat * len(routes)
+            run = run_matrix(lab, client, cases, jobs=jobs, repeat=times, progress=bar.advance)
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -361,6 +362,45 @@ class Command:
     def late(self, output: BinaryIO) -> Ending:
         """Return the end of a client that was killed after its time limit."""
         return Ending(None, end_of(output), f"the client did not end within {self.patience:g} s")
+
+
+class EveryWay:
+    """A program that reaches the lab in several ways, one after the other in the runs of a case.
+
+    Run each case as often as there are ways, or a multiple of that.
+    """
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        """Begin with the first command.
+
+        Args:
+            commands: the program, once for each way.
+        """
+        self.words = commands[0].words
+        self._commands = tuple(commands)
+        self._runs: Counter[str] = Counter()  # of each case: cases run in parallel
+        self._lock = threading.Lock()
+
+    def run(self, target: Target) -> Ending:
+        """Run the program once, in the next way for this case, and return how it ended.
+
+        Raises:
+            CannotServeError: the command names a fixed host, and the case needs another one.
+        """
+        with self._lock:
+            number = self._runs[target.case]
+            self._runs[target.case] += 1
+        return self._commands[number % len(self._commands)].run(target)
+
+    def stop(self) -> None:
+        """Kill every running process, and start no further one."""
+        for command in self._commands:
+            command.stop()
+
+    def close(self) -> None:
+        """Release what later runs would reuse."""
+        for command in self._commands:
+            command.close()
 
 
 def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from certpin._version import __version__
 from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
-from certpin.lab.client import Command
+from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
 from certpin.lab.verdict import Attempt, Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from certpin.lab.case import Case
@@ -53,7 +53,7 @@ def about(
 ) -> About:
     """Return the facts about this client's run in this lab: command, versions and times."""
     return About(
-        command=client.words if isinstance(client, Command) else (),
+        command=client.words if isinstance(client, (Command, EveryWay)) else (),
         certpin=__version__,
         python=platform.python_version(),
         openssl=ssl.OPENSSL_VERSION,
@@ -215,7 +215,21 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
     why = judgement.why
     if judgement.verdict is None and case.exercise:
         why = f"{why}: {case.exercise}"
+    if judgement.verdict is Verdict.FLAKY:
+        why += _by_way(attempts, judgements)
     return Result(case, expect, judgement.verdict, found, why, tuple(attempts))
+
+
+def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:
+    """Return the verdict of each way to the lab, if that explains why the attempts differ."""
+    found: dict[str, set[str]] = {}
+    for attempt, judgement in zip(attempts, judgements, strict=False):
+        for via in {seen.via for seen in attempt.connections}:
+            found.setdefault(via, set()).add(str(judgement.verdict or "not run"))
+    if len(found) == 1 or any(len(verdicts) > 1 for verdicts in found.values()):
+        return ""
+    each = ", ".join(f"{via}: {' '.join(verdicts)}" for via, verdicts in sorted(found.items()))
+    return f" ({each})"
 
 
 def _judgements(

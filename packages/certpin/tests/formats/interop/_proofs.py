@@ -49,7 +49,7 @@ class Proof:
     def run(self, folder: Path, jobs: int = 2) -> Run:
         """Run it, and clean up."""
         chosen = [case for case in CASES if not self.cases or case.name in self.cases]
-        with _ended(self.make(folder)) as client, Lab(self.host, self.style) as lab:
+        with _ended(self.make(folder)) as client, Lab(self.host, self.style, stall=0.2) as lab:
             return prove(lab, client, chosen, jobs=jobs)
 
 

@@ -14,10 +14,11 @@ from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
+from certpin.lab.client import EveryWay
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
-from certpin.lab.verdict import Outcome
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME
 from tests.lab.gallery._gallery import BROKEN, broken, program
 
@@ -151,6 +152,20 @@ def test_a_program_in_another_language_is_caught(name: str) -> None:
     peer, words, hole = PROGRAMS[name]
     start = ("sh" if peer == "curl" else peer, str(BROKEN / name))
     _check(program(*start, *words, via="connect" if peer == "curl" else "port"), hole)
+
+
+@pytest.mark.peer("curl")
+def test_a_client_without_pins_behind_a_proxy_is_caught_by_both_ways_in_one_run() -> None:
+    words = ("sh", str(BROKEN / "unpinned_behind_proxy.sh"), "{endpoint}", "{url}", *_CURL)
+    direct, proxied = (program(*words, via=via) for via in ("port", "connect"))
+    _check(direct, Hole(("rogue-ca-in-store",), "self-signed", outcome=Outcome.RIGHT))
+    with Lab() as lab:
+        run = prove(lab, EveryWay((proxied, direct)), [BY_NAME[ROGUE]], repeat=2)
+    assert run.controlled
+    assert run.about.command == words
+    found = run.results[1]
+    assert (found.verdict, found.outcome) == (Verdict.FLAKY, Outcome.WRONG)
+    assert found.why.endswith("(connect: ACCEPT, port: REJECT)")
 
 
 @pytest.mark.peer("go")

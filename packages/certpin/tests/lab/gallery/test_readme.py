@@ -37,8 +37,14 @@ def test_it_names_every_case_that_catches_a_client_with_one_hole() -> None:
 
 def test_it_explains_every_case_that_a_well_known_client_fails() -> None:
     explained = PAGE.partition("## What well-known clients really fail")[2]
-    for name in (*test_programs.GNUTLS, *test_programs.OLD_TLS, *test_programs.IPV6):
+    for name in (*test_programs.GNUTLS, *test_programs.OLD_TLS, *test_programs.GO):
         assert name in BY_NAME
         assert f"`{name}`" in explained or name == "cn-only"
-    for name in ("non-ca-switch", "wrong-host-idn", "redirect-to-http", "compromised-intermediate"):
+    for name in (
+        *test_programs.OKHTTP,
+        "non-ca-switch",
+        "wrong-host-idn",
+        "redirect-to-http",
+        "compromised-intermediate",
+    ):
         assert f"`{name}`" in explained

@@ -16,9 +16,12 @@ from certpin.lab.report.words import (
     explain,
     family_of,
     headline,
+    hostile_refusals,
+    skip_bound,
     summary,
     tally,
     verdict_line,
+    ways,
 )
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Ending, Outcome, Verdict
@@ -31,8 +34,52 @@ HONEST = replace(ROGUE, name="rot-something", expected=ALL_ACCEPT, scenario=CONT
 
 def test_a_run_that_stops_every_attack_says_so() -> None:
     run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(ROGUE, gives=False)))
-    assert summary(run) == ["None of the 2 attacks got through."]
+    assert summary(run)[0] == "None of the 2 attacks got through."
     assert exit_code(run) == 0
+
+
+@pytest.mark.parametrize(("refused", "bound"), [(1, 0.95), (59, 0.05), (149, 0.02), (299, 0.01)])
+def test_so_many_refusals_exclude_this_share_of_skipped_checks(refused: int, bound: float) -> None:
+    """The probability of that many refusals, if so many checks are skipped, is 5 %."""
+    assert (1 - skip_bound(refused)) ** refused == pytest.approx(0.05)
+    assert skip_bound(refused) <= bound + 1e-9
+    assert refused == 1 or skip_bound(refused - 1) > bound
+
+
+def test_refused_connections_of_attackers_are_counted_in_all_attempts() -> None:
+    refused = _runs.met(ROGUE, gives=False)
+    twice = replace(refused, attempts=refused.attempts * 2)
+    run = _runs.run((twice, _runs.met(UNTRUSTED, gives=False), _runs.met(HONEST, gives=True)))
+    assert hostile_refusals(run) == 3
+    assert (
+        "3 hostile connections refused, none accepted: with 95 % confidence, it skips its checks "
+        "on fewer than 63.2 % of its connections (--repeat N lowers that)."
+    ) in summary(run)
+
+
+def test_connections_that_gave_data_or_may_be_accepted_are_not_counted() -> None:
+    assert hostile_refusals(_runs.run((_runs.met(ROGUE, gives=True),))) == 0
+    allowed = replace(_runs.met(ROGUE, gives=False), expect=Expect.EITHER)
+    assert hostile_refusals(_runs.run((allowed,))) == 0
+
+
+def test_no_bound_follows_from_a_run_with_a_finding() -> None:
+    run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(ROGUE, gives=True)))
+    assert "confidence" not in " ".join(summary(run))
+
+
+def test_the_ways_that_were_not_tried_are_listed() -> None:
+    def by(*vias: str) -> Run:
+        connections = [_runs.seen(_runs.pki().honest, via=via) for via in vias]
+        made = _runs.attempt(CONTROL.scenario(_runs.pki()), *connections)
+        return Run(_runs.HOST, Style.LEAF, (_runs.result(CONTROL, made),) * 2, _runs.about())
+
+    assert ways(by("connect", "port")) == ("connect", "port")
+    assert ways(by("route")) == ("port",)
+    missing = "It connected through an HTTP proxy; not tried: a SOCKS5 proxy, no proxy (--via)."
+    assert missing in summary(by("connect"))
+    assert "not tried" not in " ".join(summary(by("port", "socks5", "connect")))
+    assert "not tried" not in " ".join(summary(by()))
 
 
 def test_an_attack_that_got_through_is_the_headline() -> None:

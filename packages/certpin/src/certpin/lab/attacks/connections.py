@@ -76,8 +76,8 @@ CONNECTIONS = (
     Case(
         name="redirect-to-other-port",
         family=Family.HTTP,
-        presents="I→L, and its answer redirects to another port of the same host, where a man in "
-        "the middle answers",
+        presents="I→L, and its answer redirects to another port of the same host: to a man in the "
+        "middle",
         expected=ALL_REJECT,
         guards="that pins belong to a host, not to one of its ports",
         reference="RFC 9110 section 4.3.3; RFC 7469 section 2.2",

@@ -172,8 +172,7 @@ CONSTRAINTS = (
     Case(
         name="name-constraints-widened",
         family=Family.CONSTRAINT,
-        presents="R→I→J→L, where I may only issue for permitted.example, and J, which it issued, "
-        "permits itself the host",
+        presents="R→I→J→L: I may only issue for permitted.example, and J permits itself the host",
         expected=ALL_REJECT,
         guards="that the constraints of all authorities on the path count, not only those of the "
         "last one",

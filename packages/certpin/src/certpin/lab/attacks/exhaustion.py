@@ -54,8 +54,8 @@ EXHAUSTION = (
     Case(
         name="exhausting-name-constraints",
         family=Family.CHAIN,
-        presents=f"R2→X→L′, where X excludes {_FACTOR:,} names, and L′ has as many: a million "
-        "comparisons",
+        presents=f"R2→X→L′: X excludes {_FACTOR:,} names, and L′ has as many, so that there are "
+        "a million comparisons",
         expected=PINS_REJECT_MAYBE_ALL,
         guards="that a verifier which gives up on the product of name constraints refuses",
         reference="CVE-2018-16875; CWE-407; RFC 5280 section 4.2.1.10",

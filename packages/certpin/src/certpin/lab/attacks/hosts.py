@@ -70,7 +70,7 @@ HOSTS = (
         family=Family.SEQUENCE,
         presents="a man in the middle, to a client that requests an IPv6 address",
         expected=ALL_REJECT,
-        guards="the same for IPv6, whose addresses have many spellings, and brackets in URLs",
+        guards="the same for IPv6: its addresses have many spellings, and brackets in URLs",
         reference="RFC 6066 section 3; RFC 5952",
         fix=_FIX,
         scenario=_rogue,
@@ -101,8 +101,8 @@ HOSTS = (
     Case(
         name="rogue-unicode-host",
         family=Family.SEQUENCE,
-        presents="a man in the middle, to a client that requests bücher.HOST, whose pins are those "
-        "of xn--bcher-kva.HOST",
+        presents="a man in the middle, to a client that requests bücher.HOST, and has pins for "
+        "xn--bcher-kva.HOST",
         expected=ALL_REJECT,
         guards="that an internationalised name has the pins of its A-label",
         reference="RFC 5890 section 2.3.2.1; RFC 9525 section 6.2",

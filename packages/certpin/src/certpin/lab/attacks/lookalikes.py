@@ -34,7 +34,7 @@ def _similar_pin(pki: TestPKI) -> Scenario:
 
 @lru_cache(maxsize=64)  # each attempt at the case, and each style of a test, wants the same key
 def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
-    """Return an RSA key whose pin begins like that of another key.
+    """Return an RSA key with a pin that begins like that of another key.
 
     Only the public exponent varies, the last field of the SPKI, so that a try costs one block of
     SHA-256 (RFC 8017 section 3.1 allows any exponent prime to λ(n)).
@@ -84,7 +84,7 @@ LOOKALIKES = (
     Case(
         name="similar-pin",
         family=Family.AUTHORITY,
-        presents="R2→L′ with a key whose pin has the same first three characters as the pinned one",
+        presents="R2→L′ with a key that has a pin with the same first three characters",
         expected=PINS_REJECT,
         guards="that whole digests are compared: an attacker makes a key for a short beginning in "
         "a second, and for 8 characters in days",

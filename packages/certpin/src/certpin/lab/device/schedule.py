@@ -238,7 +238,7 @@ def _check_scenario(scenario: Scenario) -> None:
         raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)
     if any(step.opening in INTERRUPTED for step in scenario.steps):
         raise CannotServeError(
-            "an app whose connection is interrupted gives no signal", fix=_BY_PROVE
+            "an app gives no signal if its connection is interrupted", fix=_BY_PROVE
         )
 
 

@@ -10,7 +10,15 @@ from certpin.lab.report.causes import find_causes
 from certpin.lab.report.flaws import pinned, requested_host, served
 from certpin.lab.report.masking import safe_arguments
 from certpin.lab.report.mastg import reference
-from certpin.lab.report.words import exit_code, server, summary, verdict_line
+from certpin.lab.report.words import (
+    exit_code,
+    hostile_refusals,
+    server,
+    skip_bound,
+    summary,
+    verdict_line,
+    ways,
+)
 from certpin.lab.verdict import Outcome, judge
 from certpin.support.text import encodable
 from certpin.x509.chain import read_facts
@@ -30,7 +38,8 @@ def to_json(run: Run) -> str:
 
 def run_facts(run: Run) -> dict[str, Any]:
     """Return the report of a run as a dictionary for JSON."""
-    about = run.about
+    about, refused = run.about, hostile_refusals(run)
+    failed = run.count(Outcome.WRONG) or not run.controlled
     return {
         "schema": SCHEMA,
         "certpin": about.certpin or None,
@@ -45,6 +54,9 @@ def run_facts(run: Run) -> dict[str, Any]:
         "exit_code": exit_code(run),
         "summary": [encodable(line) for line in summary(run)],
         "counts": {_key(outcome): run.count(outcome) for outcome in Outcome},
+        "refused_connections": refused,
+        "skip_bound": round(skip_bound(refused), 4) if refused and not failed else None,
+        "ways": list(ways(run)),
         "trusted": [certificate(der) for der in about.trusted],
         "results": [_result(result) for result in run.results],
         "repeat": about.repeat,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ _DID = {
     Verdict.REJECT: "refused",
     Verdict.LEAK: "reported an error after it had sent its data",
 }
+
+
+# How a client reaches the lab (``Connection.via``).
+WAYS = {"connect": "an HTTP proxy", "socks5": "a SOCKS5 proxy", "port": "no proxy"}
+_DOUBT = 0.05  # 95 % confidence
 
 
 # The limits of every result, however good.
@@ -113,7 +119,69 @@ def details(run: Run) -> list[str]:
             lines.append(f"The leaks are real nevertheless: {_through(counts)}.")
     elif counts.honest:
         lines.append(_honest(counts))
-    return lines + _beside(counts)
+    return lines + _beside(counts) + _confidence(run) + _ways_line(run)
+
+
+def hostile_refusals(run: Run) -> int:
+    """Return the number of connections with an attacker that the client refused.
+
+    Only cases count that the client must refuse, and all of their attempts: a connection on which
+    the attacker answered and got no data.
+    """
+    return sum(
+        seen.hostile and seen.hello is not None and not seen.said
+        for result in run.results
+        if result.expect is Expect.REJECT
+        for attempt in result.attempts
+        for seen in attempt.connections
+    )
+
+
+def skip_bound(refused: int) -> float:
+    """Return the share of its checks that a client may skip at random and pass, at 95 % confidence.
+
+    A client that skips a share p of its checks, independently of each other, refuses n connections
+    with the probability (1 - p)ⁿ. The bound is the p for which that is 5 %: 59 refusals exclude
+    5 %, and 149 exclude 2 %.
+
+    Args:
+        refused: the number of refused connections, of which none was accepted; at least 1.
+    """
+    return 1.0 - math.pow(_DOUBT, 1 / refused)
+
+
+def ways(run: Run) -> tuple[str, ...]:
+    """Return how the client's connections reached the lab: names in the order of ``WAYS``."""
+    used = {
+        "port" if seen.via == "route" else seen.via
+        for result in run.results
+        for attempt in result.attempts
+        for seen in attempt.connections
+    }
+    return tuple(way for way in WAYS if way in used)
+
+
+def _confidence(run: Run) -> list[str]:
+    """Return the sentence on checks that are skipped now and then; nothing after a finding."""
+    refused = hostile_refusals(run)
+    if not refused or not run.controlled or run.count(Outcome.WRONG):
+        return []
+    share = f"{100 * skip_bound(refused):.1f} %"
+    line = (
+        f"{counted(refused, 'hostile connection')} refused, none accepted: with 95 % confidence, "
+        f"it skips its checks on fewer than {share} of its connections (--repeat N lowers that)."
+    )
+    return [line]
+
+
+def _ways_line(run: Run) -> list[str]:
+    """Return the sentence on the ways that were not tried, for a client that connected."""
+    used = ways(run)
+    missing = [name for way, name in WAYS.items() if way not in used]
+    if not used or not missing:
+        return []
+    named = " and ".join(WAYS[way] for way in used)
+    return [f"It connected through {named}; not tried: {', '.join(missing)} (--via)."]
 
 
 def _untried(run: Run) -> str:

@@ -93,8 +93,7 @@ class CaseRun:
         """Return the step that serves a new connection to the requested host.
 
         Each call moves on to the host's next step; its last step repeats. A scenario may have other
-        steps for connections to ``OTHER_PORT``, and for those whose ``kind`` differs from that of
-        the first one.
+        steps for connections to ``OTHER_PORT``, and for those of another ``kind`` than the first.
         """
         asked = server_name or target
         host = asked if asked in self._steps else self._first

@@ -1,0 +1,280 @@
+"""Mutations of the cases that catch clients with one hole, each caught by its broken client."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_ATTACKS, _SERVER = "certpin/lab/attacks", "certpin/lab/server"
+_CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
+_LEAVES = "tests/lab/attacks/test_leaves.py"
+_INTERRUPTED = "tests/lab/server/test_interruptions.py"
+
+
+def _by(client: str, file: str, rule: str, old: str, new: str) -> Mutation:
+    return Mutation(f"holes: {rule}", f"{_ATTACKS}/{file}.py", old, new, f"{_CAUGHT}[{client}]")
+
+
+def _in(file: str, rule: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(f"holes: {rule}", file, old, new, test)
+
+
+MUTATIONS = [
+    _by(
+        "pin_checked_every_second_time",
+        "connections",
+        "only the n-th connection is attacked",
+        "ServerStep.of(pki.attacker_chain), pki.honest)",
+        "ServerStep.of(pki.attacker_chain))",
+    ),
+    _by(
+        "pin_checked_twice",
+        "connections",
+        "the connections before the n-th are honest",
+        "*[again] * (number - 1)",
+        "*[again] * 1",
+    ),
+    _by(
+        "websocket_unpinned",
+        "connections",
+        "a man in the middle on another kind of connection",
+        "other_kind=(pki.man_in_the_middle,)",
+        "other_kind=(pki.honest,)",
+    ),
+    _by(
+        "other_port_unpinned",
+        "connections",
+        "a man in the middle on another port",
+        "other_port=(pki.man_in_the_middle,)",
+        "other_port=(pki.honest,)",
+    ),
+    _by(
+        "pins_in_tls13_only",
+        "handshakes",
+        "one version of TLS",
+        "TLSSettings(oldest=VERSIONS[name], newest=VERSIONS[name])",
+        "TLSSettings()",
+    ),
+    _by(
+        "pins_in_http2_only",
+        "handshakes",
+        "HTTP/1.1 for a client of HTTP/2",
+        "but(alpn=(HTTP1,))",
+        "but(alpn=(HTTP2, HTTP1))",
+    ),
+    _by(
+        "pins_in_http1_only",
+        "handshakes",
+        "HTTP/2 for a client of HTTP/1.1",
+        "but(alpn=(HTTP2,))",
+        "but(alpn=(HTTP1,))",
+    ),
+    _by("pins_need_alpn", "handshakes", "no ALPN", "but(alpn=())", "but(alpn=None)"),
+    _by(
+        "http_after_close",
+        "handshakes",
+        "the handshake is interrupted",
+        'return lambda _: Scenario.of(ServerStep((), b"", opening=opening))',
+        "return lambda pki: Scenario.of(pki.man_in_the_middle)",
+    ),
+    _by(
+        "unchecked_after_drop",
+        "handshakes",
+        "the first connection is dropped",
+        'Scenario.of(ServerStep((), b"", opening=Opening.CLOSE), pki.man_in_the_middle)',
+        "Scenario.of(pki.man_in_the_middle)",
+    ),
+    _by(
+        "unchecked_after_timeout",
+        "handshakes",
+        "the attacker is slow",
+        "rogue.but(opening=Opening.SLOW)",
+        "rogue.but()",
+    ),
+    _by(
+        "one_pool_of_pins",
+        "lookalikes",
+        "the key of the second host",
+        "key=pki.second_leaf.key",
+        "key=None",
+    ),
+    _by(
+        "pins_compared_in_part",
+        "lookalikes",
+        "a pin with the same beginning",
+        "key=similar_key(pin.digest)",
+        "key=None",
+    ),
+    _by(
+        "pins_by_text",
+        "hosts",
+        "a trailing dot",
+        'lambda host: f"{host}."',
+        "str",
+    ),
+    _by("pins_by_text", "hosts", "upper case", "_spelled(str.upper)", "str"),
+    _by(
+        "pins_by_text",
+        "hosts",
+        "a Unicode label",
+        'return f"{_U_LABEL}.{rest}"',
+        "return host",
+    ),
+    _by("addresses_unpinned", "hosts", "an IPv4 address", "host=ipv4", "host=str"),
+    _by("addresses_unpinned", "hosts", "an IPv6 address", "host=ipv6", "host=str"),
+    _by(
+        "unknown_keys_accepted",
+        "leaves",
+        "a key of the declared kind",
+        "pki.rogue.issue(pki.host, key=make())",
+        "pki.rogue.issue(pki.host)",
+    ),
+    _by(
+        "extensions_needed",
+        "leaves",
+        "version 1",
+        "chain=(version_1(identity.chain[0], pki.rogue),)",
+        "chain=(identity.chain[0],)",
+    ),
+    _by("common_name_needed", "leaves", "the subject", "subject=name", "subject=None"),
+    _by(
+        "large_certificates_accepted",
+        "leaves",
+        "many names",
+        "range(_MANY_NAMES)",
+        "range(9)",
+    ),
+    _by(
+        "authorities_left_out",
+        "leaves",
+        "an authority as the server",
+        "ServerStep.of(Identity(authority.key, (authority.x509,)))",
+        "ServerStep.of(pki.attacker_chain)",
+    ),
+    _by(
+        "http_after_large_certificate",
+        "exhaustion",
+        "more than libraries read",
+        "range(_NAMES)",
+        "range(99)",
+    ),
+    _by(
+        "constraints_given_up",
+        "exhaustion",
+        "a product of constraints",
+        "_FACTOR = 1_020",
+        "_FACTOR = 10",
+    ),
+    _by(
+        "length_of_the_chain",
+        "chains",
+        "rogue intermediates",
+        "for number in range(authorities):",
+        "for number in range(0 * authorities):",
+    ),
+    _by(
+        "pin_at_position",
+        "paths",
+        "a shorter chain",
+        "pki.root.issue(pki.host, key=pki.leaf.key)",
+        "pki.intermediate.issue(pki.host, key=pki.leaf.key)",
+    ),
+    _by(
+        "common_name_first",
+        "spellings",
+        "another name in the SAN",
+        "return _with_san(pki, pki.host, x509.DNSName(_ATTACKER))",
+        "return _with_san(pki, _ATTACKER, x509.DNSName(_ATTACKER))",
+    ),
+    _by(
+        "names_by_pattern",
+        "names",
+        "a wildcard over the top-level domain",
+        '        scenario=_named(lambda host: f"*.{parent(host)}"),\n        host=registered,',
+        "        scenario=_named(parent),\n        host=registered,",
+    ),
+    _by(
+        "constraints_of_one_authority",
+        "constraints",
+        "the lower authority widens",
+        "change=_limit(_permits(pki.host))",
+        "change=_limit(*_OTHERS)",
+    ),
+    _by(
+        "purposes_compared_one_by_one",
+        "constraints",
+        "an empty list of purposes",
+        'b"\\x30\\x00")',
+        'b"\\x30\\x0a\\x06\\x08\\x2b\\x06\\x01\\x05\\x05\\x07\\x03\\x02")',
+    ),
+    _in(
+        f"{_ATTACKS}/leaves.py",
+        "a key for PSS only",
+        "return Scenario.of(ServerStep(chain, key_pem))",
+        "return Scenario.of(ServerStep.of(issued))",
+        f"{_LEAVES}::test_the_keys_are_of_the_declared_kinds",
+    ),
+    _in(
+        f"{_ATTACKS}/leaves.py",
+        "names of other kinds",
+        "            *hosts,\n",
+        "",
+        f"{_LEAVES}::test_the_certificates_have_the_declared_form",
+    ),
+    _in(
+        f"{_SERVER}/session.py",
+        "a reset",
+        "self.resets = step.opening is Opening.RESET",
+        "self.resets = False",
+        f"{_INTERRUPTED}::test_an_interrupted_handshake_sends_nothing_and_is_over",
+    ),
+    _in(
+        f"{_SERVER}/port.py",
+        "the socket is reset",
+        "if self.conversation.resets:",
+        "if False:",
+        f"{_INTERRUPTED}::test_a_client_sees_the_end_that_the_step_declares",
+    ),
+    _in(
+        f"{_SERVER}/session.py",
+        "no byte before the end of a pause",
+        "            self.pause = self._case_run.stall\n            return\n",
+        "            self.pause = self._case_run.stall\n",
+        f"{_INTERRUPTED}::test_a_slow_server_begins_tls_after_its_pause",
+    ),
+    _in(
+        f"{_SERVER}/records.py",
+        "GREASE is no kind",
+        "return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF",
+        "return False",
+        f"{_INTERRUPTED}::test_random_values_and_the_order_do_not_change_the_kind",
+    ),
+    _in(
+        f"{_SERVER}/records.py",
+        "the offered protocols are part of the kind",
+        'return f"{fixed} {protocols}"',
+        'return f"{fixed}"',
+        f"{_INTERRUPTED}::test_other_settings_are_another_kind[protocols]",
+    ),
+    _in(
+        "certpin/lab/report/words.py",
+        "only refused connections count",
+        "seen.hostile and seen.hello is not None and not seen.said",
+        "seen.hostile and seen.hello is not None",
+        "tests/lab/report/test_words.py::"
+        "test_connections_that_gave_data_or_may_be_accepted_are_not_counted",
+    ),
+    _in(
+        "certpin/lab/report/words.py",
+        "no bound after a finding",
+        "if not refused or not run.controlled or run.count(Outcome.WRONG):",
+        "if not refused:",
+        "tests/lab/report/test_words.py::test_no_bound_follows_from_a_run_with_a_finding",
+    ),
+    _in(
+        "certpin/lab/client.py",
+        "each way in turn",
+        "self._commands[number % len(self._commands)]",
+        "self._commands[0]",
+        "tests/cli/test_prove.py::test_both_ways_are_tried_in_one_run",
+    ),
+]

@@ -1,0 +1,156 @@
+"""Certificates of rare kinds, similar pins, and chains of odd sizes have the forged property."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from certpin.lab.attacks.lookalikes import similar_key
+from certpin.lab.case import CannotServeError
+from certpin.lab.forge import large_rsa_key
+from certpin.lab.lab import Lab
+from certpin.lab.pki import Authorities, Style, TestPKI
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Verdict
+from certpin.x509 import Certificate
+from tests.lab._clients import BY_NAME, right_client
+from tests.lab.attacks._forged import HOST, Forged, verify
+
+pytestmark = pytest.mark.medium
+
+_ROGUE = (
+    *("rogue-ed25519", "rogue-p384", "rogue-p521", "rogue-rsa-pss", "rogue-rsa-8192"),
+    *("rogue-empty-subject", "rogue-no-common-name", "rogue-many-names", "rogue-odd-extensions"),
+    *("rogue-version-1", "rogue-authority-as-server", "rogue-chain-as-long", "rogue-chain-longer"),
+    *("second-host-key", "similar-pin", "exhausting-names", "exhausting-name-constraints"),
+)
+
+
+def _pins(forged: Forged) -> set[str]:
+    return {pin for certificate in forged.step.chain for pin in (_pin(certificate),)}
+
+
+def _pin(der: bytes) -> str:
+    return "sha256/" + base64.b64encode(Certificate.from_der(der).spki_sha256).decode()
+
+
+@pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
+@pytest.mark.parametrize("name", _ROGUE)
+def test_no_key_of_the_chain_is_pinned(name: str, style: Style) -> None:
+    forged = Forged(name, style=style)
+    assert forged.pki.pins is not None
+    policy = forged.pki.pins.policy_for(HOST)
+    assert policy is not None
+    assert not _pins(forged) & {str(pin) for pin in policy.live_pins}
+
+
+def test_the_keys_are_of_the_declared_kinds() -> None:
+    def key(name: str) -> object:
+        return Forged(name).leaf.public_key()
+
+    assert isinstance(key("rogue-ed25519"), ed25519.Ed25519PublicKey)
+    for name, bits in (("rogue-p384", 384), ("rogue-p521", 521)):
+        found = key(name)
+        assert isinstance(found, ec.EllipticCurvePublicKey)
+        assert found.key_size == bits
+    large = key("rogue-rsa-8192")
+    assert isinstance(large, rsa.RSAPublicKey)
+    assert large.key_size == 8192
+    assert large == large_rsa_key().public_key()
+    assert (
+        b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a"
+        in Forged("rogue-rsa-pss").leaf.tbs_certificate_bytes
+    )
+
+
+def test_the_certificates_have_the_declared_form() -> None:
+    assert list(Forged("rogue-empty-subject").leaf.subject) == []
+    san = x509.SubjectAlternativeName
+    assert Forged("rogue-empty-subject").leaf.extensions.get_extension_for_class(san).critical
+    assert "CN=" not in Forged("rogue-no-common-name").leaf.subject.rfc4514_string()
+    assert Forged("rogue-version-1").leaf.version is x509.Version.v1
+    assert len(Forged("rogue-many-names").dns_names) == 2001
+    basic = Forged("rogue-authority-as-server").leaf.extensions
+    assert basic.get_extension_for_class(x509.BasicConstraints).value.ca
+    odd = Forged("rogue-odd-extensions").leaf.extensions.get_extension_for_class(san).value
+    assert odd.get_values_for_type(x509.DNSName) == [HOST]
+    assert len(list(odd)) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("rogue-chain-as-long", 2), ("rogue-chain-longer", 4), ("rot-shorter-chain", 1)],
+)
+def test_the_chain_has_the_declared_length(name: str, count: int) -> None:
+    assert len(Forged(name).chain) == count
+
+
+@pytest.mark.peer("openssl")
+def test_the_shorter_chain_is_honest() -> None:
+    forged = Forged("rot-shorter-chain")
+    assert forged.openssl() == ""
+    assert forged.has_the_pinned_key
+
+
+def test_a_similar_pin_shares_three_characters_only_by_work() -> None:
+    pki = TestPKI(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
+    wanted = pki.leaf.pin
+    identity = pki.rogue.issue(HOST, key=similar_key(wanted.digest))
+    assert str(identity.pin)[:10] == str(wanted)[:10]
+    assert identity.pin != wanted
+
+
+def test_the_second_hosts_key_is_pinned_for_that_host_only() -> None:
+    forged = Forged("second-host-key")
+    assert forged.pki.pins is not None
+    second = forged.pki.pins.policy_for(forged.pki.second)
+    assert second is not None
+    assert _pin(forged.step.chain[0]) in {str(pin) for pin in second.live_pins}
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("name-constraints-widened", "permitted subtree violation"),
+        ("extended-key-usage-empty", "purpose"),
+        ("cn-beside-other-san", "hostname mismatch"),
+        ("wrong-host-public-suffix", "hostname mismatch"),
+    ],
+)
+def test_openssl_refuses_for_the_declared_reason_only(name: str, problem: str) -> None:
+    forged = Forged(name)
+    assert problem in forged.openssl()
+    assert forged.has_the_pinned_key
+    right = forged.pki.intermediate.issue(forged.pki.host, key=forged.pki.leaf.key)
+    assert verify(list(right.chain), forged.pki, name=forged.pki.host) == ""
+
+
+def test_the_exhausting_chains_are_as_large_as_declared() -> None:
+    names = Forged("exhausting-names")
+    assert len(names.dns_names) == 10_001
+    assert len(names.step.chain[0]) > 100 * 1024
+    product = Forged("exhausting-name-constraints")
+    limits = product.chain[1].extensions.get_extension_for_class(x509.NameConstraints).value
+    compared = len(limits.excluded_subtrees or ()) * len(product.dns_names)
+    assert 1_000_000 < compared < 2**20
+    assert sum(map(len, product.step.chain)) < 100 * 1024
+
+
+def test_a_client_that_reads_larger_chains_gets_all_of_it() -> None:
+    """The lab sends the chain; this client's TLS library ends the handshake because of its size."""
+    with Lab() as lab:
+        run = prove(lab, right_client(Style.LEAF), [BY_NAME["exhausting-names"]])
+    assert run.results[1].verdict is Verdict.REJECT
+    (seen,) = run.results[1].attempts[0].connections
+    assert (seen.secured, seen.alert) == (False, "illegal_parameter")
+
+
+def test_version_1_has_only_a_common_name() -> None:
+    for host in ("192.0.2.1", f"{'a' * 60}.example"):
+        with pytest.raises(CannotServeError, match="can't be a common name"):
+            Forged("rogue-version-1", host)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 10  # seconds
 _JOBS = 2
+_STALL = 0.1  # seconds; these clients wait longer, so that a longer delay changes nothing
 _RIGHT, _WRONG = "green", "bold red"
 
 
@@ -54,7 +55,7 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
     """
     results = []
     for client in (Call(_unpinned), Call(_pinned)):
-        with Lab(style=Style.LEAF) as lab:
+        with Lab(style=Style.LEAF, stall=_STALL) as lab:
             run = prove(lab, client, CASES, jobs=_JOBS, progress=progress)
         results.append(run.results)
     return [CaseComparison(*pair) for pair in zip(*results, strict=True)]

@@ -173,6 +173,9 @@ class Scenario:
     # Whether honest servers invite the client to follow a redirect or to share a connection. A
     # client that does not do so has refused.
     lures: bool = False
+    # Whether a client may refuse the host that it is given before it connects, because of its
+    # spelling.
+    odd_host: bool = False
     # Of connections to another port of the host under test.
     other_port: tuple[ServerStep, ...] = ()
     # Of connections to the host under test of another kind than its first one: by another TLS

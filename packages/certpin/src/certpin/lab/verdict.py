@@ -164,21 +164,24 @@ class Judgement:
 
 def judge(attempt: Attempt) -> Judgement:
     """Return the verdict on one run of the client against a case, from its evidence."""
+    ending = attempt.ending
     met = [
         connection
         for connection in attempt.connections
         if connection.hello or connection.clear or connection.tampered
     ]
+    if not met and attempt.scenario.odd_host and not (ending.broken or ending.content):
+        return Judgement(None, "the client refused this spelling of the host, and didn't connect")
     if not met:
-        problem = attempt.ending.problem or "the client never connected to the lab"
+        problem = ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
     scenario = attempt.scenario
     judged = [connection for connection in met if is_judged(scenario, connection)]
     missed = _missed(attempt, met, judged)
     if not missed:
         return _weigh(attempt, judged)
-    if attempt.ending.broken:
-        return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
+    if ending.broken:
+        return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     if scenario.lures and _lured(scenario, met):
         return _stayed(attempt)
     return Judgement(None, missed)

@@ -45,10 +45,11 @@ compromised intermediate is not run for them. Go runs all of these cases.
 
 ## Reasons for the failures
 
-The pins cause none of these failures: each comes from the way in which a client checks names and
-chains before it checks a pin. If the leaf is pinned, an attacker also needs the pinned key. The
-[gallery](../../examples/clients/README.md) explains how each failure was traced to its client. It
-leaves out HAProxy, which refuses the same name with a dot instead of the NUL.
+Except for `rogue-trailing-dot`, the pins cause none of these failures: each comes from the way in
+which a client checks names and chains before it checks a pin. If the leaf is pinned, an attacker
+also needs the pinned key. The [gallery](../../examples/clients/README.md) explains how each failure
+was traced to its client. It leaves out HAProxy, which refuses the same name with a dot instead of
+the NUL.
 
 """
 _REST = """

@@ -18,6 +18,8 @@ from tests.formats.flutter import _vm
 from tests.formats.interop import _programs
 from tests.formats.interop._dart import (
     CLIENTS,
+    GIVEN,
+    HOLE_CASES,
     INAPPLICABLE,
     MISTAKES,
     NOT_RUN,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from scripts.dart import DartVM
 
 PAGE = TARGET.read_text(encoding="utf-8")
-NAMES = {case.name for case in CASES}
+NAMES = {case.name for case in GIVEN} | INAPPLICABLE.keys()
 _DART = [pytest.mark.slow, pytest.mark.peer("dart")]
 _RESOLVING = [pytest.mark.slow, pytest.mark.peer("dart", "unshare")]
 RUNS = [
@@ -73,6 +75,16 @@ def test_the_client_fails_no_case(client: DartClient, vm: DartVM, tmp_path: Path
     assert found["right"] == NAMES - INAPPLICABLE.keys() - NOT_RUN.keys() - {*WARNINGS, *TOLD}
     assert report["exit_code"] == 0
     assert client_row(client, vm, report) in PAGE.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart")
+def test_a_client_fails_no_case_that_catches_clients_with_one_hole(tmp_path: Path) -> None:
+    [client] = [each for each in CLIENTS if each.proxied]
+    report = client.run(tmp_path, _vm.NEWEST, given=HOLE_CASES)
+    found = outcomes(report)
+    assert not found.keys() & {"wrong", "undecided", "warning"}, report["summary"]
+    assert len(found["right"]) > 30
 
 
 @pytest.mark.slow

@@ -237,9 +237,16 @@ MUTATIONS = [
     _in(
         f"{_SERVER}/session.py",
         "no byte before the end of a pause",
-        "            self.pause = self._case_run.stall\n            return\n",
-        "            self.pause = self._case_run.stall\n",
+        "_SHORTEST_PAUSE)\n            return\n",
+        "_SHORTEST_PAUSE)\n",
         f"{_INTERRUPTED}::test_a_slow_server_begins_tls_after_its_pause",
+    ),
+    _in(
+        f"{_SERVER}/session.py",
+        "no delay is a short one",
+        "max(self._case_run.stall, _SHORTEST_PAUSE)",
+        "self._case_run.stall",
+        f"{_INTERRUPTED}::test_no_delay_is_a_short_one",
     ),
     _in(
         f"{_SERVER}/records.py",

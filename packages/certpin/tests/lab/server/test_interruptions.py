@@ -129,6 +129,16 @@ def test_a_step_speaks_only_its_own_protocols() -> None:
         assert wire.tls.selected_alpn_protocol() == chosen
 
 
+def test_no_delay_is_a_short_one(loop: Loop) -> None:
+    scenario = _run(Scenario.of(_step(Opening.STALL)))
+    scenario.stall = 0.0
+    port = loop.call(lambda: Port(loop.asyncio, lambda: Session(scenario)))
+    with socket.create_connection(("127.0.0.1", port.number), 10) as client:
+        client.sendall(HELLO)
+        assert read_all(client) == b""
+    loop.call(port.close)
+
+
 # Another port.
 
 

@@ -79,8 +79,8 @@ HANDSHAKES = (
         family=Family.PROTOCOL,
         presents="a man in the middle who speaks TLS 1.3 only",
         expected=ALL_REJECT,
-        guards="that the checks don't depend on TLS 1.2, which sends certificates in clear text and "
-        "has other callbacks",
+        guards="that the checks don't depend on TLS 1.2, which sends certificates in clear text "
+        "and has other callbacks",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX_CODE,
         scenario=_version("1.3"),

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 _A_LABEL, _U_LABEL = "xn--bcher-kva", "bücher"  # RFC 5890 section 2.3.2.1
 
 
-def _rogue(pki: TestPKI) -> Scenario:
+def _address(pki: TestPKI) -> Scenario:
     pki.leaf.pin  # noqa: B018  # a real server has no pins for the host of such a case
     return Scenario.of(pki.man_in_the_middle)
 
 
-def _same_host(pki: TestPKI) -> Scenario:
-    return Scenario.of(pki.man_in_the_middle)
+def _spelled_host(pki: TestPKI) -> Scenario:
+    return Scenario((pki.man_in_the_middle,), odd_host=True)
+
+
+def _unicode_host(pki: TestPKI) -> Scenario:
+    pki.leaf.pin  # noqa: B018  # as above
+    return _spelled_host(pki)
 
 
 def _spelled(change: Callable[[str], str]) -> Callable[[str], str]:
@@ -62,7 +67,7 @@ HOSTS = (
         "code that looks the pins up by that name finds none",
         reference="RFC 6066 section 3",
         fix=_FIX,
-        scenario=_rogue,
+        scenario=_address,
         host=ipv4,
     ),
     Case(
@@ -73,7 +78,7 @@ HOSTS = (
         guards="the same for IPv6: its addresses have many spellings, and brackets in URLs",
         reference="RFC 6066 section 3; RFC 5952",
         fix=_FIX,
-        scenario=_rogue,
+        scenario=_address,
         host=ipv6,
     ),
     Case(
@@ -84,7 +89,7 @@ HOSTS = (
         guards="that a host with a trailing dot has the same pins: DNS has the same addresses",
         reference="RFC 1034 section 3.1; CVE-2022-27779 is the same mistake with cookies",
         fix=_FIX,
-        scenario=_same_host,
+        scenario=_spelled_host,
         spelling=_spelled(lambda host: f"{host}."),
     ),
     Case(
@@ -95,7 +100,7 @@ HOSTS = (
         guards="that pins are found whatever the case of the host",
         reference="RFC 4343; RFC 3986 section 3.2.2",
         fix=_FIX,
-        scenario=_same_host,
+        scenario=_spelled_host,
         spelling=_spelled(str.upper),
     ),
     Case(
@@ -107,7 +112,7 @@ HOSTS = (
         guards="that an internationalised name has the pins of its A-label",
         reference="RFC 5890 section 2.3.2.1; RFC 9525 section 6.2",
         fix=_FIX,
-        scenario=_rogue,
+        scenario=_unicode_host,
         host=below(_A_LABEL),
         spelling=_unicode,
     ),

@@ -146,6 +146,7 @@ class CaseRun:
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _GLIMPSE = 16  # bytes that are examined to distinguish text from junk
+_SHORTEST_PAUSE = 0.001  # seconds: zero means that there is none
 _MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is disconnected
 
 
@@ -262,7 +263,7 @@ class Session:
             self._end("the lab ended the connection in the handshake")
             return
         if step.opening in {Opening.STALL, Opening.SLOW}:
-            self.pause = self._case_run.stall
+            self.pause = max(self._case_run.stall, _SHORTEST_PAUSE)
             return
         self._answer_hello(step, hello)
 

@@ -311,3 +311,15 @@ def test_what_is_inconclusive_or_flaky_is_never_right(expect: Expect) -> None:
 
 def test_a_case_without_meaning_for_a_style_is_not_run() -> None:
     assert {outcome(Expect.UNDEFINED, verdict) for verdict in Verdict} == {Outcome.NOT_RUN}
+
+
+def test_a_client_may_refuse_an_odd_spelling_before_it_connects() -> None:
+    odd = Scenario((HOSTILE,), odd_host=True)
+    judgement = judge(Attempt(REFUSED, odd))
+    assert judgement.verdict is None
+    assert "this spelling" in judgement.why
+    # A client that died, or that reports success without a connection, has refused nothing.
+    for ending in (Ending(-9), Ending(None), CONTENT):
+        assert verdict(ending, scenario=odd) is Verdict.INCONCLUSIVE
+    assert verdict(REFUSED) is Verdict.INCONCLUSIVE
+    assert verdict(CONTENT, met(data=b"x"), scenario=odd) is Verdict.ACCEPT

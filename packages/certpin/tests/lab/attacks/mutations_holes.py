@@ -19,12 +19,12 @@ def _in(file: str, rule: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS = [
-    _by(
-        "pin_checked_every_second_time",
-        "connections",
+    _in(
+        f"{_ATTACKS}/connections.py",
         "only the n-th connection is attacked",
         "ServerStep.of(pki.attacker_chain), pki.honest)",
         "ServerStep.of(pki.attacker_chain))",
+        "tests/lab/attacks/test_connections.py::test_only_the_nth_connection_is_attacked[2]",
     ),
     _by(
         "pin_checked_twice",
@@ -33,12 +33,12 @@ MUTATIONS = [
         "*[again] * (number - 1)",
         "*[again] * 1",
     ),
-    _by(
-        "websocket_unpinned",
-        "connections",
+    _in(
+        f"{_ATTACKS}/connections.py",
         "a man in the middle on another kind of connection",
         "other_kind=(pki.man_in_the_middle,)",
         "other_kind=(pki.honest,)",
+        "tests/lab/attacks/test_connections.py::test_the_attack_is_on_no_ordinary_connection",
     ),
     _by(
         "other_port_unpinned",
@@ -261,6 +261,13 @@ MUTATIONS = [
         'return f"{fixed} {protocols}"',
         'return f"{fixed}"',
         f"{_INTERRUPTED}::test_other_settings_are_another_kind[protocols]",
+    ),
+    _in(
+        "certpin/lab/verdict.py",
+        "a client that refuses a spelling is not undecided",
+        "attempt.scenario.odd_host and not (ending.broken or ending.content)",
+        "False",
+        "tests/lab/test_verdict.py::test_a_client_may_refuse_an_odd_spelling_before_it_connects",
     ),
     _in(
         "certpin/lab/report/words.py",

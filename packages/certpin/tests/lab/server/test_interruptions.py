@@ -182,13 +182,15 @@ def test_the_same_client_has_one_kind_for_all_hosts() -> None:
 @pytest.mark.parametrize("what", ["protocols", "versions", "suites"])
 def test_other_settings_are_another_kind(what: str) -> None:
     context = anyone()
+    other = anyone()
     if what == "protocols":
         context.set_alpn_protocols(["http/1.1"])
+        other.set_alpn_protocols(["h2"])
     elif what == "versions":
         context.maximum_version = ssl.TLSVersion.TLSv1_2
     else:
         context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
-    assert _kind(context) != _kind(anyone())
+    assert _kind(context) != _kind(other)
 
 
 def test_a_resumed_session_is_no_other_kind() -> None:

@@ -53,8 +53,8 @@ CONNECTIONS = (
             fix="check the pins in the handshake of every connection, and keep no list of hosts "
             "that were checked before",
             scenario=_only(number),
-            exercise="let the client follow redirects to the same host, or request {url} "
-            f"{number} times on separate connections",
+            exercise="let the client follow redirects to the same host, or request {url} as often "
+            "on separate connections",
         )
         for number, ordinal in _NUMBERS.items()
     ),

@@ -57,11 +57,11 @@ class Rehearsal:
             lambda host, found: self.reported.append((host, found)),
         )
 
-    def call(self, host: str = "a.example") -> Visit:
-        """Begin a connection that has sent its ClientHello."""
+    def call(self, host: str = "a.example", kind: str = "") -> Visit:
+        """Begin a connection that has sent its ClientHello, which is of this kind."""
         seen = Connection(target=host, hello=ClientHello(host))
         visit = self.schedule.admit(seen)
-        seen.step = visit.turn.case_run.next_step(host, host)
+        seen.step = visit.turn.case_run.next_step(host, host, kind=kind)
         return visit
 
     def gives(self, visit: Visit) -> None:

@@ -15,7 +15,7 @@ from tests.lab._clients import right_client
 @pytest.mark.slow
 @pytest.mark.parametrize("style", Style)
 def test_correct_client_raises_no_alarm(style: Style) -> None:
-    with Lab(style=style) as lab:
+    with Lab(style=style, stall=0.1) as lab:
         run = prove(lab, right_client(style), CASES, jobs=2)
     assert run.controlled
     wrong = [

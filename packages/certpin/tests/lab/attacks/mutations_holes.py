@@ -263,6 +263,20 @@ MUTATIONS = [
         f"{_INTERRUPTED}::test_other_settings_are_another_kind[protocols]",
     ),
     _in(
+        "certpin/lab/device/turn.py",
+        "a device has time for a connection of another kind",
+        "if self.scenario.lures or self.scenario.other_kind:",
+        "if self.scenario.lures:",
+        "tests/lab/test_serve_kinds.py::test_a_websocket_without_pins_is_found",
+    ),
+    _in(
+        "certpin/lab/device/schedule.py",
+        "an app is not given another spelling of its host",
+        "asked = case.spelling(case.host(host))",
+        "asked = case.host(host)",
+        "tests/lab/test_serve_kinds.py::test_cases_that_a_device_cannot_meet_are_not_run",
+    ),
+    _in(
         "certpin/lab/verdict.py",
         "a client that refuses a spelling is not undecided",
         "attempt.scenario.odd_host and not (ending.broken or ending.content)",

@@ -1,0 +1,57 @@
+"""A device: connections of another kind, and cases that an app can't be brought to."""
+
+from __future__ import annotations
+
+from certpin.lab.scenario import INTERRUPTED, Scenario
+from tests.lab._serving import HONEST, HOSTILE, ONE, Rehearsal, case
+
+KINDS = case("kinds", Scenario((HONEST,), other_kind=(HOSTILE,)))
+
+
+def _controlled(*cases: object) -> Rehearsal:
+    made = Rehearsal(*cases)  # type: ignore[arg-type]
+    made.gives_once()  # the good control
+    return made
+
+
+def test_a_websocket_without_pins_is_found() -> None:
+    made = _controlled(KINDS, ONE)
+    made.gives_once()
+    other = made.call(kind="WebSocket")
+    assert other.seen.step == HOSTILE
+    made.gives(other)
+    assert made.verdicts()["kinds"] == "ACCEPT"
+
+
+def test_a_refused_websocket_ends_the_case() -> None:
+    made = _controlled(KINDS, ONE)
+    made.gives_once()
+    made.refuses(made.call(kind="WebSocket"))
+    made.refuses_once()  # the next case
+    made.gives_once()  # the control that confirms both
+    assert made.verdicts()["kinds"] == "REJECT"
+
+
+def test_an_app_with_one_kind_of_connection_does_not_block_the_other_cases() -> None:
+    made = _controlled(KINDS, ONE)
+    for _ in range(3):
+        made.gives_once()
+    made.refuses_once()
+    made.gives_once()
+    assert made.verdicts() == {"kinds": "None", "one": "REJECT"}
+
+
+def test_cases_that_a_device_cannot_meet_are_not_run() -> None:
+    interrupted = [
+        case(opening.value, Scenario.of(HOSTILE.but(opening=opening)))
+        for opening in sorted(INTERRUPTED)
+    ]
+    spelled = case("spelled", Scenario.of(HOSTILE), spelling=str.upper)
+    made = _controlled(*interrupted, spelled, ONE)
+    made.refuses_once()
+    made.gives_once()
+    found = made.schedule.queues["a.example"].results
+    assert found["one"].outcome == "right"
+    for each in interrupted:
+        assert "gives no signal" in found[each.name].why
+    assert "A.EXAMPLE" in found["spelled"].why

@@ -8,7 +8,7 @@ from _lab import Target, ask, check, connect, from_environment, in_clear_text, t
 
 def main(target: Target) -> str:
     try:
-        with connect(target, trusting(target), timeout=2) as tls:
+        with connect(target, trusting(target), timeout=4) as tls:
             check(tls, target.pins)
             return ask(tls, target)
     except TimeoutError:

@@ -26,6 +26,7 @@ from certpin.errors import (
     PinSetExpiredError,
     ProbeError,
     StoreError,
+    TransparencyError,
     UnpinnedHostError,
     UpdateError,
     pin_error,
@@ -90,7 +91,7 @@ def _made() -> Iterator[CertpinError]:
             yield each("wrong", path="pins.toml", line=3, key="host[0].name", fix="do it")
         elif issubclass(each, ConfigError):
             yield each("wrong", key="host[0].name", fix="do it")
-        elif issubclass(each, PinMismatchError | PinSetExpiredError):
+        elif issubclass(each, PinMismatchError | PinSetExpiredError | TransparencyError):
             yield each("wrong", verdict=VERDICT, host="error.example", fix="do it")
         elif issubclass(each, PinError):
             yield each("wrong", host="error.example", fix="do it")
@@ -135,7 +136,7 @@ def test_a_message_without_a_fix_contains_only_the_problem(name: str) -> None:
     keywords: dict[str, Any] = {}
     if issubclass(kind, ProbeError):
         keywords = {"host": "error.example", "port": 443}
-    elif issubclass(kind, PinMismatchError | PinSetExpiredError):
+    elif issubclass(kind, PinMismatchError | PinSetExpiredError | TransparencyError):
         keywords = {"verdict": VERDICT}
     error = kind("wrong", **keywords)
     assert error.fix == ""

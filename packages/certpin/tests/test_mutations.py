@@ -42,6 +42,7 @@ LISTS = (
     "tests.cli.mutations_keys",
     "tests.cli.mutations_servers",
     "tests.cli.mutations_webhook",
+    "tests.pins.mutations",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
     "tests.clients.mutations",

@@ -7,6 +7,7 @@
     │   │   └── TokenError               the same on a PKCS#11 token or in a key service
     │   ├── PinParseError                not a pin
     │   ├── FormatError                  not in the export format that the user named
+    │   ├── LogListError                 not a list of Certificate Transparency logs
     │   └── HostError                    not a host name, address or pattern
     ├── ConfigError                      an unsafe pin set, or an invalid setting
     │   └── PinFileError                 the same, with file, line and key
@@ -15,6 +16,7 @@
     ├── PinError (ssl.SSLCertVerificationError)   a connection was refused
     │   ├── PinMismatchError             no certificate of the verified chain is pinned
     │   ├── PinSetExpiredError           the pins have expired
+    │   ├── TransparencyError            too few logs promise to publish the certificate (CT)
     │   ├── UnpinnedHostError            strict mode, and no policy covers this host
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
@@ -108,6 +110,10 @@ class FormatError(InputError):
     """The file is not in the export format that the user named, or the import can't express it."""
 
 
+class LogListError(InputError):
+    """The file is not a list of Certificate Transparency logs in Google's v3 JSON."""
+
+
 class HostError(InputError):
     """The text is not a host name, an IP address or a host pattern."""
 
@@ -193,7 +199,10 @@ class RefusalVerdict(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why it was refused: ``mismatch``, ``expired``, ``compromised-key`` or ``no-chain``."""
+        """Why it was refused.
+
+        ``mismatch``, ``expired``, ``compromised-key``, ``too-few-scts`` or ``no-chain``.
+        """
 
     @property
     def policy(self) -> Any:
@@ -227,6 +236,14 @@ class PinMismatchError(_VerdictError):
 
 class PinSetExpiredError(_VerdictError):
     """The pins of this host have expired, and the policy fails closed."""
+
+
+class TransparencyError(_VerdictError):
+    """A pin matches, but too few known logs promise to publish the certificate (``require_ct``).
+
+    ``verdict.transparency`` has the number that is required, and the reason for each SCT that does
+    not count. RFC 6962, and Chrome's CT policy.
+    """
 
 
 class UnpinnedHostError(PinError):

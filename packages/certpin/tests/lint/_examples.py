@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
 from certpin.lint.rule import NOW, fill_example
 from certpin.x509 import Certificate
@@ -85,6 +87,26 @@ def anchors(folder: Path) -> None:
         (folder / name).write_text(ssl.DER_cert_to_PEM_cert(certificate.der))
 
 
+def log_lists(folder: Path) -> None:
+    """Write the lists of Certificate Transparency logs that the examples name."""
+    public, private = logs()
+    for name, log, age in (
+        ("logs.json", public, 59 * DAY),
+        ("old-logs.json", public, 60 * DAY),
+        ("stale-logs.json", public, 70 * DAY),
+        ("private-logs.json", private, 59 * DAY),
+    ):
+        text = json.dumps(log_list([log], NOW - age).to_json())
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+@cache
+def logs() -> tuple[LabLog, LabLog]:
+    """Return a public log, and one of a private authority."""
+    made = LabLog.make("Log A")
+    return made.but(kind="prod"), made
+
+
 def asked(pattern: str) -> LiveResult:
     """Return the answer of a server; the first label of its name selects the kind of answer."""
     leaf, intermediate, root = chain()
@@ -112,6 +134,7 @@ def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocum
     """Read an example with the data that a rule needs. Return it with its marked lines."""
     text, marked = fill_example(example, words())
     anchors(folder)
+    log_lists(folder)
     read = read_document(text, folder / "pins.toml")
     if needs == "live":
         read = replace(read, live=tuple(asked(str(host)) for host in read.hosts))

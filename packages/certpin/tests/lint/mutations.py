@@ -12,6 +12,41 @@ _LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
 MUTATIONS = [
     Mutation(
+        "an old list of logs",
+        f"{_LINT}transparency.py",
+        "    if logs.stale(now, _WARN_AFTER):",
+        "    if logs.stale(now):",
+        f"{_EXAMPLES}test_bad_example_has_one_finding_at_the_marked_line[ct-list-old]",
+    ),
+    Mutation(
+        "a list that a host needs",
+        f"{_LINT}transparency.py",
+        "or not any(h.require_ct for h in document.hosts)",
+        "or False",
+        f"{_CASES}test_rule_finds_nothing[an old list that no host needs]",
+    ),
+    Mutation(
+        "a private authority without a log",
+        f"{_LINT}transparency.py",
+        "if host.require_ct and host.trust is not None:",
+        "if False:",
+        f"{_EXAMPLES}test_bad_example_has_one_finding_at_the_marked_line[ct-private-authority]",
+    ),
+    Mutation(
+        "a private log",
+        f"{_LINT}transparency.py",
+        "if document.ct_logs is None or document.ct_logs.has_private_log():",
+        "if document.ct_logs is None:",
+        f"{_EXAMPLES}test_good_example_has_no_finding[ct-private-authority]",
+    ),
+    Mutation(
+        "one mistake for a list that cannot be read",
+        f"{_LINT}reader.py",
+        'self._logs = logs or (PLATFORM_LOGS if "ct_logs" in self._data else None)',
+        "self._logs = logs",
+        f"{_CASES}test_a_list_that_cannot_be_read_is_one_mistake",
+    ),
+    Mutation(
         "an exact name does not cover a wildcard",
         f"{_LINT}ambiguity.py",
         '    return not host.pattern.wildcard or other.pattern.wildcard == "**."\n',

@@ -28,6 +28,8 @@ REPORT = f'{NAME}mode = "report"\nexpires = 2027-05-01\n'
 TO = 'report_to = ["https://pins.other.example/"]\n'
 THIRD = '\n[[host.pin]]\npin = "sha256/THREE"\n'
 WWW = f'\n[[host]]\nname = "www.bank.example"\n{EXPIRES}'
+LOGS, OLD_LOGS = 'ct_logs = "logs.json"\n', 'ct_logs = "old-logs.json"\n'
+REQUIRED = "require_ct = true\n"
 ALL = f'\n[[host]]\nname = "**.bank.example"\n{EXPIRES}match = "any"\n'
 
 
@@ -37,6 +39,16 @@ def host(name: str) -> str:
 
 # By case: a rule, and a file in which it finds a mistake.
 FINDS = {
+    "a list of logs that is missing": ("refused", f'{HEAD}ct_logs = "none.json"\n{HOST}{PINS}'),
+    "a required list that is missing": (
+        "refused",
+        f'{HEAD}ct_logs = "none.json"\n{HOST}{REQUIRED}{PINS}',
+    ),
+    "require_ct without a list": ("refused", f"{HEAD}{HOST}{REQUIRED}{PINS}"),
+    "a list of 70 days": (
+        "ct-list-old",
+        f'{HEAD}ct_logs = "stale-logs.json"\n{HOST}{REQUIRED}{PINS}',
+    ),
     "a key of the wrong type": ("refused", f"{HEAD}{HOST}report_to = 1\n{PINS}"),
     "another schema": ("refused", GOOD.replace("schema = 1", "schema = 2")),
     "a malformed pin": ("refused", GOOD.replace("sha256/ONE", "sha256/one")),
@@ -181,6 +193,12 @@ FINDS = {
 }
 # By case: a rule, and a file in which it finds nothing.
 FINDS_NOT = {
+    "an old list that no host needs": ("ct-list-old", f"{HEAD}{OLD_LOGS}{HOST}{PINS}"),
+    "a private authority that logs nothing": (
+        "ct-private-authority",
+        f'{HEAD}{LOGS}{HOST}trust = "bank-root.pem"\n{PINS}',
+    ),
+    "the platform's roots": ("ct-private-authority", f"{HEAD}{LOGS}{HOST}{REQUIRED}{PINS}"),
     "the first version": ("version-too-low", GOOD.replace("12", "1")),
     "a version that is a string": ("version-too-low", GOOD.replace("12", '"0"')),
     "a version that is a boolean": ("version-too-low", GOOD.replace("12", "false")),
@@ -333,3 +351,9 @@ def test_rule_finds_a_mistake(case: str, tmp_path: Path) -> None:
 def test_rule_finds_nothing(case: str, tmp_path: Path) -> None:
     name, text = FINDS_NOT[case]
     assert name not in _found(text, tmp_path)
+
+
+def test_a_list_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
+    text = f'{HEAD}ct_logs = "none.json"\n{HOST}{REQUIRED}{PINS}'
+    document, _ = _examples.document(text, tmp_path)
+    assert [each.key for each in lint(document, NOW).findings] == ["ct_logs"]

@@ -148,7 +148,7 @@ def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdic
 
     Expiry is left to the rule ``pins-expired``.
     """
-    return verify(chain, replace(policy, expires=None), monitored.now)
+    return verify(chain, replace(policy, expires=None), monitored.now, pins_only=True)
 
 
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
-_EXPLAINED = {"compromised-key", "expired", "mismatch"}  # reasons of verdicts
+_EXPLAINED = {"compromised-key", "expired", "mismatch", "too-few-scts"}  # reasons of verdicts
 _MAX_HOSTS = 3  # that one fix names
 _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "problem")
 

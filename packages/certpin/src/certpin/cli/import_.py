@@ -141,9 +141,14 @@ def _import_file(
         warnings.simplefilter("always", FormatWarning)
         pins = _load(name, source, options)
     dropped = [str(warning.message).removeprefix("not imported: ") for warning in caught]
+    imported = HostImport(path, pins, named=called is not None)
+    dropped += [
+        f"certificateTransparency of {host}: name a list of logs (ct_logs) in the pin file, and "
+        "write require_ct = true below this host"
+        for host in imported.unlisted
+    ]
     for element in dropped:
         say("certpin: warning", f"not imported: {element}")
-    imported = HostImport(path, pins, named=called is not None)
     imported.save()
     result: dict[str, Any] = {
         "format": name,
@@ -152,6 +157,7 @@ def _import_file(
         "added": [str(policy.pattern) for policy in imported.added],
         "kept": [str(policy.pattern) for policy in imported.kept],
         "anchors": [str(file) for file in imported.anchors],
+        "log_list": str(imported.log_list) if imported.log_list else None,
         "dropped": dropped,
         "unknown": imported.unknown,
     }
@@ -190,6 +196,8 @@ def _print_import(result: dict[str, Any]) -> None:
         click.echo(fold(f"  kept   {host}", sys.stdout))
     for file in result["anchors"]:
         click.echo(fold(f"  trust  {file}", sys.stdout))
+    if result["log_list"]:
+        click.echo(fold(f"  logs   {result['log_list']}", sys.stdout))
     if result["added"]:
         click.echo(_MISSING_FACTS.get(result["format"], _MISSING_ROLES))
     for unknown in result["unknown"]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, Pin, PinSet, TrustAnchors
 
+_LOG_LIST = "log_list.json"
+
 
 class HostImport:
     """An import of another platform's hosts into a pin file. Only ``save()`` writes.
@@ -39,6 +43,8 @@ class HostImport:
         added: the policies of new hosts.
         kept: the policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
+        unlisted: the added hosts that require Certificate Transparency by the list of another
+            platform. The pin file doesn't require it of them: it needs a list of the user.
         unknown: the facts about added backups that could not be checked, as clauses.
 
     Raises:
@@ -63,6 +69,9 @@ class HostImport:
         self.kept = [policy for policy in pins.policies if str(policy.pattern) in existing]
         for policy in self.kept:
             _refuse_other_policy(existing[str(policy.pattern)], policy)
+        self.unlisted = [str(policy.pattern) for policy in self.added if _is_unlisted(policy)]
+        if any(policy.ct_logs and not _is_unlisted(policy) for policy in self.added):
+            self._name_logs(pins, existing)
         self.unknown = _check_key_types(self.added, key_types)
         for policy in self.added:
             self._editor.add_host(policy, trust=self._trust(policy))
@@ -73,10 +82,16 @@ class HostImport:
     @property
     def anchors(self) -> list[Path]:
         """The PEM files of trust anchors that ``save()`` writes beside the pin file."""
-        return list(self._texts)
+        return [file for file in self._texts if file != self.log_list]
+
+    @property
+    def log_list(self) -> Path | None:
+        """The list of logs that ``save()`` writes beside the pin file, if it writes one."""
+        file = self.path.parent / _LOG_LIST
+        return file if file in self._texts else None
 
     def save(self) -> None:
-        """Write the files of trust anchors, then the pin file that names them: all, or nothing.
+        """Write the files that the pin file names, then the pin file: all, or nothing.
 
         Raises:
             PinFileError: a file can't be written.
@@ -120,6 +135,31 @@ class HostImport:
         taken = self._texts.get(self._file(name), pem(policy.trust)) != pem(policy.trust)
         return self._anchors(str(policy.pattern) if taken else name, policy.trust)
 
+    def _name_logs(self, pins: PinSet, existing: Mapping[str, HostPolicy]) -> None:
+        """Let the pin file name the imported list of logs, unless it names an equal one.
+
+        Raises:
+            ConfigError: the pin file has another list, or the file of the list has other content.
+        """
+        logs = pins.ct_logs
+        known = next((policy.ct_logs for policy in existing.values() if policy.ct_logs), None)
+        if logs is None or known == logs:
+            return
+        if known is not None:
+            raise ConfigError(
+                f"{known.source} is not the imported list of Certificate Transparency logs",
+                key="ct_logs",
+                fix="import into another file: --file FILE",
+            )
+        file = self.path.parent / _LOG_LIST
+        text = json.dumps(logs.to_json(), indent=2) + "\n"
+        if file.exists() and file.read_bytes() != text.encode():
+            raise ConfigError(
+                f"{_LOG_LIST} exists, and has other content", key="ct_logs", fix="move it away"
+            )
+        self._texts[file] = text
+        self._editor.add_log_list(_LOG_LIST)
+
     def _anchors(self, owner: str, anchors: TrustAnchors) -> str:
         """Choose the PEM file for the trust anchors of a host or of ``debug``; return its name.
 
@@ -161,7 +201,14 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
     return list(filter(None, unknown))
 
 
+def _is_unlisted(policy: HostPolicy) -> bool:
+    """Return True if a policy requires Certificate Transparency by the list of its platform."""
+    return policy.ct_logs is not None and policy.ct_logs.timestamp is None
+
+
 def _refuse_other_policy(existing: HostPolicy, imported: HostPolicy) -> None:
+    if existing.ct_logs and _is_unlisted(imported):
+        imported = replace(imported, ct_logs=existing.ct_logs)
     differing = policy_meaning(existing).differing(policy_meaning(imported))
     if not differing:
         return

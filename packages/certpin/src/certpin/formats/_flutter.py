@@ -10,7 +10,7 @@ from certpin.errors import FormatError
 from certpin.formats.code import read_table, tokens
 from certpin.formats.format import File, row
 from certpin.formats.header import commented, is_exported
-from certpin.formats.limits import LeafOrAnchors, PlainAddresses
+from certpin.formats.limits import LeafOrAnchors, NoTransparency, PlainAddresses
 from certpin.formats.shape import pem, read_anchors
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ PACKAGE = "package:certpin/"
 LIMITS = (
     LeafOrAnchors("no chain is exposed by dart:io (dart-lang/sdk 47695)"),
     PlainAddresses("Uri.parse would change them"),
+    NoTransparency("dart:io shows only the leaf, and an SCT needs the key of its issuer"),
 )
 
 _SOURCE = """\

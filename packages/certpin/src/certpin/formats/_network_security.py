@@ -18,6 +18,7 @@ from certpin.formats.format import File, Found, ParsedFile, pass_over
 from certpin.formats.header import header, read_header
 from certpin.formats.shape import pins_from, read_anchors
 from certpin.pins import TrustAnchors
+from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from certpin.formats._xml import Element
     from certpin.formats.format import Source
     from certpin.pins import HostPolicy, PinSet
+    from certpin.x509.log_list import LogList
 
     Lines = list[str]
     # Adds the settings of TrustKit's own element to those that Android reads.
@@ -34,6 +36,9 @@ FILE = "res/xml/network_security_config.xml"  # the path in Android's documentat
 
 # A resource with an optional package: @raw/name, @com.example.app:raw/name.
 _RAW = re.compile(r"@(?:[a-zA-Z0-9_.]{1,200}:)?raw/([a-z0-9_]{1,100})")
+# Android 16 (API level 36) reads it; older versions ignore it. Its rules are those of Chrome:
+# https://developer.android.com/privacy-and-security/certificate-transparency-policy
+_TRANSPARENCY = '<certificateTransparency enabled="true"/>'
 _ENDINGS = (".pem", ".crt", ".cer", ".der", "")
 
 
@@ -58,7 +63,8 @@ def _domain_config(policy: HostPolicy, more: Lines) -> Lines:
     below = str(bool(policy.pattern.wildcard)).lower()
     domain = f'<domain includeSubdomains="{below}">{policy.pattern.name}</domain>'
     anchors = _trust_anchors(policy.trust) if policy.trust else []
-    inside = [domain, *_pin_set(policy), *anchors, *more]
+    transparency = [_TRANSPARENCY] if policy.ct_logs else []
+    inside = [domain, *_pin_set(policy), *anchors, *transparency, *more]
     # A cleartext connection has no chain to pin.
     return _element("domain-config", ' cleartextTrafficPermitted="false"', inside)
 
@@ -85,6 +91,7 @@ class _Scope:
     pin_set: Element | None = None
     anchors: Element | None = None
     trustkit: Element | None = None
+    transparency: Element | None = None
 
     def inside(self, config: Element) -> _Scope:
         """Return the scope of a nested domain-config: its elements override inherited ones."""
@@ -95,6 +102,7 @@ class _Scope:
             config.find("pin-set") or self.pin_set,
             config.find("trust-anchors") or self.anchors,
             trustkit or self.trustkit,
+            config.find("certificateTransparency") or self.transparency,
         )
 
 
@@ -104,7 +112,7 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
     ``add`` completes the settings of a host from its ``trustkit-config``.
 
     Warns about every element and attribute that a pin file cannot express, such as
-    ``certificateTransparency`` (Android 16) and ``domainEncryption`` (Android 17).
+    ``domainEncryption`` (Android 17).
     """
     root = _xml.parse(source)
     if root.name != "network-security-config":
@@ -166,7 +174,15 @@ def _found(source: Source, pattern: str, scope: _Scope) -> Found:
         expires=_domains.read_day(ends.strip()) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",
         trust=_read_trust(source, scope.anchors),
+        ct_logs=_read_transparency(scope.transparency),
     )
+
+
+def _read_transparency(element: Element | None) -> LogList | None:
+    """Return the list of the platform if the host requires Certificate Transparency, else None."""
+    if element is None or not element.take().flag("enabled", default=False):
+        return None
+    return PLATFORM_LOGS
 
 
 def _pins(scope: _Scope) -> list[str]:

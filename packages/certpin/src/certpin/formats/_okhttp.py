@@ -16,6 +16,7 @@ from certpin.formats.limits import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     NoTrust,
     United,
 )
@@ -37,6 +38,7 @@ LIMITS = (
     NoTrust("the platform verifies the chain; see HandshakeCertificates of OkHttp"),
     NoExpiry("CertificatePinner does not support expiry dates"),
     NoReports("CertificatePinner sends no reports"),
+    NoTransparency("CertificatePinner checks no SCTs"),
     KeysOnly("CertificatePinner compares public keys only"),
     AnywhereInChain("CertificatePinner compares every certificate of the verified chain"),
     United("CertificatePinner accepts the pins of every matching pattern"),

@@ -20,6 +20,7 @@ from certpin.formats.limits import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     OneHost,
 )
 from certpin.formats.shape import pins_from, read_anchors
@@ -44,6 +45,7 @@ def limits(program: str) -> tuple[Limitation, ...]:
         NoReportOnly(f"{program} always enforces"),
         NoExpiry(f"{program} checks only the dates of certificates"),
         NoReports(f"{program} logs failures and sends no reports"),
+        NoTransparency(f"{program} checks no SCTs"),
         NamesOnly(f"{program} does not compare IP addresses with a certificate"),
         AnchorsOnly(f"{program} supports trusted authorities, but no pins"),
     )

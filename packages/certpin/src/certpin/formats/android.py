@@ -17,6 +17,7 @@ from certpin.formats.limits import (
     NoCompromised,
     NoReportOnly,
     NoReports,
+    PlatformTransparency,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ ANDROID = Format(
         NoReports("Android sends no reports"),
         KeysOnly("a pin-set compares public keys only"),
         AnywhereInChain("Android compares every certificate of the verified chain"),
+        PlatformTransparency(
+            "Android 16 and newer have their own list, and older versions check none"
+        ),
         ApexAndBelow("the flag includeSubdomains covers the name and all its subdomains"),
     ),
     write=write,

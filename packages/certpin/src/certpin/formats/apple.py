@@ -23,6 +23,7 @@ from certpin.formats.limits import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     NoTrust,
 )
 from certpin.formats.shape import pins_from
@@ -107,6 +108,7 @@ APPLE = Format(
         NoTrust("pins restrict the system's trust and never replace it"),
         NoExpiry("NSPinnedDomains does not support expiry dates"),
         NoReports("the system sends no reports"),
+        NoTransparency("the system has its own rule for public certificates, for every app"),
         KeysOnly("NSPinnedDomains compares public keys only"),
         LeafOrAuthority("if a leaf and an authority are pinned, both must match"),
         ApexAndOneLabel("NSIncludesSubdomains covers names with one more label"),

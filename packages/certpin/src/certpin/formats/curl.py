@@ -14,6 +14,7 @@ from certpin.formats.limits import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     OneHost,
 )
 
@@ -52,6 +53,7 @@ CURL = Format(
         NoReportOnly("curl always enforces"),
         NoExpiry("curl does not support expiry dates"),
         NoReports("curl sends no reports"),
+        NoTransparency("curl checks no SCTs"),
         KeysOnly("--pinnedpubkey compares public keys only"),
         LeafOnly("--pinnedpubkey compares only the leaf's key"),
     ),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
-from certpin.formats.limits import NoDebug, NoReports
+from certpin.formats.limits import NoDebug, NoReports, NoTransparency
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -45,6 +45,7 @@ DOTNET = Format(
     limits=(
         NoDebug("debug builds can use another handler"),
         NoReports("the handler raises Failed, and sends no reports itself"),
+        NoTransparency("SslStream checks no SCTs"),
     ),
     write=write,
     read=read_table,

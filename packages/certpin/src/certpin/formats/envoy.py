@@ -22,6 +22,7 @@ from certpin.formats.limits import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     OneHost,
 )
 from certpin.formats.shape import Shape, pem, pins_from, read_anchors
@@ -180,6 +181,7 @@ ENVOY = Format(
         NoReportOnly("Envoy always enforces"),
         NoExpiry("Envoy checks only the dates of certificates"),
         NoReports("Envoy counts ssl.fail_verify_cert_hash, and sends no reports"),
+        NoTransparency("Envoy checks no SCTs"),
         LeafOnly("verify_certificate_spki and _hash compare only the leaf"),
     ),
     write=write,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from certpin.formats.projection import Limitation
     from certpin.pins import Pin, Role, State, TrustAnchors
+    from certpin.x509.log_list import LogList
 
 # Far larger than any real pin list: the list that is built into a browser is below 1 MiB.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
@@ -105,6 +106,7 @@ class Found:
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
     compromised: tuple[Pin, ...] = ()
+    ct_logs: LogList | None = None
     entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
 
     def policy(self, options: ImportOptions) -> HostPolicy:
@@ -121,6 +123,7 @@ class Found:
             on_expiry=self.on_expiry,
             trust=self.trust,
             report_to=self.report_to,
+            ct_logs=self.ct_logs,
         )
 
     def _guessed(self) -> tuple[HostPin, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
-from certpin.formats.limits import NoDebug, NoReports
+from certpin.formats.limits import NoDebug, NoReports, NoTransparency
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -42,6 +42,7 @@ GO = Format(
     limits=(
         NoDebug("debug builds can use another transport"),
         NoReports("the package calls OnFailure, and sends no reports itself"),
+        NoTransparency("crypto/tls checks no SCTs"),
     ),
     write=write,
     read=read_table,

@@ -20,15 +20,18 @@ from certpin.formats.format import (
     imported_state,
     row,
 )
-from certpin.formats.shape import Shape, pem, pins_from, read_anchors
+from certpin.formats.shape import Shape, pem, pins_from, read_anchors, read_logs
 from certpin.pins import HostPin, Role, State
 
 if TYPE_CHECKING:
     from certpin.formats.format import Found, Source
     from certpin.pins import HostPolicy, PinSet
+    from certpin.x509.log_list import LogList
 
 SCHEMA = "certpin-pins/1"
 _STRICT = "strictX509"
+_LOGS = "ctLogs"  # of the whole pin set
+_TRANSPARENT = "requireCt"
 _LISTS = {"reportTo"}  # every other field has one value; pins have their own objects
 
 
@@ -50,6 +53,8 @@ def to_json(pins: PinSet) -> dict[str, Any]:
         "version": pins.version,
         "hosts": [_host(policy) for policy in pins.policies],
     }
+    if pins.ct_logs and pins.ct_logs.timestamp:
+        document[_LOGS] = pins.ct_logs.to_json()
     if pins.debug:
         document["debug"] = {"trust": pem(pins.debug)}
     return document
@@ -69,8 +74,10 @@ def _parsed(document: Shape) -> ParsedFile:
     if document.need("schema").text() != SCHEMA:
         raise FormatError(f"the schema is not {SCHEMA}", fix="use the version that wrote it")
     debug = document.get("debug")
+    listed = document.get(_LOGS)
+    logs = read_logs(listed) if listed else None
     return ParsedFile(
-        tuple(map(_found, document.need("hosts").items())),
+        tuple(_found(host, logs) for host in document.need("hosts").items()),
         document.need("name").text(),
         document.need("version").integer(),
         read_anchors(debug.need("trust").text().encode()) if debug else None,
@@ -82,6 +89,8 @@ def _host(policy: HostPolicy) -> dict[str, Any]:
     fields.pop("compromised", None)  # the state of each pin contains it
     strict = policy.trust.strict if policy.trust else None
     more: dict[str, Any] = {} if strict is None else {_STRICT: strict}
+    if policy.ct_logs and policy.ct_logs.timestamp:
+        more[_TRANSPARENT] = True
     return fields | more | {"pins": [_pin(entry) for entry in policy.pins]}
 
 
@@ -90,15 +99,24 @@ def _pin(entry: HostPin) -> dict[str, str]:
     return fields | ({"note": entry.note} if entry.note else {})
 
 
-def _found(host: Shape) -> Found:
+def _found(host: Shape, logs: LogList | None) -> Found:
     entries = tuple(map(_entry, host.need("pins").items()))
-    others = {"pins", _STRICT}
+    others = {"pins", _STRICT, _TRANSPARENT}
     fields = {name: _values(name, value) for name, value in host.entries() if name not in others}
-    read = found(fields, entries)
+    read = replace(found(fields, entries), ct_logs=_logs(host, logs))
     strict = host.get(_STRICT)
     if strict is None or read.trust is None:
         return read
     return replace(read, trust=replace(read.trust, strict=strict.flag()))
+
+
+def _logs(host: Shape, logs: LogList | None) -> LogList | None:
+    required = host.get(_TRANSPARENT)
+    if required is None or not required.flag():
+        return None
+    if logs is None:
+        raise FormatError(f"{required.place} needs {_LOGS}, the list of the logs that count")
+    return logs
 
 
 def _values(name: str, value: Shape) -> list[str]:

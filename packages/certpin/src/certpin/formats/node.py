@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
-from certpin.formats.limits import LeafOnly, NoDebug, NoReports
+from certpin.formats.limits import LeafOnly, NoDebug, NoReports, NoTransparency
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -35,6 +35,7 @@ NODE = Format(
     limits=(
         NoDebug("debug builds can use another agent"),
         NoReports("the module calls onFailure, and sends no reports itself"),
+        NoTransparency("Node checks no SCTs"),
         LeafOnly("of the verified chain, Node.js exposes only the leaf"),
     ),
     write=write,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from certpin.errors import FormatError, InputError
 from certpin.pins import Pin, TrustAnchors
 from certpin.x509.certificate import read_certificates
+from certpin.x509.log_list import LogList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,10 @@ class Shape:
             return self._value.isoformat()
         return self.text()
 
+    def as_json(self) -> bytes:
+        """Return this value of a JSON file, with all values inside, as JSON."""
+        return json.dumps(self._value).encode()
+
     def agree(self, name: str, *, value: bool) -> None:
         """Mark a boolean key as read if it has ``value``, the only value that certpin supports."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
@@ -148,6 +153,14 @@ def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
         return TrustAnchors(tuple(each.der for each in read_certificates(data)), source=source)
     except InputError as exc:
         raise FormatError(f"the trust anchors cannot be read: {exc.problem}") from exc
+
+
+def read_logs(value: Shape) -> LogList:
+    """Parse a list of Certificate Transparency logs in JSON. Raises ``FormatError``."""
+    try:
+        return LogList.parse(value.as_json(), value.place)
+    except InputError as exc:
+        raise FormatError(f"{value.place} is no list of logs: {exc.problem}", fix=exc.fix) from exc
 
 
 def pem(anchors: TrustAnchors) -> str:

@@ -19,6 +19,7 @@ from certpin.formats.limits import (
     KeysOnly,
     NamesOnly,
     NoCompromised,
+    PlatformTransparency,
     TwoPins,
 )
 
@@ -71,6 +72,9 @@ TRUSTKIT_ANDROID = Format(
         FailOpenDate("pinning stops when a pin-set expires"),
         KeysOnly("a pin-set compares public keys only"),
         AnywhereInChain("every certificate of the verified chain is compared"),
+        PlatformTransparency(
+            "Android 16 and newer have their own list, and older versions check none"
+        ),
         ApexAndBelow("the flag includeSubdomains covers the name and all its subdomains"),
         TwoPins("TrustKit stops the app if a host has fewer than two pins"),
     ),

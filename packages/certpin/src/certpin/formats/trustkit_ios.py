@@ -16,6 +16,7 @@ from certpin.formats.limits import (
     NamesOnly,
     NoCompromised,
     NoDebug,
+    NoTransparency,
     NoTrust,
 )
 from certpin.formats.shape import pins_from
@@ -102,6 +103,7 @@ TRUSTKIT_IOS = Format(
         NoDebug("debug builds can start without TrustKit"),
         NamesOnly("TrustKit stops the app if a host is not a domain name"),
         NoTrust("the system verifies the chain"),
+        NoTransparency("the system has its own rule for public certificates, for every app"),
         FailOpenDate("TrustKit stops pinning after TSKExpirationDate"),
         KeysOnly("TrustKit compares public keys only"),
         AnywhereInChain("TrustKit compares every certificate of the verified chain"),

@@ -14,6 +14,7 @@ from certpin.formats.limits import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     OneHost,
 )
 
@@ -59,6 +60,7 @@ WGET = Format(
         NoReportOnly("wget always enforces"),
         NoExpiry("wget does not support expiry dates"),
         NoReports("wget sends no reports"),
+        NoTransparency("wget checks no SCTs"),
         KeysOnly("pinnedpubkey compares public keys only"),
         LeafOnly("pinnedpubkey compares only the leaf's key"),
     ),

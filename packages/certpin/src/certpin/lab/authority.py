@@ -120,7 +120,7 @@ class Authority:
         self.subject = _name(name)
         signer = issuer or self
         builder = signer._begin(self.subject, self.key.public_key(), days, _AUTHORITY_BACKDATED)
-        self.x509 = signer._sign(change(_as_authority(builder)))
+        self.x509 = signer.sign(change(_as_authority(builder)))
 
     @classmethod
     def load(cls, pem: bytes, now: datetime) -> Self:
@@ -203,7 +203,7 @@ class Authority:
         """
         key = key or new_key()
         builder = self._begin(_name(names[0][:_LONGEST_NAME]), key.public_key(), days)
-        leaf = self._sign(change(_as_server(builder, names)))
+        leaf = self.sign(change(_as_server(builder, names)))
         return Identity(key, (leaf, *self._path()))
 
     def _path(self) -> tuple[x509.Certificate, ...]:
@@ -229,7 +229,8 @@ class Authority:
             .add_extension(issuer_key, critical=False)
         )
 
-    def _sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+    def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        """Return the certificate that a builder describes, signed with the key of the authority."""
         pure = isinstance(self.key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
         return builder.sign(self.key, None if pure else hashes.SHA256())
 

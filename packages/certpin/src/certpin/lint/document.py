@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from certpin.pinfile import PinSet
     from certpin.pins import HostPattern, Pin
     from certpin.x509 import Certificate
+    from certpin.x509.log_list import LogList
 
 ADOPTION_DAYS = 30  # the default of --adoption-days
 EXPIRES_SOON = timedelta(days=180)  # for authorities: their replacement takes long
@@ -63,6 +64,7 @@ class HostEntry:
 
     Values that can't be read have their defaults, and their errors are in
     ``LintDocument.problems``. ``servers`` are the keys and tables of its ``[[host.server]]``.
+    ``require_ct`` says whether its certificate must be in Certificate Transparency.
     """
 
     key: str
@@ -76,6 +78,7 @@ class HostEntry:
     trust: AnchorFile | None
     report_to: tuple[str, ...]
     servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    require_ct: bool = False
 
     @cached_property
     def live(self) -> dict[Pin, PinEntry]:
@@ -157,8 +160,9 @@ class LintDocument:
 
     ``problems`` are mistakes that were found independently of each other. If there are none,
     ``refusal`` is the error of ``PinSet.parse``, if any. ``pins`` is the pin set, if clients load
-    the file. ``live`` is ``None`` if no server was contacted, and ``exported`` if no exported file
-    was given. ``roots`` are the facts about public roots: those of this release of certpin.
+    the file. ``ct_logs`` is the list of logs that it names, if it can be read. ``live`` is ``None``
+    if no server was contacted, and ``exported`` if no exported file was given. ``roots`` are the
+    facts about public roots: those of this release of certpin.
     """
 
     path: str
@@ -169,6 +173,7 @@ class LintDocument:
     problems: tuple[ConfigError, ...] = ()
     refusal: ConfigError | None = None
     pins: PinSet | None = None
+    ct_logs: LogList | None = None
     live: tuple[LiveResult, ...] | None = None
     exported: tuple[ExportedFile, ...] | None = None
     adoption_days: int = ADOPTION_DAYS

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from certpin.lint import allow, ambiguity, expiry, exposure, live, lockout, refused, roots
+from certpin.lint import (
+    allow,
+    ambiguity,
+    expiry,
+    exposure,
+    live,
+    lockout,
+    refused,
+    roots,
+    transparency,
+)
 from certpin.lint.allow import allowances, unused_allow
 from certpin.lint.rule import SEVERITIES, Hit, LintFinding, LintRule, Severity
 
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
     from certpin.lint.document import LintDocument
 
 # The order of the documentation. A new rule is one entry in the file of its family.
-_FAMILIES = (refused, expiry, lockout, roots, exposure, ambiguity, live, allow)
+_FAMILIES = (refused, expiry, lockout, roots, transparency, exposure, ambiguity, live, allow)
 RULES: dict[str, LintRule] = {
     rule.id: rule
     for family in _FAMILIES

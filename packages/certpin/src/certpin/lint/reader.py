@@ -20,14 +20,19 @@ from certpin.pinfile.reader import (
     host_pattern,
     host_server,
     pin_digest,
+    read_log_list,
     refuse_other_schema,
+    requires_ct,
     strict_x509,
 )
 from certpin.pins import Match, Mode, OnExpiry, Role, State
+from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+
+    from certpin.x509.log_list import LogList
 
 Value = TypeVar("Value")
 
@@ -94,6 +99,7 @@ class _DocumentReader:
         self._data = data
         self._folder = folder
         self._files: dict[str, AnchorFile] = {}
+        self._logs: LogList | None = None
         self.problems: list[ConfigError] = []
 
     def fields(self) -> dict[str, Any]:
@@ -104,12 +110,16 @@ class _DocumentReader:
             return {"data": self._data}  # another schema may give the same keys another meaning
         self._try(lambda: top.text("name"), default="")
         self._try(lambda: top.integer("version"), default=1)
+        logs = self._try(lambda: read_log_list(top, files_in(self._folder)), default=None)
+        # A list that can't be read is one mistake, and not one more for each host.
+        self._logs = logs or (PLATFORM_LOGS if "ct_logs" in self._data else None)
         hosts = self._tables(top, "host")
         debug = self._try(lambda: top.table("debug"), default=None)
         return {
             "data": self._data,
             "hosts": tuple(map(self._host, hosts)),
             "debug": self._anchors(debug, "anchors") if debug else None,
+            "ct_logs": logs,
         }
 
     def _host(self, table: Table) -> HostEntry:
@@ -131,6 +141,7 @@ class _DocumentReader:
             None if system else self._anchors(table, "trust"),
             self._try(lambda: table.texts("report_to"), default=()),
             tuple((server.key, server.data) for server in servers),
+            self._try(lambda: requires_ct(table, self._logs), default=False),
         )
 
     def _entry(self, table: Table) -> PinEntry:

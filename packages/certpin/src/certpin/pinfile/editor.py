@@ -109,6 +109,24 @@ class PinFileEditor:
             fix="write each host of the file under its own [[host]]",
         )
 
+    def add_log_list(self, name: str) -> None:
+        """Name the file of the Certificate Transparency logs (``ct_logs``), below the version.
+
+        Raises:
+            PinFileError: the file names a list already, or its version is in no separate line.
+        """
+        import tomlkit
+
+        data = _parse(self._text)
+        line = f"ct_logs = {tomlkit.item(name).as_string()}\n"
+        version = _VERSION.search(self._text)
+        end = self._text.find("\n", version.end()) + 1 if version else 0
+        self._replace(
+            self._text[:end] + line + self._text[end:],
+            data if "ct_logs" in data else {**data, "ct_logs": name},
+            fix=f"write {line.strip()} above the first host",
+        )
+
     def add_debug(self, anchors: str) -> None:
         """Append the debug section. ``anchors`` is the name of its file of trust anchors.
 
@@ -322,6 +340,8 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
         table["strict_x509"] = policy.trust.strict
     if policy.report_to:
         table["report_to"] = list(policy.report_to)
+    if policy.ct_logs and policy.ct_logs.timestamp:
+        table["require_ct"] = True
     if policy.servers:
         table["server"] = [_server_table(policy.pattern, server) for server in policy.servers]
     return table | {"pin": [_pin_table(entry) for entry in policy.pins]}

@@ -39,6 +39,7 @@ from certpin.pins import (
 )
 from certpin.x509 import quoted
 from certpin.x509.certificate import MAX_FILE_BYTES, read_certificates
+from certpin.x509.log_list import LogList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,10 +57,10 @@ PINS_VARIABLE = "CERTPIN_PINS"
 SCHEMA = 1
 _HOSTS_AT_A_TIME = 4  # a tenth of a millisecond
 
-TOP_KEYS = ("schema", "name", "version", "host", "debug")
+TOP_KEYS = ("schema", "name", "version", "ct_logs", "host", "debug")
 HOST_KEYS = (
     *("name", "mode", "match", "expires", "on_expiry", "trust", "strict_x509", "report_to"),
-    *("server", "pin"),
+    *("require_ct", "server", "pin"),
 )
 SERVER_KEYS = ("address", "region", "starttls")
 PIN_KEYS = ("pin", "role", "state", "note")
@@ -72,8 +73,8 @@ _ROLES, _STATES = get_args(Role), get_args(State)
 class PinSet(pins.PinSet):
     """A pin set that was read from a file. Immutable.
 
-    The files that it names (trust anchors) are read when it is loaded. Afterwards a pin set never
-    reads the disk.
+    The files that it names (trust anchors, the list of logs) are read when it is loaded. Afterwards
+    a pin set never reads the disk.
     """
 
     @classmethod
@@ -169,7 +170,7 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
         PinFileError: the text is not TOML.
     """
     top = Table(load_toml(text, path))
-    fields = _pin_set(top, _trust_files(files))
+    fields = _pin_set(top, files)
     if top.unknown:
         _warn(top.unknown, text, path)
     return fields
@@ -213,6 +214,47 @@ def _trust_files(read: Files) -> TrustFiles:
     return anchors
 
 
+def read_log_list(top: Table, files: Files) -> LogList | None:
+    """Read the list of logs that ``ct_logs`` of a pin file names; ``None`` if it names none.
+
+    Args:
+        top: the whole pin file.
+        files: reads a file that the pin file names.
+
+    Raises:
+        ConfigError: the file can't be read, or is no such list.
+    """
+    if "ct_logs" not in top.data:
+        return None
+    name = top.text("ct_logs")
+    try:
+        return LogList.parse(files(name), name)
+    except (OSError, ValueError) as exc:
+        problem = getattr(exc, "strerror", None) or getattr(exc, "problem", None) or exc
+        raise ConfigError(
+            f"{quoted(name)} holds no list of logs: {problem}",
+            key="ct_logs",
+            fix="name a file with the log list of Google in its v3 JSON, relative to the pin file",
+        ) from exc
+
+
+def requires_ct(table: Table, logs: LogList | None) -> bool:
+    """Read ``require_ct``: whether the certificate of a host must be in Certificate Transparency.
+
+    Raises:
+        ConfigError: it is true and the pin file names no list of logs, or is no boolean.
+    """
+    required = table.flag("require_ct", default=False)
+    if required and logs is None:
+        raise ConfigError(
+            "the pin file names no list of the logs that count",
+            key=table.under("require_ct"),
+            fix='write ct_logs = "log_list.json" above the first host, and put that file beside '
+            "the pin file",
+        )
+    return required
+
+
 def refuse_other_schema(top: Table) -> None:
     """Raise ``ConfigError`` unless the file has the schema of this version of certpin."""
     if (schema := top.integer("schema")) != SCHEMA:
@@ -223,25 +265,26 @@ def refuse_other_schema(top: Table) -> None:
         )
 
 
-def _pin_set(top: Table, files: TrustFiles) -> dict[str, Any]:
+def _pin_set(top: Table, files: Files) -> dict[str, Any]:
     refuse_other_schema(top)
     top.warn_unknown(TOP_KEYS)
+    trust = _trust_files(files)
     return {
         "name": top.text("name"),
         "version": top.integer("version"),
-        "policies": tuple(_hosts(top, files)),
-        "debug": _debug(top.table("debug"), files),
+        "policies": tuple(_hosts(top, trust, read_log_list(top, files))),
+        "debug": _debug(top.table("debug"), trust),
     }
 
 
-def _hosts(top: Table, files: TrustFiles) -> Iterator[HostPolicy]:
+def _hosts(top: Table, files: TrustFiles, logs: LogList | None) -> Iterator[HostPolicy]:
     for number, table in enumerate(top.tables("host")):
         if number % _HOSTS_AT_A_TIME == 0:
             let_others_run()
-        yield _host(table, files)
+        yield _host(table, files, logs)
 
 
-def _host(table: Table, files: TrustFiles) -> HostPolicy:
+def _host(table: Table, files: TrustFiles, logs: LogList | None) -> HostPolicy:
     table.warn_unknown(HOST_KEYS)
     pattern = host_pattern(table)
     try:
@@ -255,6 +298,7 @@ def _host(table: Table, files: TrustFiles) -> HostPolicy:
             trust=_trust(table, files),
             report_to=table.texts("report_to"),
             servers=tuple(_server(entry) for entry in table.tables("server")),
+            ct_logs=logs if requires_ct(table, logs) else None,
         )
     except (InputError, ConfigError) as exc:
         raise _below(table, "", exc) from exc

@@ -264,4 +264,18 @@ def _reports(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Findin
             yield weight, f"failures are no longer reported to {address}"
 
 
-_COMPARISONS: tuple[Comparison, ...] = (_mode, _match, _expiry, _trust, _reports)
+def _transparency(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
+    if old.ct_logs == new.ct_logs:
+        return
+    if new.ct_logs is None:
+        yield "careful", "its certificate need not be in Certificate Transparency (weaker)"
+    elif old.ct_logs is None:
+        text = "its certificate must be in Certificate Transparency: certpin check shows if it is"
+        yield "careful", text
+    elif missing := old.ct_logs.by_id.keys() - new.ct_logs.by_id.keys():
+        yield "careful", f"the list of logs lacks {len(missing)} logs that the old one has"
+    else:
+        yield "safe", "the list of logs is another one, and lacks none of the old one"
+
+
+_COMPARISONS: tuple[Comparison, ...] = (_mode, _match, _expiry, _trust, _reports, _transparency)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from certpin.pins.hosts import HostPattern, HostServer
     from certpin.x509 import Certificate
+    from certpin.x509.log_list import LogList
 
 
 PinKind = Literal["sha256", "cert-sha256"]
@@ -248,6 +249,8 @@ class HostPolicy:
         trust: the trust anchors; ``None`` for the platform's roots.
         report_to: ``https://`` addresses for reports.
         servers: for the commands that connect. Not compared, because clients don't use them.
+        ct_logs: the logs of which enough must promise to publish the certificate of the host
+            (``require_ct``); ``None`` if none has to.
 
     Raises:
         ConfigError: the policy is unsafe.
@@ -262,6 +265,7 @@ class HostPolicy:
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
     servers: tuple[HostServer, ...] = field(default=(), compare=False)
+    ct_logs: LogList | None = None
 
     def __post_init__(self) -> None:
         _check_pins(self)
@@ -373,7 +377,8 @@ class PinSet:
         debug: the anchors of a debugging proxy. They are used only with ``CERTPIN_DEBUG=1``.
 
     Raises:
-        ConfigError: the set is empty, has two policies for a pattern, or the version is below 1.
+        ConfigError: the set is empty, has two policies for a pattern or two lists of logs, or the
+            version is below 1.
     """
 
     name: str
@@ -385,6 +390,12 @@ class PinSet:
         if not self._index:  # built here, and not in the first handshake after a swap
             raise ConfigError(
                 "the pin set is empty: it protects nothing", key="host", fix="certpin add HOST"
+            )
+        if len({policy.ct_logs.digest for policy in self.policies if policy.ct_logs}) > 1:
+            raise ConfigError(
+                "its hosts have different lists of logs",
+                key="ct_logs",
+                fix="a pin set has one list of Certificate Transparency logs",
             )
         if self.version < 1:
             raise ConfigError("a version must be 1 or more", key="version", fix="write version = 1")
@@ -406,6 +417,11 @@ class PinSet:
             HostError: it is not a host.
         """
         return self._cached(host)
+
+    @property
+    def ct_logs(self) -> LogList | None:
+        """The list of logs for the hosts that require Certificate Transparency, if any does."""
+        return next((policy.ct_logs for policy in self.policies if policy.ct_logs), None)
 
     @cached_property
     def _cached(self) -> Callable[[str], HostPolicy | None]:
@@ -458,6 +474,7 @@ class PolicyMeaning(NamedTuple):
     trust: frozenset[bytes] | None
     strict_x509: bool | None
     report_to: frozenset[str]
+    ct_logs: bytes | None  # the digest of the list
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
         """Return the names of the fields whose values differ, in the order of their declaration."""
@@ -494,6 +511,7 @@ def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
         trust=_anchors(policy.trust),
         strict_x509=policy.trust.strict if policy.trust else None,
         report_to=frozenset(policy.report_to),
+        ct_logs=policy.ct_logs.digest if policy.ct_logs else None,
     )
 
 

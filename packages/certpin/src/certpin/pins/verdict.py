@@ -1,6 +1,6 @@
 """The verdict: whether a verified chain satisfies a policy at a given time, and its explanation.
 
-Pure: the same arguments give the same verdict. Four steps, in this order:
+Pure: the same arguments give the same verdict. Five steps, in this order:
 
 1. Without a verified chain, the connection is refused (CVE-2016-2402 accepted an unverified one).
    The caller passes the chain that OpenSSL verified, never the one that was served.
@@ -10,29 +10,41 @@ Pure: the same arguments give the same verdict. Four steps, in this order:
    `report` it is reported.
 4. If the pins have expired, ``on_expiry`` decides. Otherwise a live pin must be the digest of a
    certificate of the path (RFC 7469 section 2.6), among those that ``match`` includes.
+5. If a pin matches and the policy requires Certificate Transparency, enough known logs must promise
+   to publish the leaf (``certpin.pins.transparency``). An old list of logs is only reported.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from certpin.errors import PinMismatchError, PinSetExpiredError
+from certpin.errors import PinMismatchError, PinSetExpiredError, TransparencyError
 from certpin.pins.hosts import short_address
 from certpin.pins.policy import Pin, pins_of
+from certpin.pins.transparency import check_transparency
 from certpin.support.text import printable
-from certpin.x509 import MAX_SHOWN_NAME, name_of
+from certpin.x509 import MAX_SHOWN_NAME, name_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from certpin.pins.policy import HostPin, HostPolicy, Match
+    from certpin.pins.transparency import Transparency
     from certpin.x509 import Certificate, Chain
 
 
 Decision = Literal["accept", "report", "refuse"]
-Reason = Literal["match", "debug-anchor", "compromised-key", "expired", "mismatch", "no-chain"]
+Reason = Literal[
+    "match",
+    "debug-anchor",
+    "compromised-key",
+    "expired",
+    "mismatch",
+    "too-few-scts",
+    "no-chain",
+]
 
 
 @dataclass(frozen=True)
@@ -40,8 +52,10 @@ class Verdict:
     """The decision about a connection, and its reason.
 
     ``decision`` is ``accept``, ``refuse``, or ``report``: accept and report it. ``certificate`` is
-    the certificate with the matched pin or with the compromised key. A verdict has no truth value,
-    so that ``if verdict:`` can't be mistaken for a check.
+    the certificate with the matched pin or with the compromised key. ``transparency`` is the result
+    for the SCTs of the leaf, if a pin matched and the policy requires them; with the reason
+    ``too-few-scts``, it says why. A verdict has no truth value, so that ``if verdict:`` can't be
+    mistaken for a check.
     """
 
     decision: Decision
@@ -50,6 +64,7 @@ class Verdict:
     chain: Chain | None
     matched: HostPin | None = None
     certificate: Certificate | None = None
+    transparency: Transparency | None = None
 
     @property
     def is_finding(self) -> bool:
@@ -57,14 +72,26 @@ class Verdict:
         return self.decision != "accept"
 
     def raise_for_refusal(self, host: str) -> None:
-        """Raise ``PinMismatchError`` or ``PinSetExpiredError`` if the decision is to refuse."""
+        """Raise an error if the decision is to refuse.
+
+        Raises:
+            PinSetExpiredError: the pins have expired.
+            TransparencyError: a pin matches, and the certificate has too few SCTs.
+            PinMismatchError: no pin matches, a key is compromised, or there is no chain.
+        """
         if self.decision != "refuse":
             return
-        kind = PinSetExpiredError if self.reason == "expired" else PinMismatchError
+        kind = _ERRORS.get(self.reason, PinMismatchError)
         raise kind(explain(self, host), verdict=self, host=host, fix=advice(self, host))
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a verdict is not true or false: use its decision")
+
+
+_ERRORS: dict[str, type[PinMismatchError | PinSetExpiredError | TransparencyError]] = {
+    "expired": PinSetExpiredError,
+    "too-few-scts": TransparencyError,
+}
 
 
 def verify(
@@ -73,6 +100,7 @@ def verify(
     now: datetime,
     *,
     debug_anchors: frozenset[bytes] = frozenset(),
+    pins_only: bool = False,
 ) -> Verdict:
     """Return the verdict on a verified chain.
 
@@ -83,7 +111,25 @@ def verify(
         policy: the policy of the host.
         now: the time of the connection, with a time zone.
         debug_anchors: SHA-256 fingerprints of the trust anchors of the debug override.
+        pins_only: leave out Certificate Transparency. For questions about pins, such as chains
+            that no authority has issued yet; never for a connection.
     """
+    verdict = _verify_pins(chain, policy, now, debug_anchors)
+    if chain is None or policy.ct_logs is None or pins_only or verdict.reason != "match":
+        return verdict
+    found = check_transparency(chain, policy.ct_logs, now)
+    if found.satisfied:
+        return replace(verdict, transparency=found)
+    # A pin that matches after its expiry is one of a policy that only reports then.
+    reported = found.stale or policy.mode == "report" or policy.expired(now)
+    decision: Decision = "report" if reported else "refuse"
+    return replace(verdict, decision=decision, reason="too-few-scts", transparency=found)
+
+
+def _verify_pins(
+    chain: Chain | None, policy: HostPolicy, now: datetime, debug_anchors: frozenset[bytes]
+) -> Verdict:
+    """Return the verdict of the pins: steps 1 to 4 of this module."""
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
     if debug_anchors and chain.certificates[-1].sha256 in debug_anchors:
@@ -133,7 +179,7 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 def explain(verdict: Verdict, host: str) -> str:
     """Return a text about the failure: host, policy, every certificate of the path, every pin."""
     policy = verdict.policy
-    path = _path(verdict.chain, fingerprints=bool(policy.certificates))
+    path = [*_scts(verdict), *_path(verdict.chain, fingerprints=bool(policy.certificates))]
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
 
 
@@ -152,7 +198,18 @@ def _headline(verdict: Verdict, host: str) -> str:
         return f"{host} refused: its pins held until {date}; {rule}"
     if verdict.reason == "compromised-key":
         return f"{host} refused: its verified chain contains a key marked compromised; {rule}"
+    if verdict.reason == "too-few-scts" and verdict.transparency:
+        why = verdict.transparency.problem
+        return f"{host} refused: too few logs promise to publish its certificate: {why}; {rule}"
     return f"{host} refused: no certificate of its verified chain is pinned; {rule}"
+
+
+def _scts(verdict: Verdict) -> Iterator[str]:
+    scts = verdict.transparency.scts if verdict.transparency else ()
+    if scts:
+        yield "  signed certificate timestamps:"
+    for each in scts:
+        yield f"    {each}"
 
 
 def _path(chain: Chain | None, *, fingerprints: bool) -> Iterator[str]:
@@ -183,6 +240,22 @@ def _when_no_chain(verdict: Verdict, host: str) -> str | None:
     if verdict.reason != "no-chain":
         return None
     return "connect with certificates: no anonymous suites, no pre-shared keys, no other sessions"
+
+
+def _when_too_few_scts(verdict: Verdict, host: str) -> str | None:
+    if verdict.reason != "too-few-scts" or verdict.policy.ct_logs is None:
+        return None
+    source = quoted(verdict.policy.ct_logs.source or "the list of logs")
+    scts = verdict.transparency.scts if verdict.transparency else ()
+    if any(each.log is None for each in scts):
+        return (
+            f"the certificate names logs that {source} lacks: take the current log list into "
+            "`ct_logs`, and ship it"
+        )
+    return (
+        "get a certificate with embedded SCTs: each public authority adds them. If yours did not, "
+        f"treat it as an attack. {_compare(verdict, host)}"
+    )
 
 
 def _when_compromised(verdict: Verdict, host: str) -> str | None:
@@ -266,6 +339,7 @@ def _pins_on_path(verdict: Verdict) -> Iterator[Pin]:
 _HINTS: tuple[Callable[[Verdict, str], str | None], ...] = (
     _when_expired,
     _when_no_chain,
+    _when_too_few_scts,
     _when_compromised,
     _when_removed,
     _when_out_of_reach,

@@ -186,6 +186,11 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
         yield f"it serves a key that is marked compromised: clients {outcome}"
     if verdict.reason == "mismatch":
         yield f"no pin matches the chain that it serves: clients {outcome}"
+    if verdict.reason == "too-few-scts" and verdict.transparency:
+        if verdict.transparency.stale:
+            outcome = "only report it, because the list of logs is 70 days old or more"
+        problem = verdict.transparency.problem
+        yield f"too few logs have its certificate: {problem}; clients {outcome}"
     if verdict.policy.expired(now):  # for every on_expiry
         yield "the pins have expired"
 

@@ -1,4 +1,7 @@
-"""The content of a signed pin set: a pin file, and the files of trust anchors that it names."""
+"""The content of a signed pin set: a pin file, and the files that it names.
+
+They are the files of trust anchors, and the list of Certificate Transparency logs.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class Content:
 
 
 def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
-    """Read a pin file, and the files of trust anchors that it names, for signing.
+    """Read a pin file, and the files that it names, for signing.
 
     Args:
         path: the pin file.
@@ -72,7 +75,7 @@ def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
         raise PinFileError(
             "a signed set has no debug section", path=path, key="debug", fix="take it out"
         )
-    names = {policy.trust.source for policy in pins.policies if policy.trust}
+    names = named_files(pins)
     data = {name: _beside(path, name) for name in names}
     text = read_text(path) if text is None else text
     # The file may have changed between the two reads.
@@ -84,6 +87,12 @@ def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     if flutter:
         files[PINS_JSON] = _for_flutter(pins, path)
     return Content(pins, files)
+
+
+def named_files(pins: AnyPinSet) -> frozenset[str]:
+    """Return the files that a pin file names, from its folder: trust anchors, the list of logs."""
+    logs = {pins.ct_logs.source} if pins.ct_logs else set()
+    return frozenset(logs | {policy.trust.source for policy in pins.policies if policy.trust})
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
@@ -147,8 +156,7 @@ def _beside(path: Path, name: str) -> bytes:
 
 def _misplaced(path: Path, name: str) -> PinFileError:
     return PinFileError(
-        f"the trust file {name!r} cannot be published",
+        f"the file {name!r} cannot be published",
         path=path,
-        key="trust",
         fix="put it into the folder of the pin file, or below it, and name it from there",
     )

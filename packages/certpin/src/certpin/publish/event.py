@@ -31,6 +31,7 @@ _REGULAR = "100644"  # the mode in git of a file that is neither a link nor a pr
 _SIGNATURE = re.compile(rf"{FOLDER}/drafts/{SIGNATURE.pattern}", re.ASCII)
 _DRAFTS = frozenset(f"{FOLDER}/drafts/{role}.json" for role in DRAFTED)
 _ANCHOR_SUFFIXES = {".pem", ".crt", ".cer"}
+_LOG_LIST = "log_list.json"  # not every JSON file: many have a meaning for other programs
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def require_covered(event: Event, journal: str, plan: SigningPlan) -> None:
         if name not in content:
             raise _refused(
                 f"the branch adds {name}, which the pin file doesn't name",
-                "name it as trust = FILE, or take it out of the branch",
+                "name it as trust = FILE or ct_logs = FILE, or take it out of the branch",
             )
 
 
@@ -249,13 +250,15 @@ def _require_appended(commit: Commit, change: FileChange) -> None:
 
 
 def _is_new_anchor(change: FileChange) -> bool:
-    """Return True if it adds a file of certificates. Its name can't be that of another file's use.
+    """Return True if it adds a file of certificates, or a list of Certificate Transparency logs.
+
+    Its name can't be that of another file's use.
 
     ``require_covered`` requires that the pin file names it.
     """
     path = PurePosixPath(change.path)
     hidden = any(part.startswith(".") for part in path.parts)
-    suffix = path.suffix in _ANCHOR_SUFFIXES
+    suffix = path.suffix in _ANCHOR_SUFFIXES or path.name == _LOG_LIST
     return change.before is None and suffix and not hidden and path.parts[0] != "publish"
 
 

@@ -76,7 +76,9 @@ class Release:
         if self.policy is None:
             return False
         ended = self.end is not None and at >= self.end
-        return ended or any(verify(each, self.policy, _ANY).is_finding for each in chains)
+        return ended or any(
+            verify(each, self.policy, _ANY, pins_only=True).is_finding for each in chains
+        )
 
 
 @dataclass(frozen=True)

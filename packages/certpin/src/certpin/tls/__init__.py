@@ -33,6 +33,9 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
     expiry is considered (``certpin.pins.verdict``). Only the debug override comes before it.
 14. ``assert_pinned`` (``assertion.py``) accepts only a connection that was checked: adapters look
     at the connection in use, not only at the context that they pass on.
+15. If the host requires it (``require_ct``), enough known Certificate Transparency logs have signed
+    a timestamp for the leaf and the key of its issuer on the verified path (RFC 6962), once a pin
+    matches (``certpin.pins.transparency``).
 """
 
 from __future__ import annotations

@@ -188,7 +188,9 @@ def _accepts(
     path = signed_path(chain, roots)
     if path is None or _has_compromised_key(path, policies):
         return False
-    return any(verify(path, policy, _ANY_TIME).reason == "match" for policy in policies)
+    return any(
+        verify(path, policy, _ANY_TIME, pins_only=True).reason == "match" for policy in policies
+    )
 
 
 def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:

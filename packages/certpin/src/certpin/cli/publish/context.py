@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
-    from certpin.pins import PinSet
     from certpin.publish.keys import KeySigner
     from certpin.publish.signing_plan import PendingSignature, SigningPolicy
 
@@ -110,11 +109,6 @@ def open_context(path: Path) -> PublishContext:
         max(published, default=None),
     )
     return PublishContext(path, here, files, policy)
-
-
-def trust_files(pins: PinSet) -> frozenset[str]:
-    """Return the files of trust anchors that a pin file names, from its folder."""
-    return frozenset(policy.trust.source for policy in pins.policies if policy.trust)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from certpin.cli.publish.context import (
     locked_context,
     open_context,
     open_signers,
-    trust_files,
     wait_json,
     wait_text,
 )
@@ -101,8 +100,10 @@ def propose(
             return
         confirm(plan, frozenset(keys), yes=yes)
         carry_out(context, checked, plan, keys)
-    trusted = [path.parent / file for file in sorted(trust_files(context.files.pins))]
-    files = [path, context.files.journal, context.folder / "drafts", *trusted]
+    from certpin.publish.content import named_files
+
+    named = [path.parent / file for file in sorted(named_files(context.files.pins))]
+    files = [path, context.files.journal, context.folder / "drafts", *named]
     repository.commit_on_branch(name, files, f"Propose {_what(plan)}")
     if not no_push:
         repository.run("push", "--quiet", "--set-upstream", remote, name)

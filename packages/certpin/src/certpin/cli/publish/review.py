@@ -13,7 +13,6 @@ from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.context import (
     open_context,
     short,
-    trust_files,
     tuf_needed,
     wait_json,
     wait_text,
@@ -132,13 +131,14 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
     from certpin.rotation import journal_path
 
     with tuf_needed():
+        from certpin.publish.content import named_files
         from certpin.publish.event import require_covered, require_event, require_valid
         from certpin.publish.signing_plan import prepare
 
     repository, journal = Repository(path), journal_path(path).name
     start, end = repository.commit_of(base), repository.commit_of(branch)
     with repository.checked_out(start) as at_base:
-        known = trust_files(PinSet.load(at_base))
+        known = named_files(PinSet.load(at_base))
     try:
         commits = repository.commits(start, end)
         # Before anything of the branch is checked out.

@@ -278,6 +278,8 @@ def _terms(policy: HostPolicy) -> Iterator[str]:
     else:
         yield f"its pins expire on {policy.expires:%Y-%m-%d %H:%M} UTC, then {policy.on_expiry}"
     yield from (f"failures are reported to {address}" for address in policy.report_to)
+    if policy.ct_logs:
+        yield f"its certificate must be in {len(policy.ct_logs.logs)} known logs (require_ct)"
 
 
 def _anchors(trust: TrustAnchors) -> Iterator[str]:

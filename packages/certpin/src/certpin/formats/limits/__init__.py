@@ -24,8 +24,10 @@ from certpin.formats.limits.policy import (
     NoExpiry,
     NoReportOnly,
     NoReports,
+    NoTransparency,
     NoTrust,
     PlainAddresses,
+    PlatformTransparency,
     TwoPins,
 )
 
@@ -45,11 +47,13 @@ __all__ = [
     "NoExpiry",
     "NoReportOnly",
     "NoReports",
+    "NoTransparency",
     "NoTrust",
     "NoWildcard",
     "OneDateInOverlaps",
     "OneHost",
     "PlainAddresses",
+    "PlatformTransparency",
     "TwoPins",
     "United",
 ]

@@ -14,6 +14,7 @@ from certpin.errors import ConfigError
 from certpin.formats.projection import Limitation, Omission, PolicyLimitation, Projection
 from certpin.pins import pins_of
 from certpin.x509 import Certificate
+from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -319,6 +320,37 @@ class NoTrust(PolicyLimitation):
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
+
+
+class NoTransparency(PolicyLimitation):
+    """The platform checks no signed certificate timestamps (SCTs)."""
+
+    aspect = "require_ct"
+    summary = "`require_ct`: a certificate without SCTs is accepted"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the requirement of Certificate Transparency."""
+        if policy.ct_logs is None:
+            return policy, ""
+        return replace(policy, ct_logs=None), "require_ct is left out"
+
+
+class PlatformTransparency(PolicyLimitation):
+    """The platform checks SCTs with its own list of logs, which has no private logs."""
+
+    aspect = "require_ct"
+    summary = (
+        "`ct_logs`: the platform has its own list of logs; `require_ct` of a host with `trust`: "
+        "omitted, because no public log has the certificates of a private authority"
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Replace the list of logs by the platform's; omit the requirement for a private CA."""
+        if policy.ct_logs is None:
+            return policy, ""
+        if policy.trust is not None:
+            return replace(policy, ct_logs=None), "require_ct is left out, because of trust"
+        return replace(policy, ct_logs=PLATFORM_LOGS), "ct_logs is left out"
 
 
 class NoReports(PolicyLimitation):

@@ -161,7 +161,7 @@ def _sign_again(
             builder = builder.add_extension(extension.value, extension.critical)
     for value, critical in adding:
         builder = builder.add_extension(value, critical)
-    return issuer._sign(builder)
+    return issuer.sign(builder)
 
 
 def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:

@@ -1,0 +1,110 @@
+"""Certificate Transparency logs of the lab, which sign promises (SCTs) for its certificates.
+
+A promise is made as by a real log (RFC 6962 section 3.2), but nothing is published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+from certpin.lab.authority import new_key
+from certpin.x509.der import element
+from certpin.x509.log_list import CTLog, LogList
+from certpin.x509.sct import precert_data
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from certpin.lab.authority import Authority, Change
+
+_SCT_LIST = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")  # RFC 6962 section 3.3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_V1 = b"\0"
+_SHA256_RSA, _SHA256_ECDSA = b"\4\1", b"\4\3"  # RFC 5246 section 7.4.1.4.1
+
+
+@dataclass(frozen=True)
+class LabLog:
+    """A log with its private key. ``entry`` is its place in a list of logs."""
+
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    entry: CTLog
+
+    @classmethod
+    def make(
+        cls, operator: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+    ) -> LabLog:
+        """Make a usable log of an operator, by default with a new P-256 key."""
+        key = key or new_key()
+        spki = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        name = f"{operator} 2027 (certpin lab)"
+        return cls(key, CTLog(spki, name, operator, "usable", since=_EPOCH, kind="private"))
+
+    def but(self, **fields: Any) -> LabLog:
+        """Return the log with other fields of its entry in the list."""
+        return replace(self, entry=replace(self.entry, **fields))
+
+    def promise(self, tbs: bytes, issuer_key_hash: bytes, at: datetime) -> bytes:
+        """Return the SCT for a precertificate, as the bytes of RFC 6962 section 3.2.
+
+        Args:
+            tbs: the TBSCertificate without SCTs.
+            issuer_key_hash: the SHA-256 of the SubjectPublicKeyInfo of its issuer.
+            at: the time of the promise.
+        """
+        milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
+        signed = precert_data(tbs, issuer_key_hash, milliseconds, b"")
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            algorithm, signature = _SHA256_ECDSA, self.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+        else:
+            algorithm = _SHA256_RSA
+            signature = self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+        moment = milliseconds.to_bytes(8, "big")
+        return _V1 + self.entry.log_id + moment + _vector(b"") + algorithm + _vector(signature)
+
+
+def with_scts(authority: Authority, logs: Sequence[LabLog], at: datetime | None = None) -> Change:
+    """Return a change for ``Authority.issue`` that adds the promises of logs to a certificate.
+
+    Args:
+        authority: the issuer of the certificate.
+        logs: the logs, in the order of their SCTs.
+        at: the time of the promises; by default the issuer's time.
+    """
+    issuer_key_hash = authority.certificate.spki_sha256
+
+    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        # What a log signs has neither the SCTs nor the poison extension, so that it is the signed
+        # part of the same certificate without SCTs.
+        tbs = authority.sign(builder).tbs_certificate_bytes
+        scts = [log.promise(tbs, issuer_key_hash, at or authority.now) for log in logs]
+        return builder.add_extension(sct_extension(scts), critical=False)
+
+    return change
+
+
+def sct_extension(scts: Sequence[bytes]) -> x509.UnrecognizedExtension:
+    """Return the extension of a certificate with these SCTs (RFC 6962 section 3.3)."""
+    content = _vector(b"".join(map(_vector, scts)))
+    return x509.UnrecognizedExtension(_SCT_LIST, element(b"\4", content))
+
+
+def log_list(logs: Sequence[LabLog], made: datetime) -> LogList:
+    """Return the list of these logs, made at a time."""
+    return LogList(tuple(log.entry for log in logs), made, "log_list.json")
+
+
+def _vector(content: bytes) -> bytes:
+    """Return a variable-length vector with two bytes of length (RFC 5246 section 4.3)."""
+    return len(content).to_bytes(2, "big") + content

@@ -1,0 +1,164 @@
+"""Certificate Transparency: whether enough known logs promise to publish a certificate.
+
+Pure: the same arguments give the same result. The rules are those of Chrome for embedded SCTs
+(https://googlechrome.github.io/CertificateTransparency/ct_policy.html):
+
+1. An SCT is valid if the key of a listed log has signed it for this certificate and the key of its
+   issuer on the verified path (RFC 6962 section 3.3), and its time is not in the future (RFC 6962
+   section 5.2). The log must accept certificates of this expiry date (its temporal interval).
+2. A valid SCT counts if its log is qualified, usable or read-only, or was retired after the
+   earliest valid SCT of the certificate. Test logs, and logs that are pending or rejected, never
+   count.
+3. Two logs must count; three if the certificate is valid for more than 180 days. At least one of
+   them must not be retired.
+4. They must have at least two distinct operators, each at the time of its SCT.
+
+A list that is 70 days old or more refuses nothing, because logs are replaced every year: its
+failures are reported only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.support.text import printable
+from certpin.x509 import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from certpin.x509 import Certificate, Chain
+    from certpin.x509.log_list import CTLog, LogList
+    from certpin.x509.sct import EmbeddedSCT
+
+_LONG_LIVED = timedelta(days=180)
+_MIN_LOGS, _MIN_LOGS_LONG_LIVED = 2, 3
+_MIN_OPERATORS = 2
+_CURRENT = frozenset({"qualified", "usable", "readonly"})
+
+
+@dataclass(frozen=True)
+class SCTResult:
+    """One SCT of a certificate. It counts if ``problem`` is empty.
+
+    ``log`` is its log in the list, or None. ``moment`` is its time in UTC. ``problem`` says why it
+    doesn't count.
+    """
+
+    log_id: bytes
+    moment: datetime | None
+    log: CTLog | None = None
+    problem: str = ""
+
+    @property
+    def operator(self) -> str:
+        """The operator of the log at the time of the SCT; empty for an unknown log."""
+        return self.log.operator_at(self.moment) if self.log and self.moment else ""
+
+    def __str__(self) -> str:
+        name = shorten(printable(self.log.name)) if self.log else ""
+        words = name or f"the log {self.log_id.hex()[:16]}…"
+        return f"{words}: {self.problem or 'counts'}"
+
+
+@dataclass(frozen=True)
+class Transparency:
+    """The result of the check of one certificate.
+
+    Attributes:
+        required: the number of logs that must count.
+        scts: the SCTs that the certificate contains.
+        problem: why the rules are not satisfied; empty if they are.
+        stale: True if the list of logs is too old to refuse anything.
+    """
+
+    required: int
+    scts: tuple[SCTResult, ...]
+    problem: str
+    stale: bool
+
+    @property
+    def satisfied(self) -> bool:
+        """True if enough logs of enough operators count."""
+        return not self.problem
+
+
+def check_transparency(chain: Chain, logs: LogList, now: datetime) -> Transparency:
+    """Check the SCTs in the leaf of a verified chain.
+
+    Only embedded SCTs are read. Not checked: that the logs have published the certificate.
+
+    Args:
+        chain: the chain that OpenSSL verified. The issuer's key is that of its second certificate.
+        logs: the logs that the client recognises.
+        now: the time of the connection, with a time zone.
+    """
+    stale = logs.stale(now)
+    try:
+        lifetime = chain.leaf.not_after - chain.leaf.not_before
+        required = _MIN_LOGS_LONG_LIVED if lifetime > _LONG_LIVED else _MIN_LOGS
+        if not chain.authorities:
+            return Transparency(required, (), "it is its own trust anchor: no log has it", stale)
+        results = tuple(_results(chain.leaf, chain.authorities[0], logs, now))
+    except CertificateParseError as exc:
+        return Transparency(_MIN_LOGS, (), exc.problem, stale)
+    return Transparency(required, results, _problem(results, required), stale)
+
+
+def _results(
+    leaf: Certificate, issuer: Certificate, logs: LogList, now: datetime
+) -> Iterator[SCTResult]:
+    from certpin.x509.sct import embedded_scts
+
+    scts = [(sct, logs.by_id.get(sct.log_id)) for sct in embedded_scts(leaf)]
+    found = [(sct, log, _invalid(leaf, issuer, sct, log, now)) for sct, log in scts]
+    valid = [sct.moment for sct, _, problem in found if not problem]
+    for sct, log, problem in found:
+        why = problem or _not_counted(log, min(valid))
+        yield SCTResult(sct.log_id, sct.moment, log, why)
+
+
+def _invalid(
+    leaf: Certificate, issuer: Certificate, sct: EmbeddedSCT, log: CTLog | None, now: datetime
+) -> str:
+    """Return why an SCT is not valid for the certificate; empty if it is. Rule 1."""
+    from certpin.x509.sct import is_signed
+
+    if log is None:
+        return "it is not in the list of logs"
+    if sct.moment > now:
+        return "its SCT is dated in the future"
+    if not log.covers(leaf.not_after):
+        return "it takes no certificate that expires at this time"
+    if not is_signed(leaf, issuer, sct, log):
+        return "it has not signed the SCT for this certificate and issuer"
+    return ""
+
+
+def _not_counted(log: CTLog | None, earliest: datetime) -> str:
+    """Return why a valid SCT does not count; empty if it does. Rule 2."""
+    if log is None or log.kind == "test":
+        return "it is a test log"
+    if log.state in _CURRENT:
+        return ""
+    if log.state == "retired":
+        retired = log.since is None or earliest >= log.since
+        return "it was retired before the SCT" if retired else ""
+    return f"its state is {log.state or 'unknown'}"
+
+
+def _problem(results: Sequence[SCTResult], required: int) -> str:
+    """Return why the SCTs are too few; empty if they are enough. Rules 3 and 4."""
+    counted = [each for each in results if not each.problem]
+    logs = {each.log_id for each in counted}
+    if len(logs) < required:
+        return f"it has SCTs of {len(logs)} known logs, and needs {required}"
+    if all(each.log is not None and each.log.state == "retired" for each in counted):
+        return "all logs of its SCTs are retired"
+    if len({each.operator for each in counted}) < _MIN_OPERATORS:
+        return "all its SCTs are of one operator"
+    return ""

@@ -1,0 +1,200 @@
+"""Rules of Certificate Transparency, each of them broken: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_DECISION = "certpin/pins/transparency.py"
+_VERDICT = "certpin/pins/verdict.py"
+_LIST, _SCT = "certpin/x509/log_list.py", "certpin/x509/sct.py"
+_READER = "certpin/pinfile/reader.py"
+_T, _L = "tests/pins/test_transparency.py::test_", "tests/x509/test_log_list.py::test_"
+_GATE = "tests/tls/test_rule_15_transparency.py::test_"
+_READING = "tests/pinfile/test_log_lists.py::test_"
+
+
+def _ct(what: str, old: str, new: str, test: str, file: str = _DECISION) -> Mutation:
+    return Mutation(f"CT: {what}", file, old, new, test)
+
+
+MUTATIONS = [
+    _ct(
+        "an unknown log counts not",
+        "    if log is None:\n        return",
+        "    if False:\n        return",
+        f"{_T}an_unknown_log_does_not_count",
+    ),
+    _ct(
+        "no future", "if sct.moment > now:", "if False:", f"{_T}an_sct_of_the_future_does_not_count"
+    ),
+    _ct(
+        "temporal interval",
+        "if not log.covers(leaf.not_after):",
+        "if False:",
+        f"{_T}a_log_takes_certificates_of_its_interval",
+    ),
+    _ct(
+        "signature",
+        "if not is_signed(leaf, issuer, sct, log):",
+        "if False:",
+        f"{_T}a_signature_of_another_key_does_not_count",
+    ),
+    _ct(
+        "test logs",
+        'if log is None or log.kind == "test":',
+        "if log is None:",
+        f"{_T}a_test_log_does_not_count",
+    ),
+    _ct(
+        "states",
+        '_CURRENT = frozenset({"qualified", "usable", "readonly"})',
+        '_CURRENT = frozenset({"qualified", "usable", "readonly", "pending", "rejected"})',
+        f"{_T}the_state_of_a_log_decides",
+    ),
+    _ct(
+        "retired before",
+        "log.since is None or earliest >= log.since",
+        "log.since is None",
+        f"{_T}a_retired_log_counts_for_earlier_certificates",
+    ),
+    _ct(
+        "only valid SCTs date a certificate",
+        "[sct.moment for sct, _, problem in found if not problem]",
+        "[sct.moment for sct, _, problem in found]",
+        f"{_T}the_earliest_valid_sct_decides_about_a_retired_log",
+    ),
+    _ct("number", "if len(logs) < required:", "if False:", f"{_T}a_log_counts_once"),
+    _ct(
+        "distinct logs",
+        "logs = {each.log_id for each in counted}",
+        "logs = counted",
+        f"{_T}a_log_counts_once",
+    ),
+    _ct(
+        "lifetime",
+        "lifetime > _LONG_LIVED",
+        "lifetime < _LONG_LIVED",
+        f"{_T}the_number_depends_on_the_lifetime",
+    ),
+    _ct(
+        "180 days are short",
+        "lifetime > _LONG_LIVED",
+        "lifetime >= _LONG_LIVED",
+        f"{_T}a_lifetime_of_exactly_180_days_is_short",
+    ),
+    _ct(
+        "a current log",
+        'if all(each.log is not None and each.log.state == "retired" for each in counted):',
+        "if False:",
+        f"{_T}not_all_logs_may_be_retired",
+    ),
+    _ct(
+        "distinct operators",
+        "if len({each.operator for each in counted}) < _MIN_OPERATORS:",
+        "if False:",
+        f"{_T}two_operators_are_needed",
+    ),
+    _ct(
+        "the operator of that time",
+        "self.log.operator_at(self.moment)",
+        "self.log.operator",
+        f"{_T}the_operator_at_the_time_of_the_sct_counts",
+    ),
+    _ct(
+        "an issuer",
+        "if not chain.authorities:",
+        "if False:",
+        f"{_T}a_path_of_one_certificate_has_no_issuer",
+    ),
+    _ct(
+        "an old list reports",
+        "reported = found.stale or ",
+        "reported = ",
+        f"{_T}an_old_list_only_reports",
+        _VERDICT,
+    ),
+    _ct(
+        "the mode of the host",
+        'found.stale or policy.mode == "report" or policy.expired(now)',
+        "found.stale or policy.expired(now)",
+        f"{_T}the_mode_of_the_host_decides",
+        _VERDICT,
+    ),
+    _ct(
+        "expired pins report",
+        'policy.mode == "report" or policy.expired(now)\n',
+        'policy.mode == "report"\n',
+        f"{_T}expired_pins_that_only_report_refuse_no_certificate",
+        _VERDICT,
+    ),
+    _ct(
+        "refused by the gate",
+        "if found.satisfied:",
+        "if True:",
+        f"{_GATE}a_certificate_without_scts_is_refused_before_any_application_byte",
+        _VERDICT,
+    ),
+    _ct(
+        "its own error",
+        '    "too-few-scts": TransparencyError,\n',
+        "",
+        f"{_GATE}a_certificate_without_scts_is_refused_before_any_application_byte",
+        _VERDICT,
+    ),
+    _ct(
+        "the key of the issuer",
+        "precert_data(tbs, issuer.spki_sha256, sct.timestamp",
+        "precert_data(tbs, certificate.spki_sha256, sct.timestamp",
+        f"{_T}two_scts_of_two_operators_are_enough",
+        _SCT,
+    ),
+    _ct(
+        "the algorithm of the key",
+        'if sct.algorithm != ("rsa" if isinstance(key, rsa.RSAPublicKey) else "ecdsa"):',
+        "if False:",
+        f"{_T}an_algorithm_of_another_key_does_not_count",
+        _SCT,
+    ),
+    _ct(
+        "a key that RFC 6962 allows",
+        "key.key_size >= 2048",
+        "key.key_size",
+        f"{_L}a_log_has_a_key_that_rfc_6962_allows",
+        _LIST,
+    ),
+    _ct(
+        "the ID is that of the key",
+        'if node.get("log_id").base64() != hashlib.sha256(key).digest():',
+        "if False:",
+        f"{_L}a_mistake_is_an_error_that_names_it",
+        _LIST,
+    ),
+    _ct(
+        "the size of a list",
+        "if len(data) > MAX_LOG_LIST_BYTES:",
+        "if False:",
+        f"{_L}anything_else_is_refused",
+        _LIST,
+    ),
+    _ct(
+        "the number of logs in a list",
+        "if len(logs) == MAX_LOGS:",
+        "if False:",
+        f"{_L}the_number_of_logs_is_limited",
+        _LIST,
+    ),
+    _ct(
+        "each log once",
+        "if log.log_id in logs:",
+        "if False:",
+        f"{_L}a_log_that_is_listed_twice_is_refused",
+        _LIST,
+    ),
+    _ct(
+        "require_ct needs a list",
+        "if required and logs is None:",
+        "if False:",
+        f"{_READING}require_ct_needs_a_list",
+        _READER,
+    ),
+]

@@ -123,7 +123,7 @@ def test_elements_that_a_pin_file_cannot_contain_are_listed_with_their_line() ->
     found = _findings(CONFIG, text)
     assert [(each.place.line, each.what) for each in found.dropped] == [
         (1, "other.example, which has no pins"),
-        (4, "certificateTransparency of domain-config"),
+        (3, "certificateTransparency of api.bank.example: write ct_logs and require_ct"),
     ]
 
 

@@ -13,7 +13,7 @@ from certpin.pinfile import PinSet
 from certpin.pins.policy import meaning
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.formats._sets import authorities
+from tests.formats._sets import authorities, logs
 from tests.kit import NOBODY, NOBODY_ELSE, policy
 
 if TYPE_CHECKING:
@@ -159,3 +159,49 @@ def test_hostile_bytes_are_a_typed_error(run: Run) -> None:
         done = run("import", "json", "junk")
         assert (done.code, done.err.startswith("certpin: ")) == (2, True)
     assert not Path("pins.toml").exists()
+
+
+def required() -> None:
+    """Write a pin file with two hosts, of which one requires Certificate Transparency."""
+    write(policy(HOST), policy("www.bank.example"))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    text = text.replace("version = ", 'ct_logs = "logs.json"\nversion = ', 1)
+    named = f'name = "{HOST}"\n'
+    assert named in text
+    Path("pins.toml").write_text(text.replace(named, f"{named}require_ct = true\n"), "utf-8")
+    Path("logs.json").write_text(json.dumps(logs().to_json()), encoding="utf-8")
+
+
+def test_the_list_of_logs_is_imported_with_the_hosts(run: Run) -> None:
+    required()
+    pins = moved(run)
+    done = run("import", "json", "old/pins.json", "--json")
+    assert (done.code, done.json["log_list"]) == (0, "log_list.json")
+    assert meaning(PinSet.load("pins.toml")) == meaning(pins)
+    assert run("import", "json", "old/pins.json", "--json").json["kept"] == [
+        HOST,
+        "www.bank.example",
+    ]
+
+
+def test_another_list_of_logs_is_refused(run: Run) -> None:
+    required()
+    moved(run)
+    Path("log_list.json").write_text("{}", encoding="utf-8")
+    done = run("import", "json", "old/pins.json")
+    assert done.code == 2
+    assert "log_list.json exists, and has other content" in done.err
+    assert not Path("pins.toml").exists()
+
+
+def test_certificate_transparency_of_android_needs_a_list_of_the_user(run: Run) -> None:
+    required()
+    config = "old/res/xml/network_security_config.xml"
+    assert run("export", "android", "--out", "old/").code == 0
+    assert run("import", "android", config, "--json").json["dropped"] == []  # it is required
+    Path("pins.toml").rename("old/pins.toml")
+    done = run("import", "android", config, "--json")
+    assert done.code == 0
+    [dropped] = done.json["dropped"]
+    assert dropped.startswith(f"certificateTransparency of {HOST}: name a list of logs (ct_logs)")
+    assert PinSet.load("pins.toml").ct_logs is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from certpin.lab import Authority as LabAuthority
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now
 from certpin.publish.event import Commit, FileChange, require_event
@@ -280,7 +282,10 @@ def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
 @pytest.mark.medium
 @pytest.mark.parametrize(
     "name",
-    [".github/workflows/pins.pem", "publish/publish.toml", "publish/own.pem", "requirements.txt"],
+    [
+        *(".github/workflows/pins.pem", "publish/publish.toml", "publish/own.pem"),
+        *("requirements.txt", "package.json"),
+    ],
 )
 def test_a_branch_does_not_choose_its_trust_files(team: Team, name: str) -> None:
     """Its pin file names another file, which has a certificate in a comment."""
@@ -324,6 +329,21 @@ def test_new_trust_anchors_are_proposed_with_the_pins_that_name_them(team: Team)
     done = team.run("publish", "review", "origin/main", "more", "--json")
     assert done.code == 1
     assert "more.pem, which the pin file doesn't name" in done.json["problem"]
+
+
+@pytest.mark.medium
+def test_a_new_list_of_logs_is_proposed_with_the_pins_that_name_it(team: Team) -> None:
+    team.at("alice")
+    logs = log_list([LabLog.make("Log A")], datetime(2027, 1, 1, tzinfo=UTC))
+    Path("log_list.json").write_text(json.dumps(logs.to_json()), encoding="utf-8")
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    named = text.replace("version = ", 'ct_logs = "log_list.json"\nversion = ', 1)
+    named = named.replace("[[host.pin]]", "require_ct = true\n[[host.pin]]", 1)
+    Path("pins.toml").write_text(named, encoding="utf-8")
+    assert team.run("publish", "propose", team.key("alice"), "--offline").code == 0
+    code, facts = review(team)
+    assert (code, facts["problem"]) == (0, None)
+    assert "log_list.json" in facts["files"]
 
 
 @pytest.mark.medium

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import ConfigError
 from certpin.lab import Authority
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.pins import (
     HostPattern,
     HostPin,
@@ -29,6 +30,8 @@ from certpin.pins import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from certpin.x509.log_list import LogList
 
 NAMES = ("bank.example", "api.bank.example", "a.api.bank.example", "pay.example", "192.0.2.7")
 KEYS = tuple(Pin("sha256", bytes(range(n, n + 32))) for n in range(8))
@@ -49,6 +52,13 @@ def anchors() -> tuple[TrustAnchors, ...]:
     """Return the anchors: one authority, or both."""
     ders = tuple(each.certificate.der for each in authorities())
     return TrustAnchors(ders[:1], "one.pem"), TrustAnchors(ders, "two.pem")
+
+
+@cache
+def logs() -> LogList:
+    """Return a list of Certificate Transparency logs, made once."""
+    made = [LabLog.make(name) for name in ("Log A", "Log B")]
+    return log_list(made, datetime(2027, 5, 1, tzinfo=UTC))
 
 
 def compromised(policy: HostPolicy, *pins: Pin) -> HostPolicy:
@@ -86,6 +96,7 @@ def _policy(draw: st.DrawFn, pattern: HostPattern, *, whole: bool) -> HostPolicy
             on_expiry=draw(st.sampled_from(get_args(OnExpiry))),
             trust=draw(st.none() | st.sampled_from(anchors())),
             report_to=tuple(draw(st.lists(st.sampled_from(REPORTS), max_size=2, unique=True))),
+            ct_logs=draw(st.none() | st.just(logs())),
         )
     return None
 

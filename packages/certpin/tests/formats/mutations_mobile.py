@@ -8,6 +8,34 @@ _F, _T = "certpin/formats/", "tests/formats/test_"
 
 _READERS = [
     Mutation(
+        "no Certificate Transparency of a private authority",
+        f"{_F}limits/policy.py",
+        "        if policy.trust is not None:\n            return replace(policy, ct_logs=None)",
+        "        if False:\n            return replace(policy, ct_logs=None)",
+        f"{_T}android.py::test_a_private_authority_has_none_of_it",
+    ),
+    Mutation(
+        "Certificate Transparency is required",
+        f"{_F}_network_security.py",
+        "transparency = [_TRANSPARENCY] if policy.ct_logs else []",
+        "transparency: Lines = []",
+        f"{_T}android.py::test_certificate_transparency_is_that_of_the_platform",
+    ),
+    Mutation(
+        "Certificate Transparency that is off",
+        f"{_F}_network_security.py",
+        'if element is None or not element.take().flag("enabled", default=False):',
+        "if element is None:",
+        f"{_T}android.py::test_certificate_transparency_is_inherited_and_overridden",
+    ),
+    Mutation(
+        "a required list",
+        f"{_F}json.py",
+        "    if logs is None:\n        raise",
+        "    if False:\n        raise",
+        f"{_T}json.py::test_a_required_list_of_logs_must_be_there",
+    ),
+    Mutation(
         "no entity",
         f"{_F}_xml.py",
         "        self._parser.EntityDeclHandler = _refuse_entity\n",

@@ -13,8 +13,9 @@ import xmlschema
 from certpin.errors import ConfigError
 from certpin.formats import FORMATS, shape
 from certpin.pins import TrustAnchors
+from certpin.x509.log_list import PLATFORM_LOGS
 from tests.formats._files import DAY, PINS, A, B, C, D, digests, load, refusal, text_of, two
-from tests.formats._sets import anchors, authorities
+from tests.formats._sets import anchors, authorities, logs
 from tests.kit import pin_set
 
 if TYPE_CHECKING:
@@ -131,6 +132,32 @@ def test_a_fail_closed_date_is_omitted() -> None:
     export = FORMATS["android"].export(pin_set(two("a.example", expires=DAY)))
     assert "expiration" not in export.files[0].text
     assert [omission.aspect for omission in export.omissions] == ["expires"]
+
+
+def test_certificate_transparency_is_that_of_the_platform() -> None:
+    pins = pin_set(two("a.example", ct_logs=logs()), two("b.example"))
+    export = FORMATS["android"].export(pins)
+    [file] = export.files
+    assert file.text.count('<certificateTransparency enabled="true"/>') == 1
+    assert [(each.aspect, each.host) for each in export.omissions] == [("require_ct", "a.example")]
+    again = load("android", file.text)
+    assert [each.ct_logs for each in again.policies] == [PLATFORM_LOGS, None]
+
+
+def test_a_private_authority_has_none_of_it() -> None:
+    pins = pin_set(two("a.example", ct_logs=logs(), trust=anchors()[0]))
+    export = FORMATS["android"].export(pins)
+    assert "certificateTransparency" not in export.files[0].text
+    assert "because of trust" in export.omissions[0].problem
+
+
+def test_certificate_transparency_is_inherited_and_overridden() -> None:
+    required = '<certificateTransparency enabled="true"/>'
+    off = domain("a.bank.example", required.replace("true", "false"))
+    inner = domain("b.bank.example")
+    pins = load("android", config(domain("bank.example", pinned(A, B), required, off, inner)))
+    found = {str(each.pattern): each.ct_logs is not None for each in pins.policies}
+    assert found == {"bank.example": True, "a.bank.example": False, "b.bank.example": True}
 
 
 # -- imports --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given
 from certpin.errors import CertpinError, FormatError
 from certpin.formats import FORMATS, Source
 from certpin.formats.json import JSON
-from tests.formats._sets import anchors, pin_sets
+from tests.formats._sets import anchors, logs, pin_sets
 from tests.kit import pin_set, policy
 
 if TYPE_CHECKING:
@@ -42,6 +42,24 @@ def test_strict_x509_is_exported_only_to_json(strict: bool | None) -> None:
     assert load(JSON.export(pins).files[0].text).policies[0].trust == trust
     [there] = FORMATS["go"].export(pins).pins.policies
     assert there.trust == anchors()[0]
+
+
+def test_the_list_of_logs_is_exported_once_for_all_hosts() -> None:
+    hosts = (policy("a.example", ct_logs=logs()), policy("b.example", ct_logs=logs()))
+    text = JSON.export(pin_set(*hosts, policy("c.example"))).files[0].text
+    assert text.count('"log_list_timestamp"') == 1
+    assert [each.ct_logs for each in load(text).policies] == [logs(), logs(), None]
+
+
+def test_a_required_list_of_logs_must_be_there() -> None:
+    text = JSON.export(pin_set(policy("a.example", ct_logs=logs()))).files[0].text
+    document = library.loads(text)
+    wrong = {**document, "ctLogs": {"operators": []}}
+    with pytest.raises(FormatError, match="ctLogs is no list of logs: it has no log"):
+        load(wrong)
+    del document["ctLogs"]
+    with pytest.raises(FormatError, match=r"hosts\[0\].requireCt needs ctLogs"):
+        load(document)
 
 
 @pytest.mark.parametrize(

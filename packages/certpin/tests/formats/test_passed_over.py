@@ -66,7 +66,7 @@ TOLD = [
         "authorities installed by the user are trusted too",
     ),
     ("android", android(debug=EVERYBODY), "debug builds trust every authority of the device"),
-    ("android", android('<certificateTransparency enabled="true"/>'), "certificateTransparency"),
+    ("android", android('<certificateTransparency mode="x"/>'), "mode of certificateTransparency"),
     ("android", android('<domainEncryption mode="enabled"/>'), "domainEncryption of domain-config"),
     ("android", android(QUIET), "trustkit-config of domain-config"),
     ("android", android(debug=OWN), "trust user for pinned keys"),

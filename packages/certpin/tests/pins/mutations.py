@@ -61,7 +61,7 @@ MUTATIONS = [
         "only valid SCTs date a certificate",
         "[sct.moment for sct, _, problem in found if not problem]",
         "[sct.moment for sct, _, problem in found]",
-        f"{_T}the_earliest_valid_sct_decides_about_a_retired_log",
+        f"{_T}an_sct_that_is_not_valid_dates_nothing",
     ),
     _ct("number", "if len(logs) < required:", "if False:", f"{_T}a_log_counts_once"),
     _ct(

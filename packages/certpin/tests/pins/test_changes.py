@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, TrustAnchors
 from certpin.pins.changes import WEIGHTS, changes
 
@@ -227,3 +228,17 @@ def test_changes_are_in_the_order_of_the_new_hosts() -> None:
     new = [replace(host, mode="report") for host in reversed(hosts[:2])]
     found = changes(_set(*hosts), _set(*new, version=2), NOW)
     assert [each.host for each in found] == ["b.example", "a.example", "c.example"]
+
+
+def test_another_list_of_logs_is_a_change() -> None:
+    a, b = (LabLog.make(name) for name in ("Log A", "Log B"))
+    none, one, both = (
+        _policy(ct_logs=log_list(logs, NOW) if logs else None) for logs in ([], [a], [a, b])
+    )
+    assert _found(_set(none), _set(one))[0][1].startswith("its certificate must be in")
+    assert _found(_set(one), _set(none))[0][1].endswith("(weaker)")
+    assert [_weights(none, one), _weights(one, none)] == [["careful"], ["careful"]]
+    assert _weights(one, both) == ["safe"]
+    assert _found(_set(both), _set(one)) == [
+        ("careful", "the list of logs lacks 1 logs that the old one has")
+    ]

@@ -208,8 +208,15 @@ def test_the_earliest_valid_sct_decides_about_a_retired_log() -> None:
     served = Chain((leaf, BELOW.certificate, ROOT.certificate))
     between = B.but(state="retired", since=NOW - 2.5 * DAY)
     assert check(served, A, between).satisfied
-    # The SCT of a log that is not listed dates nothing.
-    assert not check(served, C, between).satisfied
+
+
+def test_an_sct_that_is_not_valid_dates_nothing() -> None:
+    early, late = NOW - 3 * DAY, NOW - 2 * DAY
+    leaf = BELOW.issue(HOST, change=_scts_at((C, early), (A, late), (B, late))).certificate
+    served = Chain((leaf, BELOW.certificate, ROOT.certificate))
+    between = B.but(state="retired", since=NOW - 2.5 * DAY)
+    assert not check(served, A, between).satisfied
+    assert check(served, A, between, C).satisfied
 
 
 def test_not_all_logs_may_be_retired() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from certpin.errors import CertificateParseError, DialError
 from certpin.lab import Authority
+from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import pins_of
 from certpin.probe import Endpoint, Observation
 from certpin.probe.checkup import Checkup, check_up
@@ -237,3 +238,35 @@ def test_without_anchors_the_fix_suggests_a_trust_file() -> None:
 def test_other_reasons_are_reported_unchanged() -> None:
     problem, fix = refused(kit.policy("a.example", BANK.pin, trust=TRUST), PATH, code=10)
     assert (problem, fix) == ("the chain did not verify: no issuer", "")
+
+
+LOGS = [LabLog.make("Log A"), LabLog.make("Log B")]
+LOGGED = ROOT.issue("a.example", days=30, change=with_scts(ROOT, LOGS))
+
+
+def logged(made: datetime, *logs: LabLog, **fields: Any) -> Checkup:
+    """Check the host that serves a logged certificate, with a list of these logs."""
+    path = Chain((LOGGED.certificate, ROOT.certificate))
+    policy = kit.policy("a.example", LOGGED.pin, ct_logs=log_list(logs, made), **fields)
+    return check_up(policy, replace(SEEN, served=path, verified=path), NOW)
+
+
+def test_a_certificate_in_enough_logs_has_no_finding() -> None:
+    found = logged(NOW, *LOGS)
+    assert found.findings == ()
+    assert found.verdict is not None
+    assert found.verdict.transparency is not None
+
+
+@pytest.mark.parametrize(
+    ("age", "mode", "outcome"),
+    [
+        (0, "enforce", "clients are locked out"),
+        (0, "report", "clients would be locked out in mode enforce"),
+        (70, "enforce", "clients only report it, because the list of logs is 70 days old or more"),
+    ],
+)
+def test_a_certificate_in_too_few_logs_is_a_finding(age: int, mode: str, outcome: str) -> None:
+    found = logged(NOW - timedelta(days=age), LOGS[0], mode=mode)
+    problem = "it has SCTs of 1 known logs, and needs 2"
+    assert found.findings == (f"too few logs have its certificate: {problem}; {outcome}",)

@@ -238,6 +238,12 @@ MUTATIONS: list[Mutation] = [
         "a_branch_does_not_choose_its_trust_files",
     ),
     _event(
+        "a new list of logs has no name of another use",
+        "path.suffix in _ANCHOR_SUFFIXES or path.name == _LOG_LIST",
+        'path.suffix in {*_ANCHOR_SUFFIXES, ".json"}',
+        "a_branch_does_not_choose_its_trust_files[package.json]",
+    ),
+    _event(
         "the pin file names each new trust file",
         "if name not in content:",
         "if False:",

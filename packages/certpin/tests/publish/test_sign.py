@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from securesystemslib.signer import Signature
 
 from certpin.errors import ConfigError
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.pins import Pin
 from certpin.publish.keys import KeySigner
 from certpin.publish.settings import PublishSettings
 from certpin.publish.sign import sign
 from certpin.updates import Limits
 from certpin.x509.keys import new_private_key
+from certpin.x509.log_list import LogList
 from certpin.x509.signing import file_key
 from tests import kit
 from tests.publish._firm import DAY, Client, Firm, forged, ident, key, midnight, text
@@ -481,6 +485,18 @@ def test_a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed(
     firm.publish(2, text(2, api_bank_example=f'trust = "{name}"'))
     with pytest.raises(ConfigError, match="cannot be published"):
         firm.sign("targets", "online")
+
+
+def test_the_list_of_logs_is_signed_with_the_pin_file(firm: Firm) -> None:
+    logs = log_list([LabLog.make("Log A")], datetime(2027, 1, 1, tzinfo=UTC))
+    (firm.here / "logs.json").write_text(json.dumps(logs.to_json()), encoding="utf-8")
+    named = text(2, api_bank_example="require_ct = true").replace(
+        "version = ", 'ct_logs = "logs.json"\nversion = ', 1
+    )
+    firm.publish(2, named)
+    firm.sign("targets", "online")
+    [published] = (firm.site / "targets").glob("*.logs.json")
+    assert LogList.parse(published.read_bytes()) == logs
 
 
 def test_an_unknown_key_is_reported(firm: Firm) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin import UpdateError
+from certpin.lab.ct_log import LabLog, log_list
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, pin_file
 
@@ -155,6 +158,17 @@ def test_trust_files_are_fetched_with_the_pin_file(fetched: World, root: Authori
     again = fetched.updater()
     assert again.context.pins == app.context.pins
     again.refresh()  # through the new store
+
+
+def test_the_list_of_logs_is_fetched_with_the_pin_file(fetched: World) -> None:
+    logs = log_list([LabLog.make("Log A")], datetime(2027, 1, 1, tzinfo=UTC))
+    text = pins_of(fetched, localhost="require_ct = true")
+    named = text.replace(b"version = ", b'ct_logs = "logs.json"\nversion = ', 1)
+    sign(fetched, {"pins.toml": named, "logs.json": json.dumps(logs.to_json()).encode()})
+    app = fetched.updater()
+    assert app.refresh().version == 3
+    assert app.context.pins.ct_logs == logs
+    assert fetched.updater().context.pins.ct_logs == logs  # from its cache
 
 
 def test_a_file_name_is_quoted_in_the_address(fetched: World, root: Authority) -> None:

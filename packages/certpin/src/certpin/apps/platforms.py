@@ -124,6 +124,9 @@ def _add(places: _Places, name: str, found: Found, findings: FileFindings) -> No
         "the kind of certificate (leaf or authority)": found.match != "any",
     }
     place = places.of(found.pattern.lstrip("*."))
+    if found.ct_logs:
+        what = f"certificateTransparency of {found.pattern}: write ct_logs and require_ct"
+        findings.dropped.append(Dropped(what, place))
     findings.dropped += [
         Dropped(f"{setting} of {found.pattern}: certpin import {name} reads it", place)
         for setting, value in settings.items()

@@ -5,6 +5,7 @@ The result is JSON, or a table with the fixes beneath it.
 
 from __future__ import annotations
 
+import base64
 import sys
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.cli.servers import ProbeTarget, ServerOptions
+    from certpin.pins.transparency import Transparency
     from certpin.probe import ContextCache
     from certpin.probe.checkup import Checkup
 
@@ -63,7 +65,8 @@ def check(
     Connects to all hosts of PIN_FILE (pins.toml by default) in parallel: to each server of the
     file, or to the host's name on port 443. Prints for each whether a pin matches, whether there is
     a backup outside the served chain, and how many days are left. With --host, it connects only to
-    that host. A wildcard names no host: add its servers to the file, or use --host.
+    that host. A wildcard names no host: add its servers to the file, or use --host. For a host with
+    require_ct, prints why its certificate is in too few Certificate Transparency logs.
 
     \b
     certpin check
@@ -162,9 +165,33 @@ def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
         "matched_role": matched.role if matched else None,
         "certificate_days_left": checkup.certificate_days(now),
         "pin_days_left": checkup.pin_days(now),
+        "transparency": _transparency_json(verdict.transparency if verdict is not None else None),
         "findings": list(checkup.findings),
         "error": error.problem if error else None,
         "fix": _fix(checkup),
+    }
+
+
+def _transparency_json(found: Transparency | None) -> dict[str, Any] | None:
+    from certpin.support.text import printable
+
+    if found is None:
+        return None
+    return {
+        "satisfied": found.satisfied,
+        "required": found.required,
+        "list_is_old": found.stale,
+        "problem": found.problem or None,
+        "scts": [
+            {
+                "log_id": base64.b64encode(each.log_id).decode(),
+                "log": printable(each.log.name) if each.log else None,
+                "operator": printable(each.operator) or None,
+                "at": each.moment.isoformat() if each.moment else None,
+                "problem": each.problem or None,
+            }
+            for each in found.scts
+        ],
     }
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.formats import limits
+from certpin.formats import FORMATS, limits
 from certpin.formats.projection import Omission, project
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.pins.policy import policy_meaning
-from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities, compromised
+from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities, compromised, logs
 from tests.kit import pin_set
 
 if TYPE_CHECKING:
@@ -61,11 +61,27 @@ def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
         limits.ApexAndOneLabel("why"),
         limits.OneHost("why"),
         limits.United("why"),
+        limits.NoTransparency("why"),
+        limits.PlatformTransparency("why"),
     ],
     ids=lambda limit: type(limit).__name__,
 )
 def test_a_plain_policy_is_unchanged(limit: Limitation) -> None:
     assert one(limit, policy()) == (policy(), [])
+
+
+def test_certificate_transparency_is_omitted_and_reported() -> None:
+    required = policy(ct_logs=logs())
+    words = ["require_ct is left out: why"]
+    assert one(limits.NoTransparency("why"), required) == (policy(), words)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
+def test_only_json_and_android_keep_certificate_transparency(name: str) -> None:
+    known = {limits.NoTransparency, limits.PlatformTransparency}
+    found = known & set(map(type, FORMATS[name].limits))
+    android = name in {"android", "trustkit-android"}
+    assert found == {limits.PlatformTransparency if android else limits.NoTransparency}
 
 
 def test_removed_pins_are_dropped_silently() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.formats import FORMATS
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 from certpin.lab.case import Case, Expect, Family
 from certpin.lab.pki import LEGEND, Style
 from scripts.docs.markdown import anchor, block, code, page, plain, table
@@ -84,7 +84,7 @@ def _format_page(chosen: Format) -> str:
 
 def attack_pages() -> dict[str, str]:
     """Return the pages of ``reference/attacks``, by their path below ``docs``."""
-    cases = (CONTROL, *CASES)
+    cases = (CONTROL, *CASES, *OPTIONAL_CASES)
     families = [(family, [each for each in cases if each.family is family]) for family in Family]
     titles = ("case", "presents", *(style.value for style in Style))
     parts = [

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 from certpin.lab.pki import Style
 from tests.cli import _documented
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-EVERY = (CONTROL, *CASES)
+EVERY = (CONTROL, *CASES, *OPTIONAL_CASES)
 
 
 def test_every_case_is_listed_with_the_right_reaction(run: Run) -> None:

@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from certpin import PinnedSSLContext, PinSet
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
-BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
+BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
 
 
 def trusting(target: Target) -> ssl.SSLContext:

@@ -267,8 +267,8 @@ _MARKED = [
     Mutation(
         "the pin set of the case marks the key",
         "certpin/lab/case.py",
-        "    if not pki.pins or not case.compromised:\n",
-        "    if True:\n",
+        "        policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))\n",
+        "        pass\n",
         f"{_COMPROMISED}test_only_its_own_pin_set_marks_a_key",
     ),
     Mutation(
@@ -292,6 +292,32 @@ _MARKED = [
         "refused = False",
         "tests/lab/report/test_flaws_of_the_matrix.py::"
         "test_picture_marks_only_chains_that_must_be_refused[compromised-key-ca]",
+    ),
+]
+
+_TRANSPARENCY = "tests/lab/attacks/test_transparency.py::"
+
+_LOGGED = [
+    Mutation(
+        "the pin set of the case requires Certificate Transparency",
+        "certpin/lab/case.py",
+        "    if case.requires_ct:\n",
+        "    if False:\n",
+        f"{_TRANSPARENCY}test_a_certificate_that_no_known_log_has_is_refused",
+    ),
+    Mutation(
+        "a client that cannot know the logs is not judged",
+        "certpin/lab/target.py",
+        "        if self.requires_ct:\n",
+        "        if False:\n",
+        f"{_TRANSPARENCY}test_a_client_that_cannot_know_the_logs_is_not_judged[{{pin}}]",
+    ),
+    Mutation(
+        "an export without the logs is not judged",
+        "certpin/lab/target.py",
+        "if pins.ct_logs and export.pins.ct_logs != pins.ct_logs:",
+        "if False:",
+        f"{_TRANSPARENCY}test_a_client_that_cannot_know_the_logs_is_not_judged[{{export:okhttp-kotlin}}]",
     ),
 ]
 
@@ -354,4 +380,4 @@ _RUNS = [
     ),
 ]
 
-MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_MARKED, *_RUNS]
+MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_MARKED, *_LOGGED, *_RUNS]

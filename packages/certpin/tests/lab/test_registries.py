@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 from certpin.lab.case import Expect
 from certpin.lab.client import SUBSTITUTIONS
 from certpin.lab.pki import Style
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[4]
 PROVE = (ROOT / "docs/guides/prove.md").read_text(encoding="utf-8")
 VERDICTS = (ROOT / "docs/concepts/verdict.md").read_text(encoding="utf-8")
 REPORTS = (ROOT / "docs/reference/reports.md").read_text(encoding="utf-8")
-EVERY = (CONTROL, *CASES)
+EVERY = (CONTROL, *CASES, *OPTIONAL_CASES)
 
 
 @pytest.mark.parametrize("name", SUBSTITUTIONS)

@@ -69,9 +69,9 @@ def complete_cases(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete a case of the lab."""
-    from certpin.lab.attacks import CASES
+    from certpin.lab.attacks import CASES, OPTIONAL_CASES
 
-    return completions({case.name: case.presents for case in CASES}, incomplete)
+    return completions({case.name: case.presents for case in (*CASES, *OPTIONAL_CASES)}, incomplete)
 
 
 def completions(known: Mapping[str, str | None], incomplete: str) -> list[CompletionItem]:

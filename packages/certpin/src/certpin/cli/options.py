@@ -148,9 +148,9 @@ def find_case(
     Raises:
         click.BadParameter: there is none. The message suggests a similar name.
     """
-    from certpin.lab.attacks import CASES, CONTROL
+    from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 
-    known = {case.name: case for case in cases or (CONTROL, *CASES)}
+    known = {case.name: case for case in cases or (CONTROL, *CASES, *OPTIONAL_CASES)}
     if name in known:
         return known[name]
     raise click.BadParameter(unknown("case", name, list(known), listing))
@@ -159,7 +159,7 @@ def find_case(
 def _chosen_cases(
     ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
 ) -> list[Case]:
-    """Return the cases of these names, each once; all cases if none is named.
+    """Return the cases of these names, each once; all but the optional ones if none is named.
 
     They are those of the case file, if there is one. The control case is left out, because every
     run has it.

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertpinError
+from certpin.lab.ct_log import log_list
 from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Family(StrEnum):
     DATE = "When?"
     CONSTRAINT = "May it sign?"
     COMPROMISED = "Is its key compromised?"
+    TRANSPARENCY = "Is it in Certificate Transparency?"
     PROTOCOL = "Which protocol?"
     STARTTLS = "Before TLS"
     SEQUENCE = "More than one connection"
@@ -104,7 +106,8 @@ class Case:
     ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
     that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
-    of a compromised key, which the pin set of the host has in addition to its other pins.
+    of a compromised key, which the pin set of the host has in addition to its other pins. With
+    ``requires_ct``, that pin set requires Certificate Transparency by the logs of the lab.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 
@@ -122,6 +125,7 @@ class Case:
     clock: timedelta = timedelta(0)
     exercise: str = ""
     compromised: Callable[[TestPKI], HostPin] | None = None
+    requires_ct: bool = False
     own: OwnChain | None = None
 
     @property
@@ -134,11 +138,17 @@ class Case:
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the client's pins for a case: those of the test PKI, and a compromised key if any."""
-    if not pki.pins or not case.compromised:
+    """Return the client's pins for a case: those of the test PKI, and what the case adds.
+
+    That is a compromised key, or the requirement of Certificate Transparency.
+    """
+    if not pki.pins or not (case.compromised or case.requires_ct):
         return pki.pins
     policy, *others = pki.pins.policies
-    policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
+    if case.requires_ct:
+        policy = replace(policy, ct_logs=log_list(pki.authorities.logs, pki.now))
+    if case.compromised:
+        policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
     return replace(pki.pins, policies=(policy, *others))
 
 

@@ -6,6 +6,7 @@ its key. The lab's keys stay in memory.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -127,6 +128,10 @@ def write_pins(path: Path, pins: PinSet) -> None:
     good control.
     """
     editor = PinFileEditor.new(path, pins.name, version=1)
+    if pins.ct_logs:
+        logs = path.with_suffix(".logs.json")
+        logs.write_text(json.dumps(pins.ct_logs.to_json()), encoding="utf-8")
+        editor.add_log_list(logs.name)
     for policy in pins.policies:
         editor.add_host(policy)
     path.write_text(editor.text, encoding="utf-8")

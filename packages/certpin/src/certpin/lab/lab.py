@@ -187,6 +187,7 @@ class Lab:
             dns_port=self._resolver.number if self._resolver else 0,
             exports=self._exports_of(case, pki),
             compromised=str(case.compromised(pki).pin) if case.compromised else "",
+            requires_ct=case.requires_ct,
         )
 
     def _pin_file(self, case: Case, pki: TestPKI) -> Path:

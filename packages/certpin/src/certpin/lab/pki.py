@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key
+from certpin.lab.ct_log import LabLog, with_scts
 from certpin.lab.scenario import Role, ServerStep
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
@@ -136,6 +137,16 @@ class Authorities:
         return _rsa_key("backup")
 
     @cached_property
+    def logs(self) -> tuple[LabLog, ...]:
+        """Two Certificate Transparency logs, of two operators, that the client recognises."""
+        return LabLog.make("Operator A"), LabLog.make("Operator B")
+
+    @cached_property
+    def unknown_logs(self) -> tuple[LabLog, ...]:
+        """Two logs that are not in the client's list."""
+        return LabLog.make("Operator C"), LabLog.make("Operator D")
+
+    @cached_property
     def client(self) -> Identity:
         """The client certificate, for servers that request one."""
         return client_identity(self.now)
@@ -193,6 +204,11 @@ class TestPKI:
     def attacker_chain(self) -> Identity:
         """R2→L′: a chain for the host below a root that the client trusts, and has no pin for."""
         return self.rogue.issue(self.host)
+
+    def logged(self, logs: tuple[LabLog, ...]) -> Identity:
+        """R→I→L: the key of the honest server, in a certificate with promises of these logs."""
+        change = with_scts(self.intermediate, logs)
+        return self.intermediate.issue(self.host, key=self.leaf.key, change=change)
 
     @cached_property
     def stolen(self) -> Identity:

@@ -61,6 +61,7 @@ class Target:
     dns_port: int = 0  # of the resolver on 127.0.0.1; 0 if there is none
     exports: Exports | None = None  # the pins in the formats of other platforms
     compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
+    requires_ct: bool = False  # whether ``pins`` requires Certificate Transparency
 
     @property
     def pin(self) -> str:
@@ -100,6 +101,11 @@ class Target:
         return self._without_compromised(self.pinned_sha256)
 
     def _without_compromised(self, value: _T) -> _T:
+        if self.requires_ct:
+            raise CannotServeError(
+                "the client is given what to accept, and no list of Certificate Transparency logs",
+                fix="give it {pins}, or {export:json}",
+            )
         if self.compromised:
             raise CannotServeError(
                 "the client is given what to accept, and no compromised key",
@@ -258,6 +264,9 @@ class Exports:
             raise CannotServeError(problem, fix=exc.fix) from exc
         for pin in sorted(map(str, _compromised(pins) - _compromised(export.pins))):
             problem = f"{pin} is marked compromised, and clients of {chosen.name} do not refuse it"
+            raise CannotServeError(problem)
+        if pins.ct_logs and export.pins.ct_logs != pins.ct_logs:
+            problem = f"clients of {chosen.name} don't check SCTs by the list of logs of the pins"
             raise CannotServeError(problem)
         folder = self.folder / chosen.name
         for file in export.files:

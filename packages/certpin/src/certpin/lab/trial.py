@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from certpin.lab import runner
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 from certpin.lab.case import Expect
 from certpin.lab.client import Call
 from certpin.lab.report.words import ending, explain
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result
     from certpin.lab.verdict import Attempt, Connection
 
-BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
+BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
 _SHOWN = 400  # bytes of leaked data that the message of a failed test shows
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from itertools import product
 
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 from certpin.lab.case import Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.report.mastg import CONTROLS, TESTS, listed_cases, reference
 
-ALL = (CONTROL, *CASES)
+ALL = (CONTROL, *CASES, *OPTIONAL_CASES)
 
 
 def test_every_case_is_listed_and_no_other() -> None:

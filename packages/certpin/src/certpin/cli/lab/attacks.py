@@ -42,13 +42,14 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
     Exit code 0: printed. 2: there is no such case.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.lab.attacks import CASES, CONTROL
+    from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
     from certpin.lab.case import Family
     from certpin.lab.pki import Style
 
     styles = [Style(style)] if style else list(Style)
     families = list(Family)
-    all_cases = sorted((CONTROL, *CASES), key=lambda case: families.index(case.family))
+    known = (CONTROL, *CASES, *OPTIONAL_CASES)
+    all_cases = sorted(known, key=lambda case: families.index(case.family))
     cases = [find_case(name)] if name else all_cases
     if as_json:
         print_json({"cases": [case_json(case) for case in cases]})

@@ -26,6 +26,7 @@ from certpin.lab.attacks.sequences import SEQUENCES
 from certpin.lab.attacks.signatures import SIGNATURES
 from certpin.lab.attacks.spellings import SPELLINGS
 from certpin.lab.attacks.starttls import BEFORE_TLS
+from certpin.lab.attacks.transparency import TRANSPARENCY
 from certpin.lab.attacks.weakness import WEAKNESS
 from certpin.lab.case import CONTROL
 
@@ -54,4 +55,7 @@ CASES = (
     *PATHS,
 )
 
-__all__ = ["CASES", "CONTROL"]
+# For clients with a requirement of their own; chosen by name.
+OPTIONAL_CASES = TRANSPARENCY
+
+__all__ = ["CASES", "CONTROL", "OPTIONAL_CASES"]

@@ -272,6 +272,12 @@ _PATTERNS = (
         _of(Family.COMPROMISED),
     ),
     _CausePattern(
+        "The client accepts certificates that too few logs have",
+        "let the pin file name the list of logs (ct_logs), and set require_ct for the host",
+        lambda seen: seen.failed("no-scts", "unknown-logs"),
+        _of(Family.TRANSPARENCY),
+    ),
+    _CausePattern(
         "The client accepts outdated or missing encryption",
         "require TLS 1.2 or newer, with the library's default ciphers, from the first byte",
         lambda seen: seen.failed("old-tls", "anonymous", "weak-suite"),

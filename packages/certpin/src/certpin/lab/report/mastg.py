@@ -74,6 +74,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         """
         rogue-ca-in-store same-ca-new-key pinned-leaf-appended pinned-intermediate-appended
         non-ca-switch non-ca-switch-last pathlen-split compromised-key compromised-intermediate
+        no-scts unknown-logs
         swap-on-reconnect second-host-unpinned http2-coalescing leak-before-check
         redirect-to-unpinned-host second-host-key similar-pin rogue-ed25519 rogue-p384 rogue-p521
         rogue-rsa-pss rogue-rsa-8192 rogue-empty-subject rogue-no-common-name rogue-many-names
@@ -123,7 +124,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
     (
         MasvsReference(why="an honest server: MASVS has no control for availability"),
         """
-        control-good ipv6-san missing-intermediate rot-renewed-same-key rot-new-key-pinned-ca
+        control-good logged ipv6-san missing-intermediate rot-renewed-same-key rot-new-key-pinned-ca
         rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
         rot-shorter-chain
         rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent

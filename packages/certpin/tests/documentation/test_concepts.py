@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
 import certpin
 from certpin.lab import LabServer
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.lab.verdict import Verdict
 from certpin.pinfile import PinSet
 from certpin.pins.verdict import Reason
@@ -58,6 +61,13 @@ def test_a_strictness_is_read(tmp_path: Path, root: Authority) -> None:
     trust = parsed.policies[0].trust
     assert trust is not None
     assert trust.strict is False
+
+
+def test_certificate_transparency_is_read(tmp_path: Path) -> None:
+    (block,) = (each.text for each in blocks("concepts/matching.md") if "ct_logs" in each.text)
+    logs = log_list([LabLog.make("Log A")], datetime(2027, 1, 1, tzinfo=UTC))
+    files = {"log_list.json": json.dumps(logs.to_json()).encode()}
+    assert PinSet.parse(f"{_HEAD}{block}{_PINS}", files=files).policies[0].ct_logs == logs
 
 
 @pytest.mark.slow

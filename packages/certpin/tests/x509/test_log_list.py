@@ -1,4 +1,4 @@
-"""The list of Certificate Transparency logs: what is read, and each mistake that is refused."""
+"""The list of Certificate Transparency logs: its fields, and each mistake that is refused."""
 
 from __future__ import annotations
 

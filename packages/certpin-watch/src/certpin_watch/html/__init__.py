@@ -46,6 +46,7 @@ _REASONS = {
     "mismatch": "no pin on the path",
     "compromised-key": "a key on the path is marked compromised",
     "expired": "the pins have expired",
+    "too-few-scts": "too few Certificate Transparency logs have the certificate",
     "no-chain": "there was no chain",
     "debug-anchor": "the debug override",
     "untrusted": "the platform trusts no authority of the chain",

@@ -138,9 +138,9 @@ class Case:
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the client's pins for a case: those of the test PKI, and what the case adds.
+    """Return the client's pins for a case: those of the test PKI, and the additions of the case.
 
-    That is a compromised key, or the requirement of Certificate Transparency.
+    They are a compromised key, or the requirement of Certificate Transparency.
     """
     if not pki.pins or not (case.compromised or case.requires_ct):
         return pki.pins

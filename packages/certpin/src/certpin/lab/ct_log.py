@@ -85,8 +85,8 @@ def with_scts(authority: Authority, logs: Sequence[LabLog], at: datetime | None 
     issuer_key_hash = authority.certificate.spki_sha256
 
     def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-        # What a log signs has neither the SCTs nor the poison extension, so that it is the signed
-        # part of the same certificate without SCTs.
+        # A log signs neither the SCTs nor the poison extension: so these are the bytes that the
+        # authority signs for the same certificate without SCTs.
         tbs = authority.sign(builder).tbs_certificate_bytes
         scts = [log.promise(tbs, issuer_key_hash, at or authority.now) for log in logs]
         return builder.add_extension(sct_extension(scts), critical=False)

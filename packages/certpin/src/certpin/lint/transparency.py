@@ -69,5 +69,7 @@ def _ct_private_authority(document: LintDocument, now: datetime) -> Iterator[Hit
         return
     for host in document.hosts:
         if host.require_ct and host.trust is not None:
-            message = f"{host} trusts {host.trust.name} only, whose certificates are in no log"
-            yield Hit(f"{host.key}.require_ct", f"{message} of the list")
+            message = f"no log of the list takes certificates of {host.trust.name}"
+            yield Hit(
+                f"{host.key}.require_ct", f"{host} requires Certificate Transparency: {message}"
+            )

@@ -146,7 +146,7 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
     """
     if policy is None:
         return False
-    verdict = verify(chain, policy, now, pins_only=True)  # a stand-in has no SCTs
+    verdict = verify(chain, policy, now, pins_only=True)  # its SCTs are unknown
     return verdict.decision == "refuse" and verdict.reason != "expired"
 
 

@@ -166,7 +166,7 @@ class LogList:
         return made | {"operators": [{"name": n, "logs": logs} for n, logs in operators.items()]}
 
 
-# Stands for the list of a platform that brings its own, such as Android 16. It never refuses.
+# The list of a platform that has its own, such as Android 16. It is unknown, and never refuses.
 PLATFORM_LOGS = LogList((), None, "the list of the platform")
 
 

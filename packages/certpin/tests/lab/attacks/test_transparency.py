@@ -1,4 +1,4 @@
-"""The cases of Certificate Transparency: for clients whose pins require it."""
+"""The cases for clients that require Certificate Transparency."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ CASES = (
     *PATHS,
 )
 
-# For clients with a requirement of their own; chosen by name.
+# For clients with another requirement than pins. Users choose them by name.
 OPTIONAL_CASES = TRANSPARENCY
 
 __all__ = ["CASES", "CONTROL", "OPTIONAL_CASES"]

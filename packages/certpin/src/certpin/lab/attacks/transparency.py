@@ -1,7 +1,7 @@
-"""Cases of Certificate Transparency, for clients whose pin set requires it (``require_ct``).
+"""Cases of Certificate Transparency, for clients that require it (``require_ct``).
 
-The chain verifies, and a pin matches. No run has them by default, because only such a client can
-tell them apart: they are chosen by name.
+The chain verifies, and a pin matches. No run has them by default, because other clients can't
+distinguish them: users choose them by name.
 """
 
 from __future__ import annotations

@@ -135,6 +135,13 @@ MUTATIONS = [
         _VERDICT,
     ),
     _ct(
+        "asked for each connection",
+        "policy, clock(), debug_anchors=debug_anchors",
+        "policy, clock(), debug_anchors=debug_anchors, pins_only=True",
+        f"{_GATE}a_certificate_without_scts_is_refused_before_any_application_byte",
+        "certpin/tls/check.py",
+    ),
+    _ct(
         "its own error",
         '    "too-few-scts": TransparencyError,\n',
         "",

@@ -15,11 +15,14 @@ from certpin.x509.certificate import (
     quoted,
     shorten,
 )
+from certpin.x509.log_list import CTLog, LogList
 
 __all__ = [
     "MAX_SHOWN_NAME",
+    "CTLog",
     "Certificate",
     "Chain",
+    "LogList",
     "end_in_roots",
     "name_of",
     "quoted",

@@ -47,8 +47,8 @@ MUTATIONS = [
     ),
     _ct(
         "states",
-        '_CURRENT = frozenset({"qualified", "usable", "readonly"})',
-        '_CURRENT = frozenset({"qualified", "usable", "readonly", "pending", "rejected"})',
+        "if log.state in _RECOGNISED else",
+        "if log.state else",
         f"{_T}the_state_of_a_log_decides",
     ),
     _ct(
@@ -62,6 +62,12 @@ MUTATIONS = [
         "[sct.moment for sct, _, problem in found if not problem]",
         "[sct.moment for sct, _, problem in found]",
         f"{_T}an_sct_that_is_not_valid_dates_nothing",
+    ),
+    _ct(
+        "a rejected log dates nothing",
+        "_invalid(leaf, issuer, sct, log, now) or _never_counts(log)) for",
+        "_invalid(leaf, issuer, sct, log, now)) for",
+        f"{_T}a_rejected_log_dates_nothing",
     ),
     _ct("number", "if len(logs) < required:", "if False:", f"{_T}a_log_counts_once"),
     _ct(

@@ -219,6 +219,16 @@ def test_an_sct_that_is_not_valid_dates_nothing() -> None:
     assert check(served, A, between, C).satisfied
 
 
+@pytest.mark.parametrize("fields", [{"state": "rejected"}, {"state": None}, {"kind": "test"}])
+def test_a_rejected_log_dates_nothing(fields: Any) -> None:
+    """Its key may be in the hands of an attacker, who chooses the time of the SCT."""
+    early, late = NOW - 3 * DAY, NOW - 2 * DAY
+    leaf = BELOW.issue(HOST, change=_scts_at((C, early), (A, late), (B, late))).certificate
+    served = Chain((leaf, BELOW.certificate, ROOT.certificate))
+    between = B.but(state="retired", since=NOW - 2.5 * DAY)
+    assert not check(served, A, between, C.but(**fields)).satisfied
+
+
 def test_not_all_logs_may_be_retired() -> None:
     retired = [each.but(state="retired", since=NOW) for each in (A, B)]
     assert check(AB, *retired).problem == "all logs of its SCTs are retired"
@@ -334,6 +344,7 @@ def test_a_pin_set_has_one_list_of_logs() -> None:
     assert kit.pin_set(first).ct_logs == FEW
 
 
+@pytest.mark.medium
 @given(
     st.lists(st.sampled_from([A, A2, B, C]), max_size=4),
     st.lists(st.integers(0, 30), min_size=2, max_size=2),

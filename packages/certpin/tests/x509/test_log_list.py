@@ -174,6 +174,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.medium
 @given(st.binary(max_size=200) | _VALUES.map(lambda value: json.dumps(value).encode()))
 def test_hostile_bytes_are_refused_with_a_typed_error(data: bytes) -> None:
     with pytest.raises(LogListError):
@@ -188,6 +189,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.medium
 @given(st.sampled_from(_places(LIST.to_json())[1:]), _VALUES)
 def test_a_list_with_any_value_replaced_is_read_or_refused(path: tuple[Any, ...], new: Any) -> None:
     data = LIST.to_json()

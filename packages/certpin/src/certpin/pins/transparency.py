@@ -8,7 +8,7 @@ Pure: the same arguments give the same result. The rules are those of Chrome for
    section 5.2). The log must accept certificates of this expiry date (its temporal interval).
 2. A valid SCT counts if its log is qualified, usable or read-only, or was retired after the
    earliest valid SCT of the certificate. Test logs, and logs that are pending or rejected, never
-   count.
+   count. Their SCTs don't date a certificate either, which is stricter than Chrome's rule.
 3. Two logs must count; three if the certificate is valid for more than 180 days. At least one of
    them must not be retired.
 4. They must have at least two distinct operators, each at the time of its SCT.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _LONG_LIVED = timedelta(days=180)
 _MIN_LOGS, _MIN_LOGS_LONG_LIVED = 2, 3
 _MIN_OPERATORS = 2
-_CURRENT = frozenset({"qualified", "usable", "readonly"})
+_RECOGNISED = frozenset({"qualified", "usable", "readonly", "retired"})
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,12 @@ def _results(
     from certpin.x509.sct import embedded_scts
 
     scts = [(sct, logs.by_id.get(sct.log_id)) for sct in embedded_scts(leaf)]
-    found = [(sct, log, _invalid(leaf, issuer, sct, log, now)) for sct, log in scts]
+    found = [
+        (sct, log, _invalid(leaf, issuer, sct, log, now) or _never_counts(log)) for sct, log in scts
+    ]
     valid = [sct.moment for sct, _, problem in found if not problem]
     for sct, log, problem in found:
-        why = problem or _not_counted(log, min(valid))
+        why = problem or _retired(log, min(valid))
         yield SCTResult(sct.log_id, sct.moment, log, why)
 
 
@@ -139,16 +141,19 @@ def _invalid(
     return ""
 
 
-def _not_counted(log: CTLog | None, earliest: datetime) -> str:
-    """Return why a valid SCT does not count; empty if it does. Rule 2."""
+def _never_counts(log: CTLog | None) -> str:
+    """Return why no SCT of a log counts, nor dates a certificate; empty if they may. Rule 2."""
     if log is None or log.kind == "test":
         return "it is a test log"
-    if log.state in _CURRENT:
+    return "" if log.state in _RECOGNISED else f"its state is {log.state or 'unknown'}"
+
+
+def _retired(log: CTLog | None, earliest: datetime) -> str:
+    """Return why the SCT of a retired log does not count; empty if it does. Rule 2."""
+    if log is None or log.state != "retired":
         return ""
-    if log.state == "retired":
-        retired = log.since is None or earliest >= log.since
-        return "it was retired before the SCT" if retired else ""
-    return f"its state is {log.state or 'unknown'}"
+    late = log.since is None or earliest >= log.since
+    return "it was retired before the SCT" if late else ""
 
 
 def _problem(results: Sequence[SCTResult], required: int) -> str:

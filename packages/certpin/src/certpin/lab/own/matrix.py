@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin._version import __version__
@@ -67,6 +68,8 @@ def write_matrix(folder: Path, cases: Iterable[Case], host: str, now: datetime) 
         pki = pkis.setdefault(name, TestPKI(authorities, name, _SECOND_HOST, Style.LEAF))
         try:
             step = _only_chain(case, case.scenario(pki))
+            unpinned = case.scenario(TestPKI(authorities, name, _SECOND_HOST, Style.NONE))
+            _require_equal_issuers(step, unpinned.first[0])
         except CannotServeError as exc:
             left_out.append(LeftOut(case.name, exc.problem))
             continue
@@ -122,6 +125,20 @@ def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
     if not _signs(step):
         raise CannotServeError("the server signs with another key than that of its certificate")
     return step
+
+
+def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
+    """Require that a client without pins gets a chain of the same authorities.
+
+    Raises:
+        CannotServeError: the attack depends on the client's pins, so one chain is not the case.
+    """
+    issuers = [
+        [x509.load_der_x509_certificate(der).issuer for der in each.chain]
+        for each in (step, unpinned)
+    ]
+    if issuers[0] != issuers[1]:
+        raise CannotServeError("its chain depends on how the client is pinned")
 
 
 def _signs(step: ServerStep) -> bool:

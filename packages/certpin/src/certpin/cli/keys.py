@@ -39,7 +39,11 @@ _PUBLIC_SUFFIXES = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})
 
 
 def require_certifiable(
-    key_type: str, pattern: HostPattern, trust: TrustAnchors | None, match: Match
+    key_type: str,
+    pattern: HostPattern,
+    trust: TrustAnchors | None,
+    match: Match,
+    pinned: Pin | None = None,
 ) -> None:
     """Refuse a leaf's key that can't get a certificate which the clients of a host accept.
 
@@ -51,6 +55,7 @@ def require_certifiable(
         pattern: the host.
         trust: its own trust anchors; None for the platform's.
         match: which certificate may match.
+        pinned: the key's pin, if the pin file has it already, as a backup that can't serve.
 
     Raises:
         ConfigError: no public authority issues certificates for such a key.
@@ -65,7 +70,9 @@ def require_certifiable(
             f"platform's roots: {refusal}",
             key="pin",
             fix="use a key of the type P-256, P-384 or RSA (--key-type makes one), or give the "
-            "host its own authority (`trust`)",
+            "host its own authority (`trust`)"
+            if pinned is None
+            else f"record that no server can use it: certpin rotate emergency {pinned} --lost",
         )
 
 

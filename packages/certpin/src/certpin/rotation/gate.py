@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from certpin.pins import Pin
 from certpin.rotation.adoption import (
     Version,
     format_duration,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Pin
+    from certpin.pins import HostPolicy
     from certpin.rotation.adoption import Situation
     from certpin.rotation.prospect import Prospect
 
@@ -276,7 +277,7 @@ def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -
         f"{pin} is not adopted: {_why_not_adopted(situation, refusing)}",
         clients_at_risk(situation, refusing) if refusing else None,
         safe_from=last_end(situation, refusing) if refusing and not undecided else None,
-        fix=_how_to_adopt(situation, refusing, prospects),
+        fix=_how_to_adopt(situation, pin, refusing, prospects),
     )
 
 
@@ -510,14 +511,30 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
     return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
 
 
+def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
+    """Return how to bring out a version that accepts the chain.
+
+    If only authorities are compared, that is the pin of the authority that issues the leaf.
+    """
+    then = "into the next version; then wait until clients have that, and keep the {} until then"
+    issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
+    if situation.policy.match != "ca" or not any(each.leaf for each in prospects):
+        return f"certpin rotate start {pin} puts it {then.format('key in use')}"
+    if len(issuers) == 1:
+        issuer = Pin.of_key(issuers.pop().spki_sha256)
+        return (
+            f"certpin rotate start {issuer} puts the authority that issued it "
+            f"{then.format('authority in use')}"
+        )
+    return "let a pinned authority certify the key: clients compare only authorities"
+
+
 def _how_to_adopt(
-    situation: Situation, refusing: Sequence[Version], prospects: Sequence[Prospect]
+    situation: Situation, pin: Pin, refusing: Sequence[Version], prospects: Sequence[Prospect]
 ) -> str:
     latest = situation.deployed.latest
     if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
-        return (
-            "certpin rotate start puts it into the next version; then wait until clients have that"
-        )
+        return _how_to_start(situation, pin, prospects)
     if latest.pending:
         return f"push version {latest.number}, and wait: certpin publish push"
     endless = [each.number for each in refusing if last_end(situation, [each]) is None]

@@ -63,6 +63,7 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
     with signer_of(key) as signer:
         pin = _signer_pin(signer)
         names = given_names(hosts) if hosts else _names_in_pin_file(path, pin)
+        _require_certifiable(path, names, signer)
         request = new_request(signer, names)
     pem = request_pem(request)
     if out:
@@ -91,6 +92,30 @@ def _signer_pin(signer: Signer) -> Pin:
     from certpin.x509.keys import public_key
 
     return Pin.of_key(public_key(signer.spki).spki_sha256)
+
+
+def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
+    """Refuse a pinned key that no public authority certifies for one of these hosts.
+
+    A pin file that can't be read decides nothing here: the request doesn't need it.
+
+    Raises:
+        ConfigError: no authority that the clients of a host trust would issue the certificate.
+    """
+    from certpin.cli.keys import require_certifiable
+    from certpin.cli.named_key import policies_of_name
+    from certpin.errors import CertpinError
+    from certpin.pinfile import PinSet
+    from certpin.x509.keys import public_key
+
+    try:
+        pins = PinSet.load(path)
+    except (CertpinError, OSError):
+        return
+    pin, key_type = _signer_pin(signer), public_key(signer.spki).key
+    for policy in dict.fromkeys(each for name in names for each in policies_of_name(name, pins)):
+        if pin in {entry.pin for entry in policy.pins}:
+            require_certifiable(key_type, policy.pattern, policy.trust, policy.match, pin)
 
 
 def given_names(hosts: tuple[str, ...]) -> list[str]:

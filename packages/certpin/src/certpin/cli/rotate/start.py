@@ -342,6 +342,11 @@ class _Start:
             )
         date = latest_of(switch_date(situation, pin) for situation in situations)
         outcome.messages.append(date_text(date, files))
+        if not self.key.named.certificates and any(each.match == "ca" for each in changed):
+            outcome.messages.append(
+                "Clients compare only authorities (match = ca): they accept this pin as that of an "
+                "authority. The key of a server is no backup there."
+            )
         if any(is_last_spare(situation, pin) for situation in situations):
             outcome.messages.append(
                 "No backup is left when servers have switched to it: start another key first."

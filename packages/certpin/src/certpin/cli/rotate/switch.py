@@ -31,8 +31,13 @@ def switch(transition: Transition) -> StepOutcome:
     Exit code 0: done, or nothing to do. 1: refused, nothing was changed. 2: wrong usage, or an
     invalid file. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.keys import require_certifiable
     from certpin.rotation.journal import pin_state, require_transition
 
+    named = transition.named
+    for policy in () if named.certificates else transition.policies:
+        pin = transition.pin if transition.pin in {each.pin for each in policy.pins} else None
+        require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
     violations = transition.violations("activate", needs_probe=False)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
     if not (violations and transition.force.force):

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from certpin.lab import Authority
 from certpin.pins import Pin
 from certpin.x509.keys import new_private_key
 from tests import kit
@@ -192,3 +193,21 @@ def test_an_rsa_pss_key_that_would_change_its_pin_is_refused(run: Run) -> None:
     subprocess.run(words, capture_output=True, check=True)
     done = run("rotate", "csr", "next.key", "--host", HOST)
     assert (done.code, "signs no certificate request" in done.err) == (2, True)
+
+
+def test_a_pinned_key_that_no_authority_certifies_is_lost(run: Run) -> None:
+    """A pin file that was written by hand may have one: a pin doesn't contain the type."""
+    pin = key_file("ed25519")
+    write(kit.policy(HOST, kit.NOBODY, pin))
+    assert run("rotate", "shipped", "3", "--offline").code == 0
+    for words in (("csr", "next.key", "--host", HOST), ("switch", "next.key", "--offline")):
+        done = run("rotate", *words)
+        assert (done.code, "no public authority issues" in done.err) == (2, True)
+        assert f"fix: record that no server can use it: certpin rotate emergency {pin}" in done.err
+    write(kit.policy(HOST, kit.NOBODY, pin), trust=_own_root())
+    assert run("rotate", "csr", "next.key").code == 0
+
+
+def _own_root() -> Path:
+    Path("root.pem").write_bytes(Authority("Private Root").pem)
+    return Path("root.pem")

@@ -124,8 +124,11 @@ def test_a_servers_key_is_refused_if_only_authorities_are_compared(run: Run) -> 
     for words in (("--new", "next.key"), ("leaf.pem",)):
         done = run("rotate", "start", *words)
         assert (done.code, "compare only authorities" in done.err) == (2, True)
+    said = run("rotate", "start", str(BACKUP)).out
+    assert "The key of a server is no backup there." in said
     Path("ca.pem").write_bytes(Authority("Other Root").pem)
-    assert run("rotate", "start", "ca.pem").code == 0
+    named = run("rotate", "start", "ca.pem")
+    assert (named.code, "is no backup there" in named.out) == (0, False)
     assert not Path("next.key").exists()
 
 

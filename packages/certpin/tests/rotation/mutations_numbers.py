@@ -157,8 +157,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a client holds one version",
         _FLEET,
-        "found.get(arrival.number, 0) + count - counted",
-        "found.get(arrival.number, 0) + count",
+        "yield arrival, count - counted",
+        "yield arrival, count",
         _OF_FLEET + "test_a_thousand_clients_with_two_versions_are_a_thousand",
     ),
     Mutation(
@@ -258,5 +258,19 @@ MUTATIONS: list[Mutation] = [
         "measured=release.measured or bool(curve),",
         "measured=release.measured,",
         _OF_EXPORTS + "test_a_measured_curve_ends_no_version",
+    ),
+    Mutation(
+        "clients never take another pin set of their number",
+        _FLEET,
+        "at = at if self.until is None else min(at, self.until)",
+        "at = min(at, at)",
+        _OF_FLEET + "test_clients_with_one_of_two_pin_sets_of_one_number_never_take_the_other",
+    ),
+    Mutation(
+        "two pin sets of one number have different clients",
+        _FLEET,
+        "return not known or arrival.copy in known",
+        "return True",
+        _OF_FLEET + "test_clients_with_one_of_two_pin_sets_of_one_number_never_take_the_other",
     ),
 ]

@@ -259,6 +259,29 @@ def test_the_users_of_an_app_are_those_drawn_at_random(days: int, forced: bool) 
         assert abs(drawn[each.number] - expected) <= 4 * sigma + 2
 
 
+def test_clients_with_one_of_two_pin_sets_of_one_number_never_take_the_other() -> None:
+    """Two people brought out version 2: the second took the place of the first after 3 days."""
+    old = version(1, OLD_PINS, ago=90 * DAY, clients=1000)
+    first = version(2, NEW_PINS, ago=40 * DAY)
+    second = version(2, {**OLD_PINS, "other": "published"}, ago=37 * DAY)
+    now = situation(first.pins, old, first, second)
+    shares = [clients_at_risk(now, [each]) for each in (first, second)]
+    by_then = clients_at_risk(situation(first.pins, old, first), [first], NOW - 37 * DAY)
+    assert shares == [by_then, 1000 - (by_then or 0)]
+    assert 0 < (shares[1] or 0) < (shares[0] or 0)
+    assert clients_at_risk(now, [first, second]) == 1000
+    earlier = [clients_at_risk(now, [each], NOW - 38 * DAY) for each in (first, second)]
+    assert 0 < (earlier[0] or 0) < (shares[0] or 0)
+    assert earlier[1] == 0
+    last = version(3, {**NEW_PINS, "other": "published"}, ago=5 * DAY)
+    counts = [
+        clients_at_risk(situation(last.pins, old, first, second, last), [each])
+        for each in (first, second, last)
+    ]
+    assert counts[0] == 0  # the fast clients have version 3
+    assert sum(each or 0 for each in counts) == 1000
+
+
 def test_a_version_in_a_release_that_has_ended_is_held_by_nobody() -> None:
     release = AppRelease("bank", "1", NOW - 90 * DAY, end=NOW + DAY, clients=50)
     binary = Version(pin_set(OLD_PINS, 1), bundled=release.shipped, releases=(release,))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.lab import Authority
 from certpin.pins import HostPattern, PinSet
 from certpin.rotation import (
     DeployedVersions,
@@ -18,6 +19,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.adoption import in_utc
 from certpin.rotation.gate import check_now, dropped_pins
+from certpin.rotation.prospect import Prospect, stand_in
 from tests import kit
 from tests.rotation._situations import (
     DAY,
@@ -219,6 +221,35 @@ def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:
     assert "certpin rotate shipped 1 --ended" in waiting.fix
     nothing = only(check_step(known(GOOD, versions=()), "activate", pin("c")))
     assert "no published version is recorded" in nothing.problem
+
+
+def test_the_fix_of_a_refused_chain_names_the_pin_that_start_takes() -> None:
+    root = Authority("Root")
+    issuer = root.intermediate("Issuer")
+    leaf = issuer.issue("api.bank.example")
+    sent = Prospect(
+        leaf.certificate, (issuer.certificate,), sent=True, roots=(root.certificate.der,)
+    )
+    refused = only(check_step(known(AB), "activate", leaf.pin, [sent]))
+    assert f"certpin rotate start {leaf.pin} puts it" in refused.fix
+    pins = PinSet("bank", 1, (replace(known(AB).policy, match="ca"),))
+    now = situation(replace(pins, version=2), replace(OUT, pins=pins))
+    refused = only(check_step(now, "activate", leaf.pin, [sent]))
+    assert f"certpin rotate start {issuer.pin} puts the authority" in refused.fix
+    ends = replace(sent, authorities=(), roots=(issuer.certificate.der,))
+    refused = only(check_step(now, "activate", leaf.pin, [ends]))
+    assert "let a pinned authority certify the key" in refused.fix
+
+
+def test_a_number_that_went_out_twice_needs_one_more_version() -> None:
+    mine = version(2, {**AB, "c": "published"}, ago=90 * DAY)
+    theirs = version(2, {**AB, "d": "published"}, ago=85 * DAY)
+    old = version(1, AB, ago=99 * DAY, clients=7)
+    draft = {**AB, "c": "published"}
+    now = known(draft, 3, versions=(old, mine, theirs))  # type: ignore[arg-type]  # states
+    refused = only(check_step(now, "activate", pin("c")))
+    assert "version 2 went out with different pins: publish one more version" in refused.fix
+    assert "--ended" not in refused.fix
 
 
 def test_a_key_that_is_served_does_not_retire() -> None:

@@ -110,3 +110,17 @@ def test_a_key_in_flight_has_the_date_of_its_adoption() -> None:
         pin("c"),
         NOW - DAY + TIMING.adopt,
     )
+
+
+def test_a_refused_chain_is_repaired_before_anything_else_is_begun() -> None:
+    known = situation(pin_set(AB), OUT, seen=(*SEEN, sighting("x", vantage="192.0.2.8:443")))
+    assert following(known) == NextStep("repair", servers=("192.0.2.8:443",))
+    no_backup = replace(known, sightings=(sighting("a", "b"), sighting("x")))
+    assert following(no_backup).act == "repair"
+
+
+def test_pins_that_expire_early_are_extended_unless_a_later_version_is_out() -> None:
+    soon = replace(OUT, pins=pin_set(AB, expires=NOW + 5 * DAY))
+    assert following(situation(soon.pins, soon, seen=SEEN)) == NextStep("extend")
+    late = replace(version(2, AB, ago=DAY), pins=pin_set(AB, 2, expires=NOW + 400 * DAY))
+    assert following(situation(late.pins, soon, late, seen=SEEN)) == NextStep("none")

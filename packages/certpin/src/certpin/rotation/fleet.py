@@ -33,7 +33,7 @@ from certpin.rotation.arrivals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from fractions import Fraction
 
     from certpin.rotation.adoption import DeployedVersions, Situation, Version
@@ -54,6 +54,9 @@ class Arrival:
         at: when it came out; ``ALWAYS`` for the version that every client has from the beginning.
         by: from when on every client has it, whatever the curve says; ``None`` for never.
         after: if given, only clients that have this other arrival can have this one.
+        until: if given, another pin set with the same number took its place then: later clients
+            get that one, and earlier ones never take it.
+        copy: the place of this pin set among those with its number, in the order of their times.
     """
 
     number: int
@@ -61,9 +64,12 @@ class Arrival:
     curve: Arrivals
     by: int | None = None
     after: Arrival | None = None
+    until: int | None = None
+    copy: int = 0
 
     def reached(self, clients: int, at: int) -> int:
         """Return how many of the cohort's clients have the version at a time."""
+        at = at if self.until is None else min(at, self.until)
         if self.by is not None and at >= max(self.by, self.at):
             return clients
         count = self.curve.reached(clients, at - self.at)
@@ -88,14 +94,19 @@ class Cohort:
         The sum is never more than the number of clients; 0 if that is unknown.
         """
         found: dict[int, int] = {}
+        for arrival, count in self.holders(at):
+            if arrival.number:
+                found[arrival.number] = found.get(arrival.number, 0) + count
+        return found
+
+    def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
+        """Yield how many clients hold what came with each arrival, without those of no client."""
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)
             if count > counted:
-                if arrival.number:
-                    found[arrival.number] = found.get(arrival.number, 0) + count - counted
+                yield arrival, count - counted
                 counted = count
-        return found
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,11 @@ def clients_at_risk(
     """
     versions = list(versions)
     numbers = {version.number for version in versions}
+    copies = {
+        (each.number, _same_number(situation.deployed, each.number).index(each))
+        for each in versions
+        if each in _same_number(situation.deployed, each.number)
+    }
     moment = seconds_of(at or situation.now)
     sizes = fleet.sizes if fleet else deployed_sizes(situation.deployed)
     curve = fleet.arrivals if fleet else fetch_arrivals(situation.timing)
@@ -200,8 +216,11 @@ def clients_at_risk(
         if cohort.clients is None and numbers & {each.number for each in cohort.arrivals}:
             expected = None
         elif expected is not None:
-            held = cohort.held(moment)
-            expected += sum(held.get(number, 0) for number in numbers)
+            expected += sum(
+                count
+                for each, count in cohort.holders(moment)
+                if each.number in numbers and _is_of(each, copies)
+            )
     reported = [version.reported for version in versions if version.reported is not None]
     if not reported:
         return expected
@@ -247,9 +266,9 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
         curve: how fetched versions come to the clients.
     """
     fetched = [
-        Arrival(version.number, seconds_of(version.fetched), curve, by)
+        arrival
         for version, by in fetch_order(deployed)
-        if version.fetched
+        for arrival in _fetched_arrivals(deployed, version, curve, by)
     ]
     found = [Cohort(sizes.fetching, fetch_cohort(fetched))] if fetched else []
     for name, clients in sizes.apps.items():
@@ -260,6 +279,41 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
         gone = [everyone(0, seconds_of(end)) for end in ends]
         found.append(Cohort(clients, (everyone(number, ALWAYS), *gone)))
     return found
+
+
+def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
+    """Return the pin sets with a number that clients fetch, in the order of their times.
+
+    More than one is a mistake of several people: clients that have one never take another.
+    """
+    found = [(each.fetched, each) for each in deployed.versions if each.number == number]
+    return [
+        each
+        for _, each in sorted(
+            ((at, each) for at, each in found if at and not each.pending), key=lambda pair: pair[0]
+        )
+    ]
+
+
+def _fetched_arrivals(
+    deployed: DeployedVersions, version: Version, curve: Arrivals, by: int | None
+) -> list[Arrival]:
+    """Return the arrival of a version that clients fetch, after those of its later copies.
+
+    The slower clients get a later copy, at the time at which they would have got the first.
+    """
+    known = _same_number(deployed, version.number)
+    times = [seconds_of(each.fetched) for each in known if each.fetched]
+    return [
+        Arrival(version.number, times[0], curve, by, None, until, copy)
+        for copy, until in reversed(list(enumerate([*times[1:], None])))
+    ]
+
+
+def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
+    """Return True if an arrival brings one of these copies, or its number has no such list."""
+    known = {copy for number, copy in copies if number == arrival.number}
+    return not known or arrival.copy in known
 
 
 def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
@@ -290,7 +344,8 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
 
 def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
     """Return the arrivals at clients that fetch. They had the first of these versions before."""
-    return (everyone(fetched[0].number, ALWAYS), *fetched[1:])
+    first = replace(everyone(fetched[0].number, ALWAYS), copy=fetched[0].copy)
+    return (first, *fetched[1:])
 
 
 def app_cohort(

@@ -537,10 +537,17 @@ def _how_to_adopt(
         return _how_to_start(situation, pin, prospects)
     if latest.pending:
         return f"push version {latest.number}, and wait: certpin publish push"
+    copies = [each.number for each in refusing if each.fetched and each.number == latest.number]
+    if copies:
+        return (
+            f"version {latest.number} went out with different pins: publish one more version, with "
+            "the pins of both"
+        )
     endless = [each.number for each in refusing if last_end(situation, [each]) is None]
     if endless:
         return (
             "a binary contains that version: record when its last client is gone, with "
-            f"certpin rotate shipped {min(endless)} --ended, or record the end of its release"
+            f"certpin rotate shipped {min(endless)} --ended, or the date of a forced update with "
+            "the record of the next release (--force-update)"
         )
     return "wait"

@@ -6,6 +6,8 @@ It follows from the same facts and rules as each step. The first of these that a
     a version waits for its push                push
     the pin file differs from the last version  publish
     servers may use a new key                   install its certificate on every server
+    clients refuse the chain of a server        repair: let it present another
+    the pins of the last version expire early   extend: publish a later `expires`
     there is no backup                          start
     no server uses the old key any more         finish
     a new key is not adopted yet                wait, then switch
@@ -17,10 +19,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
-from certpin.rotation.gate import check_step
+from certpin.rotation.gate import check_step, expiry
 from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending, with_published
-from certpin.rotation.prospect import assumed_prospects
+from certpin.rotation.prospect import assumed_prospects, refuses
 from certpin.rotation.renewal import in_flight, old_pins, switch_date
 
 if TYPE_CHECKING:
@@ -33,7 +35,18 @@ if TYPE_CHECKING:
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.violation import Violation
 
-NextAct = Literal["emergency", "push", "publish", "install", "finish", "start", "switch", "none"]
+NextAct = Literal[
+    "emergency",
+    "push",
+    "publish",
+    "install",
+    "repair",
+    "extend",
+    "finish",
+    "start",
+    "switch",
+    "none",
+]
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,8 @@ class NextStep:
     Attributes:
         pin: the key of the action; ``None`` if it has none.
         not_before: before this time it locks clients out; ``None`` for now.
-        servers: those that do not present the key yet, of ``install``.
+        servers: those that do not present the key yet, of ``install``; those with a chain that
+            clients refuse, of ``repair``.
         violations: why it is not safe now, if only waiting does not help; empty if it is safe.
     """
 
@@ -68,6 +82,7 @@ def next_step(
         _emergency(situation)
         or _way_out(situation, differs=differs)
         or _installation(situation, activated)
+        or _repair(situation)
         or _backup(situation)
         or _clearing(situation, activated)
         or _adoption(situation)
@@ -115,6 +130,20 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
     prospects = assumed_prospects(situation, newest)
     violations = _check(situation, "serve", newest, prospects)
     return NextStep("install", newest, None, tuple(missing), violations)
+
+
+def _repair(situation: Situation) -> NextStep | None:
+    """Return what stops a lock-out that the rules for every moment report."""
+    policies = [each for version in situation.alive for each in situation.policies_of(version)]
+    refused = tuple(
+        seen.vantage
+        for seen in situation.sightings
+        if any(refuses(seen.chain, policy, situation.now) for policy in policies)
+    )
+    if refused:
+        return NextStep("repair", servers=refused)
+    latest = situation.deployed.latest
+    return NextStep("extend") if latest and expiry(situation, [latest]) is not None else None
 
 
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:

@@ -145,6 +145,10 @@ class NextText:
             "push": "push the version that waits, so that clients can fetch it",
             "publish": f"give version {version} to the clients",
             "install": f"install the certificate of {name} at {', '.join(step.servers)}",
+            "repair": f"let {', '.join(step.servers)} present a chain that clients accept: the "
+            "previous one, or one with a key or an authority that every version has",
+            "extend": f"write a later `expires` and version = {version} into the pin file, and "
+            "give it to the clients",
             "finish": f"take {name} out of the pin file",
             "start": "make a new backup: the pin file has none outside the keys in use",
             "switch": f"servers may switch to {name}",

@@ -32,7 +32,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart mutations picture python recording release revision htmx pages roots
+.PHONY: clean coverage dart incidents mutations picture python recording release revision htmx pages roots
 .PHONY: unstable walk
 
 help: ## Print this list.
@@ -106,6 +106,9 @@ docs-serve: docs ## Build the documentation, and show it on this machine.
 
 proof: setup dart ## Run every export in its real client, and write the table of what came out.
 	@PYTHONPATH=$(TESTS) $(RUN) -m tests.formats.interop
+
+incidents: setup ## Play the incidents of rotations, and write the book of what came out.
+	@PYTHONPATH=$(TESTS) $(RUN) -m tests.incidents
 
 walk: setup ## Count the files that a reader opens to follow each of five user actions.
 	@PYTHONPATH=$(TESTS) $(RUN) -m scripts.walk

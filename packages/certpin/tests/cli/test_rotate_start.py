@@ -13,9 +13,20 @@ from cryptography import x509
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import Pin, utc_now
+from certpin.rotation import contradictions
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import APP, JOURNAL, days_pass, invariants, journal, next_number, stepped
+from tests.cli._rotating import (
+    APP,
+    JOURNAL,
+    days_pass,
+    history,
+    invariants,
+    journal,
+    next_number,
+    states,
+    stepped,
+)
 from tests.cli._team import printed_commands
 from tests.cli.conftest import HOST, Run
 
@@ -130,6 +141,29 @@ def test_a_servers_key_is_refused_if_only_authorities_are_compared(run: Run) -> 
     named = run("rotate", "start", "ca.pem")
     assert (named.code, "is no backup there" in named.out) == (0, False)
     assert not Path("next.key").exists()
+
+
+def test_a_published_pin_that_a_merge_dropped_comes_back(out: Run) -> None:
+    """Two people published at once, and the pin file of one was kept."""
+    kept = Path("pins.toml").read_text(encoding="utf-8")
+    assert out("rotate", "start", "--new", "a.key").code == 0
+    assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    steps = [event.step for event in journal()]
+    Path("pins.toml").write_text(kept, encoding="utf-8")
+    done, facts = stepped(out, "start", "a.key")
+    assert (done.code, facts["events"], facts["version"]) == (
+        0,
+        [],
+        PinSet.load("pins.toml").version,
+    )
+    assert states()[-1] in {"staged", "published"}
+    assert [event.step for event in journal()] == steps
+    assert contradictions(history()) == ()
+    Path("pins.toml").write_text(kept, encoding="utf-8")
+    assert out("rotate", "emergency", "a.key", "--lost", *OFFLINE).code == 0
+    Path("pins.toml").write_text(kept, encoding="utf-8")
+    assert out("rotate", "start", "a.key").code != 0
+    assert PinSet.load("pins.toml").version == 3
 
 
 def test_a_removed_or_compromised_key_is_never_started(out: Run) -> None:

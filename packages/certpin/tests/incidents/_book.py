@@ -1,4 +1,8 @@
-"""An incident, played on the command line: its clock, its servers, its clients and its record."""
+"""An incident, played on the command line: its clock, its servers, its clients and its record.
+
+The book has nothing of the gate: it types commands, reads the texts that they print, and counts
+clients (``tests.incidents._crowd``).
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,18 @@ import shlex
 import shutil
 import tempfile
 from contextlib import ExitStack, chdir, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.cli.named_key import resolve_key
 from certpin.lab import Authority, Identity, LabServer
 from certpin.pinfile import PinSet
-from certpin.pins import Pin
-from certpin.x509.certificate import read_certificates
 from tests.cli.conftest import invoke
 from tests.incidents._crowd import HOST, Crowd
 
@@ -26,12 +31,15 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
+    from certpin.pins import Pin
+
 BEGIN = datetime(2027, 3, 1, 9, tzinfo=UTC)
 # OpenSSL has the clock of the machine: certificates are valid at any date of that and of the book.
 _ISSUED, _DAYS = datetime(2026, 1, 1, tzinfo=UTC), 36_500
 _MINUTE = timedelta(minutes=1)
 _RISK = re.compile(r"(?:at risk: |LOCK-OUT: )([\d,]+) client")
-_COMMAND = re.compile(r"certpin (?:rotate|publish|add|check|lint) [^:;()`\n]*")
+# A command in a sentence ends at the first word that is no option, file, pin or number.
+_WORD = r"(?: (?:--?[a-z][a-z-]*|'[^']*'|[\w+/=.:-]*[./=\d][\w+/=.:-]*))*"
 
 
 class Server(LabServer):
@@ -47,76 +55,97 @@ class Server(LabServer):
 
 @dataclass(frozen=True)
 class Said:
-    """A command that was typed, its exit code, and what it printed."""
+    """A command that was typed, and everything that it printed."""
 
     command: str
-    code: int
     text: str
 
     @property
     def at_risk(self) -> int:
         """How many clients would be locked out, as the command predicts it."""
-        (first, *_) = _RISK.findall(self.text)
-        return int(first.replace(",", ""))
+        (number,) = dict.fromkeys(_RISK.findall(self.text))
+        return int(number.replace(",", ""))
+
+    @property
+    def accepting(self) -> int:
+        """How many clients accept a stolen key, as the command predicts it."""
+        (number,) = re.findall(r"([\d,]+) clients? may accept the key", self.text)
+        return int(number.replace(",", ""))
 
     def printed(self, beginning: str) -> str:
-        """Return the only command in the output that begins so, as a user copies it."""
-        found = dict.fromkeys(each.strip().rstrip(".,") for each in _COMMAND.findall(self.text))
-        (command, *more) = [each for each in found if each.startswith(f"certpin {beginning}")]
-        assert not more, (command, more)
-        return command
+        """Return the first command in the output that begins so, as a user copies it."""
+        found = re.search(rf"certpin {re.escape(beginning)}\S*{_WORD}", self.text)
+        assert found, (beginning, self.text)
+        return found[0].rstrip(".,")
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What the wrong way does: the figure of certpin, and the clients that were counted.
+    """The effect of the wrong way: certpin's figure, and the clients that were counted.
 
     Attributes:
-        sampled: the clients are a sample of slow and fast ones, so the figures differ by chance.
+        sampled: the clients draw their times at random, so that the figures differ by chance.
     """
 
     what: str
     predicted: int
     counted: int
     of: int
-    sampled: bool
+    sampled: bool = False
+
+    @property
+    def tolerance(self) -> int:
+        """How far the figures may differ: four standard deviations, and certpin's 0.1 %."""
+        if not self.sampled:
+            return 0
+        share = self.predicted / self.of
+        return int(4 * (share * (1 - share) * self.of) ** 0.5 + 0.001 * self.of) + 1
 
 
 @dataclass
 class Record:
-    """What an incident found."""
+    """The results of an incident, with names instead of pins and ports.
+
+    Attributes:
+        said: the commands on the page.
+        followed: the commands that certpin printed, and that were then typed.
+        refused: how many clients refused their server each time that the advice was followed.
+    """
 
     said: list[Said] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
-    advice: list[str] = field(default_factory=list)
-    refused_after: int | None = None
+    followed: list[str] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
 
 
 class Book:
-    """One incident. A context manager: it has a folder, a clock and a trust store of its own."""
+    """One incident. A context manager: it has a separate folder, clock and trust store."""
 
     def __init__(self) -> None:
         self.now = BEGIN
         self.crowd = Crowd()
-        self.servers: dict[str, Server] = {}
         self.record = Record()
-        self._names: dict[Pin, str] = {}
-        self._identities: dict[str, Identity] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Book:
-        enter = self._stack.enter_context
-        folder = Path(enter(tempfile.TemporaryDirectory(prefix="certpin-incident-")))
-        (folder / "work").mkdir()
-        enter(chdir(folder / "work"))
+        self.who = "anna"
         self.root = Authority("Root A", now=_ISSUED, days=_DAYS)
         self.other_root = Authority("Root B", now=_ISSUED, days=_DAYS)
+        self._servers: dict[str, Server] = {}
+        self._served: dict[str, Identity] = {}
+        self._names: dict[Pin, str] = {}
+        self._stack = ExitStack()
+        self._is_wrong_way = False
+
+    def __enter__(self) -> Self:
+        enter = self._stack.enter_context
+        folder = Path(enter(tempfile.TemporaryDirectory(prefix="certpin-incident-")))
+        (folder / "anna").mkdir()
+        enter(chdir(folder / "anna"))
+        for name, root in (("root-a.pem", self.root), ("root-b.pem", self.other_root)):
+            Path(name).write_bytes(root.pem)
+            self._names[root.pin] = name
         trusted = folder / "roots.pem"
         trusted.write_bytes(self.root.pem + self.other_root.pem)
-        self.name(self.root.pin, "root A")
-        self.name(self.other_root.pin, "root B")
         environment = {"SSL_CERT_FILE": str(trusted), "SSL_CERT_DIR": str(folder / "none")}
-        enter(patch.dict(os.environ, environment | {"CERTPIN_WHO": "anna"}))
+        enter(patch.dict(os.environ, environment))
         for name in ("CERTPIN_PINS", "CERTPIN_PASSPHRASE", "CERTPIN_DEBUG", "COLUMNS"):
             os.environ.pop(name, None)
         enter(patch("certpin.pins.utc_now", lambda: self.now))
@@ -125,135 +154,162 @@ class Book:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    # Certificates and servers.
+    # Keys, certificates and servers.
 
     def authority(self, name: str, above: Authority | None = None) -> Authority:
         """Return an intermediate, by default below root A, and write it to ``NAME.pem``."""
         made = Authority(name, issuer=above or self.root, days=_DAYS)
         Path(f"{name}.pem").write_bytes(made.pem)
-        self.name(made.pin, f"{name}.pem")
+        self._names[made.pin] = f"{name}.pem"
         return made
 
-    def certificate(self, issuer: Authority, file: str, key: Any = None) -> Identity:
-        """Issue a certificate for the host, and write its chain to ``FILE``."""
-        made = issuer.issue(HOST, key=key, days=_DAYS)
-        Path(file).write_bytes(made.chain_pem)
-        return made
-
-    def key(self, file: str, issuer: Authority) -> Identity:
-        """Make a key in a file, and return it with a certificate."""
+    def key(self, name: str, issuer: Authority) -> Identity:
+        """Make a key in ``NAME.key``, and return it with a certificate in ``NAME.pem``."""
         made = issuer.issue(HOST, days=_DAYS)
-        made.write(Path(), file)
+        made.write(Path(), name)
+        self._names[made.pin] = f"{name}.key"
         return made
 
-    def serve(self, identity: Identity, *names: str) -> None:
-        """Start a server for each name, or let the one that runs present another certificate."""
-        for name in names or self.servers or ("eu",):
-            if name not in self.servers:
-                server = self.servers[name] = Server(identity)
+    def certificate(self, issuer: Authority, file: str, key: str | None = None) -> Identity:
+        """Issue a certificate for the key in a file, or for a new one; write its chain to a file.
+
+        A key without a name is the one that an ACME client makes by itself.
+        """
+        private: Any = load_pem_private_key(Path(key).read_bytes(), None) if key else None
+        made = issuer.issue(HOST, key=private, days=_DAYS)
+        Path(file).write_bytes(made.chain_pem)
+        self._names.setdefault(made.pin, f"the key of {file}")
+        return made
+
+    def install(self, identity: Identity, *names: str) -> None:
+        """Let these servers present a chain, all by default. They start at their first use."""
+        for name in names or tuple(self._servers) or ("eu",):
+            if name not in self._servers:
+                server = self._servers[name] = Server(identity)
                 server.book = self
                 self._stack.enter_context(server)
-            self.servers[name].use(identity)
-            self._identities[name] = identity
+            self._servers[name].use(identity)
+            self._served[name] = identity
 
-    # The pin file, and the way of its versions.
+    # The pin file, and the way of its versions to clients.
 
-    def pin_file(self, *pins: tuple[Pin, str, str], match: str = "any", extra: str = "") -> None:
-        """Write version 1 of the pin file, with each pin's role and state, and all servers."""
+    def pin_file(self, *pins: tuple[Pin, str], match: str = "any", extra: str = "") -> None:
+        """Write version 1 of the pin file with all servers. The first pin is in use.
+
+        Args:
+            pins: each pin with its role.
+            match: which certificate may match.
+            extra: a line for the host.
+        """
         lines = ["schema = 1", 'name = "bank"', "version = 1", "[[host]]", f'name = "{HOST}"']
         lines += [f'match = "{match}"', extra]
-        for name, server in self.servers.items():
+        for name, server in self._servers.items():
             address = f'address = "127.0.0.1:{server.port}"'
             lines += ["[[host.server]]", address, f'region = "{name}"']
-        for pin, role, state in pins:
-            lines += ["[[host.pin]]", f'pin = "{pin}"', f'role = "{role}"', f'state = "{state}"']
-            lines += [f'note = "key file {self._names[pin]}"'] if pin in self._names else []
+        for index, (pin, role) in enumerate(pins):
+            lines += ["[[host.pin]]", f'pin = "{pin}"', f'role = "{role}"']
+            lines += [f'state = "{"published" if index else "active"}"']
+            lines += [f'note = "key file {self._names[pin]}"']
         Path("pins.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def name(self, pin: Pin, text: str) -> None:
-        """Give a pin a name for the page."""
-        self._names[pin] = text
+    def edit(self, *changes: tuple[str, str]) -> None:
+        """Change texts in the pin file by hand."""
+        text = Path("pins.toml").read_text(encoding="utf-8")
+        for before, after in changes:
+            assert text.count(before) == 1, before
+            text = text.replace(before, after)
+        Path("pins.toml").write_text(text, encoding="utf-8")
 
     def fetched(self) -> None:
-        """Let clients fetch the pin file from now on: the file only, as it is."""
+        """Give the pin file, as it is, to the clients that fetch it."""
         self.crowd.fetch(PinSet.load("pins.toml"), self.now)
 
-    # The clock, the commands, and the damage.
+    def released(self, curve: tuple[tuple[int, float], ...]) -> None:
+        """Give the pin file, as it is, to the users of the app in a release."""
+        self.crowd.install(PinSet.load("pins.toml"), self.now, curve)
+
+    def forced(self, at: datetime) -> None:
+        """Make all users of the app update to the release with the pin file at a time."""
+        self.crowd.force(PinSet.load("pins.toml"), at)
+
+    # The clock, the commands, and the clients.
 
     def days(self, days: float) -> None:
         """Let time pass."""
         self.now += timedelta(days=days)
 
-    def certpin(self, command: str, *, code: int = 0, show: bool = True) -> Said:
-        """Type a command, which has to end with this exit code."""
+    def certpin(self, command: str, *, code: int = 0, show: bool = False) -> Said:
+        """Type a command, which has to end with this exit code; ``show`` puts it on the page."""
         self.now += _MINUTE
         program, *words = shlex.split(command)
         assert program == "certpin"
-        done = invoke(*words)
-        text = done.out + done.err
-        self._name_keys()
-        said = Said(command, done.code, text)
-        assert done.code == code, f"{command}\n{text}"
+        done = invoke(*words, CERTPIN_WHO=self.who)
+        said = Said(command, done.out + done.err)
+        assert done.code == code, f"{command}\n{said.text}"
+        for path in sorted(Path().glob("*.key")):
+            self._names.setdefault(resolve_key(str(path)).pin, path.name)
         if show:
-            self.record.said.append(Said(self.plain(command), code, self.plain(text)))
+            self.record.said.append(Said(self._plain(command), self._plain(said.text)))
         return said
 
-    def follow(self, said: Said, beginning: str, *, code: int = 0, add: str = "") -> Said:
-        """Type the command that another one printed, unchanged."""
-        command = f"{said.printed(beginning)}{add}"
-        self.record.advice.append(self.plain(command))
-        return self.certpin(command, code=code)
-
-    def plain(self, text: str) -> str:
-        """Return an output with names instead of the random pins and ports."""
-        for pin, name in self._names.items():
-            text = text.replace(str(pin), f"PIN({name})")
-            text = text.replace(f"{str(pin)[:19]}…", f"PIN({name})")
-        for index, server in enumerate(self.servers.values(), 7):
-            text = text.replace(f"127.0.0.1:{server.port}", f"192.0.2.{index}:443")
-        return text
+    def follow(self, said: Said, beginning: str, *, code: int = 0, show: bool = False) -> Said:
+        """Type a command that another one printed, without a change."""
+        command = said.printed(beginning)
+        if not self._is_wrong_way and self._plain(command) not in self.record.followed:
+            self.record.followed.append(self._plain(command))
+        return self.certpin(command, code=code, show=show)
 
     def refusing(self) -> int:
         """Return how many clients refuse their server now."""
-        return self.crowd.refusals(list(self.servers.values()), self.now)
+        return self.crowd.refusals(list(self._servers.values()), self.now)
 
     def damage(self, what: str, predicted: int, *, sampled: bool = False) -> None:
-        """Count the clients that refuse their server, and compare that with a prediction.
+        """Count the clients that refuse their server, and compare that with the prediction."""
+        self._compare(Damage(what, predicted, self.refusing(), self.crowd.size, sampled))
 
-        A sample may differ by four standard deviations, and by certpin's error of 0.1 %.
-        """
-        counted, of = self.refusing(), self.crowd.size
-        self.record.damages.append(Damage(what, predicted, counted, of, sampled))
-        share = predicted / of
-        sigma = (share * (1 - share) * of) ** 0.5
-        tolerance = 4 * sigma + 0.001 * of + 1 if sampled else 0
-        assert abs(counted - predicted) <= tolerance, (what, predicted, counted)
-        assert counted > 0, what
+    def exposure(self, what: str, predicted: int, stolen: Identity) -> None:
+        """Count the clients that accept an attacker with a stolen key."""
+        with Server(stolen) as attacker:
+            attacker.book = self
+            refused = self.crowd.refusals([attacker], self.now)
+        self._compare(Damage(what, predicted, self.crowd.size - refused, self.crowd.size))
+
+    def all_connect(self) -> None:
+        """Count the clients that refuse their server after the advice: none may."""
+        self.record.refused.append(self.refusing())
+        assert self.record.refused[-1] == 0
+
+    @contextmanager
+    def elsewhere(self, folder: str) -> Iterator[None]:
+        """Work in another folder for a while, such as a clone."""
+        with chdir(folder):
+            yield
 
     @contextmanager
     def instead(self) -> Iterator[None]:
         """Go another way for a while, and come back: files, servers, clients and clock."""
-        before = self.now, self.crowd, dict(self._identities), replace(self.record)
-        self.crowd = self.crowd.copy()
-        here = Path()
+        now, crowd, served = self.now, self.crowd, dict(self._served)
+        was_wrong, self._is_wrong_way = self._is_wrong_way, True
+        self.crowd = crowd.copy()
         with tempfile.TemporaryDirectory() as saved:
-            shutil.copytree(here, saved, dirs_exist_ok=True)
+            shutil.copytree(".", saved, dirs_exist_ok=True)
             yield
-            for path in here.iterdir():
+            for path in Path().iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            shutil.copytree(saved, here, dirs_exist_ok=True)
-        self.now, self.crowd, identities, _ = before
-        for name, identity in identities.items():
-            self.serve(identity, name)
+            shutil.copytree(saved, ".", dirs_exist_ok=True)
+        self.now, self.crowd, self._is_wrong_way = now, crowd, was_wrong
+        for name, identity in served.items():
+            self.install(identity, name)
 
-    def all_connect(self) -> None:
-        """Count the clients that refuse their server after the advice: none may."""
-        self.record.refused_after = self.refusing()
-        assert self.record.refused_after == 0
+    def _compare(self, damage: Damage) -> None:
+        self.record.damages.append(damage)
+        assert abs(damage.counted - damage.predicted) <= damage.tolerance, damage
 
-    def _name_keys(self) -> None:
-        from certpin.cli.named_key import resolve_key
-
-        for path in sorted(Path().glob("*.key")):
-            if path.name not in self._names.values():
-                self.name(resolve_key(str(path)).pin, path.name)
+    def _plain(self, text: str) -> str:
+        """Return a text with names instead of the random pins and ports."""
+        for pin, name in self._names.items():
+            text = text.replace(str(pin), f"PIN({name})")
+        for index, server in enumerate(self._servers.values(), 7):
+            text = re.sub(rf"{HOST}:{server.port}\b", f"{HOST}:443", text)
+            text = text.replace(f"127.0.0.1:{server.port}", f"192.0.2.{index}:443")
+        return text

@@ -11,7 +11,6 @@ import socket
 import ssl
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -22,13 +21,16 @@ from tests.rotation import _brute_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from certpin.lab import LabServer
     from certpin.pinfile import PinSet
 
 HOST = "api.bank.example"
+# A guess, as in certpin: how many users have a release after so many days. The rest never update.
+USUAL_CURVE = ((1, 0.1), (7, 0.5), (30, 0.8), (90, 0.95))
 STRAGGLERS = 0.01  # a guess, as in certpin: 1 % of the clients are as slow as the delays allow
-_HOUR, _SECONDS = 3600, 10
+_PATIENCE = 10.0  # seconds for a handshake
 
 
 @dataclass
@@ -62,29 +64,34 @@ class Crowd:
         return Crowd(self.fetching, self.users, self.delays, self.seed, held)
 
     def fetch(self, pins: PinSet, at: datetime) -> None:
-        """Let the clients that fetch get a version from a time on, each when it comes to it."""
+        """Let the clients that fetch get a version from a time on, each when it comes to it.
+
+        A client that is still to get other pins of the same number gets these instead, at its time.
+        """
         luck = Random(f"{self.seed} {pins.version} {at}")
         delays = _seconds(self.delays)
         for mine in self.held[: self.fetching]:
+            same = [each for each, (_, held) in enumerate(mine) if held.version == pins.version]
+            if same:
+                when, held = mine[same[0]]
+                mine[same[0]] = (when, pins if when > at.timestamp() else held)
+                continue
             arrives = _brute_fleet.arrival(at.timestamp(), delays, STRAGGLERS, luck)
             mine.append((arrives if mine else at.timestamp(), pins))
 
-    def install(
-        self,
-        pins: PinSet,
-        at: datetime,
-        curve: Sequence[tuple[int, float]],
-        forced: datetime | None = None,
-    ) -> None:
-        """Let the users of the app get a release: by its curve, and by the date of ``forced``.
+    def force(self, pins: PinSet, at: datetime) -> None:
+        """Let all users of the app update to the release with these pins at a time."""
+        for mine in self.held[self.fetching :]:
+            mine.append((at.timestamp(), pins))
+
+    def install(self, pins: PinSet, at: datetime, curve: Sequence[tuple[int, float]]) -> None:
+        """Let the users of the app get a release by its curve.
 
         The users are ranked: a user who is faster with one release is faster with each. One has it
         as soon as the curve says that as many users have it.
         """
         for rank, mine in enumerate(self.held[self.fetching :]):
             when = _brute_fleet.installs(at.timestamp(), curve, (rank + 1) / self.users)
-            if forced:
-                when = min(when, forced.timestamp())
             mine.append((when if mine else at.timestamp(), pins))
 
     def pins_at(self, moment: datetime) -> list[PinSet]:
@@ -102,7 +109,10 @@ class Crowd:
         return found
 
     def refusals(self, servers: Sequence[LabServer], moment: datetime) -> int:
-        """Return how many clients refuse their server now. Each server has its share of them."""
+        """Return how many clients refuse their server at a time.
+
+        Each server has its share of the clients.
+        """
         uses: Counter[tuple[int, int]] = Counter()
         known: dict[int, PinSet] = {}
         for client, pins in enumerate(self.pins_at(moment)):
@@ -118,7 +128,7 @@ class Crowd:
 def accepts(pins: PinSet, server: LabServer, moment: datetime) -> bool:
     """Return True if a client with these pins completes a real handshake at this time."""
     context = PinnedSSLContext(pins, clock=lambda: moment)
-    with socket.create_connection(("127.0.0.1", server.port), _SECONDS) as plain:
+    with socket.create_connection(("127.0.0.1", server.port), _PATIENCE) as plain:
         try:
             context.wrap_socket(plain, server_hostname=HOST).close()
         except ssl.SSLCertVerificationError:

@@ -558,8 +558,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "if authorities are compared, the authority is started",
         _GATE,
-        "if len(issuers) == 1:",
-        "if len(issuers) == 9:",
+        "pin = Pin.of_key(issuers.pop().spki_sha256)\n",
+        "issuers.clear()\n",
         _IN_GATE + "test_the_fix_of_a_refused_chain_names_the_pin_that_start_takes",
     ),
     Mutation(
@@ -582,5 +582,40 @@ MUTATIONS: list[Mutation] = [
         "require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)",
         "pass",
         "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",
+    ),
+    Mutation(
+        "a published pin that a merge dropped comes back",
+        _START,
+        "        if _is_lost_in_merge(situation, pin):\n            return True\n",
+        "",
+        _IN_START + "test_a_published_pin_that_a_merge_dropped_comes_back",
+    ),
+    Mutation(
+        "a lost key doesn't come back",
+        _START,
+        "unused = pin not in situation.past.lost | situation.past.compromised",
+        "unused = True",
+        _IN_START + "test_a_published_pin_that_a_merge_dropped_comes_back",
+    ),
+    Mutation(
+        "a pin that comes back is staged once",
+        _START,
+        "            if not self._was_published(name)\n",
+        "",
+        _IN_START + "test_a_published_pin_that_a_merge_dropped_comes_back",
+    ),
+    Mutation(
+        "an authority is switched to by its certificate",
+        "certpin/cli/rotate/status_text.py",
+        "return place or str(pin)",
+        "return str(pin)",
+        "tests/incidents/test_authorities.py::test_a_distrust",
+    ),
+    Mutation(
+        "pins that expire are extended by the next version",
+        "certpin/cli/rotate/status_text.py",
+        'if step.act in {"publish", "extend"}:',
+        'if step.act == "publish":',
+        "tests/incidents/test_renewals.py::test_expiring_pins",
     ),
 ]

@@ -19,7 +19,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.adoption import in_utc
 from certpin.rotation.gate import check_now, dropped_pins
-from certpin.rotation.prospect import Prospect, stand_in
+from certpin.rotation.prospect import Prospect
 from tests import kit
 from tests.rotation._situations import (
     DAY,
@@ -212,8 +212,10 @@ def test_a_key_is_not_served_before_it_is_adopted() -> None:
 
 
 def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:
+    unknown = only(check_step(known(AB), "activate", pin("c")))
+    assert f"certpin rotate start {pin('c')} puts it" in unknown.fix
     unpublished = only(check_step(known(GOOD), "activate", pin("c")))
-    assert "certpin rotate start" in unpublished.fix
+    assert f"the pin file has {pin('c')}: give it to the clients" in unpublished.fix
     binary = bundled(1, AB, ago=40 * DAY)
     new = version(2, {**AB, "c": "published"}, ago=20 * DAY)
     waiting = only(check_step(known(GOOD, versions=(binary, new)), "activate", pin("c")))
@@ -246,7 +248,7 @@ def test_a_number_that_went_out_twice_needs_one_more_version() -> None:
     theirs = version(2, {**AB, "d": "published"}, ago=85 * DAY)
     old = version(1, AB, ago=99 * DAY, clients=7)
     draft = {**AB, "c": "published"}
-    now = known(draft, 3, versions=(old, mine, theirs))  # type: ignore[arg-type]  # states
+    now = known(draft, 3, versions=(old, mine, theirs))
     refused = only(check_step(now, "activate", pin("c")))
     assert "version 2 went out with different pins: publish one more version" in refused.fix
     assert "--ended" not in refused.fix

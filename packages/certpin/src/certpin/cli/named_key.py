@@ -6,6 +6,7 @@ file of a certificate also says which hosts the key is for, and which chain the 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +88,14 @@ def resolve_key(text: str) -> KeyReference:
         return KeyReference(pin, note, key_type=items[0].key)
     leaf = certificates[0]
     return KeyReference(pin, note, (*leaf.dns_names, *leaf.addresses), certificates, leaf.key)
+
+
+def noted_place(note: str) -> str:
+    """Return the file or URI of a key by its note, quoted for a shell; empty if it isn't here."""
+    if note.startswith("key pkcs11:"):
+        return shlex.quote(note.removeprefix("key "))
+    name = note.removeprefix(KEY_FILE)
+    return shlex.quote(name) if note.startswith(KEY_FILE) and Path(name).is_file() else ""
 
 
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:

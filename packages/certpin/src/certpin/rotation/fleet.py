@@ -100,7 +100,7 @@ class Cohort:
         return found
 
     def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
-        """Yield how many clients hold what came with each arrival, without those of no client."""
+        """Yield each arrival with the number of clients that hold its pins; none without clients."""
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)

@@ -516,17 +516,18 @@ def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect])
 
     If only authorities are compared, that is the pin of the authority that issues the leaf.
     """
-    then = "into the next version; then wait until clients have that, and keep the {} until then"
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
-    if situation.policy.match != "ca" or not any(each.leaf for each in prospects):
-        return f"certpin rotate start {pin} puts it {then.format('key in use')}"
-    if len(issuers) == 1:
-        issuer = Pin.of_key(issuers.pop().spki_sha256)
-        return (
-            f"certpin rotate start {issuer} puts the authority that issued it "
-            f"{then.format('authority in use')}"
-        )
-    return "let a pinned authority certify the key: clients compare only authorities"
+    what, used = "it", "key in use"
+    if situation.policy.match == "ca" and any(each.leaf for each in prospects):
+        if len(issuers) != 1:
+            return "let a pinned authority certify the key: clients compare only authorities"
+        pin = Pin.of_key(issuers.pop().spki_sha256)
+        what, used = "the authority that issued it", "authority in use"
+    then = f"wait until clients have that, and keep the {used} until then"
+    entry = situation.entry(pin)
+    if entry is not None and entry.live:
+        return f"the pin file has {pin}: give it to the clients as the next version; then {then}"
+    return f"certpin rotate start {pin} puts {what} into the next version; then {then}"
 
 
 def _how_to_adopt(

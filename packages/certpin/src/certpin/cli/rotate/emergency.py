@@ -7,14 +7,13 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
-from certpin.cli.named_key import KEY_FILE, policies_of_name, resolve_key
+from certpin.cli.named_key import policies_of_name, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.context import RotationFiles, name_of, who_option
@@ -25,6 +24,7 @@ from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
     from certpin.pins import HostPolicy, PinSet
@@ -432,11 +432,3 @@ class _Commands:
         base, dot, suffix = stem.partition(".")
         names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
         return shlex.quote(next(name for name in names if not os.path.lexists(name)))
-
-    @staticmethod
-    def key_place(note: str) -> str:
-        """Return the file or URI of a key, quoted for a shell; empty if it isn't here."""
-        if note.startswith("key pkcs11:"):
-            return shlex.quote(note.removeprefix("key "))
-        name = note.removeprefix(KEY_FILE)
-        return shlex.quote(name) if note.startswith(KEY_FILE) and Path(name).is_file() else ""

@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from certpin.cli.named_key import noted_place
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -33,9 +35,6 @@ class PathCommands(Protocol):
 
     def new_file(self, stem: str) -> str:
         """Return a name for a new file."""
-
-    def key_place(self, note: str) -> str:
-        """Return the file or URI of a key, for a command; empty if it isn't here."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ class PathText:
             place = key_file
         else:
             entry = self.situation.entry(pin)
-            place = self.commands.key_place(entry.note) if entry else ""
+            place = noted_place(entry.note) if entry else ""
         if not place:
             return f"Fetch {name}, and get a certificate for it.", []
         out = self.commands.new_file("emergency.csr")

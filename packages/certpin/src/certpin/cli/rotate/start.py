@@ -262,7 +262,7 @@ class _Start:
             )
 
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
-        """Return True if the host does not have the pin yet.
+        """Return True if the host does not have the pin, or lost it in a merge.
 
         Raises:
             ConfigError: the key was removed or lost there, and is never used again.
@@ -272,6 +272,8 @@ class _Start:
         state = pin_state(situation, pin)
         if situation.entry(pin) and state in _STARTED:
             return False
+        if _is_lost_in_merge(situation, pin):
+            return True
         if situation.entry(pin) or pin not in situation.past.compromised:
             require_transition(pin, state, "staged")
         return True
@@ -289,6 +291,7 @@ class _Start:
             Event(self.now, self.who, step, name, named.pin, note=named.note, reason=reason)
             for step in steps
             for name in added
+            if not self._was_published(name)
         ]
         if added:
             self.files.editor.set_version(self.files.next_version)
@@ -296,9 +299,16 @@ class _Start:
             self.files.editor.add_pin(name, HostPin(named.pin, "backup", "staged", named.note))
         request = self.key.request(self._names(policies)) if self.csr else ""
         with self.key.written(), self._request_written(request):
-            if events:
+            if added:
                 self.files.commit(events)
         return events
+
+    def _was_published(self, pattern: str) -> bool:
+        """Return True if a version has the pin at a host: the journal has its steps."""
+        from certpin.pins import HostPattern
+
+        past = self.files.history.past(HostPattern.parse(pattern))
+        return past.states.get(self.key.named.pin) == "published"
 
     def _names(self, policies: list[HostPolicy]) -> list[str]:
         from certpin.pins.hosts import split_address
@@ -363,6 +373,12 @@ class _Start:
         pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
         hosts = policies if self.hosts else pins.policies
         return probes.next_command(command, self.files.path, pins, hosts)
+
+
+def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
+    """Return True if a version has the pin, and the pin file doesn't: it may come back."""
+    unused = pin not in situation.past.lost | situation.past.compromised
+    return unused and situation.entry(pin) is None and situation.past.states.get(pin) == "published"
 
 
 def _used_pins(policy: HostPolicy) -> frozenset[Pin]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option
 from certpin.cli.rotate.recording import is_signed_by_default
 
@@ -162,7 +163,7 @@ class NextText:
         step, whole = self.step, file_option(self.files.path)
         if step.act == "push":
             return [f"certpin publish push{whole}"]
-        if step.act == "publish":
+        if step.act in {"publish", "extend"}:
             if is_signed_by_default(self.files):
                 return [f"certpin publish sign{whole}", f"certpin publish push{whole}"]
             return [f"certpin rotate shipped {self.files.next_version}{whole}"]
@@ -170,7 +171,7 @@ class NextText:
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",
             "start": "certpin rotate start --new next.key",
-            "switch": f"certpin rotate switch {step.pin}",
+            "switch": f"certpin rotate switch {self._switched}",
         }
         if step.act not in commands:
             return []
@@ -208,6 +209,18 @@ class NextText:
             "commands": self.commands,
             "breaches": [violation_json(host, violation) for violation in step.violations],
         }
+
+    @property
+    def _switched(self) -> str:
+        """The key of a switch for its command.
+
+        If clients compare only authorities, a pin doesn't say that its key is an authority's, but
+        the file of a certificate does.
+        """
+        pin = self.step.pin
+        entry = self.situation.entry(pin) if pin else None
+        place = noted_place(entry.note) if entry and self.situation.policy.match == "ca" else ""
+        return place or str(pin)
 
     def _fact(self) -> str:
         return "lost" if self.step.pin in self.situation.past.lost else "stolen"

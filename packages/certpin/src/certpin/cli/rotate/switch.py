@@ -31,13 +31,9 @@ def switch(transition: Transition) -> StepOutcome:
     Exit code 0: done, or nothing to do. 1: refused, nothing was changed. 2: wrong usage, or an
     invalid file. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.keys import require_certifiable
     from certpin.rotation.journal import pin_state, require_transition
 
-    named = transition.named
-    for policy in () if named.certificates else transition.policies:
-        pin = transition.pin if transition.pin in {each.pin for each in policy.pins} else None
-        require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
+    _require_certifiable(transition)
     violations = transition.violations("activate", needs_probe=False)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
     if not (violations and transition.force.force):
@@ -58,6 +54,20 @@ def switch(transition: Transition) -> StepOutcome:
             outcome.events = transition.commit(violations)
         outcome.done = True
     return outcome
+
+
+def _require_certifiable(transition: Transition) -> None:
+    """Refuse a key without a certificate that no public authority certifies for its hosts.
+
+    Raises:
+        ConfigError: none would.
+    """
+    from certpin.cli.keys import require_certifiable
+
+    named = transition.named
+    for policy in () if named.certificates else transition.policies:
+        pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
+        require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
 
 
 def _conclusions(transition: Transition) -> list[HostConclusion]:

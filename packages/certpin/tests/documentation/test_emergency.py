@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# The ways of a version to clients: the commands before the theft, and those of the fifth step.
+_SIGNED = """\
+certpin publish init --root-key root.key --targets-key targets.key --online-key online.key --url www
+mkdir www
+export CERTPIN_SIGNING_KEYS="targets.key online.key"
+"""
+_PUSH = "certpin publish sign\ncertpin publish push\n"
+
+
 @pytest.mark.slow
 @pytest.mark.peer("unshare")
 @pytest.mark.timeout(300)
-def test_a_stolen_key_is_replaced_as_on_the_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_stolen_key_is_replaced_as_on_the_page(tmp_path: Path, *, signed: bool) -> None:
     """``deploy.sh`` installs the certificate of the backup on the server."""
     root = Authority("Trusted Root")
     issuer = root.intermediate("Intermediate")
@@ -28,11 +38,14 @@ def test_a_stolen_key_is_replaced_as_on_the_page(tmp_path: Path) -> None:
     deploy = "".join(f"cp b.{end} .servers/api.bank.example.{end}\n" for end in ("pem", "key"))
     (tmp_path / "deploy.sh").write_text(f"#!/bin/sh\nset -eu\n{deploy}", encoding="utf-8")
     (tmp_path / "deploy.sh").chmod(0o755)
-    before = (
-        "certpin add api.bank.example --match leaf --backup-pin b.key\n"
-        "certpin rotate shipped 1 --clients 1200\n"
-    )
+    before = "certpin add api.bank.example --match leaf --backup-pin b.key\n"
     page = shell_script("guides/emergency.md")
+    if signed:
+        before += _SIGNED + _PUSH
+        assert page.count("certpin rotate shipped 2\n") == 1
+        page = page.replace("certpin rotate shipped 2\n", _PUSH)
+    else:
+        before += "certpin rotate shipped 1 --clients 1200\n"
     script = f"set -eu\n{before}\n{page}"
     done = run_with_hosts(script, tmp_path, root, {"api.bank.example": stolen})
     assert done.returncode == 0, done.stdout + done.stderr

@@ -591,13 +591,6 @@ MUTATIONS: list[Mutation] = [
         _IN_START + "test_a_published_pin_that_a_merge_dropped_comes_back",
     ),
     Mutation(
-        "a lost key doesn't come back",
-        _START,
-        "unused = pin not in situation.past.lost | situation.past.compromised",
-        "unused = True",
-        _IN_START + "test_a_published_pin_that_a_merge_dropped_comes_back",
-    ),
-    Mutation(
         "a pin that comes back is staged once",
         _START,
         "            if not self._was_published(name)\n",

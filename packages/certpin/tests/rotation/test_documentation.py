@@ -97,7 +97,7 @@ def test_a_key_is_rotated_with_the_commands_of_the_page(tmp_path: Path) -> None:
     (tmp_path / "ca.key").write_bytes(Identity(issuer.key, ()).key_pem)
     served = ".servers/api.bank.example"
     _deploy(tmp_path, f"cp next.key {served}.key", f"cp fullchain.pem {served}.pem")
-    begin, start, switch, finish, *_ = _steps()
+    begin, start, switch, finish = _steps()
     parts = [_INIT.format(backup.pin), begin, _DAYS, start, _DAYS, _CERTIFY, switch, finish]
     script = "\n".join(["set -eu", *parts])
     done = run_with_hosts(script, tmp_path, root, {"api.bank.example": old})
@@ -108,26 +108,3 @@ def test_a_key_is_rotated_with_the_commands_of_the_page(tmp_path: Path) -> None:
     assert sorted(states.values()) == ["active", "published", "removed"]
     signed = max((tmp_path / "www/metadata").glob("*.targets.json"))
     assert '"version":3' in signed.read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
-@pytest.mark.peer("unshare", "ip")
-@pytest.mark.timeout(300)
-def test_a_stolen_key_is_replaced_as_on_the_page(tmp_path: Path) -> None:
-    """``deploy.sh`` installs the certificate of the backup on the server."""
-    root = Authority("Trusted Root")
-    issuer = root.intermediate("Intermediate")
-    stolen, backup = issuer.issue("api.bank.example"), issuer.issue("api.bank.example")
-    stolen.write(tmp_path, "api")
-    backup.write(tmp_path, "b")
-    _deploy(tmp_path, *(f"cp b.{end} .servers/api.bank.example.{end}" for end in ("pem", "key")))
-    begin, *_, emergency, path = _steps()
-    parts = [_INIT.format(backup.pin), begin, _DAYS, emergency, path]
-    script = "\n".join(["set -eu", *parts])
-    done = run_with_hosts(script, tmp_path, root, {"api.bank.example": stolen})
-    assert done.returncode == 0, done.stdout + done.stderr
-    pins = PinSet.load(tmp_path / "pins.toml")
-    states = {entry.pin: entry.state for entry in pins.policies[0].pins}
-    assert (states[stolen.pin], states[backup.pin]) == ("compromised", "active")
-    assert len(states) == 3, "and the next backup"
-    assert pins.version == 2

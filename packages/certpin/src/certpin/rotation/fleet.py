@@ -100,7 +100,7 @@ class Cohort:
         return found
 
     def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
-        """Yield each arrival with the number of clients that hold its pins; none without clients."""
+        """Yield each arrival with how many clients hold its pins, except those with none."""
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)

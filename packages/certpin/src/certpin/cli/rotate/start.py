@@ -377,8 +377,7 @@ class _Start:
 
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
     """Return True if a version has the pin, and the pin file doesn't: it may come back."""
-    unused = pin not in situation.past.lost | situation.past.compromised
-    return unused and situation.entry(pin) is None and situation.past.states.get(pin) == "published"
+    return situation.entry(pin) is None and situation.past.states.get(pin) == "published"
 
 
 def _used_pins(policy: HostPolicy) -> frozenset[Pin]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from certpin.pinfile import PinSet
 from certpin.pins import Pin
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, history, invariants, journal, stepped
+from tests.cli._rotating import JOURNAL, days_pass, history, invariants, journal, stepped
 from tests.cli.conftest import HOST, Run
 
 OFFLINE = ("--offline",)
@@ -108,6 +109,21 @@ def test_a_record_without_a_release_says_nothing_about_the_app(
 
 
 @pytest.mark.medium
+def test_the_next_version_of_an_app_is_recorded_as_a_release(drafted: Run) -> None:
+    assert drafted("rotate", "shipped", "3", *APP, "4.1", *OFFLINE).code == 0
+    printed = drafted("rotate", "start", "--new", "new.key", "--json").json["next"]
+    assert printed == "certpin rotate shipped 4 --app com.bank.app --release"
+    assert f"    {printed}\n" in drafted("rotate", "status", *OFFLINE).out
+    before = JOURNAL.read_bytes()
+    assert drafted(*shlex.split(printed)[1:]).code == 2
+    assert JOURNAL.read_bytes() == before
+    lost = drafted("rotate", "emergency", "new.key", "--lost", *OFFLINE)
+    assert "shipped 4 --app com.bank.app --release" in lost.out
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0  # clients fetch it, too
+    printed = drafted("rotate", "start", "--new", "other.key", "--json").json["next"]
+    assert printed == "certpin rotate shipped 4"
+
+
 def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
     run, pin = with_apps
     done, facts = stepped(run, "shipped", "3", "--ended")

@@ -252,9 +252,11 @@ class Book:
             self.record.said.append(Said(self._plain(command), self._plain(said.text)))
         return said
 
-    def follow(self, said: Said, beginning: str, *, code: int = 0, show: bool = False) -> Said:
-        """Type a command that another one printed, without a change."""
-        command = said.printed(beginning)
+    def follow(
+        self, said: Said, beginning: str, *, end: str = "", code: int = 0, show: bool = False
+    ) -> Said:
+        """Type a command that another one printed, without a change; ``end`` follows it."""
+        command = said.printed(beginning) + end
         if not self._is_wrong_way and self._plain(command) not in self.record.followed:
             self.record.followed.append(self._plain(command))
         return self.certpin(command, code=code, show=show)

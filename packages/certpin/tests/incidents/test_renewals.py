@@ -84,7 +84,7 @@ def test_an_old_app(book: Book) -> None:
     book.certpin(f"certpin rotate shipped 1 {app} 4.0 --clients 20000")
     book.released(USUAL_CURVE)
     book.days(548)
-    book.certpin("certpin rotate start --new next.key", show=True)
+    started = book.certpin("certpin rotate start --new next.key", show=True)
     refused = book.certpin("certpin rotate switch next.key", code=1, show=True)
     with book.instead():
         book.install(book.certificate(issuer, "next.pem", key="next.key"))
@@ -93,7 +93,7 @@ def test_an_old_app(book: Book) -> None:
     book.follow(adopted, "rotate switch", show=True)
     book.install(spare)
     book.all_connect()
-    book.certpin(f"certpin rotate shipped 2 {app} 5.0")
+    book.follow(started, "rotate shipped", end=" 5.0")
     book.released(USUAL_CURVE)
     book.days(200)
     book.all_connect()

@@ -273,4 +273,11 @@ MUTATIONS: list[Mutation] = [
         "return True",
         _OF_FLEET + "test_clients_with_one_of_two_pin_sets_of_one_number_never_take_the_other",
     ),
+    Mutation(
+        "the next version of an app is a release",
+        "certpin/cli/rotate/recording.py",
+        "if len(apps) == 1 and all(apps) and not any(version.fetched for version in versions):",
+        "if False:",
+        _OF_SHIPPED + "test_the_next_version_of_an_app_is_recorded_as_a_release",
+    ),
 ]

@@ -19,7 +19,7 @@ from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.context import RotationFiles, name_of, who_option
 from certpin.cli.rotate.emergency_text import PathText
 from certpin.cli.rotate.observing import probe_for_reading
-from certpin.cli.rotate.recording import is_signed_by_default
+from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -425,6 +425,11 @@ class _Commands:
     def version(self) -> int:
         """The number of the version that goes out next."""
         return self.files.next_version
+
+    @property
+    def shipped(self) -> str:
+        """The command that records that this version is out, if it isn't signed."""
+        return shipped_command(self.files, self.version)
 
     @staticmethod
     def new_file(stem: str) -> str:

@@ -33,6 +33,10 @@ class PathCommands(Protocol):
     def version(self) -> int:
         """The number of the version that goes out next."""
 
+    @property
+    def shipped(self) -> str:
+        """The command that records that this version is out, if it isn't signed."""
+
     def new_file(self, stem: str) -> str:
         """Return a name for a new file."""
 
@@ -221,7 +225,7 @@ class PathText:
         text = (
             f"{when} the pin file to the clients as version {version}, and record that it is out."
         )
-        return text, [self.commands.whole_file(f"certpin rotate shipped {version}")]
+        return text, [self.commands.shipped]
 
     def _afterwards(self) -> Iterator[str]:
         from certpin.rotation import in_utc

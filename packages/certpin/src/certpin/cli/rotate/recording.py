@@ -83,12 +83,28 @@ def way_out_command(files: RotationFiles) -> str:
     number = files.next_version if differs_from_latest(files) else files.pins.version
     is_recorded = latest is not None and number <= latest.number
     if not is_signed_by_default(files):
-        return f"certpin rotate {'status' if is_recorded else f'shipped {number}'}{option}"
+        return f"certpin rotate status{option}" if is_recorded else shipped_command(files, number)
     if needs_record(files):
         return f"certpin publish sign{option}"
     if latest is not None and latest.pending:
         return f"certpin publish status{option}"
     return f"certpin rotate status{option}"
+
+
+def shipped_command(files: RotationFiles, number: int) -> str:
+    """Return the command that records how a version gets to clients without a signature.
+
+    If only one app has brought versions so far, the next one is in an app, too. The command then
+    ends with ``--release``, and its user adds the name: without it, nothing is recorded.
+    """
+    import shlex
+
+    versions = files.deployed.versions
+    apps = {each.app for version in versions for each in version.releases}
+    command = f"certpin rotate shipped {number}{file_option(files.path)}"
+    if len(apps) == 1 and all(apps) and not any(version.fetched for version in versions):
+        return f"{command} --app {shlex.quote(apps.pop())} --release"
+    return command
 
 
 def differs_from_latest(files: RotationFiles) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option
-from certpin.cli.rotate.recording import is_signed_by_default
+from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -166,7 +166,7 @@ class NextText:
         if step.act in {"publish", "extend"}:
             if is_signed_by_default(self.files):
                 return [f"certpin publish sign{whole}", f"certpin publish push{whole}"]
-            return [f"certpin rotate shipped {self.files.next_version}{whole}"]
+            return [shipped_command(self.files, self.files.next_version)]
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",

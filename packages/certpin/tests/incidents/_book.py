@@ -119,10 +119,18 @@ class Record:
 
 
 class Book:
-    """One incident. A context manager: it has a separate folder, clock and trust store."""
+    """One incident. A context manager: it has a separate folder, clock and trust store.
+
+    Attributes:
+        now: the time of the servers and the clients.
+        skew: by how much the clock of the machine that runs certpin is ahead of it.
+        crowd: the clients.
+        who: the person who types.
+    """
 
     def __init__(self) -> None:
         self.now = BEGIN
+        self.skew = timedelta()
         self.crowd = Crowd()
         self.record = Record()
         self.who = "anna"
@@ -148,7 +156,7 @@ class Book:
         enter(patch.dict(os.environ, environment))
         for name in ("CERTPIN_PINS", "CERTPIN_PASSPHRASE", "CERTPIN_DEBUG", "COLUMNS"):
             os.environ.pop(name, None)
-        enter(patch("certpin.pins.utc_now", lambda: self.now))
+        enter(patch("certpin.pins.utc_now", lambda: self.now + self.skew))
         return self
 
     def __exit__(self, *exc_info: object) -> None:

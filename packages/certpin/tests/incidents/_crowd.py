@@ -109,19 +109,13 @@ class Crowd:
         return found
 
     def refusals(self, servers: Sequence[LabServer], moment: datetime) -> int:
-        """Return how many clients refuse their server at a time.
-
-        Each server has its share of the clients.
-        """
-        uses: Counter[tuple[int, int]] = Counter()
-        known: dict[int, PinSet] = {}
-        for client, pins in enumerate(self.pins_at(moment)):
-            known[id(pins)] = pins
-            uses[id(pins), client % len(servers)] += 1
+        """Return how many clients refuse a server at a time. Each client comes to every server."""
+        held = self.pins_at(moment)
+        known = {id(pins): pins for pins in held}
         return sum(
             count
-            for (held, server), count in uses.items()
-            if not accepts(known[held], servers[server], moment)
+            for pins, count in Counter(map(id, held)).items()
+            if not all(accepts(known[pins], server, moment) for server in servers)
         )
 
 

@@ -55,7 +55,7 @@ _KEPT = re.compile(
 
 @dataclass(frozen=True)
 class Incident:
-    """An incident. ``story`` is the text for the page, and ``end`` what the advice led to."""
+    """An incident. ``story`` is the text for the page, and ``end`` the way that the advice led to."""
 
     number: int
     title: str
@@ -70,7 +70,7 @@ class Incident:
             record = book.record
         assert record.damages, "nothing was prevented"
         assert record.followed, "no advice was followed"
-        assert record.refused, "nobody looked at the clients afterwards"
+        assert record.refused, "the clients were not counted afterwards"
         return record
 
 

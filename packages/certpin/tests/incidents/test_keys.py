@@ -85,7 +85,7 @@ def test_a_stolen_key(book: Book) -> None:
     end="The loss is recorded, and clients have a new backup when the server's key is stolen.",
 )
 def test_a_lost_backup(book: Book) -> None:
-    """The file of the backup is gone. If nobody acts, the theft of the server's key leaves
+    """The file of the backup is gone. If that is not recorded, the theft of the server's key leaves
     only a key that clients don't know.
     """
     issuer, _, _ = two_leaf_pins(book, 12_000)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from pathlib import Path
 
-from tests.incidents._incident import INCIDENTS, TARGET, page
+from tests.incidents._incident import INCIDENTS, TARGET, import_all, page
 
 if __name__ == "__main__":
-    for path in sorted(Path(__file__).parent.glob("test_*.py")):
-        import_module(f"tests.incidents.{path.stem}")
+    import_all()
     records = {}
     for number, known in sorted(INCIDENTS.items()):
         records[number] = known.record()

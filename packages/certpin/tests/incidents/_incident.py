@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Play = Callable[[Book], None]
 
 TARGET = Path(__file__).parents[4] / "docs/concepts/incidents.md"
-_HEADER = """\
+HEADER = """\
 # The incident book
 
 <!-- Made by `make incidents` from packages/certpin/tests/incidents. Do not edit. -->
@@ -40,8 +41,8 @@ If the clients draw their times at random, the counted number is a sample: `±` 
 deviations.
 
 """
-_TABLE = "| | incident | wrong way | predicted | counted | clients |\n|---|---|---|---|---|---|\n"
-_FOOTER = """
+HEADER += "| | incident | wrong way | predicted | counted | clients |\n|---|---|---|---|---|---|\n"
+FOOTER = """
 `PIN(FILE)` is the pin of the key in a file; the tests make new keys in each run. A line with `…` is
 in place of output that doesn't matter here.
 """
@@ -55,7 +56,7 @@ _KEPT = re.compile(
 
 @dataclass(frozen=True)
 class Incident:
-    """An incident. ``story`` is the text for the page, and ``end`` the way that the advice led to."""
+    """An incident. ``story`` is its text for the page, ``end`` the way that the advice led to."""
 
     number: int
     title: str
@@ -104,12 +105,18 @@ def incident(number: int, title: str, *, end: str) -> Callable[[Play], Callable[
     return made
 
 
+def import_all() -> None:
+    """Import the modules of all incidents, which register them."""
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        import_module(f"tests.incidents.{path.stem}")
+
+
 def page(records: dict[int, Record]) -> str:
     """Return the whole page."""
     known = [INCIDENTS[number] for number in sorted(INCIDENTS)]
     table = "".join(rows(each, records[each.number]) for each in known)
     sections = "".join(section(each, records[each.number]) for each in known)
-    return _HEADER + _TABLE + table + _FOOTER + sections
+    return HEADER + table + FOOTER + sections
 
 
 def rows(of: Incident, record: Record) -> str:

@@ -114,6 +114,8 @@ def test_the_next_version_of_an_app_is_recorded_as_a_release(drafted: Run) -> No
     printed = drafted("rotate", "start", "--new", "new.key", "--json").json["next"]
     assert printed == "certpin rotate shipped 4 --app com.bank.app --release"
     assert f"    {printed}\n" in drafted("rotate", "status", *OFFLINE).out
+    planned = drafted("rotate", "plan", "--to", "new.key", *OFFLINE)
+    assert f"       {printed}\n" in planned.out
     before = JOURNAL.read_bytes()
     assert drafted(*shlex.split(printed)[1:]).code == 2
     assert JOURNAL.read_bytes() == before

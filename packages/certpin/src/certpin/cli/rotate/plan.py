@@ -23,7 +23,7 @@ from certpin.cli.rotate.context import (
     with_delays,
 )
 from certpin.cli.rotate.observing import probe_for_reading
-from certpin.cli.rotate.recording import is_signed_by_default
+from certpin.cli.rotate.recording import is_signed_by_default, release_options
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def plan(
     }
     signed = is_signed_by_default(files)
     commands = {
-        str(policy.pattern): _Commands(path, files.pins, policy, probes, key, signed)
+        str(policy.pattern): _Commands(
+            path, files.pins, policy, probes, key, signed, release_options(files)
+        )
         for policy in policies
     }
     if as_json:
@@ -171,6 +173,7 @@ class _Commands:
     probes: ProbeOptions
     key: str
     signed: bool
+    release: str
 
     def of(self, step: Step, made: Plan) -> str:
         """Return the command for a step; empty for installing a certificate, which has none."""
@@ -184,7 +187,8 @@ class _Commands:
             return f"certpin publish push{file_option(self.path)}"
         if step.act == "publish":
             command = "publish sign" if self.signed else f"rotate shipped {step.version}"
-            return self._with_options(f"certpin {command}", self.pins.policies)
+            end = "" if self.signed else self.release
+            return self._with_options(f"certpin {command}", self.pins.policies) + end
         if step.act == "generate":
             command = f"certpin rotate start --new {_BACKUP_FILE}"
             return self._with_options(command, [self.policy], connects=False)

@@ -92,19 +92,23 @@ def way_out_command(files: RotationFiles) -> str:
 
 
 def shipped_command(files: RotationFiles, number: int) -> str:
-    """Return the command that records how a version gets to clients without a signature.
+    """Return the command that records how a version gets to clients without a signature."""
+    return f"certpin rotate shipped {number}{file_option(files.path)}{release_options(files)}"
 
-    If only one app has brought versions so far, the next one is in an app, too. The command then
-    ends with ``--release``, and its user adds the name: without it, nothing is recorded.
+
+def release_options(files: RotationFiles) -> str:
+    """Return ``--app NAME --release`` with a space before it, for the end of `rotate shipped`.
+
+    If only one app has brought versions so far, the next one is in an app, too. The user adds the
+    name of the release: without it, nothing is recorded. Otherwise the text is empty.
     """
     import shlex
 
     versions = files.deployed.versions
     apps = {each.app for version in versions for each in version.releases}
-    command = f"certpin rotate shipped {number}{file_option(files.path)}"
     if len(apps) == 1 and all(apps) and not any(version.fetched for version in versions):
-        return f"{command} --app {shlex.quote(apps.pop())} --release"
-    return command
+        return f" --app {shlex.quote(apps.pop())} --release"
+    return ""
 
 
 def differs_from_latest(files: RotationFiles) -> bool:

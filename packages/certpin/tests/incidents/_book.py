@@ -137,6 +137,7 @@ class Book:
         self.root = Authority("Root A", now=_ISSUED, days=_DAYS)
         self.other_root = Authority("Root B", now=_ISSUED, days=_DAYS)
         self._servers: dict[str, Server] = {}
+        self._addresses: list[str] = []  # of all servers, also of those that were stopped
         self._served: dict[str, Identity] = {}
         self._names: dict[Pin, str] = {}
         self._stack = ExitStack()
@@ -196,6 +197,7 @@ class Book:
                 server = self._servers[name] = Server(identity)
                 server.book = self
                 self._stack.enter_context(server)
+                self._addresses.append(f"127.0.0.1:{server.port}")
             self._servers[name].use(identity)
             self._served[name] = identity
 
@@ -227,6 +229,21 @@ class Book:
             assert text.count(before) == 1, before
             text = text.replace(before, after)
         Path("pins.toml").write_text(text, encoding="utf-8")
+
+    def listed(self, name: str) -> tuple[str, str]:
+        """Return the edit that adds a server to the pin file; reversed, it takes it out."""
+        first = "[[host.pin]]\n"
+        pin = next(
+            line for line in Path("pins.toml").read_text("utf-8").splitlines() if "pin =" in line
+        )
+        address = f'address = "127.0.0.1:{self._servers[name].port}"'
+        table = f'[[host.server]]\n{address}\nregion = "{name}"\n'
+        return f"{first}{pin}", f"{table}{first}{pin}"
+
+    def stop(self, name: str) -> None:
+        """Stop a server for good."""
+        del self._served[name]
+        self._servers.pop(name).__exit__(None, None, None)
 
     def fetched(self) -> None:
         """Give the pin file, as it is, to the clients that fetch it."""
@@ -319,7 +336,7 @@ class Book:
         """Return a text with names instead of the random pins and ports."""
         for pin, name in self._names.items():
             text = text.replace(str(pin), f"PIN({name})")
-        for index, server in enumerate(self._servers.values(), 7):
-            text = re.sub(rf"{HOST}:{server.port}\b", f"{HOST}:443", text)
-            text = text.replace(f"127.0.0.1:{server.port}", f"192.0.2.{index}:443")
+        for index, address in enumerate(self._addresses, 7):
+            text = re.sub(rf"{HOST}:{address.partition(':')[2]}\b", f"{HOST}:443", text)
+            text = text.replace(address, f"192.0.2.{index}:443")
         return text

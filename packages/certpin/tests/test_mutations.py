@@ -58,6 +58,7 @@ LISTS = (
     "tests.lab.server.mutations_starttls",
     "tests.lab.server.mutations_transport",
     "tests.lint.mutations",
+    "tests.providers.mutations",
     "tests.formats.mutations_programs",
     "tests.reports.mutations",
     "tests.roots.mutations",

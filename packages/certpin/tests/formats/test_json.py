@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as library
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import given
 
 from certpin.errors import CertpinError, FormatError
 from certpin.formats import FORMATS, Source
+from certpin.formats.flutter.published import published
 from certpin.formats.json import JSON
+from certpin.pins import HostPin
 from tests.formats._sets import anchors, logs, pin_sets
-from tests.kit import pin_set, policy
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -33,6 +36,22 @@ def test_json_preserves_roles_states_and_notes(pins: PinSet) -> None:
     assert export.omissions == ()
     found = load(export.files[0].text)
     assert [each.pins for each in found.policies] == [each.pins for each in pins.policies]
+
+
+def test_providers_are_exported_only_to_json() -> None:
+    roots = tuple(
+        HostPin(pin, "root", "active", "Root", ("one", "cdn"), date(2036, 6, 22))
+        for pin in (NOBODY, NOBODY_ELSE)
+    )
+    whole = policy("api.bank.example", match="ca", trust=anchors()[0])
+    whole = replace(whole, pins=roots, provider_edition=date(2026, 11, 28))
+    [found] = load(JSON.export(pin_set(whole)).files[0].text).policies
+    assert (found.pins, found.provider_edition) == (roots, date(2026, 11, 28))
+    # The Dart reader of signed sets refuses fields that it doesn't know.
+    leaves = tuple(replace(each, role="leaf") for each in roots)
+    published_json, _ = published(pin_set(replace(whole, match="leaf", pins=leaves)))
+    assert b"provider" not in published_json
+    assert b"notAfter" not in published_json
 
 
 @pytest.mark.parametrize("strict", [True, False, None])
@@ -75,6 +94,10 @@ def test_a_required_list_of_logs_must_be_there() -> None:
         ({"hosts": [{"pins": [{"pin": 1}]}]}, r"hosts\[0\].pins\[0\].pin must be a text"),
         ({"hosts": []}, "the file contains no pins"),
         ({"debug": {}}, "debug.trust is missing"),
+        (
+            {"hosts": [{"pins": [], "providerEdition": "soon"}]},
+            r"hosts\[0\].providerEdition is not a date",
+        ),
     ],
 )
 def test_invalid_values_are_reported_with_their_place(change: dict[str, Any], problem: str) -> None:

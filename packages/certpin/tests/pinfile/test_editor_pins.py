@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,41 @@ def test_a_state_is_replaced_and_nothing_else_changes(what: str) -> None:
     old, new = changed_lines(TEXTS[what], edited.text)
     assert len(new) == 1
     assert [line.split("=")[0].strip() for line in old] in (["state"], ["'state'"], [])
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_provider_edition_is_added_and_replaced(what: str) -> None:
+    edited = editor(TEXTS[what])
+    edited.set_provider_edition(HOST, date(2026, 11, 28))
+    assert policy(edited).provider_edition == date(2026, 11, 28)
+    old, new = changed_lines(TEXTS[what], edited.text)
+    assert (old, len(new)) == ([], 1)
+    edited.set_provider_edition(HOST, date(2027, 1, 2))
+    assert policy(edited).provider_edition == date(2027, 1, 2)
+    assert len(changed_lines(TEXTS[what], edited.text)[1]) == 1
+
+
+def test_the_edition_of_hosts_in_a_list_is_refused() -> None:
+    pins = f'[{{pin = "{ONE}"}}, {{pin = "{TWO}"}}]'
+    edited = editor(f'{HEAD}host = [{{name = "{HOST}", pin = {pins}}}]\n')
+    with pytest.raises(PinFileError, match="it cannot be edited"):
+        edited.set_provider_edition(HOST, date(2026, 11, 28))
+
+
+def test_a_list_of_providers_is_replaced() -> None:
+    edited = editor(GOOD)
+    edited.change_pin(HOST, ONE, provider="one")
+    edited.change_pin(HOST, ONE, provider=["one", "cdn"])
+    assert policy(edited).pins[0].provider == ("one", "cdn")
+    edited.change_pin(HOST, ONE, provider="cdn")
+    assert changed_lines(GOOD, edited.text) == ([], ['provider = "cdn"'])
+
+
+def test_the_pin_of_a_root_is_added_with_its_providers() -> None:
+    edited = editor(GOOD)
+    entry = HostPin(THREE, "root", "active", "Root", ("one", "cdn"), date(2036, 6, 22))
+    edited.add_pin(HOST, entry)
+    assert policy(edited).pins[2] == entry
 
 
 def test_text_beside_a_state_is_kept() -> None:

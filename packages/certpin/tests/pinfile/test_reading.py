@@ -6,7 +6,7 @@ import os
 import pickle
 import re
 import warnings
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,24 @@ def test_every_setting_is_read() -> None:
             expires=datetime(2027, 6, 1, 12, tzinfo=timezone(timedelta(hours=2))),
         ),
     )
+
+
+def test_providers_of_roots_are_read() -> None:
+    entry = f'pin = "{ONE}"\nrole = "root"\nprovider = "one"\nnot_after = 2036-06-22\n'
+    other = f'pin = "{TWO}"\nrole = "root"\nprovider = ["one", "cdn"]\n'
+    host = f"{HOST}provider_edition = 2026-11-28\n"
+    (policy,) = PinSet.parse(f"{HEAD}{host}\n[[host.pin]]\n{entry}[[host.pin]]\n{other}").policies
+    assert policy.provider_edition == date(2026, 11, 28)
+    assert [each.provider for each in policy.pins] == [("one",), ("one", "cdn")]
+    assert [each.not_after for each in policy.pins] == [date(2036, 6, 22), None]
+
+
+@pytest.mark.parametrize(
+    "line", ["provider = 1", "provider = [1]", "not_after = 2036-06-22T00:00:00Z", "not_after = 1"]
+)
+def test_a_wrong_provider_or_expiry_of_a_root_is_refused(line: str) -> None:
+    with pytest.raises(PinFileError, match="is not allowed for"):
+        PinSet.parse(f"{GOOD}{line}\n")
 
 
 def test_defaults_are_strict() -> None:

@@ -14,7 +14,7 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, OnExpiry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from certpin.formats.projection import Limitation
     from certpin.pins import Pin, Role, State, TrustAnchors
@@ -108,6 +108,7 @@ class Found:
     compromised: tuple[Pin, ...] = ()
     ct_logs: LogList | None = None
     entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
+    provider_edition: date | None = None
 
     def policy(self, options: ImportOptions) -> HostPolicy:
         """Return the host's policy. Raises ``ConfigError`` and ``HostError`` if it is invalid."""
@@ -124,6 +125,7 @@ class Found:
             trust=self.trust,
             report_to=self.report_to,
             ct_logs=self.ct_logs,
+            provider_edition=self.provider_edition,
         )
 
     def _guessed(self) -> tuple[HostPin, ...]:

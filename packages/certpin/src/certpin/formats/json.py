@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import FormatError
@@ -32,6 +33,7 @@ SCHEMA = "certpin-pins/1"
 _STRICT = "strictX509"
 _LOGS = "ctLogs"  # of the whole pin set
 _TRANSPARENT = "requireCt"
+_EDITION = "providerEdition"
 _LISTS = {"reportTo"}  # every other field has one value; pins have their own objects
 
 
@@ -91,19 +93,28 @@ def _host(policy: HostPolicy) -> dict[str, Any]:
     more: dict[str, Any] = {} if strict is None else {_STRICT: strict}
     if policy.ct_logs and policy.ct_logs.timestamp:
         more[_TRANSPARENT] = True
+    if policy.provider_edition:
+        more[_EDITION] = policy.provider_edition.isoformat()
     return fields | more | {"pins": [_pin(entry) for entry in policy.pins]}
 
 
-def _pin(entry: HostPin) -> dict[str, str]:
-    fields = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
-    return fields | ({"note": entry.note} if entry.note else {})
+def _pin(entry: HostPin) -> dict[str, Any]:
+    fields: dict[str, Any] = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
+    if entry.note:
+        fields["note"] = entry.note
+    if entry.provider:
+        fields["provider"] = list(entry.provider)
+    if entry.not_after:
+        fields["notAfter"] = entry.not_after.isoformat()
+    return fields
 
 
 def _found(host: Shape, logs: LogList | None) -> Found:
     entries = tuple(map(_entry, host.need("pins").items()))
-    others = {"pins", _STRICT, _TRANSPARENT}
+    others = {"pins", _STRICT, _TRANSPARENT, _EDITION}
     fields = {name: _values(name, value) for name, value in host.entries() if name not in others}
-    read = replace(found(fields, entries), ct_logs=_logs(host, logs))
+    edition = _day(host, _EDITION)
+    read = replace(found(fields, entries), ct_logs=_logs(host, logs), provider_edition=edition)
     strict = host.get(_STRICT)
     if strict is None or read.trust is None:
         return read
@@ -124,11 +135,31 @@ def _values(name: str, value: Shape) -> list[str]:
 
 
 def _entry(pin: Shape) -> HostPin:
-    fields = {name: [value.text()] for name, value in pin.entries()}
+    others = {"provider", "notAfter"}
+    fields = {name: [value.text()] for name, value in pin.entries() if name not in others}
+    provider = pin.get("provider")
     [parsed] = pins_from(fields.get("pin", [""]))
     role: Role = choice(fields, "role", get_args(Role), "leaf")
     state: State = choice(fields, "state", get_args(State), imported_state(role))
-    return HostPin(parsed, role, state, fields.get("note", [""])[0])
+    return HostPin(
+        parsed,
+        role,
+        state,
+        fields.get("note", [""])[0],
+        tuple(provider.texts()) if provider else (),
+        _day(pin, "notAfter"),
+    )
+
+
+def _day(value: Shape, name: str) -> date | None:
+    """Return a date in the form YYYY-MM-DD (RFC 3339); ``None`` if the key is missing."""
+    found = value.get(name)
+    if found is None:
+        return None
+    try:
+        return date.fromisoformat(found.text())
+    except ValueError as exc:
+        raise FormatError(f"{found.place} is not a date", fix="write it as 2027-06-01") from exc
 
 
 JSON = Format(

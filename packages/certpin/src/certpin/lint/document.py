@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError
 from certpin.pinfile.places import Places
-from certpin.pins import pins_of
+from certpin.pins import HostPin, pins_of
 from certpin.roots import RootData, load_data
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class PinEntry:
     pin: Pin | None
     role: str
     state: str
+    provider: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -79,6 +80,16 @@ class HostEntry:
     report_to: tuple[str, ...]
     servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     require_ct: bool = False
+    provider_edition: date | None = None
+
+    @property
+    def host_pins(self) -> tuple[HostPin, ...]:
+        """The readable pins, as the provider data compares them: without roles and notes."""
+        return tuple(
+            HostPin(entry.pin, provider=entry.provider, state="active" if entry.live else "removed")
+            for entry in self.pins
+            if entry.pin is not None
+        )
 
     @cached_property
     def live(self) -> dict[Pin, PinEntry]:

@@ -142,16 +142,19 @@ class _DocumentReader:
             self._try(lambda: table.texts("report_to"), default=()),
             tuple((server.key, server.data) for server in servers),
             self._try(lambda: requires_ct(table, self._logs), default=False),
+            self._try(lambda: table.day("provider_edition"), default=None),
         )
 
     def _entry(self, table: Table) -> PinEntry:
         self._try(lambda: table.text("note", ""), default="")
+        self._try(lambda: table.day("not_after"), default=None)
         return PinEntry(
             table.key,
             table.data,
             self._try(lambda: pin_digest(table), default=None),
             self._choice(table, "role", get_args(Role), "leaf"),
             self._choice(table, "state", get_args(State), "active"),
+            self._try(lambda: table.text_or_texts("provider"), default=()),
         )
 
     def _anchors(self, table: Table, name: str) -> AnchorFile | None:

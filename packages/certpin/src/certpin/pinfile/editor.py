@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
@@ -39,6 +40,8 @@ _SPELLING = re.compile(r"[\s\"']")
 _EMPTY = re.compile(r"\s*(?:#.*)?")
 _COMMENT = re.compile(r"\s*#")
 _STRING = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
+# A value on one line: a string, a list, or a date.
+_ONE_LINE = rf"""(?:{_STRING}|\[[^\]\n]*\]|[\w:.+-]+)"""
 
 
 class PinFileEditor:
@@ -142,13 +145,14 @@ class PinFileEditor:
             fix="edit the [debug] section that the file has already",
         )
 
-    def change_pin(self, pattern: str, pin: Pin, **values: str) -> None:
-        """Change the state, role or note of a host's pin.
+    def change_pin(self, pattern: str, pin: Pin, **values: str | list[str]) -> None:
+        """Change the state, role, note or provider of a host's pin.
 
         Args:
             pattern: the host pattern of the policy.
             pin: the pin to change.
-            values: the new strings, by their keys in the file, such as ``state``.
+            values: the new strings, or lists of strings, by their keys in the file, such as
+                ``state``.
 
         Raises:
             ConfigError: the file has no such host or pin.
@@ -164,6 +168,27 @@ class PinFileEditor:
             span = self._spans(lines, host)[at]
             quoted = tomlkit.item(value).as_string()
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
+
+    def set_provider_edition(self, pattern: str, edition: date) -> None:
+        """Set the edition of the provider data from which a host's pins come.
+
+        Raises:
+            ConfigError: the file has no such host.
+            PinFileError: the host is in a list instead of under its own ``[[host]]``.
+        """
+        data = _parse(self._text)
+        host = _host_at(data, pattern)
+        data["host"][host]["provider_edition"] = edition
+        lines = _Lines(self._text)
+        spans = lines.hosts()
+        if len(spans) != len(data["host"]):
+            raise PinFileError(
+                "it cannot be edited in its present form",
+                path=self.path,
+                fix="write each host of the file under its own [[host]]",
+            )
+        edited = lines.with_value(spans[host], "provider_edition", edition.isoformat())
+        self._replace(edited, data, fix="write provider_edition on a separate line")
 
     def add_pin(self, pattern: str, entry: HostPin) -> None:
         """Append a pin to the policy of a host. Raises the errors of ``change_pin``."""
@@ -342,6 +367,8 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
         table["report_to"] = list(policy.report_to)
     if policy.ct_logs and policy.ct_logs.timestamp:
         table["require_ct"] = True
+    if policy.provider_edition:
+        table["provider_edition"] = policy.provider_edition
     if policy.servers:
         table["server"] = [_server_table(policy.pattern, server) for server in policy.servers]
     return table | {"pin": [_pin_table(entry) for entry in policy.pins]}
@@ -355,8 +382,18 @@ def _expiry(moment: datetime) -> date:
 
 def _pin_table(entry: HostPin) -> dict[str, Any]:
     """Return a policy's pin as the data of a ``[[host.pin]]`` table."""
-    table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
-    return table | {"note": entry.note} if entry.note else table
+    table: dict[str, Any] = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
+    if entry.note:
+        table["note"] = entry.note
+    if entry.provider:
+        table["provider"] = _one_or_list(entry.provider)
+    if entry.not_after:
+        table["not_after"] = entry.not_after
+    return table
+
+
+def _one_or_list(names: tuple[str, ...]) -> str | list[str]:
+    return names[0] if len(names) == 1 else list(names)
 
 
 def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
@@ -387,6 +424,10 @@ class _Lines:
         self._newline = "\r\n" if "\r\n" in text else "\n"
         self._lines = text.split("\n")
 
+    def hosts(self) -> list[_Span]:
+        """Return the line ranges of the ``[[host]]`` tables, without the tables inside them."""
+        return [span for name, span in self._tables() if name == "host"]
+
     def pins(self, host: int) -> list[_Span]:
         """Return the line ranges of the ``[[host.pin]]`` tables of the host with this index."""
         found, at = [], -1
@@ -403,8 +444,7 @@ class _Lines:
             for number, line in enumerate(self._lines)
             if (match := _HEADER.match(line))
         ]
-        ends = [number for number, _ in headers[1:]] + [len(self._lines)]
-        for (first, name), end in zip(headers, ends, strict=True):
+        for (first, name), (end, _) in pairwise([*headers, (len(self._lines), "")]):
             yield name, _Span(first, self._last(first, end))
 
     def without_tables(self, name: str) -> str:
@@ -425,8 +465,11 @@ class _Lines:
         return "\n".join(kept)
 
     def with_value(self, span: _Span, key: str, value: str) -> str:
-        """Return the text with a string of a table replaced, or added if its key is missing."""
-        written = re.compile(rf"""(\s*(["']?){re.escape(key)}\2\s*=\s*){_STRING}""")
+        """Return the text with a value of a table replaced, or added if its key is missing.
+
+        A value that is written on several lines isn't replaced.
+        """
+        written = re.compile(rf"""(\s*(["']?){re.escape(key)}\2\s*=\s*){_ONE_LINE}""")
         lines = list(self._lines)
         for number in range(span.first + 1, span.end):
             if match := written.match(lines[number]):

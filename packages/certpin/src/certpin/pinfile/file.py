@@ -291,6 +291,18 @@ class Table:
             raise self._wrong(name, "a list of strings")
         return tuple(values)
 
+    def text_or_texts(self, name: str) -> tuple[str, ...]:
+        """Return a string, or a list of strings, as a tuple; empty if the key is missing."""
+        value = self._data.get(name)
+        return (value,) if isinstance(value, str) else self.texts(name)
+
+    def day(self, name: str) -> date | None:
+        """Return a date without a time; ``None`` if the key is missing."""
+        value = self._data.get(name)
+        if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+            return value
+        raise self._wrong(name, "a date without quotes, as in 2027-06-01")
+
     def moment(self, name: str) -> datetime | None:
         """Return a date with time; ``None`` if the key is missing.
 

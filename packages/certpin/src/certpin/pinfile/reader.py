@@ -60,10 +60,10 @@ _HOSTS_AT_A_TIME = 4  # a tenth of a millisecond
 TOP_KEYS = ("schema", "name", "version", "ct_logs", "host", "debug")
 HOST_KEYS = (
     *("name", "mode", "match", "expires", "on_expiry", "trust", "strict_x509", "report_to"),
-    *("require_ct", "server", "pin"),
+    *("require_ct", "provider_edition", "server", "pin"),
 )
 SERVER_KEYS = ("address", "region", "starttls")
-PIN_KEYS = ("pin", "role", "state", "note")
+PIN_KEYS = ("pin", "role", "state", "note", "provider", "not_after")
 DEBUG_KEYS = ("anchors",)
 
 _MODES, _MATCHES, _ON_EXPIRY = get_args(Mode), get_args(Match), get_args(OnExpiry)
@@ -299,6 +299,7 @@ def _host(table: Table, files: TrustFiles, logs: LogList | None) -> HostPolicy:
             report_to=table.texts("report_to"),
             servers=tuple(_server(entry) for entry in table.tables("server")),
             ct_logs=logs if requires_ct(table, logs) else None,
+            provider_edition=table.day("provider_edition"),
         )
     except (InputError, ConfigError) as exc:
         raise _below(table, "", exc) from exc
@@ -344,6 +345,8 @@ def _pin(table: Table) -> HostPin:
         role=table.choice("role", _ROLES, "leaf"),
         state=table.choice("state", _STATES, "active"),
         note=table.text("note", ""),
+        provider=table.text_or_texts("provider"),
+        not_after=table.day("not_after"),
     )
 
 

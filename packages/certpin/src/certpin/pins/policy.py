@@ -23,6 +23,7 @@ from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
     from certpin.pins.hosts import HostPattern, HostServer
     from certpin.x509 import Certificate
@@ -191,12 +192,19 @@ _IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 
 @dataclass(frozen=True, slots=True)
 class HostPin:
-    """A pin in a policy, with its role, its state in a rotation, and a note."""
+    """A pin in a policy, with its role, its state in a rotation, and a note.
+
+    ``provider`` names the providers that issue from a root, and ``not_after`` is the day (UTC) on
+    which the root's certificate expires. Both are for people and for commands: clients don't use
+    them.
+    """
 
     pin: Pin
     role: Role = "leaf"
     state: State = "active"
     note: str = ""
+    provider: tuple[str, ...] = ()
+    not_after: date | None = None
 
     @property
     def live(self) -> bool:
@@ -251,6 +259,8 @@ class HostPolicy:
         servers: for the commands that connect. Not compared, because clients don't use them.
         ct_logs: the logs of which enough must promise to publish the certificate of the host
             (``require_ct``); ``None`` if none has to.
+        provider_edition: the day of the provider data from which the pins with a ``provider`` come.
+            Not compared either.
 
     Raises:
         ConfigError: the policy is unsafe.
@@ -266,6 +276,7 @@ class HostPolicy:
     report_to: tuple[str, ...] = ()
     servers: tuple[HostServer, ...] = field(default=(), compare=False)
     ct_logs: LogList | None = None
+    provider_edition: date | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _check_pins(self)
@@ -282,6 +293,15 @@ class HostPolicy:
     def live_pins(self) -> dict[Pin, HostPin]:
         """The pins because of which clients accept a path."""
         return {entry.pin: entry for entry in self.pins if entry.live}
+
+    @property
+    def is_own_backup(self) -> bool:
+        """True if two usable pins are roots of one provider, which may move from one to the other.
+
+        Such a policy needs no key that no server uses: its keys can't be lost by the user.
+        """
+        names = [name for entry in self.pins if entry.usable for name in entry.provider]
+        return len(set(names)) < len(names)
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:

@@ -2,8 +2,8 @@
 
 No Dart library for TOML is well enough maintained to rely on. ``pins.toml`` is therefore signed
 together with ``pins.json``: the pin set in plain JSON, reduced to what ``dart:io`` can express, and
-without notes. Signing reports or refuses settings that ``dart:io`` can't express, so that no app
-fails because of them at run time.
+without notes and providers. Signing reports or refuses settings that ``dart:io`` can't express, so
+that no app fails because of them at run time.
 """
 
 from __future__ import annotations
@@ -40,4 +40,5 @@ def published(pins: PinSet) -> tuple[bytes, tuple[Omission, ...]]:
 
 
 def _without_notes(policy: HostPolicy) -> HostPolicy:
-    return replace(policy, pins=tuple(replace(entry, note="") for entry in policy.pins))
+    pins = (replace(entry, note="", provider=(), not_after=None) for entry in policy.pins)
+    return replace(policy, pins=tuple(pins), provider_edition=None)

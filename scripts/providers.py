@@ -219,9 +219,8 @@ def generate(mapping: dict[str, Any], collected: Collected) -> tuple[str, str]:
             for key in ("name", "title", "kind", "uses", "note")
             if key in provider
         }
-        head["changed"] = _last_change(
-            [tables[name] for name in members[provider["name"]]], provider
-        )
+        mine = [tables[name] for name in members[provider["name"]]]
+        head["changed"] = _last_change(mine, provider, collected)
         head["roots"] = members[provider["name"]]
         parts.append(_toml("provider", head))
         parts += [_toml("provider.source", source) for source in provider["source"]]
@@ -237,11 +236,15 @@ def _pending(entry: dict[str, Any], collected: Collected) -> dict[str, Any]:
     return {**kept, "status": "pending"}
 
 
-def _last_change(tables: list[dict[str, Any]], provider: dict[str, Any]) -> date:
-    """Return the latest of: a root's removal, the page's date, else the day of the look-up."""
-    dates: list[date] = [table["removed"] for table in tables if table["status"] == "removed"]
-    pages: list[date] = [source.get("dated", source["looked_up"]) for source in provider["source"]]
-    return max([*dates, *pages])
+def _last_change(
+    tables: list[dict[str, Any]], provider: dict[str, Any], collected: Collected
+) -> date:
+    """Return the latest date on which certifi got or lost a root, or a page was changed."""
+    dates: list[date | None] = [table.get("removed") for table in tables]
+    dates += [source.get("dated") for source in provider["source"]]
+    roots = [collected.roots[table["pin"]] for table in tables if table["status"] != "pending"]
+    dates += [release_date(root.releases[0]) for root in roots if root.releases]
+    return max([found for found in dates if found], default=provider["source"][0]["looked_up"])
 
 
 def _toml(name: str, table: dict[str, Any]) -> str:

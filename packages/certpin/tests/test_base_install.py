@@ -33,6 +33,8 @@ CALLS: dict[str, tuple[str, str]] = {
     "calendar": ("--offline", ""),
     "lint": ("", ""),
     "explain": ("no-backup", ""),
+    "providers show": ("", ""),
+    "providers update": ("--check", ""),
     "diff": ("pins.toml pins.toml", ""),
     "get": ("https://api.bank.example/ --connect 127.0.0.1:1", ""),
     "export": ("android", ""),

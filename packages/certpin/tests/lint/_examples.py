@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from certpin.lab.ct_log import LabLog, log_list
 from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
 from certpin.lint.rule import NOW, fill_example
+from certpin.providers import load_providers
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def words() -> dict[str, str]:
     leaf, intermediate, root = (each.certificate.spki_sha256 for each in chain())
     numbers = {word: bytes(range(at, at + 32)) for at, word in enumerate(("ONE", "TWO", "THREE"))}
     known = {"LEAF": leaf, "INTERMEDIATE": intermediate, "ROOT": root, **numbers}
+    roots = load_providers().providers["letsencrypt"].roots
+    known |= {f"SET{number}": root.pin.digest for number, root in enumerate(roots, 1)}
     coded = {word: base64.b64encode(digest).decode() for word, digest in known.items()}
     return coded | {
         "DISTRUSTED": "r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E=",  # DigiCert Global Root CA

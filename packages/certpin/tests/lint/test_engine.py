@@ -98,7 +98,10 @@ def test_a_finding_names_its_host_its_file_and_the_fix(tmp_path: Path) -> None:
     (found,) = _lint(f'{GOOD}owner = "payments"\n', tmp_path).findings
     assert (found.host, found.key) == ("api.bank.example", "host[0].pin[1].owner")
     assert (found.file, found.fix) == (str(tmp_path / "pins.toml"), RULES["unknown-key"].fix)
-    assert found.message == "'owner' is not known here (known: pin, role, state, note)"
+    assert (
+        found.message
+        == "'owner' is not known here (known: pin, role, state, note, provider, not_after)"
+    )
 
 
 def test_a_misspelt_key_is_one_error_that_names_the_known_key(tmp_path: Path) -> None:

@@ -6,6 +6,10 @@ from tests._mutation import Mutation
 
 _DATA, _SETS = "certpin/providers/data.py", "certpin/providers/sets.py"
 _T = "tests/providers/"
+_ADDED, _UPDATE = "certpin/cli/added_pins.py", "certpin/cli/providers/update.py"
+_LINT, _LOCKOUT = "certpin/lint/providers.py", "certpin/lint/lockout.py"
+_ADD_TESTS, _UPDATE_TESTS = "tests/cli/test_add_providers.py::", "tests/cli/test_providers.py::"
+_LINT_TESTS = "tests/lint/test_providers.py::"
 
 MUTATIONS = [
     Mutation(
@@ -39,8 +43,8 @@ MUTATIONS = [
     Mutation(
         "pins of unknown providers stay",
         _SETS,
-        "if each.live and set(each.provider) & {*data.providers}]",
-        "if each.live and each.provider]",
+        "if each.pin not in wanted and set(each.provider) & {*data.providers}",
+        "if each.pin not in wanted and each.provider",
         f"{_T}test_sets.py::test_an_unknown_provider_is_named_and_its_pins_stay",
     ),
     Mutation(
@@ -70,5 +74,77 @@ MUTATIONS = [
         'note="", provider=(), not_after=None)',
         'note="")',
         "tests/formats/test_json.py::test_providers_are_exported_only_to_json",
+    ),
+    Mutation(
+        "a private root is never proposed",
+        _ADDED,
+        "    if load_providers().is_public(_key_pin(chain.certificates[-1])):",
+        "    if load_providers():",
+        f"{_ADD_TESTS}test_a_chain_to_a_root_that_is_not_public_is_never_proposed",
+    ),
+    Mutation(
+        "a provider that does not issue the chain",
+        _ADDED,
+        "    if not pinned & {_key_pin(each) for each in chain.authorities}:",
+        "    if not pinned:",
+        f"{_ADD_TESTS}test_a_provider_that_does_not_issue_the_chain_is_refused",
+    ),
+    Mutation(
+        "a second root",
+        _ADDED,
+        "    if len(found) == 1 and not backup.is_given:",
+        "    if not found:",
+        f"{_ADD_TESTS}test_match_ca_pins_a_public_root_of_no_provider_only_with_a_second_one",
+    ),
+    Mutation(
+        "the lowest root of a cross-signed path",
+        _ADDED,
+        "    for certificate in chain.authorities:\n        if owners",
+        "    for certificate in reversed(chain.authorities):\n        if owners",
+        f"{_ADD_TESTS}test_match_ca_takes_the_lowest_known_root_of_a_cross_signed_one",
+    ),
+    Mutation(
+        "removals through the gate",
+        _UPDATE,
+        "        if run.files.deployed.versions:\n"
+        "            run.take_out(each.pattern, entry.pin, named=False)\n        else:",
+        '        run.files.editor.change_pin(each.pattern, entry.pin, state="removed")\n'
+        "        if False:",
+        f"{_UPDATE_TESTS}test_a_root_that_a_server_presents_stays",
+    ),
+    Mutation(
+        "an unanswered server stops the update",
+        _UPDATE,
+        "        force.require_answers(results)\n",
+        "",
+        f"{_UPDATE_TESTS}test_a_server_that_does_not_answer_changes_nothing",
+    ),
+    Mutation(
+        "no update from outdated data",
+        _UPDATE,
+        "        if change.newer:\n",
+        "        if False:\n",
+        f"{_UPDATE_TESTS}test_a_file_of_a_newer_edition_is_left_as_it_is",
+    ),
+    Mutation(
+        "a lone intermediate",
+        _LINT,
+        "        if not complete_sets(host.host_pins, data, now.date()):",
+        "        if host.mode != host.mode:",
+        f"{_LINT_TESTS}test_lone_intermediate",
+    ),
+    Mutation(
+        "an intermediate beside a complete set",
+        _LINT,
+        "        if not complete_sets(host.host_pins, data, now.date()):",
+        "        if host:",
+        f"{_LINT_TESTS}test_lone_intermediate",
+    ),
+    Mutation(
+        "a root set is its own backup",
+        _LOCKOUT,
+        "several and not host.is_own_backup and _all_in_use(host):",
+        "several and _all_in_use(host):",
+        f"{_LINT_TESTS}test_a_root_set_needs_no_spare_key",
     ),
 ]

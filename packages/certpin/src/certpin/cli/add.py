@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.added_pins import (
+    chain_if_verified,
+    known_pin,
+    provider_name,
+    served_pins,
+    without_backup,
+)
 from certpin.cli.choices import MATCHES, MODES
 from certpin.cli.keys import backup_options, certifiable_unknown, require_certifiable
 from certpin.cli.options import (
     ConnectionOptions,
     anchors_pem,
-    chain_fix,
     connection_options,
     file_option,
     json_option,
@@ -36,15 +42,17 @@ if TYPE_CHECKING:
         HostServer,
         Match,
         Mode,
-        Role,
         TrustAnchors,
     )
-    from certpin.probe import Endpoint, Observation
-    from certpin.x509 import Chain
+    from certpin.probe import Endpoint
 
 # The lifetime of new pins: a year, as an app version is used; in report mode, the longest time that
 # lint accepts without a warning (decision 41).
 _LIFETIMES: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": timedelta(days=90)}
+_NO_PROMISE = (
+    "The set is certpin's data, and no promise of the provider: run certpin providers update after "
+    "each update of certpin."
+)
 
 
 @click.command()
@@ -56,6 +64,15 @@ _LIFETIMES: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": t
     "--pin", "known", metavar="PIN", help="Pin this key of the server, without connecting to it."
 )
 @click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    type=provider_name,
+    metavar="NAME",
+    help="Pin all roots from which this provider may issue, such as letsencrypt or cloudflare "
+    "(certpin providers lists them). May be repeated. For hosts whose key you do not control.",
+)
+@click.option(
     "--mode",
     type=click.Choice(MODES),
     default="enforce",
@@ -65,10 +82,9 @@ _LIFETIMES: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": t
 @click.option(
     "--match",
     type=click.Choice(MATCHES),
-    default="any",
-    show_default=True,
     help="Which certificate of the chain may have a pinned key: the leaf, an authority (ca), any. "
-    "With ca, the key of the authority that issued the leaf is pinned.",
+    "With ca, the roots of the chain's provider are pinned; with --ca-file, the authority that "
+    "issued the leaf. By default any; with --provider, ca.",
 )
 @click.option(
     "--expires",
@@ -93,6 +109,8 @@ def add(
     name: str | None,
     backup: Backup,
     known: str | None,
+    providers: tuple[str, ...],
+    match: Match | None,
     strict: bool | None,
     connection: ConnectionOptions,
     as_json: bool,
@@ -104,7 +122,11 @@ def add(
 
     Connects to HOST, verifies its chain, and pins the key of its certificate. A backup is a second
     key that no server uses yet: if the first key is lost or stolen, the server changes to the
-    backup and no client is locked out. An enforced host without a backup is refused.
+    backup and no client is locked out. An enforced host without a backup is refused, with the
+    command that pins the roots of its provider instead.
+
+    --provider is for a host whose key a CDN, a cloud or an ACME client replaces: it pins all roots
+    from which the provider may issue, and needs no backup.
 
     --backup-key makes that key. Keep the file off the server and out of version control, in a
     safe or a key store. It is encrypted if there is a passphrase, in CERTPIN_PASSPHRASE or by
@@ -119,6 +141,7 @@ def add(
     certpin add api.bank.example --backup-key backup.key
     certpin add db.bank.example:5432 --starttls postgres --ca-file root.pem \\
       --backup-key db.key
+    certpin add www.bank.example --provider cloudflare
 
     Exit code 0: written. 2: refused, nothing is written; also if the chain does not verify: add
     needs a key that it can trust, and reports no problem of the server (certpin pin ends with 1).
@@ -126,7 +149,8 @@ def add(
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import HostPattern
 
-    _refuse_unsafe(backup, **options)
+    match = match or ("ca" if providers else "any")
+    _refuse_unsafe(backup, providers, known, match=match, **options)
     connection = replace(connection, strict=strict)
     if strict is not None and connection.ca_file is None:
         option = "--strict-x509" if strict else "--no-strict-x509"
@@ -134,16 +158,17 @@ def add(
     endpoint = connection.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
     editor = _editor(path, name, pattern, backup)
-    match: Match = options["match"]
     anchors = _trust_anchors(connection.ca_file, connection.strict)
     require_certifiable(backup.key_type, pattern, anchors, match)
+    if not backup.is_given and options["mode"] == "enforce" and match != "ca":
+        raise without_backup(host, None if known else chain_if_verified(host, connection))
     first = (
-        _known_pin(known, match)
+        (known_pin(known, match),)
         if known is not None
-        else _served_pin(host, connection, backup, match)
+        else served_pins(host, connection, backup, match, providers)
     )
     servers = _server_entries(endpoint)
-    policy = _new_policy(pattern, first, backup, anchors, servers=servers, **options)
+    policy = _new_policy(pattern, first, backup, anchors, match=match, servers=servers, **options)
     trust = _trust_name(connection.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
@@ -158,27 +183,36 @@ def add(
         _print_result(result, backup, f"certpin check{file_option(path)}")
 
 
-def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
+def _refuse_unsafe(
+    backup: Backup,
+    providers: tuple[str, ...],
+    known: str | None,
+    *,
+    mode: Mode,
+    match: Match,
+    expires: datetime | None,
+) -> None:
     """Refuse options that are unsafe whatever the server presents, before connecting to it.
 
     Raises:
-        ConfigError: an enforced host has no backup.
         click.UsageError: options exclude each other, or the pins have expired.
     """
-    from certpin.errors import ConfigError
     from certpin.pins import utc_now
 
-    if mode == "enforce" and backup.place is None and backup.given is None:
-        raise ConfigError(
-            "an enforced host needs a backup: if its only key is lost or replaced, "
-            "every client is locked out",
-            fix="make a key with --backup-key FILE, or name yours with --backup-pin PIN; --mode "
-            "report needs none",
+    if providers and backup.place:
+        raise click.UsageError(
+            "--backup-key is for a key that you control, and --provider for one that you do not: "
+            "choose one"
         )
+    if providers and (known is not None or match == "leaf"):
+        other = "--match leaf" if known is None else "--pin"
+        raise click.UsageError(f"--provider pins roots: use it without {other}")
     if match == "ca" and backup.place:
         raise click.UsageError(
             "with --match ca, the backup is the key of another authority: name it with --backup-pin"
         )
+    if match == "ca" and known is not None and mode == "enforce" and not backup.is_given:
+        raise click.UsageError("a single pin needs the key of another authority: --backup-pin PIN")
     if expires and expires.replace(tzinfo=UTC) <= utc_now():
         raise click.UsageError("--expires is in the past: every client would be locked out at once")
 
@@ -228,93 +262,6 @@ def _new_key_name(place: str | None) -> str:
     return next(str(key) for key in map(folder.joinpath, names) if not os.path.lexists(key))
 
 
-def _known_pin(text: str, match: Match) -> HostPin:
-    """Return the pin file's entry for a pin that the user gave as text.
-
-    Raises:
-        PinParseError: it is not a pin.
-    """
-    from certpin.pins import HostPin, Pin
-
-    return HostPin(Pin.parse(text), "intermediate" if match == "ca" else "leaf")
-
-
-def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match: Match) -> HostPin:
-    """Connect to the host and return the pin of its key.
-
-    Raises:
-        ConfigError: the chain does not verify, or the backup is in it.
-        ProbeError: the host does not answer.
-    """
-    from certpin.errors import ConfigError
-
-    observation = connection.observe(host)
-    if observation.verified is None:
-        raise ConfigError(
-            f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
-            "Its key is not pinned, because it may be an attacker's",
-            fix=chain_fix(observation, strict=_accept_in_add(connection)),
-        )
-    _refuse_served_backup(backup, observation)
-    return _chain_pin(observation.verified, match)
-
-
-def _accept_in_add(connection: ConnectionOptions) -> str:
-    """Return the advice how ``add`` can accept a chain that only strict X.509 rules refuse.
-
-    It names the options to add to the command, as text for an error's ``fix:`` line.
-    """
-    trust = (
-        "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
-    )
-    return f"accept it for this host: {trust}--no-strict-x509"
-
-
-def _chain_pin(chain: Chain, match: Match) -> HostPin:
-    """Return the pin of the leaf; with ``match = "ca"``, of the authority that issued the leaf.
-
-    Args:
-        chain: a verified chain.
-        match: which certificate may match.
-
-    Raises:
-        ConfigError: an authority is needed, and the leaf is self-signed.
-    """
-    from certpin.errors import ConfigError
-    from certpin.pins import HostPin, pins_of
-
-    if match != "ca":
-        return HostPin(pins_of(chain.leaf)[0], "leaf")
-    if not chain.authorities:
-        raise ConfigError(
-            "the certificate is self-signed: there is no authority to pin",
-            key="--match",
-            fix="pin the leaf: --match leaf",
-        )
-    role: Role = "intermediate" if len(chain.authorities) > 1 else "root"
-    return HostPin(pins_of(chain.authorities[0])[0], role)
-
-
-def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
-    """Refuse a backup that the server already uses: it would be lost together with the first key.
-
-    Raises:
-        ConfigError: the backup is in the served or the verified chain.
-    """
-    from certpin.errors import ConfigError
-    from certpin.pins import pins_of
-
-    verified = observation.verified.certificates if observation.verified else ()
-    presented = (*observation.served.certificates, *verified)
-    if backup.pin in {pin for certificate in presented for pin in pins_of(certificate)}:
-        raise ConfigError(
-            f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
-            "together",
-            key="pin",
-            fix="make a key that no server uses: --backup-key FILE",
-        )
-
-
 def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
     """Return the contacted server as an entry of the pin file; empty if the host's name implies it.
 
@@ -350,7 +297,7 @@ def _trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | 
 
 def _new_policy(
     pattern: HostPattern,
-    first: HostPin,
+    first: tuple[HostPin, ...],
     backup: Backup,
     trust: TrustAnchors | None,
     *,
@@ -365,7 +312,7 @@ def _new_policy(
 
     Args:
         pattern: the host.
-        first: the pin of the current key.
+        first: the pin of the current key, or the pins of a provider's roots.
         backup: the backup. Its key is made here if it is new.
         trust: the only trust anchors of the host; None for those of the system.
         mode: ``enforce`` or ``report``.
@@ -377,8 +324,9 @@ def _new_policy(
         ConfigError: the policy is unsafe.
     """
     from certpin.pins import HostPin, HostPolicy, utc_now
+    from certpin.providers import load_providers
 
-    entries = [first]
+    entries = [*first]
     if backup.pin:
         entries.append(HostPin(backup.pin, "backup", state="staged", note=backup.note))
     if expires is None:
@@ -391,6 +339,7 @@ def _new_policy(
         expires=expires.replace(tzinfo=UTC),
         trust=trust,
         servers=servers,
+        provider_edition=load_providers().edition if first[0].provider else None,
     )
 
 
@@ -425,8 +374,18 @@ def _result_json(
         "trust": trust,
         "strict_x509": policy.trust.strict if policy.trust else None,
         "server": _server_text(policy),
-        "pins": [{"pin": str(entry.pin), "role": entry.role} for entry in policy.pins],
+        "pins": [_pin_json(entry) for entry in policy.pins],
         "backup_key": backup.place,
+    }
+
+
+def _pin_json(entry: HostPin) -> dict[str, Any]:
+    return {
+        "pin": str(entry.pin),
+        "role": entry.role,
+        "provider": list(entry.provider),
+        "name": entry.note if entry.provider else None,
+        "not_after": entry.not_after.isoformat() if entry.not_after else None,
     }
 
 
@@ -444,12 +403,15 @@ def _print_result(result: dict[str, Any], backup: Backup, next_command: str) -> 
         f"{result['host']} is in {result['file']} (version {result['version']}).", bold=True
     )
     for entry in result["pins"]:
-        click.echo(f"  {entry['role']:<12} {entry['pin']}")
+        name = f"  {entry['name']}, until {entry['not_after']}" if entry["name"] else ""
+        click.echo(f"  {entry['role']:<12} {entry['pin']}{name}")
     if result["server"]:
         click.echo(f"  {'server':<12} {result['server']}")
     click.echo(f"  {'expires':<12} {result['expires']}: ship newer pins before that day")
     for line in backup.advice():
         click.echo(fold(line, sys.stdout))
+    if any(entry["provider"] for entry in result["pins"]):
+        click.echo(fold(_NO_PROMISE, sys.stdout))
     for unknown in result["unknown"]:
         click.echo(fold(f"Not known: {unknown}.", sys.stdout))
     click.echo(f"Next:  {next_command}")

@@ -73,6 +73,8 @@ def check(
     certpin check --days 21                                             before it is late
     certpin check --host api.bank.example --connect 192.0.2.7           a new server
 
+    If the roots of a host's provider changed since its pins were written, it says so.
+
     Exit code 0: success. 1: a pin does not match, a chain does not verify, its root left Mozilla's
     root store, or a certificate or the pins have expired or expire soon. 3: a host did not answer.
     """  # noqa: D301  # click reads the \b itself
@@ -84,10 +86,36 @@ def check(
     checkups = check_targets(servers.targets(pins), now, days, timeout)
     if as_json:
         hosts = [checkup_json(checkup, now) for checkup in checkups]
-        print_json({"pin_set": pins.name, "version": pins.version, "hosts": hosts})
+        changed = provider_changes(checkups, now)
+        print_json(
+            {
+                "pin_set": pins.name,
+                "version": pins.version,
+                "hosts": hosts,
+                "providers": changed,
+            }
+        )
     else:
         print_checklist(checkups, now)
+        for line in provider_changes(checkups, now):
+            click.echo(fold(f"\n{line}: certpin providers update", sys.stdout))
     ctx.exit(_exit_code(checkups))
+
+
+def provider_changes(checkups: Sequence[Checkup], now: datetime) -> list[str]:
+    """Return a sentence for each host whose providers' roots differ from its pins.
+
+    It is no finding: the pins of the served chain are compared anyway.
+    """
+    from certpin.providers import change_text, load_providers, policy_change
+
+    data = load_providers()
+    policies = {str(checkup.policy.pattern): checkup.policy for checkup in checkups}
+    texts = (
+        (pattern, change_text(policy_change(policy, data, now.date()), data.edition))
+        for pattern, policy in policies.items()
+    )
+    return [f"{pattern}: {text}" for pattern, text in texts if text]
 
 
 def check_targets(

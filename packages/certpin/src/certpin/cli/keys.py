@@ -178,6 +178,11 @@ class Backup:
         return None if self.given is None else resolve_key(self.given)
 
     @property
+    def is_given(self) -> bool:
+        """True if the user named a backup, or asked for a new key."""
+        return self.place is not None or self.given is not None
+
+    @property
     def note(self) -> str:
         """The ``note`` of the backup in the pin file: the place of its key."""
         from certpin.support.text import printable

@@ -48,6 +48,7 @@ COMMAND_GROUPS = {
         "calendar": "List the dates ahead that can lock your clients out.",
         "lint": "Find mistakes in a pin file that lock users out or expose them.",
         "explain": "Explain a rule of lint or import, or list all rules.",
+        "providers": "List the root sets of providers, or bring the pins of a file up to date.",
         "diff": "Show what a change of the pins means for installed clients.",
         "get": "Make one request over a pinned connection.",
     },

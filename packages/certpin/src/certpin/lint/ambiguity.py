@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lint.rule import (
-    AUTHORITY,
     BACKUP,
     EXPIRES,
     GOOD,
@@ -14,6 +13,7 @@ from certpin.lint.rule import (
     HERE,
     HOST,
     PINS,
+    ROOT,
     Hit,
     LintRule,
 )
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     ),
     fix="give both the same pins, or allow it with the reason for the difference",
     source="OkHttp CertificatePinner (all matching patterns); TrustKit (the most specific)",
-    bad=f'{HEAD}\n[[host]]\nname = "**.bank.example"\n{EXPIRES}{AUTHORITY}{BACKUP}'
+    bad=f'{HEAD}\n[[host]]\nname = "**.bank.example"\n{EXPIRES}{ROOT}{BACKUP}'
     f'\n[[host]]\nname = "api.bank.example"{HERE}\n{EXPIRES}{PINS}',
-    good=f'{HEAD}\n[[host]]\nname = "**.shop.example"\n{EXPIRES}{AUTHORITY}{BACKUP}'
+    good=f'{HEAD}\n[[host]]\nname = "**.shop.example"\n{EXPIRES}{ROOT}{BACKUP}'
     f'\n[[host]]\nname = "api.bank.example"\n{EXPIRES}{PINS}',
 )
 def _overlapping_patterns(document: LintDocument, now: datetime) -> Iterator[Hit]:

@@ -109,6 +109,12 @@ class HostEntry:
         return {pin: entry for pin, entry in self.live.items() if entry.usable}
 
     @property
+    def is_own_backup(self) -> bool:
+        """True if two usable pins are roots of one provider (``HostPolicy.is_own_backup``)."""
+        names = [name for entry in self.usable.values() for name in entry.provider]
+        return len(set(names)) < len(names)
+
+    @property
     def unreadable(self) -> int:
         """The number of this host's live pins that can't be read."""
         return sum(entry.pin is None and entry.live for entry in self.pins)

@@ -14,6 +14,7 @@ from certpin.lint import (
     exposure,
     live,
     lockout,
+    providers,
     refused,
     roots,
     transparency,
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from certpin.lint.document import LintDocument
 
 # The order of the documentation. A new rule is one entry in the file of its family.
-_FAMILIES = (refused, expiry, lockout, roots, transparency, exposure, ambiguity, live, allow)
+_FAMILIES = (
+    *(refused, expiry, lockout, providers, roots, transparency, exposure, ambiguity, live, allow),
+)
 RULES: dict[str, LintRule] = {
     rule.id: rule
     for family in _FAMILIES

@@ -139,6 +139,8 @@ def _dead_pin_in_service(document: LintDocument, now: datetime) -> Iterator[Hit]
 )
 def _one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.verified_results():
+        if host.is_own_backup:
+            continue
         if host.mode == "enforce" and host.live and result.served_pins.keys() >= host.usable.keys():
             message = f"every pin of {host} belongs to the chain that {result.host} serves now"
             yield Hit(f"{host.key}.pin", message)
@@ -243,12 +245,13 @@ def _renewal_overdue(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "Then the pin of the old one matches nothing."
     ),
     fix=(
-        "ask the authority for its next intermediate or root, pin that beside the old one, and "
-        "ship it"
+        "pin all roots of the provider (certpin providers update --host HOST --provider NAME); of "
+        "a private authority, pin the next certificate beside the old one, and ship it"
     ),
     source="RFC 7469 section 4.2",
-    bad=f'{HEAD}\n[[host]]\nname = "old.bank.example"\n{EXPIRES}{mark_header(AUTHORITY)}{BACKUP}',
-    good=f"{HEAD}{HOST}{AUTHORITY}{BACKUP}",
+    bad=f'{HEAD}\n[[host]]\nname = "old.bank.example"\n{EXPIRES}{mark_header(SERVED)}{AUTHORITY}'
+    f"{BACKUP}",
+    good=f"{HEAD}{HOST}{SERVED}{AUTHORITY}{BACKUP}",
 )
 def _authority_expires_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.verified_results():

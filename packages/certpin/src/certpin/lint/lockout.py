@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from certpin.lint.document import EXPIRES_SOON, validity
 from certpin.lint.rule import (
-    AUTHORITY,
     BACKUP,
     EXPIRES,
     FIRST,
@@ -16,6 +15,7 @@ from certpin.lint.rule import (
     HERE,
     HOST,
     PINS,
+    ROOT,
     Hit,
     LintRule,
 )
@@ -146,7 +146,7 @@ def _roles_of_one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
     why=(
         "Two keys that servers use, such as an RSA and an EC key or those of two machines, are two "
         "pins and no backup: an attacker who breaks into the servers has both, and then clients "
-        "accept no remaining key."
+        "accept no remaining key. The root set of a provider is its own backup."
     ),
     fix=(
         "add a key that no server uses (certpin rotate start --new FILE), or mark the "
@@ -161,7 +161,7 @@ def _roles_of_one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
 def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
         several = len(host.live) > 1 and not host.unreadable
-        if host.mode == "enforce" and several and _all_in_use(host):
+        if host.mode == "enforce" and several and not host.is_own_backup and _all_in_use(host):
             lost = ", or lost" if len(host.usable) < len(host.live) else ""
             message = f"{host} has {len(host.live)} pins, and all are in use{lost}"
             yield Hit(f"{host.key}.pin", message)
@@ -214,7 +214,7 @@ def _no_active_pin(document: LintDocument, now: datetime) -> Iterator[Hit]:
     ),
     source="RFC 7469 section 4.2 (includeSubDomains)",
     bad=f'{HEAD}\n[[host]]\nname = "*.bank.example"{HERE}\n{EXPIRES}{PINS}',
-    good=f'{HEAD}\n[[host]]\nname = "*.bank.example"\n{EXPIRES}match = "ca"\n{AUTHORITY}{BACKUP}',
+    good=f'{HEAD}\n[[host]]\nname = "*.bank.example"\n{EXPIRES}match = "ca"\n{ROOT}{BACKUP}',
 )
 def _leaf_pins_under_wildcard(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lint.rule import (
-    AUTHORITY,
     BACKUP,
     EXPIRES,
     FIRST,
@@ -16,6 +15,7 @@ from certpin.lint.rule import (
     HOST,
     NAME,
     PINS,
+    ROOT,
     Hit,
     LintRule,
 )
@@ -124,8 +124,8 @@ def _duplicate_host(document: LintDocument, now: datetime) -> Iterator[Hit]:
     ),
     fix="name a domain that you own, as in **.bank.example",
     source="the Public Suffix List, https://publicsuffix.org",
-    bad=f'{HEAD}\n[[host]]\nname = "**.co.uk"{HERE}\n{EXPIRES}match = "ca"\n{AUTHORITY}{BACKUP}',
-    good=f'{HEAD}\n[[host]]\nname = "**.bank.co.uk"\n{EXPIRES}match = "ca"\n{AUTHORITY}{BACKUP}',
+    bad=f'{HEAD}\n[[host]]\nname = "**.co.uk"{HERE}\n{EXPIRES}match = "ca"\n{ROOT}{BACKUP}',
+    good=f'{HEAD}\n[[host]]\nname = "**.bank.co.uk"\n{EXPIRES}match = "ca"\n{ROOT}{BACKUP}',
 )
 def _public_suffix(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
@@ -168,7 +168,8 @@ def _no_live_pin(document: LintDocument, now: datetime) -> Iterator[Hit]:
     ),
     fix=(
         "write a [[host.pin]] table for a backup, with a key that is not on the server (certpin "
-        'pin FILE prints its pin); or write mode = "report" until you have one'
+        "pin FILE prints its pin); or pin all roots of your provider (certpin providers); or write "
+        'mode = "report" until then'
     ),
     source="RFC 7469 sections 2.5 and 4.3; OWASP Pinning Cheat Sheet; TrustKit asks for two pins",
     bad=f'{HEAD}{HOST}\n[[host.pin]]{HERE}\npin = "sha256/ONE"\n',

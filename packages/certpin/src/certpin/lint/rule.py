@@ -3,7 +3,8 @@
 A rule is a check with ``@partial(LintRule, …)`` above it, in the module of its family. The examples
 are complete pin files that contain words instead of digests (``sha256/ONE``), so that users can't
 copy a pin from the documentation. The tests fill in real digests. ``LEAF``, ``INTERMEDIATE`` and
-``ROOT`` are the keys in the chain of the server that the ``live`` rules contact.
+``ROOT`` are the keys in the chain of the server that the ``live`` rules contact. ``SET1`` to
+``SET4`` are the roots of Let's Encrypt in the provider data.
 """
 
 from __future__ import annotations
@@ -97,7 +98,13 @@ GOOD = HEAD + HOST + PINS
 
 SERVED = '\n[[host.pin]]\npin = "sha256/LEAF"\nrole = "leaf"\n'
 AUTHORITY = '\n[[host.pin]]\npin = "sha256/INTERMEDIATE"\nrole = "intermediate"\n'
+ROOT = '\n[[host.pin]]\npin = "sha256/ROOT"\nrole = "root"\n'
 GOOD_LIVE = HEAD + HOST + SERVED + BACKUP
+# All roots of Let's Encrypt: SET1 to SET4.
+ROOT_SET = "".join(
+    f'\n[[host.pin]]\npin = "sha256/SET{number}"\nrole = "root"\nprovider = "letsencrypt"\n'
+    for number in range(1, 5)
+)
 
 
 def mark_header(part: str) -> str:

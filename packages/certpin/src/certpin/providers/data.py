@@ -66,7 +66,7 @@ class Provider:
         kind: an ``authority`` operates its roots. A ``service`` (a CDN, a cloud) gets certificates
             from authorities, which ``uses`` names if the service lists them.
         note: the limits of the entry, as sentences; empty if none are known.
-        changed: the day of the last known change of its roots.
+        changed: the last day on which certifi got or lost one of its roots, or a page was changed.
     """
 
     name: str

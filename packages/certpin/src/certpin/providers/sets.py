@@ -48,7 +48,8 @@ class SetChange:
     """How the pins of a policy differ from the root sets of its providers.
 
     Attributes:
-        providers: the names of the policy's providers, in the order of its pins.
+        providers: the names of the policy's providers, in the order of its pins, and of those that
+            it should have too.
         added: pins of roots that the policy lacks.
         relabelled: pins that the policy has, with other providers.
         dropped: live pins of the policy that no provider of the policy issues from any more.
@@ -71,7 +72,11 @@ class SetChange:
 
 
 def set_change(
-    entries: Iterable[HostPin], edition: date | None, data: ProviderData, day: date
+    entries: Iterable[HostPin],
+    edition: date | None,
+    data: ProviderData,
+    day: date,
+    also: Sequence[str] = (),
 ) -> SetChange:
     """Compare the pins of a policy with the root sets of the providers that they name.
 
@@ -80,22 +85,28 @@ def set_change(
         edition: its ``provider_edition``.
         data: the provider data.
         day: today in UTC.
+        also: names of providers whose sets the policy should have too.
     """
     entries = tuple(entries)
-    named = tuple(dict.fromkeys(name for each in entries if each.live for name in each.provider))
+    names = [name for each in entries if each.live for name in each.provider]
+    named = tuple(dict.fromkeys([*names, *also]))
     known = [data.providers[name] for name in named if name in data.providers]
     wanted = {each.pin: each for each in root_pins(known, day)}
     present = {each.pin: each for each in entries}
-    labelled = [each for each in entries if each.live and set(each.provider) & {*data.providers}]
+    live = [each for each in entries if each.live]
     return SetChange(
         named,
         tuple(each for pin, each in wanted.items() if pin not in present),
         tuple(
             wanted[each.pin]
-            for each in labelled
+            for each in live
             if each.pin in wanted and each.provider != wanted[each.pin].provider
         ),
-        tuple(each for each in labelled if each.pin not in wanted),
+        tuple(
+            each
+            for each in live
+            if each.pin not in wanted and set(each.provider) & {*data.providers}
+        ),
         tuple(name for name in named if name not in data.providers),
         newer=edition is not None and edition > data.edition,
     )
@@ -117,9 +128,11 @@ def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> 
     )
 
 
-def policy_change(policy: HostPolicy, data: ProviderData, day: date) -> SetChange:
+def policy_change(
+    policy: HostPolicy, data: ProviderData, day: date, also: Sequence[str] = ()
+) -> SetChange:
     """Return ``set_change`` of a policy."""
-    return set_change(policy.pins, policy.provider_edition, data, day)
+    return set_change(policy.pins, policy.provider_edition, data, day, also)
 
 
 def change_text(change: SetChange, edition: date) -> str:

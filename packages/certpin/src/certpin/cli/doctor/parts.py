@@ -40,7 +40,10 @@ class Part:
 
 # Every command and every extra is in one of them.
 PARTS = (
-    Part("pins of servers", ("decide", "pin", "add", "check", "calendar", "diff", "scan")),
+    Part(
+        "pins of servers",
+        ("decide", "pin", "add", "check", "providers", "calendar", "diff", "scan"),
+    ),
     Part("pinned connections", ("get", "certpin.PinnedSSLContext"), pinned=True),
     Part("lint", ("lint", "explain")),
     Part("other platforms", ("export", "import")),

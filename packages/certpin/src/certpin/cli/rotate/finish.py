@@ -88,7 +88,7 @@ def finish(
     if named:
         _require_known(files, policies, named.pin)
     results, now = probe_for_step(files, probes, files.pins, policies, who)
-    run = _Finish(files, results, force, now)
+    run = FinishRun(files, results, force, now)
     for policy in policies:
         run.finish(str(policy.pattern), named.pin if named else None)
     if results.error and run.skipped and not run.events:
@@ -113,8 +113,10 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 
 
 @dataclass
-class _Finish:
-    """One run of ``rotate finish``: the changes of the pin file so far, and the unsafe removals.
+class FinishRun:
+    """One run of ``rotate finish``, or of ``providers update``: the removals of pins so far.
+
+    Unsafe removals are in ``violations``.
 
     Attributes:
         skipped: the host patterns with a replaced key and a server that did not answer.
@@ -140,7 +142,7 @@ class _Finish:
         else:
             found = (named,) if situation.entry(named) else ()
         for pin in found:
-            self._take_out(pattern, pin, named=named is not None)
+            self.take_out(pattern, pin, named=named is not None)
         _, situation = self._situation(pattern)
         for pin in in_flight(situation) if named is None else ():
             date = date_text(switch_date(situation, pin), self.files)
@@ -148,13 +150,7 @@ class _Finish:
 
     def outcome(self, policies: list[HostPolicy], who: str) -> StepOutcome:
         """Write the pin file and the journal, and return the outcome."""
-        from certpin.rotation import Event
-
-        files = self.files
-        reason = self.force.recorded_reason(self.violations, self.results)
-        events = [
-            Event(self.now, who, step, host, pin, reason=reason) for host, step, pin in self.events
-        ]
+        files, events = self.files, self.journal_events(who)
         outcome = StepOutcome(
             "finish",
             files.path,
@@ -171,6 +167,19 @@ class _Finish:
             outcome.messages.insert(0, "Nothing to finish: no server key was replaced.")
         return outcome
 
+    def journal_events(self, who: str) -> list[Event]:
+        """Return the steps that were taken as events of the journal.
+
+        Args:
+            who: the person who took them.
+        """
+        from certpin.rotation import Event
+
+        reason = self.force.recorded_reason(self.violations, self.results)
+        return [
+            Event(self.now, who, step, host, pin, reason=reason) for host, step, pin in self.events
+        ]
+
     def _commit(self, events: list[Event], outcome: StepOutcome) -> None:
         files = self.files
         if differs_from_latest(files):
@@ -179,8 +188,14 @@ class _Finish:
         outcome.version = files.pins.version
         outcome.next_command = way_out_command(files)
 
-    def _take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
-        """Retire and remove one pin of a host, unless that is not safe."""
+    def take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
+        """Retire and remove one pin of a host, unless that is not safe.
+
+        Args:
+            pattern: the pattern of the host's policy.
+            pin: the pin.
+            named: the user named this pin; then it may be a backup that no version has.
+        """
         from certpin.rotation.journal import pin_state, require_transition
 
         policy, situation = self._situation(pattern)

@@ -1,0 +1,320 @@
+"""The pins that ``certpin add`` writes for a host: of its key, its authority, or its providers.
+
+The root set of a provider is proposed only for a chain that ends at a public root. A chain to
+another root comes from a private authority, or from a proxy that inspects this machine's traffic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.cli.options import NameType, chain_fix
+from certpin.cli.reply import say
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import date
+
+    from certpin.cli.keys import Backup
+    from certpin.cli.options import ConnectionOptions
+    from certpin.errors import ConfigError
+    from certpin.pins import HostPin, Match, Pin, Role
+    from certpin.probe import Observation
+    from certpin.providers import Provider, ProviderData
+    from certpin.x509 import Certificate, Chain
+
+_MAX_NAMED = 8  # roots that one error names
+
+
+def _names() -> Collection[str]:
+    from certpin.providers import load_providers
+
+    return load_providers().providers
+
+
+provider_name = NameType("provider", _names, "`certpin providers`")
+
+
+def known_pin(text: str, match: Match) -> HostPin:
+    """Return the pin file's entry for a pin that the user gave as text.
+
+    Raises:
+        PinParseError: it is not a pin.
+    """
+    from certpin.pins import HostPin, Pin
+    from certpin.providers import load_providers
+
+    pin = Pin.parse(text)
+    if match != "ca":
+        return HostPin(pin, "leaf")
+    return HostPin(pin, "root" if load_providers().is_public(pin) else "intermediate")
+
+
+def chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
+    """Return the chain of the host; ``None`` if it does not answer, or has a private authority."""
+    from certpin.errors import ProbeError
+
+    if connection.ca_file is not None:
+        return None
+    try:
+        return connection.observe(host).verified
+    except ProbeError:
+        return None
+
+
+def served_pins(
+    host: str,
+    connection: ConnectionOptions,
+    backup: Backup,
+    match: Match,
+    providers: tuple[str, ...],
+) -> tuple[HostPin, ...]:
+    """Connect to the host and return the pins of its key, of its authority or of its providers.
+
+    Raises:
+        ConfigError: the chain does not verify, the backup is in it, its root is not public, or the
+            providers do not issue it.
+        ProbeError: the host does not answer.
+    """
+    from certpin.errors import ConfigError
+
+    observation = connection.observe(host)
+    if observation.verified is None:
+        raise ConfigError(
+            f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
+            "Its key is not pinned, because it may be an attacker's",
+            fix=chain_fix(observation, strict=_accept_in_add(connection)),
+        )
+    _refuse_served_backup(backup, observation)
+    chain = observation.verified
+    problem = _private_root(chain) if connection.ca_file is None else None
+    if providers or match == "ca":
+        if problem:
+            raise problem
+    elif problem:
+        say("certpin: warning", f"{problem.problem}\n  fix: {problem.fix}")
+    if providers:
+        return _pins_of_providers(providers, chain)
+    if match != "ca" or connection.ca_file is not None:
+        return (_chain_pin(chain, match),)
+    found = _pins_of_authority(chain)
+    if len(found) == 1 and not backup.is_given:
+        raise _second_root_missing(chain)
+    return found
+
+
+def _accept_in_add(connection: ConnectionOptions) -> str:
+    """Return the advice how ``add`` can accept a chain that only strict X.509 rules refuse.
+
+    It names the options to add to the command, as text for an error's ``fix:`` line.
+    """
+    trust = (
+        "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
+    )
+    return f"accept it for this host: {trust}--no-strict-x509"
+
+
+def _chain_pin(chain: Chain, match: Match) -> HostPin:
+    """Return the pin of the leaf; with ``match = "ca"``, of the authority that issued the leaf.
+
+    Args:
+        chain: a verified chain.
+        match: which certificate may match.
+
+    Raises:
+        ConfigError: an authority is needed, and the leaf is self-signed.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import HostPin, pins_of
+
+    if match != "ca":
+        return HostPin(pins_of(chain.leaf)[0], "leaf")
+    if not chain.authorities:
+        raise ConfigError(
+            "the certificate is self-signed: there is no authority to pin",
+            key="--match",
+            fix="pin the leaf: --match leaf",
+        )
+    role: Role = "intermediate" if len(chain.authorities) > 1 else "root"
+    return HostPin(pins_of(chain.authorities[0])[0], role)
+
+
+def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
+    """Refuse a backup that the server already uses: it would be lost together with the first key.
+
+    Raises:
+        ConfigError: the backup is in the served or the verified chain.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import pins_of
+
+    verified = observation.verified.certificates if observation.verified else ()
+    presented = (*observation.served.certificates, *verified)
+    if backup.pin in {pin for certificate in presented for pin in pins_of(certificate)}:
+        raise ConfigError(
+            f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
+            "together",
+            key="pin",
+            fix="make a key that no server uses: --backup-key FILE",
+        )
+
+
+def _pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...]:
+    """Return the pins of all roots of providers that the user named.
+
+    Args:
+        names: the providers.
+        chain: the chain that the host serves now, verified.
+
+    Raises:
+        ConfigError: a provider is unknown, the chain has none of these roots, so that all clients
+            would be locked out, or the clock of this machine is before the data.
+    """
+    from certpin.errors import ConfigError
+    from certpin.providers import load_providers, root_pins
+
+    data = load_providers()
+    found = root_pins([data.provider(name) for name in names], _today(data))
+    pinned = {entry.pin for entry in found}
+    if not pinned & {_key_pin(each) for each in chain.authorities}:
+        owner = _owner_of(chain, data)
+        raise ConfigError(
+            f"the chain ends at {_root_name(chain)}, from which {' or '.join(names)} does not "
+            f"issue (data of {data.edition}): every client would be locked out",
+            key="--provider",
+            fix=f"name its provider too: --provider {owner.name}"
+            if owner
+            else "check the provider; `certpin providers` lists the roots of each",
+        )
+    return found
+
+
+def _pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
+    """Return the pins for ``match = "ca"``: the root set of the chain's provider, or its root.
+
+    Args:
+        chain: a verified chain to a public root.
+
+    Returns:
+        One pin if the root belongs to no provider that the data has.
+    """
+    from certpin.pins import HostPin
+    from certpin.providers import load_providers, root_pins
+
+    data = load_providers()
+    if owner := _owner_of(chain, data):
+        return root_pins([owner], _today(data))
+    root = chain.certificates[-1]
+    return (
+        HostPin(_key_pin(root), "root", note=_root_name(chain), not_after=root.not_after.date()),
+    )
+
+
+def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
+    """Return the provider of the lowest known root on a path, the one that operates it.
+
+    A root that another authority has cross-signed is below that authority's root.
+    """
+    for certificate in chain.authorities:
+        if owners := data.owners(_key_pin(certificate)):
+            return owners[0]
+    return None
+
+
+def _private_root(chain: Chain) -> ConfigError | None:
+    """Return the error for a chain whose root no release of certifi has; ``None`` for others.
+
+    Its authority may be the user's own, in the trust store of this machine.
+    """
+    from certpin.errors import ConfigError
+    from certpin.providers import load_providers
+
+    if load_providers().is_public(_key_pin(chain.certificates[-1])):
+        return None
+    return ConfigError(
+        f"the chain ends at {_root_name(chain)}, which no release of certifi has: a private "
+        "authority issued it, or a proxy that inspects the traffic of this machine",
+        key="host",
+        fix="if the authority is yours, trust only it: --ca-file ROOT.pem; else try it from "
+        "another network",
+    )
+
+
+def without_backup(host: str, chain: Chain | None) -> ConfigError:
+    """Return the error for an enforced host without a backup, with a command to paste if possible.
+
+    Args:
+        host: the host, as the user gave it.
+        chain: the chain that it serves, verified against the platform's roots; ``None`` if that is
+            unknown.
+    """
+    import shlex
+
+    from certpin.errors import ConfigError
+    from certpin.providers import load_providers
+
+    problem = (
+        "an enforced host needs a backup: if its only key is lost or replaced, every client is "
+        "locked out"
+    )
+    own = "make a key with --backup-key FILE, or name yours with --backup-pin PIN"
+    if chain is None:
+        return ConfigError(problem, fix=f"{own}; --mode report needs none")
+    if private := _private_root(chain):
+        return private
+    data = load_providers()
+    host = shlex.quote(host)
+    if owner := _owner_of(chain, data):
+        roots = [root.name for root in owner.roots_at(_today(data))]
+        more = f", and {len(roots) - _MAX_NAMED} more" if len(roots) > _MAX_NAMED else ""
+        others = [each.name for each in data.providers.values() if owner.name in each.uses]
+        service = f" (or {', '.join(others)}, if that is where you get it)" if others else ""
+        pinned = (
+            f"certpin add {host} --provider {owner.name}{service} pins the roots of {owner.title}: "
+            f"{', '.join(roots[:_MAX_NAMED])}{more}"
+        )
+    else:
+        pinned = (
+            f"certpin add {host} --match ca --backup-pin PIN pins {_root_name(chain)}, which "
+            "belongs to no provider that certpin knows, and the root of a second authority"
+        )
+    return ConfigError(
+        problem,
+        fix=f"if you control the server's key, {own}. If a provider has it: {pinned}. "
+        "--mode report needs no backup",
+    )
+
+
+def _second_root_missing(chain: Chain) -> ConfigError:
+    """Return the error for a root of no known provider that is pinned without a second one."""
+    from certpin.errors import ConfigError
+
+    return ConfigError(
+        f"{_root_name(chain)} belongs to no provider that certpin knows: if the authority moves to "
+        "another root, no pin matches",
+        key="--match",
+        fix="name the root of a second authority too, to which you could change: --backup-pin PIN",
+    )
+
+
+def _root_name(chain: Chain) -> str:
+    """Return the name of a chain's root, for an error."""
+    from certpin.x509 import name_of
+    from certpin.x509.chain import short_name
+
+    return repr(short_name(name_of(chain.certificates[-1])))
+
+
+def _key_pin(certificate: Certificate) -> Pin:
+    from certpin.pins import pins_of
+
+    return pins_of(certificate)[0]
+
+
+def _today(data: ProviderData) -> date:
+    """Return the date in UTC. Raises ``ConfigError`` if it is before the data."""
+    from certpin.pins import utc_now
+
+    today = utc_now().date()
+    data.require_clock(today)
+    return today

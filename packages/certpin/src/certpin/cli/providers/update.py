@@ -1,0 +1,294 @@
+"""``certpin providers update``: compare the pins of a file with the provider data, and apply it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.added_pins import provider_name
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import fold, print_json
+from certpin.cli.rotate.context import (
+    ForceOptions,
+    HostViolation,
+    RotationFiles,
+    force_options,
+    name_of,
+    who_option,
+)
+from certpin.cli.rotate.finish import FinishRun
+from certpin.cli.rotate.observing import probe_for_step
+from certpin.cli.rotate.recording import differs_from_latest, way_out_command
+from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from certpin.pins import HostPin, HostPolicy
+    from certpin.providers import ProviderData, SetChange
+
+
+@click.command()
+@click.argument("pin_file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@pin_file_option
+@click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    type=provider_name,
+    metavar="NAME",
+    help="Also pin all roots of this provider, for the hosts of --host. May be repeated.",
+)
+@click.option("--check", "only_show", is_flag=True, help="Only show the changes; write nothing.")
+@probe_options
+@force_options
+@who_option
+@json_option
+@click.pass_context
+def update(
+    ctx: click.Context,
+    pin_file: Path | None,
+    path: Path,
+    providers: tuple[str, ...],
+    only_show: bool,
+    probes: ProbeOptions,
+    force: ForceOptions,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the pins of a file with the provider data, and bring them up to date.
+
+    Run it after each update of certpin: nothing is downloaded.
+
+    New roots go into PIN_FILE (pins.toml by default) at once, under the next version. A root that
+    the provider no longer uses is taken out as by certpin rotate finish: the servers are contacted,
+    and a root stays, with the reason, if a chain needs it or clients could be locked out.
+
+    \b
+    certpin providers update --check
+    certpin providers update
+    certpin providers update --host www.bank.example --provider google
+
+    Exit code 0: done, or nothing to do. 1: a removal is not safe yet, and the rest was done; or,
+    with --check, there are changes. 2: wrong usage, or an invalid file. 3: a server did not answer,
+    and nothing was changed.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.pins import utc_now
+    from certpin.providers import load_providers
+
+    if providers and not probes.hosts:
+        raise click.UsageError("--provider is for the hosts of --host: name them")
+    data, now = load_providers(), utc_now()
+    data.require_clock(now.date())
+    files = RotationFiles(pin_file or path)
+    policies = probes.selected(files.pins) or list(files.pins.policies)
+    changes = [_HostChange.of(policy, data, providers) for policy in policies]
+    changes = [each for each in changes if each.change.is_change or each.is_older(data)]
+    if only_show:
+        _show(files, data, changes, [], as_json=as_json, applied=False)
+        ctx.exit(PROBLEM_FOUND if any(each.change.is_change for each in changes) else SUCCESS)
+    violations = _apply(files, data, changes, probes, force, who) if changes else []
+    _show(files, data, changes, violations, as_json=as_json, applied=True)
+    ctx.exit(PROBLEM_FOUND if violations and not force.force else SUCCESS)
+
+
+@dataclass
+class _HostChange:
+    """The changes of one host, and the pins that were taken out so far."""
+
+    policy: HostPolicy
+    change: SetChange
+    removed: list[HostPin] = field(default_factory=list)
+
+    @property
+    def pattern(self) -> str:
+        return str(self.policy.pattern)
+
+    def is_older(self, data: ProviderData) -> bool:
+        """Return True if only the edition in the file has to be raised."""
+        edition = self.policy.provider_edition
+        return bool(self.change.providers) and (edition is None or edition < data.edition)
+
+    @classmethod
+    def of(cls, policy: HostPolicy, data: ProviderData, also: Sequence[str]) -> _HostChange:
+        """Compare a policy with the data.
+
+        Raises:
+            ConfigError: a pin names an unknown provider, the file is newer than the data, or
+                ``match`` leaves out roots.
+        """
+        from certpin.errors import ConfigError
+        from certpin.pins import utc_now
+        from certpin.providers import policy_change
+
+        change = policy_change(policy, data, utc_now().date(), also)
+        for name in change.unknown:
+            data.provider(name)
+        if change.newer:
+            raise ConfigError(
+                f"{policy.pattern} has provider data of {policy.provider_edition}, and this "
+                f"certpin only that of {data.edition}",
+                key="provider_edition",
+                fix="update certpin",
+            )
+        if also and policy.match == "leaf":
+            raise ConfigError(
+                f'match = "leaf" of {policy.pattern} leaves out every root',
+                key="match",
+                fix='write match = "ca" or "any" into the file first',
+            )
+        return cls(policy, change)
+
+
+def _apply(
+    files: RotationFiles,
+    data: ProviderData,
+    changes: list[_HostChange],
+    probes: ProbeOptions,
+    force: ForceOptions,
+    who: str | None,
+) -> list[HostViolation]:
+    """Write the changes to the pin file and the journal. Return why some pins stay.
+
+    Raises:
+        ProbeError: a server did not answer, and its answer decides about a removal.
+    """
+    from certpin.pins import utc_now
+
+    dropping = [each for each in changes if each.change.dropped]
+    results, now = ProbeResults(), utc_now()
+    if dropping and files.deployed.versions:
+        policies = [each.policy for each in dropping]
+        results, now = probe_for_step(files, probes, files.pins, policies, who)
+        force.require_answers(results)
+    before = files.editor.text
+    for each in changes:
+        _add(files, each, data)
+    run = FinishRun(files, results, force, now)
+    for each in dropping:
+        _drop(run, each)
+    if files.editor.text != before:
+        _raise_version(files)
+        events = run.journal_events(name_of(who))
+        if events:
+            files.commit(events)
+        else:
+            files.editor.save()
+    force.refuses(run.violations)
+    return run.violations
+
+
+def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
+    """Add the new roots of a host, and write its providers and the edition."""
+    editor = files.editor
+    for entry in each.change.relabelled:
+        names = entry.provider
+        editor.change_pin(
+            each.pattern, entry.pin, provider=names[0] if len(names) == 1 else list(names)
+        )
+    for entry in each.change.added:
+        editor.add_pin(each.pattern, entry)
+    editor.set_provider_edition(each.pattern, data.edition)
+
+
+def _drop(run: FinishRun, each: _HostChange) -> None:
+    """Take the roots out that no provider of a host uses any more, as far as that is safe."""
+    from certpin.rotation import Violation
+
+    for entry in each.change.dropped:
+        taken = len(run.events)
+        if run.files.deployed.versions:
+            run.take_out(each.pattern, entry.pin, named=False)
+        else:
+            violation = Violation(
+                "unseen",
+                f"it is unknown which clients rely on {entry.pin}: no version is recorded",
+                None,
+                fix=f"record the one that clients have: {way_out_command(run.files)}",
+            )
+            run.violations.append(HostViolation(each.pattern, violation))
+        if len(run.events) > taken and run.events[-1][1] == "remove":
+            each.removed.append(entry)
+
+
+def _raise_version(files: RotationFiles) -> None:
+    """Give the changed file the next version. An unrecorded version may be with clients."""
+    if files.deployed.latest is None:
+        files.editor.raise_version()
+    elif differs_from_latest(files):
+        files.editor.set_version(files.next_version)
+
+
+def _show(
+    files: RotationFiles,
+    data: ProviderData,
+    changes: list[_HostChange],
+    violations: list[HostViolation],
+    *,
+    as_json: bool,
+    applied: bool,
+) -> None:
+    if as_json:
+        print_json(
+            {
+                "file": str(files.path),
+                "edition": data.edition.isoformat(),
+                "version": files.pins.version,
+                "applied": applied,
+                "hosts": [_change_json(each) for each in changes],
+                "breaches": [each.json() for each in violations],
+            }
+        )
+        return
+    for line in _lines(files, data, changes, applied=applied):
+        click.echo(fold(line, sys.stdout))
+
+
+def _lines(
+    files: RotationFiles, data: ProviderData, changes: list[_HostChange], *, applied: bool
+) -> Iterator[str]:
+    changed = [each for each in changes if each.change.is_change]
+    if not changed:
+        yield f"The root sets of {files.path} are those of the provider data of {data.edition}."
+    for each in changed:
+        yield f"{each.pattern}: {', '.join(each.change.providers)}"
+        for entry in each.change.added:
+            yield f"  + {entry.pin}  {entry.note}, until {entry.not_after}"
+        for entry in each.change.relabelled:
+            yield f"  = {entry.pin}  {entry.note}: {', '.join(entry.provider)}"
+        for entry in each.change.dropped:
+            stays = "" if entry in each.removed or not applied else ": stays, see above"
+            yield f"  - {entry.pin}  {entry.note}{stays}"
+    if changed and applied:
+        yield f"Version {files.pins.version} of {files.path} has them."
+        yield f"Next:  {way_out_command(files)}"
+
+
+def _change_json(each: _HostChange) -> dict[str, Any]:
+    edition, change = each.policy.provider_edition, each.change
+    return {
+        "host": each.pattern,
+        "providers": list(change.providers),
+        "edition": edition.isoformat() if edition else None,
+        "added": [_entry_json(entry) for entry in change.added],
+        "relabelled": [_entry_json(entry) for entry in change.relabelled],
+        "dropped": [
+            {"pin": str(entry.pin), "name": entry.note or None, "removed": entry in each.removed}
+            for entry in change.dropped
+        ],
+    }
+
+
+def _entry_json(entry: HostPin) -> dict[str, Any]:
+    return {
+        "pin": str(entry.pin),
+        "role": entry.role,
+        "provider": list(entry.provider),
+        "name": entry.note,
+        "not_after": entry.not_after.isoformat() if entry.not_after else None,
+    }

@@ -64,8 +64,8 @@ MUTATIONS = [
     Mutation(
         "lost roots are no backup",
         "certpin/pins/policy.py",
-        "for entry in self.pins if entry.usable for name in entry.provider]",
-        "for entry in self.pins for name in entry.provider]",
+        "used = [entry for entry in self.pins if entry.usable and entry.pin != pin]",
+        "used = [entry for entry in self.pins if entry.pin != pin]",
         f"{_T}test_sets.py::test_two_lost_roots_are_no_backup",
     ),
     Mutation(
@@ -146,5 +146,19 @@ MUTATIONS = [
         "several and not host.is_own_backup and _all_in_use(host):",
         "several and _all_in_use(host):",
         f"{_LINT_TESTS}test_a_root_set_needs_no_spare_key",
+    ),
+    Mutation(
+        "the gate accepts a root set as its backup",
+        "certpin/rotation/gate.py",
+        'if situation.policy.mode != "enforce" or situation.policy.is_own_backup:',
+        'if situation.policy.mode != "enforce":',
+        "tests/rotation/test_gate.py::test_a_root_set_of_which_every_root_is_served_is_its_own_backup",
+    ),
+    Mutation(
+        "the last root but one",
+        "certpin/rotation/gate.py",
+        "    if situation.policy.is_own_backup_without(pin):",
+        "    if situation.policy.is_own_backup:",
+        "tests/rotation/test_gate.py::test_a_root_leaves_a_set_that_stays_its_own_backup",
     ),
 ]

@@ -64,6 +64,12 @@ def pin_set(states: dict[str, State], number: int = 1, **fields: Any) -> PinSet:
     return PinSet("bank", number, (policy(entries(states), **fields),))
 
 
+def root_set(*names: str, number: int = 1) -> PinSet:
+    """A pin set of one provider's roots, all active."""
+    roots = [HostPin(pin(name), "root", provider=("one",)) for name in names]
+    return PinSet("bank", number, (policy(roots, match="ca"),))
+
+
 def version(number: int, states: dict[str, State], *, ago: timedelta, **fields: Any) -> Version:
     """A version that was published some time ago, to be fetched."""
     return Version(pin_set(states, number), fetched=NOW - ago, **fields)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.lab import Authority
-from certpin.pins import HostPattern, PinSet
+from certpin.pins import HostPattern, HostPin, PinSet
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
@@ -29,6 +29,7 @@ from tests.rotation._situations import (
     bundled,
     pin,
     pin_set,
+    root_set,
     sighting,
     situation,
     unverified,
@@ -105,6 +106,32 @@ def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
     before = version(1, inside, ago=40 * DAY)
     assert names(check_step(known(inside, versions=(before,)), "publish")) == ["backup"]
     assert check_step(known(inside, versions=(before,), mode="report"), "publish") == ()
+
+
+def test_a_root_set_of_which_every_root_is_served_is_its_own_backup() -> None:
+    pins = root_set("x1", "x2", number=2)
+    before = Version(root_set("x1", "x2"), fetched=NOW - 40 * DAY)
+    served = (sighting("leaf", "x2", "x1"),)
+    assert check_step(situation(pins, before, seen=served), "publish") == ()
+    one_left = (pins.policies[0].pins[0], HostPin(pin("leaf")))
+    lone = replace(pins, policies=(replace(pins.policies[0], pins=one_left),))
+    assert "backup" in names(check_step(situation(lone, before, seen=served), "publish"))
+
+
+def test_a_root_leaves_a_set_that_stays_its_own_backup() -> None:
+    def removal(*roots: str) -> list[str]:
+        states = root_set(*roots)
+        gone = replace(states.policies[0].pins[0], state="retiring")
+        changed = replace(states.policies[0], pins=(gone, *states.policies[0].pins[1:]))
+        known = situation(
+            replace(states, policies=(changed,)),
+            Version(states, fetched=NOW - 40 * DAY),
+            seen=(sighting("leaf", *roots[1:]),),
+        )
+        return names(check_step(known, "remove", pin(roots[0])))
+
+    assert removal("x0", "x1", "x2") == []
+    assert removal("x0", "x1") == ["last-backup"]
 
 
 @pytest.mark.parametrize(

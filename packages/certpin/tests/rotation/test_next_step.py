@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.rotation import PinHistory, Situation
+from certpin.rotation import PinHistory, Situation, Version
 from certpin.rotation.next_step import NextStep, next_step
-from tests.rotation._situations import DAY, NOW, TIMING, pin, pin_set, sighting, situation, version
+from tests.rotation._situations import (
+    DAY,
+    NOW,
+    TIMING,
+    pin,
+    pin_set,
+    root_set,
+    sighting,
+    situation,
+    version,
+)
 
 if TYPE_CHECKING:
     from certpin.pins import Pin, State
@@ -100,6 +110,13 @@ def test_without_a_backup_one_is_started() -> None:
     )
     assert following(known) == NextStep("start")
     assert following(replace(known, sightings=())) == NextStep("start")
+
+
+def test_a_root_set_needs_no_backup() -> None:
+    pins = root_set("x1", "x2")
+    out = Version(pins, fetched=NOW - 40 * DAY)
+    for seen in ((), (sighting("leaf", "x2", "x1"),)):
+        assert following(situation(pins, out, seen=seen)) == NextStep("none")
 
 
 def test_a_key_in_flight_has_the_date_of_its_adoption() -> None:

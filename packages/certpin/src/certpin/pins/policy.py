@@ -300,7 +300,12 @@ class HostPolicy:
 
         Such a policy needs no key that no server uses: its keys can't be lost by the user.
         """
-        names = [name for entry in self.pins if entry.usable for name in entry.provider]
+        return self.is_own_backup_without(None)
+
+    def is_own_backup_without(self, pin: Pin | None) -> bool:
+        """Return ``is_own_backup`` of the policy without a pin; ``None`` for all of its pins."""
+        used = [entry for entry in self.pins if entry.usable and entry.pin != pin]
+        names = [name for entry in used for name in entry.provider]
         return len(set(names)) < len(names)
 
     @cached_property

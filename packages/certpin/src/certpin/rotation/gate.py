@@ -192,9 +192,9 @@ def backup(situation: Situation) -> Violation | None:
     """Return a violation unless the draft has two usable pins, one of them outside served chains.
 
     The draft is the pin file that would be published next. A pin is usable if clients accept it and
-    its key exists.
+    its key exists. The root set of a provider is its own backup.
     """
-    if situation.policy.mode != "enforce":
+    if situation.policy.mode != "enforce" or situation.policy.is_own_backup:
         return None
     usable = situation.usable
     if len(usable) >= 2 and usable - situation.served:
@@ -365,6 +365,8 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     The next rotation needs such a backup. A lost key is none.
     """
     outside = situation.usable - situation.served
+    if situation.policy.is_own_backup_without(pin):
+        return None
     if situation.policy.mode != "enforce" or outside - {pin} or pin not in situation.usable:
         return None
     return Violation(

@@ -161,7 +161,8 @@ def _backup(situation: Situation) -> NextStep | None:
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
     )
-    if situation.policy.mode == "enforce" and not situation.usable - used:
+    policy = situation.policy
+    if policy.mode == "enforce" and not policy.is_own_backup and not situation.usable - used:
         return NextStep("start")
     return None
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.pinfile import PinSet
-from certpin.pins import Pin
-from tests import kit
+from certpin.pinfile.editor import PinFileEditor
+from certpin.pins import HostPattern, HostPolicy
+from certpin.providers import load_providers, root_pins
 from tests._wheels import ROOT
 from tests.documentation._blocks import shell_script
 from tests.documentation._played import Served
@@ -39,14 +40,20 @@ certpin serve --help > serve.txt
     assert "Monitor" in (reader.folder / "serve.txt").read_text(encoding="utf-8")
 
 
-def test_an_authority_is_pinned(tmp_path: Path) -> None:
-    script = shell_script("start/which-pin.md")
-    variables = {"SECOND_CA_PIN": str(kit.NOBODY)}
-    reader = play(tmp_path, [Served((HOST,))], script, environment=variables)
-    (policy,) = PinSet.load(reader.folder / "pins.toml").policies
-    assert policy.match == "ca"
-    assert [each.pin for each in policy.pins][1] == Pin.parse(str(kit.NOBODY))
+def test_the_chain_is_shown(tmp_path: Path) -> None:
+    reader = play(tmp_path, [Served((HOST,))], shell_script("start/which-pin.md"))
     assert "Issuing authority" in reader.output
+
+
+def test_the_providers_are_listed_and_compared(tmp_path: Path) -> None:
+    roots = root_pins([load_providers().providers["amazon"]], load_providers().edition)
+    editor = PinFileEditor.new(tmp_path / "pins.toml", "bank", version=1)
+    editor.add_host(HostPolicy(HostPattern.parse(HOST), roots, match="ca"))
+    script = shell_script("guides/providers.md")
+    reader = play(tmp_path, [], script, files={"pins.toml": editor.text})
+    assert "cloudflare: Cloudflare, last change" in reader.output
+    (policy,) = PinSet.load(reader.folder / "pins.toml").policies
+    assert policy.provider_edition == load_providers().edition
 
 
 def test_a_trial_refuses_nothing(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ A finding about a missing key has the line of its table (`[[host]]`). In a list 
 each table has its line, and its keys have the same one.
 
 In the examples, words such as `sha256/ONE` replace pins; `LEAF`, `INTERMEDIATE` and `ROOT` are
-those of the server that is asked. The line of the finding is marked, as of 2027-03-01."""
+those of the server that is asked, and `SET1` to `SET4` are the roots of Let's Encrypt. The line of
+the finding is marked, as of 2027-03-01."""
 
 _MISTAKES = """\
 [`certpin import dart`](../../guides/import.md) finds these mistakes in the source of an app.

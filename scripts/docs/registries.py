@@ -79,6 +79,7 @@ def _format_page(chosen: Format) -> str:
         "## Omissions, changes and refusals",
         limits or "Nothing: it can express all settings.",
         f"## It relies on\n\n{needs}" if needs else "",
+        f"## [Root sets](../../guides/providers.md)\n\n{chosen.root_sets}",
     )
 
 

@@ -18,6 +18,7 @@ def write(*policies: HostPolicy, trust: Path | None = None, path: str = "pins.to
         for entry in policy.pins:
             lines += ["[[host.pin]]", f'pin = "{entry.pin}"', f'role = "{entry.role}"']
             lines += [f'state = "{entry.state}"']
+            lines += [f"provider = {list(entry.provider)}"] if entry.provider else []
     Path(path).write_text("\n".join(lines) + "\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ import pytest
 
 from certpin.cli.main import COMMANDS
 from certpin.formats import FORMATS
+from certpin.pins import HostPattern, HostPolicy
+from certpin.providers import load_providers, root_pins
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.kit import policy
@@ -32,6 +34,15 @@ def test_without_a_path_the_export_is_printed(run: Run) -> None:
     assert done.code == 0
     assert done.out.startswith('{\n  "schema": "certpin-pins/1",\n  "name": "bank"')
     assert done.err == ""
+
+
+def test_an_export_of_a_root_set_says_what_the_clients_need(run: Run) -> None:
+    roots = root_pins([load_providers().providers["letsencrypt"]], date(2026, 11, 28))
+    write(HostPolicy(HostPattern("", HOST), roots, match="ca"))
+    done = run("export", "android", "--out", "app")
+    assert "\nNote:  A root set works: the whole verified chain is compared. " in done.out
+    write(LEAF)
+    assert "root set" not in run("export", "android", "--out", "app").out
 
 
 def test_an_unchanged_file_is_not_written_again(run: Run) -> None:

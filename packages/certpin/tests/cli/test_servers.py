@@ -37,6 +37,10 @@ def _printed(run: Run, line: str) -> Done:
     return run(*words)
 
 
+def _warnings(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("certpin: ")]
+
+
 def _following(done: Done) -> str:
     (line,) = [line for line in done.out.splitlines() if line.startswith("Next:")]
     return line.removeprefix("Next:").strip()
@@ -58,7 +62,8 @@ def test_the_commands_of_the_guide_work_on_another_port(
         target = f"localhost:{server.port}"
         for line in lines:
             done = _printed(run, line.partition("#")[0].replace("api.bank.example:8443", target))
-            assert (done.code, done.err) == (0, ""), line
+            assert done.code == 0, line
+            assert all("'Test Root'" in each for each in _warnings(done.err)), done.err
             if line.startswith("certpin add"):
                 assert _printed(run, _following(done)).code == 0
     assert [line.split()[1] for line in lines] == ["pin", "add", "check", "lint", "get"]

@@ -161,4 +161,18 @@ MUTATIONS = [
         "    if situation.policy.is_own_backup:",
         "tests/rotation/test_gate.py::test_a_root_leaves_a_set_that_stays_its_own_backup",
     ),
+    Mutation(
+        "an export of a root set says that a platform compares only the leaf",
+        "certpin/formats/limits/policy.py",
+        """    root_sets = "A root set can't work: only the leaf's key is compared, never the root's."\n""",
+        "",
+        "tests/providers/test_proof.py::test_an_export_has_the_whole_set_or_is_refused",
+    ),
+    Mutation(
+        "the note about root sets",
+        "certpin/cli/export.py",
+        "[chosen.root_sets] if provided else []",
+        "[]",
+        "tests/cli/test_export.py::test_an_export_of_a_root_set_says_what_the_clients_need",
+    ),
 ]

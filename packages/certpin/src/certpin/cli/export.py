@@ -189,8 +189,13 @@ def _print_result(
         click.echo(file.difference, nl=False)
     if any(file.state == "written" for file in files):
         click.echo(f"Next:  {use}")
-    for need in chosen.needs if files else ():
+    for need in _needs(chosen, made) if files else ():
         click.echo(f"Note:  {need}")
+
+
+def _needs(chosen: Format, made: Export) -> list[str]:
+    provided = any(pin.provider for policy in made.pins.policies for pin in policy.pins)
+    return [*chosen.needs, *([chosen.root_sets] if provided else [])]
 
 
 def _export_json(chosen: Format, made: Export, files: list[OutputFile], use: str) -> dict[str, Any]:
@@ -211,5 +216,5 @@ def _export_json(chosen: Format, made: Export, files: list[OutputFile], use: str
             for file in files
         ],
         "use": use,
-        "needs": list(chosen.needs),
+        "needs": _needs(chosen, made),
     }

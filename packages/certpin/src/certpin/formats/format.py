@@ -274,6 +274,15 @@ class Format:
     )
     vendored_use: str = ""  # how to use these, a sentence
 
+    @property
+    def root_sets(self) -> str:
+        """Whether clients can enforce a set of pinned roots, a sentence for the user."""
+        refused = next((limit.root_sets for limit in self.limits if limit.root_sets), "")
+        return refused or (
+            "A root set works: the whole verified chain is compared. "
+            "No trust store may contain an intermediate, because the chain could then end there."
+        )
+
     def export(
         self,
         pins: PinSet,

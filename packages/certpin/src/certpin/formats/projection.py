@@ -49,6 +49,7 @@ class Limitation(ABC):
 
     aspect: ClassVar[str]
     summary: ClassVar[str]  # the omitted setting, for the documentation
+    root_sets: ClassVar[str] = ""  # why a set of pinned roots needs more here, a sentence
 
     @abstractmethod
     def apply(self, pins: PinSet) -> Projection:

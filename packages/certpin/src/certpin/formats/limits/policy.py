@@ -94,6 +94,7 @@ class LeafOnly(PolicyLimitation):
 
     aspect = "match"
     summary = "pins of authorities: only the leaf's key is compared"
+    root_sets = "A root set can't work: only the leaf's key is compared, never the root's."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Keep only the pins that a leaf certificate can match."""
@@ -175,6 +176,7 @@ class LeafOrAnchors(LeafOnly):
         "pins of authorities, unless `trust` contains exactly their certificates: "
         "only the leaf is compared"
     )
+    root_sets = "A root set works only if `trust` contains exactly the certificates of its roots."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Keep all pins if every trust anchor is pinned, else only pins that a leaf can match."""
@@ -206,6 +208,7 @@ class AnchorsOnly(PolicyLimitation):
 
     aspect = "pins"
     summary = "pins: every chain to an anchor of `trust` is accepted; `trust` is required"
+    root_sets = "A root set works as `trust` with exactly the certificates of its roots."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Keep the policy, and report an omission if its anchors accept more chains than its pins.

@@ -2,7 +2,7 @@
 
     engine          the registry, and one evaluation of all rules
     rule            the types of a rule, of its findings, and of the data that rules evaluate
-    pins            served chains against pins: mismatches, backups
+    pins            pins against served chains and providers: mismatches, backups, root sets
     chains          served chains themselves: verification, keys, issuers, locations
     expiry          certificates, pins and signatures that expire
     availability    hosts, locations, files and reports that are missing

@@ -1,4 +1,4 @@
-"""Alert rules that compare the chains of servers with the pins of the pin file and of clients."""
+"""Alert rules that compare pins with the chains of servers, with clients and with providers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import Pin, verify
 from certpin.pins.verdict import advice
+from certpin.providers import change_text, load_providers, policy_change
 from certpin.rotation.adoption import policy_in
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import backup, served_chain, version_list
@@ -140,6 +141,34 @@ def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             f"certpin rotate status --file {monitored.file}",
             clients=violation.clients,
             fix=violation.fix,
+        )
+
+
+@partial(
+    AlertRule,
+    "provider-set-changed",
+    ("warning",),
+    needs="probes",
+    summary="the roots of a provider differ from those that the pin file has of it",
+    why=(
+        "The provider may issue from a root that clients refuse. Clients need the new root before "
+        "that. The data comes with certpin: update certpin in the service, too."
+    ),
+)
+@per_policy
+def _provider_set_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    data = load_providers()
+    change = policy_change(monitored.policy, data, monitored.now.date())
+    if text := change_text(change, data.edition):
+        yield policy_finding(
+            monitored,
+            "provider-set-changed",
+            "warning",
+            f"{monitored.policy.pattern}: {text}",
+            f"certpin providers update {monitored.file}",
+            providers=list(change.providers),
+            added=[str(entry.pin) for entry in change.added],
+            dropped=[str(entry.pin) for entry in change.dropped],
         )
 
 

@@ -203,4 +203,12 @@ MUTATIONS: list[Mutation] = [
         "            continue\n        if rule.needs ==",
         "tests/watch/rules/test_engine.py::test_a_rule_that_raises_is_skipped_and_affects_no_other",
     ),
+    Mutation(
+        "the watched roots of a provider are compared with the data",
+        _ALERT_RULES + "pins.py",
+        "    if text := change_text(change, data.edition):",
+        "    if (text := change_text(change, data.edition)) and not text:",
+        "tests/watch/rules/test_probe_rules.py"
+        "::test_a_provider_with_a_root_that_is_not_pinned_is_a_warning",
+    ),
 ]

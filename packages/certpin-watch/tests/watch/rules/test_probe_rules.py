@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.pins import HostPin, Pin
+from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event
 from certpin.x509 import Chain
 from certpin_watch.monitor.targets import Target
@@ -332,6 +333,21 @@ def test_no_backup_outside_the_chain_is_a_warning() -> None:
     assert rules(found([view()], replace(content, policies=(policy,)))) == [
         ("no-backup", "warning")
     ]
+
+
+def test_a_provider_with_a_root_that_is_not_pinned_is_a_warning() -> None:
+    def with_roots(roots: tuple[HostPin, ...]) -> list[AlertFinding]:
+        policy = replace(pins("leaf").policies[0], pins=roots, match="ca")
+        evidence = found([view()], replace(pins("leaf"), policies=(policy,)))
+        return [finding for finding in evidence if finding.rule == "provider-set-changed"]
+
+    *older, newest = root_pins([load_providers().providers["letsencrypt"]], NOW.date())
+    (finding,) = with_roots(tuple(older))
+    assert finding.severity == "warning"
+    assert f"new: {newest.note}" in finding.summary
+    assert finding.command == "certpin providers update pins.toml"
+    assert finding.details["added"] == [str(newest.pin)]
+    assert with_roots((*older, newest)) == []
 
 
 def test_a_wildcard_without_hosts_and_a_host_without_pins_are_found() -> None:

@@ -53,7 +53,7 @@ def substituted() -> ProviderData:
 
 @cache
 def server(name: str) -> ssl.SSLContext:
-    """Return a server whose chain ends at a root: leaf, intermediate, root."""
+    """Return a server with a chain that ends at a root: leaf, intermediate, root."""
     identity = authorities()[name].intermediate(f"Issuer below {name}").issue(HOST)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with TemporaryDirectory() as folder:

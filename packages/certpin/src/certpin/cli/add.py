@@ -70,7 +70,7 @@ _NO_PROMISE = (
     type=provider_name,
     metavar="NAME",
     help="Pin all roots from which this provider may issue, such as letsencrypt or cloudflare "
-    "(certpin providers lists them). May be repeated. For hosts whose key you do not control.",
+    "(certpin providers lists them). May be repeated. For hosts with a key that you do not control.",
 )
 @click.option(
     "--mode",
@@ -125,8 +125,8 @@ def add(
     backup and no client is locked out. An enforced host without a backup is refused, with the
     command that pins the roots of its provider instead.
 
-    --provider is for a host whose key a CDN, a cloud or an ACME client replaces: it pins all roots
-    from which the provider may issue, and needs no backup.
+    --provider is for a host with a key that a CDN, a cloud or an ACME client replaces: it pins all
+    roots from which the provider may issue, and needs no backup.
 
     --backup-key makes that key. Keep the file off the server and out of version control, in a
     safe or a key store. It is encrypted if there is a passphrase, in CERTPIN_PASSPHRASE or by

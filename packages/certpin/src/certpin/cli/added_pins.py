@@ -222,7 +222,7 @@ def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
 
 
 def _private_root(chain: Chain) -> ConfigError | None:
-    """Return the error for a chain whose root no release of certifi has; ``None`` for others.
+    """Return the error for a chain that ends at a root in no release of certifi, or ``None``.
 
     Its authority may be the user's own, in the trust store of this machine.
     """

@@ -103,7 +103,7 @@ def check(
 
 
 def provider_changes(checkups: Sequence[Checkup], now: datetime) -> list[str]:
-    """Return a sentence for each host whose providers' roots differ from its pins.
+    """Return a sentence for each host that lacks a root of its providers, or has an old one.
 
     It is no finding: the pins of the served chain are compared anyway.
     """

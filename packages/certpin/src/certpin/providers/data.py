@@ -79,7 +79,7 @@ class Provider:
     note: str = ""
 
     def roots_at(self, day: date) -> tuple[ProviderRoot, ...]:
-        """Return the roots whose certificates have not expired on a day (UTC)."""
+        """Return the roots with a certificate that has not expired on a day (UTC)."""
         return tuple(root for root in self.roots if root.not_after >= day)
 
 

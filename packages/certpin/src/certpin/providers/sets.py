@@ -85,7 +85,7 @@ def set_change(
         edition: its ``provider_edition``.
         data: the provider data.
         day: today in UTC.
-        also: names of providers whose sets the policy should have too.
+        also: names of other providers: the policy should have their sets too.
     """
     entries = tuple(entries)
     names = [name for each in entries if each.live for name in each.provider]
@@ -113,7 +113,7 @@ def set_change(
 
 
 def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> tuple[str, ...]:
-    """Return the providers whose unexpired roots are all among the live pins of a policy.
+    """Return each provider that has all of its unexpired roots among the live pins of a policy.
 
     Args:
         entries: the pins of the policy.

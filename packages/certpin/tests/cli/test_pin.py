@@ -89,6 +89,15 @@ def test_the_roots_of_this_machine_are_trusted_by_default(
     assert run("pin", f"localhost:{bank.port}").code == 0
 
 
+def test_no_pin_is_suggested_below_a_root_that_is_not_public(
+    run: Run, bank: Nginx, ca: Path, trusted_root: Path
+) -> None:
+    done = run("pin", f"localhost:{bank.port}")
+    assert "No pins are suggested: the chain ends at 'Test Root'" in " ".join(done.out.split())
+    assert "certpin add" not in done.out
+    assert "certpin add" in run("pin", f"localhost:{bank.port}", "--ca-file", ca).out
+
+
 def test_with_a_file_of_authorities_the_roots_of_this_machine_are_not_trusted(
     run: Run, bank: Nginx, trusted_root: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,13 @@ MUTATIONS = [
         f"{_ADD_TESTS}test_a_chain_to_a_root_that_is_not_public_is_never_proposed",
     ),
     Mutation(
+        "a private root is no suggestion",
+        "certpin/cli/pin.py",
+        "        if private:\n",
+        "        if not private and private:\n",
+        "tests/cli/test_pin.py::test_no_pin_is_suggested_below_a_root_that_is_not_public",
+    ),
+    Mutation(
         "a provider that does not issue the chain",
         _ADDED,
         "    if not pinned & {_key_pin(each) for each in chain.authorities}:",

@@ -70,7 +70,7 @@ _NO_PROMISE = (
     type=provider_name,
     metavar="NAME",
     help="Pin all roots from which this provider may issue, such as letsencrypt or cloudflare "
-    "(certpin providers lists them). May be repeated. For hosts with a key that you do not control.",
+    "(certpin providers lists them). May be repeated. For hosts with a key beyond your control.",
 )
 @click.option(
     "--mode",

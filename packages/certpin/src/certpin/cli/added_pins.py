@@ -87,7 +87,7 @@ def served_pins(
         )
     _refuse_served_backup(backup, observation)
     chain = observation.verified
-    problem = _private_root(chain) if connection.ca_file is None else None
+    problem = private_root(chain) if connection.ca_file is None else None
     if providers or match == "ca":
         if problem:
             raise problem
@@ -221,10 +221,13 @@ def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
     return None
 
 
-def _private_root(chain: Chain) -> ConfigError | None:
+def private_root(chain: Chain) -> ConfigError | None:
     """Return the error for a chain that ends at a root in no release of certifi, or ``None``.
 
     Its authority may be the user's own, in the trust store of this machine.
+
+    Args:
+        chain: the chain, verified against the roots of the platform.
     """
     from certpin.errors import ConfigError
     from certpin.providers import load_providers
@@ -260,7 +263,7 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
     own = "make a key with --backup-key FILE, or name yours with --backup-pin PIN"
     if chain is None:
         return ConfigError(problem, fix=f"{own}; --mode report needs none")
-    if private := _private_root(chain):
+    if private := private_root(chain):
         return private
     data = load_providers()
     host = shlex.quote(host)

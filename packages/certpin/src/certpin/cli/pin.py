@@ -93,7 +93,8 @@ def pin(
 
     The verified chain leads from the server's certificate (the leaf) to a root that this machine
     trusts. If no chain verifies, certpin prints the reason and suggests no pin, because the
-    certificates may be an attacker's.
+    certificates may be an attacker's. It suggests none either if the root is in no release of
+    certifi, and not in --ca-file: a proxy may have issued the chain.
 
     \b
     certpin pin api.bank.example
@@ -226,10 +227,16 @@ def _advice(
 ) -> Iterable[str]:
     import shlex
 
+    from certpin.cli.added_pins import private_root
     from certpin.pins import Pin
 
     endpoint = observation.endpoint
     if observation.verified is not None:
+        private = None if connection.ca_file else private_root(observation.verified)
+        if private:
+            yield fold(f"No pins are suggested: {private.problem}.", sys.stdout)
+            yield fold(f"fix: {private.fix}", sys.stdout)
+            return
         words = [
             "certpin",
             "add",

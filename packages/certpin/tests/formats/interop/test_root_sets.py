@@ -1,0 +1,123 @@
+"""OkHttp accepts each root of a provider, and no other root: the proof of the root sets.
+
+Each root of the data, and 20 others, has a substitute (``tests.providers.test_proof``). The Python
+client has its proof there.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.formats import FORMATS
+from certpin.lab.client import write_client_files
+from certpin.lab.target import Target
+from tests.formats.interop._programs import Jvm
+from tests.providers.test_proof import DAY, REAL, authorities, pins_of, server
+from tests.servers._run import require
+from tests.tls._wire import HOST
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Tunnel:
+    """A CONNECT proxy for one client at a time, which answers in place of every host.
+
+    ``root`` is the name of the root at which the chain of the next answer ends.
+    """
+
+    root = ""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # the listener was closed
+            while True:
+                connection, _ = self._listener.accept()
+                with connection, suppress(OSError):  # a client that refuses hangs up
+                    connection.settimeout(30)
+                    _read_head(connection)
+                    connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                    with server(self.root).wrap_socket(connection, server_side=True) as tls:
+                        _read_head(tls)
+                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\naccepted")
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+
+def _read_head(connection: socket.socket | ssl.SSLSocket) -> None:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        if not (part := connection.recv(4096)):
+            raise OSError("the client hung up")
+        head += part
+
+
+@pytest.fixture(scope="module")
+def trusting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Java trust store that has all substitutes."""
+    folder = tmp_path_factory.mktemp("roots")
+    write_client_files(folder, b"".join(each.pem for each in authorities().values()))
+    return folder
+
+
+@pytest.fixture
+def tunnel() -> Iterator[Tunnel]:
+    made = Tunnel()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def okhttp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jvm]:
+    """OkHttp with the pinner of the target's ``pins``."""
+    require("javac")
+    require("libokhttp-java")
+    made = Jvm("okhttp-java", tmp_path_factory.mktemp("okhttp"), lambda target: target.pins)
+    yield made
+    made.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("provider", REAL.providers)
+def test_okhttp_accepts_every_root_of_a_provider_and_no_other(
+    provider: str, okhttp: Jvm, trusting: Path, tunnel: Tunnel, tmp_path: Path
+) -> None:
+    [file] = FORMATS["okhttp-java"].export(pins_of(provider)).files
+    pinner = tmp_path / file.path
+    pinner.write_text(file.text, encoding="utf-8")
+    target = Target(
+        case=provider,
+        host=HOST,
+        second_host="",
+        port=0,
+        proxy_port=tunnel.port,
+        canary="",
+        folder=trusting,
+        accepted=("", "", "", ""),
+        pins=pinner,
+        pinned_pem=pinner,
+        pinned_sha256="",
+    )
+    refused = {}
+    for tunnel.root in authorities():
+        ending = okhttp.run(target)
+        if ending.status != 0:
+            refused[tunnel.root] = ending.output
+    accepted = authorities().keys() - refused.keys()
+    assert accepted == {root.name for root in REAL.providers[provider].roots_at(DAY)}
+    assert all("Certificate pinning failure!" in output for output in refused.values())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from certpin.lint.document import LintDocument
+    from certpin.lint.document import HostEntry, LintDocument
     from certpin.pins import Pin
     from certpin.roots import RootFact
 
@@ -98,8 +98,7 @@ def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
     """Yield each place that depends on a certificate: its key, a phrase, and the pin."""
     for host in document.hosts:
-        for pin, entry in host.live.items():
-            yield f"{entry.key}.pin", f"{host} pins", pin
+        yield from _pinned(host)
     for file in document.anchor_files():
         for pin in dict.fromkeys(pins_of(each)[0] for each in file.certificates):
             yield file.key, f"{file.name[:80]} trusts", pin
@@ -107,6 +106,16 @@ def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
         for key, whole in map(pins_of, result.path or ()):
             if host.live.keys().isdisjoint({key, whole}):
                 yield f"{host.key}.name", f"the chain of {result.host} contains", key
+
+
+def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
+    """Yield the pins of a host, without those of a provider's root set.
+
+    The set has the other roots of the provider too, and old devices end their paths at this one.
+    """
+    for pin, entry in host.live.items():
+        if not (entry.provider and host.is_own_backup):
+            yield f"{entry.key}.pin", f"{host} pins", pin
 
 
 @partial(

@@ -350,28 +350,22 @@ def _host_at(data: dict[str, Any], pattern: str) -> int:
 
 def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
     """Return a policy as the data of a ``[[host]]`` table. ``trust`` is the file of its anchors."""
-    table: dict[str, Any] = {
+    servers = [_server_table(policy.pattern, server) for server in policy.servers]
+    values: dict[str, Any] = {
         "name": str(policy.pattern),
         "mode": policy.mode,
         "match": policy.match,
+        "expires": _expiry(policy.expires) if policy.expires else None,
+        "on_expiry": policy.on_expiry if policy.on_expiry != "fail-closed" else None,
+        "trust": trust if trust != "system" else None,
+        "strict_x509": policy.trust.strict if policy.trust else None,
+        "report_to": list(policy.report_to) or None,
+        "require_ct": True if policy.ct_logs and policy.ct_logs.timestamp else None,
+        "provider_edition": policy.provider_edition,
+        "server": servers or None,
+        "pin": [_pin_table(entry) for entry in policy.pins],
     }
-    if policy.expires is not None:
-        table["expires"] = _expiry(policy.expires)
-    if policy.on_expiry != "fail-closed":
-        table["on_expiry"] = policy.on_expiry
-    if trust != "system":
-        table["trust"] = trust
-    if policy.trust is not None and policy.trust.strict is not None:
-        table["strict_x509"] = policy.trust.strict
-    if policy.report_to:
-        table["report_to"] = list(policy.report_to)
-    if policy.ct_logs and policy.ct_logs.timestamp:
-        table["require_ct"] = True
-    if policy.provider_edition:
-        table["provider_edition"] = policy.provider_edition
-    if policy.servers:
-        table["server"] = [_server_table(policy.pattern, server) for server in policy.servers]
-    return table | {"pin": [_pin_table(entry) for entry in policy.pins]}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _expiry(moment: datetime) -> date:

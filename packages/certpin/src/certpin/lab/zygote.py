@@ -157,9 +157,8 @@ def _run_client(client: list[str]) -> None:
     if kind == "-c":
         code = compile(name, "<string>", "exec")
     else:
-        module.__file__ = name
         loader = importlib.machinery.SourceFileLoader("__main__", name)
-        module.__loader__ = loader
+        vars(module).update(__file__=name, __loader__=loader)
         code = compile(loader.get_data(name), name, "exec")
     exec(code, module.__dict__)  # noqa: S102  # the client under test
 

@@ -1,6 +1,6 @@
-"""Read certificates, chains, CSRs and keys: bytes in, frozen objects out, no network.
+"""Read certificates, chains, CSRs and keys: bytes in, immutable objects out, no network.
 
-Import the modules for signatures and contexts only when they are needed, because they import large
+Import the modules for signatures and TLS contexts only when they are needed: they import large
 libraries.
 """
 

@@ -1,7 +1,7 @@
-"""Certificates and chains: frozen objects, parsed from DER, or read from a file.
+"""Certificates and chains: immutable objects, parsed from DER or read from the bytes of a file.
 
-A file may be PEM, DER or PKCS#12, and may have keys and CSRs too. The texts of a certificate may be
-hostile: escape them before printing, unless a property says that it is safe.
+A file may be PEM, DER or PKCS#12, and may also contain keys and CSRs. The texts of a certificate
+may be hostile: escape them before printing, unless a property says that its text is safe.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ Value = TypeVar("Value")
 
 @contextmanager
 def without_deprecations() -> Iterator[None]:
-    """Ignore cryptography's deprecation warnings in the block; one thread at a time.
+    """Ignore cryptography's deprecation warnings in the ``with`` block; one thread at a time.
 
-    Users of certpin can't act on its advice about old roots, which OpenSSL verifies.
+    The warnings are about old roots, which OpenSSL verifies. Users of certpin can't act on them.
     """
     from cryptography.utils import CryptographyDeprecationWarning
 
@@ -79,7 +79,7 @@ class Certificate:
     ``der`` is the whole certificate and ``spki`` its SubjectPublicKeyInfo, byte for byte. Two
     certificates are equal if their DER is equal. Not verified: the signature, the dates.
 
-    Properties of fields (``subject``, ``issuer``, ``not_after``, …) raise
+    A property of a field (``subject``, ``issuer``, ``not_after``, …) raises
     ``CertificateParseError`` if the field can't be read. The digests can always be computed.
     """
 
@@ -88,26 +88,26 @@ class Certificate:
 
     @staticmethod
     def from_der(der: bytes) -> Certificate:
-        """Parse one certificate.
+        """Parse one certificate. Nothing is verified.
 
         Raises:
-            CertificateParseError: this is not a certificate in strict DER, or it is too large.
+            CertificateParseError: the bytes are not a certificate in strict DER, or are too large.
         """
         return _certificate(bytes(der))
 
     @cached_property
     def spki_sha256(self) -> bytes:
-        """The SHA-256 of the SPKI, 32 bytes: the value that RFC 7469, OkHttp and curl pin."""
+        """The SHA-256 of the SPKI, 32 bytes: the digest that RFC 7469, OkHttp and curl pin."""
         return hashlib.sha256(self.spki).digest()
 
     @cached_property
     def sha256(self) -> bytes:
-        """The SHA-256 of the whole certificate, 32 bytes: its fingerprint."""
+        """The fingerprint: the SHA-256 of the whole certificate, 32 bytes."""
         return hashlib.sha256(self.der).digest()
 
     @cached_property
     def subject(self) -> str:
-        """The subject (RFC 4514), safe to print: hostile control characters are escaped."""
+        """The subject (RFC 4514), safe to print: control characters are escaped."""
         return self._read("subject", lambda parsed: printable(parsed.subject.rfc4514_string()))
 
     @cached_property
@@ -117,22 +117,22 @@ class Certificate:
 
     @cached_property
     def not_before(self) -> datetime:
-        """The first moment of validity, in UTC."""
+        """The time from which the certificate is valid, in UTC."""
         return self._read("validity", lambda parsed: parsed.not_valid_before_utc)
 
     @cached_property
     def not_after(self) -> datetime:
-        """The last moment of validity, in UTC."""
+        """The last second in which the certificate is valid, in UTC."""
         return self._read("validity", lambda parsed: parsed.not_valid_after_utc)
 
     @cached_property
     def serial_number(self) -> int:
-        """The serial number. Old roots have 0, and some certificates have negative ones."""
+        """The serial number. Old roots have the number 0, and some certificates a negative one."""
         return self._read("serial number", lambda parsed: parsed.serial_number)
 
     @cached_property
     def key(self) -> str:
-        """The type of the key: ``EC P-256``, ``RSA 2048``, ``Ed25519``, or its OID."""
+        """The type of the public key: ``EC P-256``, ``RSA 2048``, ``Ed25519``, or its OID."""
         from certpin.x509.der import describe_key
 
         return describe_key(self.spki)
@@ -163,9 +163,9 @@ class Certificate:
 
     @cached_property
     def is_authority(self) -> bool:
-        """True if basicConstraints say that it may issue certificates (RFC 5280, 4.2.1.9).
+        """True if basicConstraints allow it to issue certificates (RFC 5280 section 4.2.1.9).
 
-        Roots of version 1 have no extensions: for them it is False.
+        Always False for a root of X.509 version 1, which has no extensions.
         """
         return self._read("basicConstraints", _is_authority)
 
@@ -197,16 +197,16 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Chain:
-    """Certificates from leaf to root, as a server sent them or as OpenSSL verified them.
+    """The certificates from leaf to root, as a server sent them or as OpenSSL verified them.
 
-    The object doesn't record which of the two: its creator has to know.
+    The object doesn't record which of the two it is: the code that creates it has to know.
     """
 
     certificates: tuple[Certificate, ...]
 
     @staticmethod
     def from_der(chain: Iterable[bytes]) -> Chain:
-        """Parse the DER certificates of a chain, leaf first.
+        """Parse the certificates of a chain, in DER and leaf first.
 
         Raises:
             CertificateParseError: the chain is empty, or a certificate can't be read.
@@ -225,13 +225,12 @@ class Chain:
 
 
 def end_in_roots(anchors: Iterable[Certificate]) -> bool:
-    """Return True if each of these trust anchors is self-issued, or issued by another of them.
+    """Return True if each trust anchor is self-issued, or issued by another of these anchors.
 
     If not, OpenSSL has to accept paths that end at an intermediate (PARTIAL_CHAIN).
 
     Raises:
-        CertificateParseError: a name can't be read.
-
+        CertificateParseError: the subject or issuer of an anchor can't be read.
     """
     anchors = tuple(anchors)
     subjects = {anchor.subject for anchor in anchors}
@@ -285,9 +284,9 @@ def _is_authority(parsed: x509.Certificate) -> bool:
 
 
 def name_of(certificate: Certificate) -> str:
-    """Return the first 200 characters of a certificate's subject, or a placeholder.
+    """Return the first 200 characters of a certificate's subject.
 
-    The placeholder is for a subject that can't be read.
+    If the subject is empty or can't be read, return a text in parentheses that says so.
     """
     try:
         subject = certificate.subject or "(no subject)"
@@ -302,13 +301,13 @@ def shorten(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote the first 80 characters of a text for an error message: it may have millions."""
+    """Quote the first 80 characters of a text for an error message. Longer texts are cut."""
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
     return repr(short)
 
 
 def no_passphrase() -> None:
-    """Return None, as the passphrase of callers that have none."""
+    """Return None: the ``passphrase`` function of callers that have no passphrase."""
 
 
 def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
@@ -316,15 +315,16 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 
     Args:
         data: the content of the file.
-        passphrase: called at most once, and only if something is encrypted.
+        passphrase: a function that returns the passphrase, or None. Called only for encrypted
+            content.
 
     Returns:
-        The certificates and keys in the order of the file.
+        The certificates and public keys in the order of the file; for a private key or a CSR, its
+        public key.
 
     Raises:
         CertificateParseError: the file has no certificate and no key, or a broken one.
         KeyParseError: a key can't be read.
-
     """
     if len(data) > MAX_FILE_BYTES:
         raise CertificateParseError(f"more than {MAX_FILE_BYTES} bytes: not a certificate file")
@@ -338,12 +338,12 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 
 
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
-    """Read every certificate of a file that has only certificates, such as trust anchors.
+    """Read every certificate of a file that must contain nothing else, such as trust anchors.
 
     Raises:
-        CertificateParseError: as ``read_items``, or because something is not a certificate.
-        KeyParseError: as ``read_items``.
-
+        CertificateParseError: a certificate can't be read, or the file also contains a key or a
+            CSR.
+        KeyParseError: a key in the file can't be read.
     """
     items = read_items(data)
     certificates = tuple(item for item in items if isinstance(item, Certificate))
@@ -357,8 +357,7 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
 def pem_blocks(data: bytes) -> Iterator[tuple[int, bytes | None]]:
     """Yield the offset and the bytes of each PEM block in a file (RFC 7468 section 2).
 
-    The bytes are None for a block that is incomplete, and the search continues behind its first
-    line.
+    For an incomplete block, the bytes are None. The search then continues after its first line.
     """
     offset = data.find(_BEGIN)
     while offset >= 0:
@@ -394,9 +393,9 @@ def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase
 
 
 def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Yield the certificates and keys in DER data, trying each structure that certpin reads.
+    """Yield the certificate or key in DER data, trying each structure that certpin reads.
 
-    Strict DER matches at most one of them.
+    Strict DER matches at most one of them. Data that matches none may be PKCS#12 or encrypted.
     """
     for parse in (
         Certificate.from_der,
@@ -413,7 +412,7 @@ def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 
 
 def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Yield the certificates, or the key, in PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
+    """Yield the certificates, or the key, of PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
     try:
         yield from _read_pkcs12(data, None)
     except KeyParseError:
@@ -425,7 +424,7 @@ def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 
 
 def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
-    """Return the certificates in PKCS#12 data, leaf first; without certificates, the key."""
+    """Return the certificates in PKCS#12 data, leaf first; if there are none, the public key."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 

@@ -1,7 +1,7 @@
 """Analyse the certificates that a server sent: their fields, and their paths to trusted roots.
 
-The issuer named in a certificate may be false, so signatures are checked. Certificates may be
-hostile: of an unreadable one, only the digest is known.
+The issuer named in a certificate may be false, so signatures are checked. A certificate may be
+hostile: if it can't be read, only its digest is returned.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
 @dataclass(frozen=True)
 class CertificateFacts:
-    """The fields of a certificate. A field that can't be read is None.
+    """The fields of a certificate. A field is None if it can't be read.
 
-    ``pin`` is the pin of its key, as text (RFC 7469 section 2.4). ``parsed`` is the certificate as
-    ``cryptography`` parsed it, and ``certificate`` as certpin did, for further checks.
+    ``pin`` is the pin of the certificate's key, as text (RFC 7469 section 2.4). For further checks,
+    ``parsed`` is the certificate as an object of ``cryptography``, and ``certificate`` as one of
+    certpin.
     """
 
     sha256: str  # of the whole certificate: AA:BB:…
@@ -58,7 +59,7 @@ class CertificateFacts:
 
     @property
     def is_self_issued(self) -> bool:
-        """Whether subject and issuer are readable, and the same name (RFC 5280 section 3.2)."""
+        """True if subject and issuer are readable and the same name (RFC 5280 section 3.2)."""
         return self.issuer is not None and self.issuer == self.subject
 
 
@@ -85,7 +86,7 @@ def read_facts(der: bytes) -> CertificateFacts:
 
 
 class Signature(StrEnum):
-    """Whether a certificate is signed by the certificate above it in a path."""
+    """The relation of a certificate to the one above it in a path: whether that one signed it."""
 
     GOOD = "signed by the key above"
     BAD = "not signed by the key above: only the names match"
@@ -99,7 +100,14 @@ _PREFERRED = [Signature.GOOD, Signature.UNCHECKED, Signature.BAD]
 
 @dataclass(frozen=True)
 class PathCertificate:
-    """One certificate of a path. ``above`` says whether the next certificate signed it."""
+    """One certificate of a path to a root.
+
+    Attributes:
+        facts: the fields of the certificate.
+        sent: True if the server sent it.
+        trusted: True if it is one of the client's roots.
+        above: whether the next certificate of the path signed it.
+    """
 
     facts: CertificateFacts
     sent: bool
@@ -109,9 +117,10 @@ class PathCertificate:
 
 @dataclass(frozen=True)
 class ChainPath:
-    """Certificates, each followed by its issuer.
+    """A path: certificates, each followed by its issuer.
 
-    ``on_path`` is False if they are not on the path from the server's leaf certificate.
+    ``on_path`` is True if the path starts at the server's leaf certificate. The other paths contain
+    certificates that the server sent although the leaf doesn't need them.
     """
 
     certificates: tuple[PathCertificate, ...]
@@ -119,13 +128,13 @@ class ChainPath:
 
     @property
     def trusted(self) -> bool:
-        """Whether valid signatures lead from the first certificate to a trusted root."""
+        """True if valid signatures lead from the first certificate to a trusted root."""
         *below, top = self.certificates
         return top.trusted and all(child.above is Signature.GOOD for child in below)
 
 
 def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tuple[ChainPath, ...]:
-    """Build the path from the leaf up, then a path for each remaining certificate.
+    """Build the path from the leaf upwards, then a path for each certificate that is left over.
 
     Signatures are checked. Dates, names, extensions and pins are not.
 
@@ -134,7 +143,7 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
         trusted: the roots that the client trusts, as DER.
 
     Returns:
-        The paths: the first one starts at the leaf. Empty only if no certificate was sent.
+        The paths; the first one starts at the leaf. Empty only if no certificate was sent.
     """
     found: list[ChainPath] = []
     seen: set[bytes] = set()
@@ -152,17 +161,17 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
 
 
 def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], ...]:
-    """Return every way from a certificate to its issuers by valid signatures.
+    """Return every path from a certificate upwards, with valid signatures from each to the next.
 
-    A cross-signed authority has several. Dates, names of hosts and extensions are not checked.
+    A cross-signed authority has several paths. Dates, host names and extensions are not checked.
 
     Args:
         der: the certificate, as DER.
         others: the certificates that may be above it, as DER.
-        limit: the largest number of ways; a hostile chain can have very many.
+        limit: the largest number of paths; a hostile chain can have very many.
 
     Returns:
-        The ways, each beginning with ``der`` and as long as possible; none if there are more than
+        The paths, each beginning with ``der`` and as long as possible. Empty if there are more than
         ``limit``.
     """
     found: list[tuple[bytes, ...]] = []
@@ -182,11 +191,13 @@ def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[by
 
 @lru_cache(maxsize=1024)
 def signs(issuer: bytes, child: bytes) -> bool:
-    """Return True if a certificate names ``issuer``, and its signature verifies with that key.
+    """Return True if ``issuer`` signed ``child``, and is the issuer that ``child`` names.
+
+    False also if a certificate or its signature algorithm can't be read.
 
     Args:
-        issuer: the certificate that may be above, as DER.
-        child: the certificate that may be signed by its key, as DER.
+        issuer: the certificate above, as DER.
+        child: the certificate below, as DER.
     """
     below, above = read_facts(child), read_facts(issuer)
     named = below.issuer is not None and below.issuer == above.subject
@@ -194,9 +205,9 @@ def signs(issuer: bytes, child: bytes) -> bool:
 
 
 def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
-    """Return a certificate and its issuers, until an issuer is missing or occurs a second time.
+    """Return the path from a certificate upwards, each certificate with its ``Signature``.
 
-    Each comes with the ``Signature`` that says whether its issuer signed it.
+    The path ends if no issuer is found among ``others``, or only one that is already in the path.
     """
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
@@ -221,9 +232,9 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
 
 
 def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
-    """Return whether the child's signature verifies with the issuer's key.
+    """Return whether a certificate's signature verifies with the issuer's key.
 
-    The caller has compared the issuer's name with the one in the child.
+    The caller has checked that ``issuer`` has the name of the child's issuer.
     """
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
@@ -238,7 +249,10 @@ def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
 
 
 def short_name(name: str | None) -> str:
-    """Return the common name in a distinguished name (RFC 4514), or all of it without one."""
+    """Return the common name in a distinguished name (RFC 4514), or the whole name if it has none.
+
+    The whole name is returned for several common names, too. None means an unreadable name.
+    """
     if not name:
         return "(unreadable)" if name is None else "(no name)"
     parts = [part for part in _PARTS.split(name) if part.startswith("CN=")]
@@ -246,7 +260,7 @@ def short_name(name: str | None) -> str:
 
 
 def platform_roots() -> bytes:
-    """Return the roots of this machine as PEM, from OpenSSL's default paths."""
+    """Return the roots that this machine trusts, as PEM, from OpenSSL's default paths."""
     import ssl  # not at the top: a Python without TLS analyses chains, too
 
     paths = ssl.get_default_verify_paths()
@@ -258,13 +272,13 @@ def platform_roots() -> bytes:
 
 
 def public_roots() -> tuple[bytes, ...]:
-    """Return the roots that this machine trusts as DER; its vendor chose them, not certpin."""
+    """Return the roots that this machine trusts, as DER, from OpenSSL's default paths."""
     return _der_of(platform_roots())
 
 
 @lru_cache(maxsize=2)
 def _der_of(pem: bytes) -> tuple[bytes, ...]:
-    """Return the certificates of a PEM file, without those that are incomplete."""
+    """Return the certificates of a PEM file as DER, without incomplete ones and duplicates."""
     import ssl
 
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"

@@ -1,9 +1,9 @@
-"""Parse the few DER structures that certpin needs, strictly, and write some.
+"""Parse the few DER structures that certpin needs, strictly, and encode some.
 
-``cryptography`` has the parser (``hazmat.asn1``: strict DER, X.690 section 10; no indefinite or
-padded lengths, no trailing bytes). This module declares the fields, so that the bytes of a
+The parser is that of ``cryptography`` (``hazmat.asn1``: strict DER, X.690 section 10; no indefinite
+or padded lengths, no trailing bytes). This module declares the fields, so that the bytes of a
 SubjectPublicKeyInfo are returned unchanged: encoding a parsed key again would lose the RSA-PSS
-parameters and give another digest than ``openssl`` prints.
+parameters, and give another digest than ``openssl`` prints.
 
 OpenSSL reads some parts as BER and writes them as DER (algorithms, the integers of an RSA key,
 unused bits). A key with such parts in BER would have two digests, so it is refused here.
@@ -114,19 +114,28 @@ class _Holder:
 
 
 def certificate_spki(der: bytes) -> bytes:
-    """Return the SubjectPublicKeyInfo of a certificate, unchanged. Raises ValueError."""
+    """Return the SubjectPublicKeyInfo of a certificate, byte for byte.
+
+    Raises ``ValueError`` if the certificate or its key is not strict DER.
+    """
     certificate = asn1.decode_der(_Certificate, der)
     _check_algorithm(certificate.signature_algorithm)
     return _spki(certificate.tbs_certificate.subject_public_key_info)
 
 
 def request_spki(der: bytes) -> bytes:
-    """Return the SubjectPublicKeyInfo of a CSR, unchanged. Raises ValueError."""
+    """Return the SubjectPublicKeyInfo of a CSR, byte for byte.
+
+    Raises ``ValueError`` if the CSR or its key is not strict DER.
+    """
     return _spki(asn1.decode_der(_CertificationRequest, der).info.subject_public_key_info)
 
 
 def check_spki(der: bytes) -> None:
-    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo, in strict DER throughout."""
+    """Raise ``ValueError`` unless the bytes are one SubjectPublicKeyInfo in strict DER.
+
+    Its algorithm, and the numbers of an RSA key, are checked too.
+    """
     info = asn1.decode_der(_SubjectPublicKeyInfo, der)
     if info.subject_public_key.padding_bits():
         raise ValueError("a key consists of whole octets")
@@ -166,11 +175,20 @@ def _oid_of(spki: bytes) -> str:
 
 
 def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
-    """Return an RSA key's SPKI, with the RSA-PSS algorithm of its PKCS#8 key if it has one.
+    """Return the SPKI of an RSA key, with RSA-PSS as its algorithm if the private key says so.
 
-    ``cryptography`` reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA. The SPKI of other keys
-    is returned unchanged; PKCS#1 keys are plain RSA. Raises ValueError if the algorithm isn't
-    strict DER.
+    ``cryptography`` reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA.
+
+    Args:
+        spki: the SubjectPublicKeyInfo that ``cryptography`` wrote, with plain RSA.
+        pkcs8: the unencrypted private key in DER.
+
+    Returns:
+        The SPKI with the algorithm and parameters of the private key; ``spki`` unchanged if the
+        private key is plain RSA, as all keys in PKCS#1 are.
+
+    Raises:
+        ValueError: the algorithm is not strict DER.
     """
     try:
         algorithm = asn1.decode_der(_PrivateKeyInfo, pkcs8).algorithm
@@ -185,7 +203,10 @@ def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
 
 
 def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
-    """Check an AlgorithmIdentifier (RFC 5280 section 4.1.1.2), and return its OID."""
+    """Check an AlgorithmIdentifier (RFC 5280 section 4.1.1.2), and return its OID as bytes.
+
+    Raises ``ValueError`` if its fields are not an OID and optional parameters.
+    """
     if not 1 <= len(fields) <= 2 or fields[0].tag_bytes != _OID:
         raise ValueError("an algorithm is an OID and optional parameters")
     for parameters in fields[1:]:
@@ -196,9 +217,9 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
 
 
 def _check_value(field: asn1.TLV, depth: int) -> None:
-    """Raise ValueError for a constructed string or a padded integer, which only BER allows.
+    """Raise ``ValueError`` for a constructed string or a padded integer, which only BER allows.
 
-    The parser has checked the lengths.
+    ``depth`` is the nesting depth of the element. The parser has already checked the lengths.
     """
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:

@@ -1,4 +1,4 @@
-"""Read public keys, private keys and CSRs as public keys, and generate private keys."""
+"""Read the public key from a public key, a private key or a CSR, and generate private keys."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _MIN_RSA_BITS = 2048
 class PublicKey:
     """A public key, as SubjectPublicKeyInfo in strict DER (RFC 5280 section 4.1.2.7).
 
-    ``source`` is the kind of object that it was read from; a private key is never kept. ``caveat``
-    is a sentence for the user if the digest may be wrong, or empty.
+    ``source`` is the kind of object from which the key was read. A private key is never stored.
+    ``caveat`` is a sentence for the user if the digest may be wrong, and empty otherwise.
     """
 
     spki: bytes
@@ -52,7 +52,7 @@ def public_key(der: bytes) -> PublicKey:
     """Parse a SubjectPublicKeyInfo in DER.
 
     Raises:
-        KeyParseError: this is not a public key in strict DER.
+        KeyParseError: the bytes are not a public key in strict DER.
     """
     from certpin.x509.der import check_spki
 
@@ -64,10 +64,10 @@ def public_key(der: bytes) -> PublicKey:
 
 
 def certificate_request(der: bytes) -> PublicKey:
-    """Return the public key in a CSR (RFC 2986). Not verified: the CSR's signature.
+    """Return the public key in a CSR (RFC 2986), given as DER. Its signature is not verified.
 
     Raises:
-        CertificateParseError: this is not a CSR in strict DER.
+        CertificateParseError: the bytes are not a CSR in strict DER.
     """
     from certpin.x509.der import request_spki
 
@@ -91,7 +91,7 @@ def private_key(der: bytes) -> PublicKey:
 def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
     """Return the public key of an encrypted private key, PEM or DER.
 
-    The parameters of an RSA-PSS key can't be read from it. ``caveat`` mentions this.
+    The parameters of an RSA-PSS key can't be read, so the ``caveat`` of an RSA key mentions them.
 
     Raises:
         KeyParseError: the key can't be read, or the passphrase is wrong.
@@ -102,7 +102,7 @@ def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
 def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
     """Return the public key of a private key that ``cryptography`` parsed.
 
-    Its ``caveat`` is that of ``encrypted_private_key``.
+    An RSA-PSS key looks like a plain RSA key here, so the ``caveat`` of an RSA key mentions this.
     """
     return _with_caveat(public_key_of(key))
 
@@ -164,7 +164,7 @@ def new_private_key(algorithm: KeyAlgorithm, passphrase: bytes | None) -> tuple[
     """Generate a private key.
 
     Args:
-        algorithm: the kind of key.
+        algorithm: the algorithm and size of the key.
         passphrase: encrypts the key; ``None`` leaves it unencrypted.
 
     Returns:
@@ -173,7 +173,6 @@ def new_private_key(algorithm: KeyAlgorithm, passphrase: bytes | None) -> tuple[
 
     Raises:
         KeyParseError: the passphrase is empty, which is never intended.
-
     """
     from cryptography.hazmat.primitives import serialization
 
@@ -202,15 +201,16 @@ def _generate(algorithm: KeyAlgorithm) -> PrivateKeyTypes:
 
 
 def public_authority_refusal(key: str) -> str:
-    """Return why no public authority issues a certificate for a key; empty if one does.
+    """Return the reason why no public authority issues a certificate for this type of key.
 
     Args:
         key: the type of the key, as ``describe_key`` returns it.
 
     Returns:
-        A clause. Sources: CA/Browser Forum, Baseline Requirements 2.1, section 6.1.5 (RSA of at
-        least 2048 bits, P-256, P-384, P-521), and Mozilla Root Store Policy 3.0, section 5.1, which
-        excludes P-521. Not checked: the exponent of an RSA key, and keys known to be weak.
+        A clause with the reason; empty if public authorities accept the type. Sources: CA/Browser
+        Forum, Baseline Requirements 2.1, section 6.1.5 (RSA of at least 2048 bits, P-256, P-384,
+        P-521), and Mozilla Root Store Policy 3.0, section 5.1, which excludes P-521. Not checked:
+        the exponent of an RSA key, and keys known to be weak.
     """
     kind, _, size = key.partition(" ")
     if key in {"EC P-256", "EC P-384"} or (kind == "RSA" and int(size) >= _MIN_RSA_BITS):

@@ -1,7 +1,8 @@
-"""Python's own ``ssl`` classes, OpenSSL's chains, and contexts with their verification settings.
+"""Python's own ``ssl`` classes, OpenSSL's chains, and contexts with certpin's settings.
 
-``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
-replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has two effects:
+Some libraries replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their own classes: gevent,
+eventlet, and ``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts). This
+has two effects:
 
 - A subclass or an instance of the replacement is not the context that certpin needs: the context of
   truststore uses the roots of the platform instead of the roots that it was given.
@@ -12,8 +13,8 @@ replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has tw
 below it (``_sslobj``) has had them since 3.10, so the chains are read from it in all versions. The
 verification settings are here because connections and probes must use the same ones.
 
-``trust_alone`` makes a context of some roots; ``MirroredContext`` has several of them inside, and
-is configured as if it were one.
+``trust_alone`` makes a context that trusts only given roots. ``MirroredContext`` contains several
+such contexts, and is configured like a single one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ OpenSSLSocket: Any = _openssl._SSLSocket
 def _find_context() -> Any:
     """Return Python's own ``SSLContext`` class, even if a library replaced ``ssl.SSLContext``.
 
-    A replacement is a subclass of it.
+    A replacement is a subclass of Python's class.
     """
     for kind in OpenSSLContext.__subclasses__():
         if getattr(kind.wrap_socket, "__globals__", None) is vars(ssl):
@@ -63,11 +64,14 @@ def _set_directly(name: str) -> Any:
 
 
 class OwnSSLContext(_StdlibContext):
-    """Python's own ``ssl.SSLContext``, which works even if a library replaced that name."""
+    """Python's own ``ssl.SSLContext``. It works even if a library replaced that name."""
 
     @property  # type: ignore[misc]  # read-only: the class of an instance never changes
     def __class__(self) -> type:
-        """Make ``isinstance(context, ssl.SSLContext)`` true if a library replaced that name."""
+        """The class for ``isinstance``: every object is an instance of ``ssl.SSLContext``.
+
+        This holds even if a library replaced that name with its own class.
+        """
         replacement: type = ssl.SSLContext
         return type(self) if issubclass(type(self), replacement) else replacement
 
@@ -79,7 +83,7 @@ class OwnSSLContext(_StdlibContext):
 
 
 def replaced_by() -> str:
-    """Return the name of the module that replaced ``ssl.SSLSocket``, or an empty string."""
+    """Return the name of the module that replaced ``ssl.SSLSocket``; empty if none did."""
     found: Any = ssl.SSLSocket
     return "" if found is StdlibSocket else str(found.__module__)
 
@@ -90,9 +94,9 @@ _ENCODING_DER = 2  # _ssl.ENCODING_DER: the value of X509_FILETYPE_ASN1 (openssl
 def verified_chain(raw: Any) -> tuple[bytes, ...]:
     """Return the chain that OpenSSL verified, as DER, leaf first, up to the trust anchor.
 
-    ``raw`` is OpenSSL's object of the connection. The chain proves something only after a full
-    handshake with verification: under ``CERT_NONE`` it is the chain that the peer sent, and for a
-    resumed session it is empty.
+    ``raw`` is OpenSSL's object of the connection (``_sslobj``). The chain is a proof only after a
+    full handshake with verification: under ``CERT_NONE`` it is the chain that the peer sent, and
+    for a resumed session it is empty.
     """
     return _der(raw.get_verified_chain())
 
@@ -100,7 +104,7 @@ def verified_chain(raw: Any) -> tuple[bytes, ...]:
 def served_chain(raw: Any) -> tuple[bytes, ...]:
     """Return the certificates that the server sent, as DER, in its order. They are not verified.
 
-    ``raw`` is OpenSSL's object of the connection.
+    ``raw`` is OpenSSL's object of the connection (``_sslobj``).
     """
     return _der(raw.get_unverified_chain())
 
@@ -145,8 +149,8 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
     """Return advice for an error that only ``VERIFY_X509_STRICT`` causes; empty for other errors.
 
     Args:
-        code: X509_V_ERR_… of OpenSSL.
-        setting: an instruction that makes the caller accept such a chain.
+        code: the ``X509_V_ERR_…`` of OpenSSL.
+        setting: an instruction for the user that makes certpin accept such a chain.
     """
     if code not in _STRICT_RULES:
         return ""
@@ -156,6 +160,8 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
 
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
     """Set the TLS options of a context in which certpin differs from Python's defaults.
+
+    The context then ignores the CN of a subject, refuses renegotiation, and may verify strictly.
 
     Args:
         context: the context to change.
@@ -171,10 +177,10 @@ def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
 
 
 def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -> ssl.SSLContext:
-    """Make a client's context that trusts only these certificates.
+    """Return a new context for clients that trusts only these certificates.
 
     Args:
-        anchors: the certificates. Unless each is a root or issued by another of them
+        anchors: the trust anchors. Unless each is a root or issued by another of them
             (``end_in_roots``), a path may end at an intermediate.
         strict: require chains to follow RFC 5280, as in ``harden``.
     """
@@ -197,7 +203,7 @@ _MIRRORED = (
 
 
 class _Call(NamedTuple):
-    """A setter call on the context, which is repeated on each store that is made later."""
+    """A call of a setter on the context. It is repeated on each store that is made later."""
 
     name: str
     args: tuple[Any, ...]
@@ -207,13 +213,13 @@ class _Call(NamedTuple):
 
 
 class MirroredContext(OwnSSLContext):
-    """A client's ``SSLContext`` with several trust stores and one configuration.
+    """An ``SSLContext`` for clients with several trust stores and one configuration.
 
-    OpenSSL ties the roots to a context. So each ``trust = FILE`` has its own inner context, called
-    a store, while other hosts use the platform's roots. Settings of a client library (ALPN, cipher
-    suites, client certificate, versions) are applied to all of them. Roots are not: a library that
-    loads its CA bundle into this context changes nothing for a host with a trust file. Rule 8 of
-    docs/concepts/matching.md.
+    OpenSSL ties the trusted roots to a context. So each ``trust = FILE`` of a pin file has its own
+    inner context, called a store; other hosts use the platform's roots. Settings of a client
+    library (ALPN, cipher suites, client certificate, versions) are applied to this context and to
+    all stores. Roots are not: a library that loads its CA bundle into this context changes nothing
+    for a host with a trust file. Rule 8 of docs/concepts/matching.md.
     """
 
     def __init__(self) -> None:
@@ -229,9 +235,9 @@ class MirroredContext(OwnSSLContext):
         """Return the inner context that trusts only these anchors. It is made on first use.
 
         Args:
-            digest: differs if anchors or ``strict`` differ.
+            digest: the key of the inner context: different for other anchors or another ``strict``.
             anchors: certificates in DER.
-            strict: as in ``trust_alone``.
+            strict: require chains to follow RFC 5280, as in ``harden``.
         """
         with self._configuring:
             if digest not in self._stores:
@@ -250,11 +256,14 @@ class MirroredContext(OwnSSLContext):
         return store
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
-        """Prepare this context or a store for a client certificate. Called before it is loaded."""
+        """Prepare this context or a store before it loads a client certificate.
+
+        Subclasses implement this method.
+        """
         raise NotImplementedError
 
     def _set_everywhere(self, name: str, *args: Any) -> None:
-        """Call a setter on this context and on every store, also on stores that are made later.
+        """Call a setter on this context and on every store, and later on each new store.
 
         Libraries repeat their calls for each connection. A repeated call does nothing, because
         another thread may be in a handshake.
@@ -293,7 +302,7 @@ class MirroredContext(OwnSSLContext):
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
         """Load a client certificate into this context and every store, as in ``ssl.SSLContext``.
 
-        ``_guard_certificate`` is called for each of them before.
+        Before that, ``_guard_certificate`` is called for this context and each store.
         """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:

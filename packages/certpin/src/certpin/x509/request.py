@@ -1,4 +1,4 @@
-"""Read a certificate signing request (CSR, RFC 2986): its key, and the names that it asks for."""
+"""Read a certificate signing request (CSR, RFC 2986): its public key and its names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONLY_BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class SigningRequest:
-    """A CSR with a verified signature: its sender has the private key.
+    """A CSR with a verified signature, which proves that its sender has the private key.
 
     Attributes:
         key: the public key.
@@ -39,12 +39,12 @@ class SigningRequest:
 def read_request(pem: bytes) -> SigningRequest:
     """Read one CSR in PEM, and verify its signature.
 
-    Common names count, because an ACME authority may put them into the subjectAltName (RFC 8555
-    section 7.4).
+    The names include the common names, because an ACME authority may put those into the
+    subjectAltName (RFC 8555 section 7.4).
 
     Raises:
-        CertificateParseError: the data is not exactly one CSR, it is larger than a certificate may
-            be, or the signature is wrong.
+        CertificateParseError: the data is not exactly one CSR, is larger than a certificate may be,
+            or has a wrong signature.
     """
     from cryptography import x509
 

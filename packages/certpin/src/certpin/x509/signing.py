@@ -1,6 +1,6 @@
-"""Sign with private keys, verify signatures, and make certificate requests (RFC 2986).
+"""Sign with private keys, verify signatures, and make certificate signing requests (RFC 2986).
 
-Each kind of key has one signature algorithm.
+certpin uses one signature algorithm for each kind of key (``TokenKey.sign`` lists them).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ED25519 = bytes.fromhex("06032b6570")
 
 
 class Signer(Protocol):
-    """A private key that can sign, in memory or on a token."""
+    """A private key that can sign: in memory, on a token, or in a key service."""
 
     @property
     def public_key(self) -> SignerPublicKey:
@@ -71,7 +71,7 @@ class FileKey:
     _private: Any = field(repr=False, compare=False)
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature of bytes of any length, by the algorithm of ``TokenKey.sign``."""
+        """Return the signature of bytes of any length, with the algorithms of ``TokenKey.sign``."""
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
         public = self.public_key
@@ -88,15 +88,15 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 
     Args:
         data: the content of the file.
-        passphrase: called if the key is encrypted.
+        passphrase: a function that returns the passphrase, called if the key is encrypted.
 
     Returns:
         The key. Not checked: that it belongs to a certificate in the same file.
 
     Raises:
-        KeyParseError: there is no private key that can be read, or certpin doesn't sign with this
-            kind of key: an RSA-PSS key would become a plain RSA key, with another pin.
-
+        KeyParseError: the file has no private key that can be read, or certpin doesn't sign with
+            this kind of key. An RSA-PSS key is refused, because it would become a plain RSA key
+            with another pin.
     """
     private = _load(data, passphrase)
     public: Any = private.public_key()
@@ -136,9 +136,9 @@ def _from_pkcs12(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
 
 
 def _is_pss(data: bytes, plain: bytes) -> bool:
-    """Return True if the file contains an RSA-PSS key, which ``cryptography`` reports as plain RSA.
+    """Return True if the file contains an unencrypted RSA-PSS key.
 
-    False if the key is encrypted. ``plain`` is the SPKI that ``cryptography`` reports.
+    ``cryptography`` reads such a key as plain RSA; ``plain`` is the SPKI that it then writes.
     """
     try:
         items = certificate.read_items(data)
@@ -158,9 +158,9 @@ def is_signing_key(key: Any) -> bool:
 
 
 def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
-    """Return the hash for a key: SHA-384 for P-384, else SHA-256.
+    """Return the hash for signatures of a key: SHA-384 for P-384, SHA-256 for all others.
 
-    CA/B Forum Baseline Requirements 7.1.3.2.2.
+    See the CA/B Forum Baseline Requirements, section 7.1.3.2.2.
     """
     from cryptography.hazmat.primitives import hashes
 
@@ -168,12 +168,12 @@ def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
 
 
 def digest_of(key: EllipticCurvePublicKey, data: bytes) -> bytes:
-    """Hash the data with the algorithm for this key, and return the digest that ECDSA signs."""
+    """Return the hash of the data that ECDSA signs with this key."""
     return hashlib.new(hash_for(key).name, data).digest()
 
 
 def verify_signature(key: SignerPublicKey, signature: bytes, data: bytes) -> bool:
-    """Return True if a signature of these bytes is valid for this key."""
+    """Return True if the signature of ``data`` is valid for this public key."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -190,13 +190,13 @@ def verify_signature(key: SignerPublicKey, signature: bytes, data: bytes) -> boo
 
 
 def new_request(key: Signer, names: Sequence[str]) -> bytes:
-    """Make a certificate request (CSR), sign it, and verify its signature.
+    """Make a certificate signing request (CSR), sign it, and verify its signature.
 
-    The first name is also the common name, if it is not too long, because clients such as lego and
-    many private authorities need one.
+    The first name is also the common name if it has at most 64 characters, because clients such as
+    lego and many private authorities need one.
 
     Args:
-        key: signs the request; its public key is in it.
+        key: the key that signs the request; the request contains its public key.
         names: normalised hosts, with or without ``*.``, and IP addresses.
 
     Returns:
@@ -205,7 +205,7 @@ def new_request(key: Signer, names: Sequence[str]) -> bytes:
     Raises:
         HostError: there is no name.
         KeyParseError: the signature is not valid.
-        TokenError: a key on a token can't sign.
+        TokenError: a key on a token or in a service can't sign.
     """
     from cryptography.x509 import load_der_x509_csr
 

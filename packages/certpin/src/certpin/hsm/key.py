@@ -1,7 +1,8 @@
-"""A private key that stays on its PKCS#11 token: its generation, its public key, its signatures.
+"""A private key on a PKCS#11 token: generate and open it, read its public key, and sign with it.
 
-The public key that a token stores can be replaced without a PIN. So it is not trusted until a
-signature of the private key verifies with it.
+The private key never leaves the token. The public key that a token stores can be replaced without
+the token's PIN, so certpin uses a public key only after it has verified a signature of the private
+key.
 """
 
 from __future__ import annotations
@@ -45,11 +46,15 @@ _MIN_RSA_BITS = 2048  # CA/B Forum Baseline Requirements 6.1.5; OpenSSL's securi
 
 @dataclass(frozen=True, eq=False)
 class TokenKey:
-    """A key on a token, with an open session of the token's user.
+    """A key pair on a PKCS#11 token, with an open session of the token's user.
 
-    ``close()``, or the end of ``with``, logs out of the token. If several keys of one token are
-    open, close the one that was opened first last, because they share its login (PKCS#11 v2.40
-    usage guide, section 2.6). Threads may share a key.
+    ``close()``, or the end of ``with``, logs out of the token. Keys of one token share its login
+    (PKCS#11 v2.40 usage guide, section 2.6): if several are open, close the key that you opened
+    first as the last one. Threads may share a key.
+
+    Attributes:
+        uri: the PKCS#11 URI of the key.
+        public_key: the public key, as an object of ``cryptography``.
     """
 
     uri: TokenURI
@@ -59,27 +64,27 @@ class TokenKey:
 
     @cached_property
     def key(self) -> PublicKey:
-        """The public key as certpin's ``PublicKey``, like one that was read from a file."""
+        """The public key as certpin's ``PublicKey``, the class of keys that are read from files."""
         return PublicKey(_spki(self.public_key), "key on a token")
 
     @property
     def spki(self) -> bytes:
         """The public key as DER (SubjectPublicKeyInfo, RFC 5280 section 4.1.2.7).
 
-        A pin is its SHA-256.
+        The pin of the key is the SHA-256 of these bytes.
         """
         return self.key.spki
 
     def sign(self, data: bytes) -> bytes:
-        """Sign data of any length on the token.
+        """Sign data of any length on the token, and verify the signature.
 
         Returns:
-            ECDSA as DER (Ecdsa-Sig-Value, RFC 3279 section 2.2.3), with SHA-256 for P-256 and
-            SHA-384 for P-384; RSA PKCS#1 v1.5 with SHA-256 (RFC 8017 section 8.2); or Ed25519
-            (RFC 8032).
+            The signature. For ECDSA it is DER (Ecdsa-Sig-Value, RFC 3279 section 2.2.3), with
+            SHA-256 for P-256 and SHA-384 for P-384. RSA signs by PKCS#1 v1.5 with SHA-256 (RFC 8017
+            section 8.2), and Ed25519 by RFC 8032.
 
         Raises:
-            TokenError: the token failed, or the public key does not verify the signature.
+            TokenError: the token failed, or the signature does not verify with the public key.
         """
         with translated(self._session.token.label):
             signature = _sign(self._private, self.public_key, data)
@@ -108,14 +113,18 @@ class TokenKey:
 
 
 def open_key(uri: str, pin: AskPIN) -> TokenKey:
-    """Log in to a token, and open the key that a URI names.
+    """Log in to a token, and open the key that a PKCS#11 URI names.
 
-    The private key signs a random challenge. If the token's public key does not verify it, it is
-    refused: public objects of a token can be replaced without a PIN.
+    The private key signs a random challenge. The key is refused if this signature does not verify
+    with the token's public key, because public objects of a token can be replaced without its PIN.
 
     Args:
         uri: a PKCS#11 URI (RFC 7512).
-        pin: returns the PIN for a token's label. Called once, unless the URI has ``pin-source``.
+        pin: a function that returns the PIN of the token with the given label. It is called once,
+            or not at all if the URI has ``pin-source``.
+
+    Returns:
+        The key with an open session. The caller closes it.
 
     Raises:
         TokenError: the URI, the token, the PIN or the key can't be used.
@@ -129,17 +138,20 @@ def open_key(uri: str, pin: AskPIN) -> TokenKey:
 def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
     """Generate a key pair on a token, and open it.
 
-    The key can only sign. It is sensitive and not extractable (PKCS#11 v2.40 section 4.9).
+    The private key can only sign. It is sensitive and not extractable (PKCS#11 v2.40 section 4.9).
 
     Args:
-        uri: a PKCS#11 URI with the token, and the label of the new key (``object``). Without an
-            ``id`` one is generated.
-        pin: called as by ``open_key``.
+        uri: a PKCS#11 URI with the token, and the label of the new key (``object``). If it has no
+            ``id``, a random ID is generated.
+        pin: a function that returns the PIN of a token, as in ``open_key``.
         algorithm: the algorithm of the key.
 
+    Returns:
+        The new key with an open session. The caller closes it.
+
     Raises:
-        TokenError: the token can't be used, or has an object with this label or ID: nothing is
-            overwritten.
+        TokenError: the token can't be used, or already has an object with this label or ID.
+            Existing objects are never overwritten.
     """
     parsed = TokenURI.parse(uri)
     _need_label(parsed)
@@ -151,11 +163,17 @@ def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
 def open_or_generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> tuple[TokenKey, bool]:
     """Open the key that a PKCS#11 URI names, or generate it if the token doesn't have it.
 
+    Args:
+        uri: a PKCS#11 URI, as in ``generate_key``.
+        pin: a function that returns the PIN of a token, as in ``open_key``. It is called at most
+            once.
+        algorithm: the algorithm of a new key.
+
     Returns:
-        The key, and True if it is new.
+        The key, and True if it was generated.
 
     Raises:
-        TokenError: the token or the key can't be used. The PIN is tried only once.
+        TokenError: the token or the key can't be used.
     """
     parsed = TokenURI.parse(uri)
     token = find_token(parsed)
@@ -167,13 +185,13 @@ def open_or_generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> tupl
 
 
 def destroy_key(key: TokenKey) -> None:
-    """Delete the private and the public key from the token.
+    """Delete a private key and its public key from the token.
 
     Args:
-        key: a key of ``generate_key``: only its session may write.
+        key: a key that ``generate_key`` returned. A key of ``open_key`` has a read-only session.
 
     Raises:
-        TokenError: the token refuses it.
+        TokenError: the token refuses to delete the objects.
     """
     from pkcs11 import Attribute
 
@@ -183,9 +201,9 @@ def destroy_key(key: TokenKey) -> None:
 
 
 def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
-    """Return the key that a URI names, after its signature of a random challenge was verified.
+    """Open the key that a URI names, and verify its signature of a random challenge.
 
-    Raises ``TokenError``.
+    Raises ``TokenError`` if the key can't be used or the signature is wrong.
     """
     with translated(session.token.label):
         private = _private_key(uri, session)
@@ -218,9 +236,10 @@ def _private_key(uri: TokenURI, session: Session) -> Any:
 
 
 def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
-    """Sign data with a private key on the token. Return the signature, with ECDSA as DER.
+    """Sign data with a private key on the token, and return the signature (ECDSA: as DER).
 
-    ECDSA data is hashed here, because few tokens support CKM_ECDSA_SHA256.
+    For ECDSA the data is hashed here and not on the token, because few tokens support
+    CKM_ECDSA_SHA256.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from pkcs11 import Mechanism
@@ -234,9 +253,12 @@ def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
 
 
 def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
-    """Return the token's public key for a private key: same ID, or same label if it has no ID.
+    """Return the public key that a token stores for one of its private keys.
 
-    Raises ``TokenError`` and the module's errors.
+    The public key has the same ID as the private key; or the same label, if the private key has no
+    ID.
+
+    Raises ``TokenError`` if there is not exactly one, or it can't be read.
     """
     from pkcs11 import Attribute, ObjectClass
 
@@ -264,9 +286,9 @@ def _spki(key: SignerPublicKey) -> bytes:
 
 
 def _ecdsa_signature(raw: bytes) -> bytes:
-    """Convert an ECDSA signature from the token's format to DER.
+    """Convert an ECDSA signature from the token's format to DER (RFC 3279 section 2.2.3).
 
-    The token's format is two integers (PKCS#11 v2.40 section 2.3.1); DER as in RFC 3279 2.2.3.
+    A token returns two integers of equal size (PKCS#11 v2.40 section 2.3.1).
     """
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 

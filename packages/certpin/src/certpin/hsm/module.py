@@ -1,4 +1,4 @@
-"""Load the PKCS#11 module of a URI, and find the only token that matches the URI."""
+"""Load the PKCS#11 module for a URI, find the one token that the URI matches, and log in to it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _MAX_PIN = 255  # bytes; the limit of SoftHSM (MAX_PIN_LEN); hardware allows few
 
 @contextmanager
 def translated(token: str = "") -> Iterator[None]:
-    """Turn the PKCS#11 errors of the block into ``TokenError``.
+    """Turn each PKCS#11 error in the ``with`` block into a ``TokenError``.
 
-    ``token`` is the token's label for the message. Clears OpenSSL's error queue at the end.
+    ``token`` is the token's label, which the message contains. OpenSSL's error queue is cleared at
+    the end of the block.
     """
     import pkcs11
 
@@ -64,8 +65,16 @@ def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> To
 def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -> Session:
     """Log in to a token as its user, and return the session.
 
-    The PIN is tried once, because tokens lock after a few failures. Raises ``TokenError``, which
-    never contains the PIN.
+    The PIN is tried only once, because tokens lock after a few failures.
+
+    Args:
+        token: the token.
+        uri: a URI of the token, which may name a file with the PIN (``pin-source``).
+        ask: a function that returns the PIN for the token's label, called if the URI names no file.
+        writing: open a session that can create and delete objects.
+
+    Raises:
+        TokenError: the PIN is missing or refused, or the token failed. It never contains the PIN.
     """
     import pkcs11
 
@@ -80,7 +89,10 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
 
 @contextmanager
 def closed_on_failure(session: Session) -> Iterator[Session]:
-    """Close the session if the block fails; the token may have been removed by then."""
+    """Close the session of a token if the ``with`` block fails.
+
+    Errors of the closing are ignored, because the token may have been removed.
+    """
     import pkcs11
 
     try:
@@ -126,18 +138,18 @@ def _load(path: Path) -> Any:
 
 
 def _clear_openssl_errors() -> None:
-    """Clear OpenSSL's error queue, which a module may share with Python's ``ssl``.
+    """Clear OpenSSL's error queue, which a PKCS#11 module may share with Python's ``ssl``.
 
-    SoftHSM leaves stale errors there, and ``load_verify_locations(cadata=…)`` reports the last one
-    as its own (``_add_ca_certs`` in ``_ssl.c`` of Python 3.11). A refused list of ciphers clears
-    the queue.
+    SoftHSM leaves old errors in the queue, and ``load_verify_locations(cadata=…)`` then raises the
+    last one as its own (``_add_ca_certs`` in ``_ssl.c`` of Python 3.11). ``ssl`` clears the queue
+    when it refuses a list of ciphers.
     """
     with suppress(ssl.SSLError):
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
 
 
 def _tokens(library: Any) -> Iterator[Token]:
-    """Yield the initialized tokens of a module. A token may be removed while they are listed."""
+    """Yield the initialized tokens of a PKCS#11 module. Skip a token that is removed meanwhile."""
     import pkcs11
 
     for slot in library.get_slots(token_present=True):

@@ -2,8 +2,9 @@
 
     pkcs11:token=bank;object=next?module-path=/usr/lib/softhsm/libsofthsm2.so
 
-An unknown attribute is refused, because a URI without it would match more keys (by RFC 7512
-section 2.5 it matches none). No error repeats a value, because one may be a PIN.
+A URI with an unknown attribute is refused: without that attribute it would match more keys (by RFC
+7512 section 2.5 it matches none). No error contains a value of the URI, because the value may be a
+PIN.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ class TokenURI:
     Attributes:
         token: the token's attributes by the names of RFC 7512 (``token``, ``serial``, …).
         label: the label of the key (CKA_LABEL).
-        id: the ID of the key (CKA_ID). At least one of label and ID is set.
-        module: the path in ``module-path``.
-        pin_file: the path in ``pin-source``.
+        id: the ID of the key (CKA_ID). A label, an ID, or both are set.
+        module: the path of the PKCS#11 module (``module-path``); ``None`` for the one in the
+            environment.
+        pin_file: the path of the file with the PIN (``pin-source``); ``None`` to ask for it.
     """
 
     token: Mapping[str, str] = field(hash=False)
@@ -71,7 +73,7 @@ class TokenURI:
         """Parse a PKCS#11 URI. Neither the module nor the PIN file is opened.
 
         Raises:
-            TokenError: it is not a URI of a key, or contains a PIN.
+            TokenError: the text is not a URI of a private key, or contains a PIN.
         """
         path, query = _split(text)
         label, identifier = path.get("object"), path.get("id")
@@ -95,7 +97,7 @@ class TokenURI:
         )
 
     def __str__(self) -> str:
-        """The URI for messages, without the paths of the module and of the PIN file."""
+        """Return the URI for messages, without the paths of the module and of the PIN file."""
         parts = [f"{name}={_quoted(value)}" for name, value in self.token.items()]
         if self.label is not None:
             parts.append(f"object={_quoted(self.label)}")
@@ -105,7 +107,7 @@ class TokenURI:
 
 
 def is_token_uri(text: str) -> bool:
-    """Return True if a text begins like a PKCS#11 URI (``pkcs11:``), valid or not."""
+    """Return True if a text begins with ``pkcs11:``, whether the rest is a valid URI or not."""
     return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: case-insensitive
 
 
@@ -160,7 +162,7 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _token_attribute(name: str, value: bytes) -> str:
-    """Return the value of a token attribute as tokens report it: numbers have no leading zeros."""
+    """Return the value of a token attribute in the form that tokens report: no leading zeros."""
     text = _text(name, value)
     if name == "slot-id":
         if not _NUMBER.fullmatch(text):
@@ -216,7 +218,7 @@ def _pin_file(value: bytes | None) -> Path | None:
 
 
 def _absolute(name: str, text: str) -> Path:
-    """Return a path; refuse a relative one with ``TokenError``.
+    """Return the path that a URI's attribute contains. Raise ``TokenError`` if it is relative.
 
     Neither code nor a PIN may be read from the working directory.
     """

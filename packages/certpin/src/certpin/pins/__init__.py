@@ -1,4 +1,4 @@
-"""Pins, hosts, policies, and the verdict on a verified chain: no network, no files."""
+"""Pins, hosts, policies, and the verdict on a verified chain. No network and no files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The effect of a new pin set on installed clients. Pure: compares two pin sets.
+"""The effect of a new pin set on installed clients, found by comparing it with the old set.
 
-Each client receives the new set at its own time, and some never do. So a change is judged for
-clients with the new set while the servers still use the old keys, and for clients with the old set
-after the servers changed their keys.
+Each client receives the new set at its own time, and some never do. So a change is judged twice:
+for clients with the new set while the servers still use the old keys, and for clients with the old
+set after the servers changed their keys.
 
     safe      clients notice nothing, or are better protected, and refuse no genuine server
     careful   the change works only in the right order, or it protects clients less
@@ -33,7 +33,13 @@ WEIGHTS: tuple[Weight, ...] = ("breaks", "careful", "safe")  # the worst first
 
 @dataclass(frozen=True)
 class Change:
-    """One change of a pin set. ``host`` is the host pattern; empty for the pin set itself."""
+    """One change between two pin sets, with its effect on clients.
+
+    Attributes:
+        weight: ``safe``, ``careful`` or ``breaks``; the module explains them.
+        host: the host pattern; empty if the change concerns the pin set itself.
+        text: what changed, and the effect on clients.
+    """
 
     weight: Weight
     host: str
@@ -41,10 +47,17 @@ class Change:
 
 
 def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
-    """Return every change that affects clients: of the pin set, then of each host.
+    """Return every change that affects clients: those of the pin set, then those of each host.
 
-    The hosts are in the order of the new set. Notes and roles are not compared, because clients
-    don't use them.
+    Notes and roles of pins are not compared, because clients don't use them.
+
+    Args:
+        old: the pin set that clients have.
+        new: the pin set that replaces it.
+        now: the current time with a time zone, to recognise pins that have expired.
+
+    Returns:
+        The changes, with the hosts in the order of the new set.
     """
     found = [*_hosts(old, new, now)]
     return (*_set(old, new, changed=bool(found)), *found)
@@ -121,7 +134,7 @@ def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Change]
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield effect and text for each pin that was added, was removed, or changed its state."""
+    """Yield weight and text for each pin that was added, was removed, or changed its state."""
     before, after = old.live_pins, new.live_pins
     enforced = "enforce" in {old.mode, new.mode}
     if enforced and not before.keys() & after.keys():
@@ -174,9 +187,9 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 
 
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield effect and text for each key that clients newly refuse, or no longer refuse.
+    """Yield weight and text for each pin that was newly marked compromised, or no longer is.
 
-    Clients refuse a compromised key anywhere on a path.
+    Clients refuse a path that contains a compromised key at any position.
     """
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"

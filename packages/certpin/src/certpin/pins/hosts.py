@@ -1,8 +1,8 @@
 """Host names in one canonical spelling, host patterns, public suffixes, servers, report addresses.
 
-Clients don't use the servers of a host: only commands connect to them. So policies are equal even
-if their servers differ, and neither published sets nor exports contain servers (docs/decisions,
-number 40).
+Only commands use the servers of a host, to connect to them; clients don't. So policies are equal
+even if their servers differ, and neither published sets nor exports contain servers
+(docs/decisions, number 40).
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ Wildcard = Literal["", "*.", "**."]
 
 @lru_cache(maxsize=4096)
 def normalise(host: str) -> str:
-    """Return the canonical spelling of a host, which is used in policies and passed to OpenSSL.
+    """Return the canonical spelling of a host, which policies use and OpenSSL receives.
 
-    Lower case; A-labels by IDNA 2008 with the UTS #46 mapping (RFC 5891); one trailing dot
-    removed; brackets and zone of an IPv6 literal removed (RFC 6874); an address in its canonical
-    form (RFC 5952). An ASCII name that IDNA 2008 refuses, but a resolver accepts, is unchanged:
-    ``xn--n3h.com``, ``a-.example``, ``r3---sn.xn--bcher-kva.example``. It has only one spelling, so
-    it can't be confused with another name. Names with other letters must satisfy IDNA 2008.
+    A name becomes lower case, with A-labels by IDNA 2008 and the UTS #46 mapping (RFC 5891), and
+    without one trailing dot. An address gets its canonical form (RFC 5952); brackets and zone of an
+    IPv6 literal are removed (RFC 6874).
+
+    An ASCII name that IDNA 2008 refuses but a resolver accepts is unchanged: ``xn--n3h.com``,
+    ``a-.example``, ``r3---sn.xn--bcher-kva.example``. Such a name has only one spelling, so it
+    can't be confused with another name. A name with non-ASCII letters must satisfy IDNA 2008.
 
     Raises:
         HostError: the text is not a host: ``a..b``, a host with a port, a label of 64 characters,
@@ -65,9 +67,13 @@ def is_address(host: str) -> bool:
 class HostPattern:
     """A host (``api.bank.example``), or a wildcard that covers many hosts.
 
-    ``*.bank.example`` covers names with one more label. ``**.bank.example`` covers the name itself
-    and every name below it. ``name`` is normalised, without the wildcard. Wildcards over public
-    suffixes are refused by the policy, not here.
+    ``*.bank.example`` covers names with exactly one more label. ``**.bank.example`` covers the name
+    itself and every name below it. ``HostPolicy``, and not this class, refuses wildcards over
+    public suffixes.
+
+    Attributes:
+        wildcard: ``*.``, ``**.``, or empty for a single host.
+        name: the normalised name without the wildcard.
     """
 
     wildcard: Wildcard
@@ -140,12 +146,16 @@ def _refused(host: str) -> HostError:
 
 
 def is_public_suffix(name: str) -> bool:
-    """Return True if a normalised name is a public suffix, under which anyone may register names.
+    """Return True if a name is a public suffix: a domain in which everyone may register names.
 
     The rules are the ICANN section of the Public Suffix List (https://publicsuffix.org, MPL 2.0) in
     ``public_suffix.txt``, which ``make suffixes`` updates from the ``publicsuffixlist`` package. By
-    the list's algorithm, an unknown top-level name is a suffix ("the prevailing rule is ``*``"),
-    and so is a name with only suffixes below it (``kawasaki.jp``: ``*.kawasaki.jp``).
+    the list's algorithm, an unknown top-level name is a suffix ("the prevailing rule is ``*``").
+    certpin also treats a name as a suffix if every name below it is one (``kawasaki.jp``, because
+    of the rule ``*.kawasaki.jp``).
+
+    Args:
+        name: a normalised host name.
     """
     rules = _suffix_rules()
     if f"!{name}" in rules:
@@ -169,11 +179,13 @@ _MAX_REGION = 64  # characters
 
 @dataclass(frozen=True)
 class HostServer:
-    """A server of a host, to which commands connect.
+    """A server of a host, to which certpin's commands connect.
 
-    ``address`` is a normalised host name or IP address, empty for the host's own name. ``port`` is
-    ``None`` for the default: 443, or the port of ``starttls``, which names a ``StartTLS`` protocol.
-    ``region`` is a label that output shows.
+    Attributes:
+        address: a normalised host name or IP address; empty for the name of the policy's pattern.
+        port: the TCP port; ``None`` for the default: 443, or the port of ``starttls``.
+        starttls: the protocol (``StartTLS``) that upgrades to TLS; ``None`` for TLS from the start.
+        region: a label for the server that output shows.
     """
 
     address: str = ""
@@ -185,7 +197,8 @@ class HostServer:
     def parse(text: str, *, starttls: str | None = None, region: str = "") -> HostServer:
         """Parse the ``address`` of a pin file: ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``.
 
-        Raises ``HostError``.
+        ``starttls`` and ``region`` are stored unchanged. Raises ``HostError`` if the address is
+        invalid.
         """
         if "/" in text:
             raise unreadable_address(text)
@@ -193,20 +206,40 @@ class HostServer:
         return HostServer(address, port or None, starttls, region)
 
     def name_for(self, pattern: HostPattern) -> str | None:
-        """Return the server name to send (SNI); ``None`` if a wildcard leaves the name open."""
+        """Return the server name to send (SNI) when a command checks a pattern at this server.
+
+        Args:
+            pattern: the host pattern of the policy.
+
+        Returns:
+            For a wildcard, this server's own address if the pattern covers it. Otherwise the name
+            in the pattern; ``None`` for ``*.``, which does not cover that name.
+        """
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address
         return None if pattern.wildcard == "*." else pattern.name
 
     def address_text(self, pattern: HostPattern) -> str:
-        """Return the ``address`` for a pin file; empty for the host's name and default port."""
+        """Return the ``address`` to write into a pin file.
+
+        The text is empty for the name in ``pattern`` with the default port.
+        """
         if self.port is None:
             return self.address
         return join_address(self.address or pattern.name, self.port)
 
 
 def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
-    """Raise ``ConfigError`` if commands couldn't use a server, or it is listed twice."""
+    """Check the servers of a policy.
+
+    Args:
+        pattern: the host pattern of the policy.
+        servers: its servers.
+
+    Raises:
+        ConfigError: no name to send is known for a server, its region is invalid, or it is listed
+            twice.
+    """
     seen: set[HostServer] = set()
     for index, server in enumerate(servers):
         key = f"server[{index}]"
@@ -228,9 +261,16 @@ def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
 
 
 def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
-    """Parse ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or an https URL. Raises ``HostError``.
+    """Return host and port of ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or an https URL.
 
-    Path and query of a URL are ignored. A user name or a password in it is refused.
+    Path and query of a URL are ignored.
+
+    Args:
+        text: the address.
+        default_port: the port to return if the text has none.
+
+    Raises:
+        HostError: the text is not an address, or contains a user name or a password.
     """
     from urllib.parse import urlsplit  # a large part of the import time of certpin
 
@@ -259,7 +299,10 @@ def join_address(host: str, port: int) -> str:
 
 
 def short_address(host: str, port: int | None) -> str:
-    """Return the host as an argument of a command, with the port unless it is 443 or unknown."""
+    """Return a host with its port, as an argument for a command.
+
+    The port is left out if it is 443 or unknown (``None``).
+    """
     return join_address(host, port) if port and port != 443 else host
 
 
@@ -269,7 +312,10 @@ def bracketed(host: str) -> str:
 
 
 def unreadable_address(text: str) -> HostError:
-    """Return the error for text that is not a host with a port. It never repeats a password."""
+    """Return the error for text that is not a host with a port.
+
+    The error never contains a password from the text.
+    """
     shown = "an address with a user name or a password" if "@" in text else repr(text[:80])
     return HostError(
         f"{shown} is not a host with a port",
@@ -292,7 +338,7 @@ _REPORT_ADDRESS = re.compile(
 def is_report_address(address: str) -> bool:
     """Return True if reports can be sent to this URL: https to any host, or http to this machine.
 
-    It must be printable ASCII (RFC 3986 section 2).
+    The URL must be printable ASCII (RFC 3986 section 2), without a user name.
     """
     printable = address.isascii() and address.isprintable()
     return printable and _REPORT_ADDRESS.fullmatch(address) is not None

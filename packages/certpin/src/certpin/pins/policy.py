@@ -77,7 +77,7 @@ class Pin:
 
     @staticmethod
     def parse(text: str) -> Pin:
-        """Parse a pin as certpin, curl, RFC 7469 or openssl write it.
+        """Parse a pin in the spelling of certpin, curl, RFC 7469 or openssl.
 
         ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` contain strict base64; ``cert-sha256/…``
         and ``sha256 Fingerprint=…`` contain hexadecimal.
@@ -98,7 +98,7 @@ class Pin:
 
     @property
     def is_placeholder(self) -> bool:
-        """True for a pin copied from documentation, or one repeated byte or letter."""
+        """True if the pin is copied from documentation, or repeats one byte or letter."""
         digest = self.digest
         if digest[3:31] == digest[:28]:  # a repeated letter of base64 repeats three bytes
             letters = base64.b64encode(digest)[:-2]  # the last two depend on the padding
@@ -119,13 +119,13 @@ def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
 def _without_second_slash(text: str) -> str:
     """Remove the second slash that curl writes after ``sha256``.
 
-    A digest can begin with a slash too, so the length decides.
+    A digest may begin with a slash, too: a text with the length of a digest is unchanged.
     """
     return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
 
 def _base64(text: str) -> bytes:
-    """Decode strict base64 (RFC 4648 section 3.5): only the canonical text is accepted."""
+    """Decode strict base64 (RFC 4648 section 3.5). Other texts with the same bytes are refused."""
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as exc:  # binascii.Error, or a text that is not ASCII
@@ -208,26 +208,26 @@ class HostPin:
 
     @property
     def live(self) -> bool:
-        """True if clients accept a path because of a match with this pin."""
+        """True if clients accept a path with this pin: it is not removed or compromised."""
         return self.state not in _DEAD
 
     @property
     def usable(self) -> bool:
-        """True if clients accept the key and it exists. A lost key is no backup."""
+        """True if the pin is live and its key is not lost. A pin with a lost key is no backup."""
         return self.live and self.state != "lost"
 
     @property
     def in_service(self) -> bool:
-        """True if a server may use the key, according to the pin's state."""
+        """True if the pin is active or retiring: servers may use its key."""
         return self.state in _IN_SERVICE
 
 
 @dataclass(frozen=True)
 class TrustAnchors:
-    """The only trust anchors for a host, as DER. The platform's roots are not trusted for it.
+    """The only trust anchors for a host, as DER: clients don't use the platform's roots.
 
-    ``strict`` is True if paths must satisfy RFC 5280 (``strict_x509``), and ``None`` for the
-    default of the running Python.
+    ``source`` names the anchors' file. ``strict`` is True if paths must satisfy RFC 5280
+    (``strict_x509``), and ``None`` for the default of the running Python.
     """
 
     der: tuple[bytes, ...]
@@ -236,7 +236,7 @@ class TrustAnchors:
 
     @cached_property
     def digest(self) -> bytes:
-        """A digest of the anchors and of ``strict``, equal only if both are."""
+        """A digest of the anchors and of ``strict``: equal only if both are equal."""
         digests = b"".join(hashlib.sha256(der).digest() for der in self.der)
         strict = b"" if self.strict is None else bytes([self.strict])
         return hashlib.sha256(digests + strict).digest()
@@ -244,17 +244,17 @@ class TrustAnchors:
 
 @dataclass(frozen=True)
 class HostPolicy:
-    """The pins of a host, and how they are enforced. Immutable.
+    """The pins of a host, and how clients enforce them. Immutable.
 
     Args:
         pattern: the hosts.
-        pins: at least two live pins if they are enforced, so that a lost key locks no client out.
+        pins: at least two live pins in mode ``enforce``, so that a lost key locks no client out.
         mode: ``enforce`` refuses a connection without a matching pin, ``report`` only reports it.
-        match: the certificates of the path that may match: the ``leaf``, the authorities (``ca``),
-            or ``any``.
+        match: the certificates of the path to compare: the ``leaf``, those above (``ca``), or
+            ``any``.
         expires: the time from which the pins are expired, with a time zone; ``None`` for never.
-        on_expiry: the decision of clients after that.
-        trust: the trust anchors; ``None`` for the platform's roots.
+        on_expiry: the decision of clients after that time.
+        trust: the only trust anchors; ``None`` for the platform's roots.
         report_to: ``https://`` addresses for reports.
         servers: for the commands that connect. Not compared, because clients don't use them.
         ct_logs: the logs of which enough must promise to publish the certificate of the host
@@ -291,7 +291,7 @@ class HostPolicy:
 
     @cached_property
     def live_pins(self) -> dict[Pin, HostPin]:
-        """The pins because of which clients accept a path."""
+        """The pins that make clients accept a path, each with its entry in the policy."""
         return {entry.pin: entry for entry in self.pins if entry.live}
 
     @property
@@ -310,7 +310,7 @@ class HostPolicy:
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:
-        """The pins of compromised keys and certificates. A path that contains one is refused."""
+        """The pins marked compromised. Clients refuse a path with such a key or certificate."""
         return frozenset(entry.pin for entry in self.pins if entry.state == "compromised")
 
     @cached_property
@@ -327,12 +327,12 @@ class HostPolicy:
         return {pin.digest: entry for pin, entry in self.live_pins.items() if pin.kind == kind}
 
     def expired(self, now: datetime) -> bool:
-        """Return True if the pins have expired."""
+        """Return True if the pins have expired at the time ``now``."""
         return self.expires is not None and now >= self.expires
 
     @property
     def refuses_from(self) -> datetime | None:
-        """The expiry from which clients refuse every connection; ``None`` if they never do."""
+        """The time from which clients refuse every connection; ``None`` for never."""
         closes = self.mode == "enforce" and self.on_expiry == "fail-closed"
         return self.expires if closes else None
 
@@ -399,7 +399,7 @@ class PinSet:
         name: the name of the pin set, which reports contain.
         version: 1 or more. It rises with each change.
         policies: the policies; no two with the same pattern.
-        debug: the anchors of a debugging proxy. They are used only with ``CERTPIN_DEBUG=1``.
+        debug: the trust anchors of a debugging proxy, used only with ``CERTPIN_DEBUG=1``.
 
     Raises:
         ConfigError: the set is empty, has two policies for a pattern or two lists of logs, or the
@@ -429,17 +429,17 @@ class PinSet:
         return type(self), (self.name, self.version, self.policies, self.debug)
 
     def policy_for(self, host: str) -> HostPolicy | None:
-        """Return the most specific policy that covers a host, or ``None``.
+        """Return the most specific policy that covers a host, or ``None`` if no policy does.
 
         An exact name precedes ``*.``, which precedes ``**.``, and a longer suffix precedes a
-        shorter one. The cost is one dictionary lookup for each label, whatever the number of hosts;
-        recent hosts are cached.
+        shorter one. The cost is one dictionary lookup per label, whatever the number of hosts;
+        results are cached.
 
         Args:
             host: a host in any spelling.
 
         Raises:
-            HostError: it is not a host.
+            HostError: the text is not a host.
         """
         return self._cached(host)
 
@@ -473,7 +473,7 @@ class PinSet:
 
     @cached_property
     def _index(self) -> dict[str, HostPolicy]:
-        """Return the policies by their patterns. Raises ``ConfigError`` if two have the same."""
+        """The policies by their patterns. Raises ``ConfigError`` if two have the same pattern."""
         index: dict[str, HostPolicy] = {}
         for number, policy in enumerate(self.policies):
             pattern = str(policy.pattern)
@@ -488,7 +488,7 @@ class PinSet:
 
 
 class PolicyMeaning(NamedTuple):
-    """The fields of a policy that clients use. Compare it as a whole, or field by field."""
+    """The fields of a policy that affect clients. Compare it as a whole, or field by field."""
 
     pins: frozenset[Pin]
     compromised: frozenset[Pin]
@@ -507,11 +507,11 @@ class PolicyMeaning(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """The content of a pin set that clients use: policies by pattern, and debug anchors.
+    """The content of a pin set that affects clients: policies by pattern, and debug anchors.
 
     Clients of two pin sets with equal meanings accept, refuse and report the same. Roles, notes and
-    the order of entries are not part of it. The state of a pin counts only in so far as clients
-    accept the pin, refuse it as compromised, or ignore it.
+    the order of entries are left out. A pin's state counts only in so far as clients accept the
+    pin, refuse it as compromised, or ignore it.
     """
 
     policies: dict[str, PolicyMeaning]
@@ -519,13 +519,13 @@ class Meaning(NamedTuple):
 
 
 def meaning(pins: PinSet) -> Meaning:
-    """Return the content of a pin set that clients use, without its name and version."""
+    """Return the content of a pin set that affects clients, without its name and version."""
     policies = {str(policy.pattern): policy_meaning(policy) for policy in pins.policies}
     return Meaning(policies, _anchors(pins.debug))
 
 
 def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
-    """Return the fields of a policy that clients use."""
+    """Return the fields of a policy that affect clients."""
     return PolicyMeaning(
         pins=frozenset(policy.live_pins),
         compromised=policy.compromised,

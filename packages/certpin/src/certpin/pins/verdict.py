@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def is_finding(self) -> bool:
-        """True if the connection should be reported, because it was refused or the check failed."""
+        """True if the connection should be reported: the decision is ``refuse`` or ``report``."""
         return self.decision != "accept"
 
     def raise_for_refusal(self, host: str) -> None:
@@ -147,7 +147,7 @@ def _verify_pins(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """Return the first certificate on the path whose own pin or key is marked compromised."""
+    """Return the first certificate on the path with a key or fingerprint marked compromised."""
     if not policy.compromised:
         return None
     return next(
@@ -177,14 +177,14 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return a text about the failure: host, policy, every certificate of the path, every pin."""
+    """Explain a refusal: the host, the policy, every certificate of the path, and every pin."""
     policy = verdict.policy
     path = [*_scts(verdict), *_path(verdict.chain, fingerprints=bool(policy.certificates))]
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
 
 
 def advice(verdict: Verdict, host: str) -> str:
-    """Return advice for the operator who reads the error."""
+    """Return advice for the operator who reads the error of a refused connection."""
     return next(filter(None, (hint(verdict, host) for hint in _HINTS)))
 
 

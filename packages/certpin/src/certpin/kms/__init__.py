@@ -4,7 +4,7 @@
     key.spki                 # the public key, which can be pinned
     key.sign(data)           # signed in the service
 
-Needs an extra for each service: ``awskms``, ``gcpkms``, ``azurekms`` or ``vault``.
+Each service needs an extra of certpin: ``awskms``, ``gcpkms``, ``azurekms`` or ``vault``.
 """
 
 from __future__ import annotations

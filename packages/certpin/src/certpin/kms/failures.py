@@ -1,9 +1,9 @@
-"""Errors of key services as ``TokenError``, without secrets.
+"""Turn errors of key services into ``TokenError``, without secrets.
 
-The texts of the clients' errors are not repeated: the one of AWS for an invalid signature, for
-example, contains the request's session token. Their loggers are silent during a call, for the same
-reason: securesystemslib logs such a text as an error, which Python prints if the program does not
-configure logging.
+The texts of the clients' errors are not repeated, because they may contain secrets: the text of AWS
+for an invalid signature contains the session token of the request. For the same reason the clients'
+loggers are silent during a call: securesystemslib logs such a text as an error, which Python prints
+if the program does not configure logging.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ _FIXES = {
 
 
 def require_client(uri: ServiceURI) -> None:
-    """Raise ``TokenError`` if a package for the service of this key is missing."""
+    """Check that the packages for the key service of this URI are installed.
+
+    Raises:
+        TokenError: a package is missing.
+    """
     service = uri.service
     for module in ("securesystemslib", *service.modules):
         try:
@@ -67,11 +71,11 @@ def require_client(uri: ServiceURI) -> None:
 
 @contextmanager
 def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
-    """Turn the errors of a service's client into ``TokenError``, and silence its loggers.
+    """Turn errors of a key service's client into ``TokenError``, and silence the client's loggers.
 
     Args:
-        uri: the key, for the message.
-        passed: exceptions that are not translated. ``TokenError`` never is.
+        uri: the URI of the key, for the message.
+        passed: exceptions that leave the block unchanged. ``TokenError`` always does.
     """
     try:
         with _silence:
@@ -88,7 +92,7 @@ def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
 
 
 def _code(exc: Exception) -> str:
-    """Return the code of a service's error, or the name of the exception."""
+    """Return the error code of a key service, or the name of the exception if it has no code."""
     response = getattr(exc, "response", None)
     if isinstance(response, dict):  # botocore.exceptions.ClientError
         code: Any = response.get("Error", {}).get("Code")
@@ -100,9 +104,10 @@ def _code(exc: Exception) -> str:
 
 
 class _Silence:
-    """A context manager that keeps log records of the clients from every handler.
+    """A context manager that keeps log records of the services' clients from every handler.
 
-    Threads may be in it at the same time: the loggers are as before when the last one has left.
+    Several threads may be in the block at the same time. The loggers are restored when the last
+    thread leaves it.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """A private key that stays in its key service: its public key, and its signatures.
 
-The signatures are made by the signers of securesystemslib. Each one is verified with the public key
-before it is returned: an alias may lead to another key since the public key was read, and a service
-or its client may be wrong.
+The signers of securesystemslib request the signatures. Each signature is verified with the public
+key before it is returned, because an alias may lead to another key since the public key was read,
+and because a service or its client may be wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHALLENGE_BYTES = 32
 
 @dataclass(frozen=True, eq=False)
 class ServiceKey:
-    """A key in a key service. No connection is kept open that would have to be closed."""
+    """A key in a key service. There is nothing to close, because no connection is kept open."""
 
     uri: ServiceURI
     public_key: SignerPublicKey
@@ -35,7 +35,7 @@ class ServiceKey:
 
     @cached_property
     def key(self) -> PublicKey:
-        """The public key as certpin's ``PublicKey``, like one that was read from a file."""
+        """The public key as certpin's ``PublicKey``, the class of keys that are read from files."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         spki = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -43,14 +43,16 @@ class ServiceKey:
 
     @property
     def spki(self) -> bytes:
-        """The public key as DER (SubjectPublicKeyInfo). A pin is its SHA-256."""
+        """The public key as DER (SubjectPublicKeyInfo). Its SHA-256 is the pin of the key."""
         return self.key.spki
 
     def sign(self, data: bytes) -> bytes:
-        """Sign data of any length. The service gets its digest; Vault gets the data.
+        """Sign data of any length in the service, and verify the signature.
+
+        Vault receives the data. The other services receive only its digest.
 
         Returns:
-            The signature, by the algorithm of ``TokenKey.sign``.
+            The signature, with the algorithms of ``TokenKey.sign``.
 
         Raises:
             TokenError: the service refused or failed, or the signature is not valid for the public
@@ -68,13 +70,17 @@ class ServiceKey:
 
 
 def open_service_key(uri: str) -> ServiceKey:
-    """Open the key that a URI names. It signs a random challenge, which is verified.
+    """Open the key that a URI names, and verify its signature of a random challenge.
 
-    So a key that can't sign, or may not, is refused when it is named, and not at its first use.
+    So a key that can't sign, or that the user may not use, is refused at once and not at its first
+    use.
 
     Args:
-        uri: see ``ServiceURI``. Credentials come from the environment, as the service's own client
-            finds them.
+        uri: the URI of the key; ``ServiceURI`` has the forms. Credentials come from the
+            environment, as the service's own client finds them.
+
+    Returns:
+        The key, ready to sign.
 
     Raises:
         TokenError: the URI is invalid, a package is missing, the service refuses, or clients can't

@@ -1,8 +1,8 @@
 """Read the public key of a key in a service, and refuse types that clients don't verify.
 
-A key of certpin signs by one algorithm (``x509.signing``): ECDSA with SHA-256 on P-256 and with
-SHA-384 on P-384, RSA PKCS#1 v1.5 with SHA-256, Ed25519. A key that its service restricts to another
-algorithm is refused.
+certpin uses one signature algorithm for each kind of key (``x509.signing``): ECDSA with SHA-256 on
+P-256 and with SHA-384 on P-384, RSA PKCS#1 v1.5 with SHA-256, Ed25519. A key that its service
+restricts to another algorithm is refused.
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ _USABLE = {
 
 
 class _UnusableTypeError(Exception):
-    """The type of a key, as its service names it, that certpin can't use."""
+    """A key has a type that certpin can't use. The message is the type, as the service names it."""
 
 
 def read_public_key(uri: ServiceURI) -> tuple[SignerPublicKey, SSlibKey]:
-    """Return the public key, and the same in TUF's format, by which securesystemslib signs.
+    """Return the public key of a key in a service: for ``cryptography``, and for securesystemslib.
+
+    The second object has the format of TUF metadata. The signers of securesystemslib need it.
 
     Raises:
         TokenError: a package is missing, the service refuses, or clients can't verify signatures of
@@ -61,7 +63,11 @@ def read_public_key(uri: ServiceURI) -> tuple[SignerPublicKey, SSlibKey]:
 
 
 def _usable(public_key: Any, scheme: str) -> tuple[SignerPublicKey, SSlibKey]:
-    """Check a key, and the scheme to which its service restricts it; empty for no restriction."""
+    """Check that certpin can use a key, and return it in the two formats of ``read_public_key``.
+
+    ``scheme`` is the signature scheme to which the service restricts the key; empty if it doesn't.
+    Raises ``_UnusableTypeError``.
+    """
     if not is_signing_key(public_key):
         raise _UnusableTypeError(_type_of(public_key))
     tuf_key = sslib_key(public_key)
@@ -80,9 +86,10 @@ def sslib_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
-    """AWS KMS lets an RSA key sign by every RSA algorithm, so its scheme doesn't matter.
+    """Return the public key of a key in AWS KMS, and an empty scheme.
 
-    AWS KMS API reference: GetPublicKey.
+    AWS KMS lets an RSA key sign with every RSA algorithm, so the key is not restricted. AWS KMS API
+    reference: GetPublicKey.
     """
     from securesystemslib.exceptions import UnsupportedAlgorithmError
     from securesystemslib.signer import AWSSigner
@@ -97,8 +104,9 @@ def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_google(uri: ServiceURI) -> tuple[Any, str]:
-    """Google Cloud KMS restricts each key to one algorithm: the scheme has to be certpin's.
+    """Return the public key of a key in Google Cloud KMS, and its scheme.
 
+    Google Cloud KMS restricts each key to one algorithm, which must be the one of certpin.
     Reference of google.cloud.kms.v1: GetPublicKey, CryptoKeyVersionAlgorithm.
     """
     from securesystemslib.exceptions import UnsupportedAlgorithmError
@@ -114,9 +122,11 @@ def _read_google(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
-    """Read the version of the URI: securesystemslib's import would read the newest one.
+    """Return the public key of a key in Azure Key Vault, and an empty scheme.
 
-    Azure Key Vault REST API reference: Get Key, JsonWebKey.
+    The key is read here, because the import of securesystemslib would read the newest version of
+    the key, and not the version in the URI. Azure Key Vault REST API reference: Get Key,
+    JsonWebKey.
     """
     from azure.identity import DefaultAzureCredential
     from azure.keyvault.keys import KeyClient
@@ -139,10 +149,12 @@ def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_vault(uri: ServiceURI) -> tuple[Any, str]:
-    """Read the version of the URI: securesystemslib's import would read the newest Ed25519 key.
+    """Return the public key of a key in HashiCorp Vault, and an empty scheme.
 
-    Its signer signs with P-256 too, by Vault's defaults: SHA-256, and the signature as DER. Vault
-    API documentation, Transit: Read key, Sign data.
+    The key is read here, because the import of securesystemslib would read the newest version of an
+    Ed25519 key, and not the version in the URI. The signer of securesystemslib also signs with
+    P-256, by Vault's defaults: SHA-256, and the signature as DER. Vault API documentation, Transit:
+    Read key, Sign data.
     """
     import hvac
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -1,12 +1,12 @@
-"""Parse the URI of a key in a key service: the URIs of securesystemslib's signers.
+"""Parse the URI of a key in a key service, in the forms that securesystemslib's signers use.
 
     awskms:alias/pins-online
     gcpkms:projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/1
     azurekms://VAULT.vault.azure.net/keys/NAME/VERSION
     hv:NAME/VERSION
 
-A URI names one version of a key, because a newer version is another key: with another ID in the
-root of signed pin sets, and with another pin. Keys of AWS KMS have no versions.
+A URI names one version of a key, because each version is a different key: it has another pin, and
+another ID in the root of signed pin sets. Keys of AWS KMS have no versions.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MAX_URI_CHARACTERS = 2100
 
 
 class Service(NamedTuple):
-    """A key service.
+    """What certpin knows about a key service.
 
     Attributes:
-        title: its name, for messages.
-        extra: the extra of certpin with its client.
-        modules: the modules of its client.
-        name: matches the part of a URI after the scheme.
+        title: the name of the service, for messages.
+        extra: the extra of certpin that installs the service's client.
+        modules: the Python modules of the client.
+        name: a pattern for the part of a URI after the scheme, which names the key.
         example: a valid URI.
         needs: the permissions and credentials, for the ``fix:`` of an error.
     """
@@ -128,14 +128,14 @@ _OTHERWISE = (
 
 @dataclass(frozen=True)
 class ServiceURI:
-    """A parsed URI: the scheme in lower case, and the name of the key in its service."""
+    """The parsed URI of a key in a key service: the scheme in lower case, and the key's name."""
 
     scheme: str
     name: str
 
     @classmethod
     def parse(cls, text: str) -> ServiceURI:
-        """Parse the URI of a key in a key service. No service is contacted.
+        """Parse the URI of a key in a key service. The service is not contacted.
 
         Raises:
             TokenError: the URI is invalid, or names no version of the key.
@@ -161,16 +161,19 @@ class ServiceURI:
 
 
 def is_service_uri(text: str) -> bool:
-    """Return True if a text begins like the URI of a key in a key service, valid or not."""
+    """Return True if a text begins with the scheme of a key service. The rest is not checked."""
     scheme, colon, _ = text.partition(":")
     return bool(colon) and scheme.lower() in SERVICES
 
 
 def require_leaf_service(text: str) -> None:
-    """Refuse a key in a service from which no TLS server can use it.
+    """Check that a TLS server could use the key that a text names.
+
+    Args:
+        text: the name of a key. Only the URI of a key in a key service can be refused.
 
     Raises:
-        TokenError: only a key in AWS KMS can be the key of a server.
+        TokenError: the key is in a key service other than AWS KMS.
     """
     scheme = text.partition(":")[0].lower()
     if scheme in SERVICES and scheme not in _LEAF_SERVICES:
@@ -182,7 +185,7 @@ def require_leaf_service(text: str) -> None:
 
 
 def unsupported_scheme(text: str) -> TokenError:
-    """Return the error for a URI of a scheme that certpin does not support, with the reason."""
+    """Return the error for a URI with a scheme that certpin does not support, with the reason."""
     scheme = text.partition(":")[0][:40]
     reason, fix = _UNSUPPORTED.get(scheme.lower(), _OTHERWISE)
     problem = f"keys of the scheme {scheme + ':'!r} are not supported"

@@ -1,4 +1,4 @@
-"""Read ``pins.toml`` with errors that name the line; edit it with comments and order kept."""
+"""Read ``pins.toml`` with errors that name the line; edit it without losing comments or order."""
 
 from __future__ import annotations
 

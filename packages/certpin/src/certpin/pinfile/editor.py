@@ -1,8 +1,9 @@
 """Edit ``pins.toml`` in place: comments, order and unknown keys stay.
 
 The text is edited, not generated: a host is appended, a version or a state replaced, a pin added or
-removed. The result is parsed, and must contain the previous data with the change, and nothing else.
-So the editor may find tables by a simple search of lines: a wrong edit is refused.
+removed. The result is then parsed. It must contain the previous data with the intended change and
+nothing else, or it is refused. Because of this check, tables may be found by a simple search of
+lines.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _ONE_LINE = rf"""(?:{_STRING}|\[[^\]\n]*\]|[\w:.+-]+)"""
 class PinFileEditor:
     """The text of a pin file, with methods that change it.
 
-    Nothing is written before ``save``, which refuses a text that does not load: a command never
+    Only ``save`` writes the file, and it refuses a text that does not load. So a command never
     leaves a broken file. All methods that read or change the file raise ``PinFileError``.
     """
 
@@ -62,7 +63,7 @@ class PinFileEditor:
         """Read a pin file for editing.
 
         Raises:
-            PinFileError: it does not load.
+            PinFileError: the file can't be read, or is not a valid pin file.
         """
         text = read_text(path)
         PinSet.parse(text, path=path)  # for its detailed errors
@@ -70,9 +71,12 @@ class PinFileEditor:
 
     @classmethod
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
-        """Begin a new pin file with this name of the pin set. ``save`` refuses to replace a file.
+        """Begin a new pin file. ``save`` refuses to replace an existing one.
 
-        With ``version`` 0, call ``raise_version`` before ``save``.
+        Args:
+            path: the path of the file.
+            name: the name of the pin set.
+            version: the version of the pin set. If it is 0, call ``raise_version`` before ``save``.
         """
         import tomlkit
 
@@ -94,10 +98,11 @@ class PinFileEditor:
 
         Args:
             policy: the policy.
-            trust: the name of the file of its trust anchors, as the pin file will contain it.
+            trust: the name of the file with its trust anchors, as the pin file will contain it;
+                ``system`` if the policy has none.
 
         Raises:
-            ConfigError: the policy has anchors and ``trust`` is not given, or the reverse.
+            ConfigError: the policy has trust anchors and ``trust`` names no file, or the reverse.
             PinFileError: the file has its hosts in one list instead of under ``[[host]]``.
         """
         import tomlkit
@@ -131,10 +136,13 @@ class PinFileEditor:
         )
 
     def add_debug(self, anchors: str) -> None:
-        """Append the debug section. ``anchors`` is the name of its file of trust anchors.
+        """Append the ``[debug]`` section with the trust anchors of a debugging proxy.
+
+        Args:
+            anchors: the name of the file with the anchors, as the pin file will contain it.
 
         Raises:
-            PinFileError: there is a debug section already.
+            PinFileError: the pin file already has a debug section.
         """
         import tomlkit
 
@@ -191,7 +199,7 @@ class PinFileEditor:
         self._replace(edited, data, fix="write provider_edition on a separate line")
 
     def add_pin(self, pattern: str, entry: HostPin) -> None:
-        """Append a pin to the policy of a host. Raises the errors of ``change_pin``."""
+        """Append the pin ``entry`` to the policy of a host. Raises the errors of ``change_pin``."""
         import tomlkit
 
         data = _parse(self._text)
@@ -204,7 +212,10 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def remove_pin(self, pattern: str, pin: Pin) -> None:
-        """Remove a host's pin with its table; a comment above stays. Raises as ``change_pin``."""
+        """Remove the table of a host's pin. A comment above the table stays.
+
+        Raises the errors of ``change_pin``.
+        """
         data = _parse(self._text)
         host, at = self._place(data, pattern, pin)
         del data["host"][host]["pin"][at]
@@ -213,7 +224,7 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def set_version(self, version: int) -> None:
-        """Set the version of the pin set. Not checked: that it rises."""
+        """Set the version of the pin set. Not checked: that it is higher than the previous one."""
         if version != _parse(self._text)["version"]:
             self._set_version(version)
 
@@ -232,7 +243,7 @@ class PinFileEditor:
         )
 
     def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:
-        """Return the index of a host's table in the file, and the index of a pin in that table."""
+        """Return the index of a host's table in the file, and the index of a pin in its list."""
         host = _host_at(data, pattern)
         for at, table in enumerate(data["host"][host].get("pin", ())):
             if Pin.parse(table["pin"]) == pin:
@@ -240,9 +251,9 @@ class PinFileEditor:
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
-        """Return the line range of each pin's table in a host.
+        """Return the line range of each pin's table in the host with this index.
 
-        Raises ``PinFileError`` if some pins are not written in separate tables.
+        Raises ``PinFileError`` if some pins of the host are not written in separate tables.
         """
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
@@ -252,23 +263,24 @@ class PinFileEditor:
         return spans
 
     def check(self) -> PinSet:
-        """Return the pin set that ``save`` would write.
+        """Return the pin set of the edited text, without writing the file.
 
         Raises:
-            PinFileError: it would not load.
+            PinFileError: the text is not a valid pin file.
         """
         if self._checked is None or self._checked[0] != self._text:
             self._checked = self._text, PinSet.parse(self._text, path=self.path)
         return self._checked[1]
 
     def save(self) -> PinSet:
-        """Write the changed pin file atomically.
+        """Write the edited pin file atomically.
 
         Returns:
             The saved pin set.
 
         Raises:
-            PinFileError: it would not load, cannot be written, or was changed on the disk.
+            PinFileError: the text is not a valid pin file, can't be written, or another program
+                changed the file since it was read.
         """
         pins = PinSet.parse(self._text, path=self.path)
         self._refuse_overwriting()
@@ -277,7 +289,7 @@ class PinFileEditor:
         return pins
 
     def _with(self, added: str) -> str:
-        """Return the text with ``added`` at its end, with the same line ends."""
+        """Return the text of the pin file with ``added`` at its end, in the file's line ends."""
         newline = "\r\n" if "\r\n" in self._text else "\n"
         text = self._text if self._text.endswith("\n") else self._text + newline
         return text + f"\n{added}".replace("\n", newline)
@@ -302,10 +314,10 @@ class PinFileEditor:
 def without_servers(text: str, path: Path) -> str:
     """Return the text of a pin file without its ``[[host.server]]`` tables, for publishing.
 
-    Everything else stays, byte for byte.
+    Everything else is unchanged, byte for byte.
 
     Args:
-        text: a pin file that loads.
+        text: the text of a valid pin file.
         path: the path of the pin file, for errors.
 
     Raises:
@@ -369,7 +381,9 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
 
 
 def _expiry(moment: datetime) -> date:
-    """Return an expiry for the pin file: a date if it is midnight in UTC, else the time."""
+    """Return an expiry as the value for the pin file: a date if it is midnight in UTC, else a
+    time.
+    """
     moment = moment.astimezone(UTC)
     return moment if moment.time() != time.min else moment.date()
 
@@ -402,7 +416,10 @@ def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Span:
-    """The line numbers of a table, from its header to its last line, without comments below it."""
+    """The range of lines of a TOML table, from its header to its last value.
+
+    Comments and empty lines after the last value are not included.
+    """
 
     first: int
     end: int  # exclusive
@@ -411,7 +428,7 @@ class _Span:
 class _Lines:
     """The lines of a pin file, in which TOML tables are found by their headers.
 
-    Text in a multi-line string may be taken for a table.
+    A line of a multi-line string that looks like a header is mistaken for a table.
     """
 
     def __init__(self, text: str) -> None:
@@ -442,9 +459,9 @@ class _Lines:
             yield name, _Span(first, self._last(first, end))
 
     def without_tables(self, name: str) -> str:
-        """Return the text without tables of this name, the tables inside them, and their comments.
+        """Return the text without the tables of this name, with their sub-tables and comments.
 
-        A comment belongs to the table below it if no empty line is between them.
+        A comment above a table belongs to the table if no empty line is between them.
         """
         kept = list(self._lines)
         for found, span in reversed(list(self._tables())):
@@ -474,11 +491,11 @@ class _Lines:
         return self._with(span.end, [added])
 
     def with_table(self, after: _Span, table: str) -> str:
-        """Return the text with a new table after another one, separated by an empty line."""
+        """Return the text with the new table after an existing one, separated by an empty line."""
         return self._with(after.end, ["", *table.rstrip("\n").split("\n")])
 
     def without(self, span: _Span) -> str:
-        """Return the text without this table, and without the empty line before it."""
+        """Return the text without the table in these lines and the empty line before it."""
         first = span.first
         if first and not self._lines[first - 1].strip():
             first -= 1
@@ -493,9 +510,10 @@ class _Lines:
         return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
 
     def _last(self, first: int, end: int) -> int:
-        """Return the end of the table at line ``first``, before empty lines and comments below.
+        """Return the line after the last value of a table.
 
-        Those comments belong to the next table.
+        The table's header is in line ``first``, and the next header in line ``end``. Comments
+        before the next header belong to the next table.
         """
         while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
             end -= 1

@@ -1,8 +1,8 @@
-"""A TOML file: read with limits, parsed, with typed access to its tables, and replaced atomically.
+"""Read a TOML file with limits, parse it, access its values by type, and replace it atomically.
 
-Reading takes regular files only, up to a size. A FIFO, a device and a folder are refused, because
-reading them may never end. The parser is imported when a file is parsed. Errors name the key and
-the expected value.
+Only regular files up to a size limit are read. A FIFO, a device and a folder are refused, because
+reading them may never end. The TOML parser is imported only when a file is parsed. Errors name the
+TOML key and the expected value.
 """
 
 from __future__ import annotations
@@ -122,8 +122,11 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
         text: the content of the file.
         path: the path of the file, for errors.
 
+    Returns:
+        The values of the top-level table.
+
     Raises:
-        PinFileError: the text is not TOML, or a key has too many parts.
+        PinFileError: the text is not TOML, or a TOML key has too many parts.
     """
     if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
@@ -135,11 +138,12 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML as ``tomli.loads`` does, but in pieces, because the parser keeps Python's lock.
+    """Parse TOML as ``tomli.loads`` does, but a long text in pieces.
 
-    A long file is parsed in pieces that begin with ``[[host]]``. If each is TOML, and defines hosts
-    and nothing else, the tables of the whole are those of the pieces: a table below a host belongs
-    to the last host, which is in the same piece. Anything else is parsed as a whole.
+    The parser holds Python's lock, and other threads can run between two pieces. Each piece begins
+    with ``[[host]]``. If each piece is TOML and defines only hosts, the pieces together have the
+    tables of the whole text: a table below a host belongs to the last host, which is in the same
+    piece. Any other text is parsed as a whole.
     """
     import tomli  # only needed to read a file
 
@@ -159,7 +163,10 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield the text before the first ``[[host]]``, and then the text of some hosts at a time."""
+    """Yield the text before the first ``[[host]]``, and then pieces with a few hosts each.
+
+    A short text is one piece.
+    """
     begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
     while end >= 0:
         yield text[begin : end + 1]
@@ -168,13 +175,17 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _has_long_line(text: str) -> bool:
-    """Return True if a line is long enough for a dotted key of 64 parts."""
+    """Return True if some line is long enough to contain a dotted TOML key of 64 parts."""
     return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
 
 
 @contextmanager
 def locate_errors(text: str, path: Path) -> Iterator[None]:
-    """Turn a ``ConfigError`` of the block into a ``PinFileError`` with the file and the line."""
+    """Add the file and the line to each ``ConfigError`` of the ``with`` block.
+
+    The error becomes a ``PinFileError``. ``text`` is the content of the file, in which the line of
+    the error's TOML key is looked up.
+    """
     try:
         yield
     except PinFileError:
@@ -195,22 +206,29 @@ def _not_toml(exc: Exception, path: Path) -> PinFileError:
 
 
 def let_others_run() -> None:
-    """Release Python's lock for long enough that another thread can take it, if there is one.
+    """Release Python's lock for long enough that a waiting thread can take it.
 
     An updater reads thousands of hosts while other threads connect, and a handshake takes the lock
-    a dozen times. ``sleep(0)`` returns before a thread that waits for the lock has woken up: that
-    thread then waits for the next time, or for 5 ms (``sys.getswitchinterval``).
+    a dozen times. ``sleep(0)`` is too short: it returns before a waiting thread has woken up, and
+    that thread then waits for the next release, or for 5 ms (``sys.getswitchinterval``). Without
+    other threads, nothing happens.
     """
     if _thread._count():
         time.sleep(_TURN)
 
 
 class PinFileWarning(UserWarning):
-    """The category of warnings about keys in a pin file that certpin does not know and ignores."""
+    """The category of warnings about TOML keys that certpin does not know and ignores."""
 
 
 class UnknownKey(NamedTuple):
-    """A key that certpin doesn't read: its full key, its name, and the known keys of its table."""
+    """A TOML key that certpin doesn't know.
+
+    Attributes:
+        key: the full key, such as ``host[2].nmae``.
+        name: its last part.
+        known: the keys that certpin knows in this table.
+    """
 
     key: str
     name: str
@@ -218,11 +236,16 @@ class UnknownKey(NamedTuple):
 
 
 class Table:
-    """A table of a TOML file with typed access to its values. Methods raise ``ConfigError``.
+    """A table of a TOML file with typed access to its values.
 
-    ``place`` is the table's full key, or its parent table with its name and index there. In the
-    second case the full key is computed only for an error: a file of 10,000 hosts has 30,000
-    tables, and an error names one.
+    Methods raise ``ConfigError`` if a value is missing or has another type. ``unknown`` collects
+    the keys that certpin doesn't know, of this table and of the tables around it.
+
+    Args:
+        data: the parsed table.
+        place: the table's full key; or its parent table, its name there, and its index. In the
+            second case the full key is computed only for an error: a file of 10,000 hosts has
+            30,000 tables, and an error names one.
     """
 
     __slots__ = ("_data", "_place", "unknown")
@@ -250,7 +273,7 @@ class Table:
         return self._data
 
     def under(self, name: str) -> str:
-        """Return the full key of the value ``name`` in this table, such as ``host[2].name``."""
+        """Return the full key of a value in this table, such as ``host[2].name`` for ``name``."""
         return f"{self.key}.{name}" if self.key else name
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -304,9 +327,10 @@ class Table:
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def moment(self, name: str) -> datetime | None:
-        """Return a date with time; ``None`` if the key is missing.
+        """Return a date with a time; ``None`` if the key is missing.
 
-        A date without a time means its first moment in UTC. Not checked: that a time has a zone.
+        A date without a time becomes the start of that day in UTC. Not checked: that a time has a
+        zone.
         """
         value = self._data.get(name)
         if value is None or isinstance(value, datetime):
@@ -316,12 +340,12 @@ class Table:
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def tables(self, name: str) -> Iterator[Table]:
-        """Yield the tables in an array of tables; none if the key is missing."""
+        """Yield each table of an array of tables. Nothing if the key is missing."""
         for index, value in enumerate(self.items(name)):
             yield Table(value, (self, name, index))
 
     def items(self, name: str) -> list[Any]:
-        """Return the elements of an array of any type; empty if the key is missing."""
+        """Return the elements of an array, of any type; an empty list if the key is missing."""
         value = self._data.get(name)
         if isinstance(value, list):
             return value
@@ -330,13 +354,14 @@ class Table:
         raise self._wrong(name, f"written as {_header(self.under(name) + '[]')}")
 
     def table(self, name: str) -> Table | None:
-        """Return the table with this key, or ``None`` if it is missing."""
+        """Return the inner table with this name, or ``None`` if it is missing."""
         return Table(self._data[name], (self, name, None)) if name in self._data else None
 
     def warn_unknown(self, known: tuple[str, ...]) -> None:
-        """Add the keys that are not ``known`` to ``unknown``, for a warning. Refuse a misspelt key.
+        """Add the keys that are not in ``known`` to ``unknown``, and refuse a misspelt key.
 
-        A misspelt key would have no effect: ``truts = "ca.pem"`` trusts every root of the platform.
+        A warning about an unknown key is enough, but a misspelt key is an error: ``truts =
+        "ca.pem"`` would trust every root of the platform.
 
         Raises:
             ConfigError: a key resembles a known one.
@@ -363,18 +388,21 @@ class Table:
 
 @lru_cache(maxsize=64)
 def _first_moment(day: date) -> datetime:
-    """Return the first moment of a day in UTC. Cached, because many hosts share a few dates."""
+    """Return the start of a day in UTC. Cached, because many hosts share a few dates."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _header(key: str) -> str:
-    """Return the TOML header of the table at a key: ``[[host.pin]]`` for ``host[2].pin[0]``."""
+    """Return the TOML header for a table's full key: ``[[host.pin]]`` for ``host[2].pin[0]``."""
     name = re.sub(r"\[\d*\]", "", key)
     return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
 
 
 def _value_text(value: object) -> str:
-    """Return a value as text for an error, or only its type if it may be too deep or too long."""
+    """Return a TOML value as text for an error; for tables, lists and numbers only the type.
+
+    Their text may be very long.
+    """
     if isinstance(value, str):
         return quoted(value)
     return _TYPE_NAMES.get(type(value)) or str(value)
@@ -384,9 +412,9 @@ _TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by renaming, and keep its permissions.
+    """Replace a file by renaming a new one, and keep its permissions.
 
-    If ``path`` is a link, replace its target.
+    If ``path`` is a symbolic link, its target is replaced, not the link.
 
     Raises:
         PinFileError: the file cannot be written.
@@ -405,12 +433,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
-    """Replace a file by renaming, so that a crash leaves the old file or the new one.
+    """Replace a file by renaming a new one, so that a crash leaves either the old or the new file.
 
     Args:
         path: the file. If it is a symbolic link, the link is replaced, not its target.
         data: the new content.
-        new_mode: the permissions of a file that does not exist yet; others keep theirs.
+        new_mode: the permissions if the file does not exist yet. An existing file keeps its own.
 
     Raises:
         OSError: the file cannot be written.
@@ -435,12 +463,13 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
 
 
 def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) -> Iterator[Path]:
-    """Yield the temporary files that killed processes left in a folder during ``put``.
+    """Yield the temporary files that ``put`` left in a folder because its process was killed.
 
     Args:
         folder: the folder to search.
-        known: must match the whole name of the file that ``put`` was writing.
-        recursive: also yield the files of the folders below it.
+        known: a pattern for the whole name of the file that ``put`` was writing. Other files are
+            not yielded.
+        recursive: also search the folders below.
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):
         left = _TEMPORARY.fullmatch(path.name)
@@ -449,9 +478,9 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
 
 
 def sync_folder(folder: Path) -> None:
-    """Write a folder to disk, so that a new file name in it survives a loss of power.
+    """Write the entries of a folder to disk, so that a new file name survives a loss of power.
 
-    rename(2) does not promise this. File systems that can't do it are ignored.
+    rename(2) does not promise this. Errors are ignored: some file systems can't do it.
     """
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Find the lines of keys and comments in the text of a pin file, for errors and for lint.
+"""Find the lines of TOML keys and comments in the text of a pin file, for errors and for lint.
 
 The text is read once, in linear time for any text. The result is meaningful only for valid TOML.
 """
@@ -41,7 +41,13 @@ class Comment(NamedTuple):
 
 
 class _Statement(NamedTuple):
-    """A TOML header or assignment, its first line, and the lines of its inline tables."""
+    """A TOML header or assignment.
+
+    Attributes:
+        number: the number of its first line.
+        text: the header or assignment.
+        tables: the line numbers of the inline tables in it.
+    """
 
     number: int
     text: str
@@ -49,13 +55,13 @@ class _Statement(NamedTuple):
 
 
 class Places:
-    """The line numbers (from 1) of comments, and of keys such as ``host[2].pin[0].role``."""
+    """The line numbers (from 1) of comments and of TOML keys such as ``host[2].pin[0].role``."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def line(self, key: str) -> int | None:
-        """Return the line of a key, or else of the table that contains it, or else ``None``."""
+        """Return the line of a TOML key; if it is missing, that of its table, or ``None``."""
         while key:
             if key in self._lines:
                 return self._lines[key]
@@ -65,7 +71,8 @@ class Places:
     def reason(self, line: int) -> str:
         """Return the comments on a line and on the line above; empty if there are none.
 
-        Comments for certpin (``# certpin: …``) don't count.
+        They may explain the line. Comments for certpin (``# certpin: …``) are left out, and so is a
+        comment above that shares its line with a value.
         """
         near = (self.comments.get(line), self.comments.get(line - 1))
         words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))
@@ -101,7 +108,10 @@ class Places:
 
 
 def line_of(text: str, key: str) -> int | None:
-    """Return the line (from 1) of a key such as ``host[2].pin[0].role``, or else of its table."""
+    """Return the line (from 1) of a TOML key such as ``host[2].pin[0].role``.
+
+    If the text has no such key, return the line of its table, or ``None``.
+    """
     return Places(text).line(key)
 
 
@@ -131,9 +141,12 @@ def _comment(text: str, start: int, comment: str) -> Comment:
 
 
 def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
-    """Return the full key of the table that a header begins, such as ``host[2].pin[0]``.
+    """Return the full key of the table that a TOML header begins, such as ``host[2].pin[0]``.
 
-    Counts the tables of each array in ``counts``.
+    Args:
+        header: the dotted name in the header.
+        counts: the last index of each array of tables so far. It is updated.
+        many: True for a header in double brackets, which adds a table to an array.
     """
     key, names = "", _names(header)
     for at, name in enumerate(names, 1):
@@ -146,7 +159,7 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
 
 
 def _with_parents(table: str) -> Iterator[str]:
-    """Yield the key of a table and of the tables that it implies: ``[a.b]`` implies ``a``."""
+    """Yield the key of a table, and the keys of the tables around it: ``[a.b]`` implies ``a``."""
     while table:
         yield table
         table = table.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""``PinSet``, read from the text of ``pins.toml``."""
+"""Read a ``PinSet`` from the text of ``pins.toml``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _ROLES, _STATES = get_args(Role), get_args(State)
 
 
 class PinSet(pins.PinSet):
-    """A pin set that was read from a file. Immutable.
+    """A pin set that was read from a pin file. Immutable.
 
     The files that it names (trust anchors, the list of logs) are read when it is loaded. Afterwards
     a pin set never reads the disk.
@@ -82,14 +82,13 @@ class PinSet(pins.PinSet):
         """Read a pin file.
 
         Args:
-            path: the file; other files that it names are relative to its folder.
+            path: the pin file; files that it names are relative to its folder.
 
         Returns:
             The pin set.
 
         Raises:
-            PinFileError: the file is refused. The error has file, line, key and fix.
-
+            PinFileError: the pin file is refused. The error has file, line, key and fix.
         """
         from pathlib import Path  # here and below: a large part of the time of `import certpin`
 
@@ -107,10 +106,11 @@ class PinSet(pins.PinSet):
         """Read the text of a pin file.
 
         Args:
-            text: the content of the file.
+            text: the content of the pin file.
             path: the path of the pin file, for errors; files that the text names are relative to
                 its folder.
-            files: the content of these files by their names in the text. The disk is not read then.
+            files: the content of those files, by their names in the text. If it is given, the disk
+                is not read.
 
         Returns:
             The pin set.
@@ -142,7 +142,7 @@ class PinSet(pins.PinSet):
 
 
 def files_in(folder: Path) -> Callable[[str], bytes]:
-    """Return a function that reads a file in ``folder``, by its name relative to it."""
+    """Return a function that reads a file by its name relative to ``folder``."""
     return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
 
 
@@ -158,12 +158,12 @@ def _from_mapping(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
 def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
     """Read the text of a pin file as keyword arguments for ``PinSet``.
 
-    Warns about unknown keys (``PinFileWarning``), once for each name in each kind of table.
+    An unknown TOML key causes a ``PinFileWarning``, once for each name in each kind of table.
 
     Args:
         text: the content of the pin file.
         path: the path of the pin file, for errors.
-        files: reads a file that the text names.
+        files: a function that returns the content of a file that the text names.
 
     Raises:
         ConfigError: a value is refused; ``locate_errors`` adds the line.
@@ -177,7 +177,7 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 
 
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
-    """Warn about unknown keys, once for each name and kind of table.
+    """Warn about unknown TOML keys, once for each name in each kind of table.
 
     Raises ``ConfigError`` if a key belongs to another table.
     """
@@ -195,16 +195,19 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
 
 
 def intended_table(name: str) -> str:
-    """Return the table to which a key belongs that is easily misplaced; empty for other keys.
+    """Return the table in which a misplaced TOML key belongs; empty for all other keys.
 
-    These are the keys of a host except its name: in TOML, a line below ``[[host.pin]]`` belongs to
-    the pin, and not to the host.
+    The keys of a host, except its name, are easily misplaced: in TOML, a line below
+    ``[[host.pin]]`` belongs to the pin, and not to the host.
     """
     return "[[host]]" if name in HOST_KEYS and name != "name" else ""
 
 
 def _trust_files(read: Files) -> TrustFiles:
-    """Return a function that reads trust anchors from a file, each file once: hosts share them."""
+    """Return a function that reads the trust anchors in a file.
+
+    It reads each file only once, because many hosts share a file.
+    """
 
     @cache
     def anchors(name: str) -> TrustAnchors:
@@ -256,7 +259,7 @@ def requires_ct(table: Table, logs: LogList | None) -> bool:
 
 
 def refuse_other_schema(top: Table) -> None:
-    """Raise ``ConfigError`` unless the file has the schema of this version of certpin."""
+    """Raise ``ConfigError`` unless this certpin can read the schema of the pin file."""
     if (schema := top.integer("schema")) != SCHEMA:
         raise ConfigError(
             f"this certpin reads schema {SCHEMA}, and the file has {schema}",
@@ -319,9 +322,9 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 
 
 def strict_x509(table: Table) -> bool | None:
-    """Read ``strict_x509``: whether chains to a host's trust anchors must follow RFC 5280 strictly.
+    """Return ``strict_x509`` of a host: True if chains to its trust anchors must follow RFC 5280.
 
-    ``None`` if it is not set.
+    ``None`` if the key is missing.
 
     Raises:
         ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.
@@ -358,7 +361,7 @@ def _debug(table: Table | None, files: TrustFiles) -> TrustAnchors | None:
 
 
 def host_pattern(table: Table) -> HostPattern:
-    """Read the host pattern of a ``[[host]]`` table. Raises ``ConfigError``."""
+    """Return the host pattern of a ``[[host]]`` table. Raises ``ConfigError`` if it is invalid."""
     try:
         return HostPattern.parse(table.text("name"))
     except (InputError, ConfigError) as exc:
@@ -366,7 +369,7 @@ def host_pattern(table: Table) -> HostPattern:
 
 
 def host_server(table: Table) -> HostServer:
-    """Read a ``[[host.server]]`` table. Raises ``ConfigError``."""
+    """Return the server of a ``[[host.server]]`` table. Raises ``ConfigError`` if it is invalid."""
     starttls: str | None = None
     if "starttls" in table.data:
         starttls = table.choice("starttls", get_args(StartTLS), None)
@@ -380,7 +383,7 @@ def host_server(table: Table) -> HostServer:
 
 
 def pin_digest(table: Table) -> Pin:
-    """Read the pin of a ``[[host.pin]]`` table. Raises ``ConfigError``."""
+    """Return the pin of a ``[[host.pin]]`` table. Raises ``ConfigError`` if it is invalid."""
     try:
         return Pin.parse(table.text("pin"))
     except (InputError, ConfigError) as exc:
@@ -388,7 +391,11 @@ def pin_digest(table: Table) -> Pin:
 
 
 def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
-    """Read the trust anchors in the file ``name``. Raises ``ConfigError`` about the key."""
+    """Return the trust anchors in a file. Raises ``ConfigError`` if the file can't be used.
+
+    ``files`` reads the file, ``name`` is its name in the pin file, and ``key`` the TOML key with
+    that name.
+    """
     try:
         return files(name)
     except (OSError, ValueError) as exc:
@@ -396,7 +403,16 @@ def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
 
 
 def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate, ...]:
-    """Read the certificates in the file ``name``. Raises ``ConfigError`` about the key."""
+    """Return the certificates in a file that a pin file names.
+
+    Args:
+        files: a function that returns the content of the file.
+        name: the name of the file.
+        key: the TOML key that has this name, for errors.
+
+    Raises:
+        ConfigError: the file can't be read, or contains something other than certificates.
+    """
     try:
         return read_certificates(files(name))
     except (OSError, ValueError) as exc:
@@ -412,7 +428,7 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return an error about a value with its full key in the pin file, such as ``host[2].name``.
+    """Return an error about a value, with the value's full TOML key, such as ``host[2].name``.
 
     Errors of ``certpin.pins`` name only the field.
     """

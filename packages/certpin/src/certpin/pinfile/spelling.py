@@ -1,4 +1,4 @@
-"""Wrong keys in a TOML table: the key that was meant, and the errors that name it."""
+"""Misspelt and misplaced TOML keys: find the key that was meant, and name it in an error."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def closest_key(name: str, known: Iterable[str]) -> str:
-    """Return the known key that a misspelt one resembles; empty if it resembles none.
+    """Return the known TOML key that a misspelt one resembles; empty if it resembles none.
 
-    The comparison ignores case, and treats hyphens and spaces as underscores. It tolerates one slip
-    for every three letters of the known key, and at least one. A slip is an additional, missing or
-    wrong letter, or two neighbours in the wrong order.
+    The comparison ignores case, and treats hyphens and spaces as underscores. It tolerates one
+    typing slip for every three letters of the known key, and at least one. A slip is an additional,
+    missing or wrong letter, or two neighbouring letters in the wrong order.
     """
     written = re.sub("[- ]", "_", name.lower())
     near = [(slips, key) for key in known if (slips := _slips(written, key)) <= _tolerated(key)]
@@ -31,8 +31,8 @@ def _tolerated(key: str) -> int:
 def _slips(written: str, key: str) -> int:
     """Return the number of typing slips between two keys (optimal string alignment distance).
 
-    It is exact up to the tolerated number of slips. For keys that differ more, any larger number is
-    returned.
+    The number is exact up to the tolerated number of slips. For keys that differ more, the result
+    is some larger number.
     """
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)
@@ -48,7 +48,13 @@ def _slips(written: str, key: str) -> int:
 
 
 def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
-    """Return the error for an unknown key that resembles the known key ``meant``."""
+    """Return the error for an unknown TOML key that resembles a known one.
+
+    Args:
+        key: the full key, such as ``host[2].nmae``.
+        name: its last part, as it is written.
+        meant: the known key.
+    """
     return ConfigError(
         f"{quoted(name)} is not a key of this table, and looks like {meant!r}",
         key=key,
@@ -57,7 +63,13 @@ def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
 
 
 def misplaced_key_error(key: str, name: str, table: str) -> ConfigError:
-    """Return the error for a key that has no effect here, because it belongs to another table."""
+    """Return the error for a TOML key that has no effect, because it belongs to another table.
+
+    Args:
+        key: the full key, such as ``host[2].pin[0].mode``.
+        name: its last part.
+        table: the header of the table in which it belongs, such as ``[[host]]``.
+    """
     return ConfigError(
         f"{quoted(name)} is not a key of this table, but of {table}",
         key=key,

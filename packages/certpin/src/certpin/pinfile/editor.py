@@ -381,9 +381,7 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
 
 
 def _expiry(moment: datetime) -> date:
-    """Return an expiry as the value for the pin file: a date if it is midnight in UTC, else a
-    time.
-    """
+    """Return an expiry as TOML data: a date if it is midnight in UTC, else a time."""
     moment = moment.astimezone(UTC)
     return moment if moment.time() != time.min else moment.date()
 

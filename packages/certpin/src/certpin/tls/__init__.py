@@ -51,7 +51,10 @@ if TYPE_CHECKING or HAS_TLS:
 else:
 
     class PinnedSSLContext:
-        """Takes the place of the class if Python has no TLS. Raises ``TLSUnavailableError``."""
+        """Takes the place of the real class if this Python has no TLS.
+
+        Creating an object raises ``TLSUnavailableError``.
+        """
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise TLSUnavailableError

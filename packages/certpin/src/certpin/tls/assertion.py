@@ -1,8 +1,8 @@
-"""``assert_pinned``: require that the pins of a connection in use were checked.
+"""``assert_pinned``: require that the pins of an open connection were checked.
 
-Rule 14 of docs/concepts/matching.md. A context can only check the connections that are made through
-it. Some libraries replace it: they copy its roots into another TLS stack, or speak HTTP/3. So check
-the resulting connection, not the context.
+Rule 14 of docs/concepts/matching.md. A pinned context can check only the connections that are made
+through it. Some libraries bypass it: they copy its roots into another TLS stack, or speak HTTP/3.
+So check the connection that the library made, not the context that it was given.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def assert_pinned(
 
 
 def _tls_of(connection: object) -> object:
-    """Return the TLS object inside a library's connection; without one, the last object found."""
+    """Return the TLS object inside a library's connection.
+
+    If none is found, return the innermost object that was reached.
+    """
     current: Any = connection
     for _ in range(_LONGEST):
         if isinstance(current, _TLS) or _gate_of(current):
@@ -116,7 +119,8 @@ def _gate_of(tls: Any) -> Gate | None:
 def _finished_check(tls: Any) -> PinCheck:
     """Return the completed pin check of a TLS object.
 
-    Raises ``UncheckedConnectionError`` if it has none, or the error if the connection was refused.
+    Raises ``UncheckedConnectionError`` if the object has no completed check, or the refusal if the
+    connection was refused.
     """
     gate = _gate_of(tls)
     if gate is not None:

@@ -1,4 +1,4 @@
-"""The state of a context, and the pin check of each connection.
+"""The pin state of a context, and the pin check of each connection.
 
 The numbers are those of the rules in docs/concepts/matching.md. In the order of a connection:
 
@@ -54,7 +54,10 @@ _CHAINS = 64  # chains of one host that are kept judged
 
 
 class Match(NamedTuple):
-    """A chain that matched the pins of a host, as OpenSSL's objects and as DER, and its verdict."""
+    """A chain that matched the pins of a host, and the verdict on it.
+
+    ``certificates`` is the chain as OpenSSL's objects, ``chain`` the same as DER.
+    """
 
     certificates: list[Any]
     chain: tuple[bytes, ...]
@@ -66,7 +69,8 @@ class TargetHost:
     """A host under one version of the pin set: its policy, and the trust store for it.
 
     ``policy`` is None if no policy covers the host. ``store`` is a context that trusts only the
-    anchors of the policy, or None if the platform's roots are trusted.
+    anchors of the policy; None if the host uses the platform's roots. ``last_match`` is the newest
+    match.
     """
 
     __slots__ = ("_matched", "host", "last_match", "policy", "store")
@@ -84,12 +88,12 @@ class TargetHost:
         clock: Callable[[], datetime],
         debug_anchors: frozenset[bytes],
     ) -> Verdict | None:
-        """Return the verdict on a verified chain, or None if no policy covers the host.
+        """Return the verdict on a verified chain (DER), or None if no policy covers the host.
 
-        Verdicts with the reason ``match`` are cached until the policy expires; the clock is read
-        only if it has a date. OpenSSL checked the dates of the certificates in this handshake.
-        Other verdicts (refused, or accepted by the debug override or after expiry) are computed and
-        reported each time.
+        Verdicts with the reason ``match`` are cached until the policy expires, because OpenSSL
+        checks the dates of the certificates in each handshake. All other verdicts (refused, or
+        accepted by the debug override or after expiry) are computed each time. ``clock`` is not
+        called for a cached verdict without an expiry.
 
         Raises:
             CertificateParseError: A certificate isn't strict DER.
@@ -111,17 +115,21 @@ class TargetHost:
 
 
 class DebugAnchors(NamedTuple):
-    """SHA-256 fingerprints of the debug override's trust anchors, current and withdrawn."""
+    """SHA-256 fingerprints of the debug override's trust anchors.
+
+    ``in_force`` are those that are accepted now. ``withdrawn`` are those of an earlier pin set:
+    OpenSSL still trusts them, but a chain that ends at one is refused.
+    """
 
     in_force: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()
 
 
 class PinState:
-    """A pin set, the trust store for each of its ``trust`` settings, and debug anchors. Immutable.
+    """A pin set, a trust store for each of its ``trust`` settings, and debug anchors. Immutable.
 
-    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` returns the ``TargetHost`` of a
-    normalised host.
+    ``stores`` maps ``TrustAnchors.digest`` to the store. ``target`` is a function that returns the
+    ``TargetHost`` of a normalised host; results are cached.
     """
 
     def __init__(
@@ -142,9 +150,10 @@ class PinState:
 
 
 class Enforcer:
-    """The pin state of a context, with its clock, its sessions, and the record of its failures.
+    """The pin state of a context, with the context's clock, sessions, and record of failures.
 
-    ``state`` is replaced as a whole (rule 10 of docs/concepts/matching.md).
+    ``state`` is replaced as a whole (rule 10 of docs/concepts/matching.md). ``strict`` is True if a
+    host without a policy is refused.
     """
 
     def __init__(
@@ -161,7 +170,7 @@ class Enforcer:
         self._notifier = notifier
 
     def target(self, state: PinState, host: str) -> TargetHost:
-        """Return the policy and the trust store of a normalised host, as a ``TargetHost``.
+        """Return a normalised host with its policy and its trust store, as a ``TargetHost``.
 
         Raises ``UnpinnedHostError`` in strict mode if no policy covers the host.
         """
@@ -173,8 +182,8 @@ class Enforcer:
     def admit(self, host: str, encrypted: bool) -> None:
         """Raise ``PinError`` if a request to this host must not be sent. Called before connecting.
 
-        Strict mode requires a policy for the host. Clear text is refused in strict mode, and if the
-        host's policy enforces pins.
+        Strict mode requires a policy for the host. A request in clear text (``encrypted`` is False)
+        is refused in strict mode, and if the host's policy enforces pins.
         """
         policy = self.state.target(host).policy
         enforced = policy is not None and policy.mode == "enforce"
@@ -183,7 +192,7 @@ class Enforcer:
         self.target(self.state, host)
 
     def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
-        """Log a refusal, pass it to the hooks, and return its error for the caller to raise."""
+        """Log a refusal, pass it to the failure hooks, and return its error to be raised."""
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
         self._record(error.host, "refuse", reason, met, verdict, error)
@@ -194,7 +203,8 @@ class Enforcer:
     ) -> None:
         """Record that OpenSSL refused the chain of a host that has a policy.
 
-        If the host has none, only add advice to the error, as a note.
+        For a host without a policy nothing is recorded; only advice is added to the error, as a
+        note.
         """
         if self.state.target(host).policy is not None:
             self._record(host, "refuse", reason, met, None, error)
@@ -203,13 +213,13 @@ class Enforcer:
             error.add_note(f"fix: {advice}")
 
     def passed(self, verdict: Verdict, host: str, met: Met) -> None:
-        """Record a connection that was accepted without a matching pin."""
+        """Record a connection that was accepted although no pin matched, with its verdict."""
         self._record(host, verdict.decision, verdict.reason, met, verdict)
         if verdict.reason == "debug-anchor":
             warn_of_debug_override(host)
 
     def passed_by_debug(self, host: str, met: Met) -> None:
-        """Record a connection to a host without pins, with a chain that ends at a debug anchor."""
+        """Record a connection to a host without a policy, if its chain ends at a debug anchor."""
         self._record(host, "accept", "debug-anchor", met)
         warn_of_debug_override(host)
 
@@ -249,7 +259,7 @@ class _Verified(NamedTuple):
 
 
 class SessionMemory:
-    """The newest 256 TLS sessions that this context verified, each with its host and chain.
+    """The newest 256 TLS sessions that a context verified, each with its host and chain.
 
     A resumed session has no certificate chain (RFC 8446 section 2.2), so OpenSSL verifies no chain,
     no name and no date. Clients that confused the sessions of two hosts have let attackers in
@@ -264,7 +274,7 @@ class SessionMemory:
     def remember(
         self, session: ssl.SSLSession, target: TargetHost, chain: tuple[bytes, ...]
     ) -> None:
-        """Store a session of a connection to this target, with the chain that was verified."""
+        """Store the session of a connection, with its target and the chain that was verified."""
         with self._lock:
             self._verified[id(session)] = _Verified(session, target, chain)
             while len(self._verified) > _SESSIONS:
@@ -273,11 +283,11 @@ class SessionMemory:
     def recall(
         self, session: ssl.SSLSession, target: TargetHost, now: datetime
     ) -> tuple[bytes, ...] | None:
-        """Return the chain that was verified for a session; None if the session can't be resumed.
+        """Return the chain that was verified for a session; None if it must not be resumed.
 
-        It can't be resumed for another target, and a new version of the pin set gives a host
-        another target. A chain with an expired certificate, or with an unreadable date, no longer
-        counts as verified.
+        A session must not be resumed for another target; a new pin set gives each host another
+        target. It must not be resumed either if a certificate of its chain has expired or has an
+        unreadable date.
         """
         known = self._verified.get(id(session))
         if known is None or known.session is not session or known.target is not target:
@@ -294,9 +304,10 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 
 
 class PinCheck:
-    """The pin check of one connection: created when it begins, run when its handshake is done.
+    """The pin check of one connection: created when the connection begins, run after its handshake.
 
     Base class of ``Gate``, which sets the attributes, so that a handshake creates only one object.
+    In the methods, ``raw`` is OpenSSL's object of the connection.
     """
 
     __slots__ = (
@@ -320,32 +331,32 @@ class PinCheck:
     def may_resume(self, session: ssl.SSLSession) -> bool:
         """Return True if the client may offer this session to the server for resumption.
 
-        If not, the client makes a full handshake.
+        Otherwise the client must make a full handshake.
         """
         enforcer = self._enforcer
         self._resumed = enforcer.sessions.recall(session, self.target, enforcer.clock())
         return self._resumed is not None
 
     def remember(self, session: ssl.SSLSession) -> None:
-        """Store a session of this connection for resumption, because its chain was accepted."""
+        """Store a session of this connection for resumption, if its chain was accepted."""
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
     def judge_early(self, raw: Any) -> None:
         """Check the pins before the client sends its last handshake messages. Raises ``PinError``.
 
-        OpenSSL has verified the chain, and the server's signature over the handshake (RFC 8446
-        4.4.3, RFC 5246 7.4.3). The client has not sent its certificate. A second call does nothing:
-        TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
+        At that time OpenSSL has verified the chain, and the server's signature over the handshake
+        (RFC 8446 4.4.3, RFC 5246 7.4.3). The client has not yet sent its certificate. A second call
+        does nothing: TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
         """
         if not self._early:
             self._early = True
             self.judge(raw)
 
     def must_judge(self, raw: Any) -> bool:
-        """Return True unless ``judge_early`` accepted the same chain under the current pins.
+        """Return False if ``judge_early`` accepted this chain under the current pins.
 
-        Raises ``WeakenedContextError`` if a client certificate was sent without that check.
+        Raises ``WeakenedContextError`` if a client certificate was sent before any check.
         """
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(late_check_error(self.target.host), self._met(raw))
@@ -400,9 +411,10 @@ class PinCheck:
     def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
         """Record that OpenSSL itself refused the chain, and return the error to raise.
 
-        That is ``UnverifiedChainError`` if a policy covers the host, and OpenSSL's error otherwise.
-        A failure of the network is returned as it is, and not recorded. The record contains the
-        served chain, which OpenSSL 3 keeps after a failed handshake and which is not verified.
+        ``error`` is OpenSSL's error. If it is a failed verification and a policy covers the host,
+        an ``UnverifiedChainError`` is returned in its place. Other errors, such as a failure of the
+        network, are returned unchanged and not recorded. The record contains the served chain,
+        which OpenSSL 3 keeps after a failed handshake and which is not verified.
         """
         if not isinstance(error, ssl.SSLCertVerificationError):
             return error
@@ -419,9 +431,9 @@ class PinCheck:
         return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
-        """Use the current pins if the pin set was replaced after this connection began.
+        """Check this connection with the current pins if the pin set was replaced since it began.
 
-        Raises ``PinError`` if they give the host another trust store.
+        Raises ``PinError`` if the host has another trust store in the new pin set.
         """
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
@@ -466,7 +478,7 @@ class PinCheck:
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:
-    """Return the served chain for the record of a refusal; empty if it can't be read."""
+    """Return the served chain for the record of a failure; empty if it can't be read."""
     with suppress(Exception):
         return served_chain(raw)
     return ()

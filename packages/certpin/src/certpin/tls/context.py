@@ -1,4 +1,4 @@
-"""``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses what its pin set does not allow.
+"""``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses connections its pin set doesn't allow.
 
 Three classes, each based on the one above it, with the rules of docs/concepts/matching.md:
 
@@ -61,13 +61,13 @@ _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
 class VerifyingContext(MirroredContext):
     """A context that detects whether its certificate verification was weakened.
 
-    A client library may change verification on the context that it was given, in another thread
-    too, and OpenSSL copies the settings when a connection begins. So each change is counted before
-    it is made: if the count differs after OpenSSL copied them, the connection is refused. A change
-    past this class, by a property of a base class or by ``object.__setattr__``, is not counted, so
-    each connection also reads the settings after OpenSSL copied them. (Python refuses ``CERT_NONE``
-    while ``check_hostname`` is on, so ``check_hostname`` covers both.) Rule 1 of
-    docs/concepts/matching.md.
+    A client library may change the verification settings of the context that it was given, also in
+    another thread, and OpenSSL copies the settings when a connection begins. So each change is
+    counted before it is made. If the count has changed after OpenSSL copied the settings, the
+    connection is refused. A change that bypasses this class, by a property of a base class or by
+    ``object.__setattr__``, is not counted, so each connection also reads the settings after OpenSSL
+    copied them. (Python refuses ``CERT_NONE`` while ``check_hostname`` is on, so ``check_hostname``
+    covers both.) Rule 1 of docs/concepts/matching.md.
     """
 
     _verifying_changes = 0
@@ -76,7 +76,8 @@ class VerifyingContext(MirroredContext):
     def set_psk_client_callback(self, callback: object) -> None:
         """Raise ``ConfigError``: with a pre-shared key, a server presents no certificate chain.
 
-        Such a connection also looks like a resumed session. ``None`` is accepted, and does nothing.
+        Such a connection also looks like a resumed session. The callback ``None`` is accepted, and
+        does nothing.
         """
         if callback is not None:
             raise ConfigError(
@@ -86,9 +87,9 @@ class VerifyingContext(MirroredContext):
             )
 
     def _find_weakness(self) -> str:
-        """Return the weakened verification setting in words; empty if none is weakened.
+        """Describe the verification setting that is weakened; return an empty text if none is.
 
-        In the second case, also store that the settings are safe at the current count of changes.
+        If none is, also record that the settings are safe at the current count of changes.
         """
         with self._configuring:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
@@ -101,7 +102,7 @@ class VerifyingContext(MirroredContext):
             return ""
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
-        """Check pins before the client sends its certificate (rule 3): OpenSSL calls the gate."""
+        """Make OpenSSL call the gate before it sends a client certificate (rule 3)."""
         # Not by SSLContext's property of this name: it makes three enumerations for each message.
         OpenSSLContext._msg_callback.__set__(context, _on_message)
 
@@ -152,8 +153,8 @@ class PinnedSSLContext(VerifyingContext):
         pins: The pin set to enforce.
         strict: Refuse hosts without a policy. If False they pass, verified as usual but unpinned.
         clock: Returns the current time with a time zone.
-        on_failure: Called with a ``PinFailure`` for each failure, in a separate thread. A
-            ``Reporter`` among them sends it to the policy's ``report_to``.
+        on_failure: Functions that are called with a ``PinFailure`` for each failure, in a separate
+            thread. A ``Reporter`` among them sends it to the policy's ``report_to``.
     """
 
     sslsocket_class = PinnedSSLSocket
@@ -163,7 +164,10 @@ class PinnedSSLContext(VerifyingContext):
     _debug_anchors: frozenset[bytes] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Create the object as ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``. Ignores arguments."""
+        """Create the object like ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``.
+
+        The arguments are for ``__init__``.
+        """
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(
@@ -184,7 +188,7 @@ class PinnedSSLContext(VerifyingContext):
 
     @property
     def pins(self) -> PinSet:
-        """The pin set that is enforced."""
+        """The pin set that is enforced now."""
         return self._enforcer.state.pins
 
     @property
@@ -193,15 +197,16 @@ class PinnedSSLContext(VerifyingContext):
         return self._enforcer.strict
 
     def swap(self, pins: PinSet, *, recover: bool = False) -> None:
-        """Enforce another pin set from now on. Connections that are open stay open.
+        """Enforce another pin set from now on. Connections that are already open stay open.
 
         Args:
-            pins: the set to enforce.
-            recover: the version may be lower. Only for a set that replaces one after its
-                signing keys were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
+            pins: the pin set to enforce.
+            recover: accept a lower version. Only for a pin set that replaces one after the keys
+                that sign pin sets were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
 
         Raises:
-            ConfigError: its version is lower, or the same with other content.
+            ConfigError: the version of ``pins`` is lower than the current one, or the same with
+                other content.
         """
         with self._configuring:
             current = self.pins
@@ -236,15 +241,16 @@ class PinnedSSLContext(VerifyingContext):
     def trusted_roots(self, host: str = "") -> tuple[bytes, ...]:
         """Return the roots that this context has loaded, as DER, for inspection.
 
-        Make no other context of them: it would have no pins. ``get_ca_certs()`` raises for that
-        reason.
+        Don't make another context from them: it would check no pins. For that reason
+        ``get_ca_certs()`` raises an error.
 
         Args:
-            host: Return the anchors of this host's policy instead, if it has ``trust = FILE``.
+            host: If given, return the roots that are used for this host. They are the anchors of
+                its policy if the policy has ``trust = FILE``.
 
         Returns:
-            The certificates. OpenSSL reads those of a folder (``SSL_CERT_DIR``) when a handshake
-            needs them, so they are missing before that.
+            The certificates. OpenSSL reads the certificates of a folder (``SSL_CERT_DIR``) only
+            when a handshake needs them, so they are missing before that.
 
         Raises:
             PinError: ``host`` is not a host name or an address.
@@ -265,14 +271,13 @@ class PinnedSSLContext(VerifyingContext):
         raise copied_error("copy or pickle")
 
     def report_context(self, host: str) -> PinnedSSLContext | None:
-        """Return the context for sending reports to a host, or None if no policy covers it.
+        """Return the context for sending reports to a host, or None if no policy covers the host.
 
-        Pins hold for reports too (RFC 7469 section 2.1.4). The context is a separate, strict one
-        with the current pins and without hooks: a failure to send a report is not reported.
+        Pins apply to reports too (RFC 7469 section 2.1.4). The context is separate and strict, with
+        the current pins and without hooks: a failure to send a report is not reported.
 
         Args:
-            host: The normalised host of the report's address.
-
+            host: The normalised host of the address that reports are sent to.
         """
         state = self._enforcer.state
         if state.target(host).policy is None:
@@ -288,7 +293,9 @@ class PinnedSSLContext(VerifyingContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
-        """Return a TLS socket, as ``ssl.SSLContext.wrap_socket`` does, also for sockets of gevent.
+        """Return a TLS socket for a connection, as ``ssl.SSLContext.wrap_socket`` does.
+
+        Sockets of gevent are accepted too.
 
         Raises:
             PinError: The connection was refused, before or after its handshake.
@@ -339,8 +346,8 @@ class PinnedSSLContext(VerifyingContext):
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Return the normalised host for the policy, SNI and OpenSSL's hostname check.
 
-        ``wrap_socket`` and ``wrap_bio`` call it in place of Python's method, which follows the
-        older IDNA 2003. Raises ``PinError`` if it is not a host.
+        ``wrap_socket`` and ``wrap_bio`` call this method in place of Python's, which follows the
+        older IDNA 2003. Raises ``PinError`` if the text is not a host.
 
         Rule 5 of docs/concepts/matching.md.
         """
@@ -387,17 +394,18 @@ class PinnedSSLContext(VerifyingContext):
     ) -> Gate:
         """Begin a connection, and return a ``Gate`` around OpenSSL's object, which checks the pins.
 
-        One long function, because each handshake runs it, and runs it from cold caches: a function
-        that it calls costs more to fetch than to run.
+        This is one long function for speed: each handshake runs it from cold caches, in which a
+        call of another function costs more than its code.
 
         Args:
             server_side: Must be False.
-            host: Normalised.
-            owner: The object that gets OpenSSL's after the check, if it is ``Pinned``. It is not
-                found through OpenSSL's object: gevent passes the socket below it.
-            session: The session to resume, or None.
+            host: The normalised host.
+            owner: The socket or ``SSLObject`` that gets OpenSSL's object after the check, if it is
+                ``Pinned``. It can't be found through OpenSSL's object, because gevent passes the
+                socket below it.
+            session: The TLS session to resume, or None.
             below: A socket, or the BIO to read from.
-            outgoing: The BIO to write into, if ``below`` is one.
+            outgoing: The BIO to write into, if ``below`` is a BIO.
 
         Raises:
             PinError: The connection is refused before its handshake (rules 1, 5 and 9 of
@@ -442,17 +450,18 @@ class PinnedSSLContext(VerifyingContext):
     def _require_verification(self, host: str) -> int:
         """Raise ``WeakenedContextError`` if a verification setting was weakened.
 
-        Return how many changes of these settings were made so far; ``_guarded`` refuses a
-        connection if more are made while it begins.
+        Return the number of changes that were made to these settings so far. ``_guarded`` refuses a
+        connection if the number changes while the connection begins.
         """
         if weakness := self._find_weakness():
             raise self._enforcer.refused(weakened_error(host, weakness))
         return self._verified_changes
 
     def _state_of(self, pins: PinSet) -> PinState:
-        """Return the complete state for a pin set: trust stores and debug anchors.
+        """Return the complete state for a pin set: its trust stores and debug anchors.
 
-        The caller replaces the current state by it at once (rule 10 of docs/concepts/matching.md).
+        The caller then replaces the current state in one step (rule 10 of
+        docs/concepts/matching.md).
         """
         stores = {
             trust.digest: self._store_for(trust.digest, trust.der, trust.strict)
@@ -464,8 +473,8 @@ class PinnedSSLContext(VerifyingContext):
     def _trust_debug_anchors(self, pins: PinSet, stores: Iterable[ssl.SSLContext]) -> DebugAnchors:
         """Load the debug anchors into this context and its stores, and return their fingerprints.
 
-        None are loaded unless both the pin set and ``CERTPIN_DEBUG=1`` ask for it (rule 11 of
-        docs/concepts/matching.md).
+        Anchors are loaded only if the pin set has a debug section and the environment has
+        ``CERTPIN_DEBUG=1`` (rule 11 of docs/concepts/matching.md).
         """
         debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
         # All are parsed first: OpenSSL would keep those that it loaded before a bad one.

@@ -1,11 +1,12 @@
-"""The error, the log record and the hook calls for a refused connection.
+"""Failures of the pin check: their log records, the calls of failure hooks, and their errors.
 
 Rule 12 of docs/concepts/matching.md. ``PinFailure`` describes a failure to the application.
 ``FailureNotifier`` logs it and passes it to the hooks, which can neither break nor delay a
-connection. ``explain_refusal`` is the error for a chain that OpenSSL itself refused, and the short
-errors for other refusals are at the end; ``certpin.pins.verdict`` explains pins that don't match.
+connection. ``explain_refusal`` makes the error for a chain that OpenSSL itself refused, and the
+functions at the end make the errors of other refusals. ``certpin.pins.verdict`` explains pins that
+don't match.
 
-This module loads without TLS, because ``certpin.tls`` exports names of it then, too.
+This module loads in a Python without TLS, because ``certpin.tls`` exports names of it there too.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def warn_of_debug_override(host: str) -> None:
 
 
 class Met(NamedTuple):
-    """The served chain and the port of a connection, which its verdict does not contain."""
+    """The served chain and the port of a connection, which its verdict does not contain.
+
+    ``served`` is the chain that the server sent, as DER. ``port`` is 0 if it is unknown.
+    """
 
     served: tuple[bytes, ...] = ()
     port: int = 0
@@ -74,22 +78,22 @@ class Met(NamedTuple):
 
 @dataclass(frozen=True)
 class PinFailure:
-    """One failure: a connection that was refused, or that passed although its pins did not match.
+    """One failure: a connection that was refused, or that passed although no pin matched.
 
     Attributes:
         host: The normalised host; empty if the connection named none.
         decision: ``refuse``, ``report`` or ``accept``.
-        reason: The reason of the verdict; ``untrusted``, ``name``, ``date``, ``revoked`` or
-            ``invalid`` if OpenSSL itself refused the chain, before any pin was compared; or the
-            name of the error if there was no verdict.
-        at: The time of the failure, with a zone.
+        reason: The reason of the verdict. If OpenSSL itself refused the chain, before any pin was
+            compared: ``untrusted``, ``name``, ``date``, ``revoked`` or ``invalid``. If there was no
+            verdict for another reason: the name of the error.
+        at: The time of the failure, with a time zone.
         pin_set: The name of the pin set that was enforced.
         pin_set_version: The version of that pin set.
         error: The error that was raised, or None if the connection passed.
         verdict: The verdict on the chain, or None if there was none.
-        policy: The policy of the host, or None.
-        served: The certificates that the server sent, as DER, in its order. Nothing about them is
-            proven. Empty if the handshake failed before they arrived.
+        policy: The policy of the host, or None if no policy covers it.
+        served: The certificates that the server sent, as DER, in its order. They are not verified.
+            Empty if the handshake failed before they arrived.
         port: The port of the connection, or 0 if it is unknown.
     """
 
@@ -111,7 +115,7 @@ class PinFailure:
         return self.reason == "debug-anchor"
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of a structured log record: plain values without secrets."""
+        """Return the fields for a structured log record: plain values without secrets."""
         chain = None if self.verdict is None else self.verdict.chain
         certificates = chain.certificates if chain else ()
         return {
@@ -129,10 +133,11 @@ class PinFailure:
 
 
 class FailureNotifier:
-    """Log failures and pass them to the hooks. Its methods never raise and never wait.
+    """Log failures and pass them to the hooks. The methods never raise and never wait.
 
-    A hook with ``never_waits = True`` only queues the failure. It is called immediately, so that it
-    has the failure even if the app exits because of it.
+    A hook with ``never_waits = True`` only queues the failure. Such a hook (in ``prompt``) is
+    called at once and in this thread, so that it has the failure even if the app exits because of
+    it.
     """
 
     def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
@@ -141,7 +146,7 @@ class FailureNotifier:
         self._hooks = Hooks(others, "failure", _logger)
 
     def notify(self, failure: PinFailure) -> None:
-        """Log a failure and pass it to the hooks. Never raises, also if a log handler does."""
+        """Log a failure and pass it to the hooks. Never raises, even if a log handler does."""
         with suppress(Exception):
             self._log(failure)
         for hook in self.prompt:
@@ -169,7 +174,7 @@ _WORDS = {
 
 
 def _logger() -> logging.Logger:
-    """Return the logger ``certpin``. ``logging`` is imported with the first record."""
+    """Return the logger ``certpin``. Its module is imported only for the first record."""
     import logging
 
     return logging.getLogger("certpin")
@@ -179,24 +184,27 @@ _MAX_PORT = 65535
 
 
 class Called(NamedTuple):
-    """The host and port of the request that a client adapter makes. The port is 0 if unknown.
+    """The host and port of the request for which a client adapter connects now.
 
-    TLS itself knows only the host. A client adapter sets the port for the time in which it connects
-    (``calling``). Otherwise it is the port of the socket's peer, which may be a proxy. A memory BIO
-    (asyncio) has no socket, and then the port is unknown.
+    TLS itself knows only the host. A client adapter sets both while it connects (``calling``).
+    Without an adapter, the port is that of the socket's peer, which may be a proxy. A memory BIO
+    (asyncio) has no socket, so its port is unknown. An unknown port is 0.
     """
 
     host: str = ""
     port: int = 0
 
     def port_of(self, host: str, sock: object = None) -> int:
-        """Return the port of a connection to a normalised host; 0 if it is unknown."""
+        """Return the port of a connection to a normalised host; 0 if the port is unknown.
+
+        ``sock`` is the socket of the connection, if it has one.
+        """
         if self.port and self._is(host):
             return self.port
         return _peer_port(sock)
 
     def _is(self, host: str) -> bool:
-        """Return True if this normalised host is that of the request, not that of a proxy."""
+        """Return True if a normalised host is the host of the request, and not of a proxy."""
         with suppress(HostError):
             return normalise(self.host) == host
         return False
@@ -209,9 +217,9 @@ called_now = _called.get  # for this thread or task
 
 @contextmanager
 def calling(host: str, port: int) -> Iterator[None]:
-    """Let failure reports about connections to ``host`` name ``port`` while the block runs.
+    """Make failures of connections to ``host`` name ``port``, while the ``with`` block runs.
 
-    The connection itself is not affected.
+    The connections themselves are not affected.
     """
     token = _called.set(Called(host, port if 0 < port <= _MAX_PORT else 0))
     try:
@@ -222,7 +230,7 @@ def calling(host: str, port: int) -> Iterator[None]:
 
 
 def _peer_port(sock: object) -> int:
-    """Return the port of a socket's peer; 0 for a Unix socket, or if the peer has disconnected."""
+    """Return the port of a socket's peer; 0 for a Unix socket and for a peer that disconnected."""
     # The class in C, which gevent doesn't replace, and on which its sockets are based too.
     if not isinstance(sock, _socket.socket) or sock.family not in _INTERNET:
         return 0
@@ -260,7 +268,10 @@ _REASONS: dict[int, Unverified] = {
 
 
 def reason_of(verify_code: int) -> Unverified:
-    """Return the reason, such as ``date``, for a code of ``ssl.SSLCertVerificationError``."""
+    """Return the reason, such as ``date``, for OpenSSL's code of a failed verification.
+
+    The code is ``verify_code`` of ``ssl.SSLCertVerificationError``.
+    """
     return _REASONS.get(verify_code, "invalid")
 
 
@@ -269,8 +280,13 @@ def explain_refusal(
 ) -> UnverifiedChainError:
     """Return an error that explains why OpenSSL refused the chain of a host with a policy.
 
-    ``host`` is normalised. ``met.served`` is the served chain: hostile bytes. The policy's
-    ``trust`` names the anchors that were expected. Rule 12 of docs/concepts/matching.md.
+    Rule 12 of docs/concepts/matching.md.
+
+    Args:
+        host: the normalised host.
+        policy: its policy. ``trust`` has the anchors that were expected.
+        met: the served chain, which consists of hostile bytes, and the port.
+        error: OpenSSL's error.
     """
     # Here, because a Python without TLS loads this module.
     from certpin.x509.openssl import strict_advice
@@ -361,7 +377,7 @@ def _fix(reason: Unverified, target: str, issuer: str, anchors: tuple[str, ...])
 
 
 def late_check_error(host: str) -> WeakenedContextError:
-    """Return the error for a client certificate that was sent before the check."""
+    """Return the error for a client certificate that was sent before the pins were checked."""
     return WeakenedContextError(
         f"{host} refused: the check before the client certificate was sent did not run",
         host=host,
@@ -370,7 +386,7 @@ def late_check_error(host: str) -> WeakenedContextError:
 
 
 def trust_changed_error(host: str) -> PinError:
-    """Return the error for a policy whose trust changed during the handshake."""
+    """Return the error for a host with other trust anchors after a swap during its handshake."""
     return PinError(
         f"{host} refused: the trust of its policy changed during the handshake",
         host=host,
@@ -388,7 +404,7 @@ def not_der_error(host: str) -> PinError:
 
 
 def clear_text_error(host: str) -> InsecureRequestError:
-    """Return the error for a request in clear text."""
+    """Return the error for a request that would be sent in clear text."""
     return InsecureRequestError(
         f"{host} refused: the request would go out in clear text, past every pin",
         host=host,
@@ -402,7 +418,7 @@ def unpinned_error(host: str, pin_set: str, *, fix: str = "") -> UnpinnedHostErr
     Args:
         host: the host.
         pin_set: the name of the pin set.
-        fix: what to do; by default, what the author of a program can do.
+        fix: the advice of the error; by default, advice for the author of a program.
     """
     return UnpinnedHostError(
         f"{host} refused: the pin set {quoted(pin_set)} has no policy for it",
@@ -414,7 +430,7 @@ def unpinned_error(host: str, pin_set: str, *, fix: str = "") -> UnpinnedHostErr
 
 
 def weakened_error(host: str, what: str) -> WeakenedContextError:
-    """Return the error for a weakened context; ``what`` names the setting."""
+    """Return the error for a context with weakened verification. ``what`` names the setting."""
     return WeakenedContextError(
         f"{host} refused: the checks of chain, hostname and dates were weakened ({what})",
         host=host,
@@ -424,7 +440,7 @@ def weakened_error(host: str, what: str) -> WeakenedContextError:
 
 
 def copied_error(how: str) -> ContextCopyError:
-    """Return the error for a library that copies a pinned context by the method ``how``."""
+    """Return the error for a library that copies a pinned context. ``how`` names the method."""
     return ContextCopyError(
         f"the context was not copied: a library began to copy it ({how}), and the copy has no pins",
         fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "

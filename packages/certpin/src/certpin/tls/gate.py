@@ -1,27 +1,27 @@
-"""The gate: an object in the place of OpenSSL's until the pins were checked.
+"""The gate: an object in the place of OpenSSL's object until the pins were checked.
 
 Rule 3 of docs/concepts/matching.md. Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through
 one attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL also runs the
 handshake inside the first read or write, and a deferred handshake relies on that. So a ``Gate`` is
-put into ``_sslobj`` itself, and every call passes it: send, recv, makefile, sendfile, asyncio,
-uvloop. When the chain was accepted, the gate puts OpenSSL's object back, and the pinned connection
-has no further cost. In an object of another library (gevent's ``SSLSocket``) the gate stays, and
-passes every call on.
+put into ``_sslobj`` itself, and every call passes through it: send, recv, makefile, sendfile,
+asyncio, uvloop. When the chain was accepted, the gate puts OpenSSL's object back, and the pinned
+connection has no further cost. In an object of another library (gevent's ``SSLSocket``) the gate
+stays, and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
-On a socket, OpenSSL sends the client's last flight (its last handshake messages, with a client
-certificate among them) before ``do_handshake`` returns (RFC 8446 section 4.4, RFC 5246 section
-7.3). So a context that has such a certificate calls the gate when the server's part of the
-handshake is complete (``certpin.tls.context``), and a refusal shuts the socket before that flight.
-Other contexts send no secret in it, and save the calls.
+On a socket, OpenSSL sends the client's last flight before ``do_handshake`` returns (RFC 8446
+section 4.4, RFC 5246 section 7.3). The last flight is the client's last handshake messages, with a
+client certificate among them. So a context with a client certificate calls the gate when the
+server's part of the handshake is complete (``certpin.tls.context``), and a refusal shuts the socket
+before that flight. Other contexts send no secret in it, and save the calls.
 
-The pinned sockets and objects that hold a gate are at the end of this module. Python puts ``None``
-into ``_sslobj`` while there is no TLS, and then moves application bytes in clear text; here
+The pinned sockets and objects that hold a gate are at the end of this module. While there is no
+TLS, Python puts ``None`` into ``_sslobj``, and then moves application bytes in clear text; here
 ``NoTLS`` takes its place. gevent replaces ``ssl.SSLSocket`` by its own class, which waits without
-blocking other greenlets: a pinned one is based on it, so that ``gevent.monkey.patch_all()`` works
-before and after certpin is imported. eventlet sets its class on every socket that it makes, past
-the context: it is refused.
+blocking other greenlets. A pinned socket is then based on gevent's class, so that
+``gevent.monkey.patch_all()`` works before and after certpin is imported. eventlet sets its class on
+every socket that it makes, and bypasses the context: it is refused.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ _WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class Gate(PinCheck):
     """Wraps OpenSSL's object of a connection, and checks the pins before any application byte.
 
-    After a refusal every call raises the same error again, the socket is shut down, and the bytes
-    that OpenSSL wrote into a memory BIO are discarded, a client certificate included.
+    After a refusal every call raises the same error again, and the socket is shut down. Bytes that
+    OpenSSL wrote into a memory BIO are discarded, including a client certificate.
     """
 
     __slots__ = ("__weakref__", "_interrupt", "_outgoing", "_owner", "_raw", "_refusal")
@@ -156,8 +156,8 @@ class Gate(PinCheck):
     def _fail(self, error: OSError) -> None:
         """Refuse the connection for good after an error of OpenSSL, and raise one that explains it.
 
-        Return if there is no such error: the caller then raises OpenSSL's. After a failure of the
-        network the connection is not refused for good.
+        If no explanation is known, return, and the caller raises OpenSSL's error. After a failure
+        of the network the connection is not refused for good.
         """
         self._raise_early_refusal()
         if not isinstance(error, ssl.SSLError):
@@ -173,7 +173,7 @@ class Gate(PinCheck):
     def before_last_flight(self) -> None:
         """Check the pins of a socket before the client sends its last handshake messages.
 
-        Never raises, because OpenSSL calls it: ``do_handshake`` raises the refusal.
+        Never raises, because OpenSSL calls this method: ``do_handshake`` raises the refusal later.
         """
         if self._outgoing is not None or self._refusal is not None or self.finished:
             return  # bytes in a memory BIO can be discarded after the handshake
@@ -194,11 +194,11 @@ class Gate(PinCheck):
             raise copy(self._refusal) from None
 
     def read(self, *args: Any) -> Any:
-        """Read application bytes. The handshake and the pin check are done before."""
+        """Read application bytes, after the handshake and the pin check."""
         return self._checked().read(*args)
 
     def write(self, data: Any) -> Any:
-        """Write application bytes. The handshake and the pin check are done before."""
+        """Write application bytes, after the handshake and the pin check."""
         return self._checked().write(data)
 
     def sendfile(self, *args: Any) -> Any:
@@ -206,14 +206,14 @@ class Gate(PinCheck):
         return self._checked().sendfile(*args)
 
     def uses_ktls_for_send(self) -> bool:
-        """Return True if the kernel encrypts (Python 3.15: ``SSLSocket.sendfile`` calls it first).
+        """Return True if the kernel encrypts sent data (for ``SSLSocket.sendfile`` of Python 3.15).
 
-        That is known only after the handshake, so the handshake and the pin check are done before.
+        This is known only after the handshake, so the handshake and the pin check come first.
         """
         return bool(self._checked().uses_ktls_for_send())
 
     def shutdown(self) -> Any:
-        """Close TLS. Raises if the pins were not checked: Python sends clear text after closing."""
+        """Close TLS. Raises before the pin check, because Python sends clear text after closing."""
         self.raise_refusal()
         if self.finished:
             return self._raw.shutdown()
@@ -236,7 +236,7 @@ class Gate(PinCheck):
             self._raw.session = session
 
     def raise_refusal(self) -> None:
-        """Raise the error again if this connection was refused."""
+        """Raise the error of the refusal again, if this connection was refused."""
         if self._refusal is not None:
             raise copy(self._refusal)
 
@@ -250,7 +250,7 @@ class Gate(PinCheck):
                 _socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _discard(self) -> None:
-        """Discard the handshake bytes that were not sent yet, such as a client certificate."""
+        """Discard handshake bytes that were not sent yet, such as a client certificate."""
         if self._outgoing is not None:
             self._outgoing.read()
 
@@ -261,7 +261,7 @@ class Gate(PinCheck):
 
 
 def _no_object() -> None:
-    """Return None, as a dead weak reference does."""
+    """Return None, like a weak reference to an object that no longer exists."""
 
 
 def _interrupted(reason: BaseException) -> Exception:
@@ -284,18 +284,18 @@ class Pinned(_Base):
     def pin_verdict(self) -> Verdict | None:
         """The verdict on the chain; ``None`` before the check, and if no policy covers the host.
 
-        ``pin_checked`` distinguishes these two.
+        ``pin_checked`` distinguishes these two cases.
         """
         return None if self._check is None else self._check.verdict
 
     @property
     def context(self) -> ssl.SSLContext:  # type: ignore[override]
-        """The pinned context. It can't be replaced, because another one would not check pins."""
+        """The pinned context. It is read-only, because another context would not check pins."""
         return self._context
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The session, to be resumed with the same context, host and pin set; or ``None``."""
+        """The TLS session to resume with the same context, host and pin set; or ``None``."""
         session = super().session
         if session is not None and self._check is not None:
             self._check.remember(session)
@@ -308,7 +308,7 @@ class Pinned(_Base):
 
 
 class NoTLS:
-    """Replaces OpenSSL's object while a socket has no TLS: before connecting, or after its end.
+    """Replaces OpenSSL's object while a socket has no TLS: before connecting, or after TLS ended.
 
     Python has ``None`` there, and then moves application bytes in clear text: on a socket with a
     ``connect`` that is in progress or has failed, and after ``shutdown`` of one direction.
@@ -318,7 +318,7 @@ class NoTLS:
 
     @property
     def session(self) -> None:
-        """Always ``None``. A session that is set is kept by the socket until it connects."""
+        """Always ``None``. If a session is set, the socket itself keeps it until it connects."""
 
     @session.setter
     def session(self, session: Any) -> None:
@@ -352,7 +352,7 @@ class NoTLS:
 class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
     """An ``ssl.SSLSocket`` that sends and returns no application byte before its pin check.
 
-    It never uses clear text either, except after ``unwrap`` of a connection that was checked.
+    It never sends clear text, except after ``unwrap`` of a connection that was checked.
     """
 
     # Attributes of Python's class that typeshed leaves out.
@@ -369,9 +369,10 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
         return self
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
-        """Connect, for ``connect`` and ``connect_ex``, and begin TLS.
+        """Connect, and begin TLS. ``connect`` and ``connect_ex`` call this method.
 
-        If connecting fails, Python's own method drops TLS, and this one does not.
+        If connecting fails, Python's own method would leave a socket without TLS. This one does
+        not.
         """
         if self._connected or not isinstance(self._sslobj, NoTLS):
             raise ValueError("attempt to connect already-connected SSLSocket!")
@@ -409,7 +410,7 @@ class PinnedSSLObject(Pinned, StdlibObject):
 
 
 def green_class_for(sock: object) -> Any:
-    """Return the pinned socket class for a socket of gevent, and None for a socket of Python.
+    """Return the class of pinned sockets for a socket of gevent; None for a socket of Python.
 
     Raises:
         ConfigError: The socket is eventlet's, or another library replaced ``ssl.SSLSocket``.
@@ -430,7 +431,7 @@ def green_class_for(sock: object) -> Any:
 def _is_of(module: str, name: str, sock: object) -> bool:
     """Return True if ``sock`` is an instance of the class ``name`` in ``module``.
 
-    The module is not imported: it is loaded already if there is such a socket.
+    The module is not imported: if such a socket exists, the module is loaded already.
     """
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(sock, kind)

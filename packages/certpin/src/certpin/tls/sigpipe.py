@@ -1,11 +1,11 @@
-"""Keep SIGPIPE from ending the process while OpenSSL writes to a socket that a refusal shut.
+"""Keep SIGPIPE from ending the process when OpenSSL writes to a socket that a refusal shut down.
 
 OpenSSL writes to a socket by ``write(2)``, which has no ``MSG_NOSIGNAL``. Python ignores SIGPIPE,
-but a program may have set it back to its default action, as command-line filters do: then the write
-of the last flight, which must fail, would end the process instead.
+but a program may have restored its default action, as command-line filters do. Then the write of
+the last handshake messages, which must fail, would end the process.
 
-The signal of a failed write is sent to the thread that wrote (POSIX, ``write``). So the thread
-blocks it before the write, and removes it afterwards.
+The signal of a failed write is sent to the thread that wrote (POSIX, ``write``). So that thread
+blocks the signal before the write, and removes it afterwards.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _thread = threading.local()
 
 
 def _take() -> None:
-    """Remove a pending SIGPIPE.
+    """Remove a pending SIGPIPE from this thread, if possible without waiting.
 
-    A signal that was sent to the whole process may be taken by another thread meanwhile, and
-    ``sigwait`` would wait for the next one. macOS has nothing else.
+    Another thread may take a signal that was sent to the whole process, and ``sigwait`` would then
+    wait for the next one. macOS has only ``sigwait``.
     """
     if hasattr(signal, "sigtimedwait"):
         signal.sigtimedwait(_SIGPIPE, 0)
@@ -31,7 +31,7 @@ def _take() -> None:
 
 
 def hold_sigpipe() -> None:
-    """Block SIGPIPE in this thread until ``release_sigpipe``."""
+    """Block SIGPIPE in this thread until ``release_sigpipe`` is called."""
     if not _SIGPIPE:
         return
     waiting = bool(_SIGPIPE & signal.sigpending())
@@ -40,9 +40,9 @@ def hold_sigpipe() -> None:
 
 
 def release_sigpipe() -> None:
-    """Remove a SIGPIPE sent since ``hold_sigpipe``, and unblock it.
+    """Remove a SIGPIPE that this thread got since ``hold_sigpipe``, and unblock the signal.
 
-    Without such a call before in this thread, do nothing.
+    If ``hold_sigpipe`` was not called before in this thread, nothing happens.
     """
     waiting, blocked = vars(_thread).pop("before", (True, True))
     if not waiting and _SIGPIPE & signal.sigpending():

@@ -1,4 +1,4 @@
-"""Pinned clients, one module for each HTTP library: thin, over a ``PinnedSSLContext``.
+"""Pinned clients, one module for each HTTP library. Each is a thin layer over ``PinnedSSLContext``.
 
     from certpin.clients.httpx import PinnedClient, AsyncPinnedClient, PinnedTransport
     from certpin.clients.httpx2 import …                       # the same names

@@ -1,4 +1,4 @@
-"""Shared by all clients: the pinned context, refused options, and errors with two types."""
+"""Code that all pinned clients share: the context, refused options, and errors with two types."""
 
 from __future__ import annotations
 
@@ -29,15 +29,20 @@ _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
-    """Return the error for an HTTP library that is not installed. ``extra`` installs it."""
+    """Return the error for an HTTP library that is not installed.
+
+    Args:
+        extra: the extra of certpin that installs the library.
+        error: the error of its import.
+    """
     return MissingExtraError(f"certpin.clients.{extra}", extra, name=error.name)
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
-    """Return the given context, or make a strict one for a pin set.
+    """Return the pinned context of a client: the given one, or a new strict one for a pin set.
 
     Raises:
-        ConfigError: hooks were given with a context, which has its own.
+        ConfigError: failure hooks were given together with a context, which has its own hooks.
     """
     if not isinstance(pins, PinnedSSLContext):
         return PinnedSSLContext(pins, on_failure=on_failure)
@@ -52,7 +57,7 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 
 @contextmanager
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
-    """Check the URL of a request, then record its port for failure reports while the block runs.
+    """Check the URL of a request, and make failure reports name its port while the block runs.
 
     Args:
         context: the pinned context.
@@ -71,9 +76,9 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
 
 
 def port_in(url: Any) -> int | None:
-    """Return the port of a split URL; ``None`` if it has none, or an invalid one.
+    """Return the port of a split URL; ``None`` if the URL has no port or an invalid one.
 
-    The HTTP library reports an invalid port.
+    An invalid port is not an error here, because the HTTP library reports it.
     """
     try:
         port: int | None = url.port
@@ -83,16 +88,16 @@ def port_in(url: Any) -> int | None:
 
 
 def refuse_options(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ``ConfigError`` if one of the named options is set (not ``None``)."""
+    """Raise ``ConfigError`` if an option with one of these names is set (not ``None``)."""
     for name in names:
         if options.get(name) is not None:
             raise refused_option(name, options[name])
 
 
 def refuse_bundle(verify: object) -> None:
-    """Raise ``ConfigError`` unless ``verify=`` is ``True`` or a bundle from the environment.
+    """Raise ``ConfigError`` unless ``verify=`` is ``True`` or a bundle that the environment names.
 
-    Libraries pass on a bundle that the environment names as if the caller had given it.
+    Libraries pass on such a bundle as if the caller had given it. Pinned clients ignore it.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:
@@ -112,8 +117,12 @@ def refused_option(name: str, value: object) -> ConfigError:
 def both(theirs: Theirs, error: PinError) -> Theirs:
     """Return an error that is both the library's error and a ``PinError``.
 
-    So ``except`` clauses for either type catch it. Pickling keeps only the ``PinError``, because
-    requests and connections can't be pickled.
+    So ``except`` clauses for either type catch the error. When it is pickled, only the ``PinError``
+    is kept, because requests and connections can't be pickled.
+
+    Args:
+        theirs: the error of the HTTP library.
+        error: the refusal.
     """
     # The class in certpin.errors, even if the error was merged with another library's before.
     ours: Any = getattr(error, "_pin_error", type(error))

@@ -1,11 +1,11 @@
-"""Shared by the clients for httpx and httpx2, without importing either library.
+"""Code that the pinned clients for httpx and httpx2 share, without importing either library.
 
-Each class comes before the library's own in a list of bases: ``class PinnedTransport(
-PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and merges errors,
-because every request passes through it: redirects, authentication flows, proxies.
+Each class comes before the library's own in a list of bases: ``class
+PinnedTransport(PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and
+merges errors, because every request passes through it: redirects, authentication flows, proxies.
 
 After the handshake, the context must have checked the connection (rule 14 of
-docs/concepts/matching.md). The check is possible because httpcore calls the request's ``trace``
+docs/concepts/matching.md). This can be verified, because httpcore calls the request's ``trace``
 extension before it sends the request.
 """
 
@@ -74,7 +74,7 @@ class _Transport:
 class _Connections:
     """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
-    TLS to an ``https://`` proxy has another context, and is not checked.
+    TLS to an ``https://`` proxy has another context, and is left out.
     """
 
     def __init__(self, context: PinnedSSLContext) -> None:
@@ -82,9 +82,13 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the TLS stream that a trace event reports as complete; None for other events.
+        """Return the TLS stream to the host that a trace event of httpcore completes, or None.
 
-        TLS to an ``https://`` proxy does not count.
+        TLS to an ``https://`` proxy is left out.
+
+        Args:
+            event: the name of the trace event.
+            info: its arguments, and its result.
         """
         if event.endswith(".start_tls.started"):
             self._ours = info["ssl_context"] is self._context
@@ -93,14 +97,17 @@ class _Connections:
         return None
 
     def require_checked(self, stream: Any, host: str) -> None:
-        """Raise ``UncheckedConnectionError`` if the context did not check this stream."""
+        """Raise ``UncheckedConnectionError`` if the pinned context did not check this TLS stream.
+
+        For ``None`` nothing happens.
+        """
         if stream is not None:
             tls = stream.get_extra_info("ssl_object")
             assert_pinned(tls, host, strict=self._context.strict)
 
 
 class PinningTransport(_Transport):
-    """Base class that adds the pin checks to the library's synchronous transport."""
+    """Base class that adds the pin checks to a synchronous transport of httpx or httpx2."""
 
     def handle_request(self, request: Any) -> Any:
         """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
@@ -122,7 +129,7 @@ class PinningTransport(_Transport):
 
 
 class AsyncPinningTransport(_Transport):
-    """Base class that adds the pin checks to the library's asynchronous transport."""
+    """Base class that adds the pin checks to an asynchronous transport of httpx or httpx2."""
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
@@ -144,9 +151,9 @@ class AsyncPinningTransport(_Transport):
 
 
 class PinningClient:
-    """Gives a client of the library pinned transports, sync or async.
+    """Base class that gives a client of httpx or httpx2 pinned transports, sync or async.
 
-    ``_transport_type`` is the class of its transports.
+    ``_transport_type`` is the class of these transports.
     """
 
     _transport_type: type[_Transport]
@@ -177,5 +184,5 @@ class PinningClient:
 
 
 def _without_tls(options: dict[str, Any]) -> dict[str, Any]:
-    """Return a client's transport options without ``verify`` and ``cert``."""
+    """Return a client's options for its transport without ``verify`` and ``cert``."""
     return {name: value for name, value in options.items() if name not in {"verify", "cert"}}

@@ -1,4 +1,4 @@
-"""Shared by the adapters for requests and niquests, without importing either library.
+"""Code that the adapters for requests and niquests share, without importing either library.
 
 niquests began as a fork of requests, so their adapters have the same interface. ``PinningAdapter``
 comes before the library's own adapter in a list of bases.
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class PinningAdapter:
-    """Gives an adapter of the library pinned connection pools.
+    """Base class that gives an adapter of requests or niquests pinned connection pools.
 
-    ``_managers`` are the pinned pool managers, without and with a proxy; ``_error`` is the
-    library's ``SSLError``. ``_proxy_options`` names the options for proxy managers, which the
-    adapter stores as ``_NAME`` attributes.
+    ``_managers`` are the classes of the pinned pool managers, without and with a proxy. ``_error``
+    is the library's ``SSLError``. ``_proxy_options`` names the options that the adapter passes to
+    managers for proxies; it stores each as an attribute ``_NAME``.
     """
 
     _managers: tuple[Any, Any]
@@ -55,7 +55,7 @@ class PinningAdapter:
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: Any
     ) -> None:
-        """Make the adapter's pool manager, a pinned one. The library calls it."""
+        """Make the adapter's pool manager, which is a pinned one. The library calls this method."""
         self._pool_connections = connections
         self._pool_maxsize = maxsize
         self._pool_block = block
@@ -65,7 +65,7 @@ class PinningAdapter:
         )
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Return the pool manager for a proxy, a pinned one. The library calls it."""
+        """Return the pool manager for a proxy, which is a pinned one. The library calls it."""
         base: Any = super()
         direct, manager = self._managers
         if proxy.lower().startswith("socks"):
@@ -86,9 +86,10 @@ class PinningAdapter:
 
     @contextmanager
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
-        """Refuse ``verify=`` and ``cert=``, and check the URL of the request that the block sends.
+        """Check the options and the URL of a request, then let the ``with`` block send it.
 
-        A refusal raises an error that is both the library's ``SSLError`` and a ``PinError``.
+        ``verify=`` and ``cert=`` raise ``ConfigError``. A refusal raises an error that is both the
+        library's ``SSLError`` and a ``PinError``.
         """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")

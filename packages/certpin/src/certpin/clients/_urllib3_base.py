@@ -1,13 +1,13 @@
-"""Shared by the clients for urllib3 and niquests, without importing either library.
+"""Code that the clients for urllib3 and niquests share, without importing either library.
 
 niquests is built on urllib3-future, which also replaces urllib3 when it is installed. So the same
-classes serve both; each comes before the library's own in a list of bases. urllib3-future has
-three ways to bypass a context, and rule 14 of docs/concepts/matching.md closes each of them:
+classes serve both; each comes before the library's own in a list of bases. urllib3-future has three
+ways to bypass a context, and rule 14 of docs/concepts/matching.md closes each of them:
 
-- HTTP/3: it finds QUIC servers by ``Alt-Svc`` (RFC 7838), by its cache and by DNS. Its TLS copies
-  the context's roots and not its pins. ``disabled_svn`` always contains HTTP/3 here.
+- HTTP/3: urllib3-future finds QUIC servers by ``Alt-Svc`` (RFC 7838), by its cache and by DNS. Its
+  TLS copies the context's roots and not its pins. So ``disabled_svn`` always contains HTTP/3 here.
 - rtls and utls: if one of them is installed, a connection rebuilds the context of its constructor.
-  So it is constructed without one, and gets the pinned context afterwards.
+  So a connection is constructed without a context, and gets the pinned one afterwards.
 - Future additions: the context must have checked the connection in use (``assert_pinned``), before
   a request is sent on it.
 """
@@ -44,14 +44,14 @@ _REQUIRED = frozenset({None, ssl.CERT_REQUIRED, "CERT_REQUIRED", "REQUIRED"})
 
 
 def refuse_tls_options(options: Mapping[str, Any]) -> None:
-    """Raise ``ConfigError`` if an option that changes how TLS verifies is set."""
+    """Raise ``ConfigError`` if an option is set that changes TLS or its verification."""
     refuse_options(options, *_TLS_OPTIONS)
     if options.get("cert_reqs") not in _REQUIRED:
         raise refused_option("cert_reqs", options["cert_reqs"])
 
 
 def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ``ConfigError`` if an option that enables HTTP/3 is set."""
+    """Raise ``ConfigError`` if one of the named options, which enable HTTP/3, is set."""
     for name in names:
         if options.get(name) is not None:
             raise ConfigError(
@@ -72,10 +72,10 @@ class RefusedError(Exception):
 class HandedContext(OwnSSLContext):
     """A wrapper of a pinned context that urllib3-future accepts.
 
-    For each connection, urllib3-future counts the roots of its context, and loads the platform's
-    roots if there are none. A pinned context raises ``ContextCopyError`` for this call, because
-    libraries that copy a context begin with it. The wrapper reports that it has roots, and makes
-    every connection with the pinned context. Its own certificate store stays empty.
+    For each connection, urllib3-future counts the roots of the connection's context, and loads the
+    platform's roots if there are none. A pinned context raises ``ContextCopyError`` for this call,
+    because libraries that copy a context begin with it. The wrapper reports that it has roots, and
+    makes every connection with the pinned context. Its own certificate store stays empty.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
@@ -86,11 +86,11 @@ class HandedContext(OwnSSLContext):
         self._pinned = pinned
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        """Wrap a socket with the pinned context."""
+        """Return a TLS socket of the pinned context. The arguments are those of ``ssl``."""
         return self._pinned.wrap_socket(*args, **kwargs)
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """Make an ``SSLObject`` with the pinned context. asyncio calls it."""
+        """Return an ``SSLObject`` that the pinned context makes. asyncio calls this method."""
         return self._pinned.wrap_bio(*args, **kwargs)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
@@ -98,7 +98,7 @@ class HandedContext(OwnSSLContext):
         self._pinned.set_alpn_protocols(alpn_protocols)
 
     def cert_store_stats(self) -> dict[str, int]:
-        """Report that there are roots, so that urllib3-future loads none."""
+        """Return a count of one root, so that urllib3-future loads none."""
         return {"x509": 1, "crl": 0, "x509_ca": 1}
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
@@ -107,9 +107,10 @@ class HandedContext(OwnSSLContext):
 
 
 class _BaseConnection:
-    """Base class of the pinned connections.
+    """Base class of the pinned connections of urllib3 and niquests.
 
-    ``_http3`` is the library's name for HTTP/3, or ``None`` if it has none (urllib3).
+    ``_http3`` is the library's name for HTTP/3; ``None`` if the library doesn't support HTTP/3
+    (urllib3).
     """
 
     _http3: Any = None
@@ -131,7 +132,7 @@ class _BaseConnection:
 
     @contextmanager
     def _pinned(self) -> Iterator[None]:
-        """Set the pinned context while the block connects, then require that it was used.
+        """Set the pinned context while the ``with`` block connects, then require that it was used.
 
         Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
         TLS.
@@ -156,7 +157,10 @@ class _BaseConnection:
 
 
 class PinningConnection(_BaseConnection):
-    """A connection that checks its TLS settings when it connects, because pools can change them."""
+    """A connection with the pinned context. It checks its TLS settings only when it connects.
+
+    The reason is that connection pools can change the settings after its creation.
+    """
 
     def connect(self) -> None:
         """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
@@ -170,7 +174,7 @@ class PinningConnection(_BaseConnection):
 
 
 class AsyncPinningConnection(_BaseConnection):
-    """An asynchronous ``PinningConnection``."""
+    """The asynchronous form of ``PinningConnection``."""
 
     async def connect(self) -> None:
         """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
@@ -184,7 +188,7 @@ class AsyncPinningConnection(_BaseConnection):
 
 
 class _BasePool:
-    """Base class of the pinned pools. ``_error`` is the library's ``SSLError``."""
+    """Base class of the pools of pinned connections. ``_error`` is the library's ``SSLError``."""
 
     _error: Any
 
@@ -254,7 +258,7 @@ class _Manager:
 
 
 class PinningManager(_Manager):
-    """Gives a pool manager or a proxy manager of the library pinned pools."""
+    """Base class that gives a pool manager or a proxy manager of the library pinned pools."""
 
     def connection_from_host(
         self,
@@ -263,9 +267,10 @@ class PinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Refuse a request that must not be sent, and return the connection pool for its host.
+        """Return the connection pool for a host, or refuse a request that must not be sent.
 
-        urllib3 calls it for each request and each redirect.
+        urllib3 calls this method for each request and each redirect. Raises an error that is both
+        the library's ``SSLError`` and a ``PinError``.
         """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
@@ -273,7 +278,7 @@ class PinningManager(_Manager):
 
 
 class AsyncPinningManager(_Manager):
-    """Gives an asynchronous pool manager or proxy manager of the library pinned pools."""
+    """Base class that gives an asynchronous pool manager or proxy manager pinned pools."""
 
     async def connection_from_host(
         self,
@@ -282,9 +287,10 @@ class AsyncPinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Refuse a request that must not be sent, and return the connection pool for its host.
+        """Return the connection pool for a host, or refuse a request that must not be sent.
 
-        urllib3-future calls it for each request and each redirect.
+        urllib3-future calls this method for each request and each redirect. Raises an error that is
+        both the library's ``SSLError`` and a ``PinError``.
         """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
@@ -294,8 +300,12 @@ class AsyncPinningManager(_Manager):
 def pin_socks_manager(manager: Any, like: Any) -> Any:
     """Make a ``SOCKSProxyManager`` use pinned pools, and return it.
 
-    ``like`` is a pinned pool class of the same library. The manager's own pools connect through the
-    proxy, and pass the context to the library unchanged.
+    The manager's own pools connect through the proxy, and pass the context to the library
+    unchanged.
+
+    Args:
+        manager: the ``SOCKSProxyManager``, which is changed.
+        like: a pinned pool class of the same library.
     """
     theirs = manager.pool_classes_by_scheme["https"]
     ours = _socks_pool(theirs, like)
@@ -314,5 +324,5 @@ def _socks_pool(theirs: Any, like: Any) -> Any:
 
 
 def _name(host: str) -> str:
-    """Return the host as urllib3 passes it to TLS: an address without brackets and zone."""
+    """Return a host as urllib3 passes it to TLS: an address without brackets and zone."""
     return host.strip("[]").partition("%")[0]

@@ -4,8 +4,8 @@
         await session.get("https://api.bank.example/")
 
 A refusal raises an error that is both an ``aiohttp.ClientConnectorCertificateError`` and the
-``PinError``. With ``ssl=False``, a request makes aiohttp use another context, which the pinned
-context can't notice. So the connector raises ``ConfigError`` for it, and for
+``PinError``. A request with ``ssl=False`` makes aiohttp use another context, and the pinned context
+can't notice this. So the connector raises ``ConfigError`` for ``ssl=False``,
 ``ssl=Fingerprint(…)``, another context, and another ``server_hostname``.
 """
 
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 class PinnedConnector(TCPConnector):
     """An ``aiohttp.TCPConnector`` that enforces pins: ``PinnedConnector(pins, **options)``.
 
-    The options are those of ``TCPConnector`` except those about TLS. ``proxy_context`` is for the
-    TLS to ``https://`` proxies: by default Python's own, which verifies and does not pin.
+    The options are those of ``TCPConnector``, except those about TLS. ``proxy_context`` is the
+    context for the TLS to ``https://`` proxies. By default it is Python's own, which verifies and
+    does not pin. ``on_failure`` are failure hooks, allowed only with a pin set.
     """
 
     def __init__(
@@ -66,7 +67,12 @@ class PinnedConnector(TCPConnector):
         super().__init__(ssl=self.context, **options)
 
     async def connect(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Connection:
-        """Return a connection, new or from the pool. aiohttp calls it for each redirect too."""
+        """Return a checked connection, new or from the pool. aiohttp calls it for redirects too.
+
+        Raises an error that is both a ``ClientConnectorCertificateError`` and a ``PinError`` if the
+        connection is refused, and ``ConfigError`` if an option of the request would bypass the
+        pinned context.
+        """
         if req.ssl is not True and req.ssl is not self.context:
             raise refused_option("ssl", req.ssl)
         if req.server_hostname not in (None, req.url.raw_host):

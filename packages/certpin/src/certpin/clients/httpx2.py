@@ -3,10 +3,11 @@
     with PinnedClient(pins, http2=True) as client:
         client.get("https://api.bank.example/")
 
-They take the options of their base classes except ``verify`` and ``cert``. A refusal raises an
-error that is both an ``httpx2.ConnectError`` and the ``PinError``. An HTTP/2 connection serves the
-one host that it was made to, so that every host is checked. ``httpx2.Proxy(url, ssl_context=…)``
-sets the TLS to an ``https://`` proxy: verified by default, and unpinned unless that context pins.
+The clients take the options of their base classes except ``verify`` and ``cert``. A refusal raises
+an error that is both an ``httpx2.ConnectError`` and the ``PinError``. An HTTP/2 connection serves
+only the host that it was made to, so that every host is checked. ``httpx2.Proxy(url,
+ssl_context=…)`` sets the TLS to an ``https://`` proxy: verified by default, and unpinned unless
+that context pins.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
 class PinnedClient(PinningClient, httpx2.Client):
     """An ``httpx2.Client`` that enforces pins: ``PinnedClient(pins, **options)``.
 
-    ``transport`` and ``mounts`` take only pinned transports. Proxies of the environment are used
-    (``trust_env``).
+    ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
+    client uses the proxies that the environment names.
     """
 
     _transport_type = PinnedTransport

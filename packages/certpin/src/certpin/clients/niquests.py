@@ -6,13 +6,13 @@
     async with AsyncPinnedSession(pins) as session:
         await session.get("https://api.bank.example/")
 
-They take the options of their base classes except those about TLS. A refusal raises an error
-that is both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 is off, and so are the
-TLS backends rtls and utls for pinned hosts: each uses other TLS, without pins. ``verify=``,
-``cert=`` and ``tls_configuration=`` raise ``ConfigError``.
+The sessions take the options of their base classes except those about TLS. A refusal raises an
+error that is both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 and the TLS
+backends rtls and utls are not used for pinned hosts, because each has its own TLS without pins.
+``verify=``, ``cert=`` and ``tls_configuration=`` raise ``ConfigError``.
 
-niquests' revocation check is off unless ``revocation_configuration=`` is given: it contacts hosts
-that a certificate names, over ``http://`` and without pins.
+niquests' revocation check is off unless ``revocation_configuration=`` is given, because it contacts
+hosts that a certificate names, over ``http://`` and without pins.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _AsyncProxyManager(AsyncPinningManager, urllib3.AsyncProxyManager):
 
 
 class _Adapter(PinningAdapter):
-    """Shared by the synchronous and the asynchronous adapter."""
+    """Base class of the synchronous and the asynchronous pinned adapter for niquests."""
 
     _error = SSLError
     _proxy_options = ("resolver", "happy_eyeballs", "source_address")
@@ -111,7 +111,10 @@ class _Adapter(PinningAdapter):
         quic_cache_layer: object = None,
         **options: Any,
     ) -> None:
-        """Make the adapter's pool manager, pinned and without niquests' cache for HTTP/3."""
+        """Make the adapter's pool manager: a pinned one, without niquests' cache for HTTP/3.
+
+        niquests calls this method.
+        """
         super().init_poolmanager(connections, maxsize, block, **options)
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
@@ -175,9 +178,10 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
 
 
 class _Session:
-    """Shared by the synchronous and the asynchronous session.
+    """Base class of the synchronous and the asynchronous pinned session for niquests.
 
-    ``_pinned_adapter`` is the class of their pinned adapter, ``_plain_adapter`` niquests' own.
+    ``_pinned_adapter`` is the class of the session's pinned adapters, ``_plain_adapter`` the class
+    of niquests' own.
     """
 
     _pinned_adapter: Any
@@ -217,14 +221,14 @@ class _Session:
 
 
 class PinnedSession(_Session, Session):
-    """A ``niquests.Session`` that sends through pinned adapters only: ``PinnedSession(pins)``."""
+    """A ``niquests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``."""
 
     _pinned_adapter = PinnedAdapter
     _plain_adapter = HTTPAdapter
 
 
 class AsyncPinnedSession(_Session, AsyncSession):
-    """A ``niquests.AsyncSession`` that sends through pinned adapters only."""
+    """A ``niquests.AsyncSession`` that sends only through pinned adapters."""
 
     _pinned_adapter = AsyncPinnedAdapter
     _plain_adapter = AsyncHTTPAdapter
@@ -248,7 +252,7 @@ def _refuse(options: dict[str, Any]) -> None:
 
 
 def _safe(options: dict[str, Any]) -> dict[str, Any]:
-    """Return an adapter's options with HTTP/3 off, and revocation checks off by default."""
+    """Return an adapter's options with HTTP/3 off, and revocation checks off unless given."""
     return {"revocation_configuration": None, **options, "disable_http3": True}
 
 

@@ -4,10 +4,10 @@
         session.get("https://api.bank.example/")
 
 A refusal raises an error that is both a ``requests.exceptions.SSLError`` and the ``PinError``.
-``verify=False``, ``verify=PATH`` and ``cert=`` raise ``ConfigError``. A bundle that the
-environment names (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``) is not used, nor certifi's: the pin
-file names the trust anchors. Proxies of the environment are used. The TLS to an ``https://`` proxy
-is verified with the platform's roots, and unpinned.
+``verify=False``, ``verify=PATH`` and ``cert=`` raise ``ConfigError``. Neither certifi's bundle is
+used, nor one that the environment names (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``): the pin file
+names the trust anchors. Proxies that the environment names are used. The TLS to an ``https://``
+proxy is verified with the platform's roots, and unpinned.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the key of the connection pool, without TLS options: the context sets them."""
+        """Return the attributes by which requests finds a pool: host and port, and no TLS options.
+
+        The pinned context sets up TLS, so TLS options don't distinguish pools.
+        """
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {}
 

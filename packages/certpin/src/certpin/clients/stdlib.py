@@ -1,10 +1,10 @@
-"""``urllib.request`` with pins. The rest of the standard library needs no special client.
+"""Pins for ``urllib.request``. The rest of the standard library needs no special client.
 
     opener(pins).open("https://api.bank.example/")
 
-A refusal raises an error that is both a ``urllib.error.URLError`` and the ``PinError``, which is
-its ``reason`` too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and ``asyncio`` take a
-``PinnedSSLContext``; docs/guides/python-clients.md has an example of each.
+A refusal raises an error that is both a ``urllib.error.URLError`` and the ``PinError``; its
+``reason`` is the ``PinError``, too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and
+``asyncio`` take a ``PinnedSSLContext``; docs/guides/python-clients.md has an example of each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def opener(
     proxies: dict[str, str] | None = None,
     on_failure: Iterable[FailureHook] = (),
 ) -> request.OpenerDirector:
-    """Return an opener for ``https://`` that enforces pins.
+    """Return an opener for ``https://`` URLs that enforces pins.
 
     Unlike ``urllib.request.build_opener()`` it opens no ``file:``, ``ftp:`` and ``data:`` URLs. It
     opens ``http://`` only if the context is not strict, for hosts without enforced pins. ``urllib``
@@ -44,10 +44,10 @@ def opener(
         pins: a pin set, or a pinned context.
         proxies: proxies by scheme, as for ``urllib.request.ProxyHandler``; by default those of the
             environment. Requests pass through a tunnel (CONNECT).
-        on_failure: hooks for failures; only with a pin set.
+        on_failure: functions that are called for each failure. Allowed only with a pin set.
 
     Raises:
-        ConfigError: hooks were given with a context, which has its own.
+        ConfigError: ``on_failure`` was given with a context, which has its own hooks.
     """
     context = context_of(pins, on_failure)
     director = request.OpenerDirector()

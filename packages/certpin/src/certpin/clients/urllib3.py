@@ -3,10 +3,10 @@
     with PinnedPoolManager(pins) as http:
         http.request("GET", "https://api.bank.example/")
 
-They take the options of their base classes except those that set up TLS. A refusal raises an error
-that is both a ``urllib3.exceptions.SSLError`` and the ``PinError``, without a retry. TLS to an
-``https://`` proxy uses ``proxy_ssl_context``: verified with the platform's roots by default, and
-unpinned unless that context pins. HTTP/3 of urllib3-future is off.
+The managers take the options of their base classes except those that set up TLS. A refusal raises
+an error that is both a ``urllib3.exceptions.SSLError`` and the ``PinError``, without a retry. TLS
+to an ``https://`` proxy uses ``proxy_ssl_context``: verified with the platform's roots by default,
+and unpinned unless that context pins. HTTP/3 of urllib3-future is off.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ except ModuleNotFoundError as exc:
 
 
 class PinnedHTTPSConnection(PinningConnection, HTTPSConnection):
-    """A connection that checks its TLS settings when it connects, because pools can change them."""
+    """An ``HTTPSConnection`` of urllib3 with the pinned context.
+
+    It checks its TLS settings only when it connects, because connection pools can change them.
+    """
 
     _http3 = getattr(getattr(urllib3, "HttpVersion", None), "h3", None)
 
 
 class PinnedHTTPSConnectionPool(PinningPool, HTTPSConnectionPool):
-    """A pool of pinned connections to one host."""
+    """An ``HTTPSConnectionPool`` of urllib3 with pinned connections."""
 
     ConnectionCls = PinnedHTTPSConnection
     _error = SSLError
@@ -45,8 +48,8 @@ class PinnedPoolManager(PinningManager, PoolManager):
 class PinnedProxyManager(PinningManager, ProxyManager):
     """A ``urllib3.ProxyManager`` that enforces pins: ``PinnedProxyManager(pins, url, **options)``.
 
-    Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` would reveal the
-    request to the proxy, and raises ``ConfigError``.
+    Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` raises
+    ``ConfigError``, because it would reveal the request to the proxy.
     """
 
     _https = PinnedHTTPSConnectionPool

@@ -1,1 +1,1 @@
-"""Evidence for an auditor: the reports of a run, with the facts and the digests to check them."""
+"""Evidence for an auditor: the reports of a lab run, and the facts and digests to verify them."""

@@ -1,7 +1,7 @@
-"""The facts of a run for an auditor: which client was attacked, with which tools, and where.
+"""The facts of a lab run for an auditor: the attacked client, the tools, and the machine.
 
-Nothing here runs the client: its version is the one that the user gives, because an unknown program
-may do anything if it is started with ``--version``.
+Nothing here runs the client. The user gives its version, because an unknown program may do anything
+if it is started with ``--version``.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _SCRIPT = re.compile(rf".+\.(?:{PROGRAM_SUFFIXES}|wasm|apk|ipa)")
 def evidence_facts(
     run: Run, *, client_version: str, environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the facts of a run for JSON: client, command, machine, certpin, times, standards.
+    """Return the facts of a lab run for JSON: client, command, machine, certpin, times, standards.
 
     Args:
-        run: the run.
-        client_version: the version that the user gave, or empty.
+        run: the run, with its results.
+        client_version: the version of the client that the user gave, or empty.
         environment: the environment of the client. Only variables that change how clients use TLS
             are listed, without values that may be secret.
     """
@@ -73,9 +73,9 @@ def evidence_facts(
 
 
 def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield name, size and SHA-256 of the program and of the scripts in a command, in its order.
+    """Yield name, size and SHA-256 of the program in a command, and of scripts among its words.
 
-    Other files are left out: the hash of a short password in a file would give it away.
+    Other files are left out, because the hash of a short password in a file would reveal it.
     """
     for number, word in enumerate(command):
         found = which(word) if number == 0 else word
@@ -118,10 +118,10 @@ def _distribution() -> str | None:
 def certpin_facts() -> dict[str, Any]:
     """Return certpin's version, the digest of its files, and the extras that are installed.
 
-    ``files_sha256`` is the SHA-256 of the list of its files in the format of sha256sum, sorted by
-    name. It is the same for each installation of one release. ``matches_record`` compares the files
-    with the RECORD of the wheel (the Core metadata specification of PyPA): None if there is none,
-    as in a development installation.
+    ``files_sha256`` is the SHA-256 of a list of certpin's files in the format of sha256sum, sorted
+    by name. It is the same for each installation of one release. ``matches_record`` is True if the
+    files are those in the RECORD of the wheel (the Core metadata specification of PyPA), and None
+    if there is no RECORD, as in a development installation.
     """
     own = dict(_own_files())
     listed = "".join(f"{digest}  {name}\n" for name, digest in own.items())
@@ -141,10 +141,11 @@ def _own_files() -> Iterator[tuple[str, str | None]]:
 
 
 def _matches_record(own: Mapping[str, str | None]) -> bool | None:
-    """Return whether all files of certpin are those of its RECORD; None if RECORD lists none.
+    """Return True if certpin's files are those in its RECORD; None if RECORD lists none.
 
     Args:
-        own: the SHA-256 of each file of certpin, by its name in RECORD; None if it is unreadable.
+        own: the SHA-256 of each file of certpin, by its name in RECORD; None for an unreadable
+            file.
     """
     from base64 import urlsafe_b64encode
 
@@ -167,10 +168,10 @@ def _matches_record(own: Mapping[str, str | None]) -> bool | None:
 
 
 def _installed_extras() -> list[str]:
-    """Return the extras of which every package is installed, in a version that certpin accepts.
+    """Return certpin's extras with all their packages installed, in versions that certpin accepts.
 
-    A package that this Python does not need is not counted. The extra ``all`` is left out: the
-    extras that it consists of are listed.
+    Packages that this Python does not need are not required. The extra ``all`` is left out, because
+    the extras that it consists of are listed.
     """
     needed = [each for each in certpin_requirements() or () if each.extra and not each.python]
     lacking = {each.extra for each in needed if not _is_installed(each)}
@@ -183,7 +184,7 @@ def _is_installed(needed: Requirement) -> bool:
 
 
 def standards_facts(run: Run) -> list[dict[str, Any]]:
-    """Return the MASVS controls and MASTG tests of each case of a run, with its outcome."""
+    """Return the outcome of each case of a run, with the MASVS controls and MASTG tests for it."""
     found = []
     for result in run.results:
         known = reference(result.case.matrix_name, result.expect)

@@ -1,8 +1,7 @@
-"""The evidence folder: its reports, the list of their digests, and the signature of that list.
+"""The evidence folder: the reports of a lab run, the list of their digests, and its signature.
 
-The folder is written under another name beside its place, and renamed when it is complete. So a
-folder with the right name is never half-written. Without the times in it, the same run gives the
-same bytes.
+The folder is written under a temporary name, and renamed when it is complete. So a folder with the
+right name is never half-written. Apart from the times, the same run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -53,9 +52,11 @@ _BROWSER_SECONDS = 60.0
 def check_place(folder: Path) -> None:
     """Check, before a long run, that the evidence can be written to this folder.
 
+    An empty folder, or one with older evidence of certpin, will be replaced.
+
     Raises:
-        ConfigError: the folder has files that certpin did not write as evidence, it is a file or
-            a link, or its parent is missing or not writable.
+        ConfigError: the folder has files that certpin did not write as evidence, it is a file or a
+            link, or its parent is missing or not writable.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise _error(folder, "is not a folder", "name a new folder")
@@ -79,24 +80,24 @@ def write_evidence(
     environment: Mapping[str, str],
     now: datetime,
 ) -> dict[str, Any]:
-    """Write the evidence of a run to a folder, which then replaces an older one of certpin's.
+    """Write the evidence of a run to a folder. Older evidence in the folder is replaced.
 
     Hidden arguments of the client, and the values of secret environment variables, are replaced in
     all files (``certpin.lab.report.masking``).
 
     Args:
-        folder: the folder.
-        run: the run, as the reports show it.
-        key: sign the list of digests with this key.
-        client_version: the version of the client, as the user gave it.
+        folder: the evidence folder.
+        run: the run with its results.
+        key: the key that signs the list of digests; None for no signature.
+        client_version: the version of the client that the user gave, or empty.
         environment: the environment of the client.
         now: the time of the signature.
 
     Returns:
-        The manifest.
+        The manifest: the facts of the run, and the digest of each file.
 
     Raises:
-        ConfigError: as for ``check_place``, or a file can't be written.
+        ConfigError: the folder is refused as by ``check_place``, or a file can't be written.
     """
     check_place(folder)
     place = folder.absolute()
@@ -119,7 +120,7 @@ def write_evidence(
 
 
 def report_files(run: Run, facts: dict[str, Any]) -> dict[str, str]:
-    """Return the text of each report in the folder, by its name. A pure function."""
+    """Return the text of each report in the evidence folder, by file name. Writes nothing."""
     return {
         PAGE: to_html(run, facts),
         "results.json": to_json(run) + "\n",
@@ -129,7 +130,11 @@ def report_files(run: Run, facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _harmless(run: Run) -> set[str]:
-    """Return the texts of a run that must stay readable: canaries and the names of hosts."""
+    """Return the texts of a run that must not be masked: canaries and the names of hosts.
+
+    A canary is the secret that the lab gives to the client, to find it in the data that the client
+    sends.
+    """
     attempts = [attempt for result in run.results for attempt in result.attempts]
     hosts = {host for attempt in attempts for host in attempt.hosts}
     return hosts | {attempt.canary for attempt in attempts if attempt.canary}
@@ -192,7 +197,7 @@ def _finish(
 
 
 def _replace(made: Path, place: Path, spare: Path) -> None:
-    """Rename the finished folder to its place. An older one is moved away first."""
+    """Rename the finished folder to its place. Older evidence there is first moved to ``spare``."""
     made.chmod(0o755)
     if not place.exists():
         made.rename(place)
@@ -208,7 +213,7 @@ def _replace(made: Path, place: Path, spare: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return True if a folder is empty, or has only files of certpin's evidence."""
+    """Return True if a folder is empty, or contains only files of certpin's evidence."""
     names = {path.name for path in folder.iterdir()}
     if not names:
         return True
@@ -225,9 +230,15 @@ def _is_ours(folder: Path) -> bool:
 def print_pdf(page: Path, pdf: Path) -> dict[str, Any]:
     """Print a page as PDF with an installed browser, without a network.
 
+    A browser that fails is no error, because the page itself is the report.
+
+    Args:
+        page: the HTML file.
+        pdf: the file to write.
+
     Returns:
-        ``made_by``, the browser and its version; or ``missing``, the reason why there is no PDF.
-        A browser that fails is no error: the page itself is the report.
+        ``made_by``, the browser and its version; and ``missing``, the reason if there is no PDF.
+        One of the two is None.
     """
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
@@ -257,7 +268,7 @@ def print_pdf(page: Path, pdf: Path) -> dict[str, Any]:
 
 
 def _output(words: list[str]) -> str:
-    """Run a program to its end, and return its output; empty if it fails."""
+    """Run a command until it ends, and return its standard output; empty if it fails."""
     try:
         done = subprocess.run(
             words,

@@ -1,9 +1,10 @@
 """Sign files in the format of minisign (https://jedisct1.github.io/minisign/).
 
-Only signing with an existing key; ``minisign -G`` makes keys, and ``minisign -V`` verifies. The
-layout of keys and signatures is from that page, sections "Signature format" and "Secret key
-format": Ed25519 (RFC 8032) over the BLAKE2b-512 of the file (RFC 7693), and a second signature over
-the first one and the trusted comment. Decision 63 has the reason for not using py-minisign.
+Only signing with an existing key is supported; ``minisign -G`` makes keys, and ``minisign -V``
+verifies. The layout of keys and signatures is from that page, sections "Signature format" and
+"Secret key format": Ed25519 (RFC 8032) over the BLAKE2b-512 of the file (RFC 7693), and a second
+signature over the first one and the trusted comment. Decision 63 has the reason for not using
+py-minisign.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ _SALT, _OPERATIONS, _MEMORY, _KEY, _END = 6, 38, 46, 54, 158
 
 @dataclass(frozen=True)
 class MinisignKey:
-    """A secret key of minisign, decrypted, and kept in memory only.
+    """A decrypted secret key of minisign, in memory only.
 
-    ``key_id`` are the 8 bytes by which signatures name their key.
+    ``key_id`` is the ID of 8 bytes by which a signature names its key.
     """
 
     key_id: bytes
@@ -49,7 +50,7 @@ class MinisignKey:
 
         Args:
             data: the content of the file.
-            name: the name of the file, for the trusted comment. ASCII.
+            name: the name of the file in ASCII, for the trusted comment.
             timestamp: the time of the signature, in seconds since 1970.
         """
         signature = self._private.sign(hashlib.blake2b(data).digest())
@@ -65,13 +66,13 @@ class MinisignKey:
 
     @property
     def public(self) -> str:
-        """The public key, as ``minisign -V -P`` takes it."""
+        """The public key as text, for ``minisign -V -P``."""
         raw = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return _encode(b"Ed" + self.key_id + raw)
 
 
 def is_encrypted(path: Path) -> bool:
-    """Return True if a secret key needs a passphrase.
+    """Return True if the secret key in a file needs a passphrase.
 
     Raises:
         ConfigError: the file is not a secret key of minisign, or can't be read.
@@ -84,7 +85,7 @@ def load_key(path: Path, passphrase: bytes | None) -> MinisignKey:
 
     Args:
         path: the key file.
-        passphrase: None for a key without one (``minisign -G -W``).
+        passphrase: the passphrase; None for a key without one (``minisign -G -W``).
 
     Raises:
         ConfigError: the file is not a secret key of minisign, can't be read or is damaged; or the
@@ -109,7 +110,10 @@ def load_key(path: Path, passphrase: bytes | None) -> MinisignKey:
 
 
 def _decoded(path: Path) -> bytes:
-    """Return the decoded second line of a key file, of the expected length and algorithms."""
+    """Return the bytes of a secret key: the decoded second line of its file.
+
+    Raises ``ConfigError`` unless the length and the algorithms are those of minisign.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_KEY_BYTES + 1)
@@ -143,9 +147,10 @@ def _decrypt(path: Path, data: bytes, passphrase: bytes) -> bytes:
 
 
 def _scrypt_cost(operations: int, memory: int) -> tuple[int, int]:
-    """Return N and p of scrypt for libsodium's limits.
+    """Return the parameters N and p of scrypt for libsodium's two limits: operations and memory.
 
-    The rule is that of ``pickparams`` in libsodium's ``pwhash_scryptsalsa208sha256.c``.
+    The rule is that of ``pickparams`` in libsodium's ``pwhash_scryptsalsa208sha256.c``. ``memory``
+    is in bytes.
     """
     operations = max(operations, 32768)
     by_operations = operations < memory // 32

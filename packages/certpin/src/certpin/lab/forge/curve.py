@@ -1,7 +1,7 @@
-"""Forge a root that anyone can sign for: the forger chose the generator of its curve.
+"""Forge a root for which anyone can sign: the forger chose the generator of its curve.
 
 CVE-2020-0601: a verifier that compares only the public point of a root with its trusted roots, and
-not the parameters of the curve, accepts the forged root as the real one. If the generator is that
+not the parameters of the curve, mistakes the forged root for the real one. If the generator is that
 point, the private key is 1.
 """
 
@@ -35,7 +35,10 @@ _OCTETS = 32
 
 @dataclass(frozen=True)
 class ForgedRoot:
-    """A forged copy of a root, on P-256, that can sign as if it had the root's private key."""
+    """A forged copy of a root on P-256. It can sign as if it had the root's private key.
+
+    ``real_chain`` is the certificate of the real root.
+    """
 
     real_chain: x509.Certificate
 
@@ -48,9 +51,10 @@ class ForgedRoot:
         return self._signed(replace(parts, tbs_certificate=tbs))
 
     def sign(self, identity: Identity) -> Identity:
-        """Return the identity with its leaf signed again by this forged root.
+        """Return a server's identity with its leaf signed again by this forged root.
 
-        The leaf's signature algorithm stays the same.
+        The chain of the result is the leaf and the forged root. The leaf keeps its signature
+        algorithm.
         """
         leaf = self._signed(der.take_apart(identity.chain[0]))
         return replace(identity, chain=(leaf, self.certificate))
@@ -62,8 +66,8 @@ class ForgedRoot:
     def _sign(self, message: bytes) -> bytes:
         """Return an ECDSA signature with SHA-256 and the private key 1 (SEC 1 version 2.0, 4.1.3).
 
-        The multiple of the generator is computed by Diffie-Hellman, with the root's point as the
-        peer's key.
+        Multiples of the generator, which is the root's point, are computed by Diffie-Hellman with
+        that point as the peer's key.
         """
         digest = hashes.Hash(hashes.SHA256())
         digest.update(message)

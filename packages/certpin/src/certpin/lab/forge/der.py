@@ -1,7 +1,7 @@
 """ASN.1 structures of certificates and keys, declared for ``hazmat.asn1``, to forge their fields.
 
-Fields that are not forged are kept as undecoded TLVs (tag, length, value), so that they are
-written back unchanged; so are large numbers. The encoding is done here, because the encoder of
+Fields that are not forged are kept as undecoded TLVs (tag, length, value), and so are large
+numbers. They are written back unchanged. The encoding is done here, because the encoder of
 cryptography 47 supports neither.
 """
 
@@ -149,12 +149,12 @@ def take_apart(certificate: x509.Certificate) -> CertificateFields:
 
 
 def put_together(parts: CertificateFields) -> x509.Certificate:
-    """Build a certificate from its fields. Only the outer structure is checked, not the key."""
+    """Build a certificate from its fields. The outer structure is checked; the key is not."""
     return x509.load_der_x509_certificate(encode(parts))
 
 
 def field(der: bytes) -> asn1.TLV:
-    """Decode DER bytes into a TLV, which can replace a field of these structures."""
+    """Decode DER bytes into a TLV, which can replace a field of the structures in this module."""
     return asn1.decode_der(asn1.TLV, der)
 
 
@@ -182,7 +182,7 @@ _IMPLICIT = {
 
 
 def encode(value: typing.Any) -> bytes:
-    """Return the DER of one of these structures or of a field (X.690 section 10)."""
+    """Return the DER of a structure of this module, or of one of its fields (X.690 section 10)."""
     if isinstance(value, asn1.TLV):
         return element(bytes(value.tag_bytes), bytes(value.data))
     if isinstance(value, asn1.BitString):

@@ -1,4 +1,4 @@
-"""Forged certificates, keys and signatures."""
+"""Forge certificates, keys and signatures, as the attacks of the lab need them."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def reissue(
     signer: CertificateIssuerPrivateKeyTypes,
     subject: x509.Name | None = None,
 ) -> x509.Certificate:
-    """Issue a copy of a certificate for another key, with a valid signature.
+    """Return a copy of a certificate for another key, with a valid signature of an issuer.
 
-    All other fields stay, including the identifier of the subject's key, which is only a name (RFC
-    5280 section 4.2.1.2) that a forger can choose.
+    All other fields stay, including the subject key identifier, which is only a name that a forger
+    can choose (RFC 5280 section 4.2.1.2).
 
     Args:
         certificate: the certificate to copy.
         key: the public key of the copy.
         issuer: the certificate of the issuer; None for a self-issued copy.
-        signer: the key that signs the copy.
-        subject: replaces the copied subject.
+        signer: the private key that signs the copy.
+        subject: the subject of the copy; None keeps that of the certificate.
     """
     above = issuer or certificate
     builder = _begin(certificate, subject or certificate.subject, above.subject, key)
@@ -62,7 +62,12 @@ def reissue(
 def namesake_of_issuer(
     certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
-    """Return a self-signed root with the name and key identifier of a certificate's issuer."""
+    """Return a self-signed root that has the name and the key identifier of a certificate's issuer.
+
+    Args:
+        certificate: the certificate with the issuer to imitate.
+        key: the private key of the new root.
+    """
     name = certificate.issuer
     builder = _begin(certificate, name, name, key.public_key()).add_extension(
         x509.BasicConstraints(ca=True, path_length=None), critical=True
@@ -78,7 +83,7 @@ def namesake_of_issuer(
 def _begin(
     dated: x509.Certificate, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes
 ) -> x509.CertificateBuilder:
-    """Return a certificate builder with these names and key, and another certificate's dates."""
+    """Return a certificate builder with these names and this key, and the dates of ``dated``."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -91,7 +96,7 @@ def _begin(
 
 
 def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
-    """Return the authority key identifier that names this issuer; None if it has no key ID."""
+    """Return the authority key identifier that names an issuer; None if that has no key ID."""
     try:
         subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
@@ -107,7 +112,7 @@ def change_server(
     adding: Additions = (),
     subject: x509.Name | None = None,
 ) -> Identity:
-    """Return the server's identity with its leaf signed again after changing extensions.
+    """Return a server's identity with other extensions in its leaf, signed again by the issuer.
 
     Args:
         identity: the server's key and chain.
@@ -124,12 +129,12 @@ def change_server(
 def change_intermediate(
     authority: Authority, *, without: Kinds = (), adding: Additions = ()
 ) -> Authority:
-    """Return the intermediate with its certificate signed again after changing extensions.
+    """Return an intermediate with other extensions in its certificate, signed again by its issuer.
 
     Args:
         authority: the intermediate.
         without: the types of the extensions to remove.
-        adding: the extensions to add, each with its criticality.
+        adding: the extensions to add, each with True if it is critical.
     """
     assert authority.issuer is not None  # noqa: S101  # only intermediates have an issuer
     certificate = _sign_again(authority.x509, authority.issuer, without, adding)
@@ -165,10 +170,13 @@ def _sign_again(
 
 
 def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:
-    """Return a new private key as PEM, with the victim's public key in the place of its own.
+    """Return a new private key as PEM, with the victim's public key in place of its own.
 
-    OpenSSL compares only the public keys (``X509_check_private_key``), so it serves the victim's
+    OpenSSL compares only the public keys (``X509_check_private_key``). So it serves the victim's
     certificate with this key, and the signatures of the handshake are invalid.
+
+    Args:
+        victim: the public key of the real server.
 
     Raises:
         CannotServeError: the victim's key is neither RSA nor ECDSA.
@@ -240,6 +248,11 @@ def resign(
     Both fields of the certificate that name the algorithm name the new one, so the signature is
     valid. ``cryptography`` itself refuses to sign certificates with SHA-1 or MD5.
 
+    Args:
+        certificate: the certificate.
+        key: the private key that signs.
+        algorithm: the hash of the signature.
+
     Raises:
         KeyError: no signature algorithm uses this hash.
     """
@@ -276,8 +289,8 @@ def _sign(
 def break_signature(certificate: x509.Certificate) -> x509.Certificate:
     """Return the certificate with the last bit of its signature flipped.
 
-    The bit is the end of the number s of an ECDSA signature, and of an RSA signature, so the DER
-    stays valid.
+    This bit belongs to the number s of an ECDSA signature, or to an RSA signature, so the DER stays
+    valid.
     """
     parts = der.take_apart(certificate)
     value = bytearray(parts.signature_value.as_bytes())
@@ -286,7 +299,7 @@ def break_signature(certificate: x509.Certificate) -> x509.Certificate:
 
 
 def replace_key(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> x509.Certificate:
-    """Return the certificate with another key. Its signature is kept, and so is invalid."""
+    """Return the certificate with another public key. The old signature stays, so it is invalid."""
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     parts = der.take_apart(certificate)
     tbs = replace(parts.tbs_certificate, subject_public_key_info=der.field(info))

@@ -170,7 +170,7 @@ def _sign_again(
 
 
 def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:
-    """Return a new private key as PEM, with the victim's public key in place of its own.
+    """Return a new private key as PEM that contains the public key of the victim.
 
     OpenSSL compares only the public keys (``X509_check_private_key``). So it serves the victim's
     certificate with this key, and the signatures of the handshake are invalid.

@@ -1,7 +1,7 @@
-"""One client's connection to the lab without I/O: direct, through the lab's proxy, or routed.
+"""One client's connection to the lab, without I/O: direct, through the lab's proxy, or routed.
 
 The proxy takes HTTP CONNECT and SOCKS5 on one port; the first byte distinguishes them. The lab
-answers for the hosts under test, and relays all other connections unchanged.
+itself serves connections to the hosts under test, and relays all others unchanged.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Conversation(Protocol):
-    """One client's connection without I/O.
+    """The lab's side of one client's connection, without I/O.
 
-    ``passing`` is set if the connection must be relayed to another server, unchanged.
+    The owner of the socket passes the client's bytes to ``receive``, and sends ``data_to_send``.
+    ``passing`` is set if the connection must be relayed to another server.
     """
 
     @property
@@ -30,16 +31,18 @@ class Conversation(Protocol):
 
     @property
     def passing(self) -> Destination | None:
-        """The destination to relay to; None if the lab serves the connection."""
+        """The server to relay the connection to; None if the lab serves it."""
 
     @property
     def early(self) -> bytes:
         """The client's bytes that arrived before relaying began; the relay sends them first."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+        """Record evidence from bytes that are relayed.
 
-        Empty bytes mean that this side closed.
+        Args:
+            data: the bytes; empty if this side closed the connection.
+            back: True if they came from the server, False if from the client.
         """
 
     @property
@@ -63,7 +66,8 @@ class Conversation(Protocol):
 class Proxied:
     """One connection to the lab's proxy: the proxy request, then the conversation with that host.
 
-    ``serve`` returns the conversation with a destination, or None if it must be relayed to.
+    ``serve`` returns the conversation that serves a requested destination; None if the connection
+    must be relayed to the destination.
     """
 
     def __init__(self, serve: Callable[[Destination], Conversation | None]) -> None:
@@ -95,9 +99,9 @@ class Proxied:
             self.done = self._inner.done
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed.
+        Empty bytes mean that this side closed the connection.
         """
         if self._inner:
             self._inner.passed(data, back=back)
@@ -123,7 +127,7 @@ class Proxied:
             self._begin(self._front.reached)
 
     def _refuse(self) -> None:
-        """Answer bytes that are no request to a proxy: close the connection."""
+        """Close the connection, because its first bytes are no proxy request."""
         self.done = True
 
     def _begin(self, reached: Destination) -> None:
@@ -141,11 +145,11 @@ class Proxied:
 
 
 class Routed:
-    """A connection that was routed to the lab, by the tunnel for example, without a proxy request.
+    """A connection that was routed to the lab without a proxy request, for example by the tunnel.
 
-    The lab serves a destination under test at once. For any other, the name in the ClientHello
-    decides. Anything but TLS, or a name that is not under test, is relayed; ``early``
-    holds the bytes read so far, which are forwarded.
+    If its destination is under test, the lab serves it at once. Otherwise the name in the
+    ClientHello decides: a connection without TLS, or with a name that is not under test, is
+    relayed. ``early`` contains the bytes that were read before, and the relay sends them first.
     """
 
     def __init__(self, case_run: CaseRun, destination: Destination) -> None:
@@ -181,13 +185,13 @@ class Routed:
 
     @property
     def decided(self) -> bool:
-        """True if it is known whether the lab or another server serves the connection."""
+        """True if it is known whether the lab serves the connection or relays it."""
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed.
+        Empty bytes mean that this side closed the connection.
         """
         if self._session:
             self._session.passed(data, back=back)
@@ -208,7 +212,10 @@ class Routed:
             self.done = True
 
     def silent(self) -> None:
-        """Relay a client that sends nothing because the server speaks first (SMTP, SSH)."""
+        """Relay a connection on which the client is silent: the server may have to speak first.
+
+        This is so in SMTP and SSH.
+        """
         if not self.decided:
             self.passing = self._destination
 
@@ -243,9 +250,12 @@ _LONGEST_HEAD = 16 * 1024
 
 
 class ProxyRequest:
-    """Parses a client's proxy request (HTTP or SOCKS5). The result is ``reached`` or ``failed``.
+    """Parses a client's request to the lab's proxy: HTTP or SOCKS5.
 
-    ``rest`` holds the bytes after the request, which belong to the connection itself.
+    Attributes:
+        reached: the requested destination, once the request is complete.
+        failed: the reason why the bytes are no request; empty if there is none.
+        rest: the bytes after the request, which belong to the connection itself.
     """
 
     def __init__(self) -> None:
@@ -328,9 +338,9 @@ def _exactly(data: bytearray, start: int, end: int) -> bytes:
 
 
 def _authority(text: str, default: int) -> tuple[str, int]:
-    """Return the host and port of ``host:port``, the host without brackets.
+    """Return the host, without brackets, and the port of ``host:port``.
 
-    ``default`` is the port if there is none. Raises ``ValueError`` if the text is invalid.
+    If the text has no port, ``default`` is returned. Raises ``ValueError`` if the text is invalid.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():
@@ -345,9 +355,9 @@ def _authority(text: str, default: int) -> tuple[str, int]:
 
 
 def _checked(host: str, port: int) -> str:
-    """Return the requested host in lower case without a final dot.
+    """Return a requested host in lower case and without a final dot.
 
-    Raises ``ValueError`` for an empty host or a port outside 1 to 65535.
+    Raises ``ValueError`` if the host is empty or the port is outside of 1 to 65535.
     """
     host = host.lower().removesuffix(".")
     if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits

@@ -1,12 +1,11 @@
 """A small DNS resolver: hosts under test resolve to the lab, others as on this machine.
 
-Only addresses are returned. Records of type HTTPS (RFC 9460) are not, because they announce HTTP/3
-and encrypted ClientHellos, with which a client would bypass the lab.
+It returns only addresses. Records of type HTTPS (RFC 9460) are left out, because they announce
+HTTP/3 and encrypted ClientHellos, with which a client would bypass the lab.
 
-Inside the tunnel each host under test has an address that exists nowhere else. It identifies the
-requested host even if a client sends no name in its ClientHello. All are in 198.18.0.0/15, which
-is not routed (RFC 2544, RFC 6890), so they are not the addresses of a real server, a home or a
-company.
+Inside the tunnel each host under test has its own address, which identifies the requested host even
+if a client sends no name in its ClientHello. All these addresses are in 198.18.0.0/15, which is not
+routed (RFC 2544, RFC 6890), so they don't belong to a real server, a home or a company.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ _MAX_HOSTS = 4096
 
 
 class Addresses:
-    """Assigns an IPv4 address in the tunnel to each host, and finds the host of an address."""
+    """Assigns an IPv4 address in the tunnel to each host, and returns the host of an address."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
 
     def allot(self, host: str) -> str:
-        """Return the address of a host, assigned at the first call.
+        """Return the address of a host. The first call for a host assigns its address.
 
-        Hosts beyond the limit share the last address.
+        At most 4096 hosts get their own address. All others share one.
         """
         if host not in self._addresses and len(self._addresses) < _MAX_HOSTS:
             address = str(ipaddress.IPv4Address(_FIRST + len(self._addresses)))
@@ -56,7 +55,7 @@ class Addresses:
         return self._addresses.get(host, str(ipaddress.IPv4Address(_FIRST + _MAX_HOSTS - 1)))
 
     def host(self, address: str) -> str:
-        """Return the host of an address; the address itself if it was not allotted."""
+        """Return the host to which an address was assigned; without one, the address itself."""
         return self._hosts.get(address, address)
 
 
@@ -69,7 +68,12 @@ _NO_SUCH_NAME = {socket.EAI_NONAME}
 
 
 class LabResolver:
-    """Answers DNS queries. ``find`` returns the lab's address for a host under test, else None.
+    """Answers DNS queries for clients of the lab.
+
+    Args:
+        find: returns the lab's address for a host under test, and None for all other hosts.
+        lookup: returns the addresses of a host that is not under test; by default those that this
+            machine's resolver finds.
 
     Raises:
         LabError: the package dnspython is missing.
@@ -86,7 +90,7 @@ class LabResolver:
         self._busy = 0
 
     async def respond(self, packet: bytes) -> bytes:
-        """Return the DNS response to a packet; empty if it gets none. Never raises."""
+        """Return the DNS response to a packet; empty for packets without one. Never raises."""
         question = read_question(packet)
         if question is None or self._busy >= _MAX_CONCURRENT:
             return b""
@@ -112,7 +116,7 @@ class LabResolver:
 
 
 def read_question(packet: bytes) -> Message | None:
-    """Return a parsed DNS packet if it has exactly one question, else ``None``. Never raises."""
+    """Return a DNS query with exactly one question; ``None`` for other packets. Never raises."""
     import dns.flags
     import dns.message
     import dns.opcode
@@ -131,7 +135,13 @@ def read_question(packet: bytes) -> Message | None:
 
 
 def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool = False) -> bytes:
-    """Return a DNS response with these addresses; ``None`` means that the name does not exist."""
+    """Return a DNS response as bytes.
+
+    Args:
+        question: the query.
+        addresses: the addresses of the name; ``None`` if the name does not exist.
+        failed: True if the name could not be resolved (SERVFAIL).
+    """
     import dns.message
     import dns.rcode
     import dns.rdatatype
@@ -150,7 +160,10 @@ def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool =
 
 
 def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
-    """Return the addresses of a DNS record type: IPv4 for A, IPv6 for AAAA, none for others."""
+    """Return those addresses that belong to a DNS record type: IPv4 for A, IPv6 for AAAA.
+
+    Other types have none.
+    """
     version = {"A": 4, "AAAA": 6}.get(kind)
     plain = (address.partition("%")[0] for address in addresses)
     found = [address for address in plain if ipaddress.ip_address(address).version == version]
@@ -158,9 +171,9 @@ def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
 
 
 async def system_lookup(name: str) -> list[str]:
-    """Return the addresses of a name from this machine's resolver.
+    """Return the addresses that this machine's resolver finds for a name.
 
-    IPv6 addresses are returned only if this machine has IPv6.
+    IPv6 addresses are returned only if this machine has IPv6. Raises ``OSError`` if there are none.
     """
     found = await asyncio.get_running_loop().getaddrinfo(
         name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
@@ -169,7 +182,7 @@ async def system_lookup(name: str) -> list[str]:
 
 
 class ResolverPort:
-    """A UDP port on which the lab's resolver answers. Use it only in the event loop's thread.
+    """A UDP port on which a ``LabResolver`` answers. Use it only in the event loop's thread.
 
     Raises ``OSError`` if it cannot listen.
     """

@@ -1,7 +1,6 @@
-"""The server side of HTTP/2 (RFC 9113), with the library h2, which is an optional extra.
+"""The server side of HTTP/2 (RFC 9113) in the lab, with the library h2, an optional extra.
 
-
-Imported only if a client negotiates it.
+This module is imported only if a client negotiates HTTP/2.
 """
 
 from __future__ import annotations
@@ -36,13 +35,15 @@ _END_HEADERS = 0x04
 
 
 class Frames:
-    """Splits the bytes of an HTTP/2 client into the preface and complete frames, by iteration.
+    """Splits the bytes of an HTTP/2 client into the preface and complete frames.
+
+    Iteration returns them one by one.
 
     Attributes:
         unread: the client's bytes that are not parsed: frames of an unfinished header block, a
             refused frame, or part of a frame.
         broken: True if the preface is wrong or a frame is too long. The following bytes are not
-            HTTP/2, and all of them are data of the client.
+            HTTP/2, and all of them count as data of the client.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class Frames:
         self._pending += data
 
     def read(self) -> None:
-        """Confirm that the caller parsed the frame that was returned last."""
+        """Confirm that the caller has parsed the frame that iteration returned last."""
         if self._ended:
             self._block.clear()
 
@@ -106,10 +107,11 @@ class Frames:
 
 
 class Http2:
-    """The HTTP/2 server: answers each request with the token, or with a redirect.
+    """The lab's HTTP/2 server: it answers each request with the lab's token, or with a redirect.
 
-    Headers and bodies count as data, as text. The preface, SETTINGS, WINDOW_UPDATE, PRIORITY and
-    PING are overhead of the protocol. No input raises an exception: an error ends the connection.
+    The headers and bodies of requests count as data of the client, as text. The preface, SETTINGS,
+    WINDOW_UPDATE, PRIORITY and PING do not. No input raises an exception: an error ends the
+    connection.
     """
 
     upgrade = False
@@ -131,12 +133,15 @@ class Http2:
 
     @cached_property
     def _http(self) -> H2Connection:
-        """The connection of the library h2, created on first use: most clients refuse earlier."""
+        """The connection of the library h2, made on first use: most clients refuse earlier."""
         # Invalid headers are client data too, so they are not refused.
         return H2Connection(H2Configuration(False, validate_inbound_headers=False))
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return the server's SETTINGS (RFC 9113 section 3.4)."""
+        """Return the server's first bytes, its SETTINGS (RFC 9113 section 3.4).
+
+        ``secure`` has no effect, because HTTP/2 is used only under TLS.
+        """
         self._http.initiate_connection()
         return self._http.data_to_send()
 
@@ -156,7 +161,7 @@ class Http2:
         return self._http.data_to_send()
 
     def farewell(self) -> bytes:
-        """Return a GOAWAY frame, to be sent last: the connection takes no further request."""
+        """Return a GOAWAY frame to send as the last one: the server takes no further request."""
         if not self._broken:
             self._http.close_connection()
         return self._http.data_to_send()
@@ -176,7 +181,7 @@ class Http2:
             raise ProtocolError
 
     def _note(self, event: Event) -> None:
-        """Record the headers and data in an event of h2 as data of the client."""
+        """Record the headers and the body in an event of the library h2 as data of the client."""
         if isinstance(event, RequestReceived):
             self._requests += 1
             self._asked[event.stream_id] = dict(event.headers)
@@ -196,7 +201,10 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Return True if these request headers name the step's foreign host."""
+        """Return True if these request headers name the foreign host of the step.
+
+        Requests for that host must not arrive on this connection.
+        """
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()
         return bool(self._act.foreign) and host == self._act.foreign.encode()
@@ -225,5 +233,8 @@ class Http2:
 
 
 def _text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as HTTP/1.1 text, so that the canary in ``:path`` can be found."""
+    """Return headers as HTTP/1.1 text, so that the canary can be found in ``:path``.
+
+    The canary is the secret that the client was given.
+    """
     return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"

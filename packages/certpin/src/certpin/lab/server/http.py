@@ -1,4 +1,4 @@
-"""The server side of HTTP/1.1 (RFC 9112), as far as the lab's answers need it."""
+"""The server side of HTTP/1.1 (RFC 9112) in the lab, as far as the lab's answers need it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _MAX_DIGITS = 15  # digits of a size: more than any client sends, and quick to p
 
 
 class Body(Protocol):
-    """The body of a request while it is received. ``whole`` is True once it is complete."""
+    """The body of a request while it arrives. ``whole`` is True once it is complete."""
 
     whole: bool
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's next bytes from the front of the buffer, and return them."""
+        """Remove the body's next bytes from the front of ``pending``, and return them."""
 
 
 class Counted:
-    """A request body of known length in bytes."""
+    """A request body of a known length, in bytes."""
 
     def __init__(self, octets: int) -> None:
         self._missing = octets
         self.whole = not octets
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's next bytes from the front of the buffer, and return them."""
+        """Remove the body's next bytes from the front of ``pending``, and return them."""
         taken = bytes(pending[: self._missing])
         del pending[: len(taken)]
         self._missing -= len(taken)
@@ -54,7 +54,7 @@ class Chunked:
         self._trailer = False
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's next bytes from the front of the buffer, and return them."""
+        """Remove the body's next bytes from the front of ``pending``, and return them."""
         taken = bytearray()
         while not self.whole and (pending or self._chunk):
             if self._chunk:
@@ -69,7 +69,7 @@ class Chunked:
         return bytes(taken)
 
     def _line(self, pending: bytearray) -> bytes | None:
-        """Return the next line (chunk size or trailer field); ``None`` while it is incomplete."""
+        """Remove and return the next line (chunk size or trailer); ``None`` if it is incomplete."""
         text, end, _ = pending.partition(b"\n")
         if not end:
             self.whole = len(text) > _LONGEST_LINE
@@ -95,7 +95,10 @@ class Chunked:
 
 
 def body_of(head: bytes) -> Body:
-    """Return a reader for the body that a request's head announces, by length or chunked."""
+    """Return a reader for the body of a request: chunked, or of the length that the head announces.
+
+    ``head`` is the request line with the headers.
+    """
     if field(head, b"transfer-encoding").lower().endswith(b"chunked"):
         return Chunked()
     length = field(head, b"content-length")
@@ -103,7 +106,10 @@ def body_of(head: bytes) -> Body:
 
 
 def field(head: bytes, name: bytes) -> bytes:
-    """Return the value of the first header with this lower-case name; empty if there is none."""
+    """Return the value of the first header with a lower-case name; empty if it is missing.
+
+    ``head`` is the request line with the headers.
+    """
     for line in head.split(b"\n")[1:]:
         found, _, value = line.partition(b":")
         if found.strip().lower() == name:
@@ -120,10 +126,10 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http:
-    """The HTTP/1.1 server: answers each request with the token or a redirect.
+    """The lab's HTTP/1.1 server: it answers each request with the lab's token, or with a redirect.
 
     Everything received counts as data of the client. If a client asks for WebSocket (RFC 6455), and
-    the step would answer with the token, the connection changes to that protocol.
+    the case's step would answer with the token, the connection changes to that protocol.
     """
 
     upgrade = False
@@ -169,7 +175,7 @@ class Http:
         return bytes(replies)
 
     def _receive_frames(self, socket: WebSocket, data: bytes) -> bytes:
-        """Process frames of WebSocket. Their unmasked payload is the client's data."""
+        """Process WebSocket frames, and return the reply. Their payload is the client's data."""
         said, reply = socket.receive(data)
         self.data += said[: KEPT - len(self.data)]
         self._keep_astray(said)
@@ -177,7 +183,11 @@ class Http:
         return reply
 
     def _take_head(self, replies: bytearray) -> bool:
-        """Remove the next request's head from the buffer. Return True if it is complete."""
+        """Remove the next request's head from the buffer of received bytes.
+
+        Return True if the head is complete. A reply that the client needs before it sends the body
+        is added to ``replies``.
+        """
         head, end, _ = self._pending.partition(b"\r\n\r\n")
         if not end:
             self.closing = len(self._pending) > _LONGEST_HEAD
@@ -191,7 +201,10 @@ class Http:
 
     @property
     def _strayed(self) -> bool:
-        """Return True if the current request is for the step's foreign host."""
+        """True if the current request is for the foreign host of the step.
+
+        Requests for that host must not arrive on this connection.
+        """
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
 
@@ -219,9 +232,9 @@ class Http:
 
 
 def websocket_key(head: bytes) -> bytes:
-    """Return ``Sec-WebSocket-Accept`` for a request; empty if it doesn't ask for WebSocket.
+    """Return the ``Sec-WebSocket-Accept`` with which a server accepts a WebSocket request.
 
-    Version 13 is the only one (RFC 6455 section 4.2.1).
+    Empty if the request doesn't ask for WebSocket, version 13 (RFC 6455 section 4.2.1).
     """
     asks = (
         head.startswith(b"GET ")
@@ -233,9 +246,9 @@ def websocket_key(head: bytes) -> bytes:
 
 
 def subprotocol(head: bytes) -> bytes:
-    """Return the first subprotocol that the client offers, for clients that insist on one.
+    """Return the first WebSocket subprotocol that the client offers, as some clients insist on one.
 
-    Empty if it offers none, or if the first is not a token (RFC 9110 section 5.6.2).
+    Empty if the client offers none, or if the first is not a token (RFC 9110 section 5.6.2).
     """
     first = field(head, b"sec-websocket-protocol").partition(b",")[0].strip()
     return first if _TOKEN.fullmatch(first) else b""
@@ -261,10 +274,10 @@ def redirect(to: str, *, keep: bool = False) -> bytes:
 
 
 def _connection(*, keep: bool) -> str:
-    """Return the header ``Connection: keep-alive``; empty if the server will close.
+    """Return the header ``Connection: keep-alive``; empty if the server will close the connection.
 
-    The end is not announced (RFC 9112 section 9.6), because clients discard a connection and its
-    certificate as soon as the server announces it. Without that, a client that checks the
-    certificate too late, after the answer, still finds it.
+    ``Connection: close`` is not sent, although RFC 9112 section 9.6 recommends it: clients discard
+    a connection and its certificate as soon as the server announces the end. Without it, a client
+    that checks the certificate too late, after the answer, still finds the certificate.
     """
     return "Connection: keep-alive\r\n" if keep else ""

@@ -1,4 +1,4 @@
-"""The server side of IMAP, with one message in one mailbox (RFC 9051, RFC 3501).
+"""The server side of IMAP in the lab, with one message in one mailbox (RFC 9051, RFC 3501).
 
 Every login succeeds, because the lab does not know the passwords.
 """
@@ -18,9 +18,10 @@ _FLAGS = b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
 
 
 class Imap(Lines):
-    """The IMAP server of one connection.
+    """The lab's IMAP server for one connection.
 
-    The token is in the answers to LOGIN and SELECT, and in the message.
+    The lab's token, by which a client shows that it read an answer, is in the answers to LOGIN and
+    SELECT, and in the message.
     """
 
     courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})
@@ -33,23 +34,26 @@ class Imap(Lines):
 
     @property
     def between(self) -> bool:
-        """Return True if the client's next line is a new command."""
+        """True if the client's next line begins a new command."""
         return not self._tag
 
     def greeting(self) -> bytes:
-        """Return the greeting without capabilities, so that the client must request them.
+        """Return the server's greeting, without capabilities, so that the client must request them.
 
         RFC 9051 section 7.1.1.
         """
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word after the tag, in upper case, and whether it is complete."""
+        """Return the command word after a line's tag in upper case, and True if it is complete."""
         _, _, rest = line.lstrip().partition(b" ")
         return first_word(rest)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a command with its literals complete, or to a step of SASL."""
+        """Return the answer to a line: part of a command, or a step of SASL.
+
+        A command is answered when its literals are complete. ``secure`` is True under TLS.
+        """
         if self._octets > 0:
             self._octets -= len(line)
             if self._octets >= 0:
@@ -132,7 +136,10 @@ def _capability(more: bytes) -> bytes:
 
 
 def _injected(tag: bytes) -> bytes:
-    """Return a forged answer to the client's next command: its tag follows from the last one."""
+    """Return a forged answer to the client's next command. The command's tag is guessed.
+
+    ``tag`` is the tag of the client's STARTTLS command.
+    """
     return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
 
 

@@ -1,14 +1,15 @@
 """The common part of the lab's SMTP, IMAP and PostgreSQL servers: messages and STARTTLS.
 
-These bytes count as the client's data. In clear text: everything except commands that request TLS
-or end the connection. Under TLS: everything except commands that end the connection. A client that
-refuses the server sends nothing, so even EHLO or CAPABILITY shows that it continued.
+The servers record which bytes are data of the client. In clear text, all bytes are, except commands
+that request TLS or end the connection. Under TLS, all are except commands that end the connection.
+A client that refuses the server sends nothing, so even EHLO or CAPABILITY shows that it continued.
 
-If the step injects an answer, TLS is with the honest server, and the first command is not a
-finding: the lab never answers it, and closes its side of the connection. A client that sends
-another command has accepted the injected answer as one received under TLS. This does not depend on
-timing: an SMTP client must wait for the answer to EHLO (RFC 2920 section 3.1). An IMAP client need
-not (RFC 9051 section 5.5): one that pipelines its first commands is a false positive.
+A case may inject an answer: TLS is with the honest server, but a forged answer was sent before.
+Then the first command under TLS is not a finding: the lab never answers it, and closes its side of
+the connection. A client that sends another command has accepted the injected answer as one received
+under TLS. This does not depend on timing: an SMTP client must wait for the answer to EHLO (RFC 2920
+section 3.1). An IMAP client need not (RFC 9051 section 5.5): one that pipelines its first commands
+is a false positive.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ _TLS_RECORD = b"\x16"
 
 
 class MessageServer:
-    """The server of one connection, for a protocol that consists of messages.
+    """The lab's server of one connection, for a protocol that consists of messages.
 
     Subclasses define how messages are split and answered.
+
+    Args:
+        step: how the lab serves this connection.
     """
 
     listens = True
@@ -51,7 +55,10 @@ class MessageServer:
         self._said = bytearray()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process bytes from the client, and return the answers to complete messages."""
+        """Process bytes from the client, and return the answers to complete messages.
+
+        ``secure`` is True under TLS.
+        """
         if self.deaf:
             return b""
         self.pending += data
@@ -68,9 +75,10 @@ class MessageServer:
         return bytes(replies)
 
     def end(self, keep: int = 0) -> None:
-        """Ignore further bytes from the client, and close. The first ``keep`` pending bytes stay.
+        """Ignore further bytes from the client, and close the connection.
 
-        What stays does not depend on how the data was split.
+        The first ``keep`` pending bytes are kept as data of the client. So the evidence does not
+        depend on how the data was split.
         """
         self.deaf = self.closing = True
         del self.pending[keep:]
@@ -85,9 +93,9 @@ class MessageServer:
         return self.reply(piece, secure=secure)
 
     def _account(self, *, secure: bool) -> None:
-        """Update ``data``, the client's data. An incomplete message counts as well.
+        """Update ``data``, the client's data, with the messages so far.
 
-        A client may disconnect within one.
+        A message that is still incomplete counts too, because a client may disconnect within one.
         """
         if self.upgrade:
             self.rest = bytes(self.pending)
@@ -98,19 +106,24 @@ class MessageServer:
 
     @property
     def between(self) -> bool:
-        """Return True if no message is partly received or answered, so that TLS may begin."""
+        """True if no message is partly received or answered, so that TLS may begin."""
         raise NotImplementedError
 
     def take(self) -> bytes:
-        """Remove and return the next message of ``pending``; empty if it is incomplete."""
+        """Remove the next message from ``pending``, and return it; empty if it is incomplete."""
         raise NotImplementedError
 
     def is_data(self, piece: bytes, *, secure: bool) -> bool:
-        """Return True if a message, complete or not, counts as the client's data."""
+        """Return True if a message counts as data of the client.
+
+        Args:
+            piece: the message, complete or not.
+            secure: True if it arrived under TLS.
+        """
         raise NotImplementedError
 
     def reply(self, piece: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a complete message."""
+        """Return the server's answer to the complete message ``piece``."""
         raise NotImplementedError
 
 
@@ -123,10 +136,14 @@ MAX_LINES = 50_000
 
 
 class Lines(MessageServer):
-    """The server of one connection, for a protocol of text lines (SMTP, IMAP).
+    """The lab's server of one connection, for a protocol of text lines (SMTP, IMAP).
 
-    Subclasses declare the commands that are not data, and answer complete lines. ``implicit`` is
-    for TLS from the first byte on, without STARTTLS.
+    Subclasses declare the commands that are not data, and answer complete lines.
+
+    Args:
+        step: how the lab serves this connection.
+        answer_context: the content of answers, such as the lab's token.
+        implicit: True if TLS begins with the first byte, without STARTTLS.
     """
 
     max_messages = MAX_LINES
@@ -141,14 +158,14 @@ class Lines(MessageServer):
         self._implicit = implicit
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return the server's greeting; empty when TLS begins after STARTTLS.
+        """Return the server's greeting; empty if TLS begins now after STARTTLS.
 
         RFC 3207 section 4.2, RFC 9051 section 6.2.1.
         """
         return self.greeting() if secure is self._implicit else b""
 
     def take(self) -> bytes:
-        """Remove and return the next line with its end; empty if it is incomplete."""
+        """Remove the next line from ``pending``, and return it; empty if it is incomplete."""
         end = self.pending.find(b"\n", 0, LONGEST_LINE)
         if end < 0:
             if len(self.pending) >= LONGEST_LINE:
@@ -159,7 +176,7 @@ class Lines(MessageServer):
         return line
 
     def reply(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a line; empty if it must not be answered."""
+        """Return the server's answer to a line; empty if the line must not be answered."""
         if self.closing:
             return b""
         if secure and (self.silent or self.injects):
@@ -168,7 +185,7 @@ class Lines(MessageServer):
         return self.answer(line, secure=secure)
 
     def is_data(self, line: bytes, *, secure: bool) -> bool:
-        """Return True if a line, complete or not, counts as the client's data."""
+        """Return True if a line, complete or not, counts as data of the client."""
         if not self.between:
             return True
         first = self.message_count <= (1 if b"\n" in line else 0)
@@ -181,26 +198,31 @@ class Lines(MessageServer):
         return bool(word) and not any(courtesy.startswith(word) for courtesy in polite)
 
     def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
-        """Return the reply that accepts STARTTLS, with a forged answer if the step injects one."""
+        """Return the reply that accepts STARTTLS, and let TLS begin.
+
+        Args:
+            go_ahead: the reply.
+            injected: a forged answer, which is appended if the case injects one.
+        """
         self.upgrade = True
         self.tampered = self.injects
         return go_ahead + injected if self.injects else go_ahead
 
     def greeting(self) -> bytes:
-        """Return the greeting that the server sends on connection."""
+        """Return the greeting that the server sends first on a connection."""
         raise NotImplementedError
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word of a line in upper case, and whether it is complete."""
+        """Return the command word of a line in upper case, and True if the word is complete."""
         raise NotImplementedError
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a line."""
+        """Return the server's answer to a complete line. ``secure`` is True under TLS."""
         raise NotImplementedError
 
 
 def first_word(text: bytes) -> tuple[bytes, bool]:
-    """Return the first word of a line in upper case, and whether it is complete."""
+    """Return the first word of a line in upper case, and True if the word is complete."""
     words = text.split(None, 1)
     ended = bool(words) and text.lstrip()[len(words[0]) :] != b""
     return (words[0].upper() if words else b""), ended

@@ -1,8 +1,7 @@
-"""Listening sockets, and the link of each accepted socket to its conversation.
+"""Listening sockets of the lab, and the link between each accepted socket and its conversation.
 
-
-The event loop drives a link directly: no task, and no buffer that could lose a byte when the case
-ends.
+The event loop drives a link directly: there is no task, and no buffer that could lose a byte when
+the case ends.
 """
 
 from __future__ import annotations
@@ -32,12 +31,17 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Port:
-    """A listening TCP socket, which makes a conversation for each connection.
+    """A listening TCP socket of the lab. It makes a conversation for each connection.
 
-    Only for use in the event loop's thread.
+    Use it only in the event loop's thread.
+
+    Args:
+        loop: the event loop.
+        make: returns a new conversation, which serves one connection.
+        address: the IP address and the port to listen on; port 0 for any free port.
 
     Raises:
-        OSError: it cannot listen.
+        OSError: the socket cannot listen.
     """
 
     def __init__(
@@ -62,9 +66,9 @@ class Port:
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
-        """Stop listening: read all data that has arrived, and close all connections.
+        """Stop listening, read all data that has arrived, and close all connections.
 
-        Connections that were not accepted yet are included. All data that a client on this machine
+        This includes connections that were not accepted yet. All data that a client on this machine
         sent before this call is read, because loopback delivers synchronously.
         """
         if self._closed:
@@ -100,9 +104,9 @@ class Port:
         return True
 
     def _breathe(self, exc: OSError) -> None:
-        """Pause accepting for a moment after an error.
+        """Pause accepting for 0.1 seconds, because no file descriptor or memory is left.
 
-        The listener stays readable, and would keep the loop busy.
+        Without the pause the listener stays readable, and would keep the loop busy.
         """
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
@@ -131,9 +135,10 @@ PATIENCE = 20.0  # seconds that a client may be silent; until then it uses one s
 
 
 class Link:
-    """Connects an accepted socket with its conversation, and moves bytes until one of them ends.
+    """Moves bytes between an accepted socket and its conversation, until one of them ends.
 
-    Only for the thread of the loop. ``ended`` is called once, with the link.
+    Use it only in the event loop's thread. ``ended`` is a function that is called once at the end,
+    with the link.
     """
 
     def __init__(
@@ -160,7 +165,10 @@ class Link:
         self._move()
 
     def read(self) -> bool:
-        """Read from the socket once, and pass the bytes on. Return True if there were any."""
+        """Read from the socket once, and pass the bytes to the conversation.
+
+        Return True if there were any bytes.
+        """
         if not self._open:
             return False
         try:
@@ -181,11 +189,14 @@ class Link:
 
     @property
     def open(self) -> bool:
-        """True until the socket is closed or handed over."""
+        """True until the socket is closed, or given to a relay."""
         return self._open
 
     def _close_when_sent(self) -> None:
-        """Handle a client that closed its side: it may still wait for the rest of the answer."""
+        """Close the connection after the client closed its side, once all bytes are sent to it.
+
+        The client may still wait for the rest of an answer.
+        """
         if self._unsent and self._open:
             self._loop.remove_reader(self._descriptor)  # the end of file stays readable
         else:
@@ -203,7 +214,7 @@ class Link:
         self._ended(self)
 
     def hand_over(self) -> socket.socket:
-        """Give up the socket without closing it, and return it, so that it can be relayed."""
+        """Stop using the socket, and return it open, so that a relay can use it."""
         self._let_go()
         return self.sock
 
@@ -216,7 +227,7 @@ class Link:
         self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
-        """Send the conversation's bytes as far as possible; the loop calls again for the rest."""
+        """Send as many bytes of the conversation as the socket takes, and the rest later."""
         self._unsent += self.conversation.data_to_send()
         try:
             while self._unsent:

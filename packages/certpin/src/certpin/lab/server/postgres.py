@@ -1,10 +1,12 @@
-"""The server side of PostgreSQL: every client may connect, and each query has the same answer.
+"""The server side of PostgreSQL in the lab: every client may connect, all queries get one answer.
 
 It follows "Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. The
 client's data is the startup message, with user and database, and everything after it except the
-termination message. The request for TLS is not data. If the step injects an answer, the startup
-message goes to the honest server: it does not count as data, and is never answered. A client that
-sends more has accepted the injected answer as one received under TLS (CVE-2021-23222).
+termination message. The request for TLS is not data.
+
+A case may inject an answer before TLS. Then the startup message goes to the honest server: it does
+not count as data, and is never answered. A client that sends more has accepted the injected answer
+as one received under TLS (CVE-2021-23222).
 """
 
 from __future__ import annotations
@@ -58,7 +60,10 @@ _FIXED = {
 
 
 class Postgres(MessageServer):
-    """The PostgreSQL server of one connection. The token is the one row of each query's answer."""
+    """The lab's PostgreSQL server for one connection.
+
+    The answer to each query is one row with the lab's token.
+    """
 
     max_messages = _MAX_MESSAGES
 
@@ -75,14 +80,14 @@ class Postgres(MessageServer):
 
     @property
     def between(self) -> bool:
-        """Return True before the startup message, when TLS may begin.
+        """True before the startup message, when TLS may begin.
 
-        That message begins with a zero byte, and no ClientHello does.
+        The startup message begins with a zero byte, and no ClientHello does.
         """
         return not self._started
 
     def take(self) -> bytes:
-        """Remove and return the next message; empty if it is incomplete."""
+        """Remove the next message from ``pending``, and return it; empty if it is incomplete."""
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:
             return b""
@@ -98,7 +103,7 @@ class Postgres(MessageServer):
         return message
 
     def reply(self, message: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a complete message."""
+        """Return the server's answer to a complete message. ``secure`` is True under TLS."""
         if not self._started:
             return self._start(message, secure=secure)
         if self.closing:
@@ -136,7 +141,10 @@ class Postgres(MessageServer):
         return _FIXED.get(kind, b"")  # passwords, Flush and others need no answer
 
     def is_data(self, message: bytes, *, secure: bool) -> bool:
-        """Return True if a message, complete or not, counts as the client's data."""
+        """Return True if a message, complete or not, counts as data of the client.
+
+        ``secure`` is True if it arrived under TLS.
+        """
         if self._started:
             return message[:1] != b"X"
         if secure and self.injects:

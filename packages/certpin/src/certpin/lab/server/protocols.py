@@ -1,6 +1,6 @@
-"""The protocols of the lab: the interface of their servers without I/O, and the list of them.
+"""The application protocols of the lab: the interface of their servers, and the list of them.
 
-A new protocol is a file in this package, and one entry here.
+The servers do no I/O. A new protocol is a file in this package, and one entry in this list.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 
 class Application(Protocol):
-    """The server of one application protocol, on one connection, in clear text and under TLS.
+    """The server of one application protocol on one connection, in clear text and under TLS.
 
-    ``data`` is the data of the client without the overhead of the protocol (a preface, a greeting,
-    STARTTLS). ``upgrade`` means that TLS must begin now, ``closing`` that the connection ends once
-    the reply is sent. No input may raise an exception. A protocol with host names also has
-    ``astray``, the part of the data that is addressed to the step's foreign host. A protocol with a
-    closing message has ``farewell()``.
+    No input may raise an exception. A protocol with host names also has ``astray``: the part of the
+    data that is addressed to the foreign host of the step. A protocol with a closing message has
+    ``farewell()``.
+
+    Attributes:
+        data: the data of the client, without the overhead of the protocol (a preface, a greeting,
+            STARTTLS).
+        upgrade: True if TLS must begin now.
+        closing: True if the connection ends once the reply is sent.
     """
 
     data: bytearray
@@ -37,18 +41,26 @@ class Application(Protocol):
     closing: bool
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return the bytes that the server sends first, on connection and when TLS begins."""
+        """Return the bytes that the server sends first.
+
+        ``secure`` is False on connection, and True when TLS begins.
+        """
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process bytes from the client, and return the server's reply."""
+        """Process bytes from the client, and return the server's reply.
+
+        ``secure`` is True for bytes that arrived under TLS.
+        """
 
 
 class Starting(Application, Protocol):
-    """The server of a protocol that begins in clear text. A new instance takes over under TLS.
+    """The server of a protocol that begins in clear text. Under TLS, a new instance replaces it.
 
-    ``tampered`` is set if the client was exposed to the step's tampering before TLS. ``rest`` is
-    the data after STARTTLS. A protocol that ``listens`` gets data after it closed; its replies are
-    then dropped.
+    Attributes:
+        tampered: True if the lab tampered with the part before TLS, and the client saw the result.
+        rest: the bytes of the client after STARTTLS.
+        listens: True if the server also gets data that arrives after it closed the connection. Its
+            replies to such data are dropped.
     """
 
     tampered: bool
@@ -61,7 +73,10 @@ HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
 
 @cache
 def spoken() -> tuple[str, ...]:
-    """Return the HTTP versions that the lab speaks, best first. HTTP/2 needs the package h2."""
+    """Return the ALPN names of the HTTP versions that the lab speaks, best first.
+
+    HTTP/2 needs the package h2.
+    """
     return (HTTP2, HTTP1) if find_spec("h2") else (HTTP1,)
 
 
@@ -75,9 +90,13 @@ def _postgres() -> Sequence[str]:
 
 @dataclass(frozen=True)
 class ProtocolSupport:
-    """The lab's support for one protocol: its well-known port and its servers.
+    """The lab's support for one protocol.
 
-    ``make`` makes the server for the part under TLS, ``starting`` that for the part before it.
+    Attributes:
+        port: the protocol's well-known port.
+        make: makes the server for the part of a connection under TLS.
+        starting: makes the server for the part before TLS; None if the protocol begins with TLS.
+        alpn: returns the ALPN names that the lab accepts, best first.
     """
 
     port: int
@@ -100,22 +119,30 @@ STARTTLS = "starttls"
 
 
 def suits(protocol: str, wanted: str) -> bool:
-    """Return True if a case for the protocol ``wanted`` applies to a client of ``protocol``."""
+    """Return True if a case applies to clients of a protocol.
+
+    Args:
+        protocol: the client's protocol, a key of ``PROTOCOLS``.
+        wanted: the case's protocol; ``starttls`` for all with STARTTLS, empty for all.
+    """
     if wanted == STARTTLS:
         return PROTOCOLS[protocol].starting is not None
     return wanted in {"", protocol}
 
 
 def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
-    """Return the first version of ``spoken`` that the client offers, in a tuple; else empty."""
+    """Return the first name of ``spoken`` that the client offers (ALPN), in a tuple.
+
+    The tuple is empty if the client offers none of them.
+    """
     return tuple(version for version in spoken if version in offered)[:1]
 
 
 def need_http2() -> None:
-    """Check that the package h2 is installed.
+    """Check that the lab can speak HTTP/2.
 
     Raises:
-        CannotServeError: it is not.
+        CannotServeError: the package h2 is not installed.
     """
     if HTTP2 not in spoken():
         raise CannotServeError(

@@ -1,4 +1,4 @@
-"""Read TLS from outside, without its keys and without I/O: the ClientHello, and relayed records.
+"""Read TLS without its keys and without I/O: the ClientHello, and the records of a relay.
 
 The ClientHello is read in addition to OpenSSL, because the name in it selects the certificate, and
 because it proves that the client began TLS.
@@ -6,8 +6,8 @@ because it proves that the client began TLS.
 The client's data in a relayed connection is found by its records. In TLS 1.2 the type of a record
 shows application data (RFC 5246 section 6.2.1). In TLS 1.3 all encrypted records have that type
 (RFC 8446 section 5.2), and only the length identifies a record: the length of the client's Finished
-follows from the cipher suite, and alerts have two octets. Records from the client after its
-Finished that are not alerts are its data.
+follows from the cipher suite, and alerts have two octets. All later records from the client are its
+data, unless they are alerts.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class NotTLSError(ValueError):
 class HelloReader:
     """Reads a ClientHello that arrives in pieces.
 
-    ``raw`` holds all received bytes, for the next reader. Each byte is examined once, so that a
-    client that sends single bytes costs no more time.
+    ``raw`` contains all received bytes, for the next reader. Each byte is examined once, so a
+    client that sends single bytes takes no more time.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,10 @@ class HelloReader:
 
     @property
     def _length(self) -> int:
-        """Return the handshake message's length in bytes; its header's while that is incomplete."""
+        """The length of the handshake message in bytes, with its header.
+
+        While the header is incomplete, it is the length of the header only.
+        """
         if len(self._message) < _MESSAGE:
             return _MESSAGE
         return _MESSAGE + int.from_bytes(self._message[1:_MESSAGE])
@@ -96,9 +99,9 @@ class HelloReader:
         return len(self._message) >= self._length
 
     def _take_record(self) -> bool:
-        """Add the content of the next TLS record to the message. Return False if it is incomplete.
+        """Add the content of the next TLS record to the handshake message.
 
-        An incomplete record is checked as far as it has arrived.
+        Return False if the record is incomplete. The part that has arrived is checked.
         """
         header = self.raw[self._at : self._at + _HEADER]
         if not _HELLO_RECORD.startswith(header[:2]):
@@ -201,17 +204,17 @@ _PADDINGS = (0, 16)
 
 
 class RecordCounter:
-    """Counts the records of the client's application data: ``data``.
+    """Counts the records with a client's application data in a relayed TLS connection, as ``data``.
 
     ``unclear`` is True if the count may be too low: the bytes are not TLS, or the client presented
-    a certificate in one record with its Finished. In the latter case, records count after the
+    a certificate in one record with its Finished. In the second case, records count after the
     server's next record.
 
     Limits. Early data is not counted. An alert may be counted as data if the client pads its
     records (RFC 8446 section 5.4) other than by a known fixed number of bytes or to whole blocks,
-    answers a request for its certificate after the handshake, or splits its handshake messages
-    over many records while the server sends. In TLS 1.3, records with two or five bytes of data
-    are not counted. The records are not authenticated, so the count is only for honest servers.
+    answers a request for its certificate after the handshake, or splits its handshake messages over
+    many records while the server sends. In TLS 1.3, records with two or five bytes of data are not
+    counted. The records are not authenticated, so the count is only for honest servers.
     """
 
     def __init__(self) -> None:
@@ -255,7 +258,10 @@ class RecordCounter:
             self._lost = True
 
     def _hear(self, suite: _Suite, length: int) -> None:
-        """Process a client's record of type application data. Count it if it is client data."""
+        """Process a client's record of type application data. Count it if it is client data.
+
+        ``length`` is the length of the record's content in bytes.
+        """
         if not suite.hidden:
             self.data += self._changed
             return
@@ -272,8 +278,8 @@ class RecordCounter:
     def _count_late(self, said: int) -> None:
         """Count a record as data if the client's last handshake messages had an unknown length.
 
-        A record of the same length as those is not counted: it may be an alert, if records are
-        padded to whole blocks.
+        A record of the same length as those messages is not counted: it may be an alert, if records
+        are padded to whole blocks.
         """
         if said != self._flight:
             self._finished = True
@@ -282,7 +288,7 @@ class RecordCounter:
     def _hear_flight(self, suite: _Suite, said: int) -> None:
         """Process a record of the client's last handshake messages, which end with its Finished.
 
-        The Finished is recognised by its length, if that is known.
+        The Finished is recognised by its length, if the length is known.
         """
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:
@@ -293,9 +299,9 @@ class RecordCounter:
 
 
 class _Suite:
-    """The lengths in bytes of records of a cipher suite.
+    """The lengths in bytes of the records that a cipher suite makes.
 
-    ``hidden`` is True if records hide their type: TLS 1.3.
+    ``hidden`` is True in TLS 1.3, in which records hide their type.
     """
 
     def __init__(self, number: int, *, hidden: bool) -> None:
@@ -306,7 +312,7 @@ class _Suite:
 
 
 class _Records:
-    """Splits the bytes of one direction into records. Buffers at most one record."""
+    """Splits the bytes of one direction into TLS records. It buffers at most one record."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -314,7 +320,7 @@ class _Records:
     def take(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Add received bytes, and yield the type and the body of each complete record.
 
-        Raises ``NotTLSError``.
+        Raises ``NotTLSError`` if the bytes are not TLS records.
         """
         self._held += data
         at = 0
@@ -324,7 +330,10 @@ class _Records:
         del self._held[:at]
 
     def _end(self, at: int) -> int:
-        """Return the offset of a record's end; of its header's end while that is incomplete."""
+        """Return the offset of the end of the record that begins at ``at``.
+
+        While the record's header is incomplete, return the offset of the end of the header.
+        """
         head = self._held[at : at + _HEADER]
         if head and (head[0] not in RECORD_TYPES or not b"\3".startswith(head[1:2])):
             raise NotTLSError("not a TLS record")
@@ -337,7 +346,10 @@ class _Records:
 
 
 def _chosen(record: bytes) -> _Suite | None:
-    """Return the cipher suite in a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3)."""
+    """Return the cipher suite in a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3).
+
+    Return None if the record contains another message.
+    """
     message = Vectors(record)
     try:
         if message.number(1) != _SERVER_HELLO:
@@ -353,7 +365,7 @@ def _chosen(record: bytes) -> _Suite | None:
 
 
 def _chosen_version(hello: Vectors) -> bytes:
-    """Return the version in the extension supported_versions (TLS 1.3); empty without it."""
+    """Return the version in the extension supported_versions (TLS 1.3); empty if it is missing."""
     extensions = hello.vector(2) if hello else Vectors(b"")
     while extensions:
         kind, body = extensions.number(2), extensions.vector(2)
@@ -363,14 +375,18 @@ def _chosen_version(hello: Vectors) -> bytes:
 
 
 class Vectors:
-    """Reads TLS vectors (RFC 8446 section 3.4) from bytes. Raises ``IndexError`` at the end."""
+    """Reads TLS vectors (RFC 8446 section 3.4) from bytes.
+
+    Each method continues after the previous one. ``IndexError`` is raised if there are too few
+    bytes.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """Read this many bytes."""
+        """Return the next ``count`` bytes."""
         end = self._at + count
         if end > len(self._data):
             raise IndexError
@@ -379,11 +395,11 @@ class Vectors:
         return taken
 
     def number(self, octets: int) -> int:
-        """Read an unsigned number of this many bytes."""
+        """Return the next unsigned number. ``octets`` is its length in bytes."""
         return int.from_bytes(self.take(octets))
 
     def vector(self, octets: int) -> Vectors:
-        """Read a vector with a length field of this many bytes; return a reader of its content."""
+        """Return a reader for the next vector's content. Its length field has ``octets`` bytes."""
         return Vectors(self.take(self.number(octets)))
 
     def rest(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Relay connections that are not under test, byte for byte."""
+"""Relay connections that are not under test to their real servers, byte for byte."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Writer(Protocol):
         """Wait until the stream is closed."""
 
     def get_extra_info(self, name: str, /) -> Any:
-        """Return information on the transport by its name, as asyncio does."""
+        """Return information about the transport by its name, as asyncio does."""
 
 
 # The loop keeps only weak references to tasks.
@@ -67,15 +67,15 @@ def relay(
     *,
     allow: Callable[[str], bool] = lambda _: True,
 ) -> asyncio.Task[None]:
-    """Relay between a client and the server that it requested, until one of them closes.
+    """Start to relay between a client and the server that it requested, until both have closed.
 
     Args:
-        loop: the loop of the lab, in whose thread this is called.
-        sock: the client's socket, which is closed at the end.
-        conversation: observes the relayed bytes.
+        loop: the event loop of the lab. Call this function in its thread.
+        sock: the client's socket. It is closed at the end.
+        conversation: receives a copy of the relayed bytes, as evidence.
         to: the requested server.
-        allow: returns False for an address that the client must not reach. It is not called for a
-            server that the lab itself chose.
+        allow: returns False for an IP address that the client must not reach. It is not called for
+            a server that the lab itself chose.
 
     Returns:
         The task of the relay. Cancel it to end the relay.
@@ -103,6 +103,12 @@ async def pass_through(
     """Relay a client's stream to the requested server, until both directions end.
 
     The caller closes the client's stream.
+
+    Args:
+        near: the client's stream.
+        conversation: receives a copy of the relayed bytes, as evidence.
+        to: the requested server.
+        allow: returns False for an IP address that the client must not reach.
     """
     far = await _dial(to, allow)
     if far:
@@ -124,17 +130,17 @@ async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
 
 
 def is_local(address: str) -> bool:
-    """Return True for loopback, link-local and multicast addresses, and the unspecified one.
+    """Return True for loopback, link-local, multicast and unspecified IP addresses.
 
-    A device must not reach them: they belong to this machine, or to its network, such as the
-    metadata service of a cloud.
+    A device under test must not reach them: they belong to this machine, or to its network, such as
+    the metadata service of a cloud.
     """
     found = parse_address(address)
     return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return an address without its zone; an IPv4-mapped one (``::ffff:…``) as IPv4."""
+    """Parse an IP address without its zone. An IPv4-mapped one (``::ffff:…``) becomes IPv4."""
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found
 
@@ -142,7 +148,7 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
     """Relay bytes between client and server in both directions, until both end or one fails.
 
-    ``quiet`` is the limit in seconds for an idle client after an answer.
+    ``quiet`` is the time in seconds that the client may be idle after an answer; None for no limit.
     """
     try:
         far[1].write(conversation.early)
@@ -179,7 +185,7 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read bytes, and report them for evidence before they are forwarded; return them."""
+    """Read bytes and return them. Before that, pass them to ``hear``, which records evidence."""
     try:
         data = await reader.read(_PIECE)
     except OSError:

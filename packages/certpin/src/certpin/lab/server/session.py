@@ -1,6 +1,6 @@
-"""One connection to the lab without I/O: processes bytes, and records the evidence.
+"""One connection to the lab without I/O: process the client's bytes, and record the evidence.
 
-Port, CONNECT proxy, SOCKS5 and WireGuard only move its bytes. The running case chooses how the lab
+Port, CONNECT proxy, SOCKS5 and WireGuard only move the bytes. The running case chooses how the lab
 serves each connection.
 """
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Destination:
-    """The host and port that a client requested, and how (``via``).
+    """The host and port that a client requested.
 
-    ``plain`` is set for a request in clear text.
+    ``via`` is the way in which it requested them: ``port``, ``connect``, ``socks5``, … ``plain`` is
+    True for a request in clear text.
     """
 
     via: str
@@ -41,7 +42,7 @@ class Destination:
 
 
 class CaseRun:
-    """A running case: assigns the scenario's steps to connections, and keeps their evidence.
+    """A running case: assigns the scenario's steps to connections, and stores their evidence.
 
     A step is how the lab serves one connection. Steps are assigned in the order in which
     connections arrive. ``hosts`` are the first and the second host under test, and the one that a
@@ -76,7 +77,7 @@ class CaseRun:
         self._kinds: list[str] = []  # of the connections to the host under test
 
     def tests(self, host: str) -> bool:
-        """Return True if the scenario has steps for this host. Other hosts are relayed to."""
+        """Return True if the scenario has steps for this host. Other hosts are relayed."""
         return host in self._steps
 
     def opened(self, seen: Connection) -> None:
@@ -84,7 +85,7 @@ class CaseRun:
         self.connections.append(seen)
 
     def failed(self, error: CannotServeError) -> None:
-        """Store the error of a step that the lab could not serve."""
+        """Store the error of a connection that the lab could not serve."""
         self.error = error
 
     def next_step(
@@ -119,10 +120,10 @@ class CaseRun:
         return choose(hello.alpn, self.alpn if step.alpn is None else step.alpn)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Return the server of the part before TLS; None if the protocol begins with TLS.
+        """Return the server for the part of a connection before TLS; None if there is no such part.
 
-        If the step tampers with this part, the connection's step is chosen now. Any other is chosen
-        later, by the name in the ClientHello.
+        If the next step tampers with this part, it is assigned to the connection now. Otherwise a
+        step is assigned later, by the name in the ClientHello.
         """
         if not self._protocol.starting:
             return None
@@ -132,7 +133,13 @@ class CaseRun:
         return self._protocol.starting(step, self.answer_context)
 
     def application(self, step: ServerStep, hello: ClientHello, seen: Connection) -> Application:
-        """Return the server of the application protocol that this connection speaks under TLS."""
+        """Return the server for the application protocol of a connection under TLS.
+
+        Args:
+            step: how the lab serves the connection.
+            hello: the ClientHello, with the client's ALPN names.
+            seen: the evidence of the connection.
+        """
         answer_context = self.direct if seen.via == "port" else self.answer_context
         if self._protocol is not HTTP:
             return self._protocol.make(step, answer_context)
@@ -151,7 +158,7 @@ _MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is discon
 
 
 class Session:
-    """Serves one connection of a case. ``seen`` is its evidence.
+    """Serves one connection of a lab case. ``seen`` is its evidence.
 
     Send ``data_to_send()`` after each call; when ``done``, send the remaining bytes and close: with
     a TCP reset if ``resets``. While ``pause`` is not zero, call ``resume()`` after so many seconds.
@@ -219,7 +226,7 @@ class Session:
             self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
-        """Process bytes of the clear-text part before STARTTLS."""
+        """Process bytes of the clear-text part of a connection, before STARTTLS."""
         assert self._clear is not None  # noqa: S101  # the caller checks this
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)
@@ -229,7 +236,7 @@ class Session:
             self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
-        """Record bytes in clear text where TLS had to begin: all of them are leaked data."""
+        """Record bytes in clear text that arrived in place of TLS: all of them are leaked data."""
         self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
         if self._clear:
@@ -294,9 +301,9 @@ class Session:
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed.
+        Empty bytes mean that this side closed the connection.
         """
         if not back:
             self._records.from_client(data)
@@ -324,16 +331,16 @@ class Session:
             )
 
     def _hear_out(self, data: bytes) -> None:
-        """Record bytes that arrive after the server closed, if they still count as data."""
+        """Record bytes that arrive after the lab closed its side, if they still count as data."""
         if self._tls and self._taken <= _MAX_RECEIVED:
             self._note_clear(data)
         if self._tls and self._tls.listens and data and self._taken <= _MAX_RECEIVED:
             self._tls.receive(data, self.seen)
 
     def _note_clear(self, data: bytes) -> None:
-        """Record clear text that arrives in the place of a TLS record, with everything after it.
+        """Record clear text that arrives in place of a TLS record, and everything after it.
 
-        Junk is ignored: the data must begin with printable characters.
+        Junk is ignored: the text must begin with printable characters.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

@@ -1,4 +1,4 @@
-"""The server side of SMTP, as far as it is needed to receive a message (RFC 5321).
+"""The server side of SMTP in the lab, as far as it is needed to receive a message (RFC 5321).
 
 Every login succeeds (RFC 4954), because the lab does not know the passwords.
 """
@@ -19,7 +19,7 @@ _LOGIN = b"AUTH PLAIN LOGIN"
 
 
 class Smtp(Lines):
-    """The SMTP server of one connection. The token is in the answer to each message.
+    """The lab's SMTP server for one connection. The lab's token is in the answer to each message.
 
     It does not offer PIPELINING (RFC 2920), so a client must wait for each answer.
     """
@@ -34,19 +34,22 @@ class Smtp(Lines):
 
     @property
     def between(self) -> bool:
-        """Return True if the client's next line is a new command."""
+        """True if the client's next line begins a new command."""
         return self._state == "command"
 
     def greeting(self) -> bytes:
-        """Return the greeting (RFC 5321 section 3.1)."""
+        """Return the greeting that the server sends first (RFC 5321 section 3.1)."""
         return b"220 " + _NAME + b" ESMTP certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word of a line in upper case, and whether it is complete."""
+        """Return the command word of a line in upper case, and True if the word is complete."""
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a command, to a step of SASL, or to the end of a message."""
+        """Return the answer to a line: a command, a step of SASL, or the end of a message.
+
+        ``secure`` is True under TLS.
+        """
         if not self.between:
             return self._message(line) if self._state == "message" else self._sasl(line)
         verb, _ = self.word(line)

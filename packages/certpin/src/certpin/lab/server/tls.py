@@ -1,4 +1,4 @@
-"""The server's side of TLS: one connection, and the OpenSSL context of a step.
+"""The lab's side of TLS: one connection, and the OpenSSL context with which it is served.
 
 OpenSSL reads chains and keys from files. Here these are memory files or pipes, because a killed
 process must not leave a key on the disk.
@@ -30,8 +30,10 @@ _PIECE = 16 * 1024
 class Tls:
     """The server's side of a TLS connection. ``receive`` never raises, whatever a client sends.
 
-    ``closed`` is set if the connection ends once everything is sent; ``unknown_client`` if the
-    client presented a certificate that cannot be verified.
+    Attributes:
+        closed: True if the connection ends once everything is sent.
+        unknown_client: True if the client presented a certificate that cannot be verified.
+        listens: True if data is also processed after the lab closed its side.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class Tls:
         return self._sent.read()
 
     def receive(self, data: bytes, seen: Connection) -> None:
-        """Process bytes from the client, and record its data as evidence in ``seen``."""
+        """Process bytes from the client, and record its data and TLS settings in ``seen``."""
         self._in.write(data)
         try:
             if not seen.secured:
@@ -86,7 +88,7 @@ class Tls:
                 self._say(reply)
 
     def _leave(self) -> None:
-        """Close TLS if the application protocol has finished.
+        """Close TLS if the application protocol has ended.
 
         Called after all received data was processed.
         """
@@ -98,7 +100,7 @@ class Tls:
     def _keep(self, seen: Connection) -> None:
         """Copy the client's data into the evidence, if there is new data since the last copy.
 
-        It is copied only then, because this runs after every read, even if nothing was received.
+        This runs after every read, so data that was copied before is not copied again.
         """
         said = self._application
         if said.data != seen.data:
@@ -110,7 +112,7 @@ class Tls:
             self._object.write(data)
 
     def _close(self) -> None:
-        """Send close_notify (the end of TLS), without waiting for that of the client."""
+        """Send close_notify (the end of TLS), without waiting for the client's."""
         self.closed = True
         if self.listens:  # unwrap() would lose later data
             return
@@ -131,9 +133,9 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
 
 
 def reason_of(exc: ssl.SSLError) -> str:
-    """Return the reason of a TLS error by its OpenSSL name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
+    """Return the reason of a TLS error: OpenSSL's name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
-    An error of Python, or one that its table lacks, has the reason only in its message:
+    Python does not know the names of some errors. For those, the reason is taken from the message:
     ``[SSL] record layer failure (_ssl.c:2580)``.
     """
     known: str | None = getattr(exc, "reason", None)
@@ -149,9 +151,9 @@ _LAX = ":@SECLEVEL=0"
 
 
 class Contexts:
-    """The OpenSSL contexts for the steps of one case.
+    """The OpenSSL contexts with which the lab serves the steps of one case.
 
-    ``clients`` is PEM of the accepted client certificates.
+    ``clients`` is PEM of the client certificates to accept.
 
     OpenSSL encrypts a session ticket with keys of the context with which a connection began
     (``session_ctx``), even if another context takes over after the ClientHello. So steps that share
@@ -172,7 +174,14 @@ class Contexts:
     ) -> ssl.SSLObject:
         """Return a TLS connection that serves a step, between two memory buffers.
 
-        Raises ``CannotServeError`` if this machine's OpenSSL refuses the settings.
+        Args:
+            step: the chain, the key and the TLS settings.
+            alpn: the ALPN names to accept.
+            incoming: the buffer with bytes from the client.
+            outgoing: the buffer for bytes to the client.
+
+        Raises:
+            CannotServeError: this machine's OpenSSL refuses the settings.
         """
         context = _context(step.chain, step.key_pem, step.settings, alpn, self._clients)
         if not step.settings.tickets:
@@ -256,7 +265,10 @@ def _will_not(exc: ssl.SSLError) -> CannotServeError:
 
 
 def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
-    """Load a chain and a private key into a context. Raises ``ssl.SSLError`` for invalid ones."""
+    """Load a chain and a private key into a context.
+
+    Raises ``ssl.SSLError`` if one of them is invalid, or they don't belong together.
+    """
     with _as_file(chain_pem) as chain, _as_file(key_pem) as key:
         try:
             context.load_cert_chain(chain, key)
@@ -286,7 +298,7 @@ def _memory(data: bytes) -> int:
 def _pipe(data: bytes) -> int:
     """Return the descriptor of a pipe from which these bytes can be read.
 
-    A pipe may hold less than the data, so a thread fills it.
+    A thread writes the bytes, because a pipe may hold fewer.
     """
     reader, writer = os.pipe()
     threading.Thread(target=_fill, args=(writer, data), daemon=True).start()

@@ -1,4 +1,4 @@
-"""The server side of WebSocket (RFC 6455), after a client of HTTP/1.1 asked for the upgrade."""
+"""The server side of WebSocket (RFC 6455) in the lab, after an HTTP/1.1 client has asked for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_MESSAGES = 100
 
 
 def accept_key(key: bytes) -> bytes:
-    """Return ``Sec-WebSocket-Accept`` for a client's ``Sec-WebSocket-Key``; empty if it is invalid.
+    """Return ``Sec-WebSocket-Accept`` for a ``Sec-WebSocket-Key``; empty for an invalid key.
 
     The key is 16 random bytes in base64 (RFC 6455 section 4.2.2).
     """
@@ -34,10 +34,10 @@ def accept_key(key: bytes) -> bytes:
 
 
 def switch(accepted: bytes, protocol: bytes = b"") -> bytes:
-    """Return the response that accepts the upgrade (RFC 6455 section 4.2.2).
+    """Return the HTTP response that accepts the change to WebSocket (RFC 6455 section 4.2.2).
 
     Args:
-        accepted: of ``accept_key``.
+        accepted: the result of ``accept_key``.
         protocol: the chosen subprotocol; empty for none.
     """
     chosen = b"Sec-WebSocket-Protocol: %s\r\n" % protocol if protocol else b""
@@ -49,7 +49,7 @@ def switch(accepted: bytes, protocol: bytes = b"") -> bytes:
 
 @dataclass
 class _Frame:
-    """The frame that is being received. ``missing`` and ``taken`` are bytes of its payload."""
+    """The frame that is being received. ``missing`` and ``taken`` count its payload's bytes."""
 
     opcode: int
     final: bool
@@ -59,17 +59,17 @@ class _Frame:
 
 
 class WebSocket:
-    """The frames of one connection. It sends the lab's token first, and answers each message.
+    """The lab's side of a WebSocket connection. It sends a token, and answers each message.
 
-    ``closing`` is set when the connection ends after the reply.
+    ``closing`` is True if the connection ends after the reply.
     """
 
     def __init__(self, token: str, *, keep: bool) -> None:
-        """Begin after the upgrade.
+        """Begin after the response that accepts WebSocket.
 
         Args:
-            token: the text of each message of the lab.
-            keep: whether the connection stays open after the first answer.
+            token: the text of each message that the lab sends.
+            keep: True if the connection stays open after the first answer.
         """
         self.closing = False
         self._token = token.encode()
@@ -81,14 +81,14 @@ class WebSocket:
         self._answered = 0
 
     def begin(self) -> bytes:
-        """Return the first message, for clients that only listen."""
+        """Return the lab's first message, for clients that only listen."""
         return _frame(_TEXT, self._token)
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
         """Process bytes from the client.
 
         Returns:
-            The unmasked payload of all frames but Close, also of incomplete ones, and the reply.
+            The unmasked payload of all frames except Close, also of incomplete ones; and the reply.
         """
         self._pending += data
         said, reply = bytearray(), bytearray()
@@ -110,9 +110,9 @@ class WebSocket:
         return bytes(said), bytes(reply)
 
     def _head(self) -> _Frame | None:
-        """Remove the head of the next frame (RFC 6455 section 5.2); None while it is incomplete.
+        """Remove the head of the next frame (RFC 6455 section 5.2), and return the frame.
 
-        An invalid one ends the connection.
+        None if the head is incomplete. An invalid head ends the connection.
         """
         if len(self._pending) < 2:
             return None
@@ -168,6 +168,6 @@ class WebSocket:
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    """Return an unmasked frame with a short payload."""
+    """Return an unmasked frame with this payload of at most 125 bytes."""
     assert len(payload) <= _SHORT  # noqa: S101  # the token, a ping's payload, or a code
     return bytes([_FINAL | opcode, len(payload)]) + payload

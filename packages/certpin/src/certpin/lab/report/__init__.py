@@ -1,4 +1,4 @@
-"""Reports of a run: one format a file, each a pure function of the run.
+"""Reports of a lab run. Each format has a file with one function, which returns the report.
 
 The strings of a report come from certificates, clients and hosts that may be hostile: every format
 escapes them in its own way. All formats take the same sentences from ``words``.

@@ -1,4 +1,4 @@
-"""The causes of findings: one mistake of a client makes it fail many cases.
+"""Group the findings of a lab run by cause: one mistake of a client makes it fail many cases.
 
 ``curl -k`` fails most attacks of the matrix, and has one mistake: it accepts any certificate. A
 cause is derived from the pattern of the verdicts only: which cases the client failed, and which of
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause, and the findings that it explains, in the order of the run.
+    """One mistake of a client, and the findings that it explains, in the order of the run.
 
     Attributes:
-        title: what the client does wrong, as a sentence without a full stop.
-        fix: what to change.
-        results: the findings.
+        title: the mistake, as a sentence without a full stop.
+        fix: the change to make.
+        results: the findings: the cases with a wrong result.
     """
 
     title: str
@@ -43,13 +43,13 @@ class Cause:
 
 
 def find_causes(results: Sequence[Result]) -> list[Cause]:
-    """Return the causes of the wrong results of a run, the widest first.
+    """Return the causes of the wrong results of a run; the cause of most results is first.
 
-    A pure function of the verdicts. Each finding belongs to exactly one cause.
+    The causes depend only on the verdicts. Each finding belongs to exactly one cause.
 
     Args:
-        results: all results of the run. The right ones count too: a client that refuses other
-            names does not accept any certificate.
+        results: all results of the run, also the right ones: a client that refuses a certificate
+            for another name does not accept any certificate.
     """
     left = [result for result in results if result.outcome is Outcome.WRONG]
     seen = _Pattern(results)
@@ -67,7 +67,7 @@ def find_causes(results: Sequence[Result]) -> list[Cause]:
 
 
 class _Pattern:
-    """The failed cases by name, with their verdicts, and the cases that the client passed."""
+    """The pattern of a run's verdicts: the failed cases by name, and the passed cases."""
 
     def __init__(self, results: Sequence[Result]) -> None:
         wrong = [result for result in results if result.outcome is Outcome.WRONG]
@@ -76,11 +76,11 @@ class _Pattern:
         self._passed = {result.case.matrix_name for result in right}
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases, however."""
+        """Return True if the client failed one of these cases, whatever its verdict."""
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases and noticed nothing."""
+        """Return True if the client failed one of these cases, and reported no error afterwards."""
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
     def passed(self, *names: str) -> bool:
@@ -90,7 +90,14 @@ class _Pattern:
 
 @dataclass(frozen=True)
 class _CausePattern:
-    """A cause, the verdicts that show it, and the findings that it explains."""
+    """A cause of findings, and the pattern of verdicts that shows it.
+
+    Attributes:
+        title: the client's mistake, as a sentence without a full stop.
+        fix: the change to make.
+        shown_by: returns True if the verdicts of a run show this cause.
+        explains: returns True for each wrong result that this cause explains.
+    """
 
     title: str
     fix: str
@@ -133,9 +140,9 @@ def _got_through(result: Result) -> bool:
 
 
 def _by_certificate(result: Result) -> bool:
-    """Return True for an attack with a certificate that a client must refuse.
+    """Return True if a result is that of an attack with a certificate that a client must refuse.
 
-    A renewal with an unpinned key is one, for a client with pins on the server's key.
+    For a client with pins on the server's key, this includes a renewal with an unpinned key.
     """
     family = result.case.family
     certificates = family not in _NOT_CERTIFICATES or result.case.name in _ROGUE_HANDSHAKE
@@ -143,15 +150,19 @@ def _by_certificate(result: Result) -> bool:
 
 
 def _only_by_pins(result: Result) -> bool:
-    """Return True for an attack that verification accepts, so that only pins stop it."""
+    """Return True if a result is that of an attack that only pins stop.
+
+    The chain of such an attack passes the verification.
+    """
     by_roots = result.case.expected.none in {Expect.ACCEPT, Expect.EITHER, Expect.UNDEFINED}
     return _got_through(result) and by_roots
 
 
 def _past_pins(result: Result) -> bool:
-    """Return True for an attack that a client without a check of its pins does not stop.
+    """Return True if a result is that of an attack that gets past a client without pin checks.
 
-    The chains of the sequences end at a trusted root if the client verifies its chains.
+    Sequences of connections are included: their chains end at a trusted root if the client verifies
+    chains.
     """
     return _only_by_pins(result) or _only_some_connections(result)
 
@@ -308,7 +319,7 @@ _PATTERNS = (
 
 
 def _title(same: Sequence[Result]) -> str:
-    """Return the title of findings that fit no pattern, from the rule that their case checks."""
+    """Return the title for findings that fit no pattern, from the rule that their case checks."""
     first = same[0]
     if _locked_out(first):
         return f"The client refuses an honest server ({first.case.name})"
@@ -319,7 +330,7 @@ def _title(same: Sequence[Result]) -> str:
 
 
 def cause_lines(causes: Sequence[Cause]) -> list[str]:
-    """Return the causes as lines of text, numbered, with their fixes and the failed cases."""
+    """Return the causes as numbered lines of text, with their fixes and the failed cases."""
     lines = []
     for number, cause in enumerate(causes, 1):
         lines.append(f"{number}. {cause.title}: {_count(cause)}")

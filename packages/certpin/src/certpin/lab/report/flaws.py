@@ -1,8 +1,8 @@
-"""The chain that a connection received: the facts against which it is checked, and its flaws.
+"""The chain that a connection of a lab run received, and the flaws of its certificates.
 
-The flaws are the reasons for which a correct client refuses a certificate. They are found in the
-served chain, not derived from the case, so a picture can't show a flaw that was not served. The
-list of flaws is not complete, and the verdict does not depend on it.
+A flaw is a reason for which a correct client refuses a certificate. Flaws are found in the served
+chain, and not derived from the case, so a picture can't show a flaw that was not served. The list
+of flaws is not complete, and no verdict depends on it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP} | INTERRUPTED
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:
-    """Return the chain that a connection received, as DER; empty if it received none.
+    """Return the chain that the client received on a connection, as DER; empty if it got none.
 
     A resumed session has no certificates (RFC 8446 section 2.2).
     """
@@ -54,9 +54,9 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 
 
 def requested_host(attempt: Attempt, seen: Connection) -> str:
-    """Return the host that the client requested on a connection; always one of those under test.
+    """Return the host that the client requested on a connection.
 
-    If the client sent another name or none, return the first host under test.
+    It is always a host under test: the first one, if the client sent another name or none.
     """
     said = (seen.hello.server_name if seen.hello else "") or seen.target
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")
@@ -75,7 +75,12 @@ def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
 class ChainContext:
     """The facts against which a chain is checked: requested host, roots, pins and time.
 
-    ``leaf_key`` is the pin of the key that signed the handshake; empty if it is not known.
+    Attributes:
+        host: the requested host.
+        trusted: the roots that the client trusts, as DER.
+        pins: the pins that the client has for the host.
+        now: the time of the check; None if it is unknown.
+        leaf_key: the pin of the key that signed the handshake; empty if it is unknown.
     """
 
     host: str
@@ -85,11 +90,14 @@ class ChainContext:
     leaf_key: str = ""
 
     def pinned_role(self, facts: CertificateFacts) -> str:
-        """Return the role of the live pin that matches a certificate; empty if none does."""
+        """Return the role of the pin that matches a certificate; empty if none matches.
+
+        Pins that are removed or compromised don't count.
+        """
         return next((entry.role for entry in self._matching(facts) if entry.live), "")
 
     def is_compromised(self, facts: CertificateFacts) -> bool:
-        """Return True if the pin set marks the key of a certificate as compromised."""
+        """Return True if the pin set marks this certificate or its key as compromised."""
         return any(entry.state == "compromised" for entry in self._matching(facts))
 
     def _matching(self, facts: CertificateFacts) -> list[HostPin]:
@@ -97,7 +105,14 @@ class ChainContext:
 
 
 def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
-    """Return the facts against which the chain of this connection is checked for flaws."""
+    """Return the facts against which the chain of a connection is checked for flaws.
+
+    Args:
+        run: the lab run.
+        result: the result of one of its cases.
+        attempt: a run of the client against this case.
+        seen: a connection of the attempt.
+    """
     host = requested_host(attempt, seen)
     started, own = run.about.started, result.case.own
     return ChainContext(
@@ -111,7 +126,10 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
 
 @lru_cache(maxsize=1024)
 def _leaf_key(key_pem: bytes) -> str:
-    """Return the pin of the key that signed the handshake, which need not be the leaf's."""
+    """Return the pin of the key that signed the handshake; empty if the key can't be read.
+
+    In an attack it need not be the key of the leaf.
+    """
     if not key_pem:
         return ""
     try:
@@ -131,7 +149,7 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 @dataclass(frozen=True)
 class _Spot:
-    """One certificate at its position in a path, the argument of the functions that find flaws."""
+    """One certificate at its position in a path: the argument of the functions that find flaws."""
 
     context: ChainContext
     path: ChainPath
@@ -159,7 +177,16 @@ class _Spot:
 
 
 def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
-    """Return the flaws of one certificate of a path as sentences. A trusted root has none."""
+    """Return the flaws of one certificate of a path as sentences.
+
+    Args:
+        context: the facts against which the certificate is checked.
+        path: the path.
+        index: the position of the certificate in the path, 0 for the lowest.
+
+    Returns:
+        The flaws; none for a trusted root.
+    """
     spot = _Spot(context, path, index)
     if spot.place.trusted:
         return ()
@@ -259,7 +286,7 @@ def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
 def _below(host: str, limit: x509.GeneralName) -> bool:
     """Return True if a name constraint covers the host (RFC 5280 section 4.2.1.10).
 
-    It covers its own name and all names below it, or a network of addresses.
+    A DNS name covers itself and all names below it; a network covers its addresses.
     """
     if isinstance(limit, x509.IPAddress):
         return _address(host) in _network(limit)
@@ -287,9 +314,9 @@ def _other_key(spot: _Spot) -> str:
 
 
 def _compromised(spot: _Spot) -> str:
-    """Return the flaw of a key that the pin set marks as compromised; empty without one.
+    """Return the flaw of a key that the pin set marks as compromised; empty if it is not marked.
 
-    As in the enforcement of pins, only the verified path is checked.
+    As in the enforcement of pins, only certificates on the path from the leaf are checked.
     """
     refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)
     return "its key is marked compromised" if refused else ""

@@ -1,7 +1,7 @@
-"""The report of a run as one HTML page, without scripts and external resources.
+"""The report of a lab run as one HTML page, without scripts and external resources.
 
-It is built as a tree of elements by the standard library's ElementTree, which escapes all text when
-it writes: there is no template into which a hostile string could be inserted unescaped.
+The page is built as a tree of elements by the standard library's ElementTree, which escapes all
+text when it writes: there is no template into which a hostile string could be inserted unescaped.
 """
 
 from __future__ import annotations
@@ -47,11 +47,12 @@ _SECTIONS = ((Outcome.WARNING, "Warnings"), (Outcome.UNDECIDED, "Undecided cases
 
 
 def to_html(run: Run, facts: dict[str, Any] | None = None) -> str:
-    """Return the report of a run as an HTML page. All strings of the run are escaped.
+    """Return the report of a lab run as an HTML page. All strings of the run are escaped.
 
     Args:
         run: the run.
-        facts: those of ``certpin.lab.evidence.facts``, for a page that is handed over as evidence.
+        facts: the facts of ``certpin.lab.evidence.facts``, for a page that is handed over as
+            evidence; None for other pages.
     """
     style = _style()
     head = tag(
@@ -94,7 +95,14 @@ def _main(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 
 
 def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.Element:
-    """Return a cause with its fix, its first case in full, and its other cases folded."""
+    """Return the section on a cause: its fix, its first case in full, and its other cases folded.
+
+    Args:
+        run: the lab run.
+        cause: one mistake of the client, with the cases that it explains.
+        number: the number of the cause in the report.
+        numbers: the number of each result in the run, by its ``id()``.
+    """
     first, *others = cause.results
     section = tag(
         "section",
@@ -114,7 +122,7 @@ _OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unpr
 
 
 def _top(run: Run) -> ET.Element:
-    """Return the top of the page: the result of the run in one sentence, and its numbers."""
+    """Return the top of the page: the result of the run in one sentence, and its counts."""
     sign, kind = _OF_EXIT[exit_code(run)]
     return tag(
         "header",
@@ -149,7 +157,7 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 
 
 def _controls(run: Run) -> ET.Element:
-    """Show whether the honest server was accepted before and after the cases."""
+    """Return the section on the controls: was the honest server accepted before and afterwards?"""
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
     for when, result in zip(("before", "after"), held, strict=False):
@@ -165,7 +173,7 @@ def _controls(run: Run) -> ET.Element:
 
 
 def _letters() -> ET.Element:
-    """Return a section that explains the letters for certificates (R, I, L) in the cases."""
+    """Return the section that explains the letters for certificates (R, I, L) in the cases."""
     listed = facts_list(dict(LETTERS))
     listed.attrib["class"] += " letters"
     title = tag("h2", "The letters", id="letters")
@@ -193,7 +201,7 @@ def _overview(numbered: _Numbered) -> ET.Element:
 
 
 def _rest(run: Run, numbered: _Numbered) -> ET.Element:
-    """Return the section of the page with the cases that need no attention, by family."""
+    """Return the section with the cases that need no attention, by family."""
     shown = {Outcome.WRONG, *(outcome for outcome, _ in _SECTIONS)}
     rest = [(number, result) for number, result in numbered if result.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"
@@ -246,7 +254,7 @@ def _limits() -> ET.Element:
 
 
 def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
-    """Return a section on the run: the client, the host, and the versions of the tools."""
+    """Return the section about the run: the client, the host, and the versions of the tools."""
     known = run.about
     command = " ".join(safe_arguments(known.command))
     tools = (
@@ -270,7 +278,7 @@ def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 
 
 def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
-    """Return the rows of the facts that only evidence has: digests, versions, and the machine."""
+    """Return the rows that only an evidence page has: digests, versions, and the machine."""
     client, machine, own = facts["client"], facts["machine"], facts["certpin"]
     records = {
         True: "as in its wheel",

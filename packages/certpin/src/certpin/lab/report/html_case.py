@@ -1,4 +1,4 @@
-"""One case of a run as HTML: verdict, advice, pictures of its chains, and the evidence."""
+"""One case of a lab run as HTML: verdict, advice, pictures of its chains, and the evidence."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def finding(run: Run, result: Result, index: int, level: str = "h3") -> ET.Eleme
     """Return a case that needs attention as an HTML article, with all details.
 
     Args:
-        run: the run of the case.
-        result: its result.
-        index: its number in the run, for anchors.
-        level: the element of its heading.
+        run: the lab run.
+        result: the result of the case.
+        index: the number of the result in the run, for anchors.
+        level: the name of the heading's element, such as ``h3``.
     """
     title = tag(level, result.case.name, id=f"case-{index}-title", class_="case-name")
     return tag(
@@ -43,7 +43,7 @@ def finding(run: Run, result: Result, index: int, level: str = "h3") -> ET.Eleme
 
 
 def folded(run: Run, result: Result, index: int) -> ET.Element:
-    """Return a case that needs no attention as HTML that the reader can expand."""
+    """Return a case that needs no attention as an HTML element that the reader can expand."""
     description = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
     summary = tag(
         "summary",
@@ -67,7 +67,7 @@ def _body(run: Run, result: Result, index: int) -> list[ET.Element]:
 
 
 def fix_box(fix: str, reference: str = "") -> ET.Element:
-    """Return a box with a fix, and its reference if there is one."""
+    """Return an HTML box with a fix, and with the reference for it if there is one."""
     return tag(
         "div",
         tag("h4", "Fix"),
@@ -114,7 +114,7 @@ _SHOWN = 2 * 1024  # bytes of leaked data, and characters of the output of a cli
 
 
 def _chains(run: Run, result: Result, name: str) -> list[ET.Element]:
-    """Return a picture of each chain that the case served, attackers' chains first."""
+    """Return a picture of each chain that a case served, the chains of attackers first."""
     if not result.attempts:
         return []
     attempt = result.attempts[-1]
@@ -163,7 +163,7 @@ def _validity(known: CertificateFacts) -> str:
 
 
 def _leaks(result: Result) -> Iterator[ET.Element]:
-    """Yield the HTML of the data that the client leaked, unless it refused the attack."""
+    """Yield the HTML of the data that the client leaked; nothing if it refused the attack."""
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
     attempt = result.attempts[-1]
@@ -179,7 +179,10 @@ def _leaks(result: Result) -> Iterator[ET.Element]:
 
 
 def _marked(data: bytes, canary: str) -> list[Child]:
-    """Return the leaked data with the canary marked, shortened if it is long."""
+    """Return the leaked data as HTML, with the canary marked. Long data is cut.
+
+    The canary is the secret that the lab gave to the client.
+    """
     text = readable(data[:_SHOWN])
     before, found, after = text.partition(canary) if canary else (text, "", "")
     more = len(data) - _SHOWN
@@ -188,7 +191,7 @@ def _marked(data: bytes, canary: str) -> list[Child]:
 
 
 def _connections(attempt: Attempt, caption: str) -> ET.Element:
-    """Return an HTML table of the connections of an attempt, in order."""
+    """Return an HTML table of the connections that one attempt of the client made, in order."""
     if not attempt.connections:
         return tag("p", "The client made no connection.")
     rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
@@ -212,7 +215,7 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
 
 
 def _received(seen: Connection) -> str:
-    """Return how many bytes the client sent on a connection, and how many of them leaked."""
+    """Return a text with the number of bytes that the client sent, and how many of them leaked."""
     total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
     if not given:
         return f"{total} bytes"
@@ -220,7 +223,7 @@ def _received(seen: Connection) -> str:
 
 
 def _client_end(attempt: Attempt) -> Iterator[ET.Element]:
-    """Yield the HTML that says how the client ended, with the last part of its output."""
+    """Yield the HTML that describes how the client ended, with the last part of its output."""
     yield tag("p", f"{ending(attempt.ending)}.")
     if attempt.ending.output.strip():
         shown = attempt.ending.output[-_SHOWN:]
@@ -229,7 +232,7 @@ def _client_end(attempt: Attempt) -> Iterator[ET.Element]:
 
 
 def facts_list(pairs: dict[str, Child]) -> ET.Element:
-    """Return an HTML list of names and values. Names with an empty value are left out."""
+    """Return an HTML list of names and values. Entries without a value are left out."""
     listed = tag("dl", class_="facts")
     for name, value in pairs.items():
         if value is not None and value != "":
@@ -238,7 +241,13 @@ def facts_list(pairs: dict[str, Child]) -> ET.Element:
 
 
 def scroll_table(caption: str, head: tuple[str, ...], rows: list[tuple[Child, ...]]) -> ET.Element:
-    """Return an HTML table that scrolls on narrow screens. Its first column has row headers."""
+    """Return an HTML table that scrolls on narrow screens. Its first column has row headers.
+
+    Args:
+        caption: the caption of the table.
+        head: the headings of the columns.
+        rows: the cells of each row.
+    """
     body = tag("tbody")
     for first, *others in rows:
         body.append(tag("tr", tag("th", first, scope="row"), *(tag("td", c) for c in others)))
@@ -258,7 +267,7 @@ _OF_OUTCOME = {
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:
-    """Return the outcome of a case as HTML: an icon and a word."""
+    """Return the outcome of a case as HTML: an icon and the given words."""
     return tag("span", icon(_OF_OUTCOME[outcome]), words, class_=f"badge {_css_class(outcome)}")
 
 

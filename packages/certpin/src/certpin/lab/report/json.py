@@ -1,4 +1,4 @@
-"""The report of a run as JSON. docs/reference/reports.md documents every field."""
+"""The report of a lab run as JSON. docs/reference/reports.md documents every field."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHOWN = 4 * 1024  # bytes of leaked data that are included; the field ``bytes`` 
 
 
 def to_json(run: Run) -> str:
-    """Return the report of a run as JSON text, without a final line end."""
+    """Return the report of a lab run as JSON text, without a final line end."""
     return json.dumps(run_facts(run), indent=2)
 
 
@@ -133,7 +133,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
 
 
 def certificate(der: bytes) -> dict[str, Any]:
-    """Return a certificate as a dictionary for JSON; an unreadable one has only its digest."""
+    """Return a certificate as a dictionary for JSON. An unreadable one has only its digest."""
     facts = read_facts(der)
     return {
         "subject": facts.subject,

@@ -1,4 +1,4 @@
-"""The report of a run as JUnit XML, for CI systems: one suite per family, one test per case.
+"""The report of a lab run as JUnit XML, for CI: one suite per family of cases, one test per case.
 
 A wrong outcome is a failure, an undecided one an error, and a case that was not run is skipped.
 """
@@ -23,7 +23,7 @@ _TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: 
 
 
 def to_junit(run: Run) -> str:
-    """Return the report of a run as JUnit XML, without a final line end."""
+    """Return the report of a lab run as JUnit XML, without a final line end."""
     root = ET.Element("testsuites", {"name": "certpin prove", **_counts(run.results)})
     names = _names(run.results)
     families: dict[Family, list[int]] = {}
@@ -41,7 +41,7 @@ def to_junit(run: Run) -> str:
 
 
 def _names(results: tuple[Result, ...]) -> list[str]:
-    """Return a unique test name for each result: the good control has two, first and last."""
+    """Return a unique test name for each result. The good control has two: it is run twice."""
     total = Counter(result.case.name for result in results)
     seen: Counter[str] = Counter()
     names = []
@@ -99,7 +99,7 @@ def _test(suite: ET.Element, result: Result, name: str) -> None:
 
 
 def _output_text(result: Result) -> str:
-    """Return each attempt of a case with the client's output, as text."""
+    """Return a text about each attempt at a case, with the client's output."""
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]

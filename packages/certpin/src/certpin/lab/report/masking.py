@@ -1,8 +1,8 @@
-"""Hide the user's secrets in reports, which are shared: in the client's command and environment.
+"""Hide the user's secrets in reports: in the command that starts the client, and its environment.
 
-Only arguments that are known to be harmless are shown; all others are replaced. For evidence that
-leaves the company, ``mask_run`` also replaces the hidden values in the data that the client sent
-and printed.
+Reports are shared. So only arguments that are known to be harmless are shown, and all others are
+replaced. For evidence that leaves the company, ``mask_run`` also replaces the hidden values in the
+data that the client sent and printed.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _PROGRAM = re.compile(rf"(?:[\w.-]{{1,64}}/)*[\w-]{{1,64}}\.(?:{PROGRAM_SUFFIXES
 
 
 def safe_arguments(words: Sequence[str]) -> list[str]:
-    """Return the client's command without arguments that may be secret.
+    """Return the words of the client's command, with ``…`` in place of possible secrets.
 
-    The program, its options, placeholders and program files are kept; ``…`` replaces the rest.
+    The program, its options, placeholders and program files are kept.
     """
     return list(_safe_arguments(words))
 
@@ -59,7 +59,10 @@ def _safe_argument(word: str) -> str:
 
 
 def _safe_around_placeholders(word: str) -> str:
-    """Return a word with its placeholders; replace other parts that may be secret."""
+    """Return a word of a command with its placeholders, and ``…`` for other parts.
+
+    Harmless parts, such as ``https://`` and the name of an option, are kept.
+    """
     pieces = _PLACEHOLDER.split(word)
     return "".join(
         piece if number % 2 or _HARMLESS_AROUND.fullmatch(piece) else HIDDEN
@@ -83,9 +86,10 @@ _LONGEST_SWITCH = 5  # characters of a value such as 0, true or 1.3, which is no
 
 
 def safe_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that change how clients use TLS, sorted, without possible secrets.
+    """Return the environment variables that change how clients use TLS, sorted by name.
 
-    Short values such as ``0`` or ``true`` are shown, all others are replaced.
+    Short values such as ``0`` or ``true`` are shown. ``…`` replaces all others, as they may be
+    secret.
     """
     return {
         name: value if _is_switch(name, value) else HIDDEN
@@ -102,9 +106,9 @@ def _is_switch(name: str, value: str) -> bool:
 def secrets_in(
     words: Sequence[str], variables: Mapping[str, str], public: Iterable[str]
 ) -> list[str]:
-    """Return the texts that must not appear in evidence, longest first.
+    """Return the texts that must not appear in evidence, the longest first.
 
-    These are the hidden arguments of the command, their parts (the value of a header, a password
+    They are the hidden arguments of the command, their parts (the value of a header, a password
     after a colon), their Base64 (HTTP Basic authentication), and the values of environment
     variables with a name such as ``API_TOKEN``. Texts of fewer than 6 characters are left out: they
     could be any word.
@@ -112,7 +116,8 @@ def secrets_in(
     Args:
         words: the client's command, as the user wrote it.
         variables: the environment of the client.
-        public: texts that the report needs, such as the host under test.
+        public: texts that the report needs, such as the host under test. They and their parts are
+            never secrets.
     """
     hidden = [
         word for word, shown in zip(words, safe_arguments(words), strict=True) if HIDDEN in shown
@@ -128,10 +133,14 @@ def secrets_in(
 
 
 def mask_run(run: Run, secrets: Sequence[str]) -> Run:
-    """Return the run with these secrets replaced by ``…`` in everything that the client sent.
+    """Return a lab run with ``…`` in place of secrets in all output and data of the client.
 
-    That is its output, its data, and the names in its messages. Verdicts and chains stay, as do the
-    sizes of the certificates; the number of bytes of changed data differs.
+    The messages of the lab that quote the client are changed, too. Verdicts, chains and sizes of
+    certificates stay. The number of bytes of the client's data can change.
+
+    Args:
+        run: the run.
+        secrets: the texts to replace, the longest first.
     """
     if not secrets:
         return run

@@ -2,7 +2,7 @@
 
 Source: the titles and identifiers in github.com/OWASP/mastg, ``tests-beta``, and the controls in
 github.com/OWASP/masvs 2.1, read on 2026-11-28. Tests of version 1 (MASTG-TEST-0019 to 0022 and 0065
-to 0068) are deprecated there and not named.
+to 0068) are deprecated there, and left out here.
 
 The lab attacks a running client. MASTG-TEST-0218, 0236, 0244 and 0348 do that too, on the network;
 the others search an app's code for the mistake that the lab observes at run time. So a case
@@ -36,10 +36,13 @@ TESTS = {
 
 @dataclass(frozen=True)
 class MasvsReference:
-    """The controls and tests that a case belongs to.
+    """The MASVS controls and MASTG tests that a case of the lab belongs to.
 
-    ``why`` is the reason if one of them is missing; ``because`` is the reason if the case belongs
-    to them only for some pins.
+    Attributes:
+        controls: the controls.
+        tests: the tests.
+        why: the reason if there is no control or no test; otherwise empty.
+        because: the reason if the case belongs to them only for some pins; otherwise empty.
     """
 
     controls: tuple[str, ...] = ()
@@ -49,12 +52,12 @@ class MasvsReference:
 
 
 def reference(case: str, expect: Expect) -> MasvsReference:
-    """Return the controls and tests of a case; none of a case that is not listed.
+    """Return the MASVS controls and MASTG tests of a case; none for an unknown case.
 
     Args:
-        case: its name.
-        expect: how a client with the run's style of pins should react. A change of the server that
-            the client must refuse tests its pins, as an attack does.
+        case: the name of the case.
+        expect: how a client with these pins should react. A change of the server that the client
+            must refuse tests its pins, as an attack does.
     """
     if expect is Expect.REJECT and case in _ATTACK_ON_PINS:
         return _ATTACK_ON_PINS[case]
@@ -62,7 +65,7 @@ def reference(case: str, expect: Expect) -> MasvsReference:
 
 
 def listed_cases() -> frozenset[str]:
-    """Return the names of the cases that have an entry: all of certpin's matrix."""
+    """Return the names of the cases with an entry: all cases of certpin's matrix."""
     return frozenset(_BY_CASE)
 
 

@@ -1,4 +1,4 @@
-"""Draw a chain as SVG: a box for each certificate, one below the other, the root on top.
+"""Draw a chain as SVG: a box for each certificate, one below the other, the root at the top.
 
 Positions are computed without I/O, in the units of the SVG. There is one column, which fits the
 screen of a phone. ``certpin.support.markup`` has the colours.
@@ -31,7 +31,7 @@ _LEFT, _INDENT, _MIDDLE = 18, 22, 40
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text in a certificate's box.
+    """One line of text in the box of a certificate.
 
     ``kind`` is name, role, pin, trusted, pinned or flaw.
     """
@@ -43,7 +43,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Box:
-    """The box of a certificate. ``kind`` is trusted, flawed, absent or plain."""
+    """The box of a certificate in the picture.
+
+    ``top`` is its vertical position. ``kind`` is trusted, flawed, plain, or absent for an issuer
+    that was not sent.
+    """
 
     top: int
     lines: tuple[Line, ...]
@@ -55,13 +59,13 @@ class Box:
         return 2 * _PADDING + _LINE * len(self.lines)
 
     def baseline(self, number: int) -> int:
-        """Return the vertical position of a line of text, in units of the SVG."""
+        """Return the vertical position of the text in a line, in units of the SVG."""
         return self.top + _PADDING + _LINE * number + 14
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """The arrow from an issuer to the certificate that it signed, and whether that is valid."""
+    """The arrow from an issuer to the certificate below it, and whether the signature is valid."""
 
     top: int
     bottom: int
@@ -71,7 +75,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Heading:
-    """The caption above certificates that were sent but are not on the leaf's path."""
+    """The caption above certificates that the server sent, but that are not on the leaf's path."""
 
     top: int
     text: str
@@ -79,7 +83,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The layout of a whole picture, and its description in words."""
+    """The layout of a whole picture, and its description in words for screen readers."""
 
     height: int
     parts: tuple[Box | Arrow | Heading, ...]
@@ -87,7 +91,13 @@ class Drawing:
 
 
 def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET.Element:
-    """Draw a served chain, the leaf first, as SVG. ``name`` is unique within the page."""
+    """Return a picture of a served chain as an SVG element.
+
+    Args:
+        chain: the certificates as DER, the leaf first.
+        context: the facts against which the certificates are checked for flaws.
+        name: a name for the picture that is unique in the page.
+    """
     drawing = lay_out(chain, context)
     height = str(drawing.height)
     svg = tag(
@@ -107,7 +117,12 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
 
 
 def lay_out(chain: tuple[bytes, ...], context: ChainContext) -> Drawing:
-    """Compute the position of every part of a chain's picture."""
+    """Return the position of every part of a chain's picture.
+
+    Args:
+        chain: the certificates as DER, the leaf first.
+        context: the facts against which the certificates are checked for flaws.
+    """
     at, parts, words = 2, list[Box | Arrow | Heading](), list[str]()
     for path in chain_paths(chain, context.trusted):
         if not path.on_path:

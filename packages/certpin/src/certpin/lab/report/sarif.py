@@ -1,6 +1,6 @@
-"""The report of a run as SARIF 2.1.0 (OASIS): one rule per case, one result per finding.
+"""The report of a lab run as SARIF 2.1.0 (OASIS), for code scanning such as GitHub's.
 
-For code scanning, such as GitHub's.
+It has one rule per case, and one result per finding.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _LEVELS = {Outcome.WRONG: "error", Outcome.WARNING: "warning", Outcome.UNDECIDED
 
 
 def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
-    """Return the report of a run as SARIF, without a final line end.
+    """Return the report of a lab run as SARIF text, without a final line end.
 
     Args:
         run: the run.
-        location: the file of the repository that findings point to. Code scanning rejects results
-            that point to anything else, such as a URL.
+        location: the file of the user's repository at which findings are shown. Code scanning
+            rejects results that point to anything else, such as a URL.
     """
     cases = list(dict.fromkeys(result.case.name for result in run.results))
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases, location)]}
@@ -107,7 +107,7 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
 
 
 def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
-    """Return the SARIF location of a finding: the user's file, the host and the case."""
+    """Return the SARIF location of a finding: the user's file, and the host with the case."""
     name = f"{encodable(run.host)}/{result.case.name}"
     return {
         "physicalLocation": {
@@ -119,7 +119,7 @@ def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
 
 
 def _fingerprint(run: Run, result: Result) -> str:
-    """Return a fingerprint that is the same in every run of a case with this host and style."""
+    """Return a fingerprint of a finding: the same in every run with this host, style and case."""
     words = "\0".join((encodable(run.host), run.style.value, result.case.name))
     return hashlib.sha256(words.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The sentences and the counts that all reports share: terminal, HTML, JUnit and SARIF."""
+"""The sentences and counts that all reports of a lab run share: terminal, HTML, JUnit, SARIF."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ LIMITS = (
 
 
 def headline(run: Run) -> str:
-    """Return the result of the run in one sentence, as the title of reports."""
+    """Return the result of a lab run in one sentence without a full stop, the title of reports."""
     if _untried(run):
         return "Nothing is proven: the client cannot be served"
     if not run.controlled:
@@ -78,12 +78,12 @@ def headline(run: Run) -> str:
 
 
 def summary(run: Run) -> list[str]:
-    """Return the headline and the sentences below it."""
+    """Return the result of a lab run as sentences: the headline, and the details."""
     return [f"{headline(run)}.", *details(run)]
 
 
 def advice(run: Run) -> str:
-    """Return the sentence that says what to do about the result of the run."""
+    """Return the sentence that recommends the next step after a lab run."""
     counts = tally(run)
     if not run.controlled:
         untried = "Change the command or the style, for this reason:"
@@ -185,7 +185,10 @@ def _ways_line(run: Run) -> list[str]:
 
 
 def _untried(run: Run) -> str:
-    """Return the reason why the good control could not be run; empty if it was run."""
+    """Return the reason why the good control could not be run; empty if it was run.
+
+    The good control is the case with the honest server, which is run first.
+    """
     first = next(iter(run.results), None)
     if first is None or first.case is not CONTROL or first.outcome is not Outcome.NOT_RUN:
         return ""
@@ -193,7 +196,7 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """Return what the client did in a case and whether that is right, as one line."""
+    """Return the client's action in a case, and whether it is right, as one line."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = action(result)
@@ -207,12 +210,12 @@ def verdict_line(result: Result) -> str:
 
 
 def action(result: Result) -> str:
-    """Return what the client did in a case, for example ``accepted``."""
+    """Return the client's action in a case, such as ``accepted``, or the reason if unknown."""
     return _DID.get(result.verdict, result.why) if result.verdict else result.why
 
 
 def explain(result: Result) -> list[str]:
-    """Return the explanation of a finding as lines: what happened, evidence, meaning, fix."""
+    """Return the explanation of a finding as lines: verdict, evidence, rule, fix, source."""
     case = result.case
     lines = [verdict_line(result)]
     if result.why not in lines[0]:
@@ -226,7 +229,7 @@ def explain(result: Result) -> list[str]:
 
 
 def ending(end: Ending) -> str:
-    """Return how the client ended, in words."""
+    """Return, in words, how the client program ended: its exit status, or the problem."""
     if end.problem:
         return end.problem
     if end.status is None:
@@ -238,7 +241,10 @@ def ending(end: Ending) -> str:
 
 
 def server(seen: Connection) -> str:
-    """Return the name of the server that a connection reached; empty if it reached none."""
+    """Return the name of the server that answered a connection, such as ``attacker``.
+
+    ``no TLS`` for clear text that did not go to an attacker; empty if no server answered.
+    """
     if seen.step and (seen.hostile or not seen.clear):
         return seen.step.role.value
     return "no TLS" if seen.clear else ""
@@ -311,10 +317,20 @@ _DECIDED = {Outcome.RIGHT, Outcome.WRONG}
 
 @dataclass(frozen=True)
 class CaseCounts:
-    """The numbers of attacks and honest servers, and of their failures.
+    """The numbers of attacks and honest servers in a lab run, and of the failures of the client.
 
-    ``beyond`` are accepted attacks that a client of this style can't detect. They are not findings,
-    but reports mention them.
+    Attributes:
+        attacks: attacks with a right or wrong result.
+        got_through: the attacks among them that the client did not stop.
+        honest: honest servers with a right or wrong result.
+        refused: the honest servers among them that the client refused.
+        beyond: accepted attacks that a client with this style of pins can't detect. They are not
+            findings, but reports mention them.
+        flaky: cases in which the client behaved differently in several runs.
+        warnings: cases with a warning.
+        for_policy: cases without a right or wrong result, which the user's policy decides.
+        undecided: cases without a verdict.
+        not_run: cases that could not be run.
     """
 
     attacks: int
@@ -330,7 +346,7 @@ class CaseCounts:
 
 
 def tally(run: Run) -> CaseCounts:
-    """Count the attacks and honest servers in a run, and their failures."""
+    """Count the attacks and honest servers in a lab run, and the failures of the client."""
     cases = [result for result in run.results if result.case is not CONTROL]
     decided = [result for result in cases if result.outcome in _DECIDED]
     attacks = [result for result in decided if result.expect is Expect.REJECT]
@@ -352,18 +368,19 @@ def tally(run: Run) -> CaseCounts:
 def is_honest(result: Result) -> bool:
     """Return True if the server of a case was honest, and the client must accept it.
 
-    A case of the family of legitimate changes counts even if clients with other pins refuse it.
+    This includes a legitimate change of the server that clients with other pins refuse.
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate
 
 
 def family_of(result: Result) -> Family:
-    """Return the family under which people read a result.
+    """Return the family of cases under which reports for people show a result.
 
-    A change of the server that the client must refuse is no legitimate change for its pins: only
-    the authority vouches for the server's key, as in the case ``same-ca-new-key``. The formats for
-    programs (JSON, JUnit, SARIF) have the family of the case, because it identifies a test.
+    It is the family of the case, with one exception: a change of the server that the client must
+    refuse is no legitimate change for its pins. Only the authority vouches for the server's key, as
+    in the case ``same-ca-new-key``. Formats for programs (JSON, JUnit, SARIF) always show the
+    family of the case, because it identifies a test.
     """
     family = result.case.family
     if family is Family.ROTATION and result.expect is Expect.REJECT:
@@ -372,7 +389,7 @@ def family_of(result: Result) -> Family:
 
 
 def is_beyond(result: Result) -> bool:
-    """Return True if the client accepted an attack that a client of its style can't detect."""
+    """Return True if the client accepted an attack that its style of pins can't detect."""
     allowed = result.expect in {Expect.ACCEPT, Expect.EITHER} and not is_honest(result)
     return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
 
@@ -383,9 +400,10 @@ def refused_by(case: Case) -> tuple[Style, ...]:
 
 
 def exit_code(run: Run) -> int:
-    """Return the exit code for a run: 0 success, 1 a finding, 3 inconclusive or not tried.
+    """Return the exit code for a lab run: 0 success, 1 a finding, 3 inconclusive or not tried.
 
-    A verdict that the user expects of an own chain is not proven if its case was not run.
+    The run is also inconclusive if a chain of the user, for which the user expects a verdict, was
+    not run.
     """
     if run.count(Outcome.WRONG):
         return 1

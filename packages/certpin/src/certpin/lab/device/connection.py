@@ -1,4 +1,4 @@
-"""One connection of a device, without I/O: through the lab's proxy, or routed to the lab."""
+"""One connection of a device to the lab, without I/O: through the lab's proxy, or routed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """The case that a device's connection is served, chosen when the connection reaches its host.
+    """The case with which a device's connection is served. It is chosen when the host is known.
 
-    It takes the place of a ``CaseRun``, and acts as that of the host's active turn (the case that
-    runs now). The connection stays with this turn, even if the host's next turn begins meanwhile.
+    An object of this class takes the place of the ``CaseRun`` of the host's active turn (a turn is
+    the run of one case for one host). The connection stays with this turn, even if the host's next
+    turn begins meanwhile.
     """
 
     def __init__(self, schedule: Schedule, *, plain: bool = False) -> None:
@@ -38,27 +39,32 @@ class DeviceSession(CaseRun):
         self._schedule = schedule
 
     def tests(self, host: str) -> bool:
-        """Return True if the lab serves this host, and does not relay its connections."""
+        """Return True if the lab itself serves this host, and does not relay its connections."""
         return self._schedule.tests(host)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Choose this connection's turn; return the server of its part before TLS, if any.
+        """Choose this connection's turn, and return the server for its part before TLS.
 
-        A session calls this before any other method.
+        None if there is no such part. A session calls this before any other method.
         """
         self.visit = self._schedule.admit(seen, plain=self.plain)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """Do nothing: the turn keeps the evidence of its connections."""
+        """Do nothing: the turn already stores the evidence of its connections."""
 
     def failed(self, error: CannotServeError) -> None:
-        """Store the error of a step that the lab could not serve."""
+        """Store the error of a connection that the lab could not serve, in its turn."""
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Notify the schedule that bytes arrived, the client hung up, or the connection ended."""
+        """Notify the schedule of an event on this connection.
+
+        Args:
+            hung_up: the client closed its side. If both arguments are False, bytes arrived.
+            ended: the connection is over.
+        """
         if self.visit:
             self._schedule.update(self.visit, hung_up=hung_up, ended=ended)
 
@@ -72,7 +78,10 @@ _HTTP, _HTTPS = 80, 443
 
 
 class ObservedConnection:
-    """A conversation that notifies its turn of each event. Call ``ended`` when it is over."""
+    """A conversation that notifies the schedule of each event on its connection.
+
+    Call ``ended`` when the connection is over.
+    """
 
     def __init__(self, session: DeviceSession, inner: Conversation) -> None:
         self._session = session
@@ -85,7 +94,7 @@ class ObservedConnection:
 
     @property
     def passing(self) -> Destination | None:
-        """The destination to relay to; None if the lab serves the connection."""
+        """The server to relay the connection to; None if the lab serves it."""
         return self._inner.passing
 
     @property
@@ -109,9 +118,9 @@ class ObservedConnection:
         self._session.step()
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed.
+        Empty bytes mean that this side closed the connection.
         """
         self._inner.passed(data, back=back)
         self._session.step(hung_up=not data and not back)
@@ -126,12 +135,12 @@ class ObservedConnection:
         self._session.step(hung_up=not data)
 
     def ended(self) -> None:
-        """Notify the turn that the connection is over."""
+        """Notify the schedule that the connection is over."""
         self._session.step(ended=True)
 
 
 class RoutedConnection(ObservedConnection):
-    """A connection that reached the lab by a route (the tunnel) instead of a proxy request.
+    """A connection that reached the lab by a route (the tunnel), and not by a proxy request.
 
     Its first bytes show whether it is TLS.
     """
@@ -141,18 +150,22 @@ class RoutedConnection(ObservedConnection):
         self._routed = inner
 
     def silent(self) -> None:
-        """Relay a client that sends nothing because its protocol's server speaks first."""
+        """Relay a client that sends nothing: in its protocol the server may have to speak first."""
         self._routed.silent()
 
 
 def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
-    """Return the conversation of a client that requested a host from the lab's proxy.
+    """Return the conversation for a client that requested a host from the lab's proxy.
 
-    If the client resolved the name itself and requested an address, the name in its ClientHello
-    decides.
+    A client may resolve the name itself, and request an address. Then the name in its ClientHello
+    decides whether the host is under test.
+
+    Args:
+        schedule: assigns the connection to a case.
+        reached: the requested host and port.
 
     Returns:
-        The conversation, or None if the host is not under test and must be relayed.
+        The conversation; None if the connection must be relayed.
     """
     session = DeviceSession(schedule, plain=reached.plain or reached.port == _HTTP)
     if schedule.tests(reached.host):
@@ -164,16 +177,21 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
 
 
 def routed_connection(schedule: Schedule, destination: Destination) -> RoutedConnection:
-    """Return the conversation of a client that reached the lab by a route, without a proxy."""
+    """Return the conversation for a client that reached the lab by a route, without a proxy.
+
+    Args:
+        schedule: assigns the connection to a case.
+        destination: the host and port to which the client connected.
+    """
     session = DeviceSession(schedule, plain=destination.port == _HTTP)
     return RoutedConnection(session, Routed(session, destination))
 
 
 class DeviceConnection(Proxied):
-    """One connection of a device to the lab's proxy: the proxy request, then the requested host.
+    """A device's connection to the lab's proxy: the proxy request, then the requested host.
 
-    Connections to hosts that are not under test are relayed. The lab's own page is served to HTTP
-    requests for the name or the address of the lab.
+    Connections to hosts that are not under test are relayed. HTTP requests for the name or the
+    address of the lab get the lab's own page.
     """
 
     def __init__(self, schedule: Schedule, page: Page) -> None:
@@ -187,7 +205,7 @@ class DeviceConnection(Proxied):
         return super().data_to_send() + out
 
     def ended(self) -> None:
-        """Notify the turn that the connection is over."""
+        """Notify the schedule that the connection is over."""
         if isinstance(self._inner, ObservedConnection):
             self._inner.ended()
 

@@ -1,9 +1,8 @@
-"""The folder of an interactive lab: its roots and keys, so that a device is set up only once.
-
+"""The folder of an interactive lab with its roots and keys, so that a device is set up only once.
 
 Only the owner can read the private keys (mode 600 in a folder of mode 700). A folder that other
-users could have read or changed is refused. Every file is opened relative to the descriptor of
-the folder, and no symbolic link is followed.
+users could have read or changed is refused. Every file is opened relative to the descriptor of the
+folder, and no symbolic link is followed.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ _NAMES = {
 
 
 def default_folder() -> Path:
-    """Return the default folder, in the user's data directory."""
+    """Return the path of the default folder, which is in the user's data directory."""
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # the specification says to ignore it (XDG base directories)
         mac = sys.platform == "darwin"
@@ -89,9 +88,11 @@ def default_folder() -> Path:
 
 
 class LabFolder:
-    """A context manager: creates the folder, and locks it while it is open.
+    """A context manager that creates the lab's folder, and locks it while it is open.
 
-    ``notify`` is called with instructions for the user, such as to install a new root.
+    Args:
+        path: the folder.
+        notify: called with each instruction for the user, such as to install a new root.
 
     Raises:
         LabError: the folder can't be used, or other users could have read or changed it.
@@ -127,12 +128,18 @@ class LabFolder:
         os.close(self._folder)
 
     def authorities(self, now: datetime) -> Authorities:
-        """Return the lab's authorities with the stored roots R and R2; make missing ones."""
+        """Return the lab's authorities with the stored roots R and R2.
+
+        A root is created if it is missing or expires soon. ``now`` is the current time.
+        """
         root, rogue = (self._root(name, now) for name in _NAMES)
         return Authorities(now, root=root, rogue=rogue)
 
     def secret(self, name: str, make: Callable[[], str]) -> str:
-        """Return the secret stored under this name, as text; make and store it if there is none."""
+        """Return the secret that is stored under a name, as text.
+
+        If there is none, ``make`` returns a new one, which is stored.
+        """
         kept = self._read(f"{name}.key")
         if kept is None:
             kept = make().encode()
@@ -189,7 +196,12 @@ class LabFolder:
             raise self._refused(f"takes no {name}: {exc.strerror}", "make room") from exc
 
     def _check(self, descriptor: int, what: str) -> None:
-        """Refuse a file that other users can access, and anything but a regular file or folder."""
+        """Refuse a file or folder that other users own or can access, and special files.
+
+        Args:
+            descriptor: the open file.
+            what: its name for the error.
+        """
         found = os.fstat(descriptor)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise self._refused(f"has a {what} that is no plain file", "remove it")
@@ -211,7 +223,10 @@ def _lasts(authority: Authority, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class LabState:
-    """The stored state of a lab: authorities, tunnel keys if any, and messages for the user."""
+    """The stored state of a lab: authorities, tunnel keys if there is a tunnel, and messages.
+
+    ``notes`` are instructions for the user, such as to install a new root.
+    """
 
     authorities: Authorities
     tunnel: TunnelKeys | None
@@ -224,10 +239,13 @@ def load_state(path: Path, now: datetime, *, wireguard: bool) -> LabState:
     Args:
         path: the folder.
         now: the current time, for the dates of the roots.
-        wireguard: whether the lab has a tunnel, which needs keys.
+        wireguard: True if the lab has a tunnel, which needs keys.
+
+    Returns:
+        The state.
 
     Raises:
-        LabError: the folder can't be used, or holds damaged files.
+        LabError: the folder can't be used, or contains damaged files.
     """
     notes: list[str] = []
     with LabFolder(path, notes.append) as folder:

@@ -1,4 +1,4 @@
-"""A running interactive lab: its ports, its schedule, its event loop, and its queue of results."""
+"""A running interactive lab: its ports, schedule and event loop, and the queue of its results."""
 
 from __future__ import annotations
 
@@ -44,9 +44,17 @@ _POLL_INTERVAL = 0.02  # seconds
 
 @dataclass(frozen=True)
 class HostProgress:
-    """The progress of one host under test: its results, active case and next case.
+    """The progress of one host under test.
 
-    ``playing`` is the active case, ``coming`` the next one.
+    Attributes:
+        host: the host.
+        playing: the name of the active case; empty if there is none.
+        coming: the name of the next case; empty if there is none.
+        controlled: True if the app accepted the honest server at least once.
+        control: the latest result with the honest server.
+        results: the results so far.
+        cases: the number of cases.
+        finished: True if all cases have a result.
     """
 
     host: str
@@ -62,9 +70,18 @@ class HostProgress:
 
 
 class DeviceLab:
-    """The interactive lab, running while its context is open.
+    """The interactive lab. It runs while its context is open.
 
     ``next`` waits for a result; ``progress`` describes every host.
+
+    Args:
+        hosts: the hosts under test.
+        style: the kind of the app's pins: on the server's key, on an authority, or none.
+        cases: the cases to run for each host.
+        kept: the roots and keys of the lab.
+        address: the IP address and port for devices.
+        tunnel_port: the UDP port of the tunnel; 0 for any free port.
+        upstreams: the real servers of the hosts, if the app connects to them.
     """
 
     def __init__(  # noqa: PLR0913  # keyword-only settings of a session
@@ -122,7 +139,10 @@ class DeviceLab:
         return made
 
     def peer_configuration(self, reach: str) -> str | None:
-        """Return the WireGuard configuration of the device; ``None`` without a tunnel."""
+        """Return the WireGuard configuration for the device; ``None`` if the lab has no tunnel.
+
+        ``reach`` is the host name or address at which the device reaches the lab.
+        """
         return self._keys.peer_configuration(reach, self._tunnel.port) if self._keys else None
 
     def __exit__(self, *exc_info: object) -> None:
@@ -145,9 +165,9 @@ class DeviceLab:
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
-        """Wait for the next result of a case, and return it with its host.
+        """Wait for the next result of a case, and return its host and the result.
 
-        Return None after ``patience`` seconds without one.
+        Return None if there is no result within ``patience`` seconds.
 
         Raises:
             LabError: the lab cannot continue.
@@ -166,14 +186,14 @@ class DeviceLab:
 
     @property
     def finished(self) -> bool:
-        """True if every host has all results, and the caller has read them with ``next``."""
+        """True if all cases of every host are finished, and ``next`` has returned all results."""
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
         """Wait until connections relayed to real servers have ended, at most ``patience`` seconds.
 
         The data that an app sends to its real server can be the last signal that the lab waits for.
-        The app still gets its answer.
+        The app then still gets its answer.
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
@@ -186,7 +206,8 @@ class DeviceLab:
     def stop(self) -> list[HostProgress]:
         """Stop the lab, and return the progress of every host.
 
-        A refusal that no good control confirmed stays undecided.
+        A refusal counts only if the app accepted the honest server afterwards. Without that, its
+        case is undecided.
         """
         self._loop.call(self.schedule.stop)
         return self.progress()
@@ -253,10 +274,10 @@ _MAX_CONNECTIONS = 4096
 
 
 def max_connections() -> int:
-    """Raise this process's limit of open files; return how many of them connections may use.
+    """Raise this process's limit of open files, and return how many files connections may use.
 
     Raises:
-        LabError: there are too few.
+        LabError: this system allows too few open files.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MAX_CONNECTIONS + _RESERVED
@@ -279,8 +300,12 @@ def max_connections() -> int:
 class DevicePort(Port):
     """The lab's listening port for devices.
 
-    Connections use at most ``limit`` file descriptors; further ones wait. ``error`` is called if
-    this system can accept no more connections.
+    Args:
+        loop: the event loop.
+        make: returns a new conversation, which serves one connection.
+        address: the IP address and the port to listen on.
+        limit: the number of file descriptors that connections may use. Further connections wait.
+        error: called if this system can accept no more connections.
     """
 
     def __init__(
@@ -332,9 +357,9 @@ class DevicePort(Port):
 
 
 def _allowed(client: socket.socket) -> Callable[[str], bool]:
-    """Return a function that decides whether a client may be relayed to an address.
+    """Return a function that decides whether a client may be relayed to an IP address.
 
-    Another device must not reach this machine's loopback and link-local addresses.
+    Only a client on this machine may reach loopback and link-local addresses.
     """
     try:
         here = parse_address(client.getpeername()[0]).is_loopback

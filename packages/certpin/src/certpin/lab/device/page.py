@@ -1,4 +1,4 @@
-"""The lab's web page for a device, with its roots and pins to download; and its QR codes."""
+"""The lab's web page for a device, with its roots and pins to download, and QR codes."""
 
 from __future__ import annotations
 
@@ -43,10 +43,13 @@ _REAL = """\
 
 @dataclass(frozen=True)
 class Page:
-    """The lab's web page and the files that it links to, all of them public.
+    """The lab's web page, and the files that it links to. All of them are public.
 
-    ``r`` and ``r2`` are the roots R and R2 as DER. If the hosts have real servers, there are no R
-    and no pins: both are empty.
+    Attributes:
+        r: the root R as DER, the root of the honest server; empty if the hosts have real servers.
+        r2: the root R2 as DER, the root of the attacker.
+        roots_pem: both roots as PEM.
+        pins: the text of a pin file for the hosts under test; empty if they have real servers.
     """
 
     r: bytes
@@ -55,7 +58,7 @@ class Page:
     pins: str
 
     def answer(self, request: bytes) -> bytes:
-        """Return the HTTP response to a request. Only GET and HEAD of a known file are allowed."""
+        """Return the HTTP response to a request. Only GET and HEAD of a known file succeed."""
         asked = _REQUEST.match(request)
         if not asked:
             return _respond("405 Method Not Allowed", "text/plain", b"GET only\n")
@@ -90,7 +93,7 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
 
 
 def pin_file(pkis: Iterable[TestPKI]) -> str:
-    """Return the text of a pin file for the hosts of these test PKIs, without writing it."""
+    """Return the text of a pin file for the hosts of these test PKIs. It is not written to disk."""
     head = _editor()
     head.raise_version()
     policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
@@ -98,9 +101,9 @@ def pin_file(pkis: Iterable[TestPKI]) -> str:
 
 
 def _host(policy: HostPolicy) -> str:
-    """Return one policy as the text of a pin file.
+    """Return the policy of one host as the text of a pin file.
 
-    Each call has a new editor, because an editor would parse all earlier policies again.
+    A new editor is used for each policy, because an editor would parse all earlier ones again.
     """
     editor = _editor()
     before = len(editor.text)
@@ -119,7 +122,9 @@ _BLOCKS = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 
 
 def qr_lines(text: str) -> list[str]:
-    """Return the QR code of a text as lines of half blocks, where a block is dark.
+    """Return the QR code of a text as lines of block characters, two rows of the code in each line.
+
+    A block is a dark module.
 
     Raises:
         LabError: the package segno is missing.
@@ -140,7 +145,7 @@ def qr_lines(text: str) -> list[str]:
 
 
 def qr_text(text: str) -> Group:
-    """Return the QR code for a rich console: for terminals of any colour, and never wrapped."""
+    """Return the QR code of a text for a rich console: readable with any colours, never wrapped."""
     from rich.console import Group
     from rich.text import Text
 

@@ -1,7 +1,8 @@
-"""The cases of one host: the good control, each case, and controls in between. No I/O.
+"""The queue of a host's cases: the good control, the cases, and controls in between. No I/O.
 
-A refusal counts only if a later good control confirms it. Otherwise a device without a network, or
-an app that crashed, would seem pinned.
+The good control is a case with the honest server, which the app must accept. A refusal counts only
+if a later good control succeeds. Otherwise a device without a network, or an app that crashed,
+would seem to check pins.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control followed it")
 def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
     """Return the order of a host's cases, with the good control inserted regularly.
 
-    It comes after every ``between`` cases, and after the last case.
+    The good control is run after every ``between`` cases, and after the last case.
     """
     planned: list[Case] = []
     for number, case in enumerate(cases, 1):
@@ -41,10 +42,14 @@ def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
 
 
 class CaseQueue:
-    """The cases of one host: the active one, those still to come, and the results.
+    """The cases of one host: the active case, those still to come, and the results.
 
-    ``prepare`` creates the turn of a case (its run for this host), or raises ``CannotServeError``.
-    ``settled`` is called with every result, and again if a late connection changes one.
+    Args:
+        style: the kind of the app's pins: on the server's key, on an authority, or none.
+        cases: the cases to run.
+        prepare: returns a new turn of a case (its run for this host), or raises
+            ``CannotServeError``.
+        settled: called with every result, and again if a late connection changes one.
     """
 
     def __init__(
@@ -69,26 +74,29 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """True if every case has a result, confirmed by a good control."""
+        """True if every case has a result, and the latest good control succeeded."""
         return not self._queue and self.current is None and self._trusted
 
     @property
     def next_case(self) -> str:
-        """The name of the next case; empty if there is none."""
+        """The name of the next case; empty if there is none.
+
+        After a failed control the next case is the control.
+        """
         if not self._trusted:
             return CONTROL.name
         return self._queue[0].name if self._queue else ""
 
     @property
     def in_doubt(self) -> int:
-        """The number of refusals that no good control has confirmed yet."""
+        """The number of refusals that were not followed by a successful good control yet."""
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """Return the turn of the active case. If none is active, begin the next case.
+        """Return the active turn, the run of a case for this host. Without one, begin the next.
 
         Args:
-            wide: whether the next case may be about two hosts.
+            wide: False if no case about two hosts may begin now.
 
         Returns:
             The turn; None if no case can run now.
@@ -102,9 +110,10 @@ class CaseQueue:
         return self.current
 
     def update(self, turn: Turn) -> None:
-        """Judge a turn after an event on one of its connections, if it is over.
+        """Process an event on a connection of a turn: judge the turn if it is over.
 
-        A turn that was judged before is judged again if it is an attack that got through after all.
+        A turn that was judged before is judged again, because a late connection may show that its
+        attack got through.
         """
         if turn is self.current:
             if turn.over:
@@ -114,7 +123,7 @@ class CaseQueue:
         self._revise(turn)
 
     def stop(self) -> None:
-        """Stop the queue, and make unconfirmed refusals inconclusive.
+        """Stop the queue. Refusals that no good control confirmed become inconclusive.
 
         Cases that never ran get no result.
         """
@@ -139,7 +148,7 @@ class CaseQueue:
     def _postpone(self, turn: Turn) -> Turn | None:
         """Put a case about two hosts back into the queue, behind the next case. Return None.
 
-        Called while another such case is active for another host.
+        Called if another case about two hosts is active.
         """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
@@ -169,9 +178,9 @@ class CaseQueue:
                 self._again(refused, failed)
 
     def _again(self, turn: Turn, judgement: Judgement) -> None:
-        """Queue an inconclusive case again before the last control.
+        """Put an inconclusive case back into the queue, before the last control.
 
-        After ``_TRIES`` tries, its judgement becomes its result.
+        After ``_TRIES`` tries, the inconclusive judgement becomes its result.
         """
         self._tries[turn.case.name] += 1
         if self._tries[turn.case.name] >= _TRIES:
@@ -182,7 +191,7 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """Change the result of a turn that was judged, if a late connection leaked data."""
+        """Change the result of a turn that was judged before, if a late connection leaked data."""
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return

@@ -1,4 +1,4 @@
-"""Assign each new connection of a device to the active case of its host.
+"""Assign each new connection of a device to the active case of the host that it requests.
 
 A connection that follows a redirect belongs to the case that redirected it.
 """
@@ -40,16 +40,19 @@ _OCTETS = 40  # 64 bits longer than the order (FIPS 186-5 appendix A.2.1)
 
 
 def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
-    """Return a P-256 key derived from the root's key and a label, so that it is always the same."""
+    """Return a P-256 key that is derived from the key of a root.
+
+    The same root and label always give the same key.
+    """
     secret = root.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     made = HKDF(SHA256(), _OCTETS, salt=None, info=f"certpin-lab:{label}".encode()).derive(secret)
     return ec.derive_private_key(int.from_bytes(made) % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
 class DevicePKI(TestPKI):
-    """A test PKI with server keys that are derived from the root's key.
+    """A test PKI in which the keys of servers are derived from the root's key.
 
-    So the keys are the same in every session, and an app's pins still match.
+    So these keys are the same in every session of the lab, and an app's pins still match.
     """
 
     @cached_property
@@ -61,7 +64,7 @@ class DevicePKI(TestPKI):
     def second_leaf(self) -> Identity:
         """R→I2→L2: the chain of the honest second server.
 
-        Its key is the one in cases that test the second host itself.
+        Its key is the same as in the cases that test the second host itself.
         """
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
@@ -74,8 +77,15 @@ SECOND = "second.certpin.lab"
 class Schedule:
     """Assigns connections to cases, with a queue of cases for each host under test.
 
-    ``on_result`` is called with each host and result. ``upstreams`` are the real servers of hosts
-    under test. Not thread-safe.
+    Not thread-safe.
+
+    Args:
+        hosts: the hosts under test.
+        style: the kind of the app's pins: on the server's key, on an authority, or none.
+        cases: the cases to run for each host.
+        authorities: the lab's authorities.
+        on_result: called with the host and the result of each case.
+        upstreams: the real servers of the hosts, if the app connects to them.
     """
 
     def __init__(
@@ -114,7 +124,7 @@ class Schedule:
         )
 
     def tests(self, host: str) -> bool:
-        """Return True if the lab serves this host, and does not relay its connections."""
+        """Return True if the lab itself serves this host, and does not relay its connections."""
         if host in self.queues:
             return True
         return any(host in turn.hosts for turn in self._lured.values())
@@ -132,6 +142,12 @@ class Schedule:
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
         """Assign a new connection to the active turn of the requested host, ``seen.target``.
 
+        A turn is the run of one case for one host.
+
+        Args:
+            seen: the evidence of the connection, so far only the requested host.
+            plain: True for a request in clear text.
+
         Returns:
             The connection as a ``Visit`` of this turn.
         """
@@ -141,7 +157,13 @@ class Schedule:
         return turn.begin(seen)
 
     def update(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Process an event on a connection: data, a hang-up of the client, or the end."""
+        """Process an event on a connection of a device.
+
+        Args:
+            visit: the connection.
+            hung_up: the client closed its side. If both arguments are False, bytes arrived.
+            ended: the connection is over.
+        """
         changed = visit.update_signal(hung_up=hung_up, ended=ended)
         if visit.turn.case_run.error or changed:
             self.queues[visit.turn.hosts[0]].update(visit.turn)
@@ -174,12 +196,12 @@ class Schedule:
         return turn
 
     def _wide(self) -> Turn | None:
-        """Return the active turn of a case about two hosts. There is at most one."""
+        """Return the active turn of a case about two hosts, or None. There is at most one."""
         turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
-        """Return a new turn of a case for a host.
+        """Return a new turn of a case for a host: its run, which has not begun.
 
         Raises:
             CannotServeError: the case can't be served to a device.
@@ -197,10 +219,10 @@ class Schedule:
         return turn
 
     def _needs_second(self, pki: TestPKI) -> None:
-        """Check that a case about two hosts is possible: two hosts under test, with different pins.
+        """Check that a case about two hosts is possible.
 
         Raises:
-            CannotServeError: it is not.
+            CannotServeError: the app has only one host under test, or the same pins for both.
         """
         if pki.second not in self.queues:
             raise CannotServeError("it needs two hosts of the app", fix="name another --host")
@@ -243,7 +265,7 @@ def _check_scenario(scenario: Scenario) -> None:
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """Return the host under test after this one, in a circle; if it is the only one, ``SECOND``."""
+    """Return the next host under test after this one, in a circle; ``SECOND`` for a single host."""
     if len(hosts) == 1:
         return SECOND
     return hosts[(hosts.index(host) + 1) % len(hosts)]

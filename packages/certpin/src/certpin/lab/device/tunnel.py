@@ -2,12 +2,12 @@
 
 A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it into streams.
 
-TCP connections to hosts under test become conversations; all others are relayed. DNS queries (UDP
-port 53) to any resolver are answered by the lab. All other UDP is dropped, in particular QUIC: an
-app with HTTP/3 falls back to TCP, where the lab sees the requested host. Calls and games don't work
-while the device uses the tunnel.
+The lab serves TCP connections to hosts under test, and relays all others. It answers DNS queries
+(UDP port 53) to any resolver. All other UDP is dropped, in particular QUIC: an app with HTTP/3
+falls back to TCP, by which the lab sees the requested host. Calls and games don't work while the
+device uses the tunnel.
 
-An app with its own resolver over TLS and an encrypted ClientHello hides the requested host: its
+An app with its own resolver over TLS and an encrypted ClientHello hides the requested host. Its
 connections are relayed, and its cases stay inconclusive.
 """
 
@@ -46,17 +46,18 @@ _KEEPALIVE = 25  # seconds; as wg(8) advises behind a NAT
 
 @dataclass(frozen=True)
 class TunnelKeys:
-    """The private keys of the lab and of the device, as WireGuard's base64."""
+    """The WireGuard private keys of the lab and of the device (``peer``), in base64."""
 
     lab: str = field(repr=False)
     peer: str = field(repr=False)
 
     @classmethod
     def make(cls, secret: Callable[[str, Callable[[], str]], str]) -> Self:
-        """Load the keys, or create them.
+        """Load the keys of the tunnel, or create them.
 
         Args:
-            secret: returns the secret stored under a name, and stores a new one if there is none.
+            secret: returns the secret that is stored under a name. If there is none, it stores the
+                result of the function that it is given.
 
         Raises:
             LabError: the package mitmproxy_rs is missing.
@@ -70,7 +71,12 @@ class TunnelKeys:
         return str(wireguard().pubkey(self.peer))
 
     def peer_configuration(self, host: str, port: int) -> str:
-        """Return the device's configuration for wg-quick(8), with its private key."""
+        """Return the configuration of the device for wg-quick(8), with the device's private key.
+
+        Args:
+            host: the host name or address at which the device reaches the lab.
+            port: the UDP port of the tunnel.
+        """
         endpoint = join_address(host, port)
         return (
             "[Interface]\n"
@@ -91,7 +97,10 @@ _SINCE = (3, 12)  # mitmproxy_rs has no wheels for an older Python
 
 
 def wireguard() -> Any:
-    """Return the WireGuard module of `mitmproxy_rs`. Raises ``LabError`` if it is not installed."""
+    """Return the WireGuard module of `mitmproxy_rs`.
+
+    Raises ``LabError`` if the package is not installed, or Python is too old for it.
+    """
     if sys.version_info < _SINCE:
         raise LabError(
             "WireGuard needs Python 3.12 or newer",
@@ -105,7 +114,11 @@ def wireguard() -> Any:
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:
-    """Return the WireGuard server of the lab, not started yet.
+    """Return the WireGuard server of the lab, which is not started yet.
+
+    Args:
+        schedule: assigns connections to cases.
+        page: the lab's web page.
 
     Raises:
         LabError: a package is missing.
@@ -124,7 +137,13 @@ def tunnel(schedule: Schedule, page: Page) -> WireGuard:
 def arrival(
     schedule: Schedule, page: Page, destination: Destination
 ) -> ObservedConnection | DeviceConnection:
-    """Return the conversation that serves a connection to this destination inside the tunnel."""
+    """Return the conversation that serves a connection inside the tunnel.
+
+    Args:
+        schedule: assigns the connection to a case.
+        page: the lab's web page, for connections to the lab itself.
+        destination: the host and port to which the device connected.
+    """
     if destination.host == HOST:
         return DeviceConnection(schedule, page)
     return routed_connection(schedule, destination)
@@ -148,11 +167,15 @@ class Stream(Reader, Writer, Protocol):
 
 
 class WireGuard:
-    """A WireGuard server for one device. Only for use in the event loop's thread.
+    """A WireGuard server for one device. Use it only in the event loop's thread.
 
-    ``make`` returns the conversation for a destination, which is a host name if the lab's resolver
-    allotted its address, and an address otherwise. ``ended`` is called with each conversation that
-    the lab served, or relayed to the real server of a host under test.
+    Args:
+        make: returns the conversation for a destination. The destination has a host name if the
+            lab's resolver assigned its address, and an IP address otherwise.
+        resolver: answers DNS queries.
+        addresses: the addresses in the tunnel that the resolver assigned.
+        ended: called at the end of each conversation that the lab served, or relayed to the real
+            server of a host under test.
     """
 
     def __init__(
@@ -172,10 +195,15 @@ class WireGuard:
     async def start(
         self, private_key: str, peer: str, address: tuple[str, int] = ("127.0.0.1", 0)
     ) -> None:
-        """Start to listen for the device with this public key.
+        """Start to listen for one device.
+
+        Args:
+            private_key: the private key of the lab, in base64.
+            peer: the public key of the device, in base64.
+            address: the IP address and the UDP port to listen on; port 0 for any free port.
 
         Raises:
-            LabError: it cannot listen, or the package mitmproxy_rs is missing.
+            LabError: the server cannot listen, or the package mitmproxy_rs is missing.
         """
         module = wireguard()
         try:
@@ -203,11 +231,11 @@ class WireGuard:
             await self._server.wait_closed()
 
     async def take_tcp(self, stream: Stream) -> None:
-        """Serve or relay one TCP connection until it ends."""
+        """Serve or relay one TCP connection of the device until it ends."""
         await self._guarded(self._tcp, stream)
 
     async def take_udp(self, stream: Stream) -> None:
-        """Answer DNS queries, and drop all other packets."""
+        """Answer the DNS queries of a device, and drop all other UDP packets."""
         if stream.get_extra_info("sockname")[1] == _DNS:
             await self._guarded(self._udp, stream)
         else:
@@ -252,7 +280,7 @@ class WireGuard:
 
 
 async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Move bytes between a stream and its conversation, until it is over or must be relayed."""
+    """Move bytes between a stream and its conversation, until it ends or must be relayed."""
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:
         if out := conversation.data_to_send():
@@ -278,7 +306,7 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Close the server's side, and read the client's last bytes, such as an alert."""
+    """Close the lab's side of a stream, and read the client's last bytes, such as an alert."""
     stream.write_eof()
     with suppress(TimeoutError):
         while data := await near.read(_PIECE, PATIENCE):
@@ -286,7 +314,7 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 class _Near:
-    """The reading side of a device's stream. A read that timed out continues in the background.
+    """The reading side of a device's stream. A read that timed out goes on in the background.
 
     Two reads of one stream at the same time would end the whole server of `mitmproxy_rs`.
     """
@@ -296,7 +324,10 @@ class _Near:
         self._reading: asyncio.Future[bytes] | None = None
 
     async def read(self, n: int, patience: float | None = None, /) -> bytes:
-        """Read and return some bytes; empty at the end. Raises ``TimeoutError``."""
+        """Return the next bytes of the stream, at most ``n``; empty at the end.
+
+        Raises ``TimeoutError`` after ``patience`` seconds.
+        """
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._stream.read(n))
         data = await asyncio.wait_for(asyncio.shield(self._reading), patience)
@@ -304,7 +335,7 @@ class _Near:
         return data
 
     def close(self) -> None:
-        """Cancel the pending read."""
+        """Cancel a read that goes on in the background."""
         if self._reading is not None:
             self._reading.cancel()
 
@@ -313,7 +344,10 @@ _TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
 
 
 def may_pass(address: str) -> bool:
-    """Return True if a device may be relayed to an address: not to one of this machine."""
+    """Return True if a device may be relayed to this IP address.
+
+    Addresses of this machine, its local networks and the tunnel are refused.
+    """
     return not is_local(address) and parse_address(address) not in _TUNNEL
 
 

@@ -1,7 +1,8 @@
-"""One case of one host: its connections, and what each shows about the client. No I/O.
+"""One turn: the run of one case for one host. Its connections show how the client reacts.
 
-A device has no exit status, so the verdict rests on connections only. An event that only resembles
-a refusal (a client that was disconnected, junk, a lost network) must not count as one.
+This module does no I/O. A device has no exit status, so the verdict is based only on connections.
+An event that only resembles a refusal (a client that was disconnected, junk, a lost network) must
+not count as one.
 """
 
 from __future__ import annotations
@@ -67,12 +68,12 @@ class ClientSignal(StrEnum):
 
 
 def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
-    """Return what a connection shows about its client.
+    """Return the signal of a connection: the client sent data, refused the server, or neither.
 
     Args:
         seen: the evidence so far.
-        hung_up: whether the client closed the connection.
-        ended: whether either side closed it.
+        hung_up: True if the client closed the connection.
+        ended: True if either side closed it.
 
     Returns:
         The signal; None if there is none yet.
@@ -109,7 +110,12 @@ class Visit:
     ended: bool = False
 
     def update_signal(self, *, hung_up: bool = False, ended: bool = False) -> bool:
-        """Derive the signal from the evidence again. Return True if it changed."""
+        """Derive the signal again from the evidence. Return True if it changed.
+
+        Args:
+            hung_up: True if the client closed the connection now.
+            ended: True if the connection is over now.
+        """
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
         before = self.signal
@@ -118,10 +124,13 @@ class Visit:
 
 
 class Turn:
-    """One case for one host, from its first connection to its verdict.
+    """The run of one case for one host, from its first connection to its verdict.
 
-    ``hosts`` are the host of the turn, the second host, and one that a redirect may lead to.
-    ``clients`` is PEM of the accepted client certificates.
+    Args:
+        case: the case.
+        scenario: how the lab serves each connection.
+        hosts: the host of the turn, the second host, and a host that a redirect may lead to.
+        clients: the client certificates to accept, as PEM.
     """
 
     def __init__(
@@ -138,18 +147,21 @@ class Turn:
 
     @property
     def wide(self) -> bool:
-        """True if the case is about two hosts, so that this turn takes the connections of both."""
+        """True if the case is about two hosts. This turn then takes the connections of both."""
         to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
         return bool(self.scenario.second) or to_second
 
     def begin(self, seen: Connection) -> Visit:
-        """Add a connection to this turn, to which it belongs until it ends; return its visit."""
+        """Add a new connection to this turn, and return it as a ``Visit``.
+
+        The connection belongs to the turn until it ends.
+        """
         visit = Visit(self, seen)
         self.visits.append(visit)
         return visit
 
     def drop(self, visit: Visit) -> None:
-        """Forget an ended connection if others show the same, to bound the memory."""
+        """Remove an ended connection from memory, if it shows nothing or many show the same."""
         same = [
             other
             for other in self.visits
@@ -160,7 +172,10 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """True if the connections suffice for a verdict, so that the next case may begin."""
+        """True if the connections suffice for a verdict, so that the next case may begin.
+
+        True also after too many connections that show nothing.
+        """
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
             return True
@@ -171,7 +186,7 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """Return the verdict on the connections. A device has no exit status to judge."""
+        """Return the verdict that the connections show so far, with its reason."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(visit.seen for visit in self.visits if self._is_evidence(visit))
@@ -185,7 +200,7 @@ class Turn:
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Return True if there are enough connections that show how the client reacts.
+        """Return True if enough connections show how the client reacts.
 
         That is one for each step of the case. If the case redirects the client, it is one that
         followed the redirect instead, or several answered requests without one that followed. The
@@ -207,7 +222,8 @@ class Turn:
     def _is_evidence(self, visit: Visit) -> bool:
         """Return True if a connection is evidence for the verdict.
 
-        One without a ClientHello is evidence only if the case redirects to clear text.
+        A connection without a ClientHello is evidence only if the case redirects the client,
+        because the redirect may lead to clear text.
         """
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
@@ -221,12 +237,13 @@ class Turn:
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
         """Return True if every step that matters for the verdict has a connection with a signal.
 
-        A client that closed silently must do so twice, unless it then sent data to an honest step.
+        Closing the connection silently can be an accident. It must happen twice, unless the client
+        then sent data to an honest server.
 
         Args:
-            steps: the steps of one host.
-            said: the connections that count.
-            second: whether it is the second host.
+            steps: the steps of one host. A step is how the lab serves one connection.
+            said: the connections that are evidence for the verdict.
+            second: True for the steps of the second host.
         """
         honest_only = not self.scenario.attacks
         needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
@@ -237,12 +254,12 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Return True if a later connection sent data to an honest server."""
+        """Return True if the client sent data to an honest server on a later connection."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(visit) and not visit.seen.exposed for visit in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Return True if the connection is for the second host of the case."""
+        """Return True if the client requested the second host of the case on this connection."""
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
         return bool(self.scenario.second) and asked == self.hosts[1]
@@ -253,5 +270,5 @@ def _gave(visit: Visit) -> bool:
 
 
 def is_control(turn: Turn) -> bool:
-    """Return True if the turn is the good control."""
+    """Return True if the case of a turn is the good control, with the honest server."""
     return turn.case is CONTROL

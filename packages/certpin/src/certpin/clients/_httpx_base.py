@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 
 class _Transport:
-    """Base class of the pinned transports. ``_error`` is the library's ``ConnectError``."""
+    """Base class of the pinned transports for httpx and httpx2.
+
+    ``_error`` is the library's ``ConnectError``.
+    """
 
     _error: type[Exception]
 
@@ -47,7 +50,7 @@ class _Transport:
 
     @contextmanager
     def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
-        """Make httpcore report the connections of a request to ``trace`` while the block runs."""
+        """Make httpcore call ``trace`` for events of a request while the ``with`` block runs."""
         given = request.extensions
         request.extensions = {**given, "trace": trace}
         try:

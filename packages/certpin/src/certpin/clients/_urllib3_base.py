@@ -94,7 +94,7 @@ class HandedContext(OwnSSLContext):
         return self._pinned.wrap_bio(*args, **kwargs)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set the ALPN protocols of the pinned context."""
+        """Set the ALPN protocols of the pinned context, as ``ssl.SSLContext`` does."""
         self._pinned.set_alpn_protocols(alpn_protocols)
 
     def cert_store_stats(self) -> dict[str, int]:
@@ -163,7 +163,11 @@ class PinningConnection(_BaseConnection):
     """
 
     def connect(self) -> None:
-        """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
+        """Connect, directly or through a proxy, and check the pins.
+
+        Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
+        TLS.
+        """
         base: Any = super()
         try:
             with self._pinned():
@@ -177,7 +181,11 @@ class AsyncPinningConnection(_BaseConnection):
     """The asynchronous form of ``PinningConnection``."""
 
     async def connect(self) -> None:
-        """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
+        """Connect, directly or through a proxy, and check the pins.
+
+        Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
+        TLS.
+        """
         base: Any = super()
         try:
             with self._pinned():
@@ -209,7 +217,7 @@ class _BasePool:
 
 
 class PinningPool(_BasePool):
-    """A pool of pinned connections to one host."""
+    """Base class of the pools of pinned connections to one host, for urllib3 and niquests."""
 
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``."""
@@ -219,7 +227,7 @@ class PinningPool(_BasePool):
 
 
 class AsyncPinningPool(_BasePool):
-    """A pool of asynchronous pinned connections to one host."""
+    """Base class of the asynchronous pools of pinned connections to one host, for niquests."""
 
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``."""

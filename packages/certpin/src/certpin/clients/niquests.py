@@ -208,7 +208,10 @@ class _Session:
         base.mount(prefix, adapter)
 
     def get_adapter(self, url: str) -> Any:
-        """Return the adapter for a URL. Raises ``ConfigError`` if the adapter is not pinned."""
+        """Return the adapter that sends requests for a URL.
+
+        Raises ``ConfigError`` if the adapter is not pinned.
+        """
         base: Any = super()
         adapter = base.get_adapter(url)
         if not isinstance(adapter, self._pinned_adapter):

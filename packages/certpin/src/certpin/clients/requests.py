@@ -86,7 +86,10 @@ class PinnedSession(Session):
         self.mount("http://", adapter)
 
     def get_adapter(self, url: str) -> PinnedAdapter:
-        """Return the adapter for a URL. Raises ``ConfigError`` if the adapter is not pinned."""
+        """Return the adapter that sends requests for a URL.
+
+        Raises ``ConfigError`` if the adapter is not pinned.
+        """
         adapter = super().get_adapter(url)
         if not isinstance(adapter, PinnedAdapter):
             raise refused_option("mount", adapter)

@@ -153,7 +153,7 @@ class ServiceURI:
 
     @property
     def service(self) -> Service:
-        """The key service of the key."""
+        """The description of the key service that the URI names."""
         return SERVICES[self.scheme]
 
     def __str__(self) -> str:

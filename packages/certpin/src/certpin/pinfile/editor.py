@@ -85,7 +85,7 @@ class PinFileEditor:
 
     @property
     def text(self) -> str:
-        """The text of the pin file with all changes so far, as ``save`` would write it."""
+        """The text of the pin file with all changes so far. ``save`` writes this text."""
         return self._text
 
     def has_host(self, pattern: str) -> bool:
@@ -342,7 +342,7 @@ def without_servers(text: str, path: Path) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML for comparing two texts. Floats stay text, because NaN is not equal to itself."""
+    """Parse TOML so that two texts can be compared. Floats stay text: NaN is not equal to NaN."""
     import tomli  # only needed to read a file
 
     return tomli.loads(text, parse_float=str)

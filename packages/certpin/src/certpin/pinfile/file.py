@@ -87,16 +87,15 @@ def read_text(path: Path) -> str:
 
 
 def read_regular(path: str | Path, limit: int, *, folder: int | None = None) -> bytes:
-    """Read a regular file of at most ``limit`` bytes.
+    """Return the content of a regular file of at most ``limit`` bytes.
 
     Args:
-        path: the file. A link is followed, unless ``folder`` is given.
-        limit: the largest accepted size.
-        folder: the descriptor of an open folder that ``path`` is relative to.
+        path: the file. A symbolic link is followed, unless ``folder`` is given.
+        limit: the largest accepted size in bytes.
+        folder: the descriptor of an open folder; ``path`` is then relative to it.
 
     Raises:
-        OSError: the file cannot be read, is not a regular file, or has more bytes.
-
+        OSError: the file cannot be read, is not a regular file, or is larger.
     """
     no_follow = 0 if folder is None else os.O_NOFOLLOW
     descriptor = os.open(path, _FLAGS | no_follow, dir_fd=folder)
@@ -261,7 +260,7 @@ class Table:
 
     @property
     def key(self) -> str:
-        """The full key of the table, such as ``host[2].pin[0]``."""
+        """The full TOML key of the table, such as ``host[2].pin[0]``."""
         if isinstance(self._place, str):
             return self._place
         parent, name, index = self._place
@@ -269,7 +268,7 @@ class Table:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The values of the table, by their keys."""
+        """The values of the table, by their TOML keys."""
         return self._data
 
     def under(self, name: str) -> str:
@@ -277,25 +276,25 @@ class Table:
         return f"{self.key}.{name}" if self.key else name
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a string value. The key is required unless there is a default."""
+        """Return a string value. The TOML key ``name`` is required unless there is a default."""
         value = self._data.get(name, default)
         if isinstance(value, str):
             return value
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
-        """Return an integer value of at most 64 bits (TOML 1.0). The key is required."""
+        """Return an integer value of at most 64 bits (TOML 1.0). The TOML key is required."""
         value = self._typed(name, int, None, "a whole number")
         if isinstance(value, bool) or not -(2**63) <= value < 2**63:
             raise self._wrong(name, "a whole number")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a boolean value, or ``default`` if the key is missing."""
+        """Return a boolean value, or ``default`` if the TOML key ``name`` is missing."""
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        """Return a value that must be one of ``choices``, or ``default`` if the key is missing."""
+        """Return a value that must be one of ``choices``; ``default`` if the key is missing."""
         value = self._data.get(name, default)
         if value in choices:
             return value
@@ -306,7 +305,7 @@ class Table:
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings; empty if the key is missing."""
+        """Return a list of strings; empty if the TOML key ``name`` is missing."""
         if name not in self._data:
             return ()
         values = self._typed(name, list, [], "a list of strings")

@@ -80,7 +80,7 @@ class Places:
 
     @property
     def comments(self) -> dict[int, Comment]:
-        """The comments, by their line numbers."""
+        """The comments of the TOML text, by their line numbers."""
         return self._read[1]
 
     @property

@@ -129,9 +129,11 @@ class PinSet(pins.PinSet):
     def from_env(cls) -> Self:
         """Read the pin file that the environment variable ``CERTPIN_PINS`` names.
 
-        Raises:
-            PinFileError: the variable is not set, or the file is refused.
+        Returns:
+            The pin set.
 
+        Raises:
+            PinFileError: the variable is not set, or the pin file is refused.
         """
         path = os.environ.get(PINS_VARIABLE)
         if not path:

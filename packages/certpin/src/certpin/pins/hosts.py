@@ -59,7 +59,7 @@ def normalise(host: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Return True if a normalised host is an IP address."""
+    """Return True if a normalised host is an IP address, and not a name."""
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
@@ -93,7 +93,7 @@ class HostPattern:
         return HostPattern(wildcard, name)
 
     def matches(self, host: str) -> bool:
-        """Return True if the pattern covers a normalised host."""
+        """Return True if the pattern covers a host. The host must be normalised."""
         if not self.wildcard:
             return host == self.name
         label, dot, parent = host.partition(".")

@@ -112,7 +112,7 @@ class Pin:
 
 
 def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
-    """Return the SPKI pin and the certificate pin of a certificate."""
+    """Return the two pins of a certificate: that of its key, and that of the whole certificate."""
     return Pin("sha256", certificate.spki_sha256), Pin("cert-sha256", certificate.sha256)
 
 
@@ -150,7 +150,7 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Return the digests of pins in well-known documentation, and of an empty input."""
+    """Return the digests of pins from well-known documentation, and the digest of no bytes."""
     return frozenset(
         base64.b64decode(text)
         for text in (
@@ -338,7 +338,7 @@ class HostPolicy:
 
 
 def utc_now() -> datetime:
-    """Return the current time in UTC: the default clock."""
+    """Return the current time in UTC. It is the default for arguments called ``clock``."""
     return datetime.now(UTC)
 
 
@@ -502,7 +502,7 @@ class PolicyMeaning(NamedTuple):
     ct_logs: bytes | None  # the digest of the list
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
-        """Return the names of the fields whose values differ, in the order of their declaration."""
+        """Return the names of the fields with different values, in the order of declaration."""
         return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
 
 

@@ -322,7 +322,7 @@ def _otherwise(verdict: Verdict, host: str) -> str | None:
 
 
 def _compare(verdict: Verdict, host: str) -> str:
-    """Return the advice to run ``certpin pin`` for the host from another network.
+    """Return the advice to compare the pins by running ``certpin pin`` in another network.
 
     The command contains the port of the policy's first server, unless it is 443.
     """

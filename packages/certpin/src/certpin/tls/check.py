@@ -464,9 +464,10 @@ class PinCheck:
             self._enforcer.passed_by_debug(self.target.host, self._met(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
-        """Raise ``PinError`` if the chain ends at an anchor of a debug override that has ended.
+        """Raise ``PinError`` if the chain ends at a withdrawn anchor of the debug override.
 
-        OpenSSL can't remove an anchor from a context. Rule 11 of docs/concepts/matching.md.
+        OpenSSL still trusts such an anchor, because it can't remove one from a context. Rule 11 of
+        docs/concepts/matching.md.
         """
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(

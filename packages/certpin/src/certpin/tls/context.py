@@ -222,7 +222,7 @@ class PinnedSSLContext(VerifyingContext):
             self._enforcer.state = self._state_of(pins)
 
     def admit(self, host: str, *, encrypted: bool = True) -> None:
-        """Check that a request to this host is allowed, before connecting. For client adapters.
+        """Check that a request to this host is allowed, before a client adapter connects.
 
         Args:
             host: The host of the request, as in the URL.

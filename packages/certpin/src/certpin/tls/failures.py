@@ -51,7 +51,7 @@ _ERROR, _WARNING = 40, 30  # logging.ERROR, logging.WARNING
 
 
 class DebugOverrideWarning(UserWarning):
-    """A connection was accepted because of the debug override, not because of a pin."""
+    """The category of warnings about connections that the debug override accepted without a pin."""
 
 
 def warn_of_debug_override(host: str) -> None:
@@ -395,7 +395,7 @@ def trust_changed_error(host: str) -> PinError:
 
 
 def not_der_error(host: str) -> PinError:
-    """Return the error for a chain with a certificate that is not strict DER."""
+    """Return the error for a host with a certificate in its chain that is not strict DER."""
     return PinError(
         f"{host} refused: a certificate of its chain is not strict DER",
         host=host,
@@ -449,7 +449,7 @@ def copied_error(how: str) -> ContextCopyError:
 
 
 def no_host_error() -> PinError:
-    """Return the error for a connection without a host."""
+    """Return the error for a connection that names no host, so that no policy can be found."""
     return PinError(
         "refused: there is no server name to find a policy for",
         fix="pass server_hostname, as the client libraries do",

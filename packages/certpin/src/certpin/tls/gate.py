@@ -224,7 +224,10 @@ class Gate(PinCheck):
 
     @property
     def session(self) -> Any:
-        """The TLS session; ``None`` before the check, so that no unchecked session is resumed."""
+        """The TLS session of the connection; ``None`` before the pin check.
+
+        So no session without a check is resumed.
+        """
         session = self._raw.session if self.finished else None
         if session is not None:
             self.remember(session)

@@ -97,7 +97,9 @@ class Certificate:
 
     @cached_property
     def spki_sha256(self) -> bytes:
-        """The SHA-256 of the SPKI, 32 bytes: the digest that RFC 7469, OkHttp and curl pin."""
+        """The SHA-256 of the public key, 32 bytes: the digest that RFC 7469, OkHttp and curl
+        pin.
+        """
         return hashlib.sha256(self.spki).digest()
 
     @cached_property
@@ -112,7 +114,7 @@ class Certificate:
 
     @cached_property
     def issuer(self) -> str:
-        """The issuer (RFC 4514), safe to print."""
+        """The name of the issuer (RFC 4514), safe to print: control characters are escaped."""
         return self._read("issuer", lambda parsed: printable(parsed.issuer.rfc4514_string()))
 
     @cached_property
@@ -296,7 +298,7 @@ def name_of(certificate: Certificate) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return the first 200 characters of a name: certificates don't limit its length."""
+    """Return the first 200 characters of a name. The names in certificates may be longer."""
     return name if len(name) <= MAX_SHOWN_NAME else name[:MAX_SHOWN_NAME] + "…"
 
 

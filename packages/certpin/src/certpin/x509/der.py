@@ -67,7 +67,7 @@ class _SubjectPublicKeyInfo:
 
 @asn1.sequence
 class _RSAPublicKey:
-    """An RSA public key (RFC 8017 appendix A.1.1)."""
+    """The structure of an RSA public key (RFC 8017 appendix A.1.1)."""
 
     modulus: int
     public_exponent: int
@@ -77,7 +77,7 @@ class _RSAPublicKey:
 class _CertificationRequestInfo:
     """The signed part of a CSR (RFC 2986 section 4.1).
 
-    The attributes are a SET of any type, and are kept as bytes.
+    The attributes are a SET of any type, and are not parsed.
     """
 
     version: int
@@ -147,7 +147,10 @@ def check_spki(der: bytes) -> None:
 
 
 def describe_key(spki: bytes) -> str:
-    """Return the type of the key in an SPKI: ``EC P-256``, ``RSA 2048``, or ``key OID 1.2.3``."""
+    """Return the type of the key in a SubjectPublicKeyInfo: ``EC P-256`` or ``RSA 2048``.
+
+    For a type that certpin doesn't know, return its OID: ``key OID 1.2.3``.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_der_public_key

@@ -37,7 +37,7 @@ class PublicKey:
 
     @cached_property
     def spki_sha256(self) -> bytes:
-        """The SHA-256 of the SPKI, 32 bytes."""
+        """The SHA-256 of the SubjectPublicKeyInfo, 32 bytes: the digest that a pin contains."""
         return hashlib.sha256(self.spki).digest()
 
     @cached_property

@@ -203,7 +203,7 @@ _MIRRORED = (
 
 
 class _Call(NamedTuple):
-    """A call of a setter on the context. It is repeated on each store that is made later."""
+    """A call of a setter of ``MirroredContext``, to repeat it on stores that are made later."""
 
     name: str
     args: tuple[Any, ...]

@@ -64,7 +64,10 @@ class Signer(Protocol):
 
 @dataclass(frozen=True)
 class FileKey:
-    """A private key from a file."""
+    """A private key that was read from a file, with its public key.
+
+    ``spki`` is the public key as SubjectPublicKeyInfo in DER.
+    """
 
     public_key: SignerPublicKey
     spki: bytes
@@ -107,7 +110,10 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 
 
 def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
-    """Parse a private key in PEM, DER or PKCS#12, first without a passphrase, then with it."""
+    """Return the private key in PEM, DER or PKCS#12 data.
+
+    The passphrase is requested only if the key can't be read without it.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -149,7 +155,7 @@ def _is_pss(data: bytes, plain: bytes) -> bool:
 
 
 def is_signing_key(key: Any) -> bool:
-    """Return True if certpin can sign with keys of this kind and size."""
+    """Return True if certpin can sign with keys of this kind: P-256, P-384, RSA or Ed25519."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if isinstance(key, ec.EllipticCurvePublicKey):

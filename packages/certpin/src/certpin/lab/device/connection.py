@@ -99,7 +99,7 @@ class ObservedConnection:
 
     @property
     def early(self) -> bytes:
-        """The client's bytes that arrived before relaying began; the relay sends them first."""
+        """The client's bytes that were read before relaying began. The relay sends them first."""
         return self._inner.early
 
     @property
@@ -126,11 +126,11 @@ class ObservedConnection:
         self._session.step(hung_up=not data and not back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         return self._inner.data_to_send()
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed."""
+        """Process bytes from the client; empty bytes mean that it closed the connection."""
         self._inner.receive(data)
         self._session.step(hung_up=not data)
 
@@ -200,7 +200,7 @@ class DeviceConnection(Proxied):
         self._out = b""
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         out, self._out = self._out, b""
         return super().data_to_send() + out
 

@@ -150,18 +150,21 @@ class DeviceLab:
 
     @property
     def roots(self) -> list[Certificate]:
-        """The roots that a device must trust: R and R2; only R2 if hosts have real servers."""
+        """The roots that a device must trust: R of honest servers, and R2 of the attacker.
+
+        If the hosts have real servers, it is only R2.
+        """
         rogue = self.authorities.rogue.certificate
         return [rogue] if self.real else [self.authorities.root.certificate, rogue]
 
     @property
     def address(self) -> str:
-        """The listening address."""
+        """The IP address on which the lab listens."""
         return self._address[0]
 
     @property
     def port(self) -> int:
-        """The listening port."""
+        """The TCP port on which the lab listens."""
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:

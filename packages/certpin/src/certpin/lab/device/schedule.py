@@ -57,7 +57,7 @@ class DevicePKI(TestPKI):
 
     @cached_property
     def leaf(self) -> Identity:
-        """R→I→L: the chain of the honest server."""
+        """R→I→L: the chain of the honest server, from root R to its leaf L."""
         return self.intermediate.issue(self.host, key=server_key(self.root, f"leaf:{self.host}"))
 
     @cached_property
@@ -174,7 +174,7 @@ class Schedule:
             self._passing.add(visit)
 
     def stop(self) -> None:
-        """Stop the queues of all hosts."""
+        """Stop the queues of all hosts. Refusals without a later good control are inconclusive."""
         for queue in self.queues.values():
             queue.stop()
 

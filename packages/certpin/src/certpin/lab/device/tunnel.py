@@ -217,11 +217,11 @@ class WireGuard:
 
     @property
     def port(self) -> int:
-        """The UDP port of the server."""
+        """The UDP port on which the server listens."""
         return int(self._server.getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop the server and all connections."""
+        """Stop the server, and end all connections of the device."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

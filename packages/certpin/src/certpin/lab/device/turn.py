@@ -58,7 +58,7 @@ _IN_CLEAR = "the lab answered in clear text"
 
 
 class ClientSignal(StrEnum):
-    """What a connection shows about its client: data, a refusal, or nothing."""
+    """The reaction of a client that a connection shows: data, a refusal, or neither."""
 
     SENT_DATA = "gave"  # it sent application data
     REFUSED = "refused"  # it sent an alert, or had no parameters in common
@@ -101,7 +101,10 @@ _REDIRECTS = {answer for answer in Answer if answer.value.startswith("redirect-"
 
 @dataclass(eq=False)
 class Visit:
-    """One connection of a turn, and what it shows about the client so far."""
+    """One connection of a turn (the run of one case for one host), and its signal so far.
+
+    The signal is the client's reaction: it sent data, refused the server, or neither.
+    """
 
     turn: Turn
     seen: Connection
@@ -230,7 +233,7 @@ class Turn:
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
-        """Return the connections on which the verdict is based."""
+        """Return the connections of this turn on which its verdict is based."""
         said = [visit for visit in self.visits if self._is_evidence(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 

@@ -173,7 +173,10 @@ def _finish(
     key: MinisignKey | None,
     timestamp: int,
 ) -> dict[str, Any]:
-    """Write the manifest, the list of digests, and the signature, in this order."""
+    """Write the manifest, the list of digests, and the signature, in this order.
+
+    Return the manifest. Only a run with a ``key`` gets a signature.
+    """
     digests = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
     manifest = {
         "format": FORMAT,

@@ -38,7 +38,7 @@ class Cause:
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The names of the failed cases."""
+        """The names of the cases that the client failed because of this mistake."""
         return tuple(result.case.name for result in self.results)
 
 

@@ -63,7 +63,7 @@ def requested_host(attempt: Attempt, seen: Connection) -> str:
 
 
 def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
-    """Return the pins that the client has for a host."""
+    """Return the pins that the client had for a host in this attempt; none if it had no pins."""
     try:
         policy = attempt.pins.policy_for(host) if attempt.pins else None
     except HostError:

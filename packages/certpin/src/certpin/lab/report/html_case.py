@@ -272,5 +272,5 @@ def badge(outcome: Outcome, words: str) -> ET.Element:
 
 
 def _css_class(outcome: Outcome) -> str:
-    """Return the CSS class for the outcome of a case."""
+    """Return the CSS class that gives the outcome of a case its colour."""
     return outcome.value.replace(" ", "-")

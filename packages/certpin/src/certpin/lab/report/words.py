@@ -105,7 +105,10 @@ def advice(run: Run) -> str:
 
 
 def details(run: Run) -> list[str]:
-    """Return the sentences below the headline: honest servers, warnings and undecided cases."""
+    """Return the sentences that reports show below the headline of a lab run.
+
+    They are about honest servers, warnings and undecided cases.
+    """
     counts = tally(run)
     lines = []
     if untried := _untried(run):
@@ -395,7 +398,10 @@ def is_beyond(result: Result) -> bool:
 
 
 def refused_by(case: Case) -> tuple[Style, ...]:
-    """Return the styles of pins with which a client must refuse this case."""
+    """Return the styles of pins (on the server's key, on an authority, none) that refuse a case.
+
+    A client with such pins must refuse the server of this case.
+    """
     return tuple(style for style in Style if case.expected.of(style) is Expect.REJECT)
 
 

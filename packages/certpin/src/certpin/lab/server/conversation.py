@@ -35,7 +35,7 @@ class Conversation(Protocol):
 
     @property
     def early(self) -> bytes:
-        """The client's bytes that arrived before relaying began; the relay sends them first."""
+        """The client's bytes that were read before relaying began. The relay sends them first."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record evidence from bytes that are relayed.
@@ -57,10 +57,10 @@ class Conversation(Protocol):
         """Go on after a pause."""
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed."""
+        """Process bytes from the client; empty bytes mean that it closed the connection."""
 
 
 class Proxied:
@@ -79,7 +79,7 @@ class Proxied:
 
     @property
     def early(self) -> bytes:
-        """The client's bytes that arrived before relaying began; the relay sends them first."""
+        """The client's bytes that were read before relaying began. The relay sends them first."""
         return self._inner.early if self._inner else bytes(self._front.rest)
 
     @property
@@ -107,11 +107,11 @@ class Proxied:
             self._inner.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         return self._front.data_to_send() + (self._inner.data_to_send() if self._inner else b"")
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed."""
+        """Process bytes from the client; empty bytes mean that it closed the connection."""
         if self._inner:
             self._hand_on(data)
         elif data:
@@ -164,7 +164,7 @@ class Routed:
 
     @property
     def early(self) -> bytes:
-        """The client's bytes that arrived before relaying began; the relay sends them first."""
+        """The client's bytes that were read before relaying began. The relay sends them first."""
         return self._session.early if self._session else bytes(self._hello.raw)
 
     @property
@@ -197,11 +197,11 @@ class Routed:
             self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         return self._session.data_to_send() if self._session else b""
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed."""
+        """Process bytes from the client; empty bytes mean that it closed the connection."""
         if self._session:
             self._session.receive(data)
             self.done = self._session.done
@@ -266,13 +266,13 @@ class ProxyRequest:
         self._greeted = False
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client. Never raises."""
+        """Process bytes of the request from the client. Never raises."""
         if self.failed or self.reached:
             return
         self.rest += data

@@ -209,11 +209,11 @@ class ResolverPort:
 
     @property
     def number(self) -> int:
-        """The UDP port number."""
+        """The number of the UDP port."""
         return int(self._sock.getsockname()[1])
 
     def close(self) -> None:
-        """Close the socket."""
+        """Stop answering, and close the socket."""
         self._loop.remove_reader(self._sock)
         self._sock.close()
         for task in self._tasks:

@@ -55,7 +55,7 @@ class Frames:
 
     @property
     def unread(self) -> bytes:
-        """The client's bytes that are not parsed yet, or can't be."""
+        """The client's bytes that are not parsed yet, or can't be parsed."""
         if self.broken or self._kind in _WORDS:
             return bytes(self._block + self._pending)
         return bytes(self._block)

@@ -148,7 +148,7 @@ class Http:
         self._socket: WebSocket | None = None  # once the client has changed to WebSocket
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return no bytes, because the client speaks first."""
+        """Return no bytes: in HTTP the client speaks first."""
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:

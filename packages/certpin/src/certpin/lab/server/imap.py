@@ -114,7 +114,10 @@ class Imap(Lines):
         return self.agree(tag + b" OK begin TLS now\r\n", _injected(tag))
 
     def _authenticate(self, words: list[bytes]) -> bytes:
-        """Begin SASL (RFC 9051 section 6.2.2): two challenges for LOGIN, one for PLAIN."""
+        """Begin a login by SASL, and return the first challenge (RFC 9051 section 6.2.2).
+
+        The mechanism LOGIN has two challenges, and PLAIN one.
+        """
         login = len(words) > 2 and words[2].upper() == b"LOGIN"
         self._steps = (2 if login else 1) - (len(words) > 3)
         return b"+ \r\n" if self._steps else self._welcome()

@@ -62,7 +62,7 @@ class Port:
 
     @property
     def number(self) -> int:
-        """The TCP port number."""
+        """The number of the TCP port."""
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
@@ -263,7 +263,7 @@ class Link:
             self._close_when_sent()
 
     def _finish(self) -> None:
-        """Close the server's side of the connection, and read on until the client closes.
+        """Close the lab's side of the connection, and read on until the client closes.
 
         Closing with unread bytes sends a reset, which can overtake the answer (RFC 9112 section
         9.6). A conversation that resets wants that.

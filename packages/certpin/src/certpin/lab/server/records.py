@@ -52,7 +52,7 @@ class ClientHello:
 
 
 class NotTLSError(ValueError):
-    """The bytes do not begin with a ClientHello, or it is malformed or too long."""
+    """The bytes do not begin with a ClientHello, or the ClientHello is malformed or too long."""
 
 
 class HelloReader:
@@ -234,7 +234,7 @@ class RecordCounter:
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 
     def from_client(self, data: bytes) -> None:
-        """Process bytes that the client sent."""
+        """Process relayed bytes that the client sent, and count its records with data."""
         for kind, body in self._records(self._client, data):
             if kind == _CHANGE_CIPHER_SPEC:
                 self._changed = True
@@ -242,7 +242,7 @@ class RecordCounter:
                 self._hear(self._suite, len(body))
 
     def from_server(self, data: bytes) -> None:
-        """Process bytes that the server sent."""
+        """Process relayed bytes that the server sent, to learn the cipher suite."""
         for kind, body in self._records(self._server, data):
             if kind == _HANDSHAKE and not self._suite:
                 self._suite = _chosen(body)

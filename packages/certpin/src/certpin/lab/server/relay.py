@@ -116,7 +116,10 @@ async def pass_through(
 
 
 async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
-    """Connect to a server, and return its streams; ``None`` if it is unreachable or not allowed."""
+    """Connect to the server ``to``, and return its streams.
+
+    Return ``None`` if the server is unreachable, or ``allow`` returns False for its address.
+    """
     try:
         async with asyncio.timeout(_PATIENCE):
             far = await asyncio.open_connection(to.host, to.port)

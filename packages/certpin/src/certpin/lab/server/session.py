@@ -81,7 +81,7 @@ class CaseRun:
         return host in self._steps
 
     def opened(self, seen: Connection) -> None:
-        """Add a new connection to the evidence of the case."""
+        """Add a new connection (``seen``) to the evidence of the case."""
         self.connections.append(seen)
 
     def failed(self, error: CannotServeError) -> None:
@@ -191,13 +191,16 @@ class Session:
         case_run.opened(self.seen)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed. Never raises."""
+        """Process bytes from the client; empty bytes mean that it closed the connection.
+
+        Never raises.
+        """
         self._taken += len(data)
         if self.done:
             self._hear_out(data)
@@ -297,7 +300,7 @@ class Session:
 
     @property
     def early(self) -> bytes:
-        """The client's bytes that arrived before relaying began; the relay sends them first."""
+        """The client's bytes that were read before relaying began. The relay sends them first."""
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:

@@ -88,7 +88,10 @@ class Smtp(Lines):
         return self.agree(b"220 2.0.0 go ahead\r\n", _multiline(_NAME, _LOGIN))
 
     def _auth(self, words: list[bytes]) -> bytes:
-        """Begin SASL (RFC 4954 section 4): two challenges for LOGIN, one for PLAIN."""
+        """Begin a login by SASL, and return the first challenge (RFC 4954 section 4).
+
+        The mechanism LOGIN has two challenges, and PLAIN one.
+        """
         mechanism = words[1].upper() if len(words) > 1 else b""
         steps = 2 if mechanism == b"LOGIN" else 1
         self._left = steps - (len(words) > 2)

@@ -49,7 +49,7 @@ class Tls:
         self.listens: bool = getattr(application, "listens", False)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
+        """Return the bytes to send to the client, and remove them from the buffer."""
         return self._sent.read()
 
     def receive(self, data: bytes, seen: Connection) -> None:
@@ -123,7 +123,7 @@ class Tls:
 
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Record in the evidence why TLS failed: the client's alert, or another problem."""
+    """Record in the evidence ``seen`` why TLS failed: the client's alert, or another problem."""
     reason = reason_of(exc)
     _, found, alert = reason.partition("_ALERT_")
     if found:
@@ -209,7 +209,7 @@ class _Moving(ssl.SSLObject):
 
 
 class _Keeper(ssl.SSLContext):
-    """A TLS context without a certificate, with the ticket keys that several steps share."""
+    """A TLS context without a certificate. It contains the ticket keys that several steps share."""
 
     sslobject_class = _Moving
 

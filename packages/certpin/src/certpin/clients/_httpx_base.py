@@ -113,7 +113,10 @@ class PinningTransport(_Transport):
     """Base class that adds the pin checks to a synchronous transport of httpx or httpx2."""
 
     def handle_request(self, request: Any) -> Any:
-        """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both a ``ConnectError`` and a ``PinError``.
+        """
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
 
@@ -135,7 +138,10 @@ class AsyncPinningTransport(_Transport):
     """Base class that adds the pin checks to an asynchronous transport of httpx or httpx2."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both a ``ConnectError`` and a ``PinError``.
+        """
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
 

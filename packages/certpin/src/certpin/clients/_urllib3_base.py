@@ -220,7 +220,10 @@ class PinningPool(_BasePool):
     """Base class of the pools of pinned connections to one host, for urllib3 and niquests."""
 
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``."""
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        """
         base: Any = super()
         with self._refusing():
             return base.urlopen(*args, **kwargs)
@@ -230,7 +233,10 @@ class AsyncPinningPool(_BasePool):
     """Base class of the asynchronous pools of pinned connections to one host, for niquests."""
 
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``."""
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        """
         base: Any = super()
         with self._refusing():
             return await base.urlopen(*args, **kwargs)

@@ -144,7 +144,9 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
         proxies: Any = None,
         **options: Any,
     ) -> Any:
-        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``.
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -168,7 +170,9 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
         proxies: Any = None,
         **options: Any,
     ) -> Any:
-        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``.
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.

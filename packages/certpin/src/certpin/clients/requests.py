@@ -63,7 +63,9 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> Response:
-        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``.
+        """Send one request, and return the response.
+
+        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.

@@ -201,7 +201,7 @@ def destroy_key(key: TokenKey) -> None:
 
 
 def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
-    """Open the key that a URI names, and verify its signature of a random challenge.
+    """Return the key that a URI names, after its signature of a random challenge was verified.
 
     Raises ``TokenError`` if the key can't be used or the signature is wrong.
     """
@@ -286,9 +286,10 @@ def _spki(key: SignerPublicKey) -> bytes:
 
 
 def _ecdsa_signature(raw: bytes) -> bytes:
-    """Convert an ECDSA signature from the token's format to DER (RFC 3279 section 2.2.3).
+    """Return an ECDSA signature of a token as DER (RFC 3279 section 2.2.3).
 
-    A token returns two integers of equal size (PKCS#11 v2.40 section 2.3.1).
+    ``raw`` is the signature as the token returns it: two integers of equal size (PKCS#11 v2.40
+    section 2.3.1).
     """
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 

@@ -70,7 +70,7 @@ class TokenURI:
 
     @classmethod
     def parse(cls, text: str) -> TokenURI:
-        """Parse a PKCS#11 URI. Neither the module nor the PIN file is opened.
+        """Parse a PKCS#11 URI, and return it. Neither the module nor the PIN file is opened.
 
         Raises:
             TokenError: the text is not a URI of a private key, or contains a PIN.
@@ -151,7 +151,10 @@ def _attributes(
 
 
 def _text(name: str, value: bytes) -> str:
-    """Decode the value of an attribute: UTF-8 (RFC 7512 section 2.3) without NUL."""
+    """Return the value of an attribute as text: UTF-8 (RFC 7512 section 2.3) without NUL.
+
+    Raises ``TokenError`` for other bytes.
+    """
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -135,7 +135,7 @@ class ServiceURI:
 
     @classmethod
     def parse(cls, text: str) -> ServiceURI:
-        """Parse the URI of a key in a key service. The service is not contacted.
+        """Parse the URI of a key in a key service, and return it. The service is not contacted.
 
         Raises:
             TokenError: the URI is invalid, or names no version of the key.

@@ -60,7 +60,7 @@ class PinFileEditor:
 
     @classmethod
     def open(cls, path: Path) -> PinFileEditor:
-        """Read a pin file for editing.
+        """Read a pin file, and return an editor for it.
 
         Raises:
             PinFileError: the file can't be read, or is not a valid pin file.
@@ -71,7 +71,7 @@ class PinFileEditor:
 
     @classmethod
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
-        """Begin a new pin file. ``save`` refuses to replace an existing one.
+        """Return an editor for a new pin file. ``save`` refuses to replace an existing one.
 
         Args:
             path: the path of the file.
@@ -342,7 +342,7 @@ def without_servers(text: str, path: Path) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML so that two texts can be compared. Floats stay text: NaN is not equal to NaN."""
+    """Return the data of a TOML text, for comparing texts. Floats stay text: NaN is not NaN."""
     import tomli  # only needed to read a file
 
     return tomli.loads(text, parse_float=str)

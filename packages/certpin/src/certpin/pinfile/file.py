@@ -137,7 +137,7 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML as ``tomli.loads`` does, but a long text in pieces.
+    """Return the data of a TOML text, as ``tomli.loads`` does; parse a long text in pieces.
 
     The parser holds Python's lock, and other threads can run between two pieces. Each piece begins
     with ``[[host]]``. If each piece is TOML and defines only hosts, the pieces together have the

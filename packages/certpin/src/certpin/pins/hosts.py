@@ -81,7 +81,10 @@ class HostPattern:
 
     @staticmethod
     def parse(text: str) -> HostPattern:
-        """Parse a host pattern. Raises ``HostError`` if it is neither a host nor a wildcard."""
+        """Return the host pattern of a text.
+
+        Raises ``HostError`` if the text is neither a host nor a wildcard.
+        """
         wildcard: Wildcard = (
             "**." if text.startswith("**.") else "*." if text.startswith("*.") else ""
         )
@@ -195,10 +198,10 @@ class HostServer:
 
     @staticmethod
     def parse(text: str, *, starttls: str | None = None, region: str = "") -> HostServer:
-        """Parse the ``address`` of a pin file: ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``.
+        """Return the server of an ``address`` in a pin file.
 
-        ``starttls`` and ``region`` are stored unchanged. Raises ``HostError`` if the address is
-        invalid.
+        The address is ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``. ``starttls`` and ``region`` are
+        stored unchanged. Raises ``HostError`` if the address is invalid.
         """
         if "/" in text:
             raise unreadable_address(text)

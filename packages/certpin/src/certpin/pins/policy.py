@@ -77,7 +77,7 @@ class Pin:
 
     @staticmethod
     def parse(text: str) -> Pin:
-        """Parse a pin in the spelling of certpin, curl, RFC 7469 or openssl.
+        """Return the pin in a text, in the spelling of certpin, curl, RFC 7469 or openssl.
 
         ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` contain strict base64; ``cert-sha256/…``
         and ``sha256 Fingerprint=…`` contain hexadecimal.
@@ -117,7 +117,7 @@ def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
 
 
 def _without_second_slash(text: str) -> str:
-    """Remove the second slash that curl writes after ``sha256``.
+    """Return a digest without the second slash that curl writes after ``sha256``.
 
     A digest may begin with a slash, too: a text with the length of a digest is unchanged.
     """
@@ -125,7 +125,7 @@ def _without_second_slash(text: str) -> str:
 
 
 def _base64(text: str) -> bytes:
-    """Decode strict base64 (RFC 4648 section 3.5). Other texts with the same bytes are refused."""
+    """Return the bytes of strict base64 (RFC 4648 section 3.5). Other spellings are refused."""
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as exc:  # binascii.Error, or a text that is not ASCII

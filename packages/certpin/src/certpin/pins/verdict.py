@@ -177,7 +177,7 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Explain a refusal: the host, the policy, every certificate of the path, and every pin."""
+    """Return the text of a refusal: host, policy, every certificate of the path, every pin."""
     policy = verdict.policy
     path = [*_scts(verdict), *_path(verdict.chain, fingerprints=bool(policy.certificates))]
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])

@@ -345,9 +345,10 @@ class PinCheck:
     def judge_early(self, raw: Any) -> None:
         """Check the pins before the client sends its last handshake messages. Raises ``PinError``.
 
-        At that time OpenSSL has verified the chain, and the server's signature over the handshake
-        (RFC 8446 4.4.3, RFC 5246 7.4.3). The client has not yet sent its certificate. A second call
-        does nothing: TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
+        ``raw`` is OpenSSL's object of the connection. OpenSSL has already verified the chain, and
+        the server's signature over the handshake (RFC 8446 4.4.3, RFC 5246 7.4.3). The client has
+        not yet sent its certificate. A second call does nothing: TLS 1.2 ends the server's part
+        twice, with ServerHelloDone and Finished.
         """
         if not self._early:
             self._early = True
@@ -356,7 +357,8 @@ class PinCheck:
     def must_judge(self, raw: Any) -> bool:
         """Return False if ``judge_early`` accepted this chain under the current pins.
 
-        Raises ``WeakenedContextError`` if a client certificate was sent before any check.
+        ``raw`` is OpenSSL's object of the connection. Raises ``WeakenedContextError`` if a client
+        certificate was sent before any check.
         """
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(late_check_error(self.target.host), self._met(raw))
@@ -366,7 +368,7 @@ class PinCheck:
     def judge(self, raw: Any) -> None:
         """Compare the chain that OpenSSL verified with the pins, and store the verdict.
 
-        Raises ``PinError`` to refuse the connection.
+        ``raw`` is OpenSSL's object of the connection. Raises ``PinError`` to refuse the connection.
         """
         enforcer = self._enforcer
         if enforcer.state is not self._state:
@@ -411,10 +413,11 @@ class PinCheck:
     def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
         """Record that OpenSSL itself refused the chain, and return the error to raise.
 
-        ``error`` is OpenSSL's error. If it is a failed verification and a policy covers the host,
-        an ``UnverifiedChainError`` is returned in its place. Other errors, such as a failure of the
-        network, are returned unchanged and not recorded. The record contains the served chain,
-        which OpenSSL 3 keeps after a failed handshake and which is not verified.
+        ``raw`` is OpenSSL's object of the connection, ``error`` its error. If it is a failed
+        verification and a policy covers the host, an ``UnverifiedChainError`` is returned in its
+        place. Other errors, such as a failure of the network, are returned unchanged and not
+        recorded. The record contains the served chain, which OpenSSL 3 keeps after a failed
+        handshake and which is not verified.
         """
         if not isinstance(error, ssl.SSLCertVerificationError):
             return error

@@ -194,11 +194,11 @@ class Gate(PinCheck):
             raise copy(self._refusal) from None
 
     def read(self, *args: Any) -> Any:
-        """Read application bytes, after the handshake and the pin check."""
+        """Return application bytes. The handshake and the pin check are done before."""
         return self._checked().read(*args)
 
     def write(self, data: Any) -> Any:
-        """Write application bytes, after the handshake and the pin check."""
+        """Send application bytes, and return their number. The pin check is done before."""
         return self._checked().write(data)
 
     def sendfile(self, *args: Any) -> Any:
@@ -374,8 +374,8 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
         """Connect, and begin TLS. ``connect`` and ``connect_ex`` call this method.
 
-        If connecting fails, Python's own method would leave a socket without TLS. This one does
-        not.
+        Return the error number for ``connect_ex``. If connecting fails, Python's own method would
+        leave a socket without TLS. This one does not.
         """
         if self._connected or not isinstance(self._sslobj, NoTLS):
             raise ValueError("attempt to connect already-connected SSLSocket!")

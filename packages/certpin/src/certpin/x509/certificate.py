@@ -88,7 +88,7 @@ class Certificate:
 
     @staticmethod
     def from_der(der: bytes) -> Certificate:
-        """Parse one certificate. Nothing is verified.
+        """Parse one certificate, and return it. Nothing is verified.
 
         Raises:
             CertificateParseError: the bytes are not a certificate in strict DER, or are too large.
@@ -97,9 +97,7 @@ class Certificate:
 
     @cached_property
     def spki_sha256(self) -> bytes:
-        """The SHA-256 of the public key, 32 bytes: the digest that RFC 7469, OkHttp and curl
-        pin.
-        """
+        """The SHA-256 of the public key, 32 bytes: the digest that RFC 7469 and OkHttp pin."""
         return hashlib.sha256(self.spki).digest()
 
     @cached_property
@@ -208,7 +206,7 @@ class Chain:
 
     @staticmethod
     def from_der(chain: Iterable[bytes]) -> Chain:
-        """Parse the certificates of a chain, in DER and leaf first.
+        """Return the chain of these certificates in DER, leaf first. Nothing is verified.
 
         Raises:
             CertificateParseError: the chain is empty, or a certificate can't be read.
@@ -303,7 +301,7 @@ def shorten(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote the first 80 characters of a text for an error message. Longer texts are cut."""
+    """Return the first 80 characters of a text in quotes, for an error message."""
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
     return repr(short)
 
@@ -341,6 +339,9 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
     """Read every certificate of a file that must contain nothing else, such as trust anchors.
+
+    Returns:
+        The certificates in the order of the file. Nothing is verified.
 
     Raises:
         CertificateParseError: a certificate can't be read, or the file also contains a key or a
@@ -426,7 +427,10 @@ def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 
 
 def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
-    """Return the certificates in PKCS#12 data, leaf first; if there are none, the public key."""
+    """Return the certificates in PKCS#12 data, leaf first; if there are none, the public key.
+
+    ``secret`` is the passphrase. Raises ``KeyParseError`` if it is wrong, or this is not PKCS#12.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 

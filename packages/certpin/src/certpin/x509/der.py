@@ -270,7 +270,7 @@ def element(tag: bytes, content: bytes) -> bytes:
 
 
 def _length(count: int) -> bytes:
-    """Encode a length in its shortest form (X.690 section 10.1)."""
+    """Return the DER encoding of a length, in its shortest form (X.690 section 10.1)."""
     if count < 0x80:
         return bytes([count])
     octets = count.to_bytes((count.bit_length() + 7) // 8, "big")

@@ -49,7 +49,7 @@ class PublicKey:
 
 
 def public_key(der: bytes) -> PublicKey:
-    """Parse a SubjectPublicKeyInfo in DER.
+    """Parse a SubjectPublicKeyInfo in DER, and return the key.
 
     Raises:
         KeyParseError: the bytes are not a public key in strict DER.

@@ -39,8 +39,9 @@ class SigningRequest:
 def read_request(pem: bytes) -> SigningRequest:
     """Read one CSR in PEM, and verify its signature.
 
-    The names include the common names, because an ACME authority may put those into the
-    subjectAltName (RFC 8555 section 7.4).
+    Returns:
+        The public key and the names. The names include the common names, because an ACME authority
+        may put those into the subjectAltName (RFC 8555 section 7.4).
 
     Raises:
         CertificateParseError: the data is not exactly one CSR, is larger than a certificate may be,

@@ -45,7 +45,8 @@ class DeviceSession(CaseRun):
     def clear_application(self, seen: Connection) -> Starting | None:
         """Choose this connection's turn, and return the server for its part before TLS.
 
-        None if there is no such part. A session calls this before any other method.
+        None if there is no such part. ``seen`` is the evidence of the connection. A session calls
+        this method before any other.
         """
         self.visit = self._schedule.admit(seen, plain=self.plain)
         vars(self).update(vars(self._case_run))

@@ -157,7 +157,7 @@ class Turn:
     def begin(self, seen: Connection) -> Visit:
         """Add a new connection to this turn, and return it as a ``Visit``.
 
-        The connection belongs to the turn until it ends.
+        ``seen`` is the evidence of the connection, which belongs to the turn until it ends.
         """
         visit = Visit(self, seen)
         self.visits.append(visit)

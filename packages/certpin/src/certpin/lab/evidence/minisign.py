@@ -81,7 +81,7 @@ def is_encrypted(path: Path) -> bool:
 
 
 def load_key(path: Path, passphrase: bytes | None) -> MinisignKey:
-    """Load a secret key that ``minisign -G`` made.
+    """Return the secret key in a file that ``minisign -G`` made.
 
     Args:
         path: the key file.

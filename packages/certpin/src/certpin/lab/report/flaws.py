@@ -46,7 +46,8 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP} | INTERRUPTED
 def served(seen: Connection) -> tuple[bytes, ...]:
     """Return the chain that the client received on a connection, as DER; empty if it got none.
 
-    A resumed session has no certificates (RFC 8446 section 2.2).
+    ``seen`` is the evidence of the connection. A resumed session has no certificates (RFC 8446
+    section 2.2).
     """
     if seen.step is None or seen.hello is None or seen.resumed or seen.step.opening in _NO_TLS:
         return ()
@@ -56,7 +57,11 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    It is always a host under test: the first one, if the client sent another name or none.
+    The result is always a host under test: the first one, if the client sent another name or none.
+
+    Args:
+        attempt: one run of the client against a case, with the hosts under test.
+        seen: the evidence of the connection.
     """
     said = (seen.hello.server_name if seen.hello else "") or seen.target
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")
@@ -286,7 +291,8 @@ def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
 def _below(host: str, limit: x509.GeneralName) -> bool:
     """Return True if a name constraint covers the host (RFC 5280 section 4.2.1.10).
 
-    A DNS name covers itself and all names below it; a network covers its addresses.
+    ``limit`` is the constraint. A DNS name covers itself and all names below it; a network covers
+    its addresses.
     """
     if isinstance(limit, x509.IPAddress):
         return _address(host) in _network(limit)

@@ -43,7 +43,10 @@ def finding(run: Run, result: Result, index: int, level: str = "h3") -> ET.Eleme
 
 
 def folded(run: Run, result: Result, index: int) -> ET.Element:
-    """Return a case that needs no attention as an HTML element that the reader can expand."""
+    """Return a case that needs no attention as an HTML element that the reader can expand.
+
+    ``index`` is the number of the result in the run, for anchors.
+    """
     description = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
     summary = tag(
         "summary",

@@ -246,7 +246,8 @@ def ending(end: Ending) -> str:
 def server(seen: Connection) -> str:
     """Return the name of the server that answered a connection, such as ``attacker``.
 
-    ``no TLS`` for clear text that did not go to an attacker; empty if no server answered.
+    ``seen`` is the evidence of the connection. The name is ``no TLS`` for clear text that did not
+    go to an attacker, and empty if no server answered.
     """
     if seen.step and (seen.hostile or not seen.clear):
         return seen.step.role.value
@@ -349,7 +350,7 @@ class CaseCounts:
 
 
 def tally(run: Run) -> CaseCounts:
-    """Count the attacks and honest servers in a lab run, and the failures of the client."""
+    """Return the numbers of attacks and honest servers in a lab run, and of failures."""
     cases = [result for result in run.results if result.case is not CONTROL]
     decided = [result for result in cases if result.outcome in _DECIDED]
     attacks = [result for result in decided if result.expect is Expect.REJECT]

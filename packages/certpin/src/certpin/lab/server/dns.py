@@ -160,9 +160,10 @@ def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool =
 
 
 def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
-    """Return those addresses that belong to a DNS record type: IPv4 for A, IPv6 for AAAA.
+    """Return those addresses that belong to a DNS record type.
 
-    Other types have none.
+    ``kind`` is the type: IPv4 addresses belong to A and IPv6 addresses to AAAA. Other types have
+    none.
     """
     version = {"A": 4, "AAAA": 6}.get(kind)
     plain = (address.partition("%")[0] for address in addresses)

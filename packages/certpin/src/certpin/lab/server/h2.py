@@ -146,7 +146,10 @@ class Http2:
         return self._http.data_to_send()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process bytes from the client, and return the answers to complete requests."""
+        """Process bytes from the client, and return the answers to complete requests.
+
+        ``secure`` has no effect, because HTTP/2 is used only under TLS.
+        """
         self._frames.feed(data)
         try:
             if not self._broken:

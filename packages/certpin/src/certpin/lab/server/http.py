@@ -148,11 +148,14 @@ class Http:
         self._socket: WebSocket | None = None  # once the client has changed to WebSocket
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return no bytes: in HTTP the client speaks first."""
+        """Return no bytes: in HTTP the client speaks first. ``secure`` has no effect."""
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process bytes from the client, and return the answer once a request is complete."""
+        """Process bytes from the client, and return the answers to complete requests.
+
+        ``secure`` has no effect, because the answers are the same in clear text and under TLS.
+        """
         if self._socket and not self.closing:
             return self._receive_frames(self._socket, data)
         self.data += data[: KEPT - len(self.data)]

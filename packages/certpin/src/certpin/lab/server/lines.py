@@ -123,7 +123,10 @@ class MessageServer:
         raise NotImplementedError
 
     def reply(self, piece: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to the complete message ``piece``."""
+        """Return the server's answer to a complete message.
+
+        ``piece`` is the message; ``secure`` is True if it arrived under TLS.
+        """
         raise NotImplementedError
 
 
@@ -160,7 +163,7 @@ class Lines(MessageServer):
     def begin(self, *, secure: bool) -> bytes:
         """Return the server's greeting; empty if TLS begins now after STARTTLS.
 
-        RFC 3207 section 4.2, RFC 9051 section 6.2.1.
+        ``secure`` is True if TLS begins now. RFC 3207 section 4.2, RFC 9051 section 6.2.1.
         """
         return self.greeting() if secure is self._implicit else b""
 
@@ -176,7 +179,10 @@ class Lines(MessageServer):
         return line
 
     def reply(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a line; empty if the line must not be answered."""
+        """Return the server's answer to a line; empty if the line must not be answered.
+
+        ``secure`` is True if the line arrived under TLS.
+        """
         if self.closing:
             return b""
         if secure and (self.silent or self.injects):
@@ -185,7 +191,10 @@ class Lines(MessageServer):
         return self.answer(line, secure=secure)
 
     def is_data(self, line: bytes, *, secure: bool) -> bool:
-        """Return True if a line, complete or not, counts as data of the client."""
+        """Return True if a line, complete or not, counts as data of the client.
+
+        ``secure`` is True if the line arrived under TLS.
+        """
         if not self.between:
             return True
         first = self.message_count <= (1 if b"\n" in line else 0)

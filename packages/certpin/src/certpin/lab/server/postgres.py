@@ -75,7 +75,7 @@ class Postgres(MessageServer):
         self._started = False
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return no bytes: in PostgreSQL the client speaks first."""
+        """Return no bytes: in PostgreSQL the client speaks first. ``secure`` has no effect."""
         return b""
 
     @property

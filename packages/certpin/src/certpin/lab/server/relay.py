@@ -143,7 +143,7 @@ def is_local(address: str) -> bool:
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Parse an IP address without its zone. An IPv4-mapped one (``::ffff:…``) becomes IPv4."""
+    """Return an IP address without its zone. An IPv4-mapped one (``::ffff:…``) becomes IPv4."""
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found
 

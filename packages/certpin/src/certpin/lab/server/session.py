@@ -122,8 +122,9 @@ class CaseRun:
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server for the part of a connection before TLS; None if there is no such part.
 
-        If the next step tampers with this part, it is assigned to the connection now. Otherwise a
-        step is assigned later, by the name in the ClientHello.
+        ``seen`` is the evidence of the connection. If the next step tampers with this part, the
+        step is assigned to the connection now. Otherwise a step is assigned later, by the name in
+        the ClientHello.
         """
         if not self._protocol.starting:
             return None

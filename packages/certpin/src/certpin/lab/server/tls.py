@@ -98,8 +98,7 @@ class Tls:
             self._close()
 
     def _keep(self, seen: Connection) -> None:
-        """Copy the client's data into the evidence ``seen``, if there is new data since the last
-        copy.
+        """Copy the client's data into the evidence ``seen``, if there is new data.
 
         This runs after every read, so data that was copied before is not copied again.
         """

@@ -134,7 +134,10 @@ def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Change]
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield weight and text for each pin that was added, was removed, or changed its state."""
+    """Yield a finding for each pin that was added, was removed, or changed its state.
+
+    A finding is a weight (``safe``, ``careful`` or ``breaks``) and its explanation.
+    """
     before, after = old.live_pins, new.live_pins
     enforced = "enforce" in {old.mode, new.mode}
     if enforced and not before.keys() & after.keys():
@@ -187,9 +190,10 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 
 
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield weight and text for each pin that was newly marked compromised, or no longer is.
+    """Yield a finding for each pin that was newly marked compromised, or no longer is.
 
-    Clients refuse a path that contains a compromised key at any position.
+    A finding is a weight (``safe``, ``careful`` or ``breaks``) and its explanation. Clients refuse
+    a path that contains a compromised key at any position.
     """
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"

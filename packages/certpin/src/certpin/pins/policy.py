@@ -208,12 +208,12 @@ class HostPin:
 
     @property
     def live(self) -> bool:
-        """True if clients accept a path with this pin: it is not removed or compromised."""
+        """True if clients accept a path with this pin: it is neither removed nor compromised."""
         return self.state not in _DEAD
 
     @property
     def usable(self) -> bool:
-        """True if the pin is live and its key is not lost. A pin with a lost key is no backup."""
+        """True if clients accept the pin, and its key is not lost. A lost key is no backup."""
         return self.live and self.state != "lost"
 
     @property
@@ -315,12 +315,12 @@ class HostPolicy:
 
     @cached_property
     def keys(self) -> dict[bytes, HostPin]:
-        """The live pins of public keys, by the SHA-256 of the SubjectPublicKeyInfo."""
+        """The pins of public keys that clients accept, by their digest (RFC 7469)."""
         return self._live("sha256")
 
     @cached_property
     def certificates(self) -> dict[bytes, HostPin]:
-        """The live pins of whole certificates, by the SHA-256 of the certificate."""
+        """The pins of whole certificates that clients accept, by the SHA-256 of the certificate."""
         return self._live("cert-sha256")
 
     def _live(self, kind: PinKind) -> dict[bytes, HostPin]:

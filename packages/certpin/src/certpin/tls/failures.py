@@ -386,7 +386,10 @@ def late_check_error(host: str) -> WeakenedContextError:
 
 
 def trust_changed_error(host: str) -> PinError:
-    """Return the error for a host with other trust anchors after a swap during its handshake."""
+    """Return the error for a host that got other trust anchors during its handshake.
+
+    The reason is that the pin set was replaced.
+    """
     return PinError(
         f"{host} refused: the trust of its policy changed during the handshake",
         host=host,

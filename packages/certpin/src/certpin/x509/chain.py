@@ -86,7 +86,7 @@ def read_facts(der: bytes) -> CertificateFacts:
 
 
 class Signature(StrEnum):
-    """The relation of a certificate to the one above it in a path: whether that one signed it."""
+    """Whether the next certificate of a path, the one above, signed a certificate."""
 
     GOOD = "signed by the key above"
     BAD = "not signed by the key above: only the names match"
@@ -128,7 +128,7 @@ class ChainPath:
 
     @property
     def trusted(self) -> bool:
-        """True if valid signatures lead from the first certificate to a trusted root."""
+        """True if valid signatures lead from the path's first certificate to a trusted root."""
         *below, top = self.certificates
         return top.trusted and all(child.above is Signature.GOOD for child in below)
 

@@ -203,7 +203,7 @@ _MIRRORED = (
 
 
 class _Call(NamedTuple):
-    """A call of a setter of ``MirroredContext``, to repeat it on stores that are made later."""
+    """A call of a setter of ``MirroredContext``, kept to repeat it on later inner contexts."""
 
     name: str
     args: tuple[Any, ...]
@@ -263,10 +263,10 @@ class MirroredContext(OwnSSLContext):
         raise NotImplementedError
 
     def _set_everywhere(self, name: str, *args: Any) -> None:
-        """Call a setter on this context and on every store, and later on each new store.
+        """Call a setter on this context and its stores, and later on each new store.
 
-        Libraries repeat their calls for each connection. A repeated call does nothing, because
-        another thread may be in a handshake.
+        A store is the inner context for a trust file. Libraries repeat their calls for each
+        connection. A repeated call does nothing, because another thread may be in a handshake.
         """
         call = _Call(name, args)
         with self._configuring:
@@ -288,21 +288,31 @@ class MirroredContext(OwnSSLContext):
                     setattr(store, name, value)
 
     def set_ciphers(self, cipherlist: str, /) -> None:
-        """Set the ciphers of this context and of every store, as ``ssl.SSLContext.set_ciphers``."""
+        """Set the ciphers of this context and its stores, as ``ssl.SSLContext.set_ciphers``.
+
+        A store is the inner context for a trust file.
+        """
         self._set_everywhere("set_ciphers", cipherlist)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set the ALPN protocols of this context and of every store, as in ``ssl.SSLContext``."""
+        """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``.
+
+        A store is the inner context for a trust file.
+        """
         self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
 
     def set_ecdh_curve(self, name: str, /) -> None:
-        """Set the ECDH curve of this context and of every store, as in ``ssl.SSLContext``."""
+        """Set the ECDH curve of this context and its stores, as in ``ssl.SSLContext``.
+
+        A store is the inner context for a trust file.
+        """
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        """Load a client certificate into this context and every store, as in ``ssl.SSLContext``.
+        """Load a client certificate into this context and its stores, as in ``ssl.SSLContext``.
 
-        Before that, ``_guard_certificate`` is called for this context and each store.
+        A store is the inner context for a trust file. Before that, ``_guard_certificate`` is called
+        for this context and each store.
         """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:

@@ -59,7 +59,7 @@ class Signer(Protocol):
         """The SubjectPublicKeyInfo of the public key as DER."""
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature of bytes of any length."""
+        """Return the signature of ``data``, bytes of any length."""
 
 
 @dataclass(frozen=True)

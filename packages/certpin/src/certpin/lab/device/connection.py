@@ -63,8 +63,8 @@ class DeviceSession(CaseRun):
         """Notify the schedule of an event on this connection.
 
         Args:
-            hung_up: the client closed its side. If both arguments are False, bytes arrived.
-            ended: the connection is over.
+            hung_up: True if the client closed its side.
+            ended: True if the connection is over. If both are False, bytes arrived.
         """
         if self.visit:
             self._schedule.update(self.visit, hung_up=hung_up, ended=ended)

@@ -161,8 +161,8 @@ class Schedule:
 
         Args:
             visit: the connection.
-            hung_up: the client closed its side. If both arguments are False, bytes arrived.
-            ended: the connection is over.
+            hung_up: True if the client closed its side.
+            ended: True if the connection is over. If both are False, bytes arrived.
         """
         changed = visit.update_signal(hung_up=hung_up, ended=ended)
         if visit.turn.case_run.error or changed:

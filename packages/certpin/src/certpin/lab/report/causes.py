@@ -319,7 +319,10 @@ _PATTERNS = (
 
 
 def _title(same: Sequence[Result]) -> str:
-    """Return the title for findings that fit no pattern, from the rule that their case checks."""
+    """Return the title for a group of findings that fit no pattern.
+
+    It names the rule that their case checks. ``same`` are findings with the same fix.
+    """
     first = same[0]
     if _locked_out(first):
         return f"The client refuses an honest server ({first.case.name})"

@@ -157,7 +157,11 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 
 
 def _controls(run: Run) -> ET.Element:
-    """Return the section on the controls: was the honest server accepted before and afterwards?"""
+    """Return the section that shows whether the honest server was accepted, before and after.
+
+    ``before`` and ``after`` refer to the attacks: a client that refuses every server proves
+    nothing.
+    """
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
     for when, result in zip(("before", "after"), held, strict=False):
@@ -173,7 +177,7 @@ def _controls(run: Run) -> ET.Element:
 
 
 def _letters() -> ET.Element:
-    """Return the section that explains the letters for certificates (R, I, L) in the cases."""
+    """Return the section that explains the letters for certificates, such as R for a root."""
     listed = facts_list(dict(LETTERS))
     listed.attrib["class"] += " letters"
     title = tag("h2", "The letters", id="letters")

@@ -44,7 +44,7 @@ class Addresses:
         self._hosts: dict[str, str] = {}
 
     def allot(self, host: str) -> str:
-        """Return the address of a host. The first call for a host assigns its address.
+        """Return the address of a host in the tunnel. The first call for a host assigns it.
 
         At most 4096 hosts get their own address. All others share one.
         """

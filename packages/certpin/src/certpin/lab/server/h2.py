@@ -61,7 +61,7 @@ class Frames:
         return bytes(self._block)
 
     def feed(self, data: bytes) -> None:
-        """Add bytes received from the client."""
+        """Add bytes received from the client. Iteration then returns the complete frames."""
         self._pending += data
 
     def read(self) -> None:
@@ -109,9 +109,9 @@ class Frames:
 class Http2:
     """The lab's HTTP/2 server: it answers each request with the lab's token, or with a redirect.
 
-    The headers and bodies of requests count as data of the client, as text. The preface, SETTINGS,
-    WINDOW_UPDATE, PRIORITY and PING do not. No input raises an exception: an error ends the
-    connection.
+    The token is a random text: a client that prints it has read the answer. The headers and bodies
+    of requests count as data of the client, as text. The preface, SETTINGS, WINDOW_UPDATE, PRIORITY
+    and PING do not. No input raises an exception: an error ends the connection.
     """
 
     upgrade = False

@@ -128,8 +128,9 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Http:
     """The lab's HTTP/1.1 server: it answers each request with the lab's token, or with a redirect.
 
-    Everything received counts as data of the client. If a client asks for WebSocket (RFC 6455), and
-    the case's step would answer with the token, the connection changes to that protocol.
+    The token is a random text: a client that prints it has read the answer. Everything received
+    counts as data of the client. If a client asks for WebSocket (RFC 6455), and the case's step
+    would answer with the token, the connection changes to that protocol.
     """
 
     upgrade = False
@@ -277,7 +278,7 @@ def redirect(to: str, *, keep: bool = False) -> bytes:
 
 
 def _connection(*, keep: bool) -> str:
-    """Return the header ``Connection: keep-alive``; empty if the server will close the connection.
+    """Return the header ``Connection: keep-alive`` if ``keep`` is True; otherwise an empty text.
 
     ``Connection: close`` is not sent, although RFC 9112 section 9.6 recommends it: clients discard
     a connection and its certificate as soon as the server announces the end. Without it, a client

@@ -20,8 +20,8 @@ _FLAGS = b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
 class Imap(Lines):
     """The lab's IMAP server for one connection.
 
-    The lab's token, by which a client shows that it read an answer, is in the answers to LOGIN and
-    SELECT, and in the message.
+    The answers to LOGIN and SELECT, and the message, contain the lab's token, a random text: a
+    client that prints it has read the answer.
     """
 
     courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})

@@ -227,7 +227,7 @@ class Link:
         self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
-        """Send as many bytes of the conversation as the socket takes, and the rest later."""
+        """Send as many of the conversation's bytes as the socket takes; send the rest later."""
         self._unsent += self.conversation.data_to_send()
         try:
             while self._unsent:

@@ -62,7 +62,8 @@ _FIXED = {
 class Postgres(MessageServer):
     """The lab's PostgreSQL server for one connection.
 
-    The answer to each query is one row with the lab's token.
+    The answer to each query is one row with the lab's token, a random text: a client that prints it
+    has read the answer.
     """
 
     max_messages = _MAX_MESSAGES

@@ -19,9 +19,10 @@ _LOGIN = b"AUTH PLAIN LOGIN"
 
 
 class Smtp(Lines):
-    """The lab's SMTP server for one connection. The lab's token is in the answer to each message.
+    """The lab's SMTP server for one connection.
 
-    It does not offer PIPELINING (RFC 2920), so a client must wait for each answer.
+    The answer to each message contains the lab's token, a random text: a client that prints it has
+    read the answer. PIPELINING (RFC 2920) is not offered, so a client must wait for each answer.
     """
 
     courtesies: ClassVar = frozenset(

@@ -61,7 +61,8 @@ class _Frame:
 class WebSocket:
     """The lab's side of a WebSocket connection. It sends a token, and answers each message.
 
-    ``closing`` is True if the connection ends after the reply.
+    The token is a random text: a client that prints it has read the answer. ``closing`` is True if
+    the connection ends after the reply.
     """
 
     def __init__(self, token: str, *, keep: bool) -> None:

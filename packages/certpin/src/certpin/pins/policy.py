@@ -117,10 +117,7 @@ def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
 
 
 def _without_second_slash(text: str) -> str:
-    """Return a digest without the second slash that curl writes after ``sha256``.
-
-    A digest may begin with a slash, too: a text with the length of a digest is unchanged.
-    """
+    """Return a digest without curl's second slash, which makes the text too long for a digest."""
     return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
 

@@ -71,12 +71,9 @@ class PinFileEditor:
 
     @classmethod
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
-        """Return an editor for a new pin file. ``save`` refuses to replace an existing one.
+        """Return an editor for a new pin file of this name. ``save`` replaces no existing file.
 
-        Args:
-            path: the path of the file.
-            name: the name of the pin set.
-            version: the version of the pin set. If it is 0, call ``raise_version`` before ``save``.
+        With ``version`` 0, call ``raise_version`` before ``save``.
         """
         import tomlkit
 
@@ -136,13 +133,9 @@ class PinFileEditor:
         )
 
     def add_debug(self, anchors: str) -> None:
-        """Append the ``[debug]`` section with the trust anchors of a debugging proxy.
+        """Append the ``[debug]`` section. ``anchors`` names the file with its trust anchors.
 
-        Args:
-            anchors: the name of the file with the anchors, as the pin file will contain it.
-
-        Raises:
-            PinFileError: the pin file already has a debug section.
+        Raises ``PinFileError`` if the pin file already has a debug section.
         """
         import tomlkit
 
@@ -159,8 +152,7 @@ class PinFileEditor:
         Args:
             pattern: the host pattern of the policy.
             pin: the pin to change.
-            values: the new strings, or lists of strings, by their keys in the file, such as
-                ``state``.
+            values: the new strings, or lists of strings, by their TOML keys, such as ``state``.
 
         Raises:
             ConfigError: the file has no such host or pin.
@@ -212,10 +204,7 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def remove_pin(self, pattern: str, pin: Pin) -> None:
-        """Remove the table of a host's pin. A comment above the table stays.
-
-        Raises the errors of ``change_pin``.
-        """
+        """Remove a host's pin with its table; a comment above stays. Raises as ``change_pin``."""
         data = _parse(self._text)
         host, at = self._place(data, pattern, pin)
         del data["host"][host]["pin"][at]
@@ -251,9 +240,9 @@ class PinFileEditor:
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
-        """Return the line range of each pin's table in the host with this index.
+        """Return the line range of each ``[[host.pin]]`` table of a host.
 
-        Raises ``PinFileError`` if some pins of the host are not written in separate tables.
+        Raises ``PinFileError`` if some of its pins are written in another form.
         """
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
@@ -263,11 +252,7 @@ class PinFileEditor:
         return spans
 
     def check(self) -> PinSet:
-        """Return the pin set of the edited text, without writing the file.
-
-        Raises:
-            PinFileError: the text is not a valid pin file.
-        """
+        """Return the pin set of the edited text. Raises ``PinFileError`` if it is not valid."""
         if self._checked is None or self._checked[0] != self._text:
             self._checked = self._text, PinSet.parse(self._text, path=self.path)
         return self._checked[1]
@@ -361,7 +346,7 @@ def _host_at(data: dict[str, Any], pattern: str) -> int:
 
 
 def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
-    """Return a policy as the data of a ``[[host]]`` table. ``trust`` is the file of its anchors."""
+    """Return a policy as a ``[[host]]`` table. ``trust`` names the file of its anchors."""
     servers = [_server_table(policy.pattern, server) for server in policy.servers]
     values: dict[str, Any] = {
         "name": str(policy.pattern),
@@ -414,10 +399,7 @@ def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Span:
-    """The range of lines of a TOML table, from its header to its last value.
-
-    Comments and empty lines after the last value are not included.
-    """
+    """The range of lines of a TOML table, from its header to its last value."""
 
     first: int
     end: int  # exclusive
@@ -426,7 +408,7 @@ class _Span:
 class _Lines:
     """The lines of a pin file, in which TOML tables are found by their headers.
 
-    A line of a multi-line string that looks like a header is mistaken for a table.
+    A line of a multi-line string may be mistaken for a header.
     """
 
     def __init__(self, text: str) -> None:
@@ -474,7 +456,7 @@ class _Lines:
         return "\n".join(kept)
 
     def with_value(self, span: _Span, key: str, value: str) -> str:
-        """Return the text with a value of a table replaced, or added if its key is missing.
+        """Return the text with a value of a table replaced, or added if its TOML key is missing.
 
         A value that is written on several lines isn't replaced.
         """
@@ -508,11 +490,7 @@ class _Lines:
         return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
 
     def _last(self, first: int, end: int) -> int:
-        """Return the line after the last value of a table.
-
-        The table's header is in line ``first``, and the next header in line ``end``. Comments
-        before the next header belong to the next table.
-        """
+        """Return the line after the last value of a table, which is between these two headers."""
         while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
             end -= 1
         return end

@@ -73,8 +73,8 @@ _ROLES, _STATES = get_args(Role), get_args(State)
 class PinSet(pins.PinSet):
     """A pin set that was read from a pin file. Immutable.
 
-    The files that it names (trust anchors, the list of logs) are read when it is loaded. Afterwards
-    a pin set never reads the disk.
+    The files that the pin file names (trust anchors, the list of logs) are read when the pin set is
+    loaded. Afterwards the pin set never reads the disk.
     """
 
     @classmethod

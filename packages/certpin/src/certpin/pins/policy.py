@@ -189,7 +189,7 @@ _IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 
 @dataclass(frozen=True, slots=True)
 class HostPin:
-    """A pin in a policy, with its role, its state in a rotation, and a note.
+    """A pin in the policy of a host: its role, its state in a rotation, and a note.
 
     ``provider`` names the providers that issue from a root, and ``not_after`` is the day (UTC) on
     which the root's certificate expires. Both are for people and for commands: clients don't use
@@ -253,9 +253,9 @@ class HostPolicy:
         on_expiry: the decision of clients after that time.
         trust: the only trust anchors; ``None`` for the platform's roots.
         report_to: ``https://`` addresses for reports.
-        servers: for the commands that connect. Not compared, because clients don't use them.
-        ct_logs: the logs of which enough must promise to publish the certificate of the host
-            (``require_ct``); ``None`` if none has to.
+        servers: for commands that connect. Not compared, because clients don't use them.
+        ct_logs: the known Certificate Transparency logs. Enough of them must promise to publish the
+            host's certificate (``require_ct``). ``None`` if this is not required.
         provider_edition: the day of the provider data from which the pins with a ``provider`` come.
             Not compared either.
 

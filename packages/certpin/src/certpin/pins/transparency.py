@@ -43,10 +43,10 @@ _RECOGNISED = frozenset({"qualified", "usable", "readonly", "retired"})
 
 @dataclass(frozen=True)
 class SCTResult:
-    """One SCT of a certificate. It counts if ``problem`` is empty.
+    """The check of one SCT of a certificate (a log's promise to publish the certificate).
 
-    ``log`` is its log in the list, or None. ``moment`` is its time in UTC. ``problem`` says why it
-    doesn't count.
+    The SCT counts if ``problem`` is empty; otherwise ``problem`` is the reason why not. ``log`` is
+    the log in the client's list, or None. ``moment`` is the time of the SCT in UTC.
     """
 
     log_id: bytes
@@ -56,7 +56,7 @@ class SCTResult:
 
     @property
     def operator(self) -> str:
-        """The operator of the log at the time of the SCT; empty for an unknown log."""
+        """The name of the log's operator at the time of the SCT; empty for an unknown log."""
         return self.log.operator_at(self.moment) if self.log and self.moment else ""
 
     def __str__(self) -> str:
@@ -67,12 +67,12 @@ class SCTResult:
 
 @dataclass(frozen=True)
 class Transparency:
-    """The result of the check of one certificate.
+    """The result of the Certificate Transparency check of one certificate.
 
     Attributes:
         required: the number of logs that must count.
-        scts: the SCTs that the certificate contains.
-        problem: why the rules are not satisfied; empty if they are.
+        scts: the SCTs (promises of logs) that the certificate contains.
+        problem: the reason why the rules are not satisfied; empty if they are.
         stale: True if the list of logs is too old to refuse anything.
     """
 
@@ -83,12 +83,12 @@ class Transparency:
 
     @property
     def satisfied(self) -> bool:
-        """True if enough logs of enough operators count."""
+        """True if the rules are satisfied: enough logs of enough operators count."""
         return not self.problem
 
 
 def check_transparency(chain: Chain, logs: LogList, now: datetime) -> Transparency:
-    """Check the SCTs in the leaf of a verified chain.
+    """Check the SCTs (promises of logs) in the leaf of a verified chain.
 
     Only embedded SCTs are read. Not checked: that the logs have published the certificate.
 
@@ -96,6 +96,9 @@ def check_transparency(chain: Chain, logs: LogList, now: datetime) -> Transparen
         chain: the chain that OpenSSL verified. The issuer's key is that of its second certificate.
         logs: the logs that the client recognises.
         now: the time of the connection, with a time zone.
+
+    Returns:
+        The result for each SCT, and for the certificate.
     """
     stale = logs.stale(now)
     try:
@@ -127,7 +130,7 @@ def _results(
 def _invalid(
     leaf: Certificate, issuer: Certificate, sct: EmbeddedSCT, log: CTLog | None, now: datetime
 ) -> str:
-    """Return why an SCT is not valid for the certificate; empty if it is. Rule 1."""
+    """Return the reason why an SCT is not valid for the certificate; empty if it is (rule 1)."""
     from certpin.x509.sct import is_signed
 
     if log is None:
@@ -142,14 +145,20 @@ def _invalid(
 
 
 def _never_counts(log: CTLog | None) -> str:
-    """Return why no SCT of a log counts, nor dates a certificate; empty if they may. Rule 2."""
+    """Return the reason why no SCT of a log can count; empty if SCTs of the log can (rule 2).
+
+    Such SCTs don't date a certificate either.
+    """
     if log is None or log.kind == "test":
         return "it is a test log"
     return "" if log.state in _RECOGNISED else f"its state is {log.state or 'unknown'}"
 
 
 def _retired(log: CTLog | None, earliest: datetime) -> str:
-    """Return why the SCT of a retired log does not count; empty if it does. Rule 2."""
+    """Return the reason why the SCT of a retired log does not count; empty if it does (rule 2).
+
+    ``earliest`` is the time of the certificate's earliest valid SCT.
+    """
     if log is None or log.state != "retired":
         return ""
     late = log.since is None or earliest >= log.since
@@ -157,7 +166,10 @@ def _retired(log: CTLog | None, earliest: datetime) -> str:
 
 
 def _problem(results: Sequence[SCTResult], required: int) -> str:
-    """Return why the SCTs are too few; empty if they are enough. Rules 3 and 4."""
+    """Return the reason why the SCTs are not enough; empty if they are (rules 3 and 4).
+
+    ``required`` is the number of logs that must count.
+    """
     counted = [each for each in results if not each.problem]
     logs = {each.log_id for each in counted}
     if len(logs) < required:

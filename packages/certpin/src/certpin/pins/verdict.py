@@ -1,15 +1,16 @@
 """The verdict: whether a verified chain satisfies a policy at a given time, and its explanation.
 
-Pure: the same arguments give the same verdict. Five steps, in this order:
+Pure: the same arguments give the same verdict. ``verify`` takes five steps, in this order:
 
 1. Without a verified chain, the connection is refused (CVE-2016-2402 accepted an unverified one).
-   The caller passes the chain that OpenSSL verified, never the one that was served.
-2. A path that ends at an anchor of the debug override is accepted, and marked as such.
-3. A path with a key marked `compromised` is refused, wherever the key is and whatever else matches:
-   an attacker may have it. This precedes expiry, so that `fail-open` doesn't accept it. In mode
-   `report` it is reported.
-4. If the pins have expired, ``on_expiry`` decides. Otherwise a live pin must be the digest of a
-   certificate of the path (RFC 7469 section 2.6), among those that ``match`` includes.
+   The caller passes the chain that OpenSSL verified, never the one that the server sent.
+2. A path that ends at a trust anchor of the debug override is accepted, and marked as such.
+3. A path with a key marked `compromised` is refused, at any position and whichever pins match,
+   because an attacker may have the key. This step precedes expiry, so that `fail-open` doesn't
+   accept such a path. In mode `report` the path is accepted and reported.
+4. If the pins have expired, ``on_expiry`` decides. Otherwise a pin that is neither removed nor
+   compromised must match a certificate of the path (RFC 7469 section 2.6). ``match`` of the policy
+   selects the certificates that are compared.
 5. If a pin matches and the policy requires Certificate Transparency, enough known logs must promise
    to publish the leaf (``certpin.pins.transparency``). An old list of logs is only reported.
 """
@@ -51,11 +52,17 @@ Reason = Literal[
 class Verdict:
     """The decision about a connection, and its reason.
 
-    ``decision`` is ``accept``, ``refuse``, or ``report``: accept and report it. ``certificate`` is
-    the certificate with the matched pin or with the compromised key. ``transparency`` is the result
-    for the SCTs of the leaf, if a pin matched and the policy requires them; with the reason
-    ``too-few-scts``, it says why. A verdict has no truth value, so that ``if verdict:`` can't be
-    mistaken for a check.
+    A verdict has no truth value, so that ``if verdict:`` can't be mistaken for a check.
+
+    Attributes:
+        decision: ``accept``, ``refuse``, or ``report``: accept the connection and report it.
+        reason: why.
+        policy: the policy of the host.
+        chain: the verified chain; ``None`` if there is none.
+        matched: the pin that matched.
+        certificate: the certificate that matched, or the one with the compromised key.
+        transparency: the result for the leaf's SCTs, the promises of logs, if a pin matched and the
+            policy requires SCTs. With the reason ``too-few-scts``, it has the explanation.
     """
 
     decision: Decision
@@ -72,7 +79,7 @@ class Verdict:
         return self.decision != "accept"
 
     def raise_for_refusal(self, host: str) -> None:
-        """Raise an error if the decision is to refuse.
+        """Raise an error if the decision is to refuse; ``host`` is for its message.
 
         Raises:
             PinSetExpiredError: the pins have expired.
@@ -110,9 +117,9 @@ def verify(
         chain: the chain that OpenSSL verified, or ``None`` if there is none.
         policy: the policy of the host.
         now: the time of the connection, with a time zone.
-        debug_anchors: SHA-256 fingerprints of the trust anchors of the debug override.
-        pins_only: leave out Certificate Transparency. For questions about pins, such as chains
-            that no authority has issued yet; never for a connection.
+        debug_anchors: SHA-256 fingerprints of the trust anchors that are accepted without a pin.
+        pins_only: leave out Certificate Transparency. For questions about pins, such as chains that
+            no authority has issued yet; never for a connection.
     """
     verdict = _verify_pins(chain, policy, now, debug_anchors)
     if chain is None or policy.ct_logs is None or pins_only or verdict.reason != "match":

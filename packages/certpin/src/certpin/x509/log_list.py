@@ -45,17 +45,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class CTLog:
-    """One log of the list.
+    """One Certificate Transparency log of the list.
 
     Attributes:
-        key: its public key, as the DER of a SubjectPublicKeyInfo.
-        name: the description of the list, unchanged: not safe to print.
-        operator: the name of its present operator, unchanged.
-        state: its state in Chrome; None if the list has none or one that is unknown here.
-        since: the time at which it entered that state.
-        starts: it accepts certificates that expire at this time or later; None for any.
-        ends: it accepts certificates that expire before this time; None for any.
-        former: the names of its earlier operators, each with the time at which it ceased to be one.
+        key: the log's public key, as the DER of a SubjectPublicKeyInfo.
+        name: the log's description in the list, unchanged: not safe to print.
+        operator: the name of the log's present operator, unchanged.
+        state: the log's state in Chrome; None if the list has none, or one that certpin doesn't
+            know.
+        since: the time at which the log entered that state.
+        starts: the log accepts certificates that expire at this time or later; None for any.
+        ends: the log accepts certificates that expire before this time; None for any.
+        former: the names of the log's earlier operators, each with the time at which its operation
+            ended.
         kind: ``test`` for a log that no client should count, ``private`` for one of the user.
     """
 
@@ -71,29 +73,29 @@ class CTLog:
 
     @cached_property
     def log_id(self) -> bytes:
-        """The SHA-256 of the key, 32 bytes, which SCTs contain (RFC 6962 section 3.2)."""
+        """The ID of the log in SCTs: the SHA-256 of its key, 32 bytes (RFC 6962 section 3.2)."""
         return hashlib.sha256(self.key).digest()
 
     def operator_at(self, moment: datetime) -> str:
-        """Return the name of the log's operator at a time."""
+        """Return the name of the log's operator at the time ``moment``."""
         ended = sorted((end, name) for name, end in self.former if moment < end)
         return ended[0][1] if ended else self.operator
 
     def covers(self, not_after: datetime) -> bool:
-        """Return True if the log accepts certificates that expire at this time."""
+        """Return True if the log accepts certificates that expire at the time ``not_after``."""
         return (self.starts is None or self.starts <= not_after) and (
             self.ends is None or not_after < self.ends
         )
 
     @property
     def public_key(self) -> SignerPublicKey | None:
-        """The key as an object of ``cryptography``; None if RFC 6962 allows no such key."""
+        """The log's key as an object of ``cryptography``; None for a kind that RFC 6962 forbids."""
         return _load_key(self.key)
 
 
 @dataclass(frozen=True)
 class LogList:
-    """A list of logs. Immutable; reads no file and no clock.
+    """A list of Certificate Transparency logs. Immutable. It reads no file and no clock.
 
     Attributes:
         logs: the logs, in the order of the file.
@@ -144,11 +146,14 @@ class LogList:
 
     @cached_property
     def digest(self) -> bytes:
-        """A SHA-256 of the content, equal for two lists that decide the same."""
+        """A SHA-256 of the list's content: equal for two lists that lead to the same decisions."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
 
     def stale(self, now: datetime, after: timedelta = STALE_AFTER) -> bool:
-        """Return True if the list is too old to refuse a certificate that lacks SCTs."""
+        """Return True if the list is too old to refuse a certificate that lacks SCTs.
+
+        ``after`` is the age from which a list is too old.
+        """
         return self.timestamp is None or now - self.timestamp >= after
 
     def has_private_log(self) -> bool:
@@ -156,7 +161,7 @@ class LogList:
         return any(log.kind == "private" for log in self.logs)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the list in Google's v3 JSON, with the fields that decide something."""
+        """Return the list in Google's v3 JSON, without fields that certpin ignores."""
         operators: dict[str, list[dict[str, Any]]] = {}
         for log in self.logs:
             operators.setdefault(log.operator, []).append(_log_json(log))
@@ -247,9 +252,10 @@ def _log_json(log: CTLog) -> dict[str, Any]:
 
 @lru_cache(maxsize=MAX_LOGS)
 def _load_key(spki: bytes) -> SignerPublicKey | None:
-    """Load the key of a log: ECDSA P-256, or RSA with at least 2048 bits (RFC 6962 section 2.1.4).
+    """Return the key of a log: P-256, or RSA with at least 2048 bits (RFC 6962 section 2.1.4).
 
-    Return None for another key, because a later list may have one. Raises ``ValueError``.
+    Return None for another key, because a later list may have one. Raises ``ValueError`` for bytes
+    that are not a key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -267,14 +273,14 @@ def _load_key(spki: bytes) -> SignerPublicKey | None:
 
 
 class _Node:
-    """A value of the JSON with its place, for errors. Its methods raise ``LogListError``."""
+    """A value of the JSON text, with its place for errors. Its methods raise ``LogListError``."""
 
     def __init__(self, value: Any, place: str) -> None:
         self._value = value
         self._place = place
 
     def wrong(self, right: str) -> LogListError:
-        """Return the error that the value is not ``right``."""
+        """Return an error: the value is not ``right``, a description of valid values."""
         place = self._place or "the file"
         return LogListError(f"{place} is not {right}: {str(self._value)[:_SHOWN]!r}", fix=_FIX)
 
@@ -286,7 +292,7 @@ class _Node:
         return list(self._is(dict, "an object"))
 
     def get(self, name: str) -> _Node:
-        """Return a field of an object. It is required."""
+        """Return a field of the object. Raise ``LogListError`` if the field is missing."""
         fields = self._is(dict, "an object")
         place = f"{self._place}.{name}" if self._place else name
         if name not in fields:
@@ -299,7 +305,7 @@ class _Node:
             yield _Node(each, f"{self._place}[{number}]")
 
     def text(self) -> str:
-        """Return the string."""
+        """Return the value, which must be a string."""
         return self._is(str, "a string")
 
     def base64(self) -> bytes:
@@ -311,7 +317,7 @@ class _Node:
             raise self.wrong("base64") from exc
 
     def moment(self) -> datetime:
-        """Return the time of a string in RFC 3339."""
+        """Return the time in the value, which must be a string in RFC 3339 with a time zone."""
         text = self.text()
         try:
             moment = datetime.fromisoformat(text)

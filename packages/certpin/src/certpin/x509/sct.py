@@ -33,13 +33,13 @@ _MAX_SCTS = 100  # certificates have two to six
 
 @dataclass(frozen=True)
 class EmbeddedSCT:
-    """One SCT of a certificate, of version 1. Its signature is not verified.
+    """One SCT (a log's promise to publish) in a certificate, of version 1. It is not verified.
 
     Attributes:
         log_id: the SHA-256 of the log's key.
         timestamp: the time of the promise, in milliseconds since 1970 (UTC).
-        extensions: the bytes of its CtExtensions.
-        signature: the bytes of its signature.
+        extensions: the bytes of the SCT's CtExtensions.
+        signature: the bytes of the log's signature.
         algorithm: ``ecdsa`` or ``rsa``, with SHA-256; empty for any other, which no log may use.
     """
 
@@ -73,11 +73,11 @@ def embedded_scts(certificate: Certificate) -> tuple[EmbeddedSCT, ...]:
 
 
 def is_signed(certificate: Certificate, issuer: Certificate, sct: EmbeddedSCT, log: CTLog) -> bool:
-    """Return True if an SCT is the log's promise for this certificate of this issuer.
+    """Return True if the log has signed an SCT for this certificate of this issuer.
 
     Args:
         certificate: the certificate that contains the SCT.
-        issuer: its issuer on the verified path. Only its key is used.
+        issuer: the issuer of the certificate on the verified path. Only its key is used.
         sct: one of the certificate's SCTs.
         log: the log that has the ID of the SCT.
     """
@@ -99,10 +99,10 @@ def precert_data(tbs: bytes, issuer_key_hash: bytes, timestamp: int, extensions:
     """Return the bytes that a log signs for a precertificate (RFC 6962 section 3.2).
 
     Args:
-        tbs: its TBSCertificate, without poison and SCTs.
-        issuer_key_hash: the SHA-256 of the SubjectPublicKeyInfo of its issuer.
-        timestamp: milliseconds since 1970 (UTC).
-        extensions: the content of CtExtensions.
+        tbs: the TBSCertificate of the certificate, without poison and SCTs.
+        issuer_key_hash: the SHA-256 of the issuer's SubjectPublicKeyInfo.
+        timestamp: the time of the SCT, in milliseconds since 1970 (UTC).
+        extensions: the content of the SCT's CtExtensions.
     """
     return b"".join(
         (

@@ -205,9 +205,9 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if enough connections show how the client reacts.
 
-        That is one for each step of the case. If the case redirects the client, it is one that
-        followed the redirect instead, or several answered requests without one that followed. The
-        same holds if the attack is only on connections of another kind.
+        There must be one for each step that matters. If the case redirects the client, one
+        connection that followed the redirect is enough, or several answered requests without one
+        that followed. The same holds if the attack is only on connections of another kind.
 
         Args:
             said: the connections that are evidence for the verdict.

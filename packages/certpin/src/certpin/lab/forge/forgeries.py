@@ -118,8 +118,8 @@ def change_server(
         identity: the server's key and chain.
         issuer: the authority that issued the leaf.
         without: the types of the extensions to remove.
-        adding: the extensions to add, each with its criticality.
-        subject: replaces the subject.
+        adding: the extensions to add, each with True if it is critical.
+        subject: the new subject of the leaf; None keeps the subject.
     """
     leaf, *path = identity.chain
     changed = _sign_again(leaf, issuer, without, adding, subject)
@@ -150,7 +150,8 @@ def _sign_again(
 ) -> x509.Certificate:
     """Return a certificate with some extensions removed and added, signed again by its issuer.
 
-    The other names, the key, the dates and the serial number stay.
+    ``subject`` replaces the subject, unless it is None. The other names, the key, the dates and the
+    serial number stay the same.
     """
     builder = (
         x509.CertificateBuilder()

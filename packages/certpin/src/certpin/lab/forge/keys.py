@@ -1,6 +1,7 @@
-"""Keys and certificates of rare kinds, which the library ``cryptography`` does not make.
+"""Make keys and certificates of rare kinds, which the library ``cryptography`` does not make.
 
-An RSA key of 8192 bits, an RSA key for PSS only (RFC 4055), and a certificate of version 1.
+They are an RSA key of 8192 bits, an RSA key only for PSS (RFC 4055), and a certificate of version
+1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _P, _Q = (3 << 4094) + 3389, (7 << 4093) + 135
 
 
 def large_rsa_key() -> rsa.RSAPrivateKey:
-    """Return an RSA key of 8192 bits: always the same one, which is no secret."""
+    """Return an RSA key of 8192 bits. It is always the same one, and no secret."""
     private = pow(_EXPONENT, -1, (_P - 1) * (_Q - 1))
     numbers = rsa.RSAPrivateNumbers(
         p=_P,
@@ -51,13 +52,13 @@ _RSASSA_PSS = x509.ObjectIdentifier("1.2.840.113549.1.1.10")  # RFC 4055 section
 
 
 def pss_identity(identity: Identity, issuer: Authority) -> tuple[tuple[bytes, ...], bytes]:
-    """Return a server's chain and key, changed so that the RSA key is for PSS only.
+    """Return a server's chain and key, changed so that the RSA key is only for PSS.
 
-    Its algorithm identifier is id-RSASSA-PSS without parameters (RFC 4055 section 1.2).
+    The algorithm identifier of the key is id-RSASSA-PSS without parameters (RFC 4055 section 1.2).
 
     Args:
-        identity: the server, with an RSA key.
-        issuer: the authority that issued it; its key is on a curve.
+        identity: the key and the chain of the server; it must be an RSA key.
+        issuer: the authority that issued the leaf; it must have an EC key.
 
     Returns:
         The chain as DER, leaf first, and the private key as PKCS#8 PEM.
@@ -86,7 +87,7 @@ def version_1(certificate: x509.Certificate, issuer: Authority) -> x509.Certific
 
     Args:
         certificate: the certificate to change.
-        issuer: its issuer; its key is on a curve.
+        issuer: the authority that issued it; it must have an EC key.
     """
     assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)  # noqa: S101  # the lab's are
     parts = der.take_apart(certificate)

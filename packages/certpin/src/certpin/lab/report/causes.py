@@ -1,9 +1,9 @@
 """Group the findings of a lab run by cause: one mistake of a client makes it fail many cases.
 
 ``curl -k`` fails most attacks of the matrix, and has one mistake: it accepts any certificate. A
-cause is derived from the pattern of the verdicts only: which cases the client failed, and which of
-the neighbouring ones it passed. So it describes a behaviour, not the line of code. Findings that
-fit no pattern are grouped by their fix.
+cause is derived only from the pattern of the verdicts: which cases the client failed, and which
+neighbouring cases it passed. So a cause describes a behaviour, and not a line of code. Findings
+that fit no pattern are grouped by their fix.
 """
 
 from __future__ import annotations

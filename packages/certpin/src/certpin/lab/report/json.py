@@ -37,7 +37,7 @@ def to_json(run: Run) -> str:
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """Return the report of a run as a dictionary for JSON."""
+    """Return the report of a lab run as a dictionary that can be written as JSON."""
     about, refused = run.about, hostile_refusals(run)
     failed = run.count(Outcome.WRONG) or not run.controlled
     return {

@@ -259,7 +259,13 @@ def subprotocol(head: bytes) -> bytes:
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
-    """Return a complete HTTP response with the token as its body, and with the time."""
+    """Return a complete HTTP response with the lab's token as its body, and with the time.
+
+    Args:
+        token: a random text: a client that prints it has read the answer.
+        keep: keep the connection open.
+        only_head: leave out the body, for a HEAD request.
+    """
     body = f"{token}\n".encode()
     head = (
         f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: text/plain\r\n"
@@ -269,7 +275,10 @@ def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes
 
 
 def redirect(to: str, *, keep: bool = False) -> bytes:
-    """Return a complete HTTP response that redirects to a URL."""
+    """Return a complete HTTP response that redirects to the URL ``to``, with the time.
+
+    ``keep`` keeps the connection open.
+    """
     head = (
         f"HTTP/1.1 302 Found\r\nDate: {formatdate(usegmt=True)}\r\nLocation: {to}\r\n"
         "Content-Length: 0\r\n"

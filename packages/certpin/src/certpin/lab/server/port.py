@@ -266,7 +266,7 @@ class Link:
         """Close the lab's side of the connection, and read on until the client closes.
 
         Closing with unread bytes sends a reset, which can overtake the answer (RFC 9112 section
-        9.6). A conversation that resets wants that.
+        9.6). A conversation with ``resets`` is closed at once, because it is meant to send a reset.
         """
         if self.conversation.resets:
             with suppress(OSError):

@@ -45,10 +45,16 @@ class CaseRun:
     """A running case: assigns the scenario's steps to connections, and stores their evidence.
 
     A step is how the lab serves one connection. Steps are assigned in the order in which
-    connections arrive. ``hosts`` are the first and the second host under test, and the one that a
-    redirect may lead to. ``clients`` is PEM of the accepted client certificates. ``error`` is set
-    if the lab could not serve a step. ``stall`` is the time in seconds for which a step keeps a
-    client waiting.
+    connections arrive. ``connections`` is the evidence; ``error`` is set if the lab could not serve
+    a step.
+
+    Args:
+        scenario: the steps for each host.
+        answer_context: the content of answers, such as the lab's token.
+        hosts: the first and the second host under test, and the host that a redirect may lead to.
+        protocol: the application protocol, a key of ``PROTOCOLS``.
+        clients: the client certificates to accept, as PEM.
+        stall: the time in seconds for which a step keeps a client waiting.
     """
 
     def __init__(
@@ -91,10 +97,16 @@ class CaseRun:
     def next_step(
         self, server_name: str, target: str, *, port: int = 0, kind: str = ""
     ) -> ServerStep:
-        """Return the step that serves a new connection to the requested host.
+        """Return the step with which to serve a new connection.
 
-        Each call moves on to the host's next step; its last step repeats. A scenario may have other
-        steps for connections to ``OTHER_PORT``, and for those of another ``kind`` than the first.
+        Each call moves on to the next step of the host. The last step of a host repeats.
+
+        Args:
+            server_name: the name in the ClientHello, or empty.
+            target: the host that the client requested from a proxy, or empty.
+            port: the requested port. A scenario may have other steps for ``OTHER_PORT``.
+            kind: the kind of the connection. A scenario may have other steps for kinds that differ
+                from the first connection's.
         """
         asked = server_name or target
         host = asked if asked in self._steps else self._first
@@ -161,9 +173,15 @@ _MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is discon
 class Session:
     """Serves one connection of a lab case. ``seen`` is its evidence.
 
-    Send ``data_to_send()`` after each call; when ``done``, send the remaining bytes and close: with
-    a TCP reset if ``resets``. While ``pause`` is not zero, call ``resume()`` after so many seconds.
-    ``port`` is the port that the client requested.
+    Send ``data_to_send()`` after each call. If ``done`` is True, then close the connection: with a
+    TCP reset if ``resets`` is True. If ``passing`` is set, relay it to that server. While ``pause``
+    is not zero, call ``resume()`` after so many seconds.
+
+    Args:
+        case_run: the running case.
+        via: the way in which the client connected, as in ``Destination``.
+        target: the host that the client requested from a proxy, or empty.
+        port: the port that the client requested; 0 if it is unknown.
     """
 
     def __init__(

@@ -490,7 +490,10 @@ class _Lines:
         return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
 
     def _last(self, first: int, end: int) -> int:
-        """Return the line after the last value of a table, which is between these two headers."""
+        """Return the line after the last value of the table between lines ``first`` and ``end``.
+
+        Comments below the last value belong to the next table.
+        """
         while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
             end -= 1
         return end

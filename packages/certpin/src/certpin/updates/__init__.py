@@ -1,7 +1,9 @@
-"""Signed pin sets over the air (TUF): an SSL context with pins that follow the published ones.
+"""Update the pins of an app over the air: pin sets signed with TUF (The Update Framework).
 
-    with PinUpdater(pins=pins, root=root, url="https://pins.bank.example/", cache=folder) as it:
-        it.context   # an ssl.SSLContext, for any library that takes one
+A ``PinUpdater`` has an SSL context, and replaces its pins when a newer signed pin set is published:
+
+    with PinUpdater(pins=pins, root=root, url="https://pins.example/", cache=folder) as updater:
+        updater.context   # an ssl.SSLContext, for any library that takes one
 
 Install its dependencies with ``pip install 'certpin[updates]'``.
 """
@@ -29,7 +31,12 @@ _EXTRA = {"tuf", "securesystemslib", "urllib3"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the updater on first use, because other parts of this package don't need TUF."""
+    """Import ``PinUpdater`` on first use, because other parts of this package don't need TUF.
+
+    Raises:
+        AttributeError: this package has no such name.
+        ModuleNotFoundError: a dependency of the extra ``updates`` is not installed.
+    """
     if name != "PinUpdater":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,17 +1,18 @@
-"""The cache folder of an updater.
+"""The cache folder of a ``PinUpdater``, which survives restarts of the app.
 
     last-known-good.json       the signed pin set that was verified last, with its metadata
     last-known-good.json.bad   a cached pin set that failed verification, kept for inspection
     metadata/                  the metadata of ``tuf.ngclient`` (TUF 1.0.31, 5.3-5.6)
-    lock                       locked by the process that is refreshing
+    lock                       locked by the process that is checking for a newer pin set
 
-The last known good pin set is one file, so that it is replaced atomically: separate files could be
-of two versions after a crash. It is verified each time it is read (``trust.verify``).
+The last known good pin set is one file, so that it is replaced atomically: after a crash, separate
+files could belong to different versions. It is verified each time it is read (``trust.verify``).
 
-If the folder is not writable, the metadata is stored in a temporary folder while the process lives,
-so that rollbacks are detected. It moves back as soon as the folder is writable.
+If the cache folder is not writable, the metadata is stored in a temporary folder until the process
+ends, so that rollbacks are still detected. As soon as the cache folder is writable, the metadata is
+moved back to it.
 
-``tuf.ngclient`` doesn't support several refreshes at once in one folder, so a lock prevents them.
+``tuf.ngclient`` doesn't support concurrent refreshes in one folder, so a lock prevents them.
 Without locks (no ``fcntl``, or a file system without them) the last writer wins: every file is
 written whole, and everything is verified again when it is read.
 """
@@ -53,7 +54,10 @@ _PAUSE = 0.05  # seconds between two attempts, while another process refreshes
 
 
 class Store:
-    """The files in an updater's cache folder. Methods raise ``OSError`` unless noted otherwise."""
+    """Reads and writes an updater's cache folder. Methods raise ``OSError`` unless noted otherwise.
+
+    Not thread-safe. ``limits`` are the maximum sizes of the files that are read.
+    """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder = folder
@@ -62,13 +66,13 @@ class Store:
 
     @property
     def metadata(self) -> Path:
-        """The folder in which ``tuf.ngclient`` stores its metadata now."""
+        """The folder that ``tuf.ngclient`` uses now: in the cache folder, or a temporary one."""
         return self._scratch or self.folder / "metadata"
 
     def stamp(self) -> tuple[int, ...]:
-        """Return inode, time and size of the cached pin set's file; empty if there is none.
+        """Return inode, time and size of the cached pin set's file; empty if it is missing.
 
-        They change when any process writes another pin set.
+        They change when any process writes another pin set, so equal stamps mean an unchanged file.
         """
         with suppress(OSError):
             found = (self.folder / _GOOD).stat()
@@ -103,17 +107,19 @@ class Store:
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
     def follow(self, bundled: bytes) -> tuple[Root, ...]:
-        """Return the bundled root, and the cached roots that validly follow it.
+        """Return the bundled root, followed by the cached roots that are valid successors of it.
 
-        Raises the errors of tuf.
+        Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the bundled root is
+        invalid.
         """
         chain = follow_roots(bundled, ())
         return follow_roots(bundled, self._roots(chain[0].version + 1))
 
     def newest_root(self, bundled: bytes) -> bytes:
-        """Return the last of these roots as bytes: the bundled one, if no cached one follows.
+        """Return the newest valid root as bytes: the bundled one, or a cached one that follows it.
 
-        Raises the errors of tuf.
+        Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the bundled root is
+        invalid.
         """
         chain = [bundled]
 
@@ -126,7 +132,7 @@ class Store:
         return chain[len(follow_roots(bundled, later())) - 1]
 
     def has_root(self, version: int) -> bool:
-        """Return True if ``tuf.ngclient`` has fetched the root of this version."""
+        """Return True if the root metadata of this version is in the metadata folder."""
         return (self.metadata / "root_history" / f"{version}.root.json").exists()
 
     def _roots(self, first: int) -> Iterator[bytes]:
@@ -138,14 +144,14 @@ class Store:
                 return
 
     def read(self) -> SignedMetadata:
-        """Read the timestamp, snapshot and targets that ``tuf.ngclient`` verified last."""
+        """Read the verified timestamp, snapshot and targets that ``tuf.ngclient`` stored last."""
         return SignedMetadata(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
 
     def sweep(self) -> None:
-        """Delete the temporary files of killed processes, and unusable metadata files.
+        """Delete temporary files that killed processes left behind, and unusable metadata files.
 
-        Metadata is unusable if it is longer than its limit or no regular file: ``tuf.ngclient``
-        would load it. The caller holds the lock of the folder.
+        Metadata is unusable if it is longer than its limit or not a regular file: ``tuf.ngclient``
+        would load it anyway. The caller holds the lock of the folder.
         """
         left = [*self.folder.glob(f".{_GOOD}.*"), *self.metadata.glob("tmp*")]
         for path in [*left, *filter(self._is_not_metadata, self.metadata.rglob("*.json"))]:
@@ -153,9 +159,9 @@ class Store:
                 path.unlink()
 
     def _is_not_metadata(self, path: Path) -> bool:
-        """Return True if a file is too long for metadata, or is no regular file.
+        """Return True if a file can't be read safely as metadata: too long, or not a regular file.
 
-        A pipe would block its reader.
+        Reading a named pipe, for example, would block.
         """
         with suppress(OSError):
             found = path.stat()
@@ -165,9 +171,9 @@ class Store:
         return True
 
     def move_out(self) -> bool:
-        """Copy ``tuf.ngclient``'s metadata to a temporary folder, and use that from now on.
+        """Copy ``tuf.ngclient``'s metadata to a temporary folder, and use that folder from now on.
 
-        Return False if that was done before.
+        Return False if the temporary folder is already in use.
         """
         if self._scratch is not None:
             return False
@@ -180,7 +186,8 @@ class Store:
     def move_back(self) -> None:
         """Move ``tuf.ngclient``'s metadata from the temporary folder back to the cache folder.
 
-        Does nothing if the metadata is there already. Raises ``OSError`` if it can't be written.
+        Does nothing if no temporary folder is in use. Raises ``OSError`` if the cache folder can't
+        be written.
         """
         if self._scratch is None:
             return
@@ -191,9 +198,9 @@ class Store:
         self.clear()
 
     def _kept_outside(self) -> list[str]:
-        """Return the paths of the metadata files in the temporary folder.
+        """Return the relative paths of the metadata files to copy back from the temporary folder.
 
-        Roots come first, so that a partial copy is valid.
+        Roots come first, so that a copy that is interrupted is still valid.
         """
         roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
         others = [f"{role}.json" for role in _ROLES]
@@ -206,7 +213,10 @@ class Store:
         self._scratch = None
 
     def forget(self) -> None:
-        """Stop using the temporary metadata folder in a forked child: it belongs to the parent."""
+        """Stop using the temporary metadata folder, without deleting it.
+
+        For a forked child process: the folder belongs to its parent.
+        """
         self._scratch = None
 
 
@@ -233,7 +243,7 @@ def _make_scratch() -> str:
 
 
 def encode(signed_set: SignedSet) -> bytes:
-    """Return a signed pin set as the JSON bytes of the cache file."""
+    """Return a signed pin set as the JSON bytes of ``last-known-good.json``."""
     verified = signed_set.verified
     data = {
         "schema": _SCHEMA,
@@ -245,7 +255,7 @@ def encode(signed_set: SignedSet) -> bytes:
 
 
 def decode(data: bytes) -> CachedSet:
-    """Read a signed pin set from the JSON bytes of the cache file, without verifying it.
+    """Parse the JSON bytes of ``last-known-good.json`` into a signed pin set, without verifying it.
 
     Raises:
         UpdateError: the bytes don't have the format that ``encode`` writes.
@@ -263,7 +273,10 @@ def decode(data: bytes) -> CachedSet:
 
 
 def max_size(limits: Limits) -> int:
-    """Return the maximum size of a cache file in bytes; base64 takes four bytes for three."""
+    """Return the maximum size of ``last-known-good.json`` in bytes.
+
+    It has the metadata and target files in base64, which takes four bytes for three.
+    """
     held = limits.timestamp + limits.snapshot + limits.targets + limits.total
     return held * 4 // 3 + limits.targets
 
@@ -294,7 +307,7 @@ def _damaged(what: str) -> UpdateError:
 
 
 class FolderLock:
-    """The lock file of a cache folder, which only one refreshing process can hold."""
+    """The lock file of a cache folder. Only one process at a time can hold the lock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -302,12 +315,13 @@ class FolderLock:
 
     @contextmanager
     def held(self, may_wait: Callable[[float], bool]) -> Iterator[None]:
-        """Hold the lock of the cache folder for the block.
+        """Hold the lock of the cache folder during a ``with`` block.
 
-        If the folder is not writable, nothing is locked: nothing can be written there either.
+        If the lock file can't be opened, or the system has no file locks, nothing is locked.
 
         Args:
-            may_wait: sleeps for the given seconds, and returns False when the time is up.
+            may_wait: a function that sleeps for the given seconds, and returns False if no time is
+                left to wait.
 
         Raises:
             UpdateError: another process held the lock until the time was up.
@@ -332,7 +346,7 @@ class FolderLock:
         return None
 
     def forget(self) -> None:
-        """Close the lock file in a forked child. The parent keeps the lock."""
+        """Close the lock file in a forked child process. The parent process keeps the lock."""
         held, self._held = self._held, None
         if held is not None:
             os.close(held)

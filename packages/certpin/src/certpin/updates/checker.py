@@ -1,8 +1,11 @@
-"""Check for a newer signed pin set, put it in force, and report both as events.
+"""Check the update server for a newer signed pin set, and put it in force.
 
-The connection to the update server is pinned. It accepts the pins of the bundled pin set and those
-of the pin set in force, because a published pin set with wrong or missing pins for this server must
-not prevent later updates. For the same reason these pins never expire, whatever the pin file says.
+A pin set is in force if the app's SSL context enforces it. Each result is reported as an event.
+
+The connection to the update server is pinned too. It accepts the pins of the bundled pin set and
+those of the newest signed one, because a published pin set with wrong or missing pins for this
+server must not prevent later updates. For the same reason the pins for this server never expire,
+whatever the pin file says.
 """
 
 from __future__ import annotations
@@ -48,8 +51,17 @@ class _Record:
 class Checker:
     """Checks the update server for newer pin sets, and keeps the results for ``status``.
 
-    The caller runs one check at a time. ``status`` may be read from any thread. The lock
-    ``swapping`` is held while another pin set is put in force.
+    The caller runs one check at a time. ``status`` may be read from any thread.
+
+    Args:
+        source: the server, the bundled root and the cache.
+        enforced: the pin set in force, and the SSL context that enforces it.
+        clock: returns the current time with a time zone.
+        notifier: receives an event for each result.
+        root_interval: the shortest time between two requests for the next root version.
+
+    Attributes:
+        swapping: a lock that is held while the pin set in force is replaced.
     """
 
     def __init__(
@@ -74,7 +86,7 @@ class Checker:
 
     @property
     def status(self) -> UpdateStatus:
-        """The state, the pin set in force, and the result of the last check."""
+        """The updater's state, the pin set in force, and the result of the last check."""
         record, inputs = self._record, self.enforced.inputs
         return UpdateStatus(
             state_of(inputs, self._clock()),
@@ -90,7 +102,13 @@ class Checker:
     def check(self, deadline: Deadline) -> None:
         """Fetch the newest signed pin set, put it in force, and save it in the cache.
 
-        Raises ``UpdateError``.
+        The cached pin set is put in force first if another process has written a newer one.
+
+        Args:
+            deadline: limits the time of the whole check, and can cancel it from another thread.
+
+        Raises:
+            UpdateError: the check failed or was cancelled. The pin set in force stays in force.
         """
         try:
             with update_errors(), deadline.enforced(), self._lock.held(deadline.wait):
@@ -108,13 +126,13 @@ class Checker:
         self._notify("updated" if newer else "checked")
 
     def adopt_cached(self) -> bool:
-        """Put the cached pin set in force if it is valid and not known yet.
+        """Put the cached pin set in force if its file has changed, and it is valid and newer.
 
-        Another process may have written it. Never raises: an invalid pin set is reported as an
-        event, and its file is moved aside.
+        Another process may have written the file. Never raises: an invalid pin set is reported as
+        an event, and its file is renamed to ``….bad``.
 
         Returns:
-            True if another pin set is in force now.
+            True if the pin set in force was replaced.
         """
         store = self._source.store
         if (stamp := store.stamp()) == self._stamp:
@@ -175,10 +193,10 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Verify the newest known pin set again with a root that was just fetched. Never raises.
+        """Verify the newest known pin set with a root that was just fetched. Never raises.
 
-        This also runs after a failed check: an attacker who withholds a pin set signed by the new
-        keys must not make the old one look fresh.
+        This also runs after a failed check: an attacker who withholds a pin set that the new root's
+        keys signed must not make the old one look fresh.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
@@ -196,9 +214,10 @@ class Checker:
         return newer
 
     def _save(self, found: SignedSet) -> None:
-        """Write a pin set to the cache.
+        """Write a fetched pin set to the cache folder.
 
-        After a failure it stays in force, and the next check retries.
+        If that fails, the pin set stays in force, an event reports it, and the next check tries
+        again.
         """
         store = self._source.store
         try:
@@ -227,14 +246,28 @@ class Checker:
 
 
 def closed() -> UpdateError:
-    """Return the ``UpdateError`` for the use of a closed updater."""
+    """Return the ``UpdateError`` that is raised when a closed updater is used."""
     return UpdateError("the updater was closed", reason="closed", fix="create another one")
 
 
 class Enforced:
-    """The pin set in force, and ``known``: the newest signed pin set, which may not be in force.
+    """The pin set that the app's SSL context enforces, and the newest signed pin set.
 
-    It is not in force if the app has bundled a newer one since.
+    They differ if the app has been updated since, and now bundles a newer pin set than was ever
+    fetched.
+
+    Args:
+        pins: the bundled pin set, or an SSL context that enforces it.
+        host: the host name of the update server, which the bundled pin set must pin.
+        clock: returns the current time with a time zone.
+        root: the version of the bundled root metadata.
+
+    Attributes:
+        context: the app's SSL context.
+        known: the newest signed pin set; ``None`` until one was fetched or read from the cache.
+
+    Raises:
+        ConfigError: the bundled pin set doesn't enforce pins for ``host``.
     """
 
     def __init__(
@@ -257,7 +290,7 @@ class Enforced:
 
     @property
     def inputs(self) -> StateInputs:
-        """The data from which the updater's state is computed."""
+        """The pin set in force and its metadata's validity, for ``state_of``."""
         # In this order, because another thread may swap the pins.
         known, pins = self.known, self.context.pins
         for signed in (known, self._coming):
@@ -267,15 +300,19 @@ class Enforced:
 
     @property
     def channel(self) -> tuple[PinnedSSLContext, ...]:
-        """The SSL contexts for the update server, in the order in which connecting tries them."""
+        """The SSL contexts for the update server, in the order in which a connection tries them.
+
+        First the one with the newest pin set's pins for this server, if it has any; then the one
+        with the bundled pins.
+        """
         if self._forked:
             self._renew()
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
 
     def wake_in_child(self) -> None:
-        """Replace the contexts for the update server in a forked child.
+        """Have the update server's SSL contexts replaced before their next use in a forked child.
 
-        A thread of the parent may have been changing them.
+        A thread of the parent process may have been changing them during the fork.
         """
         self._forked = True
 
@@ -285,10 +322,11 @@ class Enforced:
         self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
-        """Put a signed pin set in force unless it already is. Return True if the pins have changed.
+        """Put a signed pin set in force, unless it already is. Return True if the pins changed.
 
         Raises:
-            UpdateError: it can't follow the pin set in force, which then stays in force.
+            UpdateError: this pin set must not replace the one in force, which then stays in force:
+                for example, its version is lower.
         """
         current = self.context.pins
         if signed.recovers:
@@ -314,9 +352,9 @@ class Enforced:
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:
-    """Return a pin set's policy for the update server, as a pin set that never expires.
+    """Return only the update server's policy, as a pin set that never expires.
 
-    Return None if the server has no policy, or one that only reports.
+    Return None if the pin set has no policy for ``host``, or one that only reports.
     """
     policy = pins.policy_for(host)
     if policy is None or policy.mode != "enforce":
@@ -342,7 +380,10 @@ def _required(bundled: PinSet, host: str) -> PinSet:
 
 
 class Notifier:
-    """Sends update events to the logger ``certpin.updates`` and to the hooks of the app."""
+    """Sends update events to the logger ``certpin.updates`` and to the app's hooks.
+
+    ``hooks`` are the functions of the app that are called with each ``UpdateEvent``.
+    """
 
     def __init__(self, hooks: Iterable[UpdateHook]) -> None:
         self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)

@@ -1,15 +1,15 @@
 """Fetch the newest signed pin set over one pinned connection, with limits on time and size.
 
-1. The timestamp is fetched. If it is the one of the newest known pin set, and no metadata
-   have expired, there is nothing new (docs/decisions, 23), unless there is a newer root, which may
-   revoke the key that signed this timestamp. The next root is requested at intervals
-   (``Timing.roots``), over the same connection.
+1. The timestamp metadata is fetched. There is nothing new if it equals the timestamp of the newest
+   known pin set, and none of that pin set's metadata has expired (docs/decisions, 23). Then only a
+   newer root could matter, because it may revoke the key that signed this timestamp: the next root
+   is requested at intervals (``Timing.roots``), over the same connection.
 2. Otherwise ``tuf.ngclient`` follows TUF 1.0.31, section 5, from the bundled root, with the cached
    metadata.
-3. The targets that are not known yet are fetched, and ``trust`` verifies the whole pin set.
+3. The target files that are not known yet are fetched, and ``trust`` verifies the whole pin set.
 
-Only ``https``; no redirects, compression or proxies. The deadline of the whole check stops a server
-that avoids the timeout of each read by sending a byte a second.
+Only ``https``; no redirects, compression or proxies. One deadline limits the whole check, because a
+server that sends a byte a second would never exceed the timeout of a single read.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the 
 
 
 class _UpdateConnection(HTTPSConnection):
-    """An HTTPS connection with a deadline for connecting and reading."""
+    """An HTTPS connection that stops connecting and reading at ``deadline``."""
 
     deadline: Deadline
 
@@ -66,11 +66,17 @@ class _UpdateConnection(HTTPSConnection):
 
 
 class Channel(FetcherInterface):
-    """Fetches the files of one refresh over one connection, which is opened on first use.
+    """Downloads the files of one check over one connection, which is opened on first use.
 
-    The first of ``contexts`` with pins that match the server is used, because a pin set in force
-    with wrong pins for the update server must not prevent later updates. All errors are
-    ``DownloadError`` of tuf.
+    It is the fetcher that ``tuf.ngclient`` uses. All its errors are a ``DownloadError`` of tuf.
+
+    Args:
+        address: host, port and path of the published folder.
+        limits: the maximum sizes of the files.
+        contexts: SSL contexts with different pins for the server. They are tried in this order
+            until one accepts the server, because wrong pins in the newest pin set must not prevent
+            later updates.
+        deadline: the end of the whole check.
     """
 
     def __init__(
@@ -94,11 +100,18 @@ class Channel(FetcherInterface):
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """Yield the content of a file of the server, as a file in memory.
+        """Yield the content of a published file, as a file in memory.
 
-        It is not written to disk, because the limits are low and a disk may be full. The limit for
-        the file applies too, because ``max_length`` may come from signed metadata: for a snapshot,
-        an attacker needs only the online key.
+        The content is not written to disk, because the size limits are low and a disk may be full.
+
+        Args:
+            url: the path of the file on the update server.
+            max_length: the maximum size in bytes. The limit of ``Limits`` for this file applies
+                too, because ``max_length`` may come from signed metadata: for a snapshot, an
+                attacker needs only the online key.
+
+        Raises:
+            DownloadError: the file is too long, or can't be fetched in time.
         """
         limit = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
         held = BytesIO()
@@ -111,7 +124,7 @@ class Channel(FetcherInterface):
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """Request a file, and yield its content in pieces. ``url`` is a path on the only server."""
+        """Request a file by its path on the update server, and yield its content in pieces."""
         try:
             response = self._request(url)
             while chunk := response.read1(_CHUNK, decode_content=False):
@@ -183,9 +196,14 @@ def _failed(path: str, exc: Exception) -> DownloadError:
 
 
 class UpdateSource(NamedTuple):
-    """The data that stay the same in all checks of an updater.
+    """The data that are the same in all checks of an updater.
 
-    ``name`` is the name of the pin set, ``root`` the root metadata bundled with the app.
+    Attributes:
+        name: the name of the bundled pin set, which each published pin set must have too.
+        root: the bytes of the root metadata bundled with the app.
+        address: host, port and path of the published folder.
+        limits: the maximum sizes of the files.
+        store: the cache folder.
     """
 
     name: str
@@ -205,15 +223,16 @@ def fetch_newest(
 ) -> SignedSet:
     """Fetch and verify the newest signed pin set. Return ``known`` itself if there is nothing new.
 
-    Call it within ``update_errors()``. ``tuf.ngclient`` reads the system's clock; the metadata that
-    it accepts must also be valid at ``now``.
+    Call it within ``update_errors()``, which turns the exceptions of tuf into ``UpdateError``.
+    ``tuf.ngclient`` reads the system's clock; the metadata that it accepts must also be valid at
+    ``now``.
 
     Args:
-        source: the constants of all checks.
-        channel: the connection to the server.
-        known: the newest pin set that was verified before.
+        source: the data that are the same in all checks.
+        channel: the connection to the update server.
+        known: the newest pin set that was verified before; ``None`` if there is none.
         now: the current time.
-        ask_root: request the next root even if the timestamp is the known one.
+        ask_root: True to request the next root even if the timestamp hasn't changed.
     """
     if (
         known is not None
@@ -238,8 +257,9 @@ def _timestamp(source: UpdateSource, channel: Channel) -> bytes:
 def _has_newer_root(source: UpdateSource, channel: Channel) -> bool:
     """Return True if the server has a root newer than the newest cached one (TUF 1.0.31, 5.3.3).
 
-    The bytes are not used: ``tuf.ngclient`` fetches and verifies the root. Object storage that
-    clients can't list answers 403 for a missing file, which ``tuf.ngclient`` also accepts.
+    The downloaded bytes are discarded: ``tuf.ngclient`` fetches the root again and verifies it.
+    Status 403 also means that the file is missing, as in ``tuf.ngclient``, because object storage
+    returns it for a missing file if clients can't list files.
     """
     version = source.store.follow(source.root)[-1].version + 1
     try:
@@ -254,8 +274,17 @@ def _has_newer_root(source: UpdateSource, channel: Channel) -> bool:
 def follow(source: UpdateSource, channel: FetcherInterface) -> None:
     """Fetch and verify the newest metadata with ``tuf.ngclient``, which stores it in the cache.
 
-    It follows TUF 1.0.31, sections 5.3 to 5.6. Raises the errors of tuf, and ``OSError`` of the
-    disk. Roles verified before an error stay in the cache, as a lower bound for later versions.
+    It follows TUF 1.0.31, sections 5.3 to 5.6. Metadata that was verified before an error stays in
+    the cache, so that later checks refuse lower versions.
+
+    Args:
+        source: the data that are the same in all checks.
+        channel: downloads the files.
+
+    Raises:
+        RepositoryError: the metadata is invalid (of tuf, as is ``DownloadError``).
+        DownloadError: a file can't be fetched.
+        OSError: the cache can't be written.
     """
     limits = source.limits
     config = UpdaterConfig(
@@ -298,7 +327,7 @@ def _target_bytes(
     known: SignedSet | None,
     name: str,
 ) -> bytes:
-    """Return a target file: that of the known pin set if it is unchanged, else fetch it."""
+    """Return a target file: the known pin set's if its hashes are unchanged, else fetch it."""
     info = verified.targets[name]
     if known is not None and name in known.files:
         same = known.verified.targets[name]
@@ -308,5 +337,12 @@ def _target_bytes(
 
 
 def fetch_target(address: Address, channel: FetcherInterface, name: str, info: TargetFile) -> bytes:
-    """Fetch a target file, at most as many bytes as are signed. The bytes are not verified yet."""
+    """Download a target file. Its hashes are not verified yet.
+
+    Args:
+        address: host, port and path of the published folder.
+        channel: downloads the file.
+        name: the name of the target in the targets metadata, such as ``pins.toml``.
+        info: its signed length, which limits the download, and its signed hashes.
+    """
     return channel.download_bytes(address.target(name, info.hashes["sha256"]), info.length)

@@ -1,7 +1,7 @@
-"""Explain tuf's exceptions to the operators of an app.
+"""Turn the exceptions of a failed update check into an ``UpdateError`` with an explanation.
 
-Most of these errors have two possible causes: an attack, or a mistake in publishing. So each text
-describes the observation, and the fix names both causes.
+The readers are the operators of an app. Most of these errors have two possible causes: an attack,
+or a mistake in publishing. So each text describes the observation, and its fix names both causes.
 """
 
 from __future__ import annotations
@@ -134,9 +134,10 @@ _UNKNOWN = _Explanation("unexpected", "the update failed with an unexpected erro
 
 @contextmanager
 def update_errors() -> Iterator[None]:
-    """Turn every exception of the block into an ``UpdateError``.
+    """Turn every exception of a ``with`` block into an ``UpdateError``.
 
-    Hostile bytes go through the parsers of tuf and securesystemslib, which may raise anything.
+    That includes unexpected ones, because tuf and securesystemslib parse bytes from attackers and
+    may raise anything.
     """
     try:
         yield
@@ -147,7 +148,7 @@ def update_errors() -> Iterator[None]:
 
 
 def as_update_error(exc: Exception) -> UpdateError:
-    """Return an ``UpdateError`` that explains an exception, with its cause and a fix."""
+    """Return an ``UpdateError`` that explains an exception: reason, problem and fix."""
     refused = pin_error(exc)
     if isinstance(refused, UnverifiedChainError):
         problem = f"{_UNVERIFIED.problem}: {_cause_text(refused)}"

@@ -22,22 +22,25 @@ _DOUBLINGS = 20  # of a minute are two years: longer than any interval
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest files that are accepted from a server, in bytes unless noted otherwise.
+    """The largest files that an updater accepts from a server, in bytes unless noted otherwise.
 
-    A server or an attacker in between may send anything, so the specification requires a limit on
-    each file (TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). The limits are those of ``tuf.ngclient`` or
-    lower: a pin set has four roles and a few files, while a package index has thousands.
+    A server or an attacker in between may send anything, so TUF requires a limit for each file (TUF
+    1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). The limits are those of ``tuf.ngclient`` or lower: a
+    published pin set has four metadata roles and a few files, while a package index has thousands.
 
     Attributes:
-        root: of root metadata; twenty keys with their signatures take about 20 kB.
-        timestamp: of the file that is fetched with each check: about 500 bytes.
-        snapshot: of the file that names the targets metadata.
-        targets: of the metadata that names the files of a set: about 400 bytes for each.
-        rotations: the number of roots that are followed in one check.
-        count: the number of files of a set: the pins in two formats, and one for each private
-            authority.
-        target: of one file; 16 MiB are 50,000 hosts with their pins.
-        total: of all files of a set, which are held in memory.
+        root: of a root metadata file; twenty keys with their signatures take about 20 kB.
+        timestamp: of the timestamp metadata, which is fetched with each check: about 500 bytes.
+        snapshot: of the snapshot metadata, which names the version of the targets metadata.
+        targets: of the targets metadata: about 400 bytes for each file of a pin set.
+        rotations: the number of new root versions that one check follows.
+        count: the number of files of a pin set: the pins in two formats, and one file for each
+            private authority.
+        target: of one file of a pin set; 16 MiB are 50,000 hosts with their pins.
+        total: of all files of a pin set together, which are held in memory.
+
+    Raises:
+        ConfigError: a limit is not a number above 0.
     """
 
     root: int = 256 * 1024
@@ -55,7 +58,10 @@ class Limits:
                 raise ConfigError(f"{value!r} is no limit", key=name, fix="write a number above 0")
 
     def of(self, path: str) -> int:
-        """Return the maximum bytes of a file by its published path: ``metadata/12.root.json``."""
+        """Return the maximum size in bytes of a published file.
+
+        ``path`` is its path in the published folder, such as ``metadata/12.root.json``.
+        """
         folder, _, name = path.partition("/")
         if folder != "metadata":
             return self.target
@@ -69,15 +75,20 @@ class Timing:
     """The times between an updater's checks, and the timeouts of a check.
 
     Attributes:
-        interval: between two checks.
-        urgent: the shortest interval as an expiry date comes near: it is a quarter of the time
-            until the set is stale or its pins expire.
-        retry: after the first failure; doubled after each further one, up to the interval.
-        roots: between two requests for a newer root. ``timedelta(0)``: with each check, as TUF
-            specifies.
-        jitter: the random share of each wait, so that clients don't ask together.
-        patience: for connecting, for the handshake, and for each read.
-        deadline: for a whole check, even if the server keeps sending.
+        interval: the longest time between two checks.
+        urgent: the shortest time between two checks. Near an expiry date (of the metadata or of the
+            pins), the wait is a quarter of the time that is left, but not less than this.
+        retry: the wait after the first failed check. It doubles after each further failure, up to
+            ``interval``.
+        roots: the shortest time between two requests for a newer root. ``timedelta(0)``: with each
+            check, as TUF specifies.
+        jitter: the random share, 0 to less than 1, by which each wait is shortened, so that clients
+            don't connect at the same time.
+        patience: the timeout for connecting, for the handshake, and for each read.
+        deadline: the timeout of a whole check, even if the server keeps sending.
+
+    Raises:
+        ConfigError: a time is not above 0, or longer than a year, or ``jitter`` is out of range.
     """
 
     interval: timedelta = timedelta(hours=1)
@@ -105,7 +116,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """The times and the size limits of a ``PinUpdater``."""
+    """The settings of a ``PinUpdater``: the times between checks, and the size limits of files."""
 
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)
@@ -135,14 +146,17 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """Return the time until the next check: shorter near ``end``, at least ``timing.urgent``."""
+    """Return the wait before the next check if no check has failed.
+
+    It is the interval, or a quarter of the time until ``end``, but at least ``timing.urgent``.
+    """
     if end is None:
         return timing.interval
     return min(timing.interval, max((end - now) / _PARTS, timing.urgent))
 
 
 class Address(NamedTuple):
-    """Host, port and path of the folder with the published files. ``path`` ends with a slash."""
+    """The address of the published folder: host, port, and a URL path that ends with a slash."""
 
     host: str
     port: int
@@ -150,11 +164,16 @@ class Address(NamedTuple):
 
     @property
     def metadata(self) -> str:
-        """The URL path of the metadata folder, which ends with a slash."""
+        """The URL path of the folder of the metadata files. It ends with a slash."""
         return self.path + "metadata/"
 
     def target(self, name: str, digest: str) -> str:
-        """Return the URL path of a target file: a digest precedes its name (TUF 1.0.31, 6.2)."""
+        """Return the URL path of a target file: a hash precedes its name (TUF 1.0.31, 6.2).
+
+        Args:
+            name: the name of the target in the targets metadata, such as ``trust/ca.pem``.
+            digest: its SHA-256 hash in hexadecimal.
+        """
         folder, slash, last = name.rpartition("/")
         return f"{self.path}targets/{quote(folder + slash)}{digest}.{quote(last)}"
 
@@ -162,7 +181,8 @@ class Address(NamedTuple):
 def parse_folder_url(url: str) -> Address:
     """Parse the URL of the published folder.
 
-    Raises ``ConfigError`` if it is not plain ``https``.
+    Raises:
+        ConfigError: it is not an ``https`` URL, or has a query, a fragment or credentials.
     """
     try:
         parts = urlsplit(url)

@@ -1,11 +1,13 @@
-"""The status of an updater, and its events. The state is a pure function of the data and the time.
+"""The state, the status and the events of an updater, as data.
+
+The state is a pure function of the pin set in force, its metadata and the time:
 
 EMBEDDED       the bundled pin set is in force, and no fetched one
-FRESH          the pin set in force is the newest known one, and all of its metadata are valid
-SOFT-STALE     metadata of the pin set in force have expired, or were signed by replaced keys: the
-               server or an attacker in between has sent nothing newer. The last known good
-               pin set stays in force
-HARD-EXPIRED   a policy that fails closed has expired, and the context refuses its host
+FRESH          the pin set in force is the newest known one, and all of its metadata is valid
+SOFT-STALE     metadata of the pin set in force has expired, or was signed by keys that a newer root
+               replaced: the server or an attacker in between has sent nothing newer. The last
+               known good pin set stays in force
+HARD-EXPIRED   a policy that fails closed has expired, and the SSL context refuses its host
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ UpdateState = Literal["embedded", "fresh", "soft-stale", "hard-expired"]
 
 @dataclass(frozen=True)
 class UpdateStatus:
-    """The status of an updater.
+    """The status of an updater at one time.
 
     Attributes:
-        state: see ``UpdateState``.
+        state: one of the states that the description of this module lists.
         name: the name of the pin set.
         version: the version of the pin set in force.
-        checked: when the last check of this process succeeded.
+        checked: when the last check of this process succeeded; ``None`` if none has.
         until: when the first metadata file of the pin set in force expires; ``None`` if the bundled
             pin set is in force.
         failures: the number of failed checks since the last success.
-        error: why the last check failed.
-        cache_error: why the cache can't be read or written.
+        error: why the last check failed; ``None`` if it succeeded.
+        cache_error: why the cache can't be read or written; ``None`` if it can.
     """
 
     state: UpdateState
@@ -57,7 +59,15 @@ class UpdateStatus:
 
 @dataclass(frozen=True)
 class UpdateEvent:
-    """An event of an updater. ``status`` is the updater's status after it."""
+    """An event of an updater, for logs and the app's hooks.
+
+    Attributes:
+        what: "updated": another pin set is in force. "checked": there is nothing new. "failed": a
+            check failed. "cache": the cache can't be read or written.
+        at: when it happened.
+        status: the updater's status after the event.
+        error: the reason of "failed" and "cache".
+    """
 
     what: What
     at: datetime
@@ -65,7 +75,7 @@ class UpdateEvent:
     error: UpdateError | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the event as plain values for a structured log, without secrets."""
+        """Return the event as strings and numbers for a structured log. They contain no secrets."""
         until = self.status.until
         return {
             "what": self.what,
@@ -87,7 +97,7 @@ class StateInputs:
         pins: the pin set in force.
         until: when the first metadata file of that pin set expires. ``None`` if the bundled pin set
             is in force.
-        superseded: a newer root is known, but no pin set that its keys signed.
+        superseded: True if a newer root is known, and its keys have not signed this pin set.
     """
 
     pins: PinSet
@@ -106,14 +116,17 @@ def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
 
 
 def pins_end(pins: PinSet) -> datetime | None:
-    """Return when the first policy expires that then refuses its host; None if no policy does."""
+    """Return the first time at which an expired policy makes the client refuse its host.
+
+    Return None if no policy of the pin set does: it has no expiry date, or doesn't fail closed.
+    """
     return min(filter(None, (policy.refuses_from for policy in pins.policies)), default=None)
 
 
 def next_end(inputs: StateInputs) -> datetime | None:
-    """Return the time before which a newer pin set is needed; None if there is none.
+    """Return the time by which the updater needs a newer pin set; None if there is none.
 
-    It is the first expiry, of the metadata or of a policy.
+    It is the first expiry of metadata, or of a policy that then refuses its host.
     """
     ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
     return min(ends, default=None)

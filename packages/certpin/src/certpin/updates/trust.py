@@ -1,15 +1,16 @@
 """Verify a signed pin set as a client does. Pure functions over bytes.
 
-Data from a server and data from the cache pass the same steps (section numbers of TUF 1.0.31):
+Data from the update server and data from the cache pass the same steps (section numbers of TUF
+1.0.31):
 
 1. The root is the one bundled with the app, or follows from it: each version is one higher, and is
    signed as both the previous version and the new one require (5.3.4, 5.3.5).
 2. Timestamp, snapshot and targets are signed as the newest root requires (5.4.2, 5.5.3, 5.6.3), and
    belong together: the timestamp names the snapshot, and the snapshot names the targets (5.5.2,
    5.5.4, 5.6.2, 5.6.4).
-3. The number and the size of the targets are within the limits, their names are plain, and all of
-   them name this pin set and the same version.
-4. Each target has the signed length and hashes (5.7). No target is missing and none is added.
+3. The number and the size of the target files are within the limits, their names are plain, and the
+   metadata gives all of them the name of this pin set and the same version.
+4. Each target file has the signed length and hashes (5.7). None is missing and none is added.
 5. ``pins.toml`` loads with the trust files that it names, has the signed name and version, and has
    no debug section.
 
@@ -17,7 +18,8 @@ A threshold counts keys, not key IDs: a root that lists one key under two IDs gi
 
 Not checked here: rollback to metadata older than this client has seen, and the expiry of metadata
 from a server. ``tuf.ngclient`` checks both. A cached pin set may have expired: it stays the last
-known good one. The functions raise ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
+known good one. The functions raise ``RepositoryError`` of tuf for metadata, and ``ConfigError`` for
+a pin file.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ DART_SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 class SignedMetadata(NamedTuple):
-    """The timestamp, snapshot and targets of one signed pin set, as bytes."""
+    """The timestamp, snapshot and targets metadata of one signed pin set, as bytes."""
 
     timestamp: bytes
     snapshot: bytes
@@ -63,7 +65,10 @@ class SignedMetadata(NamedTuple):
 class CachedSet(NamedTuple):
     """A signed pin set as read from the cache, not verified yet.
 
-    ``root`` is the version of the root with which it was verified when it was fetched.
+    Attributes:
+        root: the version of the root metadata that was the newest when this pin set was fetched.
+        signed: the other metadata.
+        files: the target files (pin file, trust anchors) by name.
     """
 
     root: int
@@ -73,10 +78,15 @@ class CachedSet(NamedTuple):
 
 @dataclass(frozen=True)
 class VerifiedMetadata:
-    """The verified metadata of a signed pin set.
+    """The metadata of a signed pin set after its verification.
 
-    ``until`` is when the first of root, timestamp, snapshot and targets expires. ``name`` and
-    ``version`` are those of the pin set, ``root`` is the version of the root.
+    Attributes:
+        signed: the bytes of timestamp, snapshot and targets.
+        root: the version of the root metadata.
+        until: when the first of root, timestamp, snapshot and targets expires.
+        name: the name of the pin set.
+        version: the version of the pin set.
+        targets: the signed lengths and hashes of the target files by name.
     """
 
     signed: SignedMetadata
@@ -94,12 +104,12 @@ class SignedSet:
     Attributes:
         verified: the metadata of root, timestamp, snapshot and targets.
         files: the target files (pin file, trust anchors) by name.
-        pins: the pin set.
-        superseded: the keys that signed the pin set have been replaced. It was valid when it was
-            fetched, and is not the newest.
-        recovers: the pin set that was known before was signed by targets keys that the root has
-            replaced, so its version is no lower bound for this one (TUF 1.0.31, 5.3.11: recovery
-            from a fast-forward attack).
+        pins: the pin set that was read from the pin file.
+        superseded: True if a newer root has replaced the keys that signed this pin set. It was
+            valid when it was fetched, and is not the newest.
+        recovers: True if this pin set may have a lower version than the previous one, because a
+            newer root has replaced the targets keys that signed the previous one (TUF 1.0.31,
+            5.3.11: recovery from a fast-forward attack).
     """
 
     verified: VerifiedMetadata
@@ -109,19 +119,27 @@ class SignedSet:
     recovers: bool = False
 
     def is_newest(self, timestamp: bytes, now: datetime) -> bool:
-        """Return True if a server that sends this timestamp has no newer pin set.
+        """Return True if a server that sends this timestamp has no pin set newer than this one.
 
-        Each publication, also of a root only, gives the timestamp a new version. If the bytes are
-        equal, all files that they refer to have been verified.
+        Each publication, even of a root only, gives the timestamp metadata a new version. So if the
+        bytes are equal to those of this pin set, nothing else has changed. A pin set that has
+        expired at ``now`` or is superseded is never the newest.
         """
         same = timestamp == self.verified.signed.timestamp
         return same and not self.superseded and now < self.verified.until
 
 
 def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
-    """Return the bundled root and the roots that follow it, up to the first invalid one.
+    """Return the bundled root, and the later roots that follow it up to the first invalid one.
 
     Step 1 of this module.
+
+    Args:
+        bundled: the root metadata bundled with the app.
+        later: the root metadata of the next versions, in ascending order.
+
+    Raises:
+        RepositoryError: the bundled root is invalid (of tuf).
     """
     first = _metadata(Root, bundled)
     require_signed(first.signed, first)
@@ -137,9 +155,16 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
 def verify_metadata(
     root: Root, signed: SignedMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify timestamp, snapshot and targets with this root: steps 2 and 3 of this module.
+    """Verify timestamp, snapshot and targets with a root: steps 2 and 3 of this module.
 
-    ``name`` is the name of the bundled pin set.
+    Args:
+        root: the root metadata, already verified.
+        signed: the metadata to verify.
+        name: the name of the bundled pin set, which this metadata must have too.
+        limits: the largest number and sizes of target files.
+
+    Raises:
+        RepositoryError: the metadata is invalid (of tuf).
     """
     targets, until = verify_roles(root, signed)
     require_bounded(targets, limits)
@@ -150,9 +175,10 @@ def verify_metadata(
 
 
 def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, TargetFile], datetime]:
-    """Verify timestamp, snapshot and targets with this root: step 2 of this module.
+    """Verify timestamp, snapshot and targets with a root: step 2 of this module.
 
-    It knows nothing of pin sets: this is the part of TUF that conformance tests can be run on.
+    This is the part of TUF that knows nothing of pin sets, so that conformance tests can be run on
+    it.
 
     Returns:
         The targets by name, not compared with any limits yet; and when the first of the four roles
@@ -172,7 +198,17 @@ def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, Targe
 def verify_files(
     verified: VerifiedMetadata, files: Mapping[str, bytes], *, superseded: bool = False
 ) -> SignedSet:
-    """Verify the target files, and return the signed pin set: steps 4 and 5 of this module."""
+    """Verify the target files, and return the signed pin set: steps 4 and 5 of this module.
+
+    Args:
+        verified: the metadata, already verified.
+        files: the content of the target files by name.
+        superseded: True if a newer root has replaced the keys that signed the metadata.
+
+    Raises:
+        RepositoryError: a file is missing, added or altered (of tuf).
+        ConfigError: the pin file is invalid.
+    """
     if files.keys() != verified.targets.keys():
         raise RepositoryError("the files are not those that the signed metadata names")
     for name, info in verified.targets.items():
@@ -181,12 +217,21 @@ def verify_files(
 
 
 def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
-    """Verify a cached pin set: steps 2 to 5 of this module, with the newest root.
+    """Verify a cached pin set with the newest root: steps 2 to 5 of this module.
 
-    If that root doesn't fit, the root that the pin set was stored with (``stored.root``) is used.
+    If the newest root has other keys, the pin set is verified with the root that it was stored
+    with. It then stays the last known good one, because no pin set that the new keys signed has
+    been fetched, and is marked ``superseded``.
 
-    If the newest root has other keys, the pin set stays the last known good one, because no pin set
-    that the new keys signed has been fetched. It is marked ``superseded``.
+    Args:
+        roots: the verified roots in ascending order of versions.
+        stored: the cached pin set.
+        name: the name of the bundled pin set, which the cached one must have too.
+        limits: the largest number and sizes of target files.
+
+    Raises:
+        RepositoryError: signatures or files are invalid (of tuf).
+        ConfigError: the pin file is invalid.
     """
     try:
         verified = verify_metadata(roots[-1], stored.signed, name, limits)
@@ -202,7 +247,8 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
 def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
     """Return a verified pin set with its expiry and ``superseded`` updated for a newer root.
 
-    It is superseded if the keys of that root did not sign it. It expires no later than the root.
+    The pin set is superseded if the keys of that root have not signed it. Otherwise it expires no
+    later than the root.
     """
     try:
         newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)
@@ -212,10 +258,16 @@ def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 
 
 def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
-    """Return ``new``, with ``recovers`` set if it may have a lower version than ``known``.
+    """Return ``new``, marked with ``recovers`` if its version may be lower than that of ``known``.
 
-    It may if the newest root has replaced the targets keys that signed ``known``, because an
-    attacker with the old keys could have signed any version. Other keys don't decide on versions.
+    It may be lower if the newest root has replaced the targets keys that signed ``known``, because
+    an attacker with the old keys could have signed any version. Replaced keys of other roles don't
+    matter.
+
+    Args:
+        new: the pin set that was just verified.
+        known: the newest pin set that was verified before; ``None`` if there is none.
+        root: the newest root metadata.
     """
     if known is None or new.superseded:
         return new
@@ -227,15 +279,15 @@ def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> Signed
 
 
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
-    """Raise ``UpdateError`` if a pin set can't follow the one in force.
+    """Require that a newly signed pin set may replace the one in force.
 
     Debug sections are not compared: only the bundled pin set can have one.
 
     Args:
         new: the newly signed pin set.
         current: the pin set in force.
-        same_root: both were signed under the same root, so the version may rise by
-            ``LARGEST_JUMP`` at most.
+        same_root: True if both were signed under the same root version: then the version may rise
+            by ``LARGEST_JUMP`` at most.
 
     Raises:
         UpdateError: the version is lower, or the same with other content, or too far ahead.
@@ -287,7 +339,7 @@ def _by(root: Root, kind: type[Role], data: bytes) -> Role:
 
 
 def require_signed(root: Root, metadata: Metadata[Any]) -> None:
-    """Require that enough of the root's keys for this role have signed the metadata.
+    """Require that enough of the keys that the root lists for this role have signed the metadata.
 
     Raises:
         UnsignedMetadataError: fewer keys than the threshold have signed.
@@ -299,18 +351,21 @@ def require_signed(root: Root, metadata: Metadata[Any]) -> None:
 
 
 def signing_keys(root: Root, metadata: Metadata[Any]) -> Mapping[str, Key]:
-    """Return the root's keys for this role that have signed the metadata, by key ID."""
+    """Return the keys, of those that the root lists for this role, that have signed the metadata.
+
+    The result maps key IDs to keys.
+    """
     return root.get_verification_result(
         metadata.signed.type, metadata.signed_bytes, metadata.signatures
     ).signed
 
 
 def distinct(keys: Iterable[Key]) -> frozenset[bytes]:
-    """Return the different public keys among ``keys``, as bytes.
+    """Return the different public keys among ``keys``, as bytes, to count them for a threshold.
 
-    They are compared because key IDs are chosen by the author of a root (TUF 1.0.31, 4.2), and
-    ``tuf`` counts IDs: one key under two IDs would meet a threshold of two. The text in which a key
-    is written down doesn't matter, nor does its scheme.
+    Key IDs are not compared, because the author of a root chooses them (TUF 1.0.31, 4.2), and
+    ``tuf`` counts IDs: one key under two IDs would meet a threshold of two. The signature scheme
+    and the text form of a key (such as PEM line breaks) are ignored too.
     """
     return frozenset(map(_key_bytes, keys))
 
@@ -333,10 +388,13 @@ def _require_named(named: Any, version: int, data: bytes) -> None:
 
 
 def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
-    """Require few and small targets, with plain names and a SHA-256 hash: a part of step 3.
+    """Require few and small target files, with plain names and a SHA-256 hash: a part of step 3.
 
     The file name of a target on the server begins with that hash (``Address.target``), and Flutter
-    apps have no other. Raises ``RepositoryError``.
+    apps verify no other hash.
+
+    Raises:
+        RepositoryError: a limit is exceeded, or a name or hash is not allowed (of tuf).
     """
     if len(targets) > limits.count:
         raise RepositoryError(f"there are {len(targets)} targets, and {limits.count} are taken")
@@ -357,9 +415,10 @@ def is_plain(name: str) -> bool:
 
 
 def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
-    """Return the pin set version that the targets metadata gives for each target file.
+    """Return the version of the pin set, which the targets metadata repeats for each target file.
 
-    Raises ``RepositoryError`` if they differ, or belong to another pin set than ``name``.
+    Raises ``RepositoryError`` if the versions differ, or if a file belongs to another pin set than
+    ``name``.
     """
     said = [info.custom for info in targets.values()]
     custom = said[0]
@@ -390,9 +449,9 @@ def _read(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> PinSet:
 
 
 def dart_shortage(root: Root) -> str:
-    """Return why Flutter apps can't verify this root; empty if they can.
+    """Return the reason why Flutter apps can't verify metadata under this root; empty if they can.
 
-    Dart verifies the signatures of some schemes only.
+    The Dart package verifies only the signature schemes in ``DART_SCHEMES``.
     """
     for name, role in root.roles.items():
         known = sum(root.keys[keyid].scheme in DART_SCHEMES for keyid in role.keyids)

@@ -1,7 +1,7 @@
 """``PinUpdater``: keeps the pins of an SSL context up to date with published signed pin sets.
 
-This module handles threads and forks. ``checker`` has the steps of a check; ``status``,
-``settings`` and ``trust`` have the decisions.
+This module handles threads and forks. The module ``checker`` has the steps of one check; the
+modules ``status``, ``settings`` and ``trust`` have the decisions.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class PinUpdater(Forked):
     """Keeps the pins of an SSL context up to date with a published folder of signed pin sets.
 
     The constructor reads the pin set that was verified last from the cache, verifies it again and
-    puts it in force. ``start()`` starts a daemon thread that checks for newer pin sets;
-    ``refresh()`` checks now. A failed update never makes a connection fail: the pin set in force
-    stays in force.
+    puts it in force: the SSL context then enforces it. ``start()`` starts a daemon thread that
+    checks for newer pin sets; ``refresh()`` checks now. A failed update never makes a connection
+    fail: the pin set in force stays in force.
 
     Not checked: that ``root`` is the root that the owner of the app intended. All trust in updates
     begins there.
@@ -54,7 +54,7 @@ class PinUpdater(Forked):
         root: the bytes of the bundled root metadata (``1.root.json``, or a later one).
         url: the ``https://`` address of the published folder. ``pins`` must pin its host.
         cache: a folder that only this app uses. It is created if it is missing.
-        settings: the times and limits.
+        settings: the times between checks, and the size limits of files.
         clock: returns the current time with a time zone. ``tuf.ngclient`` always reads the system's
             clock.
         on_event: hooks that are called with each ``UpdateEvent``, in a separate thread.
@@ -96,7 +96,7 @@ class PinUpdater(Forked):
 
     @property
     def context(self) -> PinnedSSLContext:
-        """The ``ssl.SSLContext`` for connections of the app. Updates replace its pins."""
+        """The ``ssl.SSLContext`` for the app's connections. Updates replace its pins."""
         return self._checker.enforced.context
 
     @property
@@ -124,7 +124,16 @@ class PinUpdater(Forked):
         return self.status
 
     def start(self) -> Self:
-        """Start a daemon thread that checks the server now, then at the intervals of ``Timing``."""
+        """Start a daemon thread that checks the server now, then at the intervals of ``Timing``.
+
+        Does nothing if the thread is already running.
+
+        Returns:
+            This updater.
+
+        Raises:
+            UpdateError: the updater was closed.
+        """
         with self._changed:
             if self._closed:
                 raise closed()
@@ -134,7 +143,10 @@ class PinUpdater(Forked):
         return self
 
     def close(self) -> None:
-        """Stop the thread and a running check. The context keeps its pins."""
+        """Stop the thread and a running check. The SSL context keeps its pins.
+
+        Waits for the thread for two seconds at most. A closed updater can't be started again.
+        """
         with self._changed:
             self._closed, self._running = True, False
             if self._deadline is not None:
@@ -152,7 +164,11 @@ class PinUpdater(Forked):
         self.close()
 
     def _join_check(self) -> tuple[Future[None], Deadline | None]:
-        """Return the running check and None; or a new check and its deadline, for the caller."""
+        """Return the running check, or a new one that the caller must run.
+
+        The second value is None if the check is already running, else the deadline of the new
+        check.
+        """
         with self._changed:
             if self._closed:
                 raise closed()
@@ -228,7 +244,9 @@ class PinUpdater(Forked):
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:
-        """Replace locks and contexts, and start a thread if the parent had one."""
+        """Replace locks and contexts in a forked child, and start a thread if the parent had
+        one.
+        """
         self._begin()
         self._checker.wake_in_child()
         if self._running:
@@ -236,7 +254,7 @@ class PinUpdater(Forked):
 
 
 def _root_version(root: bytes) -> int:
-    """Return the version of the bundled root. Raises ``ConfigError`` if it is invalid."""
+    """Return the version of the bundled root metadata. Raises ``ConfigError`` if it is invalid."""
     try:
         with update_errors():
             return trust.follow_roots(root, ())[-1].version

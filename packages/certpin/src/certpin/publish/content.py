@@ -33,14 +33,20 @@ LIMITS = Limits()  # the default limits of a client: larger files are not signed
 
 @dataclass(frozen=True)
 class Content:
-    """The pin set to sign, and the bytes of its files (TUF targets) by file name."""
+    """A pin set to sign, with the files that clients will fetch.
+
+    Attributes:
+        pins: the pin set.
+        files: the bytes of the pin file, of the files of trust anchors that it names, and of
+            ``pins.json`` for Flutter apps, by file name. They become TUF targets.
+    """
 
     pins: AnyPinSet
     files: Mapping[str, bytes]
 
     @classmethod
     def of(cls, signed: SignedSet) -> Content:
-        """Return the pin set and the files of a signed pin set."""
+        """Return the pin set and the files of an already signed pin set."""
         return cls(signed.pins, signed.files)
 
     @property
@@ -49,9 +55,11 @@ class Content:
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 
     def targets(self, number: int, expires: datetime) -> Targets:
-        """Return unsigned TUF targets metadata for these files, the same for every signer.
+        """Return unsigned TUF targets metadata for these files. Every signer gets the same.
 
-        ``number`` is the version of the metadata, not of the pin set.
+        Args:
+            number: the version of the metadata, which is not the version of the pin set.
+            expires: when the metadata expires.
         """
         custom = {"pin-set": self.pins.name, "version": self.pins.version}
         infos = {name: _info(name, data, custom) for name, data in sorted(self.files.items())}
@@ -61,11 +69,13 @@ class Content:
 def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     """Read a pin file, and the files that it names, for signing.
 
+    Servers are left out of the signed pin file, because clients don't need them.
+
     Args:
         path: the pin file.
-        flutter: add ``pins.json`` for Flutter apps.
-        text: its next text, which will be written before it is signed; by default that of the file.
-            Only states of pins may differ.
+        flutter: True to add ``pins.json`` for Flutter apps.
+        text: the text to sign in place of the file's text, if a command is about to write it to the
+            file. Only the states of pins may differ from the file.
 
     Raises:
         PinFileError: the pin file can't be read, or has parts that must not be signed.
@@ -96,12 +106,18 @@ def named_files(pins: AnyPinSet) -> frozenset[str]:
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
-    """Require that ``pins`` is the pin set that the journal records under its version.
+    """Require that a pin set equals the one that the journal records under its version.
 
-    `certpin publish sign` records a version after the gate has checked it.
+    `certpin publish sign` records a version in the journal after the safety check of rotations (the
+    gate) has passed.
+
+    Args:
+        pins: the pin set to compare.
+        recorded: the pin set in the journal; ``None`` if the journal has none.
+        what: the name of the file with ``pins``, for the error.
 
     Raises:
-        ConfigError: the version was not published, or its content differs.
+        ConfigError: the version was not recorded, or its content differs.
     """
     if recorded is None:
         raise ConfigError(
@@ -138,7 +154,7 @@ def _for_flutter(pins: AnyPinSet, path: Path) -> bytes:
 
 
 def _beside(path: Path, name: str) -> bytes:
-    """Return the bytes of a file of trust anchors, which must be in the pin file's folder or below.
+    """Return the bytes of a file of trust anchors, which must be in or below the pin file's folder.
 
     Links to files elsewhere are refused, because they could publish an unrelated file.
     """

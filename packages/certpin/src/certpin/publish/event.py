@@ -1,10 +1,10 @@
-"""Decide whether the commits of a branch are a signing event, and nothing else.
+"""Decide whether the commits of a git branch are a signing event, and nothing else.
 
-A signing event is a branch of the repository that has the pin file: first the proposal (the pin
-file, its trust files, new lines of the journal, and drafts), then signatures, each commit by one
-key. CI merges it without a person who reads it, so everything else is refused. In particular,
-``site/`` and ``publish.toml`` may not change there: CI writes the first, and the second needs a
-separate review.
+A signing event is a branch of the repository that has the pin file. It consists of a proposal (the
+pin file, its trust files, new lines of the journal, and drafts of metadata), then of signatures,
+each commit by one key. CI merges the branch without a person who reads it, so everything else is
+refused. In particular, ``site/`` and ``publish.toml`` may not change in the branch: CI writes
+``site/``, and ``publish.toml`` needs a separate review.
 
 Pure functions: ``certpin.cli.publish.review`` reads the repository.
 """
@@ -36,13 +36,14 @@ _LOG_LIST = "log_list.json"  # not every JSON file: many have a meaning for othe
 
 @dataclass(frozen=True)
 class FileChange:
-    """A file that a commit changes.
+    """One file that a commit adds, changes or deletes.
 
     Attributes:
-        path: from the folder of the pin file, with ``/``; a file outside it begins with ``../``.
-        before: its bytes in the commit before; None if it was not there.
-        after: its bytes in this commit; None if the commit deletes it.
-        mode: its mode in git in this commit, such as ``100644``.
+        path: the path from the folder of the pin file, with ``/``; a file outside that folder
+            begins with ``../``.
+        before: the file's bytes in the commit before; ``None`` if the file was not there.
+        after: the file's bytes in this commit; ``None`` if the commit deletes the file.
+        mode: the file's mode in git in this commit, such as ``100644``.
     """
 
     path: str
@@ -52,19 +53,25 @@ class FileChange:
 
     @property
     def signature(self) -> tuple[str, str] | None:
-        """The role and the key ID if this is a file of a signature; None if it is not."""
+        """The TUF role and the key ID if the file is a signature of a draft; ``None`` otherwise."""
         found = _SIGNATURE.fullmatch(self.path)
         return (found[1], found[2]) if found else None
 
     @property
     def only_signs(self) -> bool:
-        """True if it adds a signature, and changes nothing that was there."""
+        """True if the change adds a new signature file, and so changes nothing that was there."""
         return self.signature is not None and self.before is None and self.after is not None
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of a branch: its name, the number of its parents, and its changes."""
+    """A commit of a git branch.
+
+    Attributes:
+        name: the commit's hash, for errors.
+        parents: the number of parents; more than one for a merge.
+        changes: the files that the commit changes.
+    """
 
     name: str
     parents: int
@@ -73,12 +80,12 @@ class Commit:
 
 @dataclass(frozen=True)
 class Event:
-    """A signing event.
+    """The files and signatures of a signing event: a proposal, and commits that sign it.
 
     Attributes:
         files: the files of the proposal, from the folder of the pin file.
-        signatures: the role and the key ID of each signature, in the order of the commits.
-        anchors: those of the files that are new files of certificates.
+        signatures: the TUF role and the key ID of each signature, in the order of the commits.
+        anchors: those of ``files`` that are new files of certificates (trust anchors).
     """
 
     files: tuple[str, ...]
@@ -91,18 +98,19 @@ def require_event(
 ) -> Event:
     """Require that the commits of a branch are a proposal, then signatures of one key each.
 
-    The proposal may have several commits, and signatures of its author. It ends at the first commit
-    that only adds signatures, because a later change would replace signed content.
+    The proposal may have several commits, which may contain signatures of its author. It ends at
+    the first commit that only adds signatures: a later change would replace signed content.
 
     Args:
-        commits: all commits of the branch that its base lacks, the oldest first.
+        commits: all commits of the branch that its base branch lacks, the oldest first.
         pin_file: the name of the pin file, in its folder.
-        journal: the name of the journal beside it.
-        trust_files: the files that the pin file of the base names, from its folder. The branch must
-            not choose which files may change.
+        journal: the name of the journal beside the pin file.
+        trust_files: the files of trust anchors that the pin file of the base branch names, from its
+            folder. They are not read from the new branch, which must not choose which files may
+            change.
 
     Raises:
-        ConfigError: a commit changes something else. It names the commit and the file.
+        ConfigError: a commit changes something else. The error names the commit and the file.
 
     Not checked: whether signatures are valid (``require_valid``), and who made a commit. An
     author's name in git is only text; a valid signature proves who has the key.
@@ -135,11 +143,11 @@ def require_event(
 
 
 def require_valid(event: Event, state: FolderState) -> None:
-    """Require that every signature of an event is a valid one of the draft that it belongs to.
+    """Require that every signature of a signing event is valid for the draft that it belongs to.
 
     Args:
-        event: of ``require_event``.
-        state: the folder ``publish/`` as the branch leaves it.
+        event: from ``require_event``.
+        state: the contents of the folder ``publish/`` after the last commit of the branch.
 
     Raises:
         ConfigError: a signature is invalid, or no root lists its key for the role.
@@ -160,10 +168,10 @@ def require_covered(event: Event, journal: str, plan: SigningPlan) -> None:
     """Require that the branch has a draft, and that signatures cover every other changed file.
 
     Args:
-        event: of ``require_event``.
+        event: from ``require_event``.
         journal: the name of the journal, which is not signed.
-        plan: prepared without keys, for the files as the branch leaves them. A draft of metadata
-            that is already in ``site/`` is none.
+        plan: a signing plan that was prepared without keys, for the files after the last commit of
+            the branch. Metadata that is already in ``site/`` doesn't count as a draft.
 
     Raises:
         ConfigError: there is no draft; or the pin file or a trust file was changed, and no draft
@@ -213,7 +221,7 @@ def _require_plain(commit: Commit) -> None:
 def _require_proposed(
     commit: Commit, change: FileChange, proposal: frozenset[str], journal: str
 ) -> None:
-    """Require that a change which is no signature belongs to the proposal."""
+    """Require that a changed file that is no signature may be a part of the proposal."""
     if change.path == journal:
         _require_appended(commit, change)
     elif change.path not in proposal and not _is_new_anchor(change):
@@ -224,10 +232,10 @@ def _require_proposed(
 
 
 def _require_appended(commit: Commit, change: FileChange) -> None:
-    """Require that lines were only appended to the journal, and no push.
+    """Require that a commit only appends lines to the journal, and records no push.
 
-    Versions and states that the journal has can't be taken out. Not checked: whether the new lines
-    are true, which a reviewer of the branch decides. CI records what it has pushed.
+    So it can't remove versions and states from the journal. CI records its pushes itself. Not
+    checked: whether the new lines are true, which a reviewer of the branch decides.
     """
     before, after = change.before or b"", change.after
     if after is None or not after.startswith(before):
@@ -250,11 +258,11 @@ def _require_appended(commit: Commit, change: FileChange) -> None:
 
 
 def _is_new_anchor(change: FileChange) -> bool:
-    """Return True if it adds a file of certificates, or a list of Certificate Transparency logs.
+    """Return True if a change adds a file of certificates, or a list of CT logs.
 
-    Its name can't be that of another file's use.
+    Its name can't be one that has another use.
 
-    ``require_covered`` requires that the pin file names it.
+    ``require_covered`` then requires that the pin file names it as ``trust``.
     """
     path = PurePosixPath(change.path)
     hidden = any(part.startswith(".") for part in path.parts)

@@ -1,4 +1,4 @@
-"""Read and write the folder ``publish/``. A crash leaves it consistent.
+"""Read and write the folder ``publish/`` with the signed metadata. A crash leaves it consistent.
 
     publish.toml
     site/metadata/       1.root.json … 7.targets.json, 9.snapshot.json, timestamp.json
@@ -6,8 +6,8 @@
     drafts/root.json     metadata that needs signatures, without signatures
     drafts/root.KEY.json a signature by the key with this ID
 
-Each signature has a separate file, so that two people who sign the same draft, each in a clone,
-never change the same file.
+Each signature has a separate file, so that two people who sign the same draft, each in a clone of
+the repository, never change the same file.
 
 Version control can also bring symbolic links, and their author would choose the files that are
 read, written and deleted. So no file in the folder may be a link; the folder itself may be one.
@@ -73,8 +73,15 @@ def read(folder: Path) -> FolderContents:
 def write(folder: Path, done: Done) -> None:
     """Write the files that signing produced, and delete obsolete drafts at the end.
 
-    The drafts are written first, then ``site/``. If this is interrupted, the same command completes
-    it. Raises ``PinFileError``.
+    The drafts are written first, then ``site/``. If the process is interrupted, running the same
+    command again completes the work.
+
+    Args:
+        folder: the folder ``publish/``. The caller holds its lock.
+        done: the result of signing.
+
+    Raises:
+        PinFileError: a file can't be written, or is a symbolic link.
     """
     _require_no_links(folder)
     _clear(folder)
@@ -94,7 +101,9 @@ def write(folder: Path, done: Done) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock the folder ``publish/`` for the block, so that only one command at a time changes it.
+    """Lock the folder ``publish/`` during a ``with`` block: only one command at a time changes it.
+
+    On systems without file locks, nothing is locked.
 
     Raises:
         ConfigError: another command is using the folder.
@@ -195,9 +204,9 @@ def _needed(path: Path, limit: int) -> bytes:
 
 
 def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
-    """Return a draft's bytes; None if it is missing; or the error if it can't be read.
+    """Return a metadata draft's bytes; None if it is missing; or the error if it can't be read.
 
-    The error is returned because it blocks only the signers of this draft.
+    The error is returned because an unreadable draft must block only its own signers.
     """
     try:
         return _read(path, limit)
@@ -239,7 +248,8 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _require_no_links(folder: Path) -> None:
-    """Refuse symbolic links: publish.toml, ``drafts/``, ``site/``, and the files in both.
+    """Refuse symbolic links: ``publish.toml``, ``drafts/``, ``site/``, and all files in the two
+    folders.
 
     Raises ``PinFileError``.
     """

@@ -1,7 +1,8 @@
-"""Adapt certpin's keys (files, PKCS#11 tokens, key services) to the key format of TUF metadata.
+"""Convert certpin's keys (files, PKCS#11 tokens, key services) to the key format of TUF metadata.
 
-The ID of a key is its hash (TUF 1.0.31, 4.2). Clients accept any ID, so two IDs for one key would
-count as two signatures. So IDs are always computed, and compared with those in metadata.
+The ID of a key is a hash of the key (TUF 1.0.31, 4.2). Clients accept any ID, so one key under two
+IDs would count as two signatures. So certpin always computes IDs, and compares them with those in
+metadata.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ _LEAST_RSA_BITS = 2048  # NIST SP 800-131A, table 2
 
 
 class KeySigner(TUFSigner):
-    """Signs TUF metadata with a key of certpin. ``sign`` raises the errors of that key."""
+    """Signs TUF metadata with a private key of certpin: from a file, a token or a key service.
+
+    ``sign`` raises the errors of that key.
+    """
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -41,19 +45,20 @@ class KeySigner(TUFSigner):
         return self._key
 
     def sign(self, payload: bytes) -> Signature:
-        """Return a TUF signature of the payload."""
+        """Return a TUF signature of these bytes, with the ID of the key."""
         return Signature(self._key.keyid, self._signer.sign(payload).hex())
 
     @classmethod
     def from_priv_key_uri(cls, *_: object) -> NoReturn:
-        """Raise an error: tuf's way to open keys by URI is not supported."""
+        """Always raise ``NotImplementedError``: tuf's way to open keys by URI is not supported."""
         raise NotImplementedError
 
 
 def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
-    """Convert a public key to the format of TUF root metadata.
+    """Convert a public key to the format of TUF root metadata, with its ID.
 
-    Raises ``KeyParseError`` if the key is too weak.
+    Raises:
+        KeyParseError: the key is an RSA key of less than 2048 bits.
     """
     if isinstance(public_key, RSAPublicKey) and public_key.key_size < _LEAST_RSA_BITS:
         raise KeyParseError(
@@ -64,10 +69,12 @@ def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
-    """Return the key of another signer, in TUF's format, from a file with only its public key.
+    """Return another signer's key, in TUF's format, from a file that has only its public key.
 
-    Return None if the file contains anything else. Raises ``KeyParseError`` if certpin can't verify
-    signatures of this kind of key.
+    Return None if the file (``data``) contains anything else, such as a private key.
+
+    Raises:
+        KeyParseError: certpin can't verify signatures of this kind of key.
     """
     try:
         (item,) = read_items(data)
@@ -85,9 +92,10 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
 
 
 def public_key_of(key: Key) -> Any:
-    """Convert a key in root metadata to a public key.
+    """Convert a key in root metadata to a public key of the library ``cryptography``.
 
-    Return None if its ID or its scheme is not the one that certpin writes for this key.
+    Return None if the key is invalid, or if its ID or its signature scheme is not the one that
+    certpin writes for such a key.
     """
     try:
         text = key.keyval["public"]

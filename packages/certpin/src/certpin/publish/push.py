@@ -1,21 +1,23 @@
 """Push a signed pin set: read the storage, plan the uploads, upload, and read the files back.
 
-A push is refused unless these conditions hold:
+Local files are those in ``site/``; stored files are those in the storage that clients fetch from. A
+push is refused unless these conditions hold:
 
-1. The stored roots are the local ones, as far as there are any, and no root follows them. Otherwise
+1. The stored roots, if there are any, equal the local ones, and no later root is stored. Otherwise
    another repository is stored there, or a newer root has been pushed.
 2. The stored pin set has the same name.
-3. A numbered file never changes. If a stored one has other bytes, another person has signed it
-   under the same number, unless it is the beginning of the local file: then a push was interrupted.
-4. The stored pin set is not newer: none of its versions is higher, and clients may go from its
-   pins to the local ones (``trust.require_following``).
+3. No stored file differs from the local file of the same numbered name: numbered files never
+   change. If one has other bytes, another person has signed it under the same number. Only the
+   beginning of the local file is accepted: then a push was interrupted.
+4. The stored pin set is not newer: none of its versions is higher, and clients may go from its pins
+   to the local ones (``trust.require_following``).
 
-A stored timestamp, or a target (named by its digest), that clients refuse is replaced. So is
+A stored timestamp, or a target file (named by its hash), that clients refuse is replaced. So is
 metadata that only replaced keys have signed: an attacker with a stolen key can use versions that
 can't be exceeded, and clients forget them with the key (TUF 1.0.31, 5.3.11). Its numbered files are
-left in place, because caches keep them for a year; ours take other numbers.
+left in place, because caches keep them for a year; the local files take other numbers.
 
-Targets are uploaded first and the timestamp last, because clients begin with it: if a push is
+Target files are uploaded first and the timestamp last, because clients begin with it: if a push is
 interrupted, the stored timestamp still refers to complete files. Clients request a new root by its
 number, so it is uploaded directly beside the timestamp, after all files that its keys have signed.
 Files are never deleted: a client in the middle of an update still requests older ones.
@@ -70,12 +72,13 @@ _STOLEN = (
 
 @dataclass(frozen=True)
 class Pushed:
-    """A planned or completed push.
+    """A push, planned or completed.
 
     Attributes:
         local: the signed pin set in ``site/``.
-        uploads: the paths to upload, in order; may be empty.
-        damage: why clients with the newest root refuse the previously stored pin set, or empty.
+        uploads: the paths of the files to upload, in order; empty if the storage has all of them.
+        damage: why clients with the newest root refuse the pin set that was stored before; empty if
+            they don't.
     """
 
     local: Local
@@ -88,14 +91,13 @@ def push(
 ) -> Pushed:
     """Push the signed pin set: upload the files of ``site/`` that the storage lacks.
 
-    Args:
-        site: the folder ``site/``.
-        storage: the destination.
-        name: the expected name of the pin set, or None to accept any.
-        now: the current time.
+    The arguments are those of ``prepare``.
+
+    Returns:
+        The completed push.
 
     Raises:
-        UpdateError: the push failed. The text says which files were changed, if any.
+        UpdateError: the push failed. The text says how many files were uploaded, if any.
     """
     pushed = prepare(site, storage, name=name, now=now)
     upload(pushed, storage)
@@ -107,7 +109,17 @@ def prepare(
 ) -> Pushed:
     """Read ``site/`` and the storage, and plan the uploads without changing anything.
 
-    Raises ``UpdateError`` if the push must not happen, or the storage can't be read.
+    Args:
+        site: the folder ``site/``.
+        storage: the destination.
+        name: the expected name of the pin set, or None to accept any.
+        now: the current time.
+
+    Returns:
+        The planned push.
+
+    Raises:
+        UpdateError: the push must not happen, or the storage can't be read.
     """
     local = _read_local(FolderStorage(site), name, now or utc_now())
     remote = _read_remote(FolderStorage(site), storage, local)
@@ -115,10 +127,17 @@ def prepare(
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
-    """Upload the planned files, read them back, and delete old temporary files from the storage.
+    """Upload the files of a planned push, read them back, and delete old temporary files.
 
-    ``advance`` is called after each upload. If this is interrupted, the next push continues it.
-    Raises ``UpdateError``.
+    If this is interrupted, the next push continues it.
+
+    Args:
+        pushed: the plan, from ``prepare``.
+        storage: the destination.
+        advance: called after each upload, for example to show the progress.
+
+    Raises:
+        UpdateError: an upload failed, or the storage returns another file.
     """
     files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
@@ -135,7 +154,7 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
     """Read and verify the signed pin set in ``site/``.
 
-    Raises ``UpdateError`` if nothing is signed, or clients would refuse the pin set.
+    Raises ``UpdateError`` if ``site/`` has none, or clients would refuse it.
     """
     try:
         local = _verified_local(site, name)
@@ -159,9 +178,15 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
 
 
 def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
-    """Read the files in the storage that matter for the push.
+    """Read the stored files that decide what may be pushed.
 
-    Raises ``UpdateError`` if the storage can't be read.
+    Args:
+        site: ``site/``, from which the local files with the same names as stored ones are read.
+        storage: the destination.
+        local: the verified pin set in ``site/``.
+
+    Raises:
+        UpdateError: the storage can't be read.
     """
     found = {path: _read_expected(storage, path, data) for path, data in local.files.items()}
     files = {path: data for path, data in found.items() if data is not None}
@@ -182,7 +207,7 @@ def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
 
 
 def _read_or_damage(read: Callable[[], Result]) -> tuple[Result | None, str]:
-    """Call ``read``. Return its result and "", or None and the reason why clients would refuse it.
+    """Return the result of ``read()`` and ""; or None, and the reason why clients would refuse it.
 
     Raises ``UpdateError`` if the storage can't be read.
     """
@@ -209,14 +234,14 @@ def _verified_local(site: Storage, name: str | None) -> Local:
 
 
 def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
-    """Read a stored file that should equal ``data``, at most one byte more than ``data`` has."""
+    """Read a stored file that should equal ``data``; at most one byte more than ``data`` has."""
     return storage.read(path, len(data))
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
-    """Read an uploaded file back. Raise ``UpdateError`` if it differs.
+    """Read an uploaded file back. Raise ``UpdateError`` if it differs from ``data``.
 
-    Another push may be running at the same time.
+    It can differ if another push is running at the same time.
     """
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
@@ -237,7 +262,14 @@ def _cut_off(exc: UpdateError, done: int, total: int) -> UpdateError:
 
 @dataclass(frozen=True)
 class Local:
-    """The verified signed pin set in ``site/``. ``roots`` are the bytes of all roots in order."""
+    """The verified signed pin set in ``site/``.
+
+    Attributes:
+        chain: the verified roots, in ascending order of versions.
+        roots: the bytes of all roots in the same order.
+        newest: the timestamp, and the snapshot and targets that it leads to.
+        signed: the verified pin set.
+    """
 
     chain: tuple[Root, ...]
     roots: tuple[bytes, ...]
@@ -246,7 +278,7 @@ class Local:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All files of the signed pin set by path, in the order of upload."""
+        """All files of the signed pin set by their path, in the order of upload."""
         verified = self.signed.verified
         targets = {target_path(verified, name): data for name, data in self.signed.files.items()}
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
@@ -254,17 +286,17 @@ class Local:
 
 
 class Remote(NamedTuple):
-    """The contents of the storage. Only ``signed`` and ``timestamp_version`` are verified.
+    """The storage's files before a push. Only ``signed`` and ``timestamp_version`` are verified.
 
     Attributes:
         files: the stored files at the paths of ``Local.files``; missing ones are left out.
-        next_root: the stored root that follows the last local one.
-        newest: the stored timestamp, and the snapshot and targets that it leads to.
-        before: the local files in ``site/`` at the paths of ``newest``.
-        signed: the whole stored pin set, if clients accept it.
-        timestamp_version: the version of the stored timestamp, if the online key of the newest
-            local root signed it.
-        damage: why clients refuse the stored pin set, or empty.
+        next_root: the stored root that follows the newest local one; ``None`` if there is none.
+        newest: the stored timestamp, and the snapshot and targets that it leads to, if readable.
+        before: the local files of ``site/`` at the paths of ``newest``.
+        signed: the whole stored pin set; ``None`` if clients refuse it.
+        timestamp_version: the version of the stored timestamp; ``None`` unless the online key of
+            the newest local root signed it.
+        damage: why clients refuse the stored pin set; empty if they don't.
     """
 
     files: Mapping[str, bytes]
@@ -279,7 +311,12 @@ class Remote(NamedTuple):
 def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
     """Return the paths of the local files to upload, in order.
 
-    Raises ``UpdateError`` if the push must not happen (conditions 1 to 4 of the module).
+    Args:
+        local: the signed pin set in ``site/``.
+        remote: the files in the storage.
+
+    Raises:
+        UpdateError: the push must not happen (conditions 1 to 4 of the module).
     """
     files = local.files
     _require_same_roots(local, remote)
@@ -295,7 +332,8 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe stored metadata that is not older than the local one, but signed only by old keys.
+    """Describe stored metadata that only replaced keys signed, and that is not older than the local
+    one.
 
     The newest root has replaced these keys, so the metadata may be an attacker's. Return an empty
     text if there is none.
@@ -315,8 +353,8 @@ def find_outrun(local: Local, remote: Remote) -> str:
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
     """Return True if the timestamp must be uploaded before the new root, not after it.
 
-    That is so if the new root has other targets keys: clients with that root refuse the stored pin
-    set, but clients with the previous root accept the new one, because the previous keys have
+    That is so if the new root has other targets keys: clients with the new root refuse the stored
+    pin set, but clients with the previous root accept the local one, because the previous keys have
     signed it too.
     """
     known = [root for root in local.chain if root_path(root.version) in remote.files]
@@ -337,7 +375,7 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 
 
 def _require_same_roots(local: Local, remote: Remote) -> None:
-    """Check condition 1 of this module's list: the stored roots are the local ones.
+    """Require condition 1 of this module: the stored roots are the local ones.
 
     Raises ``UpdateError``.
     """
@@ -357,7 +395,7 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Check condition 2 of this module's list: the stored pin set has the same name.
+    """Require condition 2 of this module: the stored pin set has the same name.
 
     Raises ``UpdateError``.
     """
@@ -369,7 +407,7 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 
 
 def _require_numbers_free(local: Local, remote: Remote) -> None:
-    """Check condition 3 of this module's list for targets and snapshot.
+    """Require condition 3 of this module, for targets and snapshot metadata.
 
     No stored file may have the number of a local one and other bytes. A stored file without a valid
     signature matters only if it has the path of a local file. Raises ``UpdateError``.
@@ -383,11 +421,11 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
-    """Check condition 4 of this module's list: the stored pin set is not newer.
+    """Require condition 4 of this module: the stored pin set is not newer than the local one.
 
-    A stored version counts if the keys of the newest local root have signed it. The version of the
-    targets also counts if the snapshot that names it counts, because clients compare with that (TUF
-    1.0.31, 5.5.5). Raises ``UpdateError``.
+    The version of stored metadata is compared only if the keys of the newest local root have signed
+    it. The version of the targets is also compared if those keys have signed the snapshot that
+    names it, because clients compare with that version (TUF 1.0.31, 5.5.5). Raises ``UpdateError``.
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:
@@ -422,9 +460,14 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
 
 
 def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
-    """Raise ``UpdateError`` unless a stored file (``theirs``) is our file, or its beginning.
+    """Raise ``UpdateError`` if a stored file differs from the local one, and is not its beginning.
 
-    The beginning is left by an interrupted upload. It is no JSON document, so no key has signed it.
+    An interrupted upload leaves the beginning. It is not a JSON document, so no key has signed it.
+
+    Args:
+        path: the path of both files.
+        ours: the bytes of the local file.
+        theirs: the bytes of the stored file; ``None`` if it is missing, which is accepted.
     """
     if theirs is not None and not ours.startswith(theirs):
         role = _role_of(path)

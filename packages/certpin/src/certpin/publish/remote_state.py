@@ -4,10 +4,11 @@
    files to have their version in the name, as clients request them (6.2).
 2. The timestamp names the snapshot, and the snapshot names the targets (5.4 to 5.6); the keys of
    one root have signed all of them.
-3. The files are those that the targets name (5.7). A name is verified before it is used as a path.
+3. The target files are those that the targets metadata names (5.7). A name is verified before it is
+   used as a path.
 
-Steps 2 and 3 are those of ``trust``. Only files that are reached in this way are uploaded, and not
-other files in ``site/``.
+``certpin.updates.trust`` has steps 2 and 3. Only files that are reached in this way are uploaded:
+other files in ``site/`` are not.
 """
 
 from __future__ import annotations
@@ -46,9 +47,14 @@ _HIGHEST = 2**53 - 1  # the highest number that all who read JSON agree on (RFC 
 
 
 class NewestMetadata(NamedTuple):
-    """The timestamp, and the snapshot and targets that it leads to, not verified yet.
+    """The timestamp metadata, and the snapshot and targets that it leads to, not verified yet.
 
-    ``name`` is the name of the pin set in the targets.
+    Attributes:
+        timestamp: the version of the timestamp.
+        snapshot: the version of the snapshot.
+        targets: the version of the targets metadata.
+        signed: the bytes of all three.
+        name: the name of the pin set in the targets metadata.
     """
 
     timestamp: int
@@ -59,7 +65,7 @@ class NewestMetadata(NamedTuple):
 
     @property
     def numbered(self) -> dict[str, bytes]:
-        """The targets and the snapshot by their paths, in the order of upload."""
+        """The files of targets metadata and snapshot by their paths, in the order of upload."""
         return {
             f"metadata/{self.targets}.targets.json": self.signed.targets,
             f"metadata/{self.snapshot}.snapshot.json": self.signed.snapshot,
@@ -67,25 +73,40 @@ class NewestMetadata(NamedTuple):
 
 
 def root_path(version: int) -> str:
-    """Return the path of a root, such as ``metadata/1.root.json``."""
+    """Return the path of a root metadata file, such as ``metadata/1.root.json``."""
     return f"metadata/{version}.root.json"
 
 
 def target_path(verified: VerifiedMetadata, name: str) -> str:
-    """Return the path of a target file: a digest precedes its name (TUF 1.0.31, 6.2)."""
+    """Return the path of a target file, with a hash before its name (TUF 1.0.31, 6.2)."""
     folder, slash, last = name.rpartition("/")
     return f"targets/{folder}{slash}{verified.targets[name].hashes['sha256']}.{last}"
 
 
 def read_roots(read: Read, limits: Limits) -> list[bytes]:
-    """Read all roots, from version 1 to the last one that a client follows in one refresh."""
+    """Read all root metadata files, from version 1 to the first missing one.
+
+    Args:
+        read: reads a file by its path and its maximum size in bytes.
+        limits: the maximum sizes, and the number of roots that a client follows in one check.
+
+    Raises:
+        UpdateError: a root is too long, or there are more roots than a client follows.
+    """
     return list(_roots(read, limits))
 
 
 def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
-    """Parse the roots, require that each one follows the one before it, and return them.
+    """Parse root metadata, and require that each root is a valid successor of the one before it.
 
-    Raises ``UpdateError``.
+    Args:
+        data: the bytes of the roots, from version 1 on.
+
+    Returns:
+        The roots in the same order.
+
+    Raises:
+        UpdateError: a root is invalid, or allows metadata without a version in its file name.
     """
     with update_errors():
         chain = follow_roots(data[0], data[1:])
@@ -98,6 +119,10 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
 
 def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
     """Read the timestamp, and the snapshot and targets that it leads to; None without a timestamp.
+
+    Args:
+        read: reads a file by its path and its maximum size in bytes.
+        limits: the maximum sizes of the files.
 
     Raises:
         UpdateError: a file is missing, too long or unreadable.
@@ -118,9 +143,17 @@ def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
 def verify_newest(
     read: Read, chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> SignedSet:
-    """Verify the metadata, read its target files, verify them, and return the signed pin set.
+    """Verify metadata with the roots, read its target files, verify them, and return the pin set.
 
-    The pin set must be called ``name``. Raises ``UpdateError``.
+    Args:
+        read: reads a file by its path and its maximum size in bytes.
+        chain: the verified roots, in ascending order of versions.
+        newest: the metadata, from ``read_newest``.
+        name: the name that the pin set must have.
+        limits: the largest number and sizes of target files.
+
+    Raises:
+        UpdateError: clients would refuse the pin set, or a file can't be read.
     """
     with update_errors():
         verified = _promise(chain, newest, name, limits)
@@ -130,7 +163,7 @@ def verify_newest(
 
 
 def signed_version(root: Root, timestamp: bytes) -> int | None:
-    """Return the version of a timestamp; None if the keys of this root have not signed it."""
+    """Return the version of timestamp metadata; None if this root's keys have not signed it."""
     if not is_signed(root, "timestamp", timestamp):
         return None
     version: int = _parsed("timestamp", timestamp).version
@@ -138,7 +171,7 @@ def signed_version(root: Root, timestamp: bytes) -> int | None:
 
 
 def is_signed(root: Root, role: str, data: bytes) -> bool:
-    """Return True if the bytes are metadata of this role, signed by the keys of this root."""
+    """Return True if the bytes are metadata of this role, signed by enough keys of this root."""
     with suppress(UpdateError), update_errors():
         found: Metadata[Any] = Metadata.from_bytes(data)
         if found.signed.type == role:
@@ -162,7 +195,7 @@ def _promise(
 ) -> VerifiedMetadata:
     """Verify the metadata with the newest root that accepts its signatures, and return it.
 
-    It is an older root if the newest one has new keys that have not signed the metadata yet.
+    That is an older root if a newer root has new keys that have not signed the metadata yet.
     """
     for root in chain[:0:-1]:
         try:
@@ -186,14 +219,17 @@ def _targets_version(snapshot: Any) -> int:
 
 
 def _number(version: int) -> int:
-    """Return ``version``. Raise ``UpdateError`` if it has too many digits for a file name."""
+    """Return a metadata version. Raise ``UpdateError`` if it is too high for some JSON parsers."""
     if version > _HIGHEST:
         raise _refused("a version is higher than any number that is taken", "refused")
     return version
 
 
 def _name_in(targets: Any) -> object:
-    """Return the pin set's name according to the first target; ``trust`` compares all targets."""
+    """Return the pin set's name that the targets metadata gives for its first file.
+
+    ``trust`` compares the names of all files later.
+    """
     custom = next((info.custom for info in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None
 

@@ -1,9 +1,9 @@
 """TUF root metadata, which lists the keys of each role. Pure functions.
 
-There are four roles and three kinds of keys: those of the root, those of the targets (the pin
-sets), and an online key that signs snapshot and timestamp each day. An attacker with the online key
-can present old files as new until the targets expire, but nothing else. So it must not be one of
-the other keys.
+There are four roles and three kinds of keys: "root" keys sign roots, "targets" keys sign pin sets,
+and the "online" key signs snapshot and timestamp each day. An attacker with the online key can
+present old files as new until the targets expire, but nothing else. So it must not be one of the
+other keys.
 """
 
 from __future__ import annotations
@@ -45,7 +45,13 @@ SLACK = timedelta(days=1)  # tolerated between the clocks of two signers of a dr
 def first_root(
     keys: Mapping[Kind, Sequence[Key]], thresholds: Mapping[Kind, int], expires: datetime
 ) -> Root:
-    """Return version 1 of the root, unsigned, with these keys and thresholds of each kind."""
+    """Return version 1 of the root metadata, unsigned.
+
+    Args:
+        keys: the keys of each kind.
+        thresholds: how many keys of each kind must sign; 1 for a kind that is missing.
+        expires: when the root expires.
+    """
     root = Root(1, expires=expires, consistent_snapshot=True)
     for kind in KINDS:
         for key in keys[kind]:
@@ -55,7 +61,7 @@ def first_root(
 
 
 def next_root(root: Root, expires: datetime) -> Root:
-    """Return a copy of the root with the next version, a new expiry and the same keys."""
+    """Return a copy of root metadata with the next version, a new expiry and the same keys."""
     new = deepcopy(root)
     new.version += 1
     new.expires = expires
@@ -65,13 +71,13 @@ def next_root(root: Root, expires: datetime) -> Root:
 def with_key(
     root: Root, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Root:
-    """Return a copy of a root with an added or replaced key.
+    """Return a copy of root metadata with an added or replaced key.
 
     Args:
         root: the root to start from.
         key: the new key. An online key always replaces the existing one.
-        kind: the kind of the key.
-        replaced: the ID, or the beginning of the ID, of the key to remove.
+        kind: the kind of the key: root, targets or online.
+        replaced: the ID, or the beginning of the ID, of the key to remove; ``None`` to remove none.
         threshold: the new number of required signatures, or None to keep it.
 
     Raises:
@@ -93,7 +99,18 @@ def with_key(
 
 
 def check(root: Root, before: Root | None, now: datetime, settings: PublishSettings) -> None:
-    """Raise ``ConfigError`` if this root must not be signed as the one that follows ``before``."""
+    """Require that root metadata may be signed as the successor of another root.
+
+    Args:
+        root: the root to sign.
+        before: the current root; ``None`` if ``root`` is the first.
+        now: the current time.
+        settings: the settings in ``publish.toml``: the lifetime of roots, and whether Flutter apps
+            use the pin set.
+
+    Raises:
+        ConfigError: for example, its version, expiry, keys or thresholds are invalid.
+    """
     for problem, fix in _wrong(root, before, now, settings):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
@@ -101,14 +118,19 @@ def check(root: Root, before: Root | None, now: datetime, settings: PublishSetti
 
 
 def is_spec_version(version: str) -> bool:
-    """Return True if a release of tuf writes this text as the version of the TUF specification."""
+    """Return True if the text is a version of the TUF specification that tuf writes: 1.0.x."""
     return bool(_SPEC.fullmatch(version))
 
 
 def changes(before: Root | None, root: Root) -> Iterator[str]:
-    """Yield the changes of keys and thresholds from one root to the next, as sentences.
+    """Yield the changes of keys and thresholds from one root to the next, as texts for the signer.
 
-    They have no full stops. ``before`` is None for the first root.
+    Args:
+        before: the current root; ``None`` if ``root`` is the first.
+        root: the next root.
+
+    Yields:
+        A sentence without a full stop for each change.
     """
     for kind in KINDS:
         role = root.roles[ROLES_OF[kind][0]]
@@ -169,8 +191,8 @@ def _wrong(
 def _is_ours(root: Root) -> bool:
     """Return True if certpin would write the same bytes for this root's keys, thresholds and dates.
 
-    Python may treat "yes", true and 1 as equal; clients in other languages don't. A client that
-    can't read a root can't follow any later one either.
+    Comparing parsed values is not enough: Python treats true and 1 as equal, but clients in other
+    languages don't. A client that can't read a root can't follow any later one either.
     """
     new = Root(int(root.version), root.spec_version, root.expires, consistent_snapshot=True)
     try:
@@ -210,7 +232,7 @@ def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
 
 
 def same_bytes(one: Signed, other: Signed) -> bool:
-    """Return True if the bytes that are signed are equal (canonical JSON, TUF 1.0.31, 4.2).
+    """Return True if the signed bytes of two metadata are equal (canonical JSON, TUF 1.0.31, 4.2).
 
     ``==`` is not enough: Python treats true and 1 as equal, other languages don't.
     """

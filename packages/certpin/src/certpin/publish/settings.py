@@ -1,4 +1,4 @@
-"""``publish.toml``: where signed pin sets are pushed to, and the lifetimes of signatures."""
+"""Read and write ``publish.toml``: the destination of pushes, and the lifetimes of signatures."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class PublishSettings:
     """The settings in ``publish.toml``.
 
     Attributes:
-        url: the folder or URL that ``certpin publish push`` uploads to.
+        url: the folder or URL that ``certpin publish push`` uploads to; ``None`` if not set.
         fetch_url: the ``https://`` URL that clients fetch the sets from; ``None`` if unknown.
         days: the lifetime in days of the signatures of each TUF role.
-        storage: options for the storage at ``url``, unchanged.
-        flutter: also sign ``pins.json`` for Flutter apps.
+        storage: the options of ``[storage]`` for fsspec, unchanged.
+        flutter: True to sign also ``pins.json``, for Flutter apps.
     """
 
     url: str | None = None
@@ -65,12 +65,12 @@ class PublishSettings:
     fetch_url: str | None = None
 
     def life(self, role: str) -> timedelta:
-        """Return the lifetime of the signatures of a TUF role."""
+        """Return the lifetime of the signatures of a TUF role, such as ``targets``."""
         return timedelta(days=self.days[role])
 
 
 def load(path: Path) -> PublishSettings:
-    """Read ``publish.toml``. Raises ``PinFileError``."""
+    """Read ``publish.toml``. Raises ``PinFileError`` if it is missing or invalid."""
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -90,7 +90,7 @@ def load(path: Path) -> PublishSettings:
 
 
 def text_of(settings: PublishSettings) -> str:
-    """Return the text of a new ``publish.toml`` with these settings and with comments."""
+    """Return the text of a new ``publish.toml`` with these settings and explaining comments."""
     url = _line("url", settings.url) or _NO_URL
     fetch_url = _line("fetch_url", settings.fetch_url) or _NO_FETCH_URL
     expires = "\n".join(f"{role} = {days}" for role, days in settings.days.items())

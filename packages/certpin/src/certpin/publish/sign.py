@@ -1,8 +1,8 @@
 """Sign TUF metadata, and decide which files are written. Pure, except for signing on tokens.
 
-Metadata that has reached its threshold goes to ``site/`` together with a timestamp of a higher
-version, which only the online key can sign: an unchanged timestamp means "nothing new" to clients.
-Only the first root goes there without a timestamp. All files are verified as a client would
+Metadata with enough signatures goes to ``site/`` together with a timestamp of a higher version,
+which only the online key can sign: an unchanged timestamp means "nothing new" to clients. Only the
+first root goes there without a timestamp. All files are verified as a client would
 (``certpin.updates.trust``) before they are written.
 """
 
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 
 
 class NewSignature(NamedTuple):
-    """The role and version of metadata that was signed now, and the IDs of the signing keys."""
+    """Metadata that one run signed.
+
+    Attributes:
+        role: the TUF role of the metadata.
+        version: the version of the metadata.
+        keys: the IDs of the keys that signed.
+    """
 
     role: str
     version: int
@@ -45,10 +51,10 @@ class SigningResult:
     """The files to write and delete after signing.
 
     Attributes:
-        site: the files of ``site/``, in the order in which they are written.
-        drafts: the drafts by role, which are written before ``site``.
-        moved: the versions of root and targets that are new in ``site/``.
-        gone: the roles of the drafts that are deleted at the end.
+        site: path and bytes of the files for ``site/``, in the order in which they are written.
+        drafts: the drafts with their signatures, by TUF role. They are written before ``site``.
+        moved: the versions of root and targets metadata that are new in ``site/``, by role.
+        gone: the roles with drafts to delete at the end.
         new_signatures: the metadata that was signed.
     """
 
@@ -60,9 +66,12 @@ class SigningResult:
 
 
 class _Choice(NamedTuple):
-    """Metadata that ``site/`` may hold next: the new or the current root, new or current targets.
+    """The root and the targets metadata that ``site/`` will have next, each new or the current one.
 
-    ``new_root`` and ``new_targets`` are None if the current ones stay.
+    Attributes:
+        root: the next root: of ``new_root``, or the current one.
+        new_root: ``None`` if the current root stays.
+        new_targets: ``None`` if the current targets stay.
     """
 
     root: Root
@@ -71,7 +80,12 @@ class _Choice(NamedTuple):
 
 
 def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningResult:
-    """Sign the drafts of a plan. Return the files to write and delete; nothing is written here.
+    """Sign the drafts of a plan, and return the files to write and delete. Writes nothing.
+
+    Args:
+        plan: the drafts, and the keys that may sign them.
+        keyring: the available private keys by key ID.
+        renew: the TUF roles to sign again although their metadata has not expired.
 
     Raises:
         ConfigError: clients would refuse the result, so no file must be written.
@@ -90,7 +104,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 
 
 def _over(plan: SigningPlan) -> Iterator[str]:
-    """Yield the roles with an obsolete draft: ``site/`` has its version, or a newer one."""
+    """Yield the TUF roles with an obsolete draft: ``site/`` has its version, or a newer one."""
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
         if known is not None and draft.signed.version <= known.version:
@@ -100,7 +114,7 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
     """Sign a draft with the keys in ``keyring`` that may sign it, and drop its invalid signatures.
 
-    Adds the draft, and the new signatures if there are any, to the result ``done``.
+    Adds the draft to the result ``done``, and the new signatures if there are any.
     """
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
@@ -118,7 +132,7 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 
 
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
-    """Return metadata with enough signatures that ``site/`` will hold next; None if there is none.
+    """Return metadata with enough signatures that ``site/`` will have next; None if there is none.
 
     New targets are preferred, because new pins matter more than a new root. A first root needs no
     other metadata: it is added to the result ``done`` directly.
@@ -160,11 +174,11 @@ def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
 def _move(
     plan: SigningPlan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: SigningResult
 ) -> None:
-    """Append the new metadata files to ``done``, in the order in which they are written.
+    """Append the files of the chosen metadata to ``done``, in the order in which they are written.
 
-    ``choice`` holds the metadata that was chosen and signed. A file comes after the files that it
-    names, so that clients never look for a missing file: first the numbered files, then the root,
-    and the timestamp last.
+    Each file comes after the files that it names, so that clients never look for a missing file:
+    first the numbered files, then the root, and the timestamp last. Snapshot and timestamp are made
+    and signed here, with the online key.
     """
     policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
@@ -201,7 +215,7 @@ def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
 
 
 def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
-    """Return the bytes and the version of the targets metadata that the snapshot must name."""
+    """Return the bytes and the version of the targets metadata that the next snapshot names."""
     if choice.new_targets is not None:
         return choice.new_targets.to_bytes(), choice.new_targets.signed.version
     state = plan.policy.state
@@ -211,7 +225,11 @@ def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
 
 
 def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
-    """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed."""
+    """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed.
+
+    It is needed for new targets, if the snapshot expires soon or is in ``renew``, or if the chosen
+    root has another online key.
+    """
     policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:
         return b"", 0
@@ -238,9 +256,10 @@ def _signed_online(signed: Any, online: KeySigner, root: Root, done: SigningResu
 
 
 def _require_valid(invalid: set[str], role: str) -> None:
-    """Raise ``ConfigError`` if a new signature is not valid for the key that the root has.
+    """Raise ``ConfigError`` if a new signature is not valid for the key that the root lists.
 
-    A token or a key service can return anything.
+    A token or a key service could have signed with another key. ``invalid`` has the IDs of those
+    keys.
     """
     if invalid:
         raise ConfigError(
@@ -251,9 +270,14 @@ def _require_valid(invalid: set[str], role: str) -> None:
 
 
 def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
-    """Verify the files to write as a client would.
+    """Verify the files that signing would write as a client would.
 
-    Raises ``ConfigError`` if clients would refuse them.
+    Args:
+        plan: the data before signing.
+        done: the result of signing.
+
+    Raises:
+        ConfigError: clients would refuse the files.
     """
     try:
         root = _require_followed(plan, done)
@@ -268,7 +292,10 @@ def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
 
 
 def _require_followed(plan: SigningPlan, done: SigningResult) -> Root:
-    """Check the sizes of the files and the chain of all roots. Return the newest root."""
+    """Check the sizes of the files to write, and that each root follows the one before it.
+
+    Return the newest root. Raises ``RepositoryError``.
+    """
     for path, data in done.site:
         if len(data) > LIMITS.of(path):
             raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")

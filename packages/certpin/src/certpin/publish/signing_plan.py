@@ -1,9 +1,10 @@
 """Decide which TUF metadata has to be signed, and by which keys. Pure functions.
 
-The input is the folder, the pin file, the journal and the time. A draft is never signed only
-because it exists: the targets are drafted again from the pin file and compared, and a root must
-pass ``roots.check``, with its changes of keys shown to the signer. The daily job with the online
-key has no person who reads them, so the online key never signs a draft.
+The input is the folder ``publish/``, the pin file, the journal and the time. A draft (metadata
+without enough signatures) is never signed only because it exists: targets are drafted again from
+the pin file and compared, and a root must pass ``roots.check``, with its changes of keys shown to
+the signer. The online key never signs a draft, because a daily job uses it and no person reads the
+changes then.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ class SigningPolicy:
 
     Attributes:
         state: the verified contents of the folder ``publish/``.
-        settings: those of ``publish.toml``.
+        settings: the settings in ``publish.toml``.
         now: the current time in whole seconds, as in metadata.
-        offer: the pin set of the pin file, with its files; or why it can't be signed.
-        published: the pin sets that the journal lists as published for signing, by version.
-        latest: the version that was published last.
+        offer: the pin set of the pin file, with its files; or the error if it can't be signed.
+        published: the pin sets that the journal records as published for signing, by version.
+        latest: the version that was published last; ``None`` if none was.
     """
 
     state: FolderState
@@ -61,8 +62,8 @@ class SigningPolicy:
     def expiry(self, role: str) -> datetime:
         """Return when metadata of this TUF role expires if it is drafted now.
 
-        A draft expires at the end of a day, so that two people who draft the same metadata on one
-        day, each in a clone, write the same file.
+        Root and targets expire at the end of a day, so that two people who draft the same metadata
+        on one day, each in a clone, write the same file.
         """
         date = self.now + self.settings.life(role)
         if role in {"snapshot", "timestamp"}:
@@ -70,23 +71,23 @@ class SigningPolicy:
         return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
-        """Return True if ``expires`` is less than a third of the role's lifetime away."""
+        """Return True if at most a third of the role's lifetime is left until ``expires``."""
         return expires - self.now <= self.settings.life(role) / 3
 
 
 @dataclass(frozen=True)
 class SigningPlan:
-    """The drafts to sign. A draft goes to ``site/`` once enough keys have signed it.
+    """The drafts of metadata to sign. A draft goes to ``site/`` once enough keys have signed it.
 
     Attributes:
         policy: the data from which the plan was computed.
-        root: the draft of the next root, if there is one.
-        targets: the draft of the next targets, if there is one.
-        content: the pin set and files that the targets metadata must list.
-        next_alone: the targets are signed again only for the keys of the next root, so they may not
-            go to ``site/`` without it.
-        reasons: why a role's metadata has to be signed, by role.
-        problems: why a role's metadata must not be signed, by role.
+        root: the draft of the next root; ``None`` if none is needed.
+        targets: the draft of the next targets metadata; ``None`` if none is needed.
+        content: the pin set and the files that the targets metadata must list.
+        next_alone: True if the targets are signed again only for the keys of the next root: then
+            they must not go to ``site/`` without that root.
+        reasons: why the metadata of a role has to be signed, by TUF role.
+        problems: why the metadata of a role must not be signed, by TUF role.
     """
 
     policy: SigningPolicy
@@ -99,12 +100,14 @@ class SigningPlan:
 
     @property
     def candidates(self) -> tuple[Root, ...]:
-        """The roots with keys that may sign: the draft of the next root, and the current root."""
+        """The roots that list the allowed keys: the draft of the next root, and the current
+        root.
+        """
         new = (self.root.signed,) if self.root else ()
         return (*new, *self.policy.state.roots[-1:])
 
     def may_sign(self, role: str) -> frozenset[str]:
-        """Return the IDs of the keys that may sign drafts of a TUF role."""
+        """Return the IDs of the keys that may sign drafts of a TUF role, such as ``targets``."""
         return _signing(self.policy.state, self.candidates, role)
 
 
@@ -115,8 +118,11 @@ def prepare(
 
     Args:
         policy: the data that decide which metadata has to be signed.
-        keys: the IDs of the keys that are available for signing; empty only to report the state.
+        keys: the IDs of the keys that are available for signing; empty to only report the state.
         renew: the TUF roles to sign again although their metadata has not expired.
+
+    Returns:
+        The drafts to sign.
 
     Raises:
         ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
@@ -140,8 +146,9 @@ def _root(
 ) -> Metadata[Root] | None:
     """Return the draft of the next root: the existing one, or a new one that these keys must sign.
 
-    None if neither is needed. Adds to ``reasons`` and ``problems``. Raises ``ConfigError`` if these
-    keys must not sign it.
+    Return None if no new root is needed, or if its draft must not be signed. Adds to ``reasons``
+    and ``problems``. Raises ``ConfigError`` if these keys would sign a draft that must not be
+    signed.
     """
     try:
         draft = drafted_root(policy.state)
@@ -185,7 +192,9 @@ def _next_root(
 
 
 def drafted_root(state: FolderState) -> Metadata[Root] | None:
-    """Return a copy of the next root in ``drafts/``; None if it is missing or already in ``site/``.
+    """Return a copy of the draft of the next root in ``drafts/``.
+
+    Return None if there is no draft, or if ``site/`` already has a root of that version.
 
     Raises:
         PinFileError: the draft can't be read.
@@ -197,7 +206,9 @@ def drafted_root(state: FolderState) -> Metadata[Root] | None:
 
 
 def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
-    """Return True if one of these keys signs pin sets, by the current root or the next one."""
+    """Return True if one of these key IDs may sign pin sets, by the current root or the next
+    one's draft.
+    """
     try:
         draft = drafted_root(policy.state)
     except ConfigError:  # `prepare` reports it, if it matters
@@ -209,7 +220,11 @@ def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
 def with_version(
     policy: SigningPolicy, pins: PinSet, offer: Content | ConfigError
 ) -> SigningPolicy:
-    """Return the policy after the journal has recorded this version as published for signing."""
+    """Return a copy of the policy after the journal has recorded one more version.
+
+    ``pins`` is the pin set that the journal now records as published for signing. ``offer`` is the
+    same pin set with its files, or the error if it can't be signed.
+    """
     published = {**policy.published, pins.version: pins}
     return replace(policy, published=published, latest=max(published), offer=offer)
 
@@ -228,7 +243,7 @@ def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
 
 
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
-    """Return the IDs of the keys that one of these roots allows to sign a role's drafts.
+    """Return the IDs of the keys that these roots (``candidates``) allow to sign a role's drafts.
 
     The current online key is left out, because it never signs a draft.
     """
@@ -243,10 +258,15 @@ def _keys(candidates: Any, role: str) -> frozenset[str]:
 def targets_of(
     plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]
 ) -> tuple[Content | None, Metadata[Targets] | None]:
-    """Return the pin set and files that must be signed, and the targets draft if one is needed.
+    """Return the pin set and files that must be signed, and a draft of targets metadata if needed.
 
-    Adds to ``plan.reasons`` and ``plan.problems``. Raises ``ConfigError`` if the keys must not
-    sign.
+    Adds to ``plan.reasons`` and ``plan.problems``. Raises ``ConfigError`` if these keys would sign
+    metadata that must not be signed.
+
+    Args:
+        plan: the plan so far, with the draft of the next root.
+        keys: the IDs of the keys that are available for signing.
+        renew: the TUF roles to sign again although their metadata has not expired.
     """
     policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
     try:
@@ -275,13 +295,14 @@ def targets_of(
 
 
 def _wanted(policy: SigningPolicy) -> Content | None:
-    """Return the pin set that must be signed: the version that was published last.
+    """Return the pin set that must be signed: the version that the journal records last.
 
-    It is read from the pin file if it is newer than the signed pin set. Return None if no version
-    was published.
+    It is read from the pin file if that version is newer than the signed pin set in ``site/``.
+    Return None if no version was published.
 
     Raises:
-        ConfigError: the pin set differs from the one that was published under this version.
+        ConfigError: the pin set differs from the one that was published under this version, or the
+            signed pin set is newer than the journal.
     """
     current, latest = policy.state.current, policy.latest
     if latest is not None and (current is None or latest > current.pins.version):
@@ -330,10 +351,11 @@ def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
 
 
 def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
-    """Return a copy of the targets draft; None if there is none, or it is out of date.
+    """Return a copy of the draft of the targets metadata; None if it is missing or out of date.
 
     Raises:
-        ConfigError: the draft is for this version but differs from it, or can't be read.
+        ConfigError: the draft is for the version to sign, but lists other files; or it can't be
+            read.
     """
     draft, state = policy.state.draft("targets"), policy.state
     if draft is None or _is_stale(policy, draft.signed, content):
@@ -373,7 +395,15 @@ def draft_new_key(
 ) -> Metadata[Root]:
     """Return an unsigned draft of the next root, in which a key was added or replaced.
 
-    Raises ``ConfigError``.
+    Args:
+        policy: the data that decide which metadata has to be signed.
+        key: the new key.
+        kind: the kind of the key: root, targets or online.
+        replaced: the ID, or the beginning of the ID, of the key to remove; ``None`` to remove none.
+        threshold: the new number of required signatures, or None to keep it.
+
+    Raises:
+        ConfigError: nothing changes, or the root must not be signed.
     """
     draft, current = drafted_root(policy.state), policy.state.root
     if draft is not None:
@@ -393,12 +423,12 @@ class PendingSignature:
 
     Attributes:
         role: the TUF role of the metadata.
-        version: the version of the metadata.
-        why: why it has to be signed.
-        root: the version of the root that lists the keys.
+        version: the version of the metadata; 0 if it must not be signed.
+        why: why the metadata has to be signed.
+        root: the version of the root that lists the keys; 0 if the metadata must not be signed.
         missing: the number of signatures that are missing.
         keys: the IDs of the keys that may sign.
-        problem: why it must not be signed, or empty.
+        problem: why the metadata must not be signed; empty if it may be.
     """
 
     role: str
@@ -413,7 +443,7 @@ class PendingSignature:
 def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
     """Return the metadata that needs signatures, for ``certpin publish status``.
 
-    ``plan`` was prepared without keys.
+    ``plan`` must have been prepared without keys.
     """
     state = plan.policy.state
     found = [
@@ -444,8 +474,8 @@ def _missing(
 def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
     """Yield the timestamp as pending if the online key must sign a new one.
 
-    It must sign one to publish complete drafts, after a change of the root, or because the current
-    one expires soon.
+    It must sign one to publish drafts that have enough signatures, after a change of the root, or
+    because the current timestamp expires soon.
     """
     policy, state = plan.policy, plan.policy.state
     if state.root is None:

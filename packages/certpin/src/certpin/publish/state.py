@@ -1,8 +1,9 @@
-"""Verify the contents of a folder ``publish/``. Pure functions over bytes.
+"""Verify the contents of the folder ``publish/``. Pure functions over bytes.
 
-Several people write its files, which arrive through version control. They are untrusted until
-they are verified as a client would (``certpin.updates.trust``). A draft is only compared with the
-metadata that certpin would draft.
+Several people write its files, which arrive through version control. The files are untrusted until
+they are verified as a client would (``certpin.updates.trust``). A draft (metadata without enough
+signatures) can't be verified so: ``signing_plan`` compares it with the metadata that certpin would
+draft.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ if TYPE_CHECKING:
 
 
 class FolderContents(NamedTuple):
-    """The files of a folder ``publish/`` as bytes, not verified yet.
+    """The files of the folder ``publish/`` as bytes, not verified yet.
 
     Attributes:
-        roots: all roots in order.
-        signed: the timestamp, and the snapshot and targets that it leads to.
+        roots: all root metadata files in ascending order of versions.
+        signed: the timestamp, and the snapshot and targets that it leads to; ``None`` if there is
+            no timestamp.
         files: the target files (pin file, trust anchors) by name.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
-        drafts: the drafts by role, or why a draft can't be read.
-        signatures: the signatures of each draft, by key ID.
+        drafts: the drafts by TUF role, or the error if a draft can't be read.
+        signatures: by TUF role, the signatures of its draft by key ID.
     """
 
     roots: tuple[bytes, ...] = ()
@@ -50,17 +52,17 @@ class FolderContents(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderState:
-    """The verified contents of a folder ``publish/``.
+    """The verified contents of the folder ``publish/``.
 
     Attributes:
-        root_files: the bytes of all roots in order.
-        roots: all roots in order.
-        current: the signed pin set in ``site/``; None if there is none. It is ``superseded`` if the
-            newest root does not accept it, because signing was interrupted after that root was
+        root_files: the bytes of all roots in ascending order of versions.
+        roots: all roots in the same order.
+        current: the signed pin set in ``site/``; ``None`` if there is none. It is ``superseded`` if
+            the newest root does not accept it, because signing was interrupted after that root was
             written.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
-        drafts: the readable drafts by role.
-        unreadable: why a draft can't be read, by role.
+        drafts: the readable drafts (metadata without enough signatures) by TUF role.
+        unreadable: the error for each draft that can't be read, by TUF role.
     """
 
     root_files: tuple[bytes, ...] = ()
@@ -91,16 +93,17 @@ class FolderState:
         return _inner(self.current.verified.signed.targets) if self.current else None
 
     def draft(self, role: str) -> Metadata[Any] | None:
-        """Return the draft of a TUF role; None if there is none.
+        """Return the draft of a TUF role, ``root`` or ``targets``; None if there is none.
 
-        Raises ``PinFileError`` if it can't be read.
+        Raises:
+            PinFileError: the draft can't be read.
         """
         if role in self.unreadable:
             raise self.unreadable[role]
         return self.drafts.get(role)
 
     def free(self, role: str) -> int:
-        """Return the next version of a role's metadata that no file in ``site/metadata`` has.
+        """Return the next version for a role's metadata that no file in ``site/metadata`` has.
 
         Interrupted runs may have left files with higher versions than the current one.
         """
@@ -111,9 +114,14 @@ class FolderState:
 
 
 def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderState:
-    """Verify the files of a folder ``publish/`` as those of the pin set ``name``.
+    """Verify the files of the folder ``publish/``.
 
     An unreadable draft blocks only its role; the timestamp can still be renewed.
+
+    Args:
+        found: the files.
+        name: the name of the pin set that they must belong to.
+        folder: the path of the folder, for errors.
 
     Raises:
         PinFileError: a file is missing or invalid. The error names it.
@@ -141,7 +149,7 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
 
 @contextmanager
 def pin_file_errors(path: Path) -> Iterator[None]:
-    """Turn every exception of the block into a ``PinFileError`` about this path."""
+    """Turn every exception of a ``with`` block into a ``PinFileError`` about this path."""
     try:
         yield
     except PinFileError:
@@ -156,12 +164,12 @@ def pin_file_errors(path: Path) -> Iterator[None]:
 
 
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
-    """Return the IDs of the root's keys that have validly signed the metadata."""
+    """Return the IDs of the root's keys for this role that have validly signed the metadata."""
     return frozenset(trust.signing_keys(root, metadata))
 
 
 def is_complete(metadata: Metadata[Any], root: Root) -> bool:
-    """Return True if enough keys of the root have signed the metadata.
+    """Return True if enough keys of the root have signed the metadata (the threshold of its role).
 
     A key that the root lists under two IDs counts once.
     """
@@ -173,7 +181,10 @@ def is_complete(metadata: Metadata[Any], root: Root) -> bool:
 
 
 def read_metadata(kind: str, data: bytes) -> Metadata[Any]:
-    """Parse TUF metadata of this role (``kind``). Raises the errors of tuf."""
+    """Parse TUF metadata of one role. Raises the errors of tuf, such as ``RepositoryError``.
+
+    ``kind`` is the expected role, such as ``snapshot``. Not checked: signatures.
+    """
     metadata: Metadata[Any] = Metadata.from_bytes(data)
     if metadata.signed.type != kind:
         raise RepositoryError(f"this is {metadata.signed.type} metadata, where {kind} belongs")
@@ -196,8 +207,8 @@ def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
 def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> SignedSet | None:
     """Verify the signed pin set in ``site/``, and return it; None if there is none.
 
-    It is verified with the newest root, or with an older one and marked ``superseded``: signing may
-    have been interrupted after the newest root was written.
+    If only an older root accepts it, it is marked ``superseded``: signing may have been interrupted
+    after the newest root was written.
     """
     if found.signed is None:
         return None
@@ -217,9 +228,10 @@ def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> Signe
 def _draft(
     role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
 ) -> Metadata[Any]:
-    """Parse a draft, and add its signature files. Unreadable ones are ignored.
+    """Parse a draft, and add the signatures from its signature files. Unreadable ones are ignored.
 
-    Raises ``PinFileError``. Not checked: the signatures.
+    Raises ``PinFileError`` if the draft can't be read. Not checked: whether the signatures are
+    valid.
     """
     if isinstance(data, PinFileError):
         raise data

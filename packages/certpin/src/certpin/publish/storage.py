@@ -1,4 +1,4 @@
-"""Where a signed pin set is pushed to: a folder, or storage that fsspec can write to, such as S3.
+"""The storage that a signed pin set is pushed to: a folder, or a URL of fsspec, such as for S3.
 
     www, /srv/pins, file:///srv/pins     a folder; a relative one starts at the pin file's folder
     s3://BUCKET/PATH, gs://…, abfs://…   fsspec, with the credentials of the user
@@ -6,7 +6,7 @@
 Files are replaced atomically: in a folder by renaming, in object storage by its design. Stored
 files are untrusted, because anyone with write access can replace them.
 
-``[storage]`` of publish.toml holds the options of fsspec. Secrets are refused, because that file is
+``[storage]`` of publish.toml has the options of fsspec. Secrets are refused, because that file is
 in version control. Unknown options are refused, because fsspec ignores misspelt ones.
 """
 
@@ -58,7 +58,10 @@ _MORE = {"s3": {"profile"}, "s3a": {"profile"}}
 
 
 class Storage(Protocol):
-    """Reads and writes files by path, such as ``metadata/1.root.json``. Raises ``UpdateError``."""
+    """Reads and writes published files by path, such as ``metadata/1.root.json``.
+
+    All methods raise ``UpdateError`` if the storage can't be reached.
+    """
 
     @property
     def where(self) -> str:
@@ -75,7 +78,10 @@ class Storage(Protocol):
 
 
 class FolderStorage:
-    """A local folder, for example of a web server. ``write`` creates it if its parent exists."""
+    """Storage in a local folder, such as the folder of a web server.
+
+    ``write`` creates the folder if its parent folder exists.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -95,7 +101,7 @@ class FolderStorage:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace a file atomically. Delete temporary files that killed pushes left for it."""
+        """Replace a file atomically, and delete temporary files that killed pushes left for it."""
         file = self._folder / path
         with reached(self.where, "written to"):
             self._folder.mkdir(exist_ok=True)
@@ -107,7 +113,7 @@ class FolderStorage:
             put(file, data)
 
     def sweep(self) -> None:
-        """Delete temporary files that are at least an hour old.
+        """Delete temporary files of killed pushes that are at least an hour old.
 
         Newer ones may belong to a running push.
         """
@@ -119,16 +125,18 @@ class FolderStorage:
 
 
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
-    """Return the storage at a folder or URL, without contacting it unless fsspec does.
+    """Return the storage at a folder or URL.
+
+    The storage is not contacted, except by some backends of fsspec.
 
     Args:
         url: a folder, or a URL that fsspec knows.
         beside: the folder that a relative ``url`` starts from.
-        options: options for fsspec.
+        options: the options of ``[storage]``, for fsspec.
 
     Raises:
         ConfigError: the URL or an option is invalid.
-        UpdateError: the storage had to be reached, and could not be.
+        UpdateError: a backend contacted the storage, and failed.
     """
     refuse_secrets(options)
     if "://" not in url and url:
@@ -143,9 +151,9 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
 @contextmanager
 def reached(where: str, what: str) -> Iterator[None]:
-    """Turn every exception of the block into an ``UpdateError``: each backend has other exceptions.
+    """Turn every exception of a ``with`` block into an ``UpdateError``.
 
-    ``where`` and ``what`` are used in the message: "WHERE cannot be WHAT".
+    Each backend of fsspec raises other exceptions. The message is: "``where`` cannot be ``what``".
     """
     try:
         yield
@@ -161,7 +169,11 @@ def reached(where: str, what: str) -> Iterator[None]:
 
 
 def _folder(folder: Path, url: str) -> FolderStorage:
-    """Return the storage of a folder. Raise ``ConfigError`` if the path is a file or below one."""
+    """Return the storage of a folder.
+
+    Raises ``ConfigError`` if the path is a file or below one. ``url`` is the setting, for the
+    error.
+    """
     if "\0" in str(folder):
         raise _refused(url)
     with suppress(OSError):  # missing rights are reported when a file is written
@@ -207,8 +219,13 @@ def _fix(exc: Exception) -> str:
 def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
     """Return the storage at a URL of fsspec, such as ``s3://BUCKET/PATH``.
 
-    Raises ``ConfigError`` if the URL or an option is invalid, and ``UpdateError`` if the storage
-    can't be reached.
+    Args:
+        url: the URL.
+        options: the options of ``[storage]``, for fsspec.
+
+    Raises:
+        ConfigError: the URL or an option is invalid, or clients couldn't fetch from such a URL.
+        UpdateError: the storage can't be reached.
     """
     scheme = url.partition("://")[0]
     kind = _kind(scheme)
@@ -223,10 +240,10 @@ def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
 
 
 class RemoteStorage:
-    """Files below a URL of fsspec, such as ``s3://BUCKET/PATH``.
+    """Storage below a URL of fsspec, such as ``s3://BUCKET/PATH``.
 
     Raises:
-        ConfigError: fsspec, or its package for the scheme, is missing.
+        ConfigError: fsspec, or its package for the URL scheme, is missing.
         UpdateError: the storage can't be reached.
     """
 
@@ -259,7 +276,7 @@ class RemoteStorage:
         """Do nothing: object storage never contains partial files."""
 
     def _headers(self, path: str) -> dict[str, str]:
-        """Return the HTTP headers that S3 stores with a file (PutObject); empty elsewhere."""
+        """Return the HTTP headers that S3 stores with a file (PutObject); empty if it is not S3."""
         if self._scheme not in _S3:
             return {}
         json = path.endswith(".json") and path.startswith("metadata/")
@@ -312,7 +329,10 @@ def _missing(what: str, fix: str) -> ConfigError:
 
 
 def refuse_secrets(options: Any, key: str = "storage") -> None:
-    """Raise ``ConfigError`` if an option of ``[storage]``, at any depth, looks like a secret."""
+    """Raise ``ConfigError`` if an option of ``[storage]``, at any depth, looks like a secret.
+
+    ``key`` is the name of the table in ``publish.toml``, for the error.
+    """
     for name, value in _items(options):
         if _is_secret(name) or _holds_secret(value):
             raise ConfigError(
@@ -325,10 +345,15 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 
 
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
-    """Raise ``ConfigError`` for a storage option that fsspec's class does not declare.
+    """Raise ``ConfigError`` for a storage option that fsspec's class doesn't declare.
 
-    A class with an unusual name for its ``**`` parameter passes all options to another library,
-    which checks them.
+    A class that declares an unusual ``**`` parameter passes all options to another library, which
+    checks them.
+
+    Args:
+        scheme: the scheme of the URL, such as ``s3``.
+        kind: fsspec's class for this scheme.
+        options: the names of the options in ``[storage]``.
     """
     taken = [parameter for base in kind.__mro__ for parameter in _parameters(base)]
     if {
@@ -369,7 +394,10 @@ def _holds_secret(value: Any) -> bool:
 
 
 def _parameters(kind: type) -> list[Parameter]:
-    """Return the parameters that this class's own ``__init__`` declares, without ``self``."""
+    """Return the parameters that this class's own ``__init__`` declares, without ``self``.
+
+    Base classes are not included.
+    """
     made = vars(kind).get("__init__")
     if made is None or kind.__module__ in _BASES:
         return []

@@ -1,7 +1,7 @@
-"""Reports of pin failures: their content, their formats, and the client's part that sends them.
+"""Reports of pin failures: their content, their formats, and the reporter that sends them.
 
 - ``model`` has the content of a report, and ``codecs`` the formats of reports. Both are pure.
-- ``reporter`` is the client's part: it receives failures and sends reports.
+- ``reporter`` runs in the client: it receives failures and sends reports to a collector.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ __all__ = ["Presence", "Report", "Reporter", "ReporterSettings"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the reporter on first use: a collector does not need it."""
+    """Import the reporter on first use, because a collector of reports doesn't need it.
+
+    Raises ``AttributeError`` for other names.
+    """
     if name not in {"Reporter", "ReporterSettings"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from certpin.reports import reporter

@@ -1,7 +1,7 @@
 """The content of reports: a pin failure, or the version of the pin set that a client has.
 
-A report is an unproven claim: its sender may invent the host, the chain and the app. Use it for
-counting, and for comparing the reports of many clients.
+A report is an unproven claim: its sender may invent the host, the chain and the app. Use reports
+for counting, and for comparisons between many clients.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 class Client:
     """The app that sends a report. Unknown fields are empty; none identifies a person or a device.
 
-    ``platform`` is ``android``, ``ios``, ``python`` and so on. ``network`` is ``wifi``,
-    ``cellular`` or a carrier, as the client reports it. ``library`` is the pinning library, such as
-    ``trustkit 3.0``.
+    Attributes:
+        app: the name of the app.
+        app_version: the version of the app.
+        platform: ``android``, ``ios``, ``python`` and so on.
+        platform_version: the version of the platform.
+        network: ``wifi``, ``cellular`` or a carrier, as the client reports it.
+        library: the pinning library and its version, such as ``trustkit 3.0``.
     """
 
     app: str = ""
@@ -43,23 +47,28 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report of a connection that failed its policy.
+    """A client's report of a connection that failed the policy of its host.
 
     Attributes:
+        kind: the format that the report arrived in.
         at: the time of the failure by the client's clock, with a time zone.
         host: the host name of the connection, normalised.
-        port: 0 if unknown.
+        port: the port of the connection; 0 if unknown.
+        decision: the client's decision, ``refuse``, ``report`` or ``accept`` (see ``Decision``).
         reason: why the connection failed: a reason of certpin's verdicts, or one of the format.
+        identity: a text by which repeats are recognised: the same each time this report is sent,
+            and different from other reports.
+        client: the app that sends the report.
+        pin_set: the name of the client's pin set; empty if the format has none.
+        pin_set_version: the version of that pin set; 0 if the format has none.
+        pattern: the host pattern of the policy; empty if unknown.
         served: the certificates that the server sent, as DER, leaf first; may be empty.
         verified: the certificates of the verified chain, as DER, leaf first; may be empty.
         known_pins: the client's pins for the host, as ``sha256/…`` or ``cert-sha256/…``.
-        pin_set_version: the version of the client's pin set; 0 if the format has none.
-        expires: when the pins expire, ``None`` if the report doesn't contain it.
-        identity: recognises repeats: the same each time this report is sent, and different from
-            other reports.
-        own_identity: True if the client generated the identity at random for this report, so no
-            other client has the same. If False, the identity is a digest of the content: two
-            clients with the same failure in the same second, and no other difference, share it.
+        expires: when the pins expire; ``None`` if the report doesn't contain it.
+        own_identity: True if the client generated ``identity`` at random for this report, so no
+            other client has the same. If False, it is a digest of the content: two clients share it
+            if they have the same failure in the same second, and no other difference.
         also: a second identity, or empty. A report with either of the two is the same report
             (``codecs/nel.py``).
     """
@@ -85,10 +94,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A client's anonymous message, at most once a day, that it has this version of a pin set.
+    """A client's anonymous message, at most once a day, that it has a certain version of a pin set.
 
-    Counted by day and version, presences measure the adoption of a version. ``identity`` is random
-    and used for one presence only, so it does not identify the client.
+    Counted by day and version, presences measure how many clients have adopted a version.
+
+    Attributes:
+        at: the time by the client's clock, with a time zone.
+        pin_set: the name of the pin set.
+        pin_set_version: the version that the client has.
+        identity: a random text for this presence only, so it does not identify the client.
+        client: the app that sends the presence.
     """
 
     at: datetime

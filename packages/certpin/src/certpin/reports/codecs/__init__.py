@@ -1,9 +1,9 @@
-"""The formats of reports: a module for each format, and its entry in ``CODECS``.
+"""The formats of reports: a module with a ``Codec`` for each, and its entry in ``CODECS``.
 
     decode(json.loads(body), content_type, received)
 
-Pure: the input is a decoded JSON document and the time of its arrival, the output its reports.
-To add a format, write a module with a ``Codec`` and add it to ``CODECS``.
+Pure functions: from a decoded JSON document and the time of its arrival to the reports in it. To
+add a format, write a module with a ``Codec``, and add the codec to ``CODECS``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ JSON_TYPE = "application/json"
 def decode(
     document: object, content_type: str, received: datetime
 ) -> tuple[Report | Presence, ...]:
-    """Read the reports in an uploaded document of any known format. Its claims are not verified.
+    """Read the reports in an uploaded document of any known format.
+
+    Not checked: whether the content of the reports is true.
 
     Args:
         document: the decoded JSON of the upload.
@@ -42,8 +44,8 @@ def decode(
         The reports. Empty if a browser reported only errors that don't concern certificates.
 
     Raises:
-        FormatError: the format is unknown, or a field is invalid. The message is one line and
-            never repeats content of the document.
+        FormatError: the format is unknown, or a field is invalid. The message is one line and never
+            repeats content of the document.
     """
     essence = content_type.partition(";")[0].strip().lower() or JSON_TYPE
     for codec in CODECS.values():

@@ -1,8 +1,8 @@
-"""certpin's own format: RFC 7469 with more fields, listed in docs/guides/reporting.md.
+"""certpin's own report format: RFC 7469 with more fields, listed in docs/guides/reporting.md.
 
-``schema`` names the kind of a document. The Dart client's documents have none: they contain the
-fields of RFC 7469, the pin set, the decision and the reason. Unknown fields are ignored, because a
-newer client may send more.
+The field ``schema`` distinguishes reports from presences. Documents of the Dart client have no
+``schema``: they contain the fields of RFC 7469, the pin set, the decision and the reason. Unknown
+fields are ignored, because a newer client may send more.
 
 The report's identity, by which repeats are recognised, is the client's ``id``. Without one it is a
 digest of all fields except the expiry of the pins.
@@ -93,7 +93,10 @@ def _report(fields: Fields) -> Report:
 
 
 def _id(fields: Fields) -> str:
-    """Return the report's ID with the prefix ``id:``, which no digest has; empty without an ID."""
+    """Return the value of the field ``id`` with the prefix ``id:``; empty if the field is missing.
+
+    The prefix distinguishes it from identities that are digests.
+    """
     own = fields.text("id")
     if own and not ID.fullmatch(own):
         fields.refuse("id", "this is not 16 to 64 of A-Z, a-z, 0-9, _ and -")
@@ -121,7 +124,7 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def encode_presence(presence: Presence) -> dict[str, Any]:
-    """Return a presence (which version a client has) as a JSON object of certpin's format."""
+    """Return a presence (the version of a pin set that a client has) as a JSON object."""
     return {
         "schema": PRESENCE,
         "id": presence.identity.removeprefix("id:"),

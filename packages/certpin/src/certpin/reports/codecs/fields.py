@@ -1,9 +1,9 @@
-"""Shared by all codecs: the type ``Codec``, checked access to JSON fields, digests, and PEM.
+"""Helpers of all report formats: the type ``Codec``, checked access to JSON fields, digests, PEM.
 
 An error names the field, and never repeats content of the document.
 
-Certificates are converted between PEM and DER: strict, bounded and fast. X.509 is not parsed here.
-A collector receives thousands of reports a second; a chain is parsed when it is displayed.
+Certificates are converted between PEM and DER: strict, bounded and fast. X.509 is not parsed here:
+a collector receives thousands of reports a second, and parses a chain when it is displayed.
 """
 
 from __future__ import annotations
@@ -66,12 +66,13 @@ class Codec:
     """One format of reports: how to recognise it, and functions to read and write it.
 
     Attributes:
-        name: the ``kind`` of the reports in this format.
+        name: the name of the format, which becomes the ``kind`` of its reports.
         content_type: the content type of its documents.
-        recognises: returns True if a document has the shape of this format.
-        decode: reads a recognised document; raises ``FormatError`` if a field is invalid.
-        encode: writes a report, without fields that the format lacks; ``None`` if certpin never
-            writes the format.
+        recognises: returns True if a decoded JSON document has the shape of this format.
+        decode: reads a recognised document, with the time of its arrival; raises ``FormatError`` if
+            a field is invalid.
+        encode: returns a report as a JSON object, without fields that the format lacks; ``None`` if
+            certpin never writes the format.
     """
 
     name: str
@@ -84,8 +85,13 @@ class Codec:
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
     """Return an identity for a report that has no ID: a digest of the fields that never change.
 
-    A repeated upload has the same digest. So have two clients with equal reports: a caller that
-    counts reports must add the sender. ``texts`` have no unprintable characters.
+    A repeated upload has the same digest. So have two clients with equal reports: code that counts
+    reports must also compare the senders.
+
+    Args:
+        kind: the format, which becomes a prefix.
+        texts: the fields with text; they have no unprintable characters.
+        chains: the chains of DER certificates in the report.
     """
     # No text contains the separator, and each certificate is preceded by its length, so different
     # reports never hash the same bytes.
@@ -99,10 +105,13 @@ def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> st
 
 
 class Fields:
-    """Reads the fields of one JSON object. A field that is ``null`` counts as missing.
+    """Reads and checks the fields of one JSON object. A field that is ``null`` counts as missing.
 
-    Every method raises ``FormatError`` if the field is invalid. ``where`` precedes the name of the
-    field in its message.
+    Every method raises ``FormatError`` if the field is invalid.
+
+    Args:
+        data: the JSON object.
+        where: a prefix for the names of fields in errors, such as ``[0].body.``.
     """
 
     __slots__ = ("_data", "_where")
@@ -114,7 +123,8 @@ class Fields:
     def text(self, name: str, maximum: int = MAX_TEXT) -> str:
         """Return a text field with unprintable characters escaped; empty if it is missing.
 
-        They are not refused: the odd name of a carrier must not hide an attack on its network.
+        Unprintable characters are not refused: the odd name of a carrier must not hide an attack on
+        its network. ``maximum`` is the longest accepted text in characters.
         """
         value = self._data.get(name)
         if value is None:
@@ -137,7 +147,7 @@ class Fields:
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean field.
+        """Return a boolean field; ``default`` if it is missing.
 
         It may also be 1 or 0, which some JSON libraries of phones write.
         """
@@ -149,14 +159,14 @@ class Fields:
         return bool(value)
 
     def one_of(self, name: str, known: Mapping[str, Any]) -> str:
-        """Return a text field, which must have one of the keys of ``known`` as its value."""
+        """Return a required text field. Its value must be one of the keys of ``known``."""
         value = self._data.get(name)
         if type(value) is not str or value not in known:
             self.refuse(name, f"this is none of {', '.join(known)}")
         return value
 
     def time(self, name: str) -> datetime:
-        """Return a time field in RFC 3339 format, as UTC. Its offset may lack the colon."""
+        """Return a required RFC 3339 time field, as UTC. Its offset may lack the colon."""
         value = self._data.get(name)
         if type(value) is not str:
             self.refuse(name, "this is not a time")
@@ -166,9 +176,9 @@ class Fields:
         return time
 
     def expiry(self, name: str) -> datetime | None:
-        """Return a field with a time, or with a date, which means its first second in UTC.
+        """Return a field with an expiry time, or an expiry date, as UTC.
 
-        Return ``None`` if the field is missing or empty.
+        A date means the first second of the day. Return ``None`` if the field is missing or empty.
         """
         value = self._data.get(name)
         if value is None or value == "":
@@ -178,11 +188,14 @@ class Fields:
         return self.time(name)
 
     def host(self, name: str) -> str:
-        """Return a host name field in normalised form. It is required."""
+        """Return a required host name field, in normalised form."""
         return self.as_host(name, self._data.get(name))
 
     def as_host(self, name: str, value: object) -> str:
-        """Return ``value``, a host name found in the field ``name``, in normalised form."""
+        """Return a host name in normalised form.
+
+        ``value`` was found in the field ``name``, which the error names.
+        """
         if type(value) is not str or len(value) > MAX_HOST:
             problem = "this is missing" if value is None else "this is not a host name"
             self.refuse(name, problem)
@@ -194,7 +207,7 @@ class Fields:
     def pattern(self, name: str, *, below: bool = False) -> str:
         """Return a host pattern field; empty if it is missing.
 
-        With ``below``, a host name also covers all names below it.
+        With ``below``, a host name in the field also covers all names below that host.
         """
         value = self._data.get(name)
         if value is None or value == "":
@@ -238,7 +251,7 @@ class Fields:
         return value
 
     def refuse(self, name: str, problem: str) -> NoReturn:
-        """Raise ``FormatError`` about the field ``name``, with the prefix ``where``."""
+        """Raise ``FormatError`` with this problem of the field ``name``."""
         raise FormatError(f"{self._where}{name}: {problem}")
 
 
@@ -264,9 +277,10 @@ def _pin(text: str) -> str:
 
 
 def der_of(text: str) -> bytes | None:
-    """Return the DER of a text that is exactly one PEM certificate, else ``None``.
+    """Return the DER bytes of a text that is exactly one PEM certificate, else ``None``.
 
-    Checked: strict base64, and one SEQUENCE that ends with the data. Not checked: its content.
+    Checked: strict base64, and that the bytes are one SEQUENCE and nothing after it. Not checked:
+    the content of the certificate.
     """
     return _read_pem_cached(text) if len(text) <= _MAX_CACHED_PEM else _read_pem(text)
 

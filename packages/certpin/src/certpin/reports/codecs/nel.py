@@ -1,14 +1,14 @@
-"""Network Error Logging (NEL): the error lists that browsers post through the Reporting API.
+"""Read Network Error Logging (NEL): lists of errors that browsers post through the Reporting API.
 
-Only network errors with a type that begins with ``tls.cert.`` are read. The path of the URL, the
-referrer and the user agent are not stored, because they identify pages and devices.
+Only network errors with a type that begins with ``tls.cert.`` become reports. The path of the URL,
+the referrer and the user agent are not stored, because they identify pages and devices.
 
 ``age`` is the number of milliseconds between the error and the upload, so the time of the error is
-the time of arrival minus ``age``. It shifts with the duration of the upload, and an entry has
-neither an ID nor a date. So a report has two identities. Both are digests of the constant fields
-(address, user agent, body), one with the half minute of the error and one with the next half
-minute. If the computed times of two uploads of one report differ by less than half a minute, they
-share an identity; if by more than a minute, they share none.
+the time of arrival minus ``age``. This computed time shifts with the duration of the upload, and an
+entry has neither an ID nor a date. So a report has two identities. Both are digests of the constant
+fields (address, user agent, body), one with the half minute of the error and one with the next half
+minute. If the computed times of two uploads of one report differ by less than half a minute, the
+uploads share an identity; if by more than a minute, they share none.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _report(fields: Fields, details: Fields, error: str, received: datetime) -> 
 
 
 def _place(fields: Fields) -> tuple[str, int]:
-    """Return the host and the port of the requested URL."""
+    """Return the host and the port of the URL that the browser requested."""
     try:
         url = urlsplit(fields.text("url", _MAX_URL))
         host, port = url.hostname, url.port

@@ -1,7 +1,7 @@
 """The report format of RFC 7469 section 3: browsers sent it, and many libraries still do.
 
-It names neither the app nor the pin set, nor the decision: the connection is assumed to have been
-refused, as the enforcing header demands (RFC 7469 section 2.1).
+The format contains neither the app, nor the pin set, nor the decision. The connection is assumed to
+have been refused, as the enforcing header demands (RFC 7469 section 2.1).
 
 The report's identity, by which repeats are recognised, is a digest of time, host, port, host of the
 policy (``noted-hostname``), pins and both chains.
@@ -49,7 +49,7 @@ def _decode(document: dict[str, Any], received: datetime) -> tuple[Report, ...]:
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """Return a report as a JSON object of RFC 7469.
+    """Return a report as a JSON object in the format of RFC 7469.
 
     Pins of whole certificates are left out, because the RFC has only pins of public keys.
     """
@@ -76,9 +76,9 @@ def port_of(fields: Fields) -> int:
 
 
 def pattern_of(fields: Fields) -> str:
-    """Return the host pattern that a report names (``noted-hostname``, ``include-subdomains``).
+    """Return the host pattern of the policy (``noted-hostname`` with ``include-subdomains``).
 
-    Return an empty text if it names none.
+    Return an empty text if the report has none.
     """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 

@@ -1,4 +1,4 @@
-"""Build the documents of reports, choose their addresses, limit their rate. Pure functions."""
+"""Build the JSON of reports, choose the URLs to send it to, and limit the rate. Pure functions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_PRESENCE_ADDRESSES = 8
 
 
 class Failure(Protocol):
-    """The attributes of ``certpin.PinFailure`` that a report is built from."""
+    """A pin failure: the attributes of ``certpin.PinFailure`` that a report is built from."""
 
     @property
     def host(self) -> str:
@@ -37,7 +37,7 @@ class Failure(Protocol):
 
     @property
     def decision(self) -> Decision:
-        """``refuse`` if the connection was refused; ``report`` if it was accepted and reported."""
+        """``refuse`` if the connection was refused, ``report`` if it was accepted and reported."""
 
     @property
     def reason(self) -> str:
@@ -49,19 +49,19 @@ class Failure(Protocol):
 
     @property
     def pin_set(self) -> str:
-        """The name of the pin set in force."""
+        """The name of the pin set that was enforced."""
 
     @property
     def pin_set_version(self) -> int:
-        """The version of the pin set in force."""
+        """The version of the pin set that was enforced."""
 
     @property
     def verdict(self) -> Verdict | None:
-        """The result of checking the pins; ``None`` without a verified chain."""
+        """The decision that the pins gave for the verified chain; ``None`` without such a chain."""
 
     @property
     def policy(self) -> HostPolicy | None:
-        """The policy of the host, if it has one."""
+        """The policy of the host; ``None`` if it has none."""
 
     @property
     def served(self) -> tuple[bytes, ...]:
@@ -73,7 +73,7 @@ class Failure(Protocol):
 
 
 class PinSetVersion(Protocol):
-    """The attributes of a ``PinSet``, or of an updater's status, that a presence is built from."""
+    """The name and version that a presence reports: of a ``PinSet``, or of an updater's status."""
 
     @property
     def name(self) -> str:
@@ -85,10 +85,10 @@ class PinSetVersion(Protocol):
 
 
 def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return the reporter's addresses as a tuple. ``addresses`` is one text, or several.
+    """Return the URLs that reports are sent to as a tuple. ``addresses`` is one text, or several.
 
     Raises:
-        ConfigError: one is not an ``https://`` address.
+        ConfigError: a URL is not ``https://``.
     """
     found = (addresses,) if isinstance(addresses, str) else tuple(addresses)
     for address in found:
@@ -102,23 +102,26 @@ def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def failure_addresses(failure: Failure, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the addresses that a failure is reported to: those of its policy, else ``default``.
+    """Return the URLs that a failure is reported to: those of its policy, else ``default``.
 
-    Addresses at the failed host are left out: it can't be reached safely (RFC 7469 section 2.1.4).
+    URLs at the failed host are left out: it can't be reached safely (RFC 7469 section 2.1.4).
     """
     own = () if failure.policy is None else failure.policy.report_to
     return tuple(address for address in own or default if address_host(address) != failure.host)
 
 
 def presence_addresses(name: str, pin_sets: Iterable[PinSet]) -> tuple[str, ...]:
-    """Return at most 8 addresses for presences: from all policies of pin sets with this name."""
+    """Return at most 8 URLs for presences of the pin set ``name``.
+
+    They are the ``report_to`` of all policies of the given pin sets with this name.
+    """
     named = [pins for pins in pin_sets if pins.name == name]
     found = (to for pins in named for policy in pins.policies for to in policy.report_to)
     return tuple(dict.fromkeys(found))[:_MAX_PRESENCE_ADDRESSES]
 
 
 def address_host(address: str) -> str:
-    """Return the normalised host of a report address; empty if it has none."""
+    """Return the normalised host of a report URL; empty if it has none."""
     try:
         return normalise(urlsplit(address).hostname or "")
     except (ValueError, HostError):
@@ -131,12 +134,12 @@ def admit_failure(
     """Return True if the rate limits allow to report a failure now, and add it to ``reported``.
 
     ``reported`` never exceeds ``settings.different`` entries, so an attacker who varies the
-    certificates can fill neither memory nor disk. Entries with a future time are deleted: the clock
-    was set back, and they would suppress reports until it catches up. The Dart client does the
-    same.
+    certificates can fill neither memory nor disk. Entries older than a day are deleted. So are
+    entries with a future time: the clock was set back, and they would suppress reports until it
+    catches up. The Dart client does the same.
 
     Args:
-        reported: seconds since the epoch of each reported failure, by its digest.
+        reported: when each failure was last reported, in seconds since the epoch, by its digest.
         digest: the digest of the failure (``failure_digest``).
         now: the current time in seconds since the epoch.
         settings: the rate limits.
@@ -156,8 +159,7 @@ def failure_digest(failure: Failure) -> str:
     """Return a digest by which repeats of a failure are recognised.
 
     Failures have the same digest if host, reason, decision, pin set, version and chain are equal.
-
-    It is a digest because it is stored on disk for a day, and must not reveal the hosts there.
+    Only the digest is stored on disk, for a day, so that the file doesn't reveal the hosts.
     """
     certificates = chain_of(failure) or failure.served
     chain = sha256(b"".join(sha256(der).digest() for der in certificates))
@@ -169,12 +171,17 @@ def failure_digest(failure: Failure) -> str:
 
 
 def client_info(app: str, app_version: str, network: str) -> Client:
-    """Return what reports say about this client: app, Python and system.
+    """Return the fields of reports that describe this client: app, Python and system.
 
     Nothing identifies the device.
 
+    Args:
+        app: the name of the app.
+        app_version: the version of the app.
+        network: the network of the device, such as ``wifi``.
+
     Raises:
-        ConfigError: a text is too long. A collector would refuse every report with it.
+        ConfigError: a text is too long: a collector would refuse every report with it.
     """
     texts: dict[str, object] = {"app": app, "app_version": app_version, "network": network}
     for key, value in texts.items():
@@ -204,7 +211,13 @@ def failure_document(
 ) -> dict[str, Any]:
     """Return the JSON object that reports a failure.
 
-    If it exceeds ``max_bytes``, the served chain is left out, and then the verified chain too.
+    If it is too large, the served chain is left out, and then the verified chain too.
+
+    Args:
+        failure: the pin failure.
+        client: the app that reports it.
+        nonce: a random text that identifies this report.
+        max_bytes: the largest size of the object as JSON.
     """
     served, verified = failure.served, chain_of(failure)
     for chains in ((served, verified), ((), verified)):
@@ -244,9 +257,9 @@ def _document(
 
 
 def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the part of a chain that a collector accepts.
+    """Return the certificates of a chain that a collector accepts: at most 20, none above 16 kB.
 
-    It is limited because an attacker may serve any number of bytes.
+    An attacker may serve any number of bytes.
     """
     return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
 
@@ -254,5 +267,12 @@ def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
 def presence_document(
     pins: PinSetVersion, at: datetime, client: Client, nonce: str
 ) -> dict[str, Any]:
-    """Return the JSON object that reports which version of a pin set this client has."""
+    """Return the JSON object that reports which version of a pin set this client has.
+
+    Args:
+        pins: name and version of the pin set.
+        at: the current time.
+        client: the app that reports it.
+        nonce: a random text that identifies this presence.
+    """
     return encode_presence(Presence(at, pins.name, pins.version, f"id:{nonce}", client))

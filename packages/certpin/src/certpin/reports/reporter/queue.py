@@ -1,15 +1,16 @@
-"""The reports that wait to be sent: on disk, or a few in memory if the disk can't be written.
+"""The queue of reports to send: on disk, or a few in memory if the disk can't be written.
 
 The folder, which several processes may share:
 
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
-    told.json                       the times of reported failures, by their digests
-    asked.json                      the ends of each Retry-After, by digests of the addresses
+    told.json                       the time of each failure's last report, by failure digest
+    asked.json                      the end of each Retry-After, by digest of the address
     present-2026-11-25-6f2c…        a presence was reported on this day
 
-Each file is written under another name and renamed, so it is always whole. A process locks a report
-while it sends it, and the kernel releases the lock if the process dies. On systems without locks
-two processes may send the same report; a collector counts it once, because it carries its own ID.
+Each file is written under another name and then renamed, so it is always whole. A process locks a
+report while it sends it, and the kernel releases the lock if the process dies. On systems without
+locks two processes may send the same report; a collector counts it once, because it carries its own
+ID.
 """
 
 from __future__ import annotations
@@ -52,14 +53,20 @@ _CLOCK_SKEW = 60_000  # milliseconds that the clocks of two processes may differ
 
 
 class ReportFolder:
-    """The files in a reporter's folder. Methods raise ``OSError``, unless they say otherwise."""
+    """Reads and writes the files in a reporter's folder.
+
+    Methods raise ``OSError`` if the disk fails, unless they say otherwise.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._undeleted: set[str] = set()
 
     def write(self, name: str, content: object) -> None:
-        """Write a queued report to a file atomically. ``name`` is the file name."""
+        """Write a queued report to a file atomically.
+
+        ``name`` is the file name, and ``content`` the report as a JSON value.
+        """
         self._write(name, f".{name}", content)
 
     def names(self) -> list[str]:
@@ -85,7 +92,7 @@ class ReportFolder:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[object]:
-        """Lock the file of a queued report for the block, and yield the file's JSON value.
+        """Lock the file of a queued report for a ``with`` block, and yield the file's JSON value.
 
         Yields ``None`` if another process has locked or sent the report. A file that can't be read
         is deleted.
@@ -132,26 +139,26 @@ class ReportFolder:
     def reported(self) -> dict[str, float]:
         """Return when each failure was last reported (seconds since the epoch), by failure digest.
 
-        Empty if the file can't be read. Never raises.
+        Return an empty dictionary if the file can't be read. Never raises.
         """
         return self._times(_REPORTED_FILE)
 
     def save_reported(self, reported: dict[str, float]) -> None:
-        """Write when each failure was last reported.
+        """Write when each failure was last reported (seconds since the epoch), by failure digest.
 
         If two processes save at once, the last one wins.
         """
         self._save(_REPORTED_FILE, reported)
 
     def retry_times(self) -> dict[str, float]:
-        """Return when each ``Retry-After`` ends (seconds since the epoch), by digest of address.
+        """Return the end of each ``Retry-After`` (seconds since the epoch), by digest of the URL.
 
-        Empty if the file can't be read. Never raises.
+        Return an empty dictionary if the file can't be read. Never raises.
         """
         return self._times(_RETRY_FILE)
 
     def save_retry_times(self, times: dict[str, float]) -> None:
-        """Write when each ``Retry-After`` ends (seconds since the epoch), by digest of address."""
+        """Write the end of each ``Retry-After`` (seconds since the epoch), by digest of the URL."""
         self._save(_RETRY_FILE, times)
 
     def _times(self, name: str) -> dict[str, float]:
@@ -168,8 +175,8 @@ class ReportFolder:
     def claim_day(self, day: str, subject: str) -> bool:
         """Claim the right to report a presence on a day. Only one process gets True for a day.
 
-        Return False if that day or the next one was claimed before. Claims of later days are
-        deleted, because the clock was set back since.
+        Return False if that day or the next one was claimed before. Claims of all other days are
+        deleted after a success: also later ones, because the clock was set back since.
 
         Args:
             day: the date, as YYYY-MM-DD.
@@ -223,7 +230,12 @@ def _next(day: str) -> str:
 
 
 class QueuedReport(NamedTuple):
-    """A report as a JSON object, and the address to which it is sent."""
+    """A report that waits to be sent.
+
+    Attributes:
+        to: the URL to which it is sent.
+        document: the report as a JSON object.
+    """
 
     to: str
     document: dict[str, Any]
@@ -232,9 +244,11 @@ class QueuedReport(NamedTuple):
 class ReportQueue:
     """A bounded queue of reports on disk, oldest first.
 
-    If it is full, a new report replaces the oldest one.
+    If the queue is full, a new report replaces the oldest one. Threads may share it. No method
+    raises.
 
-    Threads may share it. No method raises.
+    Attributes:
+        lost: the number of reports that were replaced, too old, or impossible to send.
     """
 
     def __init__(self, folder: ReportFolder, settings: ReporterSettings) -> None:
@@ -288,9 +302,9 @@ class ReportQueue:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[QueuedReport | None]:
-        """Lock a queued report for the block, and yield it.
+        """Lock a queued report during a ``with`` block, and yield it.
 
-        Yield ``None`` if it can't be sent now.
+        Yields ``None`` if it can't be sent now, for example because another process is sending it.
         """
         with self._guard:
             in_memory = self._in_memory.get(name)
@@ -304,15 +318,18 @@ class ReportQueue:
             yield report
 
     def retry_after(self, to: str, now: datetime) -> float:
-        """Return the seconds until an address may be contacted again, as ``Retry-After`` said.
+        """Return the seconds until a URL may be contacted again, by its last ``Retry-After``.
 
-        It may have been another process that received it.
+        Another process may have received that header. Return 0 if the URL may be contacted now.
         """
         left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
 
     def save_retry_after(self, to: str, seconds: float, now: datetime) -> None:
-        """Write an address's ``Retry-After`` to disk, for other and later processes."""
+        """Write to disk until when the URL ``to`` must not be contacted, for all processes.
+
+        ``seconds`` is the time in its ``Retry-After``.
+        """
         at = now.timestamp()
         times = {key: until for key, until in self._folder.retry_times().items() if until > at}
         with suppress(OSError):
@@ -337,7 +354,7 @@ def _digest(address: str) -> str:
 
 
 def _age(now: datetime, name: str) -> tuple[bool, str]:
-    """Return the sort key for deleting reports from a full queue: future times, then the oldest.
+    """Return the sort key by which a full queue deletes reports: future times, then the oldest.
 
     A future time means that the clock was set back. Such a report would otherwise outlive all new
     ones until the clock catches up.
@@ -348,7 +365,7 @@ def _age(now: datetime, name: str) -> tuple[bool, str]:
 def _queued_report(content: object) -> QueuedReport | None:
     """Return the queued report in a file's JSON value; ``None`` if the value is not one.
 
-    The address must be one that reports may be sent to.
+    Its URL must be one that reports may be sent to.
     """
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")

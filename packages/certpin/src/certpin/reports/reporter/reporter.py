@@ -3,8 +3,8 @@
     with Reporter("/var/lib/bank-app/reports", app="bank-app", app_version="4.2") as reporter:
         context = PinnedSSLContext(pins, on_failure=[reporter])
 
-A call adds a task for the thread that writes to disk (``DiskWriter``); ``sender`` sends the
-reports.
+The SSL context calls the reporter, which only adds a task for the thread that writes reports to
+disk (``DiskWriter``). Another thread (``sender``) sends them.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ class DiskWriter:
     """Runs tasks that write to disk, one at a time, in a separate thread. Threads may share it.
 
     The thread starts with the first task.
+
+    Attributes:
+        lost: the number of tasks that were dropped because too many waited.
     """
 
     def __init__(self) -> None:
@@ -72,7 +75,7 @@ class DiskWriter:
     def submit(self, task: Callable[[], None]) -> None:
         """Add a task for the thread. Never waits, and raises only errors of log handlers.
 
-        If too many tasks wait, the task is dropped and counted in ``lost``.
+        If 256 tasks wait already, the task is dropped and counted in ``lost``.
         """
         with self._changed:
             full = len(self._tasks) + self._running >= _MAX_TASKS
@@ -87,7 +90,7 @@ class DiskWriter:
     def wait(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until all tasks are done. Return True if they are.
 
-        If no thread can start, because the interpreter ends, this thread runs the tasks.
+        If no thread can start, because the interpreter ends, the calling thread runs the tasks.
         """
         until = time.monotonic() + seconds
         with self._changed:
@@ -98,7 +101,7 @@ class DiskWriter:
         return self._is_done()
 
     def close(self) -> None:
-        """Drop new tasks from now on. Tasks that were added before still run."""
+        """Accept no more tasks: later ones are dropped. Tasks that were added before still run."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -143,7 +146,7 @@ class DiskWriter:
 
 
 class _UpdateEvent(Protocol):
-    """The attributes of ``certpin.updates.UpdateEvent`` that a reporter needs."""
+    """The attribute of ``certpin.updates.UpdateEvent`` that a reporter needs."""
 
     @property
     def status(self) -> PinSetVersion: ...
@@ -152,9 +155,10 @@ class _UpdateEvent(Protocol):
 class Reporter(Forked):
     """Sends reports of pin failures. A hook for ``PinnedSSLContext(on_failure=…)``.
 
-    A connection that calls it is never delayed, and never sees an exception. Failures of the
-    reporter's own requests are not reported, and a failure is never reported to the failed host. A
-    collector that a pin set covers is always pinned.
+    A call never delays the connection, and never raises an exception in it. Failures of the
+    reporter's own requests are not reported, and a failure is never reported to the failed host.
+    The connection to a collector (the server that receives reports) is pinned if a pin set covers
+    the collector's host.
 
     Args:
         folder: the folder for queued reports, for this app only. It is created if it is missing;
@@ -163,7 +167,8 @@ class Reporter(Forked):
         app_version: the version of the app, in each report.
         network: the network of the device, in each report.
         report_to: URLs for presences, and for failures if the policy has no ``report_to``.
-        context: verifies the TLS of reports; by default with the platform's roots.
+        context: verifies the TLS of collectors that no pin set covers; by default with the
+            platform's roots.
         settings: the limits of storage, rate and time.
         clock: returns the current time with a time zone.
 
@@ -200,7 +205,7 @@ class Reporter(Forked):
         _alive.add(self)
 
     def after_fork_in_child(self) -> None:
-        """Create new locks and threads in a forked child."""
+        """Create new locks and threads in a forked child process."""
         self._start()
 
     def _start(self) -> None:
@@ -211,7 +216,9 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
     def attach(self, context: PinnedContext) -> None:
-        """Use the pins of this context for connections to collectors. ``certpin.tls`` calls it."""
+        """Use the pins of this SSL context for connections to collectors: called by
+        ``certpin.tls``.
+        """
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:
@@ -220,7 +227,7 @@ class Reporter(Forked):
             self._submit(partial(self._report, failure))
 
     def presence(self, pins: PinSetVersion) -> None:
-        """Queue a report, once a day, that this client has this version of a pin set.
+        """Queue a presence: a report, once a day, that this client has this version of a pin set.
 
         Never waits and never raises.
 
@@ -241,7 +248,7 @@ class Reporter(Forked):
     def flush(self, seconds: float = 5.0) -> bool:
         """Try to send all queued reports now, for up to ``seconds``. Return True if none is left.
 
-        A ``Retry-After`` of a collector is still honoured.
+        A collector's ``Retry-After`` is still honoured, so its reports may be left.
         """
         until = time.monotonic() + seconds
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
@@ -303,7 +310,7 @@ class Reporter(Forked):
             )
 
     def _admit(self, digest: str) -> bool:
-        """Return True if the rate limits allow to report this failure now, and record that.
+        """Return True if the rate limits allow to report this failure now, and record it if so.
 
         Processes that share the folder share the limits.
         """
@@ -340,10 +347,11 @@ _alive: WeakSet[Reporter] = WeakSet()
 
 
 def _settle_at_worker_exit() -> None:
-    """Write reports to disk when this child process of multiprocessing ends.
+    """Have reports written to disk when this child process of ``multiprocessing`` ends.
 
-    Such children end without atexit, but call the finalizers that they registered themselves. They
-    forget those of their parent, so each child registers one when it has something to report.
+    Such processes end without calling atexit functions, but call the finalizers that they
+    registered themselves, not those of their parent. So each one registers a finalizer when it has
+    something to report.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:
@@ -352,9 +360,9 @@ def _settle_at_worker_exit() -> None:
 
 @atexit.register
 def _settle_all() -> None:
-    """Write the reports of all reporters to disk, if the app ends without ``close()``.
+    """Write the reports of all reporters to disk at the end of the process.
 
-    The next start sends them.
+    This is for apps that don't call ``close()``. The next start sends the reports.
     """
     for reporter in list(_alive):
         with suppress(Exception):

@@ -1,6 +1,6 @@
-"""Send one report as an HTTP request: choose the TLS context, post, and interpret the answer.
+"""Send one report as an HTTP request: choose the TLS context, post, and interpret the response.
 
-The body is compressed with gzip. Of the answer only the status and ``Retry-After`` are read. No
+The body is compressed with gzip. Only the status and ``Retry-After`` of the response are read. No
 redirect is followed, no proxy of the environment is used, no cookie is kept, and no header
 identifies the device.
 """
@@ -47,16 +47,20 @@ class PinnedContext(Protocol):
 
     @property
     def pins(self) -> PinSet:
-        """The pin set in force."""
+        """The pin set that the context enforces."""
 
     def report_context(self, host: str) -> ssl.SSLContext | None:
-        """Return the context for connections to a collector that the pins cover, else ``None``."""
+        """Return the SSL context for connections to a collector at this host.
+
+        Return ``None`` if the pin set doesn't cover the host.
+        """
 
 
 class ReportTrust:
     """Chooses the SSL context for a collector: a pinned one if a pin set covers its host.
 
-    Threads may share it.
+    Threads may share it. ``given`` is the app's context for hosts that no pin set covers; by
+    default one with the platform's roots.
     """
 
     def __init__(self, given: ssl.SSLContext | None) -> None:
@@ -65,16 +69,16 @@ class ReportTrust:
         self.reset_lock()
 
     def reset_lock(self) -> None:
-        """Replace the lock: in a forked child, a thread of the parent may hold the previous one."""
+        """Replace the lock in a forked child, because a thread of the parent may hold it."""
         self._guard = threading.RLock()
 
     def add(self, context: PinnedContext) -> None:
-        """Use the pins of this context for connections to collectors, too."""
+        """Use the pins of this SSL context for connections to collectors, too."""
         with self._guard:
             self._pinned.add(context)
 
     def pin_sets(self) -> list[PinSet]:
-        """Return the pin sets in force of all added contexts."""
+        """Return the pin sets that the added SSL contexts enforce now."""
         return [context.pins for context in self._contexts()]
 
     def context_for(self, host: str) -> ssl.SSLContext:
@@ -106,10 +110,13 @@ def _platform_context() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class PostResult:
-    """The collector's answer: its status, 0 if there was none, and its ``Retry-After`` header.
+    """A collector's response to a report, or the reason why there was none.
 
-    ``problem`` says why there was no answer. ``unverified`` is True if the reason was the server's
-    certificate.
+    Attributes:
+        status: the HTTP status; 0 if there was no response.
+        retry_after: the header ``Retry-After``; empty if it is missing.
+        problem: why there was no response; may be empty.
+        unverified: True if the reason was the server's certificate.
     """
 
     status: int
@@ -126,11 +133,18 @@ def post(
     *,
     packed: bool,
 ) -> PostResult:
-    """Post a report as JSON to an address, compressed if ``packed``. Return the answer.
+    """Post a report as JSON, and return the response.
+
+    Args:
+        address: the URL of the collector.
+        document: the report as a JSON object.
+        deadline: the time limit of the request.
+        context_for: returns the SSL context for a normalised host.
+        packed: True to compress the body with gzip.
 
     Raises:
-        OSError: there was no connection, or no answer in time.
-        http.client.HTTPException: the answer is not HTTP.
+        OSError: there was no connection, or no response in time.
+        http.client.HTTPException: the response is not HTTP.
     """
     url = urlsplit(address)
     host = normalise(url.hostname or "")
@@ -145,10 +159,15 @@ def post(
 
 
 def outcome(result: PostResult, *, packed: bool) -> Outcome:
-    """Return the action for a report after this answer. Redirects count as refused.
+    """Return what to do with a report after this response: see ``Outcome``.
 
-    Of the 4xx codes, only 408 and 429 are temporary (RFC 9110 section 15.5.9, RFC 6585 section 4),
-    and 415 if the body was compressed (RFC 7694 section 3).
+    Redirects count as refused. Of the 4xx codes, only 408 and 429 are temporary (RFC 9110 section
+    15.5.9, RFC 6585 section 4). After 415 the report is repeated without compression (RFC 7694
+    section 3).
+
+    Args:
+        result: the response.
+        packed: True if the request's body was compressed.
     """
     status = result.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -163,9 +182,9 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 
 
 def retry_after_seconds(result: PostResult, now: datetime) -> float:
-    """Return the seconds in the answer's ``Retry-After``, at most a day; 0 if it has none.
+    """Return the seconds in the response's ``Retry-After``, at most a day; 0 if it has none.
 
-    It is a number or a date (RFC 9110 section 10.2.3).
+    The header has a number or a date (RFC 9110 section 10.2.3).
     """
     text = result.retry_after.strip()
     if text.isascii() and text.isdigit():
@@ -178,10 +197,13 @@ def retry_after_seconds(result: PostResult, now: datetime) -> float:
 
 
 def backoff_seconds(failures: int, jitter: float, settings: ReporterSettings) -> float:
-    """Return the seconds to wait before the next request, after ``failures`` failed ones in a row.
+    """Return the seconds to wait before the next request to a collector that failed.
 
-    ``jitter`` is random, from 0 to 1, and shortens the wait by up to a half. So the clients don't
-    all return at the same moment to a collector that was down.
+    Args:
+        failures: how many requests in a row have failed; each doubles the wait.
+        jitter: a random number from 0 to 1, which shortens the wait by up to a half. So the clients
+            don't all return at the same time to a collector that was down.
+        settings: the first and the longest wait.
     """
     doublings = 2.0 ** min(failures - 1, _MAX_DOUBLINGS)
     maximum = min(settings.retry.total_seconds() * doublings, settings.rest.total_seconds())

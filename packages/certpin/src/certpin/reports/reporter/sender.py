@@ -41,12 +41,15 @@ _log = logging.getLogger("certpin.reports")
 
 
 def sending() -> bool:
-    """Return True if this thread sends reports. Pin failures in it are never reported."""
+    """Return True if the calling thread is one that sends reports.
+
+    Pin failures in such a thread are never reported.
+    """
     return getattr(_thread_state, "sending", False)
 
 
 class _AddressState:
-    """The failed requests to one report address, and when it may be contacted again.
+    """The failed requests to one collector's URL, and when it may be contacted again.
 
     Times are seconds of the monotonic clock.
     """
@@ -62,7 +65,14 @@ class _AddressState:
 
 
 class Sender:
-    """Sends the queued reports in a separate thread, which starts with the first report."""
+    """Sends the queued reports in a separate thread, which starts with the first report.
+
+    Args:
+        queue: the reports to send.
+        settings: the limits of storage, rate and time.
+        clock: returns the current time with a time zone.
+        context_for: returns the SSL context for a normalised host.
+    """
 
     def __init__(
         self,
@@ -83,18 +93,18 @@ class Sender:
         self._addresses: dict[str, _AddressState] = {}
 
     def contacts(self, host: str) -> bool:
-        """Return True if reports were sent to this normalised host, or are being sent now."""
+        """Return True if reports were sent to this normalised host by this sender, or are now."""
         return host in map(address_host, list(self._addresses))
 
     def wake(self) -> None:
-        """Make the thread try to send all queued reports, soon."""
+        """Have the thread try to send all queued reports, soon. Returns at once."""
         with self._changed:
             self._request_round()
 
     def flush(self, seconds: float) -> bool:
-        """Make the thread try every queued report, and wait for up to ``seconds``.
+        """Have the thread try to send every queued report, and wait for up to ``seconds``.
 
-        Ignores the pauses after failures, but not ``Retry-After``. Return True if no report is
+        It ignores the pauses after failures, but not ``Retry-After``. Return True if no report is
         left.
         """
         with self._changed:
@@ -149,7 +159,8 @@ class Sender:
     def _round(self, *, urgent: bool) -> float | None:
         """Try to send each queued report once.
 
-        Return the seconds until the next report may be sent, ``None`` if none waits.
+        ``urgent`` ignores the pauses after failures. Return the seconds until the next report may
+        be sent, ``None`` if none waits.
         """
         waits: list[float] = []
         for name in self._queue.names(self._clock()):
@@ -163,9 +174,10 @@ class Sender:
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _try(self, name: str, *, urgent: bool) -> float:
-        """Send a report if its address may be contacted now.
+        """Send a queued report if its URL may be contacted now.
 
-        Return the seconds until it may be sent; 0 if it was sent or refused, and so is removed.
+        ``urgent`` ignores the pauses after failures. Return the seconds until the report may be
+        sent; 0 if it was sent or refused, and so is removed.
         """
         with self._queue.claim(name) as report:
             if report is None:

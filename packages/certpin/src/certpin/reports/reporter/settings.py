@@ -22,11 +22,11 @@ class ReporterSettings:
     Args:
         queued: maximum number of reports in the queue on disk; the oldest are deleted.
         size: maximum bytes of a report, at most 192 KiB; a larger one is sent without the chains.
-        keep: how long a report stays in the queue. If it is longer than a week, the collector's
-            ``client_days`` has to be as long.
+        keep: how long an unsent report stays in the queue. If it is longer than a week, the
+            collector's setting ``client_days`` has to be as long.
         pause: time until the same failure is reported again, at most a day.
-        different: maximum number of different failures a day, at most 1,000.
-        patience: time limit of each network step of a request.
+        different: maximum number of different failures that are reported in a day, at most 1,000.
+        patience: time limit of each network step of a request: connecting, the handshake, a read.
         deadline: time limit of a whole request to a collector.
         retry: time until the first repetition of a failed request; it doubles with each failure.
         rest: maximum time between two repetitions.

@@ -1,7 +1,7 @@
 """Keep objects with threads and locks usable in child processes after a fork.
 
 A child process has none of its parent's other threads, and a lock that such a thread held stays
-locked there for ever. A server that loads the app first and forks its workers then has such
+locked in the child for ever. A server that loads the app first and forks its workers then has such
 objects in all of its processes.
 """
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Forked:
-    """Base class of objects with methods that run at each fork, once they are registered."""
+    """Base class for objects that have to prepare for a fork. ``register`` adds such an object."""
 
     def before_fork(self) -> None:
-        """Acquire the locks that no other thread may hold while the process forks."""
+        """Acquire the object's locks, so that no other thread has them while the process forks."""
 
     def after_fork_in_parent(self) -> None:
         """Release the locks that ``before_fork`` acquired."""
 
     def after_fork_in_child(self) -> None:
-        """Replace the locks and threads by new ones. No other thread runs yet."""
+        """Replace the object's locks and threads by new ones. No other thread runs yet."""
 
 
 _known: WeakSet[Forked] = WeakSet()
@@ -36,7 +36,7 @@ _forking = threading.Lock()  # threads that fork at the same time do so one afte
 
 
 def register(member: Forked) -> None:
-    """Call the methods of ``member`` at every fork while the object exists."""
+    """Call the methods of ``member`` at every fork, until the object is garbage-collected."""
     _known.add(member)
 
 
@@ -56,7 +56,7 @@ def _in_child() -> None:
 
 
 def _end(calls: list[Callable[[], None]]) -> None:
-    """Call every function, even if one raises: a lock left held would block the next fork."""
+    """Call every function, even if one raises: a lock that stays held would block the next fork."""
     with ExitStack() as stack:
         stack.callback(_forking.release)
         stack.callback(_notified.clear)

@@ -1,4 +1,4 @@
-"""An application's hooks: functions that are called with each event, in a separate thread."""
+"""Call an app's hooks: functions that receive each event, in a separate thread."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ _WAITING = 256  # events that are queued for the hooks
 
 
 class Hooks(Generic[Event]):
-    """An application's hooks, called in a thread so that they neither break nor delay connections.
+    """Calls an app's hooks in a separate thread, so that they neither break nor delay connections.
 
-    If the hooks are slower than the events, the newest events are dropped and the log says so: the
-    queue is bounded. ``what`` names an event in the log.
+    If the hooks are slower than the events, the newest events are dropped, and the log says so: the
+    queue is bounded.
+
+    Args:
+        hooks: functions that are called with each event.
+        what: the name of an event in the log, such as ``update``.
+        logger: returns the logger.
     """
 
     def __init__(

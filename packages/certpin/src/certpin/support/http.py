@@ -1,6 +1,6 @@
 """One small HTTP request with a deadline: no redirects, no proxies, no cookies, a bounded body.
 
-``Deadline`` is the time limit for one exchange over the network, HTTP or not. Another thread can
+``Deadline`` is a time limit for one exchange over the network, HTTP or not. Another thread can
 cancel the exchange.
 """
 
@@ -35,13 +35,14 @@ def exchange(  # noqa: PLR0913  # the parts of a request
     body: bytes | None = None,
     max_bytes: int = 0,
 ) -> HTTPAnswer:
-    """Send a request on a new connection, and return the response.
+    """Send an HTTP request on a new connection, and return the response.
 
     Args:
         method: the HTTP method.
         address: an ``https://`` or ``http://`` URL. The caller decides if clear text is allowed.
         deadline: the time limit of the whole exchange.
-        context: verifies the server. It is required for ``https://``, and not used otherwise.
+        context: the TLS context that verifies the server. It is required for ``https://``, and not
+            used otherwise.
         host: the normalised host, if it differs from the one in the URL.
         connect: another address and port to connect to. The server is verified for ``host`` still.
         headers: additional headers of the request.
@@ -76,7 +77,7 @@ def exchange(  # noqa: PLR0913  # the parts of a request
 
 @dataclass(frozen=True)
 class HTTPAnswer:
-    """The status, the headers and the body of a response."""
+    """An HTTP response: its status, headers and body. The body is empty if it was not read."""
 
     status: int
     headers: Message
@@ -84,7 +85,7 @@ class HTTPAnswer:
 
 
 class BodyTooLargeError(http.client.HTTPException):
-    """The body of a response is larger than the caller allows."""
+    """The body of an HTTP response is larger than the caller allows."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -115,10 +116,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Deadline:
-    """A time limit for an exchange, and for each of its steps.
+    """A time limit for an exchange over the network, and for each of its steps.
 
     A limit for each step is not enough: a server that sends a byte now and then would hold the
-    exchange for ever. ``enforced()`` shuts the connection down when the time is up.
+    exchange for ever. ``enforced()`` shuts the connection down when the total time is up.
 
     Args:
         step: seconds for one step: connecting, the handshake, a read.
@@ -194,7 +195,7 @@ class Deadline:
 
     @contextmanager
     def enforced(self) -> Iterator[Self]:
-        """Shut the connection down if the time is up while the block runs."""
+        """Shut the connection down if the time is up before the ``with`` block ends."""
         timer = threading.Timer(max(self._until - time.monotonic(), 0), self._end)
         timer.daemon = True
         timer.start()
@@ -206,9 +207,9 @@ class Deadline:
                 self._drop()
 
     def _hold(self, sock: socket.socket) -> None:
-        """Keep a duplicate of the socket, so that the connection can be shut down.
+        """Keep a duplicate of the socket, through which the connection can be shut down later.
 
-        The socket itself is not enough, because TLS detaches it.
+        The socket itself is not enough, because wrapping it in TLS detaches it.
         """
         with self._guard:
             self._drop()

@@ -1,7 +1,8 @@
-"""Advisory locks on open files (flock(2)), between processes; the system releases them at exit.
+"""Lock open files between processes (flock(2)); the system releases the locks at exit.
 
-On a system without ``fcntl``, and on a file system without locks, every lock is granted. Callers
-write each file whole and verify it when they read it, so a missing lock loses an update at worst.
+The locks are advisory: they bind only programs that ask for them. On a system without ``fcntl``,
+and on a file system without locks, every lock is granted. Callers write each file whole and verify
+it when they read it, so a missing lock loses an update at worst.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on 
 
 
 def available() -> bool:
-    """Return True if this system has file locks. Otherwise no lock file needs to be opened."""
+    """Return True if this system has file locks. If not, callers need no lock file."""
     return _fcntl is not None
 
 
@@ -37,7 +38,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def lock(descriptor: int) -> None:
-    """Lock an open file or folder, and wait for it."""
+    """Lock an open file or folder. Waits until no other process has locked it."""
     if _fcntl is not None:
         with suppress(OSError):  # this file system has no locks
             _fcntl.flock(descriptor, _fcntl.LOCK_EX)

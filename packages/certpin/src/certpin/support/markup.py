@@ -1,4 +1,4 @@
-"""Build HTML and SVG elements: what the lab's report and the service's pages share.
+"""Build HTML and SVG elements, for the lab's report and the web pages of the monitoring service.
 
 ``tag`` escapes control characters in text, and ``write`` escapes HTML.
 """
@@ -26,7 +26,11 @@ ICON_PATHS = {
 
 
 def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
-    """Make an element with children. ``class_`` and ``aria_label`` become HTML attributes."""
+    """Make an element with children: elements, or texts. ``None`` is left out.
+
+    ``attributes`` become HTML attributes: ``class_`` is ``class``, ``aria_label`` is
+    ``aria-label``.
+    """
     named = {key.strip("_").replace("_", "-"): clean(text) for key, text in attributes.items()}
     element = ET.Element(name, named)
     for child in children:
@@ -49,7 +53,10 @@ def write(element: ET.Element) -> str:
 
 
 def icon(name: str, size: int = 16) -> ET.Element:
-    """Make an icon of ``size`` pixels, hidden from screen readers because text repeats it."""
+    """Make an SVG icon of ``size`` pixels. ``name`` is a key of ``ICON_PATHS``.
+
+    It is hidden from screen readers, because the text beside it says the same.
+    """
     box = str(size)
     line = tag("path", d=ICON_PATHS[name], class_="line")
     return tag(
@@ -58,5 +65,5 @@ def icon(name: str, size: int = 16) -> ET.Element:
 
 
 def chain_style() -> str:
-    """Return the CSS for pictures of chains. The colours are variables of the page."""
+    """Return the CSS for pictures of certificate chains. The page sets the colour variables."""
     return files("certpin.support").joinpath("chain.css").read_text("utf-8")

@@ -1,7 +1,8 @@
 """A small pool of daemon threads for calls that block.
 
 The threads of ``concurrent.futures.ThreadPoolExecutor`` are joined when the interpreter ends, so a
-server that sends nothing would hold the program for a minute. Daemon threads are not joined.
+server that sends nothing would delay the end of the program by a minute. Daemon threads are not
+joined.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 class DaemonPool:
     """A pool of daemon threads; as a context manager it closes at the end of the block.
 
-    Call its methods from one thread. A thread starts with each call, up to the limit.
+    Call its methods from one thread. Each call of ``submit`` starts a thread, up to the limit.
 
     Args:
         max_threads: how many calls may run at once.

@@ -1,6 +1,6 @@
-"""The packages that certpin and its extras need, and whether they are installed.
+"""The packages that certpin and its extras (optional features) need, and the installed versions.
 
-Only the standard library is used, because ``certpin doctor`` runs although a package is broken.
+Only the standard library is used, because ``certpin doctor`` must run although a package is broken.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _BOUND = re.compile(r"\s*(==|>=|<=|<|>)\s*([\w.!+-]+)\s*")
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that an extra needs.
+    """A package that certpin or one of its extras needs.
 
     Attributes:
         extra: the extra of certpin; empty for a package that certpin itself needs.
         package: the name of the package.
-        bounds: its versions, as in ``>=3.11``; empty for any.
-        python: the condition on Python's version that is not met, as in ``Python >= 3.12``;
-            empty if there is none.
+        bounds: the accepted versions, as in ``>=3.11``; empty for any.
+        python: the condition on Python's version that is not met, as in ``Python >= 3.12``; empty
+            if there is none.
         extras: the extras of the package, separated by commas.
     """
 
@@ -43,10 +43,10 @@ class Requirement:
 
 
 def certpin_requirements() -> list[Requirement] | None:
-    """Return what certpin and its extras need; None if certpin was not installed by pip.
+    """Return the packages that certpin and its extras need; None if pip has not installed certpin.
 
-    For an extra that installs certpin-watch with an extra of its own, such as ``cluster``, these
-    are also the packages of that one.
+    An extra of certpin may install certpin-watch with an extra of certpin-watch, such as
+    ``cluster``. Then the result includes the packages of that extra.
     """
     try:
         needed = requirements(metadata.requires("certpin") or (), sys.version_info[:2])
@@ -58,15 +58,15 @@ def certpin_requirements() -> list[Requirement] | None:
 def requirements(
     lines: Iterable[str], python: tuple[int, int], *, extras: Iterable[str] | None = None
 ) -> list[Requirement]:
-    """Parse the requirements of a package's metadata (``Requires-Dist``, PEP 508).
+    """Parse the requirements in a package's metadata (``Requires-Dist``, PEP 508).
 
-    Only the forms that certpin's metadata contain are parsed: a test reads all of them. The extra
+    Only the forms that certpin's metadata contains are parsed: a test reads all of them. The extra
     ``all`` is left out.
 
     Args:
-        lines: the requirements.
-        python: the running Python.
-        extras: only these extras; None for all of them, and those without an extra.
+        lines: the values of ``Requires-Dist``.
+        python: the version of the running Python, such as ``(3, 12)``.
+        extras: only the requirements of these extras; None for all, and those without an extra.
     """
     found = []
     for line in lines:
@@ -84,8 +84,8 @@ def requirements(
 def satisfies(version: str, bounds: str) -> bool:
     """Return True if a version is within bounds such as ``>=2.1,<3``.
 
-    Only the numbers are compared: a pre-release counts as its release. A bound of another form is
-    taken as met.
+    Only the numbers are compared: a pre-release is treated as its release. A bound of another form
+    is ignored.
     """
     for bound in bounds.split(","):
         parts = _BOUND.fullmatch(bound)
@@ -113,7 +113,7 @@ def installed_version(package: str) -> str | None:
 
 
 def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
-    """Return the requirements of certpin-watch for the extras of certpin that install it."""
+    """Return the requirements of certpin-watch for those extras of certpin that install it."""
     found: list[Requirement] = []
     for each in needed:
         if each.package != _WATCH or not each.extras:
@@ -128,7 +128,10 @@ def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
 
 
 def _conditions(marker: str, python: tuple[int, int]) -> tuple[str, str]:
-    """Return the extra that a marker names, and the condition on Python that is not met."""
+    """Return the extra that a requirement's marker names, and the unmet condition on Python.
+
+    Each is empty if there is none.
+    """
     extra, unmet = "", ""
     for clause in marker.split(" and "):
         parts = _CLAUSE.fullmatch(clause.strip())
@@ -145,7 +148,7 @@ def _conditions(marker: str, python: tuple[int, int]) -> tuple[str, str]:
 
 
 def _padded(*versions: str) -> list[tuple[int, ...]]:
-    """Return the numbers of versions, as many for each."""
+    """Return versions as tuples of numbers of equal length, filled up with zeros."""
     numbers = [_numbers(version) for version in versions]
     longest = max(map(len, numbers))
     return [each + (0,) * (longest - len(each)) for each in numbers]

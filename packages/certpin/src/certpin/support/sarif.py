@@ -1,4 +1,4 @@
-"""Parts of SARIF 2.1.0 (OASIS) that every SARIF report of certpin has."""
+"""Parts of SARIF 2.1.0 (OASIS, a JSON format for findings) that all reports of certpin share."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def artifact_uri(path: Path) -> str:
 
 
 def message(text: str) -> dict[str, str]:
-    """Return a SARIF message with this text, of which no part is a placeholder or a link."""
+    """Return a SARIF message with this text. No part of it becomes a placeholder or a link."""
     return {"text": clean(text).translate(_NO_ESCAPE)}

@@ -1,4 +1,4 @@
-"""Make hostile bytes and text safe to show in any format, and count nouns.
+"""Make text from untrusted sources safe to show in any format; and count nouns.
 
 Each format still has to escape its own syntax.
 """
@@ -21,12 +21,12 @@ def clean(text: str) -> str:
 
 
 def readable(data: bytes) -> str:
-    """Decode bytes as UTF-8, with escapes for invalid ones."""
+    """Decode bytes as UTF-8, with escapes for invalid bytes and for control characters."""
     return clean(data.decode("utf-8", "backslashreplace"))
 
 
 def encodable(text: str) -> str:
-    """Escape lone surrogates, which no encoding can write."""
+    """Escape lone surrogates, which no encoding can write, in a text."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,7 +1,7 @@
 """Read untrusted YAML: only texts, lists and mappings.
 
-Aliases can expand a short file to a huge one, so they are refused. Numbers and dates are not
-needed, so all scalars are texts. PyYAML is an optional package.
+Aliases can expand a short file to a huge one, so they are refused. All scalars become texts,
+because callers need no numbers and dates. PyYAML is an optional package.
 """
 
 from __future__ import annotations

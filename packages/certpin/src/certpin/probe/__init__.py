@@ -1,4 +1,4 @@
-"""Contact servers and read their chains: one server, with STARTTLS if needed, or many in a scan."""
+"""Contact TLS servers and read their chains: one server, also with STARTTLS, or many in a scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare the chain that a host serves with its pins: a pure function of chain and policy."""
+"""Compare the chain that a host serves with its pins: a pure function of chain, policy and time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_NAMES = 3  # of anchors in a message
 
 @dataclass(frozen=True)
 class Checkup:
-    """The result of comparing one host's chain with its pins.
+    """The result of comparing one server's chain with the pins of its host.
 
     Attributes:
         policy: the policy of the host.
@@ -40,9 +40,9 @@ class Checkup:
         observation: the chains that were read; ``None`` if no chain was received.
         verdict: the decision of the pins; ``None`` if the chain did not verify.
         findings: the problems, as sentences.
-        error: why no chain was received.
+        error: why no chain was received; ``None`` if one was.
         region: the label of the server in the pin file.
-        fix: what to do about a chain that ends at no anchor of the policy.
+        fix: advice, if the chain ends at no trust anchor of the policy; else empty.
     """
 
     policy: HostPolicy
@@ -57,15 +57,17 @@ class Checkup:
 
     @property
     def status(self) -> Status:
-        """``finding`` if there are problems, ``inconclusive`` without a chain, else ``holds``."""
+        """``finding`` if there are problems, else ``holds``; ``inconclusive`` if no chain was
+        read.
+        """
         if self.findings:
             return "finding"
         return "holds" if self.observation else "inconclusive"
 
     def certificate_days(self, now: datetime) -> int | None:
-        """Return the whole days until the first certificate of the verified path expires.
+        """Return the whole days until the first certificate of the verified chain expires.
 
-        ``None`` without a verified path.
+        Return ``None`` if there is no verified chain.
         """
         chain = self.observation.verified if self.observation else None
         ends = [] if chain is None else _ends(chain)
@@ -84,7 +86,9 @@ def check_up(
     least_days: int = 0,
     roots: RootData | None = None,
 ) -> Checkup:
-    """Compare the chain that a host presented with its pins and the remaining days.
+    """Compare the chain that a server presented with its host's pins, and find early expiry dates.
+
+    Not checked: revocation.
 
     Args:
         policy: the policy of the host.
@@ -93,9 +97,6 @@ def check_up(
         least_days: report a problem if a certificate or the pins expire in fewer days, or a root
             store drops the root of the chain.
         roots: the facts about public roots; None for those of this release of certpin.
-
-    Returns:
-        The result. Not checked: revocation.
     """
     endpoint = observation.endpoint
     checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
@@ -114,10 +115,10 @@ def check_up(
 
 
 def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]:
-    """Return why a chain did not verify, and what to do if it ends at no trust anchor.
+    """Return the reason why a chain did not verify, and advice if it ends at no trust anchor.
 
-    That happens because of a man in the middle, or because the server left out its intermediates.
-    Only the real server has a certificate for a key that is pinned.
+    A chain ends at no trust anchor because of a man in the middle, or because the server left out
+    its intermediates. Only the real server has a certificate for a key that is pinned.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
@@ -157,9 +158,9 @@ def _issuer_of(certificate: Certificate) -> str:
 
 
 def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
-    """Return the names of a policy's trust anchors.
+    """Return the names of a policy's trust anchors, as text for a message.
 
-    The text says so if one has the same name as the chain's issuer, because its key is another.
+    The text says so if an anchor has the same name as the chain's issuer: then its key is another.
     """
     names = [name_of(Certificate.from_der(der)) for der in trust.der]
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
@@ -168,9 +169,9 @@ def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
 
 
 def _ends(chain: Chain) -> list[datetime]:
-    """Return the expiry date of each certificate in a chain.
+    """Return the expiry dates of the certificates in a verified chain.
 
-    Unreadable dates are left out: OpenSSL checked them.
+    Unreadable dates are left out: OpenSSL has already checked them.
     """
     ends = []
     for certificate in chain.certificates:
@@ -196,7 +197,7 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 
 
 def _check_backup(checkup: Checkup) -> Iterator[str]:
-    """Report a problem if every pin belongs to the served chain, so that none is a backup."""
+    """Yield a problem if all pins belong to the served chain, so that none is a backup."""
     path = checkup.observation.verified if checkup.observation else None
     used = {pin for each in path.certificates for pin in pins_of(each)} if path else set()
     usable = {entry.pin for entry in checkup.policy.pins if entry.usable}  # a lost key is no backup

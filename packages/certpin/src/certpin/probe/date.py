@@ -1,4 +1,4 @@
-"""The time of day that a server reports in the header ``Date`` (RFC 9110 section 6.6.1)."""
+"""Read a server's clock from the HTTP header ``Date`` (RFC 9110 section 6.6.1)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def server_time(
 
     Args:
         observation: the server, and whether its chain verified.
-        context: the context with which it was observed.
+        context: the TLS context with which the server was observed.
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        The time, to the second; None if there is none: the server uses STARTTLS, does not answer
-        by HTTP, or sends no valid date.
+        The time, to the second; None if there is none: the server uses STARTTLS, does not answer by
+        HTTP, or sends no valid date.
     """
     endpoint = observation.endpoint
     if endpoint.starttls:

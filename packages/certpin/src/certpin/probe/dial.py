@@ -62,8 +62,10 @@ class Endpoint:
     Attributes:
         host: the normalised host, for which the server's certificate must be valid.
         port: the TCP port.
-        connect: another address and port to connect to, as with curl's ``--connect-to``.
-        server_name: another name for SNI and for the check of the certificate's name.
+        connect: another address and port to connect to, as with curl's ``--connect-to``; ``None``
+            for ``host`` and ``port``.
+        server_name: a name that replaces ``host`` in SNI and in the check of the certificate's
+            name; ``None`` for ``host``.
         starttls: a key of ``PROTOCOLS``; ``None`` if TLS begins at once.
         region: the label of the server in the pin file.
     """
@@ -82,7 +84,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The name to send as SNI, which the certificate has to match."""
+        """The name that is sent as SNI, and for which the certificate must be valid."""
         return self.server_name or self.host
 
     def __str__(self) -> str:
@@ -90,22 +92,27 @@ class Endpoint:
 
 
 def default_port(starttls: str | None) -> int:
-    """Return the port for a server that names none: 443, or that of its STARTTLS protocol."""
+    """Return the port to use if none is given: 443, or the port of the STARTTLS protocol."""
     return PROTOCOLS[starttls].port if starttls else HTTPS
 
 
 def endpoint_at(host: str, server: HostServer) -> Endpoint:
-    """Return the endpoint of one server of a normalised host."""
+    """Return the endpoint to contact for one server of a host.
+
+    Args:
+        host: the normalised host, for which the server's certificate must be valid.
+        server: the server's address, port, protocol and region in the pin file.
+    """
     port = server.port or default_port(server.starttls)
     connect = (server.address, port) if server.address not in {"", host} else None
     return Endpoint(host, port, connect, starttls=server.starttls, region=server.region)
 
 
 def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
-    """Return each server of a policy, after the host name that its certificate must match.
+    """Return each server of a policy, with the host name that its certificate must match.
 
-    A policy without servers has one, at the host of its pattern. A server of a ``*.`` wildcard is
-    left out unless its address is a name that the wildcard covers.
+    If the policy lists no server, the result is one server at the host of its pattern. A server of
+    a ``*.`` wildcard is left out unless its address is a name that the wildcard covers.
     """
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)
@@ -114,15 +121,15 @@ def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
 
 @dataclass(frozen=True)
 class Observation:
-    """The chain that a server presented, and the path that OpenSSL verified.
+    """The chain that a server presented, and the chain that OpenSSL verified.
 
     Attributes:
         endpoint: the server.
         address: the IP address that answered.
         tls_version: the TLS version, as in ``ssl.SSLSocket.version()``.
         served: the chain as it was sent. An attacker may have sent it if ``verified`` is ``None``.
-        verified: the path that OpenSSL built for this name, leaf to root; ``None`` if it refused.
-        problem: why OpenSSL refused the chain.
+        verified: the chain that OpenSSL built for this name, leaf to root; ``None`` if it refused.
+        problem: why OpenSSL refused the chain; empty if it didn't.
         code: OpenSSL's number for ``problem`` (X509_V_ERR_…, openssl/x509_vfy.h).
     """
 
@@ -136,17 +143,15 @@ class Observation:
 
 
 def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> ssl.SSLContext:
-    """Make a context that verifies chain, name and dates, and checks no pins.
+    """Make a TLS context that verifies chain, name and dates, but compares no pins.
 
     The caller compares the chain with pins after the handshake. Threads may share the context.
 
     Args:
         anchors: trust only these certificates (PEM); ``None`` for the roots of the platform. A
-            path may end at an anchor that is not a root, as with ``trust`` in the pin file.
-        strict: ``strict_x509`` of the pin file; ``None`` for the default of the running Python.
-
-    Returns:
-        The context.
+            chain may end at an anchor that is not a root, as with ``trust`` in the pin file.
+        strict: ``strict_x509`` of the pin file; ``None`` for the default of the running Python. It
+            is used only with ``anchors``.
 
     Raises:
         InputError: the anchors can't be read.
@@ -160,10 +165,14 @@ def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> 
 
 
 class ContextCache:
-    """Makes and keeps one TLS context for each set of trust anchors: reading many roots takes long.
+    """Makes one TLS context for each set of trust anchors, and keeps it for the next connections.
 
-    Threads may share it. A long-lived process replaces it from time to time, because the roots of
-    the platform change.
+    Reading many roots takes long. Threads may share the cache. A long-lived process replaces it
+    from time to time, because the roots of the platform change.
+
+    Attributes:
+        get: returns the TLS context for a policy's trust anchors; for ``None``, the one with the
+            platform's roots.
     """
 
     def __init__(self) -> None:
@@ -186,7 +195,7 @@ def observe(
 
     Args:
         endpoint: the server.
-        context: as ``probe_context`` makes it.
+        context: a TLS context from ``probe_context``.
         timeout: seconds for each of connecting, STARTTLS and the handshake.
 
     Returns:
@@ -196,7 +205,6 @@ def observe(
         DialError: there was no TCP connection.
         StartTLSError: the server did not agree to begin TLS.
         HandshakeError: TLS failed, or the certificates can't be read.
-
     """
     try:
         return _observe_once(endpoint, context, timeout)
@@ -267,7 +275,7 @@ def _read_chains(
 
 
 def unverified_context() -> ssl.SSLContext:
-    """Make a TLS context that accepts any chain, to read a chain that did not verify."""
+    """Make a TLS context that accepts any chain: only for reading a chain that did not verify."""
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -275,7 +283,7 @@ def unverified_context() -> ssl.SSLContext:
 
 
 def describe_error(exc: Exception) -> str:
-    """Return the message of a network or TLS error, without error numbers and source file names."""
+    """Return the text of a network or TLS error, without error numbers and source file names."""
     if isinstance(exc, TimeoutError):
         return "it did not answer in time"
     if isinstance(exc, ConnectionResetError | BrokenPipeError | EOFError):
@@ -287,5 +295,5 @@ def describe_error(exc: Exception) -> str:
 
 
 def tls_failure(exc: Exception) -> tuple[str, str]:
-    """Return why a handshake failed, and advice to the user."""
+    """Return the reason why a TLS handshake failed, and advice to the user."""
     return _TLS_FAILURES.get(str(getattr(exc, "reason", "")), (describe_error(exc), _SPEAKS_TLS))

@@ -1,4 +1,4 @@
-"""Read the chains of many TLS servers: one thread, bounded time and memory."""
+"""Read the chains of many TLS servers: with one thread, in bounded time and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One host of a scan: its result, its state between attempts, and its non-blocking connection."""
+"""One server of a scan: its result, its progress, and its non-blocking connection."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class ScanResult:
         seconds: the time since the first attempt began.
         tls: the TLS version; empty if the handshake did not get to the certificates.
         served: the chain as it was sent; it proves nothing.
-        verified: the path that OpenSSL built from it, leaf to root. The name is not checked.
-        refusal: OpenSSL's reason if it refused the chain.
-        error: why the server did not complete a handshake.
+        verified: the chain that OpenSSL built from it, leaf to root; ``None`` if OpenSSL refused
+            it. The name is not checked.
+        refusal: why OpenSSL refused the chain; empty if it didn't.
+        error: why the server did not complete a handshake; ``None`` if it did.
         code: OpenSSL's number for ``refusal``.
     """
 
@@ -61,8 +62,16 @@ class ScanResult:
 class ScanConnection:
     """A non-blocking TCP connection with a TLS handshake.
 
-    The constructor begins to connect, and raises OSError. Before the first ``advance``, wait until
-    ``fd`` is ready for ``WRITE``.
+    The constructor begins to connect, and raises ``OSError`` if that fails. Before the first
+    ``advance``, wait until ``fd`` is ready for ``WRITE``.
+
+    Args:
+        address: the IP address and port.
+        context: the TLS context, which verifies the chain.
+        server_name: the name to send as SNI.
+
+    Attributes:
+        fd: the file descriptor of the socket, for a selector.
     """
 
     def __init__(self, address: Address, context: ssl.SSLContext, server_name: str) -> None:
@@ -108,16 +117,15 @@ class ScanConnection:
         return self._tls
 
     def chains(self, *, verified: bool) -> dict[str, Any]:
-        """Return fields of ``ScanResult``: the served chain and the TLS version, if there are any.
+        """Return fields of ``ScanResult``: TLS version and chains. Empty if no chain was served.
 
-        The served chain can be read after OpenSSL refused it, too.
+        The served chain can also be read after OpenSSL refused it.
 
         Args:
-            verified: include the verified chain, which is meaningful only after ``DONE``.
+            verified: True to include the verified chain, which exists only after ``DONE``.
 
         Raises:
             CertificateParseError: a certificate can't be read.
-
         """
         raw: Any = getattr(self._tls, "_sslobj", None)  # up to 3.12 the socket has no chains
         served = served_chain(raw) if raw else ()
@@ -127,7 +135,9 @@ class ScanConnection:
         return found | ({"verified": Chain.from_der(verified_chain(raw))} if verified else {})
 
     def close(self) -> None:
-        """Close the connection without a TLS closure alert. ``chains`` has to be called before."""
+        """Close the connection without a TLS closure alert. ``chains`` can't be called
+        afterwards.
+        """
         (self._tls or self._tcp).close()
 
 
@@ -139,8 +149,9 @@ def _check(code: int, good: set[int]) -> None:
 def _version(raw: Any) -> str:
     """Return the TLS version of a handshake that got as far as the certificates.
 
-    Python reports it only after a complete handshake. But TLS 1.3 has its own ciphers, which are
-    negotiated before the certificates, and the only other version that a scan offers is TLS 1.2.
+    Python reports the version only after a complete handshake. But TLS 1.3 has its own ciphers,
+    which are negotiated before the certificates, and the only other version that a scan offers is
+    TLS 1.2.
     """
     cipher = raw.cipher()
     return "TLSv1.3" if cipher and cipher[1] == "TLSv1.3" else "TLSv1.2"
@@ -148,10 +159,16 @@ def _version(raw: Any) -> str:
 
 @dataclass(slots=True, eq=False)
 class HostScan:
-    """The state of one endpoint during a scan. Times are seconds on the clock of ``_Scanner``.
+    """The progress of one endpoint during a scan. Times are seconds on the scanner's clock.
 
-    ``connection`` is None during the name lookup and during the pause between two attempts.
-    ``event`` is the event that the selector waits for.
+    Attributes:
+        endpoint: the server.
+        started: when the first attempt began.
+        attempts: the number of attempts so far.
+        deadline: when the current attempt times out.
+        addresses: the IP addresses of the server; empty before the name lookup.
+        connection: the open connection; ``None`` during the name lookup and between two attempts.
+        event: the event that the selector waits for, ``READ`` or ``WRITE``.
     """
 
     endpoint: Endpoint
@@ -172,6 +189,9 @@ class HostScan:
         return kind(problem, host=self.endpoint.host, port=self.endpoint.port, fix=fix)
 
     def result(self, now: float, found: dict[str, Any]) -> ScanResult:
-        """Return the ``ScanResult`` of this endpoint; ``found`` are its other fields by name."""
+        """Return the result of this endpoint at the time ``now``.
+
+        ``found`` has the other fields of ``ScanResult`` by name.
+        """
         address = self.address[1][0] if self.addresses else ""
         return ScanResult(self.endpoint, address, self.attempts, now - self.started, **found)

@@ -1,4 +1,4 @@
-"""The output of a scan: write one JSON line for each host, and read them to resume a scan."""
+"""The output of a scan: one JSON line for each host. It is also read, to resume a scan."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _PARENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*
 
 
 def record_line(fields: dict[str, Any]) -> str:
-    """Return a record as a line of JSON, without a newline."""
+    """Return a record (``record``) as a line of JSON, without a newline."""
     return _encode(fields)
 
 
 def record(result: ScanResult) -> dict[str, Any]:
-    """Return a scan result as a record: a dictionary for JSON. Never raises."""
+    """Return a scan result as a dictionary for one line of JSON. Never raises."""
     fields = _EMPTY_RECORD | {
         "host": result.endpoint.host,
         "port": result.endpoint.port,
@@ -63,15 +63,18 @@ def record(result: ScanResult) -> dict[str, Any]:
 
 
 def invalid_host_record(text: str, error: HostError) -> dict[str, Any]:
-    """Return the record for an input line that is not a host. Its host is the line, its port 0."""
+    """Return the record for an input line (``text``) that is not a host.
+
+    Its host is the line, and its port 0.
+    """
     found = {"host": text, "port": 0, "attempts": 0, "seconds": 0.0}
     return _EMPTY_RECORD | found | {"error": _error_fields(error)}
 
 
 def name_matches(host: str, leaf: Certificate) -> bool:
-    """Return True if a certificate is for a normalised host, by the rules of OpenSSL (RFC 9525).
+    """Return True if a certificate is valid for a normalised host, as OpenSSL decides (RFC 9525).
 
-    Only the subjectAltName counts: a certificate with only a common name is for no host.
+    Only the subjectAltName counts: a certificate with only a common name is valid for no host.
 
     Args:
         host: a normalised name or IP address.
@@ -79,7 +82,6 @@ def name_matches(host: str, leaf: Certificate) -> bool:
 
     Raises:
         CertificateParseError: the subjectAltName can't be read.
-
     """
     if is_address(host):
         return host in leaf.addresses
@@ -126,10 +128,10 @@ def _lower_case_names(leaf: Certificate) -> frozenset[str]:
 
 
 class ScannedEndpoints:
-    """The endpoints that an earlier scan wrote to its output, as digests of eight bytes.
+    """The endpoints that an earlier scan wrote to its output, to skip them when it is resumed.
 
-    Use ``in`` to test an endpoint. In one of 10^7 lists of a million hosts, two endpoints share a
-    digest; the second one is then skipped.
+    Use ``in`` to test an endpoint. Each is stored as a digest of eight bytes. In one of 10^7 lists
+    of a million hosts, two endpoints share a digest; the second one is then skipped.
     """
 
     def __init__(self, output: BinaryIO) -> None:
@@ -159,7 +161,10 @@ class ScannedEndpoints:
 
 
 def _read_digest(text: bytes, number: int) -> int:
-    """Return the digest of the endpoint in a line of the output; ``number`` is for errors."""
+    """Return the digest of the endpoint in a line of a scan's output.
+
+    ``number`` is the number of the line, for the error. Raises ``InputError``.
+    """
     try:
         seen = json.loads(text)
         host, port = seen["host"], seen["port"]
@@ -171,7 +176,7 @@ def _read_digest(text: bytes, number: int) -> int:
 
 
 def _check_incomplete(text: bytes, number: int) -> None:
-    """Raise ``InputError`` if an incomplete last line is not the beginning of a record."""
+    """Raise ``InputError`` unless an incomplete last line is the beginning of a record."""
     if text[: len(_RECORD_START)] != _RECORD_START[: len(text)]:
         raise _not_a_record(number)
 

@@ -1,8 +1,8 @@
 """Resolve host names in threads, for a program with an event loop.
 
 ``getaddrinfo`` blocks, and nothing can interrupt it. So it runs in a few daemon threads, which wake
-the loop through a socket when an answer is ready. The threads start with the first name: a scan of
-only IP addresses, or with a fixed address to connect to, starts none.
+the loop through a socket when an answer is ready. The threads start with the first name, so a scan
+of only IP addresses, or with a fixed address to connect to, starts none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Q = TypeVar("Q")  # identifies a question
 
 @lru_cache(maxsize=256)
 def literal(host: str, port: int) -> tuple[Address, ...]:
-    """Return the address if ``host`` is an IP address, else nothing. Sends no DNS query."""
+    """Return the socket address if ``host`` is an IP address, else nothing. Sends no DNS query."""
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
@@ -38,10 +38,13 @@ def literal(host: str, port: int) -> tuple[Address, ...]:
 
 
 class Resolver(Generic[Q]):
-    """Resolves names in threads. Call all methods in the thread of the event loop.
+    """Resolves host names in threads. Call all methods in the thread of the event loop.
 
-    ``wanted`` returns True if the caller still needs the answer to a question. It runs in other
-    threads.
+    A *question* is any value by which the caller recognises the answer.
+
+    Args:
+        wanted: returns True if the caller still needs the answer to a question. It runs in other
+            threads.
     """
 
     def __init__(self, wanted: Callable[[Q], bool]) -> None:
@@ -56,18 +59,19 @@ class Resolver(Generic[Q]):
         self._failure: BaseException | None = None
 
     def fileno(self) -> int:
-        """Return the file descriptor that is readable when answers are ready."""
+        """Return the file descriptor that becomes readable when answers are ready."""
         return self._wake_reader.fileno()
 
     def ask(self, question: Q, host: str, port: int) -> None:
-        """Start to resolve a host name. ``question`` identifies the answer."""
+        """Begin to resolve a host name. ``answers`` later yields ``question`` with the result."""
         resolved = self._pool.submit(partial(self._resolve, question, host, port))
         resolved.add_done_callback(self._note_failure)
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
-        """Yield the answers since the last call: the question, and its addresses or its error.
+        """Yield the answers since the last call: each question, with its addresses or its error.
 
-        Raises an error that a thread met outside the look-up: its question has no answer.
+        Raises an error that a thread met outside of the name lookup: its question then has no
+        answer.
         """
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)
@@ -77,7 +81,7 @@ class Resolver(Generic[Q]):
             yield self._answers.popleft()
 
     def close(self) -> None:
-        """Stop the threads. A thread that waits for a name server ends when it gets the answer."""
+        """Stop the threads. A thread that is resolving a name ends when it gets the answer."""
         self._pool.close()
         with self._lock:
             self._closed = True

@@ -2,10 +2,12 @@
 
 Each attempt is one connection with one handshake:
 
-1. The host becomes addresses: the override, the literal itself, or ``getaddrinfo`` in a thread.
-2. A non-blocking TCP connection to one address; the next attempt takes the next address.
-3. A TLS handshake with SNI under ``CERT_REQUIRED``, so that OpenSSL itself decides whether the
-   chain is valid. OpenSSL keeps the served chain when it refuses it, so one connection is enough.
+1. The host becomes IP addresses: a fixed address from the caller, the host itself if it is an IP
+   address, or the result of ``getaddrinfo`` in a thread.
+2. A non-blocking TCP connection goes to one address; the next attempt takes the next address.
+3. A TLS handshake with SNI under ``CERT_REQUIRED`` follows, so that OpenSSL itself decides whether
+   the chain is valid. OpenSSL keeps the served chain when it refuses it, so one connection is
+   enough.
 4. The socket is closed. No application data is sent or read.
 
 Not checked here: the name (``name_matches`` checks the leaf), revocation, and pins. If OpenSSL
@@ -61,15 +63,12 @@ class ScanLimits:
 
 
 def scan_context(anchors: str | None = None) -> ssl.SSLContext:
-    """Make a context for ``scan``: like ``probe_context``, but without the name check.
+    """Make a TLS context for ``scan``: like ``probe_context``, but without the name check.
 
     OpenSSL would check the name before signatures and dates, and stop at the first fault.
 
     Args:
         anchors: trust only these certificates (PEM); ``None`` for the roots of the platform.
-
-    Returns:
-        The context.
 
     Raises:
         InputError: the anchors can't be read.
@@ -90,13 +89,14 @@ def scan(
     """Scan servers. Yield the result of each endpoint as soon as it is complete.
 
     Args:
-        endpoints: read only if fewer than ``limits.window`` hosts are being scanned. None means
-            "nothing yet", so that a slow input delays no host. ``Endpoint.starttls`` is ignored:
-            TLS begins at once.
-        context: from ``scan_context``, or another one with ``CERT_REQUIRED``.
+        endpoints: the servers. They are read only while fewer than ``limits.window`` hosts are
+            being scanned. None means "nothing yet", so that a slow input delays no host.
+            ``Endpoint.starttls`` is ignored: TLS begins at once.
+        context: a TLS context from ``scan_context``, or another one with ``CERT_REQUIRED``.
         limits: the resources to use.
-        connect: an IP address and a port to connect to for every endpoint.
-        halted: the scan ends soon after it returns True, without results for unfinished hosts.
+        connect: an IP address and a port to connect to for every endpoint; ``None`` for their own.
+        halted: a function that returns True if the scan should end; it then ends soon, without
+            results for unfinished hosts.
 
     Raises:
         ValueError: the context does not verify, or ``connect`` has no IP address. Failures of
@@ -121,7 +121,14 @@ class _Scanner:
     """The event loop of a scan. Each host is active, paused before a retry, or finished.
 
     All attempts have the same timeout and all pauses the same length, so the attempt or pause that
-    began first ends first. A context manager: at its end it closes all open connections.
+    began first ends first. Use it as a context manager: at the end of the block it closes all open
+    connections.
+
+    Args:
+        context: the TLS context, which verifies the chain.
+        limits: the resources to use.
+        override: socket addresses to connect to for every host; empty for their own.
+        halted: returns True if the scan should end.
     """
 
     def __init__(
@@ -157,8 +164,9 @@ class _Scanner:
     def run(self, endpoints: Iterator[Endpoint | None]) -> Iterator[ScanResult]:
         """Yield results until every endpoint has one.
 
-        The clock pauses while the caller handles a result and while the input is read. Otherwise a
-        slow pipe, or a million hosts that were scanned before, would make servers look slow.
+        The scanner's clock is stopped while the caller handles a result and while the input is
+        read. Otherwise a slow pipe, or a million hosts that were scanned before, would make servers
+        look slow.
         """
         while self._more or self._active or self._paused or self._finished:
             if self._halted and self._halted():
@@ -172,10 +180,10 @@ class _Scanner:
                 self._wait(longest_wait)
 
     def _start_hosts(self, endpoints: Iterator[Endpoint | None]) -> float:
-        """Start hosts from the input until ``window`` hosts are in progress.
+        """Start hosts from the input until ``limits.window`` hosts are in progress.
 
         Returns:
-            The seconds to wait at most before the input is read again.
+            The longest time in seconds to wait before the input is read again.
         """
         while self._more and self._has_room():
             try:
@@ -279,9 +287,13 @@ class _Scanner:
         refusal: ssl.SSLCertVerificationError | None = None,
         failure: tuple[str, str] | None = None,
     ) -> None:
-        """Finish a host without a retry: its server's TLS handshake succeeded, or failed for good.
+        """Finish a host without a retry: the server's TLS handshake succeeded, or failed for good.
 
-        A retry would have the same result.
+        Args:
+            host: the host.
+            connection: its connection, from which the chains are read.
+            refusal: OpenSSL's error if it refused the chain.
+            failure: problem and fix if TLS failed for another reason.
         """
         found: dict[str, Any] = {}
         if refusal:
@@ -295,7 +307,10 @@ class _Scanner:
         self._finish(host, found)
 
     def _failed(self, host: HostScan, problem: str, *, retry: bool = True) -> None:
-        """Handle a network failure: retry after a pause, or finish the host if none is left."""
+        """Handle a network failure: retry after a pause, or finish the host with an error.
+
+        ``retry`` is False if another attempt would be useless.
+        """
         if retry and host.attempts <= self._limits.retries:
             self._deactivate(host)
             self._paused.append((self._now + self._limits.pause, host))

@@ -3,13 +3,13 @@
     negotiate(sock, PROTOCOLS["smtp"], "mail.example", 25)
     tls = context.wrap_socket(sock, server_hostname="mail.example")
 
-Each protocol is one module without I/O, and one line in ``PROTOCOLS``. ``Dialogue`` runs it over
+Each protocol is one module without I/O, and one entry in ``PROTOCOLS``. ``Dialogue`` runs it over
 any kind of I/O; ``negotiate`` runs it over a blocking socket.
 
-Nothing that a server says before TLS is authenticated, so an attacker can answer in its place. Only
+The server's messages before TLS are not authenticated, so an attacker can answer in its place. Only
 the TLS handshake that follows, and the check of its chain, authenticates the server. A client must
-not continue without TLS, and must not treat bytes that arrived before TLS as protected. Both raise
-``StartTLSError`` here.
+not continue without TLS, and must not treat bytes that arrived before TLS as protected. In both
+cases, this package raises ``StartTLSError``.
 """
 
 from __future__ import annotations

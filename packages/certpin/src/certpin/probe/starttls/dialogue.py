@@ -1,11 +1,11 @@
 """Run a STARTTLS protocol: without I/O (``Dialogue``), and over a blocking socket (``negotiate``).
 
-A protocol is a generator function that takes a ``Wire`` and returns when TLS may begin. It reads
-with ``yield from wire.line()`` or ``yield from wire.take(count)`` and answers with ``wire.send()``;
-a bare ``yield`` asks for more bytes. ``Dialogue`` runs such a generator over any transport: a
-blocking socket, asyncio, or a test.
+The client's part of a protocol is a generator function, its script. It takes a ``Wire``, and
+returns when TLS may begin. It reads with ``yield from wire.line()`` or ``yield from
+wire.take(count)`` and answers with ``wire.send()``; a bare ``yield`` asks for more bytes.
+``Dialogue`` runs such a generator over any transport: a blocking socket, asyncio, or a test.
 
-Nothing that a server says before TLS is authenticated. So all input is bounded, every unexpected
+The server's messages before TLS are not authenticated. So all input is bounded, every unexpected
 byte ends in ``StartTLSError``, and errors only quote the server, with control characters escaped.
 """
 
@@ -62,8 +62,11 @@ _LOST = "check that the server accepts connections from here, and speaks this pr
 class Protocol:
     """An application protocol that can switch a connection to TLS.
 
-    ``port`` is the registered port of the service, and ``tls_port`` the port on which TLS begins
-    at once, if there is one. ``script`` is the client's part of the dialogue before TLS.
+    Attributes:
+        name: the name of the protocol, such as ``smtp``.
+        script: a generator function with the client's part of the dialogue before TLS.
+        port: the registered port of the service.
+        tls_port: the registered port on which TLS begins at once; ``None`` if there is none.
     """
 
     name: str
@@ -73,7 +76,15 @@ class Protocol:
 
 
 class Wire:
-    """The bytes to and from the server in one dialogue, for the script of a protocol."""
+    """The bytes from and to the server in one STARTTLS dialogue, for the script of a protocol.
+
+    Attributes:
+        protocol: the protocol.
+        host: the server's name, which some protocols send.
+        port: the server's port, for errors only.
+        inbox: received bytes that the script has not read yet.
+        outbox: bytes that wait to be sent.
+    """
 
     def __init__(self, protocol: Protocol, host: str, port: int) -> None:
         self.protocol = protocol
@@ -87,7 +98,7 @@ class Wire:
         self.outbox += data
 
     def take(self, count: int) -> Steps[bytes]:
-        """Read exactly ``count`` bytes. The caller limits ``count``."""
+        """Read exactly ``count`` bytes from the server. The caller keeps ``count`` small."""
         while len(self.inbox) < count:
             yield
         taken = bytes(self.inbox[:count])
@@ -95,13 +106,13 @@ class Wire:
         return taken
 
     def line(self, limit: int = LINE_LIMIT) -> Steps[bytes]:
-        """Read a line, and return it without its CRLF.
-
-        A line that ends in a bare LF, or contains a bare CR or a NUL, is refused.
+        """Read a line from the server, and return it without its CRLF.
 
         Args:
             limit: the maximum number of octets, with the CRLF.
 
+        Raises:
+            StartTLSError: the line is too long, ends in a bare LF, or contains a bare CR or a NUL.
         """
         while (end := self.inbox.find(b"\n", 0, limit)) < 0:
             if len(self.inbox) >= limit:
@@ -129,7 +140,7 @@ class Wire:
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:
-        """Raise ``StartTLSError``: bytes came after the server agreed to TLS, but before TLS."""
+        """Raise ``StartTLSError``: the server sent bytes between agreeing to TLS and TLS itself."""
         self._fail("sent bytes between its go-ahead and TLS", _INJECTED)
 
     def _fail(self, problem: str, fix: str) -> NoReturn:
@@ -141,7 +152,7 @@ class Dialogue:
     """One run of a STARTTLS protocol, without I/O.
 
     In a loop: send ``data_to_send()``, stop if ``done``, else pass the received bytes to
-    ``receive()``. Once done, the next bytes on the connection must be the client's TLS hello.
+    ``receive()``. When ``done`` is True, the client begins the TLS handshake on the connection.
     After an error, ``done`` stays False. The result doesn't depend on how the received bytes are
     split.
     """
@@ -192,7 +203,7 @@ class Dialogue:
     def _advance(self, data: bytes) -> None:
         """Pass received bytes to the script of the protocol, and run it as far as they allow.
 
-        After the script's end, or beyond the limit, more bytes raise ``StartTLSError``.
+        Raises ``StartTLSError`` if there are bytes after the script's end, or more than the limit.
         """
         fits, excess = data[: self._room], data[self._room :]
         self._room -= len(fits)
@@ -206,7 +217,7 @@ class Dialogue:
 
 
 def _step(steps: Steps[None]) -> bool:
-    """Continue a script until it needs more bytes. Return True if it has ended."""
+    """Continue a script (a generator) until it needs more bytes. Return True if it has ended."""
     try:
         next(steps)
     except StopIteration:
@@ -215,13 +226,13 @@ def _step(steps: Steps[None]) -> bool:
 
 
 def quote(data: bytes) -> str:
-    """Return bytes of a server for an error message: short, ASCII, control characters escaped."""
+    """Return a server's bytes as text for an error: short, ASCII, control characters escaped."""
     text = repr(data[:_QUOTED])[1:]
     return text + "…" if len(data) > _QUOTED else text
 
 
 def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> None:
-    """Exchange messages with the server until the client's TLS hello is next.
+    """Exchange messages with a server until the TLS handshake can begin on the socket.
 
     Not checked: the identity of the server. The TLS handshake does that.
 
@@ -235,7 +246,7 @@ def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> 
 
     Raises:
         StartTLSError: the server does not offer TLS or declines it, sends something else, closes
-            the connection, is too slow, or sends bytes between its agreement and TLS. Close the
+            the connection, is too slow, or sends bytes between its consent and TLS. Close the
             socket then.
     """
     timeout = sock.gettimeout()

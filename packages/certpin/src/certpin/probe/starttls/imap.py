@@ -28,7 +28,7 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _expect_ok(wire: Wire) -> Steps[None]:
-    """Read the answer to STARTTLS. Any answer except OK raises ``StartTLSError``.
+    """Read the server's answer to STARTTLS. Raise ``StartTLSError`` unless it is OK.
 
     Untagged lines may come before it (RFC 9051 7).
     """

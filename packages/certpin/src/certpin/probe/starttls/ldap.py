@@ -1,8 +1,8 @@
 """LDAP: the StartTLS extended operation (RFC 4511 4.14, RFC 4513 3.1).
 
-The answer is read as BER with the restrictions of RFC 4511 5.1: definite lengths only. Lengths
-may have more octets than necessary, as Active Directory writes them. Not checked: the contents of a
-referral, a response value or a control.
+The server's answer is read as BER with the restrictions of RFC 4511 5.1: definite lengths only.
+Lengths may have more octets than necessary, as Active Directory writes them. Not checked: the
+contents of a referral, a response value or a control.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _message(wire: Wire) -> Steps[bytes]:
 
 
 def _expect_success(wire: Wire, response: bytes) -> None:
-    """Check that an ExtendedResponse reports success. Any other result raises ``StartTLSError``."""
+    """Raise ``StartTLSError`` unless an ExtendedResponse reports success."""
     code, rest = _element(wire, response, _ENUMERATED)
     _, rest = _element(wire, rest, _OCTET_STRING)  # matchedDN
     diagnostic, rest = _element(wire, rest, _OCTET_STRING)
@@ -71,7 +71,10 @@ def _expect_success(wire: Wire, response: bytes) -> None:
 
 
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
-    """Return the contents of optional elements by tag. They must occur in the order of ``tags``."""
+    """Return the contents of optional BER elements by tag.
+
+    Raise ``StartTLSError`` unless ``data`` has only these elements, in the order of ``tags``.
+    """
     found: dict[int, bytes] = {}
     for tag in tags:
         if data[:1] == bytes((tag,)):
@@ -82,7 +85,10 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
 
 
 def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Return the contents of the element with this tag, and the rest of the data."""
+    """Return the contents of the BER element at the start of ``data``, and the bytes after it.
+
+    Raises ``StartTLSError`` if the element has another tag, or is cut short.
+    """
     if len(data) < 2 or data[0] != tag:
         wire.garbled(f"sent an LDAP message without its part {tag:#x}")
     start = 2 + _octets_of_length(wire, data[1])
@@ -93,7 +99,10 @@ def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
 
 
 def _octets_of_length(wire: Wire, first: int) -> int:
-    """Return how many octets of a BER length follow its first octet (X.690 8.1.3)."""
+    """Return how many octets of a BER length follow its first octet (X.690 8.1.3).
+
+    Raises ``StartTLSError`` if LDAP doesn't allow such a length.
+    """
     if first < 0x80:
         return 0
     if not 0x81 <= first <= 0x84:  # 0x80 is the indefinite form; more than four fit no message

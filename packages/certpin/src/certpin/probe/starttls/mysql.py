@@ -1,6 +1,6 @@
 """MySQL and MariaDB: the SSLRequest packet (MySQL Internals, "Connection Phase").
 
-The server sends its handshake packet, version 10, first. A client that wants TLS answers with the
+The server first sends its handshake packet, version 10. A client that wants TLS answers with the
 first, fixed part of its handshake response, and begins TLS at once without waiting for an answer.
 """
 

@@ -24,7 +24,10 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _status(wire: Wire) -> Steps[bytes]:
-    """Read and return one status line, which must begin with ``+OK`` or ``-ERR``."""
+    """Read and return one status line.
+
+    Raises ``StartTLSError`` if it doesn't begin with ``+OK`` or ``-ERR``.
+    """
     line = yield from wire.line(_REPLY_LIMIT)
     if line.split(b" ")[0] not in (b"+OK", b"-ERR"):
         wire.garbled(f"sent a line without +OK or -ERR: {quote(line)}")

@@ -1,4 +1,4 @@
-"""Replies with a three-digit code, as SMTP (RFC 5321 4.2) and FTP (RFC 959 4.2) send them."""
+"""Read replies with a three-digit code, as SMTP (RFC 5321 4.2) and FTP (RFC 959 4.2) send them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
 class Reply(NamedTuple):
-    """One reply of a server: its code, and the text of each of its lines."""
+    """One reply of a server: its three-digit code, and the text of each of its lines."""
 
     code: int
     lines: list[bytes]
@@ -25,7 +25,10 @@ class Reply(NamedTuple):
 
 
 def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
-    """Read an SMTP reply. Each line repeats the code; a hyphen follows it except in the last."""
+    """Read an SMTP reply of one or more lines, each of at most ``limit`` octets.
+
+    Each line repeats the code; a hyphen follows the code except in the last line.
+    """
     lines: list[bytes] = []
     first = b""
     while True:
@@ -40,7 +43,10 @@ def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
 
 
 def ftp_reply(wire: Wire) -> Steps[Reply]:
-    """Read an FTP reply. After ``220-`` any lines may follow, until one begins with ``220 ``."""
+    """Read an FTP reply of one or more lines.
+
+    After a first line with ``220-``, any lines may follow, until one begins with ``220 ``.
+    """
     line = yield from wire.line(LINE_LIMIT)
     code, separator, text = _parse(wire, line)
     lines = [text]
@@ -53,7 +59,10 @@ def ftp_reply(wire: Wire) -> Steps[Reply]:
 
 
 def _parse(wire: Wire, line: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split a line into the code, the separator and the text."""
+    """Split a line of a reply into its code, the separator and the text.
+
+    Raises ``StartTLSError`` if it doesn't begin with a code.
+    """
     match = _REPLY_LINE.fullmatch(line)
     if match is None:
         wire.garbled(f"sent a line without a reply code: {quote(line)}")

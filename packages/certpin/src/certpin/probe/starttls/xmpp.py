@@ -2,8 +2,8 @@
 
 The stream is read tag by tag, without an XML parser: no document type, no entity and no processing
 instruction is ever expanded or followed (RFC 6120 11.1 forbids them), memory stays within the limit
-of the dialogue, and it is certain at which byte ``<proceed/>`` ends. A namespace counts only if the
-tag itself declares it, as every server does for these tags.
+of the dialogue, and it is certain at which byte ``<proceed/>`` ends. A tag has the STARTTLS
+namespace only if the tag itself declares it, as every server does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _TAG = re.compile(rb"<(/?)(?:[\w.-]+:)?([\w.-]+)((?:" + _ATTRIBUTE + rb")*)\s*(/
 
 
 class _Tag(NamedTuple):
-    """One XML tag, with the text before it."""
+    """One XML tag, with the text before it.
+
+    ``closes`` is True for ``</name>``, ``empty`` for ``<name/>``.
+    """
 
     text: bytes
     name: bytes  # without its prefix
@@ -54,7 +57,7 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _read_stream_head(wire: Wire) -> Steps[None]:
-    """Read ``<stream:stream …>``, and the XML declaration if there is one before it."""
+    """Read ``<stream:stream …>``, after an XML declaration if there is one."""
     token = yield from _token(wire)
     if token.startswith(b"<?xml "):
         token = yield from _token(wire)
@@ -66,7 +69,7 @@ def _read_stream_head(wire: Wire) -> Steps[None]:
 
 
 def _read_features(wire: Wire) -> Steps[bool]:
-    """Read ``<stream:features>`` to its end. Return True if STARTTLS is offered."""
+    """Read ``<stream:features>`` to its end. Return True if the server offers STARTTLS in it."""
     tag = yield from _child(wire, b"features")
     offered = False
     while not (tag.name == b"features" and (tag.closes or tag.empty)):
@@ -76,7 +79,7 @@ def _read_features(wire: Wire) -> Steps[bool]:
 
 
 def _expect_proceed(wire: Wire) -> Steps[None]:
-    """Read ``<proceed/>`` or ``<proceed></proceed>``, and no byte after it."""
+    """Read ``<proceed/>`` or ``<proceed></proceed>``. Raise ``StartTLSError`` for other tags."""
     tag = yield from _child(wire, b"proceed")
     if not tag.is_tls(b"proceed"):
         wire.garbled("sent a <proceed> that is not for STARTTLS")
@@ -87,7 +90,10 @@ def _expect_proceed(wire: Wire) -> Steps[None]:
 
 
 def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
-    """Read and return the opening tag of the next element in the stream, which must be ``name``."""
+    """Read the opening tag of the next element in the stream, and return it.
+
+    Raises ``StartTLSError`` if the element is not called ``name``.
+    """
     token = yield from _token(wire)
     tag = _parse(wire, token)
     if tag.name == b"error":
@@ -101,7 +107,7 @@ def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
 
 
 def _token(wire: Wire) -> Steps[bytes]:
-    """Read text and the XML tag after it, and return both as bytes.
+    """Read bytes up to the end of the next XML tag. Return the tag and the text before it.
 
     The tag ends at the first ``>`` outside of quotes.
     """

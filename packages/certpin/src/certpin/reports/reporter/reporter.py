@@ -216,8 +216,8 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
     def attach(self, context: PinnedContext) -> None:
-        """Use the pins of this SSL context for connections to collectors: called by
-        ``certpin.tls``.
+        """Use the pins of this SSL context for connections to collectors. ``certpin.tls`` calls
+        this.
         """
         self._trust.add(context)
 

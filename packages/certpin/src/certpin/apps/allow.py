@@ -1,10 +1,10 @@
-"""Comments in the source that allow a mistake, with a reason.
+"""Comments in an app's source that allow a mistake, with a reason.
 
     // certpin: allow RULE because REASON
 
-allows the mistakes of ``RULE`` on its own line, or, if it is in a block of comments, on the line
-below that block. Comments begin with ``//``, ``#`` or ``<!--``. Without a reason it has no effect,
-and the message of the mistake says so.
+The comment allows the mistakes of ``RULE`` on its own line, or, if it is in a block of comment
+lines, on the line below that block. Comments begin with ``//``, ``#`` or ``<!--``. Without a reason
+the comment has no effect, and the message of the mistake says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_REASON = " (the comment that allows it has no reason, so it has no effect: w
 
 
 def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
-    """Return the mistakes of a file, with the reason of those that a comment allows."""
+    """Return the mistakes of a file. Those that a comment allows have its reason as ``allowed``."""
     if not mistakes or "certpin:" not in file.text:
         return mistakes
     lines = file.text.split("\n")
@@ -45,7 +45,7 @@ def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
 
 
 def _nearby(lines: list[str], line: int) -> list[str]:
-    """Return a line, counted from 1, and the comment lines above it."""
+    """Return a line of a file and the comment lines directly above it. ``line`` counts from 1."""
     at = line - 1
     if not 0 <= at < len(lines):
         return []
@@ -57,7 +57,7 @@ def _nearby(lines: list[str], line: int) -> list[str]:
 
 
 def _allowances(nearby: list[str]) -> dict[str, str]:
-    """Return the reason for each rule that comments allow."""
+    """Return the reasons in ``certpin: allow`` comments, by the ID of the allowed rule."""
     allowed: dict[str, str] = {}
     for found in filter(None, map(_ALLOW.search, nearby)):
         reason = found[2].removesuffix("\r").removesuffix("-->").strip(" .")
@@ -67,6 +67,6 @@ def _allowances(nearby: list[str]) -> dict[str, str]:
 
 
 def _intended(nearby: list[str]) -> set[str]:
-    """Return the words of comments that begin to allow rules."""
+    """Return the words of comments that begin with ``certpin: allow``, with or without a reason."""
     found = filter(None, map(_INTENDED.search, nearby))
     return {word.rstrip(":.") for each in found for word in each[1].replace(",", " ").split()}

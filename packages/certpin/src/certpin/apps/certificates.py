@@ -1,4 +1,4 @@
-"""Read the certificates and keys in the assets of an app: PEM (RFC 7468) or DER."""
+"""Read the certificates and keys among the files of an app: PEM (RFC 7468) or DER."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ _SOON = timedelta(days=183)
 
 
 def read_certificates_file(file: SourceFile, now: datetime, *, shipped: bool) -> FileFindings:
-    """Return the certificates and public keys in a file, and the mistakes.
+    """Return the certificates and public keys in a file of an app, and the mistakes.
 
     Not checked: signatures, and whether the app uses the file.
 
     Args:
         file: the file.
         now: the current time.
-        shipped: the file is part of the app: an asset, or a resource of Android or iOS.
+        shipped: True if the file is part of the released app: an asset, or a resource of Android or
+            iOS. Only there is a private key a mistake.
 
     Returns:
         The results. A part that can't be read is one of them.
@@ -69,14 +70,14 @@ def _read_block(
 
 
 def looks_like_certificate(data: bytes) -> bool:
-    """Return True if an asset with any name has to be read: it contains PEM, or begins as DER."""
+    """Return True if a file may have certificates or keys: it contains PEM, or begins as DER."""
     return b"-----BEGIN " in data or data[:2] in {b"\x30\x82", b"\x30\x81"}
 
 
 def _read_items(
     file: SourceFile, line: int, data: bytes, findings: FileFindings, *, shipped: bool
 ) -> None:
-    """Add the certificates and keys of a PEM block, or of a file in DER."""
+    """Add the certificates and keys of a PEM block, or of a DER file, to ``findings``."""
     place = Place(file.path, line)
     if _is_secret(file, data):
         if shipped:
@@ -98,7 +99,7 @@ def _read_items(
 
 
 def _is_secret(file: SourceFile, data: bytes) -> bool:
-    """Return True for a private key, which may be encrypted, or a PKCS#12 file."""
+    """Return True for a private key, also an encrypted one, and for a PKCS#12 file."""
     first = data[: data.find(b"\n")] if data.startswith(b"-----BEGIN ") else b""
     return b"PRIVATE KEY-----" in first or file.path.lower().endswith(KEY_STORES)
 
@@ -112,7 +113,7 @@ def _private_key(place: Place) -> Mistake:
 
 
 def check_dates(found: FoundCertificate, now: datetime) -> list[Mistake]:
-    """Return a mistake if a certificate of the app has expired, or expires within six months."""
+    """Return a mistake if a certificate has expired, or expires within 183 days; else nothing."""
     certificate = found.certificate
     try:
         ends = certificate.not_after

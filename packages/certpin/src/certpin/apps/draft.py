@@ -1,4 +1,7 @@
-"""The policies that an app's source describes, before they are written: pins, roles, questions."""
+"""The policies that an app's source describes, before they are written to a pin file.
+
+They have guessed roles of pins, and questions that the user has to answer.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,17 @@ MAX_PINS = 500
 
 @dataclass
 class DraftPin:
-    """A pin of one host.
+    """A pin of one host, found in an app's source.
 
     Attributes:
+        pin: the pin.
         places: where it was found: ``lib/api.dart:12 allowedFingerprints``, safe to print.
         role: the role for the pin file.
-        presented: whether the server presents it; None if no server was asked.
-        key_type: the type of its key, such as ``EC P-256``; empty if unknown, as for a digest.
+        presented: True if the server's chain has the key or certificate; None if no server was
+            asked.
         key: for a whole-certificate pin that the server presents, the pin of the certificate's key.
-        replaces: the whole-certificate pin that this key replaces.
+        replaces: the whole-certificate pin that this pin of a key has replaced.
+        key_type: the type of its key, such as ``EC P-256``; empty if unknown, as for a digest.
     """
 
     pin: Pin
@@ -48,7 +53,7 @@ class DraftPin:
 
     @property
     def note(self) -> str:
-        """The note for the pin file."""
+        """The note for the pin file: the places in the source where the pin was found."""
         more = len(self.places) - _MAX_PLACES
         text = "; ".join(islice(self.places, _MAX_PLACES)) + (
             f"; and {more} more" if more > 0 else ""
@@ -58,17 +63,21 @@ class DraftPin:
         return text
 
     def entry(self) -> HostPin:
-        """Return the pin for a policy."""
+        """Return the pin with role, state and note, as a policy contains it."""
         return HostPin(self.pin, self.role, imported_state(self.role), self.note)
 
 
 @dataclass
 class DraftHost:
-    """The pins and trust anchors of one host.
+    """The pins and trust anchors of one host, found in an app's source.
 
     Attributes:
-        leaf_only: a pin is from Dart code. ``dart:io`` shows an app only the certificate of the
-            server, so the pin of an authority never matched there, and must not match later.
+        pattern: the host name or wildcard.
+        pins: the pins, in the order in which they were found.
+        anchors: the certificates of trusted authorities, and the place of each in the source.
+        servers: the servers with another port than 443.
+        leaf_only: True if a pin is from Dart code. ``dart:io`` shows an app only the certificate of
+            the server, so the pin of an authority never matched there, and must not match later.
     """
 
     pattern: HostPattern
@@ -79,20 +88,31 @@ class DraftHost:
 
     @property
     def match(self) -> Match:
-        """The certificates of the server's chain that may match a pin."""
+        """The setting ``match``: which certificates of the server's chain may match a pin."""
         return "leaf" if self.leaf_only else "any"
 
     @property
     def matched(self) -> bool:
-        """True if a server presented a pin in a certificate that may match."""
+        """True if a server presented a pinned key or certificate, in a place where it may match."""
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 
     def never_matches(self, pin: DraftPin) -> bool:
-        """Return True if a server presents the pin, but not where this host compares."""
+        """Return True if a server presents the pin in a certificate that is not compared."""
         return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
 
     def add(self, pin: Pin, place: str, role: Role | None = None, *, key_type: str = "") -> None:
-        """Add a pin. Without a role, the first pin is that of the leaf, and the others backups."""
+        """Add a pin, or another place of a known pin.
+
+        Args:
+            pin: the pin.
+            place: where it was found, for the note.
+            role: its role; None to guess: the first pin of the host is that of the leaf, others are
+                backups.
+            key_type: the type of its key, if known.
+
+        Raises:
+            ConfigError: the host has too many pins.
+        """
         if pin not in self.pins:
             _refuse_more_pins(self)
             self.pins[pin] = DraftPin(pin, {}, role or ("backup" if self.pins else "leaf"))
@@ -100,7 +120,7 @@ class DraftHost:
         self.pins[pin].key_type = key_type or self.pins[pin].key_type
 
     def policy(self, mode: Mode) -> HostPolicy:
-        """Return the policy. Raises ``ConfigError`` if it is unsafe."""
+        """Return the policy of the host. Raises ``ConfigError`` if it is unsafe."""
         trust = TrustAnchors(tuple(each.der for each in self.anchors)) if self.anchors else None
         return HostPolicy(
             self.pattern,
@@ -112,10 +132,9 @@ class DraftHost:
         )
 
     def compare(self, chain: Chain) -> None:
-        """Record which pins a server presents, and set their roles.
+        """Record which pins a server presents in its verified chain, and set the roles of the pins.
 
-        Args:
-            chain: the verified chain.
+        If the server presents none of them, their roles stay guesses.
         """
         for draft in self.pins.values():
             draft.presented = bool(draft.presented)
@@ -147,11 +166,11 @@ class DraftHost:
 
 @dataclass
 class Draft:
-    """The policies that an app's source describes, and the missing facts.
+    """The policies that an app's source describes, and the questions that it leaves open.
 
     Attributes:
         hosts: the hosts, by their patterns.
-        dropped: the elements of the source that were not taken.
+        dropped: the parts of the source that were not imported.
         unknown: the questions that the source can't answer.
     """
 
@@ -160,10 +179,10 @@ class Draft:
     unknown: list[Unknown]
 
     def pin_set(self, name: str, mode: Mode) -> PinSet:
-        """Return the pin set.
+        """Return the policies as a pin set of version 1.
 
         Args:
-            name: its name; by default that of the first host.
+            name: the name of the pin set; if empty, that of the first host.
             mode: the mode of every host. ``report`` accepts a single pin.
 
         Raises:
@@ -175,10 +194,10 @@ class Draft:
         return PinSet(name or policies[0].pattern.name, 1, policies)
 
     def questions(self, asked: Iterable[str]) -> list[Unknown]:
-        """Return the questions that the source, and the chains of the asked hosts, can't answer.
+        """Return the questions for the user: those that neither the source nor the servers answer.
 
         Args:
-            asked: the patterns of the hosts with a known verified chain.
+            asked: the patterns of the hosts with a verified chain that was compared (``compare``).
         """
         return [
             *self.unknown,
@@ -221,7 +240,10 @@ def _refuse_more_pins(host: DraftHost) -> None:
 
 
 def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
-    """Yield the questions about a host."""
+    """Yield the open questions about a host, for the user.
+
+    ``asked`` has the patterns of the hosts with a verified chain that was compared.
+    """
     name = str(host.pattern)
     known = name in asked
     presented = [pin for pin in host.pins.values() if pin.presented]
@@ -253,9 +275,9 @@ def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
 
 
 def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
-    """Ask for the types of backup keys of which only a digest is known.
+    """Yield a question about the types of a host's backup keys of which only a digest is known.
 
-    Not for a host with its own trust anchors: a private authority may sign any key.
+    There is none for a host with its own trust anchors: a private authority may sign any key.
     """
     open_pins = [
         str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type

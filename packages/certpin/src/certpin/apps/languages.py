@@ -1,4 +1,4 @@
-"""The languages that certpin reads. A new language is a module, and one entry here."""
+"""The programming languages that certpin reads. A new one is a module, and one entry here."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Language:
-    """A language in which apps are written.
+    """A programming language of apps.
 
     Attributes:
         name: the word after ``certpin import``.
         suffixes: the suffixes of its source files, in lower case.
-        load: imports the parser, which may be an optional package, and returns the reader. Raises
-            ``MissingExtraError`` if it is missing.
-        manifest: the name of the file that describes a package; empty if there is none.
+        load: imports the parser, which may be an optional package, and returns the reader: a
+            function that returns the results for one source file. Raises ``MissingExtraError`` if
+            the package is missing.
+        manifest: the name of the file that describes a package, such as ``pubspec.yaml``; empty if
+            there is none.
         read_manifest: returns the results for such a file, and the assets that it lists.
-        tests: the folders beside a manifest with files that are no part of the app.
+        tests: names of folders beside a manifest with tests, which are not part of the app.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Decide which texts in source code are pins. The same for every language.
+"""Decide which texts in source code are pins. The same for every programming language.
 
-A digest of 32 bytes can be anything: a pin, the hash of a file, a key. What decides is its
-spelling (``sha256/…``), the call that receives it, and the names around it. Nothing is guessed:
-digests without such a sign are listed as questions.
+A digest of 32 bytes can be anything: a pin, the hash of a file, a key. The decision follows from
+its spelling (``sha256/…``), from the call that receives it, and from the names around it. Nothing
+is guessed: digests without such a sign are listed as questions.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ _MAX_HOST = 300  # characters: more than a host name can have (RFC 1035), and a 
 
 @dataclass(frozen=True)
 class Literal:
-    """A constant text of the code, its line, and its usages: the first is that of its place.
+    """A constant text in the code of an app.
 
-    ``is_debug`` is True if only debug builds use it.
+    Attributes:
+        text: the text.
+        line: its line, from 1.
+        usages: how the code uses it: first in its place, then through the constants that contain
+            it.
+        is_debug: True if only debug builds use it.
     """
 
     text: str
@@ -50,7 +55,7 @@ class Literal:
 
     @property
     def name(self) -> str:
-        """The first name that belongs to the text, safe to print; may be empty."""
+        """The first name that the code gives to the text, safe to print; empty if there is none."""
         name = next((name for usage in self.usages for name in usage.names), "")
         return printable(name[:MAX_NAME])
 
@@ -94,10 +99,10 @@ _NAMES = (b"fingerprint", b"thumbprint", b"sha256", b"spki", b"pinning", b"pins"
 
 
 def may_have_pins(lower: bytes) -> bool:
-    """Return True if a file may contain pins, without parsing it: most files don't.
+    """Return True if a source file may contain pins, without parsing it: most files don't.
 
     Args:
-        lower: the file in lower case.
+        lower: the content of the file in lower case.
     """
     if any(name in lower for name in _NAMES) or _DIGEST.search(lower):
         return True
@@ -105,10 +110,10 @@ def may_have_pins(lower: bytes) -> bool:
 
 
 def host_in(text: str) -> str:
-    """Return the host or the pattern that a text is; empty if it is neither.
+    """Return the host or host pattern that a text consists of; empty if it is neither.
 
-    It is the host of an ``https`` or ``wss`` URL, or a name with a dot (``api.bank.example``) that
-    isn't the name of a file.
+    That is the host of an ``https`` or ``wss`` URL, or a name with a dot (``api.bank.example``)
+    that isn't the name of a file.
     """
     if "://" in text:
         return host_of_url(text)
@@ -119,17 +124,22 @@ def host_in(text: str) -> str:
 
 
 def host_of_url(text: str) -> str:
-    """Return the host of an ``https`` or ``wss`` URL at the start of a text; or an empty text."""
+    """Return the host of an ``https`` or ``wss`` URL at the start of a text; empty without one."""
     match = _URL.match(text)
     return _pattern(match[1], match[2] or "") if match else ""
 
 
 @dataclass
 class LiteralReader:
-    """Collects the pins and certificates in the texts of one file.
+    """Collects the pins and certificates in the texts of one source file.
 
-    ``path`` is the file. ``hashing_line`` is the line in which the file hashes a whole certificate,
-    0 if it doesn't: then base64 without a prefix is the fingerprint of a certificate.
+    Call ``read`` for each text, then ``finish``.
+
+    Attributes:
+        path: the path of the file.
+        findings: the results of the file, to which they are added.
+        hashing_line: the line in which the file hashes a whole certificate; 0 if it doesn't. If it
+            does, base64 without a prefix is the fingerprint of a certificate, not the pin of a key.
     """
 
     path: str
@@ -140,7 +150,7 @@ class LiteralReader:
     _seen: set[tuple[Pin, int, tuple[str, ...]]] = field(default_factory=set)
 
     def read(self, literal: Literal) -> None:
-        """Add what one text contains."""
+        """Add the pins, certificates and questions of one text to the results."""
         if _PEM_BEGIN in literal.text:
             self._read_certificates(literal)
         elif len(literal.text) > MAX_TEXT:
@@ -154,7 +164,7 @@ class LiteralReader:
                 self._read_digest(literal, signs, part.strip())
 
     def finish(self) -> None:
-        """Add the questions, without those about digests that another line has decided."""
+        """Add the questions to the results, except about digests that are known as pins by now."""
         known = {found.pin.digest for found in self.findings.pins}
         undecided = [question for digest, question in self._undecided if digest not in known]
         for questions in (list(self._asked), undecided):
@@ -194,7 +204,10 @@ class LiteralReader:
             )
 
     def _add(self, literal: Literal, pin: Pin) -> None:
-        """Add a pin, or a question if it is that of an example or of a flavour."""
+        """Add a pin, or a question if it is an example, or belongs to one flavour of the app.
+
+        A flavour is a variant of the app, such as development or staging.
+        """
         if pin.is_placeholder:
             self._ask(literal, f"{_shown(literal.text)} is the pin of an example: it was not read")
             return
@@ -216,7 +229,7 @@ class LiteralReader:
         self.findings.pins.append(FoundPin(pin, place, literal.name, hosts, literal.is_debug))
 
     def _ask_host(self, literal: Literal) -> None:
-        """Ask about the host of a pin, if the code seems to name it."""
+        """Add a question about the host of a pin, if the code beside it seems to name the host."""
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:
             self._ask(
@@ -249,7 +262,7 @@ class LiteralReader:
     def _read_hex(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_spelled: bool
     ) -> None:
-        """Add a digest in hexadecimal. ``is_spelled``: the text itself names SHA-256."""
+        """Add a digest in hexadecimal. ``is_spelled`` is True if the text itself names SHA-256."""
         digits = re.sub(r"[: -]", "", text)
         is_open = len(digits) != len(text) or not signs.is_other
         size = len(digits) / 2
@@ -266,7 +279,7 @@ class LiteralReader:
     def _read_sha256(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_pin: bool, is_open: bool
     ) -> None:
-        """Add a digest of 32 bytes: as a pin, or as a question if ``is_open``."""
+        """Add a digest of 32 bytes: as a pin if ``is_pin``, or as a question if ``is_open``."""
         digest = bytes.fromhex(re.sub(r"[: -]", "", text))
         if signs.is_signing and not signs.receiver:
             self._ask(literal, _signing_problem(text))
@@ -296,7 +309,10 @@ class LiteralReader:
 
 
 def _pattern(text: str, port: str) -> str:
-    """Return a host or a pattern, with a port if it is another one than that of https."""
+    """Return a host or host pattern in normalised form, with its port unless that is 443.
+
+    Return an empty text if it is invalid. ``port`` is empty, or begins with a colon.
+    """
     if len(text) > _MAX_HOST:
         return ""
     try:
@@ -309,7 +325,10 @@ def _pattern(text: str, port: str) -> str:
 
 
 def _pins_with_prefix(text: str) -> Iterator[tuple[str, Pin | None]]:
-    """Yield each pin in a text that begins with its kind; without a pin if it is damaged."""
+    """Yield each part of a text that is spelled as a pin (``sha256/…``), and its pin.
+
+    The pin is None if it is damaged.
+    """
     try:
         yield text.strip(), Pin.parse(text)
     except InputError:
@@ -329,7 +348,7 @@ def _prefixed_parts(text: str) -> Iterator[tuple[str, Pin | None]]:
 
 
 def _decoded(text: str) -> bytes | None:
-    """Return the 32 bytes of strict base64; None if it isn't canonical."""
+    """Return the bytes of strict base64; None if the text isn't canonical base64."""
     digest = binascii.a2b_base64(text)
     return digest if base64.b64encode(digest).decode() == text else None
 
@@ -340,7 +359,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a text of the file, safe to print."""
+    """Return the start of a text of the source file, in quotes and safe to print."""
     text = printable(text.strip()[:_MAX_PLACEHOLDER])
     return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[: _MAX_SHOWN - 20]}…'"
 

@@ -3,14 +3,13 @@
 1. Each pin goes to the hosts that the code assigns to it, else to those that the user named. If
    there are none, the merge is refused, and the error lists the hosts that the code contains.
 2. Duplicates become one pin, with a note of the file and line of each.
-3. A certificate with the names of hosts becomes a pin of its key for exactly these hosts, and, if
-   it is self-signed, the trust anchor too. One without names is that of an authority: for a host
+3. A certificate with host names becomes a pin of its key for exactly these hosts, and, if it is
+   self-signed, also a trust anchor. A certificate without names is that of an authority: for a host
    that has no other pins it becomes a trust anchor and a pin. A host with pins gets no trust
    anchor, because the app may trust that authority for another host.
-4. Roles are guesses until the chain of the server is known (``Draft.compare``).
+4. Roles are guesses until the chain of the server is known (``DraftHost.compare``).
 
-The result also lists the elements that were left out, and the questions that the source can't
-answer.
+The result also lists the parts that were left out, and the questions that the source can't answer.
 """
 
 from __future__ import annotations
@@ -43,16 +42,17 @@ MAX_ANCHORS = 20
 def draft_policies(
     findings: FileFindings, hosts: Sequence[str], roots: Iterable[str] = ()
 ) -> Draft:
-    """Assign the pins and certificates of an app's source to hosts.
+    """Assign the pins and certificates in an app's source to hosts.
 
     Args:
         findings: the results for all files.
-        hosts: the hosts, host patterns or ``HOST:PORT`` for the pins that the code assigns to none.
+        hosts: the hosts, host patterns or ``HOST:PORT`` that the user named, for the pins that the
+            code assigns to no host.
         roots: absolute paths that the user named. They are left out of notes, because pin files are
             published.
 
     Returns:
-        The policies.
+        The policies, and the questions that the source can't answer.
 
     Raises:
         ConfigError: the host of a pin is unknown, or there are several hosts for the pins of
@@ -103,7 +103,7 @@ class _Merge:
                 self._ask_about(found)
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Ask about hosts that no URL of the app has: the key of a map may be another name."""
+        """Add a question about a pin's host that no URL of the app has: it may be another name."""
         for host in found.hosts:
             lower = host.lower()
             if self._in_urls and lower not in self._in_urls and lower not in self._asked:
@@ -132,7 +132,10 @@ class _Merge:
                 host.anchors[certificate] = where
 
     def finish(self) -> None:
-        """Add the trust anchors. Raises ``ConfigError`` and ``FormatError``."""
+        """Add the trust anchors, after the last pin and certificate.
+
+        Raises ``ConfigError`` or ``FormatError`` as ``draft_policies`` does.
+        """
         if not (self._named or self.hosts or self._homeless):
             self._homeless += [self._where(each.place, "certificate") for each in self._authorities]
         if self._homeless:
@@ -155,10 +158,10 @@ class _Merge:
             )
 
     def _add_authorities(self) -> None:
-        """Add the authorities to the hosts of ``--host`` that have no pins.
+        """Make authorities the trust anchors of those hosts of ``--host`` that have no pins.
 
-        For a host with pins, trusting only one of them could lock every client out, even in report
-        mode.
+        For a host with pins, trusting only one of the authorities could lock every client out, even
+        in report mode.
         """
         named = [self._host(pattern, port) for pattern, port in self._named]
         unpinned = [host for host in named if not host.pins]
@@ -175,7 +178,7 @@ class _Merge:
             self._pin_authorities(host)
 
     def _pin_authorities(self, host: DraftHost) -> None:
-        """Pin the keys of the authorities of a host that has no other pins."""
+        """Pin the keys of a host's trust anchors, because the host has no other pins."""
         for certificate, where in host.anchors.items():
             role: Role = "root" if certificate.self_issued else "intermediate"
             host.add(pins_of(certificate)[0], where, role, key_type=certificate.key)
@@ -183,9 +186,10 @@ class _Merge:
     def _hosts_of(
         self, texts: Iterable[str], place: Place, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that the code assigns, or else those that the user named.
+        """Return the hosts that the code assigns to a pin, or else those that the user named.
 
-        The text is the place for the note, which says if the user named the host.
+        The place of the pin for its note (``where``) is returned too; it then says if the user
+        named the host.
         """
         assigned = []
         for text in texts:
@@ -207,17 +211,18 @@ class _Merge:
 
     @cached_property
     def _known(self) -> list[tuple[HostPattern, int]]:
-        """The hosts of ``--host``, and those of the pins: read after the last pin."""
+        """The hosts of ``--host``, and those of the pins. Complete only after the last pin."""
         return [*self._named, *((host.pattern, _HTTPS) for host in self.hosts.values())]
 
     def _hosts_named(
         self, names: list[str], found: FoundCertificate, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that a certificate names: the known ones, or else each exact name.
+        """Return the hosts that a certificate is for: the known ones, or else its exact names.
 
-        A wildcard host gets its pin only if the certificate has the same wildcard: one server of
-        many must not be accepted for all of them. A certificate with only wildcards for other names
-        than those of ``--host`` can't match, so it is dropped.
+        A wildcard host gets the certificate's pin only if the certificate has the same wildcard:
+        one server of many must not be accepted for all of them. A certificate that has only
+        wildcards, for other names than those of ``--host``, can't match, so it is dropped. The
+        place for the note is returned too.
         """
         if matching := [each for each in self._known if _names_host(names, each[0])]:
             return [self._host(*each) for each in matching], where
@@ -246,7 +251,7 @@ class _Merge:
         return host
 
     def _where(self, place: Place, name: str = "") -> str:
-        """Return a place for a note: file, line and name, safe to print and to write as UTF-8."""
+        """Return a place in the source for a note: file, line and name, safe to print as UTF-8."""
         file = PurePath(place.file)
         for root in self._roots:
             if file.is_relative_to(root):
@@ -286,7 +291,7 @@ class _Merge:
         )
 
     def _candidates(self) -> Iterator[tuple[str, str]]:
-        """Yield the hosts in the code, each once, with a place."""
+        """Yield the hosts that the source contains, each once, with a place."""
         seen: set[str] = set()
         for text, place in self._all_hosts():
             try:
@@ -310,7 +315,10 @@ class _Merge:
 
 
 def _host(text: str) -> tuple[HostPattern, int]:
-    """Parse a host pattern, ``HOST``, ``HOST:PORT`` or an https URL. Raises ``HostError``."""
+    """Parse a host pattern, ``HOST``, ``HOST:PORT`` or an https URL. Return pattern and port.
+
+    Raises ``HostError``.
+    """
     if text.startswith("*"):
         return HostPattern.parse(text), _HTTPS
     host, port = split_address(text, _HTTPS)
@@ -326,7 +334,7 @@ def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
 
 
 def _patterns(names: Iterable[str]) -> Iterator[HostPattern]:
-    """Yield the valid names of a certificate."""
+    """Yield the valid names of a certificate as host patterns."""
     for name in names:
         try:
             yield HostPattern.parse(name)

@@ -1,4 +1,4 @@
-"""What certpin finds in the source of an app: pins, certificates, mistakes and open questions."""
+"""The results of reading an app's source: pins, certificates, mistakes and open questions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ _LINE = re.compile(r"^line ([0-9]{1,9}): |: line ([0-9]{1,9}), column [0-9]+$")
 class Place:
     """A line in a file of the app.
 
-    ``file`` begins with the path that the user named: ``lib/api.dart`` for ``lib`` and for ``.``.
-    It may be hostile: escape it before printing.
+    Attributes:
+        file: the path. It begins with the path that the user named: ``lib/api.dart`` for ``lib``
+            and for ``.``. It may contain control characters: escape it before printing.
+        line: the line, from 1.
     """
 
     file: str
@@ -39,7 +41,13 @@ class Place:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of the app. ``text`` is decoded; ``data`` are its bytes."""
+    """One file of the app.
+
+    Attributes:
+        path: its path, as in ``Place``.
+        data: its bytes.
+        text: the bytes decoded as UTF-8, with replacements for invalid ones.
+    """
 
     path: str
     data: bytes
@@ -47,20 +55,24 @@ class SourceFile:
 
     @property
     def is_copied(self) -> bool:
-        """True for a file of certpin's own library, which an export copied into the app."""
+        """True for a file of certpin's own Dart library that an export copied into the app."""
         return self.text.removeprefix("\N{BOM}").startswith(_COPIED)
 
 
 @dataclass(frozen=True)
 class FoundPin:
-    """A pin in the source.
+    """A pin in the source of an app.
 
-    ``name`` is the constant, the list or the parameter that contains it. ``hosts`` are the hosts
-    and host patterns that the code itself assigns to it, each as written (``HOST`` or
-    ``HOST:PORT``), and may be empty. ``kind`` of an unprefixed fingerprint is ``cert-sha256``,
-    unless the library that receives it compares keys. ``debug`` is True if only debug builds use
-    the pin: it doesn't belong into the pin set of a release. ``key_type`` is the type of a public
-    key, such as ``EC P-256``, and empty for a digest.
+    Attributes:
+        pin: the pin. A fingerprint without a prefix is a whole-certificate pin (``cert-sha256``),
+            unless the library that receives it compares keys.
+        place: where it was found.
+        name: the constant, the list or the parameter that contains it; may be empty.
+        hosts: the hosts and host patterns that the code itself assigns to it, each as written
+            (``HOST`` or ``HOST:PORT``); may be empty.
+        debug: True if only debug builds use the pin: it doesn't belong into the pin set of a
+            release.
+        key_type: the type of a public key, such as ``EC P-256``; empty for a digest.
     """
 
     pin: Pin
@@ -73,7 +85,7 @@ class FoundPin:
 
 @dataclass(frozen=True)
 class FoundCertificate:
-    """A certificate in an asset or a string of the app."""
+    """A certificate in an asset or a string of the app, and its place."""
 
     certificate: Certificate
     place: Place
@@ -81,10 +93,14 @@ class FoundCertificate:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake of the code. ``rule`` is an id of ``RULES``; the texts may quote the file.
+    """A mistake in the app's code. Its texts may quote the file.
 
-    ``fix`` is empty if it is that of the rule. ``allowed`` is the reason given in a comment that
-    allows it.
+    Attributes:
+        rule: the ID of its rule in ``RULES``.
+        place: where it was found.
+        message: the problem, as a phrase.
+        fix: advice; if empty, that of the rule applies.
+        allowed: the reason in a comment that allows the mistake; empty if it is not allowed.
     """
 
     rule: str
@@ -96,7 +112,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A fact that the source doesn't contain, and that the user has to add or to verify."""
+    """A fact that the source doesn't contain, as a question that the user has to answer.
+
+    ``place`` is None if the question is about the whole app.
+    """
 
     question: str
     place: Place | None = None
@@ -104,7 +123,10 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Dropped:
-    """An element of a file that a pin file can't contain, or that is not imported. A phrase."""
+    """A part of a file that is not imported, for example because a pin file can't contain it.
+
+    ``what`` is a phrase that describes it.
+    """
 
     what: str
     place: Place
@@ -114,7 +136,10 @@ class Dropped:
 class Unread:
     """A file, or a part of one, that couldn't be read. Its pins and mistakes are unknown.
 
-    The line is 1 if the problem has no line.
+    Attributes:
+        place: the file, and the line of the problem; line 1 if the problem has no line.
+        problem: why it couldn't be read.
+        fix: advice; may be empty.
     """
 
     place: Place
@@ -125,9 +150,12 @@ class Unread:
     def because_of(
         error: InputError | ConfigError, file: SourceFile, default_line: int = 1
     ) -> Unread:
-        """Return the result for a file, or a part of it, that a reader refused.
+        """Return the result for a file, or a part of it, that a reader refused with an error.
 
-        The line is the one that the error names, or else ``default_line``.
+        Args:
+            error: the error of the reader.
+            file: the file.
+            default_line: the line to use if the error names none.
         """
         found = _LINE.search(error.problem)
         line = int(found[1] or found[2]) if found else default_line
@@ -137,7 +165,17 @@ class Unread:
 
 @dataclass
 class FileFindings:
-    """The results for one file, or for all. ``hosts`` are the hosts of the URLs in it."""
+    """The results of reading one file, or all files of an app.
+
+    Attributes:
+        pins: the pins.
+        certificates: the certificates.
+        mistakes: the mistakes in how the app checks pins.
+        unknown: the questions for the user.
+        hosts: the hosts of the URLs in the code, with their places.
+        dropped: the parts that are not imported.
+        unread: the parts that couldn't be read.
+    """
 
     pins: list[FoundPin] = field(default_factory=list)
     certificates: list[FoundCertificate] = field(default_factory=list)
@@ -148,6 +186,6 @@ class FileFindings:
     unread: list[Unread] = field(default_factory=list)
 
     def extend(self, other: FileFindings) -> None:
-        """Add the results for another file."""
+        """Add the results of another file to these."""
         for name in self.__dataclass_fields__:
             getattr(self, name).extend(getattr(other, name))

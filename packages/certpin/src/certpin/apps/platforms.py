@@ -1,7 +1,7 @@
-"""Read the pins in the configuration of Android and Apple, with the importers of certpin.
+"""Read the pins in an app's configuration for Android and Apple, with certpin's format importers.
 
-Only hosts and pins are taken. ``certpin import android`` and the others also read expiry, mode,
-trust anchors and report addresses.
+Only hosts and pins are taken. ``certpin import android`` and the other formats also read expiry,
+mode, trust anchors and report addresses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def is_network_security(file: SourceFile) -> bool:
 
 
 def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
-    """Return the pins of a network security configuration, and the mistakes.
+    """Return the pins of an Android network security configuration, and the mistakes.
 
     Args:
         file: the XML file.
@@ -55,15 +55,15 @@ def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> Fi
 
 
 def is_apple(file: SourceFile) -> bool:
-    """Return True if a property list may have pins: it names their keys, or is Info.plist."""
+    """Return True if a property list may have pins: it has their keys, or is Info.plist."""
     return file.path.endswith("Info.plist") or any(key in file.text for key in _APPLE.values())
 
 
 def read_apple(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
-    """Return the pins of ``NSPinnedDomains`` and of TrustKit in a property list.
+    """Return the pins in an Apple property list: of ``NSPinnedDomains`` and of TrustKit.
 
-    A binary property list is a result that couldn't be read. Arguments and result are those of
-    ``read_network_security``.
+    A binary property list can't be read, which is one of the results. Arguments and result are
+    those of ``read_network_security``.
     """
     findings = FileFindings()
     chosen = [name for name, key in _APPLE.items() if key in file.text]
@@ -97,7 +97,10 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
 
 
 class _Places:
-    """The first line of each word of a file: the importers of formats return no lines."""
+    """The first line of each word of a file, to find the lines of pins and hosts.
+
+    It is needed because the importers of formats return no lines.
+    """
 
     def __init__(self, file: SourceFile) -> None:
         self._path = file.path
@@ -107,7 +110,7 @@ class _Places:
                 self._lines.setdefault(word, number)
 
     def of(self, word: str) -> Place:
-        """Return the place of a word; line 1 if the file writes it in another way."""
+        """Return the place of a word in the file; line 1 if the file spells it in another way."""
         return Place(self._path, self._lines.get(word, 1))
 
 

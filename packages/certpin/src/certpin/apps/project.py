@@ -1,8 +1,8 @@
-"""Read an app: choose its files by their names, and give each to its reader.
+"""Read an app: choose its files by their names, and give each one to its reader.
 
-Read are the source files of the language, its manifests, the certificates and keys that the app
-contains, and the pins in the configuration of Android and Apple. Nothing is executed, and nothing
-outside the given paths is read (``tree``).
+These files are read: the source files of the language, its manifests, the certificates and keys
+that the app contains, and the pins in the configuration of Android and Apple. Nothing is executed,
+and nothing outside the given paths is read (``tree``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SHIPPED = ("res/raw/", "src/main/assets/", "Runner/")  # folders of files that 
 
 @dataclass
 class Project:
-    """The results for an app.
+    """The results of reading an app.
 
     Attributes:
         findings: the results for all files.
@@ -65,9 +65,10 @@ def read_project(
 
     Args:
         paths: files and folders of the app.
-        language: the language of its source.
+        language: the programming language of its source.
         now: the current time, for expiry dates.
-        progress: shows the progress.
+        progress: takes the number of files, and returns a context manager with a function to call
+            after each file.
 
     Returns:
         The results. A file or folder that can't be read, or only in part, is one of them.
@@ -101,7 +102,7 @@ def _read_one(
     read_source: Callable[[SourceFile, datetime], FileFindings],
     now: datetime,
 ) -> None:
-    """Read one file, and add its results."""
+    """Read one file with the reader that fits its name, and add its results to the project."""
     file = _load(listed, selection.limit(listed), project.findings)
     if file is None:
         return
@@ -139,7 +140,7 @@ def _read_one(
 
 
 def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
-    """Return a file's content; None if it can't be read, which is then a result."""
+    """Return a file with its content; None if it can't be read, which becomes a result."""
     try:
         data = listed.read(limit)
     except (OSError, ValueError) as exc:
@@ -151,9 +152,9 @@ def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile 
 
 
 class _Selection:
-    """The files of a tree that have a reader.
+    """The files of an app that have a reader.
 
-    The manifests are read first, because they list the assets.
+    The manifests (such as ``pubspec.yaml``) are read first, because they list the app's assets.
     """
 
     def __init__(self, tree: Tree, language: Language) -> None:
@@ -172,33 +173,37 @@ class _Selection:
                 self._read_manifest(manifest)
 
     def files(self) -> Iterator[ListedFile]:
-        """Yield the files to read, in the order of the tree."""
+        """Yield the files to read, in the order in which they were listed."""
         for file in self._tree.files:
             if not self._in_tests(file) and self._has_reader(file):
                 yield file
 
     def limit(self, file: ListedFile) -> int:
-        """Return the most bytes of a file that are read."""
+        """Return the maximum size in bytes of this file: larger ones are not read."""
         named = file.name.lower().endswith((*self.language.suffixes, ".xml", ".plist"))
         return MAX_FILE_BYTES if named else MAX_ASSET_BYTES
 
     def is_certificate(self, file: ListedFile) -> bool:
-        """Return True if the name of a file is that of a certificate or of a key store."""
+        """Return True if the file's name is that of a certificate, or of a key store in the app."""
         name = file.name.lower()
         return name.endswith(certificates.SUFFIXES) or (
             name.endswith(certificates.KEY_STORES) and self.is_shipped(file)
         )
 
     def is_shipped(self, file: ListedFile) -> bool:
-        """Return True if a file is part of the app."""
+        """Return True if the file is part of the released app: an asset, or a resource."""
         path = "/".join((posixpath.basename(file.root.name), *file.parts))
         return file in self._assets or any(folder in path for folder in _SHIPPED)
 
     def beside(self, file: ListedFile, name: str) -> bytes:
         """Return the content of a file by its path relative to another one.
 
+        Args:
+            file: the file that names it.
+            name: the relative path.
+
         Raises:
-            FormatError: it isn't below the named paths, or can't be read.
+            FormatError: it isn't below the paths that the user named, or can't be read.
         """
         path = posixpath.normpath(posixpath.join("/".join(file.folder), name))
         found = self._by_place.get((file.root, PurePosixPath(path).parts))
@@ -217,7 +222,7 @@ class _Selection:
         return in_resources or name == "network_security_config.xml" or file in self._assets
 
     def _find_tests(self, manifests: list[ListedFile]) -> None:
-        """Find the test folders beside the manifests."""
+        """Find the folders of tests beside the manifests, which are left out."""
         beside = {(file.root, file.folder) for file in manifests}
         for file in self._tree.files:
             for depth, name in enumerate(file.folder):
@@ -245,7 +250,10 @@ class _Selection:
             self._add_asset(listed, path)
 
     def _add_asset(self, manifest: ListedFile, path: str) -> None:
-        """Add the listed file, or the files directly in the listed folder."""
+        """Add an asset that a manifest lists: a file, or the files directly in a folder.
+
+        ``path`` is relative to the manifest; a folder's path ends with a slash.
+        """
         parts = PurePosixPath(posixpath.normpath(posixpath.join(*manifest.folder, path))).parts
         if not path.endswith("/"):
             found = self._by_place.get((manifest.root, parts))

@@ -1,7 +1,7 @@
-"""Read ``pubspec.yaml``: the pinning packages that an app depends on, and its assets.
+"""Read ``pubspec.yaml``, the manifest of a Dart package: its pinning packages, and its assets.
 
-https://dart.dev/tools/pub/pubspec and https://docs.flutter.dev/tools/pubspec. The check of
-each package was read in its public source in November 2026.
+https://dart.dev/tools/pub/pubspec and https://docs.flutter.dev/tools/pubspec. The descriptions of
+the pinning packages come from their public source in November 2026.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _FIX = "pin with certpin's package: remove this one when its calls are replaced"
 
 
 class _Plugin(NamedTuple):
-    """A package that apps use for pinning: the rule that it breaks, and the check that it makes."""
+    """A package that apps use for pinning.
+
+    ``rule`` is the ID of the rule that it breaks, and ``check`` describes how it checks pins.
+    """
 
     rule: str
     check: str
@@ -59,10 +62,12 @@ _SOURCES = frozenset({"git", "path", "sdk"})  # the package comes from there, no
 
 @dataclass(frozen=True)
 class Manifest:
-    """The results for a ``pubspec.yaml``, and its assets.
+    """The results of reading a ``pubspec.yaml``, and the assets that it lists.
 
-    ``assets`` are paths relative to the manifest's folder. A path that ends with a slash means all
-    files directly in that folder.
+    Attributes:
+        findings: the results.
+        assets: paths relative to the manifest's folder. A path that ends with a slash means all
+            files directly in that folder.
     """
 
     findings: FileFindings = field(default_factory=FileFindings)
@@ -115,7 +120,7 @@ def _read_dependencies(file: SourceFile, section: Any, findings: FileFindings) -
 
 
 def _assets(flutter: Any) -> Iterator[str]:
-    """Yield the assets of the key ``flutter``: texts, or mappings with a ``path``."""
+    """Yield the paths of the assets in the section ``flutter``: texts, or values of ``path``."""
     listed = dict(_entries(flutter)).get("assets") if _is_mapping(flutter) else None
     if listed is None or listed.id != "sequence":
         return
@@ -126,7 +131,7 @@ def _assets(flutter: Any) -> Iterator[str]:
 
 
 def _entries(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the keys and values of a mapping that have texts as keys.
+    """Yield the keys and values of a YAML mapping that have texts as keys.
 
     Raises:
         FormatError: the node is not a mapping.

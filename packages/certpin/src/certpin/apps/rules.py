@@ -1,9 +1,9 @@
-"""The mistakes that certpin finds in the source of an app: severity, reason, fix and examples.
+"""The kinds of mistakes that certpin finds in an app's source: severity, reason, fix, examples.
 
-A rule says why a construction is wrong. How it is found depends on the language, so the checks are
-in the package of the language (``dart``), which names the rule by its id. The examples are
-tests: the check finds exactly one mistake in ``bad``, at the line that ends with ``HERE``, and none
-in ``good``.
+A rule says why a construction is wrong. How it is found depends on the programming language, so the
+checks are in the package of the language (``dart``), which names the rule by its ID. The examples
+are tests: the check finds exactly one mistake in ``bad``, at the line that ends with ``HERE``, and
+none in ``good``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Example:
-    """A mistake in one language, and the same code without it. ``file`` is the name of the file."""
+    """An example of a mistake in one programming language.
+
+    Attributes:
+        file: the name of the file.
+        bad: the code with the mistake.
+        good: the same code without it.
+    """
 
     file: str
     bad: str
@@ -32,8 +38,14 @@ class Example:
 class AppRule:
     """One kind of mistake in the source of an app.
 
-    ``summary`` and ``why`` are sentences; ``fix`` is an instruction without a full stop.
-    ``examples`` has one entry for each language; a rule about another file of the app has none.
+    Attributes:
+        id: the name of the rule, as in ``pin-in-callback``.
+        severity: how serious it is.
+        summary: a sentence that describes it.
+        why: sentences that say why it is wrong.
+        fix: an instruction without a full stop.
+        source: a document or package that confirms it; may be empty.
+        examples: one for each language; none for a rule about another file than source code.
     """
 
     id: str
@@ -52,7 +64,7 @@ def _examples(rule: str) -> tuple[Example, ...]:
 
 
 def unmarked(example: str) -> tuple[str, list[int]]:
-    """Return an example without its marks, and the numbers of the marked lines, from 1."""
+    """Return an example without its ``HERE`` marks, and the numbers of the marked lines, from 1."""
     lines = example.split("\n")
     marked = [number for number, line in enumerate(lines, 1) if line.endswith(HERE)]
     return example.replace(HERE, ""), marked
@@ -300,21 +312,24 @@ RULES: dict[str, AppRule] = {rule.id: replace(rule, examples=_examples(rule.id))
 
 
 def _phrase(summary: str) -> str:
-    """Return a summary without the form of a sentence. A name at its start stays as it is."""
+    """Return a summary as a phrase: without full stop, and without the capital of its first word.
+
+    A name at its start keeps its capitals.
+    """
     first, _, rest = summary.rstrip(".").partition(" ")
     return f"{first.lower() if first == first.capitalize() else first} {rest}"
 
 
 @dataclass
 class FileReporter:
-    """Adds mistakes to the results of a file: one for each rule and line."""
+    """Adds mistakes to the results of one file: at most one for each rule and line."""
 
     path: str
     findings: FileFindings
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def report(self, rule: str, line: int, message: str = "") -> None:
-        """Add a mistake. Without a message, the rule's summary is used."""
+        """Add a mistake. ``rule`` is the ID of a rule; without a message, its summary is used."""
         if (rule, line) not in self._seen:
             self._seen.add((rule, line))
             text = message or _phrase(RULES[rule].summary)
@@ -322,5 +337,5 @@ class FileReporter:
             self.findings.mistakes.append(Mistake(rule, place, text))
 
     def ask(self, line: int, question: str) -> None:
-        """Add a question."""
+        """Add a question for the user about a line."""
         self.findings.unknown.append(Unknown(question, Place(self.path, line)))

@@ -1,8 +1,9 @@
-"""Parse source code with tree-sitter, within limits. A grammar and a few node kinds are a language.
+"""Parse source code with tree-sitter, within limits.
 
-Tree-sitter never fails on broken code: the tree then has nodes of errors, and the rest is read as
-usual. Time and memory are limited here, for the parser and for what reads the tree, because hostile
-code can make both quadratic in its length (100,000 times ``/*`` in Dart: more than a minute).
+A language consists of a grammar and a few kinds of nodes. Tree-sitter never fails on broken code:
+the tree then has nodes of errors, and the rest is read as usual. Time and memory are limited here,
+for the parser and for the code that reads the tree, because hostile code can make both quadratic in
+its length (100,000 times ``/*`` in Dart: more than a minute).
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ _EXTRA = "apps"
 
 @dataclass(frozen=True)
 class Grammar:
-    """A language for the parser: its package on PyPI, and its kinds of nodes.
+    """A programming language for the parser.
 
-    ``package`` is a module with a function ``language()``. ``names`` are the kinds of nodes that
-    contain one identifier, and ``strings`` those of string literals.
+    Attributes:
+        package: the Python module of its grammar, which has a function ``language()``.
+        names: the kinds of nodes that contain one identifier.
+        strings: the kinds of nodes of string literals.
     """
 
     package: str
@@ -48,12 +51,20 @@ class Grammar:
 
 @dataclass
 class SyntaxTree:
-    """The syntax tree of one file, with the parent of each named node.
+    """The syntax tree of one source file, with an index of its nodes.
 
-    ``names`` has the nodes for each identifier, ``strings`` the string literals and ``kinds`` the
-    other named nodes with children, by kind, all in the order of the file. ``broken_line`` is the
-    line of the first syntax error. ``is_complete`` is False if the file has more nodes than the
-    limit: the nodes behind it are missing.
+    All methods raise ``ReadTimeoutError`` if reading the file takes too long.
+
+    Attributes:
+        data: the content of the file.
+        root: the root node.
+        deadline: when reading the file has to end, in seconds of ``thread_time()``.
+        names: the nodes of identifiers, by identifier, in the order of the file.
+        strings: the nodes of string literals, in the order of the file.
+        kinds: the other named nodes with children, by kind, in the order of the file.
+        broken_line: the line of the first syntax error; None if there is none.
+        is_complete: False if the file has more nodes than the limit: the nodes behind it are
+            missing.
     """
 
     data: bytes
@@ -69,11 +80,7 @@ class SyntaxTree:
     _steps: int = 0
 
     def children(self, node: Node) -> list[Node]:
-        """Return the children of a node: named ones, and tokens.
-
-        Raises:
-            ReadTimeoutError: the file has been read for too long; also in all other methods.
-        """
+        """Return the children of a node, named nodes and tokens."""
         self._steps += 1
         if self._steps % _STEPS_PER_CLOCK == 0:
             _check_time(self.deadline)
@@ -93,12 +100,12 @@ class SyntaxTree:
         return (siblings[at] for at in range(index - 1, -1, -1))
 
     def after(self, node: Node) -> Iterator[Node]:
-        """Yield the siblings behind a node, the nearest first."""
+        """Yield the siblings after a node, the nearest first."""
         siblings, index = self._siblings(node)
         return (siblings[at] for at in range(index + 1, len(siblings)))
 
     def child(self, node: Node, kind: str) -> Node | None:
-        """Return the first child of a kind."""
+        """Return the first child of a node that has this kind; None if there is none."""
         return next((each for each in self.children(node) if each.type == kind), None)
 
     def inside(self, node: Node) -> Iterator[Node]:
@@ -119,7 +126,7 @@ class SyntaxTree:
         return node.start_point.row + 1
 
     def _siblings(self, node: Node) -> tuple[list[Node], int]:
-        """Return a node with its siblings, and its index among them: they are in file order."""
+        """Return the children of a node's parent, in file order, and the node's index in them."""
         parent = self.parent(node)
         siblings = self.children(parent) if parent is not None else []
         index = bisect_left(siblings, node.start_byte, key=lambda each: each.start_byte)
@@ -135,14 +142,14 @@ class SyntaxTree:
 
 
 class ReadTimeoutError(Exception):
-    """A file takes more time than a file of an app does."""
+    """Reading a source file takes longer than the largest files of apps do."""
 
 
 def parse(grammar: Grammar, data: bytes) -> SyntaxTree:
-    """Parse a file, however broken it is.
+    """Parse a source file, however broken it is.
 
     Args:
-        grammar: the language.
+        grammar: the programming language.
         data: the content of the file, mostly UTF-8; other bytes become errors in the tree.
 
     Returns:
@@ -172,7 +179,7 @@ def _check_time(deadline: float) -> None:
 
 
 def _parser(grammar: Grammar) -> Any:
-    """Return a new parser: one that was stopped would go on with the old file."""
+    """Return a new parser for each file: one that was stopped would continue with the old file."""
     try:
         tree_sitter = import_module("tree_sitter")
         package = import_module(grammar.package)
@@ -182,7 +189,10 @@ def _parser(grammar: Grammar) -> Any:
 
 
 def _indexed(grammar: Grammar, tree: SyntaxTree) -> SyntaxTree:
-    """Visit each named node once, without recursion: code can be 100,000 levels deep."""
+    """Fill the index of a syntax tree, and return the tree.
+
+    Each named node is visited once, without recursion: code can be 100,000 levels deep.
+    """
     data, names = tree.data, dict[bytes, list["Node"]]()
     pending, count = [tree.root], 0
     while pending:

@@ -44,7 +44,9 @@ _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 class NamedPath:
     """A folder that the user named, or the folder of a file that the user named.
 
-    ``name`` is the prefix of its files in messages, and ``descriptor`` the open folder.
+    Attributes:
+        name: the prefix of the folder's files in messages.
+        descriptor: the file descriptor of the open folder.
     """
 
     name: str
@@ -53,14 +55,19 @@ class NamedPath:
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A regular file below a named path. ``parts`` are the names below that path."""
+    """A regular file in a folder that the user named, or below it.
+
+    Attributes:
+        root: the folder that the user named.
+        parts: the names of the folders below ``root``, and of the file.
+    """
 
     root: NamedPath
     parts: tuple[str, ...]
 
     @property
     def path(self) -> str:
-        """The path in messages: that of the user, then the names below it."""
+        """The path for messages: the path that the user named, then the names below it."""
         return str(Path(self.root.name, *self.parts))
 
     @property
@@ -74,7 +81,7 @@ class ListedFile:
         return self.parts[:-1]
 
     def read(self, limit: int) -> bytes:
-        """Return the content.
+        """Return the content of the file.
 
         Raises:
             OSError: it can't be read, is not a regular file, has more than ``limit`` bytes, or
@@ -90,7 +97,7 @@ class ListedFile:
 
 @dataclass
 class Tree:
-    """The regular files below the named paths.
+    """The regular files below the paths that the user named.
 
     Attributes:
         files: the files, in the order of the paths and of the names.
@@ -106,11 +113,15 @@ class Tree:
     _listed: set[tuple[int, int, str]] = field(default_factory=set)
 
     def add(self, root: NamedPath) -> None:
-        """Add all files below a named folder. Raises ``FormatError`` if there are too many."""
+        """Add all files below a folder that the user named.
+
+        Raises:
+            FormatError: there are too many files.
+        """
         self._add_folder(root, root.descriptor, ())
 
     def add_file(self, root: NamedPath, name: str) -> None:
-        """Add a file that the user named."""
+        """Add a file that the user named. ``root`` is its folder."""
         self._append(ListedFile(root, (name,)), _number(root.descriptor))
 
     def _add_folder(self, root: NamedPath, folder: int, parts: tuple[str, ...]) -> None:
@@ -158,7 +169,10 @@ class Tree:
             os.close(descriptor)
 
     def _append(self, listed: ListedFile, folder: tuple[int, int]) -> None:
-        """Add a file, unless another named path has it. ``folder`` is the number of its folder."""
+        """Add a file, unless it was already listed below another path.
+
+        ``folder`` has the device and inode numbers of its folder.
+        """
         if (*folder, listed.name) in self._listed:
             return
         self._listed.add((*folder, listed.name))
@@ -168,7 +182,7 @@ class Tree:
 
 @contextmanager
 def list_files(paths: Iterable[str]) -> Iterator[Tree]:
-    """Context manager: list the files below paths, which stay open in the block.
+    """List the files below paths, during a ``with`` block in which they can be read.
 
     Args:
         paths: files and folders, as the user wrote them.
@@ -200,16 +214,17 @@ def _is_output(parts: tuple[str, ...]) -> bool:
     """Return True for a folder of build outputs or of other people's code.
 
     Args:
-        parts: its name, after the names of the folders above it up to the named path.
+        parts: the names of the folders from the path that the user named down to this folder.
     """
     *above, name = parts
     return name.startswith(".") or (name in _OUTPUTS and _CODE.isdisjoint(above))
 
 
 def _open_named(path: str) -> tuple[int, str | None]:
-    """Open a path that the user named: the folder, or the folder of a file and the file's name.
+    """Open a folder that the user named, or the folder of a file that the user named.
 
-    Raises ``FormatError``.
+    Return its file descriptor, and the name of the file, or None for a folder. Raises
+    ``FormatError``.
     """
     try:
         return _descend(*_split(path))
@@ -224,7 +239,11 @@ def _open_named(path: str) -> tuple[int, str | None]:
 
 
 def _descend(folder: int, parts: tuple[str, ...]) -> tuple[int, str | None]:
-    """Open a path below an open folder, which is closed. Raises ``OSError``."""
+    """Open a path below an open folder, one part after the other, without following links.
+
+    The given folder is closed. Return the file descriptor of the last folder, and the name of the
+    file if the path ends with one. Raises ``OSError``.
+    """
     try:
         for index, part in enumerate(parts):
             mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
@@ -246,9 +265,10 @@ def _require_folder(name: str, mode: int) -> None:
 
 
 def _split(path: str) -> tuple[int, tuple[str, ...]]:
-    """Open the folder in which the search begins; return it with the parts of the path below it.
+    """Open the folder from which a path is followed; return it with the parts below it.
 
-    Raises ``OSError``, and ``ValueError`` for an empty path, as of an unset variable of a script.
+    That is the working folder, or the parent of an absolute path outside of it. Raises ``OSError``,
+    and ``ValueError`` for an empty path, as of an unset variable of a script.
     """
     if not path:
         raise ValueError("it is empty")
@@ -263,7 +283,7 @@ def _split(path: str) -> tuple[int, tuple[str, ...]]:
 
 @contextmanager
 def _open_folders(base: int, names: tuple[str, ...]) -> Iterator[int]:
-    """Context manager: open a folder below another one, without following links."""
+    """Open a folder below an open folder during a ``with`` block, without following links."""
     folder = base
     try:
         for name in names:
@@ -278,21 +298,21 @@ def _open_folders(base: int, names: tuple[str, ...]) -> Iterator[int]:
 
 
 def _number(folder: int) -> tuple[int, int]:
-    """Return the numbers of an open folder, which no other folder has."""
+    """Return the device and inode numbers of an open folder, which identify it."""
     status = os.fstat(folder)
     return status.st_dev, status.st_ino
 
 
 def _identity(name: str, folder: int) -> tuple[int, ...]:
-    """Return numbers that change if a file is replaced or written. The last one is its size."""
+    """Return numbers of a file that change if it is replaced or written. The last is its size."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def _prefix(path: str) -> str:
-    """Return the prefix of files below a path in messages: empty for the working folder.
+    """Return the prefix of the paths of files below a named path, for messages.
 
-    It is relative if the path is in the working folder, as in the history of a repository.
+    It is relative if the path is in the working folder, and empty for the working folder itself.
     """
     named, here = Path(os.path.normpath(path)), Path.cwd()
     text = str(named.relative_to(here) if named.is_relative_to(here) else named)

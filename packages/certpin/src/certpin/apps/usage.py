@@ -1,6 +1,7 @@
-"""How code uses a text, and what the names around it say: is it a pin, and of which flavour?
+"""How code uses a text, and the words in the names around it: is it a pin, of which flavour?
 
-The same for every language, which collects the usages. The names are split into words.
+A flavour is a variant of the app, such as development or staging. This module is the same for every
+programming language; the language's reader collects the usages. Names are split into words.
 """
 
 from __future__ import annotations
@@ -52,16 +53,19 @@ _PRODUCTION = frozenset({"prd", "prod", "production"})
 class Usage:
     """One way in which the code uses a text.
 
-    ``names`` are the names that belong to it: of its parameter, variable or map key; ``outer``
-    those of the function and the class around it. ``receiver`` is the kind of digest that the
-    receiving call compares, if the language knows the call. ``hosts`` are the hosts that the code
-    assigns to it. ``is_searched`` is True if the code looks for the text in another text.
-
-    If there are no hosts, ``nearby`` are those that the code beside it contains, and
-    ``host_expression`` is an expression that seems to be the host. ``flavours`` are the words of
-    builds that aren't for the store, in the names and conditions of the pins; ``own_flavours``
-    those in other names, which count only at the place of the text itself. ``is_production`` is
-    True if a name contains the word of the build for the store.
+    Attributes:
+        names: the names of its parameter, variable or map key.
+        outer: the names of the function and the class around it.
+        receiver: the kind of digest that the called function compares, if the call is a known one.
+        hosts: the hosts that the code assigns to it.
+        is_searched: True if the code searches for it in another text.
+        nearby: if ``hosts`` is empty, the hosts that the code beside it contains.
+        host_expression: if ``hosts`` is empty, an expression that seems to be the host.
+        flavours: the words in the names and conditions of the pins that mean builds which are not
+            for the store, such as ``dev``.
+        own_flavours: such words in other names around it. They count only for the place of the text
+            itself, not for the places that use its constant.
+        is_production: True if a name contains a word that means the build for the store.
     """
 
     names: tuple[str, ...] = ()
@@ -77,7 +81,16 @@ class Usage:
 
 
 class UsageSigns:
-    """The signs in the usages of a text: is it a pin, and of which kind?"""
+    """The signs in the usages of a text: is it a pin, and of which kind?
+
+    Attributes:
+        receiver: the kind of digest that a known call compares; None without such a call.
+        is_other: True if a name says that the text has another purpose, such as a password.
+        is_signing: True if a name is about the certificate that signs the app's package.
+        is_no_placeholder: True if the text can't be a placeholder for a pin.
+        is_pin: True if the text is a pin, by its receiver or its names.
+        names_key: True if a name says that it is a pin of a public key, not of a certificate.
+    """
 
     def __init__(self, usages: Iterable[Usage]) -> None:
         usages = tuple(usages)
@@ -101,7 +114,10 @@ class UsageSigns:
 
 
 def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
-    """Return the flavour that a pin belongs to; empty if it is that of the store, or unknown."""
+    """Return the flavour (such as ``dev``) that a pin belongs to.
+
+    Return an empty text if it is the build for the store, or unknown.
+    """
     own = [word for usage in usages[:1] for word in (*usage.flavours, *usage.own_flavours)]
     others = [word for usage in usages[1:] for word in usage.flavours]
     if not own and any(usage.is_production for usage in usages):
@@ -110,7 +126,10 @@ def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """Return the words of a name, in lower case: ``allowedSHAFingerprints``, ``CERT_PIN``."""
+    """Return the words of an identifier, in lower case.
+
+    Examples of identifiers: ``allowedSHAFingerprints``, ``CERT_PIN``.
+    """
     return _words(name[:MAX_NAME])
 
 
@@ -120,16 +139,22 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def flavour_of(name: str) -> str:
-    """Return the word of a name that means another build than that of the store, or nothing."""
+    """Return the word of a name that means a build not for the store, such as ``dev``.
+
+    Return an empty text if it has none.
+    """
     return next((word for word in words(name) if word in _DEVELOPMENT), "")
 
 
 def flavour_of_pins(name: str) -> str:
-    """Return the flavour of ``devPins`` or ``dev``; nothing for ``testConnection``."""
+    """Return the flavour in the name of pins (``devPins``) or in a single word (``dev``).
+
+    Return an empty text for other names: ``testConnection`` is no flavour.
+    """
     parts = words(name)
     return flavour_of(name) if len(parts) == 1 or PIN_WORDS & set(parts) else ""
 
 
 def is_production(name: str) -> bool:
-    """Return True if a name contains the word of the build for the store."""
+    """Return True if a name contains a word for the build for the store, such as ``prod``."""
     return bool(_PRODUCTION & set(words(name)))

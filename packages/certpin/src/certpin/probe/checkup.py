@@ -57,9 +57,7 @@ class Checkup:
 
     @property
     def status(self) -> Status:
-        """``finding`` if there are problems, else ``holds``; ``inconclusive`` if no chain was
-        read.
-        """
+        """``finding`` if there are problems, ``inconclusive`` without a chain, else ``holds``."""
         if self.findings:
             return "finding"
         return "holds" if self.observation else "inconclusive"

@@ -1,8 +1,8 @@
-"""Callbacks of Dart that decide about refused certificates, and the builds in which they do.
+"""Dart callbacks that decide about refused certificates, and the builds in which they do.
 
 ``HttpClient.badCertificateCallback`` and ``onBadCertificate`` are called only for a certificate
-that failed verification. A callback that refuses is right, and so is one that accepts loopback
-addresses only.
+that failed verification. A callback that refuses is right, and so is one that accepts only loopback
+addresses; all others are mistakes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OVERRIDES = "HttpOverrides"
 
 
 def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report callbacks that accept or compare certificates."""
+    """Report callbacks for refused certificates that accept them, or compare them with pins."""
     for name in CALLBACKS:
         for node in flow.tree.names.get(name, ()):
             run = flow.assigned(node)
@@ -81,7 +81,10 @@ def _report(
 
 
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
-    """Return the builds in which a callback is set; for an override, those that install it."""
+    """Return the builds in which a callback is set; None for all builds, or if unknown.
+
+    For a callback in a subclass of ``HttpOverrides``, these are the builds that install it.
+    """
     gate = flow.gate(node)
     overrides = _overrides_class(flow, node)
     if gate is not None or not overrides:
@@ -92,7 +95,7 @@ def _gate_of(flow: DartFlow, node: Node) -> Mode:
 
 
 def _overrides_class(flow: DartFlow, node: Node) -> str:
-    """Return the name of the subclass of ``HttpOverrides`` around a node."""
+    """Return the name of the subclass of ``HttpOverrides`` around a node; empty if none."""
     for each in flow.tree.ancestors(node):
         if each.type == "class_definition":
             superclass = flow.tree.child(each, "superclass")
@@ -102,7 +105,7 @@ def _overrides_class(flow: DartFlow, node: Node) -> str:
 
 
 def _is_in_zone(flow: DartFlow, node: Node) -> bool:
-    """Return True inside the arguments of ``HttpOverrides.runZoned``."""
+    """Return True if a node is inside the arguments of ``HttpOverrides.runZoned``."""
     return any(
         each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
         for each in flow.tree.ancestors(node)
@@ -110,14 +113,17 @@ def _is_in_zone(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
-    """Return True if an expression only passes on a parameter or a callback of the same name."""
+    """Return True if the callback is only a parameter, or another callback of the same name."""
     path = flow.code.path(flow.unwrapped(run))
     name = path.rpartition(".")[2]
     return name in CALLBACKS or any(path in each.parameters for each in flow.around(node))
 
 
 def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
-    """Yield the effects of a callback. Nothing if it only refuses."""
+    """Yield the effects of the callback that an expression (``run``) is; none if it only refuses.
+
+    ``depth`` counts the functions that were followed so far.
+    """
     run = flow.unwrapped(run)
     if not run or depth > _MAX_DEPTH:
         return
@@ -133,7 +139,7 @@ def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
 
 
 def _named_answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
-    """Yield the effects of the function that a callback names."""
+    """Yield the effects of a callback that is given by the name of a function or variable."""
     name = flow.code.last_name(run)
     is_call = any(flow.tree.child(each, "argument_part") is not None for each in run)
     functions = flow.functions.get(name, []) if not is_call else []
@@ -172,7 +178,7 @@ def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterato
 
 
 def _conditional(flow: DartFlow, function: Function, node: Node) -> Answer | None:
-    """Return what `return true` means under the conditions around it; None if it is harmless."""
+    """Return the effect of a `return true`, by the conditions around it; None if it is harmless."""
     conditions = list(flow.conditions(node, function.body))
     if any(value and _is_local(flow, run) for run, value in conditions):
         return None
@@ -205,14 +211,14 @@ def _returned_answers(
 
 
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True for a call of another callback: ``onBadCertificate(cert, host)``."""
+    """Return True if an expression calls another callback: ``onBadCertificate(cert, host)``."""
     name = flow.code.last_name(run)
     values = [list(each.value) for each in flow.code.definitions.get(name, ())]
     return name in CALLBACKS or any(flow.code.last_name(value) in CALLBACKS for value in values)
 
 
 def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
-    """Return the function of this file that an expression calls, and nothing else."""
+    """Return the function of this file that an expression calls; None if it does anything else."""
     if not run or flow.tree.child(run[-1], "argument_part") is None:
         return None
     if len(run) > 3 or run[0].type not in {"identifier", "this"}:
@@ -222,7 +228,7 @@ def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
 
 
 def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
-    """Return True if an expression uses the certificate, or something that is named like a pin."""
+    """Return True if an expression uses the callback's certificate, or a name of a pin."""
     names = flow.names_in(run)
     certificates = {
         name
@@ -235,7 +241,7 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
 
 
 def _is_local(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression compares the host with loopback addresses, and no others."""
+    """Return True if an expression compares the host with loopback addresses, and no other text."""
     nodes = list(flow.nodes_in(run))
     texts = [flow.code.decode(x, {}) for x in nodes if x.type == "string_literal"]
     operators = {flow.tree.text(each) for each in nodes if each.type.endswith("operator")}

@@ -1,7 +1,7 @@
 """Dart's syntax tree: constants and their values, calls and their arguments.
 
-The grammar is flat: ``a.b(c)`` is a run of siblings, a name and its selectors. A *run* is a list of
-sibling nodes that make up one expression.
+The grammar is flat: ``a.b(c)`` is a sequence of siblings, a name and its selectors. A *run* is a
+list of sibling nodes that make up one expression.
 """
 
 from __future__ import annotations
@@ -53,7 +53,14 @@ _MAX_DEPTH = 20  # names inside names
 
 @dataclass(frozen=True)
 class Definition:
-    """A constant or a variable with its first value. ``owner`` is its class, or empty."""
+    """A constant or a variable with its first value.
+
+    Attributes:
+        name: its name.
+        owner: the name of its class; empty outside of classes.
+        node: the node of the definition.
+        value: the nodes of the expression behind ``=``.
+    """
 
     name: str
     owner: str
@@ -61,12 +68,12 @@ class Definition:
     value: tuple[Node, ...]
 
     def contains(self, node: Node) -> bool:
-        """Return True if a node is part of the definition."""
+        """Return True if a node is a part of this definition."""
         return self.node.start_byte <= node.start_byte < self.node.end_byte
 
 
 class DartCode:
-    """A Dart file: its tree, and what its names mean."""
+    """A Dart file: its syntax tree, with the names, texts and calls in it."""
 
     def __init__(self, tree: SyntaxTree) -> None:
         self.tree = tree
@@ -84,7 +91,7 @@ class DartCode:
         return found
 
     def definition_of(self, node: Node) -> Definition | None:
-        """Return the constant or variable that has a node in its value."""
+        """Return the constant or variable that has a node in its value; None if there is none."""
         for each in self.tree.ancestors(node):
             if each.type in DEFINITIONS:
                 return self._definition(each)
@@ -113,15 +120,18 @@ class DartCode:
         return ""
 
     def value(self, run: list[Node]) -> str | None:
-        """Return the text that an expression has in every run of the app; None if it varies.
+        """Return the text that an expression always has when the app runs; None if it varies.
 
-        Strings, their concatenation and interpolation, names of constants of this file, and the
-        default of ``String.fromEnvironment``.
+        Read are string literals, their concatenation and interpolation, the names of constants of
+        this file, and the default of ``String.fromEnvironment``.
         """
         return _Evaluation(self).text(run)
 
     def unit(self, literal: Node) -> Node:
-        """Return the whole concatenation that a string literal is a part of."""
+        """Return the node of the concatenation (``'a' + 'b'``) that a string literal belongs to.
+
+        Return the literal itself if it isn't concatenated.
+        """
         unit, passed = literal, []
         for each in self.tree.ancestors(literal):
             if each.id in self._units:
@@ -137,7 +147,7 @@ class DartCode:
         return unit
 
     def head(self, node: Node) -> list[Node]:
-        """Return the part of a run before a selector: the name and the selectors of a call."""
+        """Return the nodes of an expression before a selector: ``A.check`` in ``A.check(x)``."""
         run: list[Node] = []
         for each in self.tree.before(node):
             if each.type in SELECTORS:
@@ -149,7 +159,7 @@ class DartCode:
         return run[::-1]
 
     def path(self, run: list[Node]) -> str:
-        """Return the names of a run, joined with dots: ``HttpCertificatePinning.check``."""
+        """Return the names in an expression, joined with dots: ``HttpCertificatePinning.check``."""
         names: list[str] = []
         for node in run:
             if node.type in GRAMMAR.names:
@@ -159,11 +169,11 @@ class DartCode:
         return ".".join(names)
 
     def last_name(self, run: list[Node]) -> str:
-        """Return the last name of a run: ``check`` of ``HttpCertificatePinning.check``."""
+        """Return the last name in an expression: ``check`` of ``HttpCertificatePinning.check``."""
         return self.path(run).rpartition(".")[2]
 
     def call(self, arguments: Node) -> str:
-        """Return the path of the function or the class that gets these arguments."""
+        """Return the name of the function or class that gets these arguments, as ``A.check``."""
         parent = self.tree.parent(arguments)
         if parent is None:
             return ""
@@ -181,7 +191,7 @@ class DartCode:
         return self.name_of(selector)  # an enum constant
 
     def arguments(self, arguments: Node) -> Iterator[tuple[str, list[Node]]]:
-        """Yield the arguments of a call: the name, or an empty text, and the value."""
+        """Yield each argument of a call: its name, empty for a positional one, and its value."""
         for each in self.tree.children(arguments):
             children = self.tree.children(each)
             if each.type == "named_argument":
@@ -195,7 +205,7 @@ class DartCode:
         return next((run for name, run in self.arguments(arguments) if not name), [])
 
     def arguments_of(self, name: Node) -> Node | None:
-        """Return the arguments that ``name(…)`` or ``….name(…)`` is called with; or None."""
+        """Return the arguments of a call ``name(…)`` or ``….name(…)``; None if it is no call."""
         anchor = name
         parent = self.tree.parent(name)
         for _ in range(2):  # `.name` is in a selector, and that in another one
@@ -212,17 +222,20 @@ class DartCode:
         return following if following.type == "arguments" else None
 
     def arguments_in(self, selector: Node) -> Node | None:
-        """Return the arguments in a selector; None if it is not a call."""
+        """Return the arguments in a selector; None if the selector is not a call."""
         part = self.tree.child(selector, "argument_part")
         return self.tree.child(part, "arguments") if part is not None else None
 
     def is_used(self, name: Node) -> bool:
-        """Return True for a call of a name, or of a member of it."""
+        """Return True if the code calls a name, or a member of it: ``name(…)``, ``name.x``."""
         following = next(self.tree.after(name), None)
         return following is not None and following.type in {"selector", "arguments"}
 
     def operands(self, node: Node, operator: str) -> list[list[Node]]:
-        """Return the operands of ``a + b + c``: the runs between the operators of a kind."""
+        """Return the operands of ``a + b + c``: the expressions between the operators.
+
+        ``operator`` is the kind of the operator's nodes.
+        """
         runs: list[list[Node]] = [[]]
         for child in self.tree.children(node):
             if child.type == operator:
@@ -239,7 +252,10 @@ class DartCode:
         return children[:start], children[start + 1 : end], children[end + 1 :]
 
     def decode(self, literal: Node, inner: dict[int, str]) -> str:
-        """Return the text of a string literal. ``inner`` are its interpolations, by node."""
+        """Return the text of a string literal.
+
+        ``inner`` has the texts of its interpolations by the ID of their node; others become empty.
+        """
         parts: list[str] = []
         closing, is_raw, start = "", False, 0
         for child in self.tree.children(literal):
@@ -277,7 +293,7 @@ class DartCode:
 
 
 class _Evaluation:
-    """One evaluation of a constant expression, with limits: a constant can refer to itself."""
+    """The evaluation of one constant expression. It has limits: a constant can refer to itself."""
 
     def __init__(self, code: DartCode) -> None:
         self.code = code
@@ -307,7 +323,7 @@ class _Evaluation:
         return None
 
     def _joined(self, runs: list[list[Node]]) -> str | None:
-        """Return the texts of some expressions, joined; None if one of them varies."""
+        """Return the texts of some expressions, joined; None if one of them is not constant."""
         self.depth += 1
         parts = [self.text(run) for run in runs]
         self.depth -= 1
@@ -340,7 +356,7 @@ class _Evaluation:
         return self._joined([list(chosen[0].value)])
 
     def _environment(self, arguments: Node | None) -> str | None:
-        """Return the default of ``String.fromEnvironment``."""
+        """Return the default value in a call of ``String.fromEnvironment``; else None."""
         if arguments is None or self.code.call(arguments) != "String.fromEnvironment":
             return None
         named = dict(self.code.arguments(arguments))

@@ -1,7 +1,7 @@
-"""Examples of the mistakes in Dart: code that is wrong, and the same code without the mistake.
+"""Examples of the mistakes in Dart: wrong code, and the same code without the mistake.
 
-They are tests: the checks find exactly one mistake in ``bad``, at the line that ends with ``HERE``,
-and none in ``good``. The rules themselves are in ``rules``.
+The examples are tests: the checks find exactly one mistake in the wrong code, at the line that ends
+with ``HERE``, and none in the other. The rules themselves are in ``rules``.
 """
 
 from __future__ import annotations

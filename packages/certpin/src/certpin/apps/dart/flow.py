@@ -1,7 +1,7 @@
-"""Functions of a Dart file: find them by name, with their results and the builds they run in.
+"""The functions of a Dart file, their results, and the builds in which code runs.
 
-The analysis is local to one file, and doesn't execute anything. A condition with a
-value from another file counts as unknown.
+The analysis is local to one file, and doesn't execute anything. A condition with a value from
+another file counts as unknown.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ _MAX_DEPTH = 8  # names that are resolved for one flag
 
 @dataclass(frozen=True)
 class Function:
-    """A function with a body: its name, empty for a closure, and the names of its parameters."""
+    """A function with a body.
+
+    Attributes:
+        name: its name; empty for a closure.
+        parameters: the names of its parameters.
+        types: the types of its parameters, in the same order; empty texts for missing ones.
+        body: the node of its body.
+    """
 
     name: str
     parameters: tuple[str, ...]
@@ -46,14 +53,23 @@ class Function:
 
 @dataclass(frozen=True)
 class Returned:
-    """An expression that a function returns, and the node by which its conditions are found."""
+    """An expression that a function returns.
+
+    Attributes:
+        run: the nodes of the expression.
+        node: the node from which the conditions around the expression are found.
+    """
 
     run: list[Node]
     node: Node
 
 
 class DartFlow:
-    """The functions of a Dart file and the conditions in it."""
+    """The functions of a Dart file, and the conditions around its code.
+
+    Attributes:
+        has_modes: True if the file distinguishes debug builds from release builds.
+    """
 
     def __init__(self, code: DartCode) -> None:
         self.code = code
@@ -66,7 +82,10 @@ class DartFlow:
         self.has_modes = has_constant or bool(set_by_assert)
 
     def _assert_flags(self) -> set[str]:
-        """Return the variables that only an ``assert(() { flag = true; return true; }())`` sets."""
+        """Return the variables that only an ``assert`` sets, so they are true in debug builds only.
+
+        It is written as ``assert(() { flag = true; return true; }())``.
+        """
         found = set()
         for assertion in self.tree.kinds.get("assertion", ()):
             for each in self.tree.inside(assertion):
@@ -77,7 +96,7 @@ class DartFlow:
         return {name for name in found - {""} if self._is_set_once(name)}
 
     def _is_set_once(self, name: str) -> bool:
-        """Return True if one variable has a name, and is assigned once behind its definition."""
+        """Return True if a name is that of one variable, assigned once after its definition."""
         assigned = [x for x in self.tree.names.get(name, ()) if self.assigned(x)]
         return len(assigned) == 1 and len(self.code.definitions.get(name, ())) == 1
 
@@ -92,7 +111,7 @@ class DartFlow:
         return found
 
     def function_of(self, body: Node) -> Function:
-        """Return the function with this body."""
+        """Return the function that has this node as its body."""
         signature = next(
             (each for each in self.tree.before(body) if each.type.endswith("_signature")), None
         )
@@ -117,9 +136,9 @@ class DartFlow:
                 yield self.function_of(each)
 
     def assigned(self, node: Node) -> list[Node]:
-        """Return the expression that a name is assigned, or that is given for it; empty if none.
+        """Return the value that the code assigns to a name; empty if the node is no such name.
 
-        ``client.name = x``, ``..name = x`` and ``name: x``.
+        That is ``x`` in ``client.name = x``, ``..name = x`` and ``name: x``.
         """
         parent = self.tree.parent(node)
         if parent is None:
@@ -139,7 +158,7 @@ class DartFlow:
         return []
 
     def closure(self, run: list[Node]) -> Function | None:
-        """Return the function that an expression is, if it is a closure."""
+        """Return the function if an expression is a closure; None for other expressions."""
         run = self.unwrapped(run)
         if len(run) == 1 and run[0].type == "function_expression":
             body = self.tree.child(run[0], "function_expression_body")
@@ -159,7 +178,7 @@ class DartFlow:
         return run
 
     def returned(self, body: Node) -> Iterator[Returned]:
-        """Yield the expressions that a function returns, without those of functions inside it."""
+        """Yield the expressions that a function returns, except those of functions inside it."""
         children = self.tree.children(body)
         arrow = next((at for at, each in enumerate(children) if each.type == "=>"), None)
         if arrow is not None:
@@ -174,7 +193,7 @@ class DartFlow:
                 yield Returned(run, node)
 
     def own_nodes(self, body: Node) -> Iterator[Node]:
-        """Yield the nodes of a function, without those of the functions inside it."""
+        """Yield the nodes of a function's body, except the nodes of functions inside it."""
         pending = list(reversed(self.tree.children(body)))
         while pending:
             node = pending.pop()
@@ -183,7 +202,10 @@ class DartFlow:
                 pending.extend(reversed(self.tree.children(node)))
 
     def mode(self, condition: list[Node], depth: int = 0) -> Mode:
-        """Return the builds in which a condition is true, as far as this file shows it."""
+        """Return the builds in which a condition is true; None for all builds, or if unknown.
+
+        ``depth`` counts the names that were resolved so far.
+        """
         run = self.unwrapped(condition) if self.has_modes else []
         if not run or depth > _MAX_DEPTH:
             return None
@@ -200,7 +222,7 @@ class DartFlow:
         return self._flag(run, depth)
 
     def condition(self, branch: Node) -> list[Node]:
-        """Return the condition of an ``if`` or of ``a ? b : c``."""
+        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of nodes."""
         run: list[Node] = []
         for each in self.tree.children(branch):
             if each.type in {"?", ")"}:
@@ -210,15 +232,14 @@ class DartFlow:
         return run
 
     def gate(self, node: Node, *, inside: Node | None = None) -> Mode:
-        """Return in which builds a node runs.
+        """Return the builds in which a node's code runs; None for all builds, or if unknown.
 
-        The conditions around it count, an ``assert`` around it, and an earlier statement of a
-        block that returns in some builds.
+        They follow from the conditions around the node, an ``assert`` around it, and an earlier
+        statement of a block that returns in some builds.
 
         Args:
             node: any node.
-            inside: the search ends at this ancestor; without it, at the end of the outermost
-                function or of the class.
+            inside: the search ends at this ancestor; without it, at the root of the file.
         """
         found: set[Mode] = set()
         current = node
@@ -237,7 +258,10 @@ class DartFlow:
         return next((mode for mode in _STRONGEST if mode in found), None)
 
     def conditions(self, node: Node, inside: Node) -> Iterator[tuple[list[Node], bool]]:
-        """Yield the conditions around a node up to an ancestor, each with the value it has here."""
+        """Yield the conditions around a node, each with the value that it has there.
+
+        The search ends at the ancestor ``inside``.
+        """
         current = node
         for parent in self.tree.ancestors(node):
             if parent.id == inside.id:
@@ -247,7 +271,7 @@ class DartFlow:
             current = parent
 
     def is_true(self, run: list[Node]) -> bool:
-        """Return True for the literal ``true``."""
+        """Return True if an expression is the literal ``true``."""
         run = self.unwrapped(run)
         return len(run) == 1 and run[0].type == "true"
 
@@ -262,13 +286,13 @@ class DartFlow:
             yield from self.tree.inside(node)
 
     def is_first(self, current: Node, branch: Node) -> bool:
-        """Return True for the condition and the first branch of an ``if`` or of ``a ? b : c``."""
+        """Return True if a node is in the condition or first branch of ``if`` or ``a ? b : c``."""
         separator = ":" if branch.type == "conditional_expression" else "else"
         behind = next((x for x in self.tree.children(branch) if x.type == separator), None)
         return behind is None or current.start_byte < behind.start_byte
 
     def _branch(self, current: Node, branch: Node) -> Mode:
-        """Return the builds in which the part ``current`` of an ``if`` runs."""
+        """Return the builds in which a part (``current``) of an ``if`` or of ``a ? b : c`` runs."""
         condition = self.condition(branch)
         if current in condition:
             return None
@@ -276,7 +300,7 @@ class DartFlow:
         return mode if self.is_first(current, branch) else _inverted(mode)
 
     def _early_returns(self, block: Node) -> list[tuple[int, Mode]]:
-        """Return where a block is left in some builds, and the builds that run what follows."""
+        """Return the places where some builds leave a block, and the builds that go on there."""
         if block.id not in self._leaving:
             statements = (x for x in self.tree.children(block) if x.type == "if_statement")
             modes = ((each.end_byte, self._mode_behind(each)) for each in statements)
@@ -284,7 +308,7 @@ class DartFlow:
         return self._leaving[block.id]
 
     def _mode_behind(self, statement: Node) -> Mode:
-        """Return the builds in which the code behind an ``if`` runs; None if in all."""
+        """Return the builds in which the code after an ``if`` runs; None if all builds run it."""
         mode = self.mode(self.condition(statement))
         if mode is None or self.tree.child(statement, "else") is not None:
             return None
@@ -305,7 +329,7 @@ class DartFlow:
         return modes[0] if len(set(modes)) == 1 else None
 
     def _compared(self, equality: Node, depth: int) -> Mode:
-        """Return the builds in which ``flag == false`` is true."""
+        """Return the builds in which a comparison such as ``flag == false`` is true."""
         runs = self.code.operands(equality, "equality_operator")
         constants = [x[0].type for x in runs if len(x) == 1 and x[0].type in {"true", "false"}]
         flags = [x for x in runs if len(x) != 1 or x[0].type not in {"true", "false"}]
@@ -355,7 +379,7 @@ class DartFlow:
 
 
 def _behind(children: list[Node]) -> list[Node]:
-    """Return the run behind the assignment operator."""
+    """Return the nodes after the assignment operator; empty if there is none."""
     at = next((at for at, each in enumerate(children) if each.type in {"=", "??="}), None)
     return children[at + 1 :] if at is not None else []
 

@@ -1,4 +1,4 @@
-"""Checks of Dart code that depend on the build: on debug mode, an ``assert`` or a build option."""
+"""Find checks of pins in Dart code that depend on debug mode, an ``assert`` or a build option."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MAX_SHOWN = 80
 
 
 def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report checks that depend on the build."""
+    """Report checks of pins that only some builds of the app make."""
     if flow.has_modes:
         _check_clients(flow, reporter)
         _check_validators(flow, reporter)
@@ -54,9 +54,10 @@ def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def compares_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if a node contains ``pins.contains(…)``, ``fingerprint == …``, ``checkPin(…)``.
+    """Return True if code compares pins.
 
-    A comparison with a literal, such as that of a length, doesn't count.
+    It contains, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``. A
+    comparison with a literal, such as that of a length, doesn't count.
     """
     for each in flow.tree.inside(node):
         if each.type == "arguments" and _is_pin_call(flow, each):
@@ -93,7 +94,7 @@ def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _has_other_branch(flow: DartFlow, node: Node) -> bool:
-    """Return True if the other builds get a pinned client too: other pins, or another check."""
+    """Return True if the other branch of a condition has a client that compares pins, too."""
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
         return False
@@ -102,7 +103,7 @@ def _has_other_branch(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_validators(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report functions that accept a certificate because the build is a debug build."""
+    """Report functions that accept any certificate in debug builds."""
     for statement in flow.tree.kinds.get("return_statement", ()):
         if flow.is_true(flow.tree.children(statement)[1:2]):
             branch = _debug_branch(flow, statement)
@@ -122,7 +123,7 @@ def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> N
 
 
 def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
-    """Return the ``if`` because of which a statement runs in debug builds only."""
+    """Return the ``if`` that lets only debug builds run a statement; None if there is none."""
     current = statement
     for parent in flow.tree.ancestors(statement):
         if parent.type in FUNCTIONS:
@@ -135,7 +136,7 @@ def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
 
 
 def _is_validator(flow: DartFlow, function: Function) -> bool:
-    """Return True for a function that decides about a certificate."""
+    """Return True if a function decides about a certificate, by its name and parameters."""
     if CERTIFICATE in function.types or set(words(function.name)) & PIN_NAMES:
         return True
     return any({"cert", "certificate"} & set(words(name)) for name in function.parameters)
@@ -160,7 +161,7 @@ def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _is_of_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if the variable or the parameter that gets a value is named like a pin."""
+    """Return True if the name of the variable or parameter that gets a value is that of pins."""
     definition = flow.code.definition_of(node)
     names = [definition.name] if definition is not None else []
     for each in flow.tree.ancestors(node):
@@ -171,7 +172,7 @@ def _is_of_pins(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_asserts(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report comparisons of pins in an ``assert``, which no release build contains."""
+    """Report comparisons of pins in an ``assert``, because release builds don't contain them."""
     for assertion in flow.tree.kinds.get("assertion", ()):
         # In a constructor, it checks arguments, not a connection.
         above = {each.type for each in flow.tree.ancestors(assertion)}
@@ -181,7 +182,7 @@ def _check_asserts(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report pins that come from ``String.fromEnvironment``."""
+    """Report pins that come from a build option (``String.fromEnvironment``)."""
     for arguments in _calls(flow, "fromEnvironment", "String.fromEnvironment"):
         key = flow.code.value(flow.code.first_argument(arguments)) or ""
         definition = flow.code.definition_of(arguments)
@@ -194,7 +195,10 @@ def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _calls(flow: DartFlow, name: str, call: str) -> Iterator[Node]:
-    """Yield the arguments of each call of a path that ends with a name."""
+    """Yield the arguments of each call of ``call``, such as ``String.fromEnvironment``.
+
+    ``name`` is its last name.
+    """
     for node in flow.tree.names.get(name, ()):
         arguments = flow.code.arguments_of(node)
         if arguments is not None and flow.code.call(arguments) == call:

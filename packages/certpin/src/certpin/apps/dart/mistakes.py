@@ -1,7 +1,8 @@
-"""The mistakes in Dart code that decides which certificates an app accepts.
+"""Find the mistakes in Dart code that decides which certificates an app accepts.
 
-``rules`` explains each of them; the functions here find them. ``callbacks`` has those of
-callbacks for refused certificates, and ``gates`` those that depend on the build.
+``rules`` explains each of them. ``callbacks`` finds those of callbacks for refused certificates,
+``gates`` those that depend on the build, ``plain_http`` addresses without TLS; this module finds
+the others.
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ _WITH_PINS = (
 
 
 def may_have_mistakes(lower: bytes) -> bool:
-    """Return True if a file may contain mistakes or hosts, without parsing it.
+    """Return True if a Dart file may contain mistakes or hosts, without parsing it.
 
     Args:
-        lower: the file in lower case.
+        lower: the content of the file in lower case.
     """
     if any(word in lower for word in _WORDS) or _ERROR_WORDS.search(lower):
         return True
@@ -85,7 +86,10 @@ def may_have_mistakes(lower: bytes) -> bool:
 
 
 def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
-    """Add the mistakes in a Dart file to its results, in the order of their lines."""
+    """Add the mistakes in a Dart file to its results, in the order of their lines.
+
+    ``path`` is the path of the file for the results.
+    """
     reporter = FileReporter(path, findings)
     for check in _CHECKS:
         check(flow, reporter)
@@ -93,7 +97,7 @@ def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
 
 
 def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report getters that ``X509Certificate`` doesn't have."""
+    """Report uses of getters that ``X509Certificate`` doesn't have."""
     names = [name for name in _NO_GETTERS if name in flow.tree.names]
     if not names or _EXTENSION.search(flow.tree.data):
         return
@@ -106,7 +110,7 @@ def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _owner(flow: DartFlow, member: Node) -> str:
-    """Return the path in front of a member: ``cert`` for ``sha256`` in ``cert.sha256``."""
+    """Return the names before a member: ``cert`` for ``sha256`` in ``cert.sha256``."""
     selector = flow.tree.parent(member)
     if selector is None or "assignable_selector" not in selector.type:
         return ""
@@ -130,7 +134,7 @@ def _is_certificate(flow: DartFlow, node: Node, owner: str) -> bool:
 
 
 def _is_callback(flow: DartFlow, function: Function) -> bool:
-    """Return True for a closure that is a callback for certificates."""
+    """Return True if a function is a closure that is set as a callback for certificates."""
     for name in (*CALLBACKS, _LATE):
         for node in flow.tree.names.get(name, ()):
             closure = flow.closure(flow.assigned(node))
@@ -140,7 +144,7 @@ def _is_callback(flow: DartFlow, function: Function) -> bool:
 
 
 def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report contexts without anchors that a client uses."""
+    """Report a ``SecurityContext`` without trust anchors that a client uses."""
     for node in flow.tree.names.get("SecurityContext", ()):
         arguments = flow.code.arguments_of(node)
         if arguments is None or flow.code.call(arguments) != "SecurityContext":
@@ -152,7 +156,7 @@ def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
-    """Return True if a client uses a new context, and this file gives it no anchor."""
+    """Return True if a client uses a new ``SecurityContext`` without any trust anchor."""
     tree = flow.tree
     creation = node
     parent = tree.parent(node)
@@ -174,7 +178,7 @@ def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
 
 
 def _sets_anchors(flow: DartFlow, section: Node) -> bool:
-    """Return True for ``..setTrustedCertificatesBytes(…)``."""
+    """Return True if a cascade section adds trust anchors: ``..setTrustedCertificatesBytes(…)``."""
     selector = flow.tree.child(section, "cascade_selector")
     return selector is not None and flow.code.name_of(selector) in _ANCHORS
 
@@ -189,7 +193,7 @@ def _is_client_context(flow: DartFlow, argument: Node) -> bool:
 
 
 def _check_late(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report checks that run when the response is there."""
+    """Report checks of pins that run after the response has arrived."""
     for node in _late_checks(flow):
         reporter.report("check-after-response", flow.tree.line(node))
 
@@ -210,7 +214,10 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_compared(flow: DartFlow, node: Node) -> bool:
-    """Return True for ``response.certificate!.pem != expected``, but not with a literal."""
+    """Return True if a node is compared with a name: ``response.certificate!.pem != expected``.
+
+    A comparison with a literal doesn't count.
+    """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":
             return all(map(flow.code.last_name, flow.code.operands(each, "equality_operator")))
@@ -218,7 +225,7 @@ def _is_compared(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True for a callback that accepts or refuses everything: it compares nothing."""
+    """Return True if a callback accepts or refuses everything, so that it compares nothing."""
     function = flow.closure(run)
     if function is None:
         return False
@@ -227,7 +234,7 @@ def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _response_handlers(flow: DartFlow) -> Iterator[Node]:
-    """Yield the bodies of ``onResponse``, as a method or as an argument."""
+    """Yield the bodies of the functions ``onResponse``: methods, or arguments of that name."""
     for function in flow.functions.get("onResponse", ()):
         yield function.body
     for node in flow.tree.names.get("onResponse", ()):
@@ -237,12 +244,12 @@ def _response_handlers(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_check(flow: DartFlow, node: Node) -> bool:
-    """Return True for a name with which a handler of responses reads or checks a certificate."""
+    """Return True if a name in a handler of responses is for reading or checking a certificate."""
     return node.type == "identifier" and flow.tree.text(node) in _LATE_NAMES
 
 
 def _is_response(flow: DartFlow, owner: str) -> bool:
-    """Return True if a variable is what ``request.close()`` of an ``HttpClient`` returned."""
+    """Return True if a variable has the result of ``request.close()`` of an ``HttpClient``."""
     for definition in flow.code.definitions.get(owner, ()):
         types = {flow.tree.text(each) for each in flow.tree.children(definition.node)}
         last = definition.value[-1] if definition.value else None
@@ -264,7 +271,7 @@ def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _other_clients(flow: DartFlow) -> Iterator[Node]:
-    """Yield the names in calls of plugins that check another connection."""
+    """Yield the names in calls of plugins that check the certificate of another connection."""
     own = {flow.code.name_of(each) for each in flow.tree.kinds.get("class_definition", ())}
     if _INTERCEPTOR not in own and _PLUGIN.search(flow.tree.data):
         for node in flow.tree.names.get(_INTERCEPTOR, ()):
@@ -277,7 +284,7 @@ def _other_clients(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_call(flow: DartFlow, node: Node, path: str) -> bool:
-    """Return True if a name begins the call of a path: ``SecureSocket.connect(…)``."""
+    """Return True if a node begins a call of ``path``, such as ``SecureSocket.connect(…)``."""
     run = [node]
     for each in flow.tree.after(node):
         if each.type != "selector" or flow.tree.child(each, "argument_part") is not None:
@@ -287,7 +294,7 @@ def _is_call(flow: DartFlow, node: Node, path: str) -> bool:
 
 
 def _is_probe(flow: DartFlow, node: Node) -> bool:
-    """Return True if a function opens a socket only to compare its certificate."""
+    """Return True if the function around a node opens a socket only to compare its certificate."""
     function = next(flow.around(node), None)
     if function is None:
         return False
@@ -301,7 +308,7 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report ``error.message.contains('certificate')``."""
+    """Report searches in the text of an error: ``error.message.contains('certificate')``."""
     for node in flow.tree.names.get("contains", ()):
         arguments = flow.code.arguments_of(node)
         if arguments is None:
@@ -314,7 +321,10 @@ def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _is_of_error(flow: DartFlow, node: Node, owner: list[str]) -> bool:
-    """Return True if a path begins with an error: by its name, by its type, or in a ``catch``."""
+    """Return True if ``owner`` (names joined with dots in the code) belongs to an error.
+
+    An error is recognised by its name, by its type, or by a ``catch`` around it.
+    """
     if any(_ERROR_NAMES & set(words(name)) for name in owner):
         return True
     for function in flow.around(node):
@@ -328,7 +338,7 @@ def _is_of_error(flow: DartFlow, node: Node, owner: list[str]) -> bool:
 
 
 def _check_private_keys(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report private keys in the texts of the code."""
+    """Report private keys in the string literals of the code."""
     for literal in flow.tree.strings:
         if b"PRIVATE KEY" in flow.tree.data[literal.start_byte : literal.end_byte]:
             whole = flow.code.value([flow.code.unit(literal)]) or flow.code.decode(literal, {})

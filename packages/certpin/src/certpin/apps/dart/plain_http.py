@@ -1,4 +1,4 @@
-"""Addresses without TLS in Dart code: there is no certificate to compare."""
+"""Find addresses without TLS in Dart code: such a connection has no certificate to compare."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _hosts(flow: DartFlow, arguments: Node) -> Iterator[list[Node]]:
-    """Yield the host of ``Uri.http(host)`` and of ``Uri(scheme: 'http', host: host)``."""
+    """Yield the host in ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``, as nodes."""
     call = flow.code.call(arguments)
     if call == "Uri.http":
         yield flow.code.first_argument(arguments)
@@ -79,20 +79,20 @@ def _report(flow: DartFlow, reporter: FileReporter, node: Node, shown: str) -> N
 
 
 def _text(flow: DartFlow, literal: Node) -> str:
-    """Return a text; its interpolations are dots."""
+    """Return the text of a string literal, with ``…`` in place of each interpolation."""
     children = flow.tree.children(literal)
     inner = {each.id: _VARIES for each in children if each.type == "template_substitution"}
     return flow.code.decode(literal, inner).strip()
 
 
 def _is_pattern(flow: DartFlow, literal: Node) -> bool:
-    """Return True for the pattern of a regular expression."""
+    """Return True if a string literal is the pattern of a regular expression."""
     above = list(islice(flow.tree.ancestors(literal), 2))
     return above[-1].type == "arguments" and flow.code.call(above[-1]) == "RegExp"
 
 
 def _is_local(host: str) -> bool:
-    """Return True for the device itself, and for addresses of a private network."""
+    """Return True if a host is the device itself, or an address of a private network."""
     if _LOOPBACK.fullmatch(host):
         return True
     try:

@@ -47,7 +47,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def read_dart(file: SourceFile, now: datetime) -> FileFindings:
     """Read one Dart file, however broken it is.
 
-    The file is only parsed if it contains a word that pins, certificates or addresses need.
+    The file is parsed only if it contains a word that pins, certificates or addresses need.
 
     Args:
         file: the file; its path appears in the results.
@@ -93,7 +93,7 @@ def _read_tree(tree: SyntaxTree, path: str, findings: FileFindings) -> None:
 
 
 def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
-    """Add the hosts of URLs, and those that ``Uri.https`` names."""
+    """Add the hosts of URLs in the code, and those in calls of ``Uri.https``, to the results."""
     for literal in code.tree.strings:
         start = code.tree.data[literal.start_byte : literal.start_byte + 16]
         if b"s://" in start:
@@ -116,7 +116,7 @@ def _uri_host(code: DartCode, literal: Node) -> str:
 
 
 class _PinReader:
-    """Finds the constant texts of a file that can be pins, with their usages."""
+    """Finds the constant texts of a file that can be pins, and how the code uses them."""
 
     def __init__(self, flow: DartFlow, path: str, findings: FileFindings) -> None:
         self.flow = flow
@@ -154,7 +154,10 @@ class _PinReader:
         reader.finish()
 
     def _own_export(self) -> int | None:
-        """Return the line of certpin's own pin set: a ``PinSet`` with a ``HostPolicy`` in it."""
+        """Return the line of a pin set that certpin exported into the file; None if there is none.
+
+        Such a pin set is a ``PinSet`` with a ``HostPolicy`` in it.
+        """
         policies = self.tree.names.get("HostPolicy", ())
         for node in self.tree.names.get("PinSet", ()) if policies else ():
             arguments = self.code.arguments_of(node)
@@ -165,7 +168,10 @@ class _PinReader:
         return None
 
     def _hashing_line(self) -> int:
-        """Return the line of ``sha256.convert(cert.der)``, which hashes a whole certificate."""
+        """Return the line of ``sha256.convert(cert.der)``; 0 if there is none.
+
+        It hashes a whole certificate.
+        """
         for node in self.tree.names.get("der", ()):
             for each in self.tree.ancestors(node):
                 if each.type == "arguments":
@@ -176,7 +182,7 @@ class _PinReader:
         return 0
 
     def _is_environment_key(self, literal: Node) -> bool:
-        """Return True for the name of an option: the first argument of ``….fromEnvironment``."""
+        """Return True if a literal names a build option, as the key of ``….fromEnvironment``."""
         argument = self.tree.parent(literal)
         if argument is None or argument.type != "argument":
             return False
@@ -184,7 +190,10 @@ class _PinReader:
         return arguments is not None and self.code.call(arguments).endswith(".fromEnvironment")
 
     def _usages(self, node: Node, hops: int, visited: set[int]) -> Iterator[Usage]:
-        """Yield the usage of a text at its place, then those of the names that have its value."""
+        """Yield the usage of a text in its place, then the usages of the constants that contain it.
+
+        ``hops`` counts the constants that were followed; ``visited`` has the IDs of their nodes.
+        """
         if node.id not in self._usage_at:
             self._usage_at[node.id] = usage_of(self.flow, node)
         yield self._usage_at[node.id]
@@ -196,7 +205,7 @@ class _PinReader:
             yield from self._usages(place, hops + 1, visited)
 
     def _places_of(self, definition: Definition) -> list[Node]:
-        """Return where the code uses a name, apart from its definitions."""
+        """Return the nodes at which the code uses the name of a constant or variable."""
         name = definition.name
         if name not in self._used:
             every = self.tree.names.get(name, ())
@@ -205,13 +214,13 @@ class _PinReader:
         return list(islice(used, _MAX_USAGES))
 
     def _is_definition(self, name: Node) -> bool:
-        """Return True for the name of a constant or variable in its definition."""
+        """Return True if a node is the name of a constant or variable in its definition."""
         parent, following = self.tree.parent(name), next(self.tree.after(name), None)
         is_assigned = following is not None and following.type == "="
         return is_assigned and parent is not None and parent.type in DEFINITIONS
 
     def _is_debug(self, node: Node, hops: int) -> bool:
-        """Return True if only debug builds use a text, in its place or by its name."""
+        """Return True if only debug builds use a text: in its place, or through its constant."""
         if node.id not in self._debug_at:
             self._debug_at[node.id] = False  # a name that is used in its own definition
             self._debug_at[node.id] = self._is_used_in_debug(node, hops)

@@ -135,9 +135,7 @@ class ScanConnection:
         return found | ({"verified": Chain.from_der(verified_chain(raw))} if verified else {})
 
     def close(self) -> None:
-        """Close the connection without a TLS closure alert. ``chains`` can't be called
-        afterwards.
-        """
+        """Close the connection without a TLS closure alert. Call ``chains`` before it."""
         (self._tls or self._tcp).close()
 
 

@@ -107,11 +107,8 @@ def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> st
 class Fields:
     """Reads and checks the fields of one JSON object. A field that is ``null`` counts as missing.
 
-    Every method raises ``FormatError`` if the field is invalid.
-
-    Args:
-        data: the JSON object.
-        where: a prefix for the names of fields in errors, such as ``[0].body.``.
+    Every method raises ``FormatError`` if the field is invalid. ``where`` is the prefix of the
+    field's name in the error, such as ``[0].body.``.
     """
 
     __slots__ = ("_data", "_where")

@@ -3,8 +3,8 @@
 The folder, which several processes may share:
 
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
-    told.json                       the times of reported failures, by failure digest
-    asked.json                      the end of each Retry-After, by digest of the URL
+    told.json                       the times of reported failures, by their digests
+    asked.json                      the ends of each Retry-After, by digests of the addresses
     present-2026-11-25-6f2c…        a presence was reported on this day
 
 Each file is written under another name and then renamed, so it is always whole. A process locks a

@@ -216,9 +216,7 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
     def attach(self, context: PinnedContext) -> None:
-        """Use the pins of this SSL context for connections to collectors. ``certpin.tls`` calls
-        this.
-        """
+        """Use this SSL context's pins for connections to collectors; ``certpin.tls`` calls it."""
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:

@@ -150,7 +150,7 @@ class DraftHost:
                 draft.role = draft.role if draft.presented else "backup"
 
     def pin_keys(self) -> None:
-        """Replace each whole-certificate pin that a server presents by the pin of its key."""
+        """Replace each whole-certificate pin that a server presents by the pin of that key."""
         pins = list(self.pins.values())
         self.pins = {}
         for draft in pins:

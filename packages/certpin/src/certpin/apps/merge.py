@@ -206,7 +206,7 @@ class _Merge:
 
     @cached_property
     def _in_urls(self) -> set[str]:
-        """The hosts of the URLs in the app."""
+        """The hosts of the URLs in the app's code, in lower case."""
         return {host.lower() for host, _ in self._findings.hosts}
 
     @cached_property
@@ -326,7 +326,7 @@ def _host(text: str) -> tuple[HostPattern, int]:
 
 
 def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
-    """Return True if a certificate with these names is for the host, or has the same wildcard."""
+    """Return True if a certificate with these names is for a host, or has the same wildcard."""
     return any(
         named == pattern or (not pattern.wildcard and named.matches(pattern.name))
         for named in _patterns(names)

@@ -75,7 +75,7 @@ class Manifest:
 
 
 def read_pubspec(file: SourceFile) -> Manifest:
-    """Read the dependencies and the assets of a package.
+    """Read the dependencies and the assets in a ``pubspec.yaml``.
 
     Not read: versions, ``pubspec.lock``, dependencies of dependencies.
 

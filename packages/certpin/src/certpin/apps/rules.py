@@ -58,7 +58,7 @@ class AppRule:
 
 
 def _examples(rule: str) -> tuple[Example, ...]:
-    """Return the examples of a rule: at most one for each language."""
+    """Return the examples of a rule (by its ID): at most one for each programming language."""
     pair = dart_examples.EXAMPLES.get(rule)
     return (Example(dart_examples.FILE, *pair),) if pair else ()
 

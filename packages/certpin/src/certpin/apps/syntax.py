@@ -91,7 +91,7 @@ class SyntaxTree:
         return self._parents.get(node.id)
 
     def ancestors(self, node: Node) -> Iterator[Node]:
-        """Yield the parent of a node, its parent, and so on, up to a limit of levels."""
+        """Yield the parent of a node, the parent's parent, and so on, up to a limit of levels."""
         return islice(self._all_ancestors(node), MAX_LEVELS)
 
     def before(self, node: Node) -> Iterator[Node]:
@@ -224,7 +224,7 @@ def _indexed(grammar: Grammar, tree: SyntaxTree) -> SyntaxTree:
 
 
 def _broken_line(root: Node) -> int | None:
-    """Return the line of the first syntax error, from 1."""
+    """Return the line of the first syntax error in a tree, from 1; None if there is none."""
     node = root
     while node.has_error and node.type != "ERROR" and not node.is_missing:
         broken = next((each for each in node.children if each.has_error or each.is_missing), None)

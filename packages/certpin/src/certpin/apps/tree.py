@@ -77,7 +77,7 @@ class ListedFile:
 
     @property
     def folder(self) -> tuple[str, ...]:
-        """The names of the folders between the named path and the file."""
+        """The names of the folders between the path that the user named and the file."""
         return self.parts[:-1]
 
     def read(self, limit: int) -> bytes:

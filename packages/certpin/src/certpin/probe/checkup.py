@@ -72,7 +72,7 @@ class Checkup:
         return min((end - now).days for end in ends) if ends else None
 
     def pin_days(self, now: datetime) -> int | None:
-        """Return the whole days until the pins expire; ``None`` if they never do."""
+        """Return the whole days until the host's pins expire; ``None`` if they never do."""
         return (self.policy.expires - now).days if self.policy.expires else None
 
 

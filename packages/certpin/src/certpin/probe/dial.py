@@ -79,7 +79,7 @@ class Endpoint:
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address and port to connect to."""
+        """The address and port to connect to: ``connect``, else ``host`` and ``port``."""
         return self.connect or (self.host, self.port)
 
     @property

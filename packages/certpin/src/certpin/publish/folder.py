@@ -52,7 +52,11 @@ _MOSTSIGNATURES = 256
 
 
 def read(folder: Path) -> FolderContents:
-    """Read the files of the folder ``publish/`` without verifying them. Raises ``PinFileError``."""
+    """Read the files of the folder ``publish/``, without verifying them.
+
+    Raises:
+        PinFileError: a file can't be read, is too long, or is a symbolic link.
+    """
     _require_no_links(folder)
     site = folder / "site"
     signed, files = _signed(site)
@@ -269,7 +273,10 @@ def _require_no_link(path: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete temporary files that killed processes left. The caller holds the folder's lock."""
+    """Delete temporary files that killed processes left in the folder ``publish/``.
+
+    The caller holds the folder's lock.
+    """
     for place, known in _PUT.items():
         for path in left_overs(folder / place, known):
             _remove(path)

@@ -366,7 +366,7 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if the keys of this root have signed the metadata."""
+    """Return True if enough keys of this root have signed the metadata of a pin set."""
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:

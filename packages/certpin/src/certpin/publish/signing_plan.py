@@ -443,7 +443,7 @@ class PendingSignature:
 def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
     """Return the metadata that needs signatures, for ``certpin publish status``.
 
-    ``plan`` must have been prepared without keys.
+    ``plan`` must be a plan for no keys (``prepare`` with an empty set).
     """
     state = plan.policy.state
     found = [

@@ -74,7 +74,7 @@ class FolderState:
 
     @property
     def root(self) -> Root | None:
-        """The newest root in ``site/``; None if there is none."""
+        """The newest root metadata in ``site/``; None if there is none."""
         return self.roots[-1] if self.roots else None
 
     @cached_property
@@ -164,7 +164,10 @@ def pin_file_errors(path: Path) -> Iterator[None]:
 
 
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
-    """Return the IDs of the root's keys for this role that have validly signed the metadata."""
+    """Return the IDs of the keys that have signed the metadata, of the root's keys for its role.
+
+    Only valid signatures count.
+    """
     return frozenset(trust.signing_keys(root, metadata))
 
 

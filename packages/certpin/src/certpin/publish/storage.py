@@ -65,7 +65,7 @@ class Storage(Protocol):
 
     @property
     def where(self) -> str:
-        """The folder or URL of the storage, for messages."""
+        """The folder or URL of the storage, as text for messages."""
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
@@ -88,7 +88,7 @@ class FolderStorage:
 
     @property
     def where(self) -> str:
-        """The path of the folder, for messages."""
+        """The path of the folder, as text for messages."""
         return str(self._folder)
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
@@ -151,9 +151,14 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
 @contextmanager
 def reached(where: str, what: str) -> Iterator[None]:
-    """Turn every exception of a ``with`` block into an ``UpdateError``.
+    """Turn every exception of a ``with`` block into an ``UpdateError`` about the storage.
 
-    Each backend of fsspec raises other exceptions. The message is: "``where`` cannot be ``what``".
+    Each backend of fsspec raises other exceptions.
+
+    Args:
+        where: the folder or URL of the storage.
+        what: what failed, as in "cannot be read": ``read``, ``written to``, ``swept`` or
+            ``reached``.
     """
     try:
         yield
@@ -254,7 +259,7 @@ class RemoteStorage:
 
     @property
     def where(self) -> str:
-        """The URL, for messages."""
+        """The URL of the storage, as text for messages."""
         return self._url
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
@@ -383,7 +388,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _holds_secret(value: Any) -> bool:
-    """Return True if an option's value is a secret key, or a URL with a password."""
+    """Return True if the value of a storage option is a secret key, or a URL with a password."""
     if not isinstance(value, str):
         return False
     try:

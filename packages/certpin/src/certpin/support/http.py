@@ -136,7 +136,10 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """The seconds that the next step may take, as a timeout: always positive."""
+        """The seconds that the next step may take: the rest of the total time, at most ``step``.
+
+        Always positive, so that it can be used as a timeout.
+        """
         return max(min(self._step, self._until - time.monotonic()), 0.001)
 
     @property
@@ -155,10 +158,10 @@ class Deadline:
     def connect(
         self, host: str, port: int, options: Iterable[tuple[Any, ...]] = ()
     ) -> socket.socket:
-        """Connect by TCP to the first address that answers.
+        """Connect by TCP to the first address of a host that answers, and return the socket.
 
         Args:
-            host: a name or an address. Its resolution takes as long as the system needs.
+            host: a name or an address. Name resolution takes as long as the system needs.
             port: the port.
             options: the arguments of ``setsockopt()`` for each socket.
 
@@ -189,7 +192,7 @@ class Deadline:
         raise problem
 
     def cancel(self) -> None:
-        """End the exchange, because its result is not needed any more. Any thread may call it."""
+        """End the exchange early: its result is no longer needed. Any thread may call it."""
         self.cancelled = True
         self._end()
 

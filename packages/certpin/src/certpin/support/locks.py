@@ -22,10 +22,11 @@ def available() -> bool:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder without waiting.
+    """Try to lock an open file or folder, without waiting.
 
     Returns:
-        False if another process, or another open descriptor in this process, has locked it.
+        True if it is locked now, or locks are not available; False if another process, or another
+        open descriptor in this process, has locked it.
     """
     if _fcntl is not None:
         try:

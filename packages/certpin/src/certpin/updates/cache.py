@@ -80,7 +80,9 @@ class Store:
         return ()
 
     def load(self) -> CachedSet | None:
-        """Read the last known good pin set, without verifying it. Return None if there is none.
+        """Read the last known good pin set, which was verified when it was stored.
+
+        It is not verified again here. Return None if there is none.
 
         Raises:
             UpdateError: the file can't be read.
@@ -97,12 +99,12 @@ class Store:
         return decode(data)
 
     def save(self, signed_set: SignedSet) -> None:
-        """Write a signed pin set as the last known good one, atomically."""
+        """Replace the cached pin set by a signed pin set that was just verified, atomically."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         put(self.folder / _GOOD, encode(signed_set), new_mode=_PRIVATE)
 
     def put_aside(self) -> None:
-        """Rename the file of an invalid cached pin set to ``….bad``. Never raises."""
+        """Rename the cached pin set's file, which is invalid, to ``….bad``. Never raises."""
         with suppress(OSError):
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
@@ -207,7 +209,7 @@ class Store:
         return [*sorted(roots), *(name for name in others if (self.metadata / name).exists())]
 
     def clear(self) -> None:
-        """Delete the temporary metadata folder, if there is one."""
+        """Delete the temporary folder for metadata, if there is one."""
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch = None

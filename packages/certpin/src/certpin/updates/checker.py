@@ -148,7 +148,7 @@ class Checker:
         return False
 
     def clear(self) -> None:
-        """Delete the temporary metadata folder, if there is one."""
+        """Delete the temporary folder for metadata, if there is one."""
         self._source.store.clear()
 
     def wake_in_child(self) -> None:
@@ -253,11 +253,10 @@ def closed() -> UpdateError:
 class Enforced:
     """The pin set that the app's SSL context enforces, and the newest signed pin set.
 
-    They differ if the app has been updated since, and now bundles a newer pin set than was ever
-    fetched.
+    The two differ if the app was updated and now bundles a newer pin set than was ever fetched.
 
     Args:
-        pins: the bundled pin set, or an SSL context that enforces it.
+        pins: the pin set bundled with the app, or an SSL context that enforces it.
         host: the host name of the update server, which the bundled pin set must pin.
         clock: returns the current time with a time zone.
         root: the version of the bundled root metadata.
@@ -290,7 +289,7 @@ class Enforced:
 
     @property
     def inputs(self) -> StateInputs:
-        """The pin set in force and its metadata's validity, for ``state_of``."""
+        """The data for ``state_of``: the pin set in force, and how long its metadata is valid."""
         # In this order, because another thread may swap the pins.
         known, pins = self.known, self.context.pins
         for signed in (known, self._coming):
@@ -322,7 +321,7 @@ class Enforced:
         self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
-        """Put a signed pin set in force, unless it already is. Return True if the pins changed.
+        """Make the app's SSL context enforce a signed pin set. Return True if the pins changed.
 
         Raises:
             UpdateError: this pin set must not replace the one in force, which then stays in force:
@@ -389,7 +388,7 @@ class Notifier:
         self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
 
     def notify(self, event: UpdateEvent) -> None:
-        """Log an event and pass it to the hooks. Never raises, and never waits for a hook."""
+        """Log an update event, and pass it to the app's hooks. Never raises or waits."""
         with suppress(Exception):
             _logger().log(_level(event), "%s", _message(event), extra={"certpin": event.fields()})
         with suppress(Exception):

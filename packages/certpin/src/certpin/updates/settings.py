@@ -125,15 +125,15 @@ class UpdateSettings:
 def next_wait(
     timing: Timing, *, failures: int, end: datetime | None, now: datetime, random_share: float
 ) -> timedelta:
-    """Return the time to wait before the next check, which is never longer than the interval.
+    """Return the time to wait before the next check for updates; never longer than the interval.
 
     Args:
         timing: the intervals between checks.
         failures: the number of failed checks since the last success.
-        end: the time before which a newer pin set is needed (``next_end``).
+        end: the time by which a newer pin set is needed (``next_end``); ``None`` if there is none.
         now: the current time.
         random_share: a random number from 0 to 1, which shortens the wait by up to
-            ``timing.jitter``. Clients that start or fail together then don't ask together.
+            ``timing.jitter``. Clients that start or fail together then don't connect together.
     """
     ceiling = _near(timing, end, now)
     steady = min(ceiling, _backed_off(timing, failures)) if failures else ceiling

@@ -35,13 +35,15 @@ UpdateState = Literal["embedded", "fresh", "soft-stale", "hard-expired"]
 class UpdateStatus:
     """The status of an updater at one time.
 
+    "In force" is the pin set that the app's SSL context enforces.
+
     Attributes:
-        state: one of the states that the description of this module lists.
+        state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``, as this module explains.
         name: the name of the pin set.
         version: the version of the pin set in force.
         checked: when the last check of this process succeeded; ``None`` if none has.
-        until: when the first metadata file of the pin set in force expires; ``None`` if the bundled
-            pin set is in force.
+        until: when the first metadata file of the pin set in force expires; ``None`` if the pin set
+            bundled with the app is in force.
         failures: the number of failed checks since the last success.
         error: why the last check failed; ``None`` if it succeeded.
         cache_error: why the cache can't be read or written; ``None`` if it can.
@@ -106,7 +108,7 @@ class StateInputs:
 
 
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
-    """Return the updater's state at the time ``now``."""
+    """Return the updater's state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``."""
     end = pins_end(inputs.pins)
     if end is not None and now >= end:
         return "hard-expired"

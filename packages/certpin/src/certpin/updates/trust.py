@@ -408,7 +408,7 @@ def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
 
 
 def is_plain(name: str) -> bool:
-    """Return True if a file name is a relative path that stays in its folder on every system."""
+    """Return True if a file name is a relative path that never leaves its folder, on any system."""
     parts = name.split("/")
     odd = "\\" in name or ":" in name or not name.isprintable()
     return not odd and not {"", ".", ".."} & set(parts)

@@ -105,9 +105,12 @@ class PinUpdater(Forked):
         return self._checker.status
 
     def refresh(self) -> UpdateStatus:
-        """Check the server now, put a newer pin set in force, and return the new status.
+        """Check the server now, and put a newer pin set in force. Waits for the result.
 
-        May be called from any thread. If a check is running, this waits for its result.
+        May be called from any thread. If a check is already running, its result is used.
+
+        Returns:
+            The new status.
 
         Raises:
             UpdateError: the check failed. The pin set in force stays in force.
@@ -236,11 +239,11 @@ class PinUpdater(Forked):
         ).total_seconds()
 
     def before_fork(self) -> None:
-        """Prevent changes of the pin set in force while the process forks."""
+        """Prevent other threads from replacing the pins while the process forks."""
         self._checker.swapping.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Allow changes of the pin set in force again."""
+        """Allow other threads to replace the pins again after a fork."""
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:

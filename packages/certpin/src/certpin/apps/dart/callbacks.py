@@ -120,9 +120,12 @@ def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
 
 
 def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
-    """Yield the effects of the callback that an expression (``run``) is; none if it only refuses.
+    """Yield the effects of a callback; none if it only refuses certificates.
 
-    ``depth`` counts the functions that were followed so far.
+    Args:
+        flow: the functions and conditions of the file.
+        run: the expression that is set as the callback.
+        depth: the number of functions that were followed so far.
     """
     run = flow.unwrapped(run)
     if not run or depth > _MAX_DEPTH:

@@ -106,7 +106,10 @@ class DartCode:
         )
 
     def name_of(self, node: Node) -> str:
-        """Return the name of a definition, a class, a label, a parameter or a signature."""
+        """Return the name that a definition, class, label, parameter or signature has.
+
+        Return an empty text if the node has no name.
+        """
         for child in self.tree.children(node):
             if child.type == "=":
                 break
@@ -201,7 +204,7 @@ class DartCode:
                 yield "", children
 
     def first_argument(self, arguments: Node) -> list[Node]:
-        """Return the first positional argument of a call; an empty run if there is none."""
+        """Return the value of a call's first positional argument; empty if there is none."""
         return next((run for name, run in self.arguments(arguments) if not name), [])
 
     def arguments_of(self, name: Node) -> Node | None:

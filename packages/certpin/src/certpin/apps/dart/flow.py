@@ -166,7 +166,7 @@ class DartFlow:
         return None
 
     def unwrapped(self, run: list[Node]) -> list[Node]:
-        """Return an expression without the parentheses and the type cast around it."""
+        """Return an expression without parentheses and a type cast around it."""
         for _ in range(_MAX_DEPTH):
             kind = run[0].type if len(run) == 1 else ""
             if kind == "parenthesized_expression":

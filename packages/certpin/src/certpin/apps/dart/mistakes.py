@@ -260,7 +260,7 @@ def _is_response(flow: DartFlow, owner: str) -> bool:
 
 
 def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report checks on a connection that doesn't carry the request."""
+    """Report checks of a certificate on another connection than that of the request."""
     for node in _other_clients(flow):
         reporter.report("check-on-other-connection", flow.tree.line(node))
     for name in _SOCKETS:

@@ -39,10 +39,10 @@ _MAX_SHOWN = 80
 
 
 def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report addresses without TLS.
+    """Report addresses without TLS in the code.
 
     Not reported: loopback and private addresses, names of XML namespaces, lists of revoked
-    certificates, patterns to search with, and debug builds.
+    certificates, patterns to search with, and addresses that only debug builds use.
     """
     for literal in flow.tree.strings:
         start = flow.tree.data[literal.start_byte : literal.start_byte + 16].lower()

@@ -129,7 +129,7 @@ class _PinReader:
         self._used: dict[str, list[Node]] = {}  # the nodes that use a name
 
     def read(self) -> None:
-        """Add the pins and certificates to the results."""
+        """Add the pins and certificates in the file's constant texts to the results."""
         line = self._own_export()
         if line is not None:
             question = "this is certpin's own export: read it with certpin import flutter"

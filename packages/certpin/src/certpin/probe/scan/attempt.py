@@ -90,15 +90,14 @@ class ScanConnection:
         self.fd = self._tcp.fileno()
 
     def advance(self) -> int:
-        """Continue the handshake as far as the received bytes allow.
+        """Continue the TLS handshake as far as the received bytes allow.
 
         Returns:
-            The event to wait for, ``READ`` or ``WRITE``, or ``DONE``.
+            The event to wait for, ``READ`` or ``WRITE``; or ``DONE`` after the handshake.
 
         Raises:
             ssl.SSLError: TLS failed.
             OSError: the network failed.
-
         """
         try:
             self._over_tls().do_handshake()
@@ -135,7 +134,7 @@ class ScanConnection:
         return found | ({"verified": Chain.from_der(verified_chain(raw))} if verified else {})
 
     def close(self) -> None:
-        """Close the connection without a TLS closure alert. Call ``chains`` before it."""
+        """Close the connection without a TLS closure alert. The chains can't be read afterwards."""
         (self._tls or self._tcp).close()
 
 

@@ -261,7 +261,7 @@ class _Scanner:
         host.event = WRITE
 
     def _advance(self, host: HostScan, connection: ScanConnection) -> None:
-        """Continue the handshake on a connection that is readable or writable."""
+        """Continue a host's TLS handshake, because its connection is readable or writable."""
         try:
             event = connection.advance()
         except ssl.SSLCertVerificationError as error:
@@ -322,7 +322,7 @@ class _Scanner:
         self._finished.append(host.result(self._now, found))
 
     def _deactivate(self, host: HostScan) -> None:
-        """Remove a host from the active hosts, and close its connection."""
+        """Remove a host from the hosts that are being contacted, and close its connection."""
         self._active.pop(host, None)
         connection, host.connection = host.connection, None
         if connection is not None:

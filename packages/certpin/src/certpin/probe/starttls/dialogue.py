@@ -125,18 +125,27 @@ class Wire:
         return text
 
     def refused(self, problem: str) -> NoReturn:
-        """Raise ``StartTLSError``: the server does not offer TLS, or declines it."""
+        """Raise ``StartTLSError``: the server does not offer TLS, or declines it.
+
+        ``problem`` describes this, to follow "the server" in the message.
+        """
         fix = _STRIPPED
         if self.protocol.tls_port:
             fix += f", or use the port that begins with TLS (usually {self.protocol.tls_port})"
         self._fail(problem, fix)
 
     def turned_away(self, problem: str) -> NoReturn:
-        """Raise ``StartTLSError``: the server declines the connection, with or without TLS."""
+        """Raise ``StartTLSError``: the server declines the connection, with or without TLS.
+
+        ``problem`` describes this, to follow "the server" in the message.
+        """
         self._fail(problem, _TURNED_AWAY)
 
     def garbled(self, problem: str) -> NoReturn:
-        """Raise ``StartTLSError``: the server's bytes don't follow the protocol."""
+        """Raise ``StartTLSError``: the server's bytes don't follow the protocol.
+
+        ``problem`` describes this, to follow "the server" in the message.
+        """
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:

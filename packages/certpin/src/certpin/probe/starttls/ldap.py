@@ -46,7 +46,7 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _message(wire: Wire) -> Steps[bytes]:
-    """Read one LDAPMessage, and return its contents."""
+    """Read one LDAPMessage from the server, and return its contents without tag and length."""
     head = yield from wire.take(2)
     if head[0] != _SEQUENCE:
         wire.garbled(f"sent something else than an LDAP message: {quote(head)}")

@@ -31,7 +31,12 @@ _TAG = re.compile(rb"<(/?)(?:[\w.-]+:)?([\w.-]+)((?:" + _ATTRIBUTE + rb")*)\s*(/
 class _Tag(NamedTuple):
     """One XML tag, with the text before it.
 
-    ``closes`` is True for ``</name>``, ``empty`` for ``<name/>``.
+    Attributes:
+        text: the text before the tag.
+        name: the name of the tag, without a namespace prefix.
+        attributes: its attributes by name.
+        closes: True for ``</name>``.
+        empty: True for ``<name/>``.
     """
 
     text: bytes

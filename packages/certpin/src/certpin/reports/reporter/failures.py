@@ -41,7 +41,7 @@ class Failure(Protocol):
 
     @property
     def reason(self) -> str:
-        """The reason of the verdict, or the class name of the error."""
+        """Why the connection failed: the reason of the verdict, or the class name of the error."""
 
     @property
     def at(self) -> datetime:

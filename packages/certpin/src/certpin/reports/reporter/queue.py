@@ -260,7 +260,10 @@ class ReportQueue:
         self._sent: set[str] = set()  # sent reports, if their files could not be deleted
 
     def put(self, report: QueuedReport, now: datetime) -> bool:
-        """Add a report. Return True if it was written to disk, False if it is only in memory."""
+        """Add a report. Return True if it was written to disk, False if it is only in memory.
+
+        ``now`` is its time in the queue.
+        """
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:
             self._folder.write(name, {"to": report.to, "document": report.document})
@@ -326,9 +329,10 @@ class ReportQueue:
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
 
     def save_retry_after(self, to: str, seconds: float, now: datetime) -> None:
-        """Write to disk until when the URL ``to`` must not be contacted, for all processes.
+        """Save on disk that the URL ``to`` must not be contacted for ``seconds`` from now on.
 
-        ``seconds`` is the time in its ``Retry-After``.
+        That is the ``Retry-After`` of its last response. All processes that share the folder
+        respect it.
         """
         at = now.timestamp()
         times = {key: until for key, until in self._folder.retry_times().items() if until > at}
@@ -336,7 +340,7 @@ class ReportQueue:
             self._folder.save_retry_times(times | {_digest(to): at + seconds})
 
     def remove(self, name: str) -> None:
-        """Delete a report that was sent, or that the collector refused."""
+        """Delete a report from the queue after it was sent, or refused by the collector."""
         with self._guard:
             in_memory = self._in_memory.pop(name, None)
         if in_memory is None:
@@ -344,7 +348,7 @@ class ReportQueue:
             self._folder.remove(name)
 
     def discard(self, name: str) -> None:
-        """Delete a report that was not sent, and count it as lost."""
+        """Delete a report from the queue that was not sent, and count it as lost."""
         self.remove(name)
         self._count_lost()
 

@@ -220,7 +220,7 @@ class Reporter(Forked):
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:
-        """Queue a report of this failure. Never waits and never raises."""
+        """Queue a report of this pin failure. Never waits and never raises."""
         if not sending():
             self._submit(partial(self._report, failure))
 
@@ -235,7 +235,7 @@ class Reporter(Forked):
         self._submit(partial(self._report_presence, pins))
 
     def on_update(self, event: _UpdateEvent) -> None:
-        """Queue a report of the pin set version in use; a hook for ``PinUpdater(on_event=…)``."""
+        """Queue a presence after an update event: a hook for ``PinUpdater(on_event=…)``."""
         self.presence(event.status)
 
     @property

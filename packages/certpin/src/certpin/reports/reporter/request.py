@@ -82,7 +82,7 @@ class ReportTrust:
         return [context.pins for context in self._contexts()]
 
     def context_for(self, host: str) -> ssl.SSLContext:
-        """Return the SSL context for connections to a collector, by its normalised host."""
+        """Return the SSL context for connections to a collector at this normalised host."""
         # The given context may be pinned too. Its report context has no hooks, so that the failure
         # of a report is not reported.
         for context in (self._given, *self._contexts()):
@@ -159,14 +159,16 @@ def post(
 
 
 def outcome(result: PostResult, *, packed: bool) -> Outcome:
-    """Return what to do with a report after this response: see ``Outcome``.
+    """Return the outcome of posting a report.
 
-    Redirects count as refused. Of the 4xx codes, only 408 and 429 are temporary (RFC 9110 section
-    15.5.9, RFC 6585 section 4). After 415 the report is repeated without compression (RFC 7694
-    section 3).
+    - ``sent``: the collector has stored it.
+    - ``refused``: the collector will never accept it. Redirects are refusals, too.
+    - ``plain``: repeat it without compression, after status 415 (RFC 7694 section 3).
+    - ``later``: repeat it after a pause. Of the 4xx codes, only 408 and 429 are temporary (RFC 9110
+      section 15.5.9, RFC 6585 section 4).
 
     Args:
-        result: the response.
+        result: the collector's response.
         packed: True if the request's body was compressed.
     """
     status = result.status

@@ -75,7 +75,7 @@ class DraftHost:
         pattern: the host name or wildcard.
         pins: the pins, in the order in which they were found.
         anchors: the certificates of trusted authorities, and the place of each in the source.
-        servers: the servers with another port than 443.
+        servers: the servers with their ports, if one has another port than 443; else empty.
         leaf_only: True if a pin is from Dart code. ``dart:io`` shows an app only the certificate of
             the server, so the pin of an authority never matched there, and must not match later.
     """

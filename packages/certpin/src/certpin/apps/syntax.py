@@ -53,7 +53,7 @@ class Grammar:
 class SyntaxTree:
     """The syntax tree of one source file, with an index of its nodes.
 
-    All methods raise ``ReadTimeoutError`` if reading the file takes too long.
+    Methods that visit nodes raise ``ReadTimeoutError`` if reading the file takes too long.
 
     Attributes:
         data: the content of the file.

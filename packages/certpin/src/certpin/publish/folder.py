@@ -252,10 +252,9 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _require_no_links(folder: Path) -> None:
-    """Refuse symbolic links: ``publish.toml``, ``drafts/``, ``site/``, and all files in the two
-    folders.
+    """Require that the folder has no symbolic links.
 
-    Raises ``PinFileError``.
+    Raises ``PinFileError`` if ``publish.toml``, ``drafts/``, ``site/``, or a file in them is one.
     """
     for place in (folder / SETTINGS, folder / "drafts", folder / "site"):
         _require_no_link(place)

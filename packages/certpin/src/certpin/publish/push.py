@@ -91,7 +91,8 @@ def push(
 ) -> Pushed:
     """Push the signed pin set: upload the files of ``site/`` that the storage lacks.
 
-    The arguments are those of ``prepare``.
+    ``site`` is the folder ``site/``, and ``storage`` the destination. A pin set with another name
+    than ``name`` is refused; None accepts any. ``now`` is the current time.
 
     Returns:
         The completed push.

@@ -76,8 +76,8 @@ class Timing:
 
     Attributes:
         interval: the longest time between two checks.
-        urgent: the shortest time between two checks. Near an expiry date (of the metadata or of the
-            pins), the wait is a quarter of the time that is left, but not less than this.
+        urgent: the shortest wait near an expiry date (of the metadata or of the pins): the wait is
+            then a quarter of the time that is left, but not less than this.
         retry: the wait after the first failed check. It doubles after each further failure, up to
             ``interval``.
         roots: the shortest time between two requests for a newer root. ``timedelta(0)``: with each
@@ -146,7 +146,7 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """Return the wait before the next check if no check has failed.
+    """Return the wait before the next check if no check has failed, without jitter.
 
     It is the interval, or a quarter of the time until ``end``, but at least ``timing.urgent``.
     """

@@ -143,7 +143,7 @@ class _Climb:
             self._flavour(name)
 
     def _map_key(self, current: Node, pair: Node) -> None:
-        """Add the key of the map entry that has the text: a host, or a name."""
+        """Add the key of the map entry that contains the text: a host, or a name."""
         children = self.tree.children(pair)
         colon = next((at for at, each in enumerate(children) if each.type == ":"), len(children))
         if any(each.id == current.id for each in children[:colon]):

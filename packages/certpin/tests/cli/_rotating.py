@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.rotate.context import RotationFiles
+from certpin.cli.rotate.files import RotationFiles
 from certpin.cli.rotate.recording import mark_published
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now

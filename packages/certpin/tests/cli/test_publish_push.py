@@ -204,7 +204,7 @@ def test_an_unwritable_journal_is_reported_and_the_next_push_records(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("certpin.cli.rotate.context.append_lines", full)
+        patched.setattr("certpin.cli.rotate.files.append_lines", full)
         done = run("publish", "push", "--json")
     assert (done.code, done.err) == (2, "")
     assert "version 3 WAS pushed" in done.error["message"]

@@ -156,14 +156,14 @@ MUTATIONS = [
     ),
     Mutation(
         "the gate accepts a root set as its backup",
-        "certpin/rotation/gate.py",
+        "certpin/rotation/rules.py",
         'if situation.policy.mode != "enforce" or situation.policy.is_own_backup:',
         'if situation.policy.mode != "enforce":',
         "tests/rotation/test_gate.py::test_a_root_set_of_which_every_root_is_served_is_its_own_backup",
     ),
     Mutation(
         "the last root but one",
-        "certpin/rotation/gate.py",
+        "certpin/rotation/rules.py",
         "    if situation.policy.is_own_backup_without(pin):",
         "    if situation.policy.is_own_backup:",
         "tests/rotation/test_gate.py::test_a_root_leaves_a_set_that_stays_its_own_backup",

@@ -6,11 +6,12 @@ from tests._mutation import Mutation
 
 _ADOPTION = "certpin/rotation/adoption.py"
 _GATE = "certpin/rotation/gate.py"
+_RULES = "certpin/rotation/rules.py"
 _HISTORY = "certpin/rotation/history.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _PLAN = "certpin/rotation/plan.py"
 _PROSPECT = "certpin/rotation/prospect.py"
-_TRANSITIONS = "certpin/cli/rotate/transitions.py"
+_SWITCH = "certpin/cli/rotate/switch.py"
 _START = "certpin/cli/rotate/start.py"
 _FINISH = "certpin/cli/rotate/finish.py"
 _RECORDING = "certpin/cli/rotate/recording.py"
@@ -83,35 +84,35 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "every server",
-        _GATE,
+        _RULES,
         "for sighting in situation.sightings:",
         "for sighting in situation.sightings[:1]:",
         _IN_GATE + "test_every_server_must_present_a_matching_chain",
     ),
     Mutation(
         "a backup outside the served chain",
-        _GATE,
+        _RULES,
         "if len(usable) >= 2 and usable - situation.served:",
         "if len(usable) >= 2:",
         _IN_GATE + "test_a_draft_whose_every_pin_is_served_has_no_backup",
     ),
     Mutation(
         "the version rises",
-        _GATE,
+        _RULES,
         "situation.pins.version > latest.number",
         "situation.pins.version >= latest.number",
         _IN_GATE + "test_a_version_that_is_not_higher_is_not_published",
     ),
     Mutation(
         "pins expire more than T_adopt from now",
-        _GATE,
+        _RULES,
         "return end - situation.now > situation.timing.adopt",
         "return end - situation.now >= situation.timing.adopt",
         _IN_GATE + "test_pins_must_not_expire_before_every_client_can_have_the_next_version",
     ),
     Mutation(
         "an old version expires after its end of life",
-        _GATE,
+        _RULES,
         "return end >= last",
         "return True",
         _IN_GATE + "test_an_old_version_may_expire_when_no_client_holds_it",
@@ -125,7 +126,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an open conclusion is refused",
-        _GATE,
+        _RULES,
         "if alive and not refusing and not undecided:",
         "if alive and not refusing:",
         _IN_PROSPECT + "test_the_gate_lets_a_good_renewal_pass",
@@ -300,35 +301,35 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a host that only older versions have is checked",
-        _TRANSITIONS,
-        '(self._of_dropped_hosts(prospects) if step == "activate" else [])',
-        "[]",
+        _SWITCH,
+        "return found + self._of_dropped_hosts()",
+        "return found",
         "tests/cli/test_rotate_renewal.py::test_a_host_that_the_draft_dropped_is_checked_too",
     ),
     Mutation(
         "an active key is not removed",
-        _GATE,
+        _RULES,
         'if state != "active":',
         "if True:",
         _IN_GATE + "test_an_active_key_is_not_dropped_by_editing_the_file",
     ),
     Mutation(
         "a served key is not retired",
-        _GATE,
+        _RULES,
         "    if not vantages:",
         "    if True:",
         _IN_GATE + "test_a_key_that_is_served_does_not_retire",
     ),
     Mutation(
         "the last backup is not removed",
-        _GATE,
+        _RULES,
         'if situation.policy.mode != "enforce" or outside - {pin} or',
         'if situation.policy.mode != "enforce" or outside or',
         _IN_GATE + "test_the_last_pin_outside_the_served_chain_is_not_removed",
     ),
     Mutation(
         "a compromised key is never used again",
-        _GATE,
+        _RULES,
         "if pin not in situation.past.compromised:",
         "if True:",
         _IN_GATE + "test_a_compromised_key_is_neither_staged_nor_published",
@@ -349,7 +350,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a key that the journal records as lost is lost",
-        _GATE,
+        _RULES,
         "if pin not in situation.past.lost and (entry is None",
         "if (entry is None",
         _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
@@ -370,7 +371,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a lost key is not the last backup",
-        _GATE,
+        _RULES,
         "outside = situation.usable - situation.served",
         "outside = set(situation.policy.live_pins) - situation.served",
         _IN_GATE + "test_a_lost_key_is_removed_and_is_not_the_last_backup",
@@ -385,14 +386,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "not from one unverified server",
-        _GATE,
+        _RULES,
         "if len(showing) != 1 or out",
         "if True or out",
         _IN_GATE + "test_a_pin_from_one_unverified_server_is_not_published",
     ),
     Mutation(
         "the served keys are known",
-        _GATE,
+        _RULES,
         "    if situation.all_verified:",
         "    if True:",
         _IN_GATE + "test_a_pin_is_not_dropped_if_the_served_keys_are_unknown",
@@ -436,8 +437,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "switch asks the gate",
         "certpin/cli/rotate/switch.py",
-        'transition.violations("activate", needs_probe=False)',
-        "[]",
+        "violations = step.violations()",
+        "violations: list[HostViolation] = []",
         _DRAFT + "test_a_binary_blocks_activation_until_its_end_is_recorded",
     ),
     Mutation(
@@ -500,7 +501,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the pin file marks a key that the journal records as stolen",
-        "certpin/cli/rotate/marks.py",
+        "certpin/cli/rotate/files.py",
         '                yield entry.pin, "compromised"',
         "                pass",
         "tests/cli/test_rotate_emergency.py"
@@ -557,14 +558,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "if authorities are compared, the authority is started",
-        _GATE,
+        _RULES,
         "pin = Pin.of_key(issuers.pop().spki_sha256)\n",
         "issuers.clear()\n",
         _IN_GATE + "test_the_fix_of_a_refused_chain_names_the_pin_that_start_takes",
     ),
     Mutation(
         "a number that went out twice has not ended in a binary",
-        _GATE,
+        _RULES,
         "    if copies:\n",
         "    if not refusing:\n",
         _IN_GATE + "test_a_number_that_went_out_twice_needs_one_more_version",

@@ -9,6 +9,7 @@ _DEADLINES = "certpin/rotation/deadlines.py"
 _EXPORTS = "certpin/rotation/exports.py"
 _FLEET = "certpin/rotation/fleet.py"
 _GATE = "certpin/rotation/gate.py"
+_RULES = "certpin/rotation/rules.py"
 _HISTORY = "certpin/rotation/history.py"
 _MEASURED = "certpin/rotation/measured.py"
 _RELEASES = "certpin/rotation/releases.py"
@@ -177,7 +178,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the gate and the simulation have one figure",
-        _GATE,
+        _RULES,
         "        clients_at_risk(situation, refusing) if refusing else None,",
         "        client_count(situation) if refusing else None,",
         _OF_FLEET + "test_the_figure_of_a_refusal_is_that_of_the_simulation",

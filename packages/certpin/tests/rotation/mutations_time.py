@@ -13,11 +13,11 @@ _SIGHTINGS = "certpin/rotation/sightings.py"
 _ADOPTION = "certpin/rotation/adoption.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
 _DATE = "certpin/probe/date.py"
-_CONTEXT = "certpin/cli/rotate/context.py"
+_FILES = "certpin/cli/rotate/files.py"
 _GONE = "certpin/cli/rotate/gone.py"
 _REPAIR = "certpin/cli/rotate/clock.py"
 _SHIPPED = "certpin/cli/rotate/shipped.py"
-_TRANSITIONS = "certpin/cli/rotate/transitions.py"
+_SWITCH = "certpin/cli/rotate/switch.py"
 _OBSERVING = "certpin/cli/rotate/observing.py"
 _PUSH = "certpin/cli/publish/push.py"
 
@@ -186,14 +186,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the observations of a step are journaled",
-        _CONTEXT,
+        _FILES,
         "[*self.observations, *events]",
         "events",
         _IN_TIME + "test_a_step_records_the_servers_that_it_contacted",
     ),
     Mutation(
         "no step is written before the newest entry",
-        _CONTEXT,
+        _FILES,
         "if not event.reason:",
         "if False:",
         _IN_TIME + "test_a_step_before_the_newest_entry_is_refused",
@@ -242,7 +242,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the end of a dropped host's version needs a date",
-        _TRANSITIONS,
+        _SWITCH,
         "broken += relies_on_ends(situation, broken, held)",
         "pass",
         _IN_TIME + "test_a_host_that_only_an_ended_version_has_needs_a_date",

@@ -18,8 +18,9 @@ from certpin.rotation import (
     check_step,
 )
 from certpin.rotation.adoption import in_utc
-from certpin.rotation.gate import check_now, dropped_pins
+from certpin.rotation.gate import check_now
 from certpin.rotation.prospect import Prospect
+from certpin.rotation.rules import dropped_pins
 from tests import kit
 from tests.rotation._situations import (
     DAY,

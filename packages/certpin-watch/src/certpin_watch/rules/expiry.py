@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import CertificateParseError
 from certpin.rotation.adoption import in_utc, policy_in
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.gate import expiry
+from certpin.rotation.rules import expiry
 from certpin.support.text import in_days
 from certpin.x509 import name_of
 from certpin_watch.rules.pins import certificate_details

@@ -11,7 +11,7 @@ from certpin.pins.verdict import advice
 from certpin.providers import change_text, load_providers, policy_change
 from certpin.rotation.adoption import policy_in
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.gate import backup, served_chain, version_list
+from certpin.rotation.rules import backup, served_chain, version_list
 from certpin.support.text import counted
 from certpin.x509 import name_of
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.adoption import in_utc, last_end
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.gate import number_list
 from certpin.rotation.prospect import assumed_prospects, conclusion_of
+from certpin.rotation.rules import number_list
 from certpin.rotation.violation import clients_text
 
 if TYPE_CHECKING:

@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
-from certpin.rotation.gate import check_step, expiry
+from certpin.rotation.gate import check_step
 from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending, with_published
 from certpin.rotation.prospect import assumed_prospects, refuses
 from certpin.rotation.renewal import in_flight, old_pins, switch_date
+from certpin.rotation.rules import expiry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,8 +22,9 @@ from certpin.errors import CertificateParseError
 from certpin.pins import HostPin, Pin
 from certpin.rotation.adoption import adoption
 from certpin.rotation.fleet import client_count
-from certpin.rotation.gate import check_now, check_step, dropped_pins
+from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.prospect import assumed_prospects, chain_with
+from certpin.rotation.rules import dropped_pins
 from certpin.rotation.sightings import Sighting
 from certpin.rotation.violation import Violation
 

@@ -13,17 +13,11 @@ from certpin.cli.added_pins import provider_name
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.context import (
-    ForceOptions,
-    HostViolation,
-    RotationFiles,
-    force_options,
-    name_of,
-    who_option,
-)
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.finish import FinishRun
 from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
+from certpin.cli.rotate.steps import ForceOptions, HostViolation, force_options
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:

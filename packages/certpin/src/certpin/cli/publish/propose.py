@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.publish.context import PublishContext
-    from certpin.cli.rotate.context import HostViolation
+    from certpin.cli.rotate.steps import HostViolation
     from certpin.publish.signing_plan import PendingSignature, SigningPlan
 
 

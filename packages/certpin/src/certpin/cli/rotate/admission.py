@@ -18,12 +18,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import dropped_policies, policies_of_name
-from certpin.cli.rotate.context import format_violation
+from certpin.cli.rotate.steps import format_violation
 from certpin.errors import CertificateParseError, ConfigError, InputError
 from certpin.pins import Pin
 from certpin.rotation import AdoptionDelays, Prospect, Situation, check_step
-from certpin.rotation.gate import refused_by_version
 from certpin.rotation.prospect import stand_in
+from certpin.rotation.rules import refused_by_version
 from certpin.support.text import printable
 from certpin.x509.request import read_request
 

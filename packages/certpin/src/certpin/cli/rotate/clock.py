@@ -11,15 +11,9 @@ import click
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.context import (
-    ForceOptions,
-    HostViolation,
-    RotationFiles,
-    name_of,
-    who_option,
-)
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.observing import probe_for_reading
-from certpin.cli.rotate.outcome import event_json
+from certpin.cli.rotate.steps import ForceOptions, HostViolation, event_json
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:

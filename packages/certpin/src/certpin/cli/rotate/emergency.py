@@ -16,8 +16,8 @@ from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_of_name, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
-from certpin.cli.rotate.context import RotationFiles, name_of, who_option
 from certpin.cli.rotate.emergency_text import PathText
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.observing import probe_for_reading
 from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 from certpin.cli.servers import ProbeOptions, probe_options
@@ -376,7 +376,7 @@ def _append(journal: Path, history: History, events: list[Event]) -> None:
     """
     from datetime import timedelta
 
-    from certpin.cli.rotate.context import append_lines
+    from certpin.cli.rotate.files import append_lines
     from certpin.errors import JournalError
     from certpin.rotation import format_journal
     from certpin.rotation.emergency import after_newest

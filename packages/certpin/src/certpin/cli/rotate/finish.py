@@ -10,19 +10,17 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate.context import (
-    ForceOptions,
-    HostViolation,
-    RotationFiles,
-    StepOutcome,
-    force_options,
-    name_of,
-    of_host,
-    who_option,
-)
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.start import date_text
+from certpin.cli.rotate.steps import (
+    ForceOptions,
+    HostViolation,
+    StepOutcome,
+    force_options,
+    of_host,
+)
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:

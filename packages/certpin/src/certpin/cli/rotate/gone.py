@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.rotate.context import (
-    ForceOptions,
-    HostViolation,
-    RotationFiles,
-    StepOutcome,
-    name_of,
-    who_option,
-)
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
+from certpin.cli.rotate.steps import ForceOptions, HostViolation, StepOutcome
 from certpin.cli.servers import ProbeOptions
 
 if TYPE_CHECKING:

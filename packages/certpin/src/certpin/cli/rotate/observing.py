@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from certpin.cli.rotate.context import name_of, settings_path
+from certpin.cli.rotate.files import name_of, settings_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.cli.rotate.context import RotationFiles
+    from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import ServerDate

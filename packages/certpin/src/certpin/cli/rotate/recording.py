@@ -13,25 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.options import file_option
-from certpin.cli.rotate.context import (
-    ForceOptions,
-    RotationFiles,
-    delay_options,
-    force_options,
-    name_of,
-    of_host,
-    settings_path,
-    who_option,
-    with_delays,
-)
+from certpin.cli.rotate.files import RotationFiles, name_of, settings_path, who_option
 from certpin.cli.rotate.observing import probe_for_step
+from certpin.cli.rotate.steps import ForceOptions, force_options, of_host
+from certpin.cli.rotate.update_options import delay_options, with_delays
 from certpin.cli.servers import probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
-    from certpin.cli.rotate.context import HostViolation
+    from certpin.cli.rotate.steps import HostViolation
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pins import PinSet
     from certpin.rotation import AdoptionDelays, Event

@@ -17,18 +17,16 @@ from certpin.cli.key_place import is_on_token, key_place, makes_on_token, servin
 from certpin.cli.keys import Backup, new_passphrase, require_certifiable, signer_of
 from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key
 from certpin.cli.options import PASSPHRASE_VARIABLE, json_option, pin_file_option
-from certpin.cli.rotate.context import (
-    ForceOptions,
-    HostViolation,
-    RotationFiles,
-    StepOutcome,
-    force_options,
-    name_of,
-    of_host,
-    who_option,
-)
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
 from certpin.cli.rotate.recording import way_out_command
+from certpin.cli.rotate.steps import (
+    ForceOptions,
+    HostViolation,
+    StepOutcome,
+    force_options,
+    of_host,
+)
 from certpin.cli.servers import ProbeOptions, host_option
 
 if TYPE_CHECKING:
@@ -389,7 +387,7 @@ def _used_pins(policy: HostPolicy) -> frozenset[Pin]:
 def date_text(date: SwitchDate, files: RotationFiles) -> str:
     """Return a sentence: from when servers may switch to a key."""
     from certpin.rotation import format_duration, in_utc
-    from certpin.rotation.gate import version_list
+    from certpin.rotation.rules import version_list
 
     if date.now:
         return "Every client accepts it: servers may switch to it now."

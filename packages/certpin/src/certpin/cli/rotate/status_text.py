@@ -12,7 +12,7 @@ from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from certpin.cli.rotate.context import RotationFiles
+    from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
     from certpin.pins import Pin, State
     from certpin.rotation import ServerStatus, Situation
@@ -197,7 +197,7 @@ class NextText:
 
     def json(self, host: str) -> dict[str, Any]:
         """Return the action as JSON."""
-        from certpin.cli.rotate.context import violation_json
+        from certpin.cli.rotate.steps import violation_json
 
         step = self.step
         return {

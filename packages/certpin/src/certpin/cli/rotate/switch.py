@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from certpin.cli.rotate.context import StepOutcome, usage_options
-from certpin.cli.rotate.outcome import HostConclusion
-from certpin.cli.rotate.transitions import Transition, transition_command
+import click
+
+from certpin.cli.candidates import complete_files
+from certpin.cli.named_key import (
+    dropped_policies,
+    policies_for_step,
+    policies_of_name,
+    resolve_key,
+)
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.rotate.files import RotationFiles, name_of, who_option
+from certpin.cli.rotate.observing import probe_for_step
+from certpin.cli.rotate.steps import (
+    ForceOptions,
+    HostConclusion,
+    HostViolation,
+    StepOutcome,
+    force_options,
+    of_host,
+)
+from certpin.cli.rotate.update_options import UsageOptions, usage_options
+from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
-    from certpin.pins import Role, State
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.cli.named_key import KeyReference
+    from certpin.pins import HostPolicy, Pin, Role, State
+    from certpin.rotation import Event, Prospect, Situation
 
 
-@partial(transition_command, also=usage_options)
-def switch(transition: Transition) -> StepOutcome:
+@click.command()
+@click.argument("key", metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files)
+@pin_file_option
+@probe_options
+@force_options
+@who_option
+@json_option
+@usage_options
+@click.pass_context
+def switch(
+    ctx: click.Context,
+    key: str,
+    path: Path,
+    probes: ProbeOptions,
+    force: ForceOptions,
+    who: str | None,
+    as_json: bool,
+    usage: UsageOptions,
+) -> None:
     """Check a chain before servers use it. Run it before you install a certificate.
 
     Refused until every version that a client may hold accepts the chain. In a deployment, and in
@@ -31,32 +73,178 @@ def switch(transition: Transition) -> StepOutcome:
     Exit code 0: done, or nothing to do. 1: refused, nothing was changed. 2: wrong usage, or an
     invalid file. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
+    step = KeySwitch(path, key, probes, force, who, usage)
+    _require_certifiable(step)
+    violations = step.violations()
+    _require_states(step, forced=bool(violations) and force.force)
+    changes = _changes(step)
+    pins = step.files.pins
+    outcome = StepOutcome(
+        "switch",
+        path,
+        step.names,
+        step.pin,
+        forced=force.force,
+        violations=violations,
+        unknown=step.results.unknown,
+        messages=_messages(step, changes),
+        conclusions=_conclusions(step),
+    )
+    if changes:
+        following = "certpin rotate finish"
+        outcome.next_command = probes.next_command(following, path, pins, step.policies)
+    if not force.refuses(violations):
+        for name, role in changes:
+            step.files.editor.change_pin(name, step.pin, state="active", role=role)
+        if changes or violations:
+            outcome.events = step.commit(violations)
+        outcome.done = True
+    outcome.show(ctx, as_json=as_json)
+
+
+@dataclass
+class KeySwitch:
+    """The step after which servers may use a key, in the policy of every host that has its pin.
+
+    The step is checked for all of these hosts, and then written for all of them.
+
+    Attributes:
+        files: the pin file and the journal.
+        named: the key or the chain that the user named; ``pin`` is the pin of its key.
+        now: the time at which the step is judged.
+        results: the served chains of these hosts.
+        policies: the policies that the step is for.
+    """
+
+    path: Path
+    key: str
+    probes: ProbeOptions
+    force: ForceOptions
+    who: str | None
+    usage: UsageOptions
+    files: RotationFiles = field(init=False)
+    named: KeyReference = field(init=False)
+    pin: Pin = field(init=False)
+    now: datetime = field(init=False)
+    results: ProbeResults = field(init=False)
+    policies: list[HostPolicy] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files = RotationFiles(self.path)
+        self.files.require_version()
+        self.named = resolve_key(self.key)
+        self.pin = self.named.pin
+        pins = self.files.pins
+        self.policies = policies_for_step(pins, self.probes, self.named)
+        self.results, self.now = probe_for_step(
+            self.files, self.probes, pins, self.policies, self.who
+        )
+        self.usage.apply(self.files, self.files.timing, self.now)
+
+    @property
+    def names(self) -> list[str]:
+        """The host patterns of the policies that the step is for."""
+        return [str(policy.pattern) for policy in self.policies]
+
+    def situations(self) -> list[tuple[HostPolicy, Situation]]:
+        """Return each policy of the step, with the facts from which its rotation is judged."""
+        return [
+            (policy, self.files.situation(policy, self.results.of(policy), self.now))
+            for policy in self.policies
+        ]
+
+    @cached_property
+    def prospects(self) -> tuple[Prospect, ...]:
+        """The chain that servers will present, if the user named its file; empty otherwise."""
+        from certpin.rotation import Prospect
+        from certpin.x509.chain import public_roots
+
+        certificates = self.named.certificates
+        if not certificates:
+            return ()
+        leaf, *above = certificates
+        roots = public_roots()
+        by_leaf = Prospect(leaf, tuple(above), sent=True, roots=roots)
+        by_authority = Prospect(None, certificates, sent=True, roots=roots)
+        if not leaf.is_authority:
+            return (by_leaf,)
+        if not self.named.names:
+            return (by_authority,)
+        anchors = [policy.trust.der if policy.trust else () for policy in self.policies]
+        is_own_anchor = all(leaf.der in each for each in anchors)  # a self-signed server
+        return (by_leaf,) if is_own_anchor else (by_leaf, by_authority)
+
+    def violations(self) -> list[HostViolation]:
+        """Return the rotation invariants that the step would violate, with the host of each."""
+        from certpin.rotation import check_step
+
+        found = [
+            each
+            for policy, situation in self.situations()
+            for each in of_host(policy, check_step(situation, "activate", self.pin, self.prospects))
+        ]
+        return found + self._of_dropped_hosts()
+
+    def _of_dropped_hosts(self) -> list[HostViolation]:
+        """Return the violations at hosts of the certificate that only older versions have."""
+        from certpin.rotation.clock import without_ends
+        from certpin.rotation.gate import relies_on_ends
+        from certpin.rotation.rules import refused_by_version
+
+        (_, situation), *_ = self.situations()
+        names = self.named.names
+        covered = {
+            policy: None for name in names for policy in policies_of_name(name, self.files.pins)
+        }
+        situations = [self.files.situation(policy, (), self.now) for policy in covered]
+        found = []
+        for name in names:
+            now, if_held = (
+                refused_by_version(
+                    each, dropped_policies(name, situations, each.alive), name, self.prospects
+                )
+                for each in (situation, without_ends(situation))
+            )
+            broken = [] if now is None else [now]
+            held = [] if if_held is None else [if_held]
+            broken += relies_on_ends(situation, broken, held)
+            found += [HostViolation(name, violation) for violation in broken]
+        return found
+
+    def commit(self, violations: list[HostViolation]) -> list[Event]:
+        """Write the draft to the pin file, and the events to the journal. Return the events."""
+        from certpin.rotation import Event
+
+        reason, who = self.force.recorded_reason(violations, self.results), name_of(self.who)
+        events = [
+            Event(self.now, who, "activate", name, self.pin, reason=reason) for name in self.names
+        ]
+        self.files.commit(events)
+        return events
+
+
+def _require_states(step: KeySwitch, *, forced: bool) -> None:
+    """Require that the pin may become ACTIVE at each host.
+
+    Args:
+        step: the step.
+        forced: the user forces a step that the gate refuses. Then the pin needs an entry; else the
+            gate has found that clients accept the chain, and its key may have none.
+
+    Raises:
+        ConfigError: it may not.
+    """
     from certpin.rotation.journal import pin_state, require_transition
 
-    _require_certifiable(transition)
-    violations = transition.violations("activate", needs_probe=False)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
-    if not (violations and transition.force.force):
-        # The refusal names the clients. A chain that they accept may have a key without an entry.
+    if not forced:
         allowed.add("generated")
-    for _, situation in transition.situations():
-        if (state := pin_state(situation, transition.pin)) not in allowed:
-            require_transition(transition.pin, state, "active")
-    changes = _changes(transition)
-    outcome = transition.outcome(violations, *_messages(transition, changes))
-    outcome.conclusions = _conclusions(transition)
-    if changes:
-        outcome.next_command = transition.next_command("certpin rotate finish")
-    if not transition.force.refuses(violations):
-        for name, role in changes:
-            transition.files.editor.change_pin(name, transition.pin, state="active", role=role)
-        if changes or violations:
-            outcome.events = transition.commit(violations)
-        outcome.done = True
-    return outcome
+    for _, situation in step.situations():
+        if (state := pin_state(situation, step.pin)) not in allowed:
+            require_transition(step.pin, state, "active")
 
 
-def _require_certifiable(transition: Transition) -> None:
+def _require_certifiable(step: KeySwitch) -> None:
     """Refuse a key without a certificate that no public authority certifies for its hosts.
 
     Raises:
@@ -64,29 +252,29 @@ def _require_certifiable(transition: Transition) -> None:
     """
     from certpin.cli.keys import require_certifiable
 
-    named = transition.named
-    for policy in () if named.certificates else transition.policies:
+    named = step.named
+    for policy in () if named.certificates else step.policies:
         pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
         require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
 
 
-def _conclusions(transition: Transition) -> list[HostConclusion]:
+def _conclusions(step: KeySwitch) -> list[HostConclusion]:
     """Return the conclusion for each version from the given chain, certificate or key."""
     from certpin.rotation.prospect import conclusions, prospects_of_key
 
     return [
         HostConclusion(str(policy.pattern), version.number, conclusion)
-        for policy, situation in transition.situations()
+        for policy, situation in step.situations()
         for version, conclusion in conclusions(
-            situation, transition.prospects or prospects_of_key(situation, transition.pin)
+            situation, step.prospects or prospects_of_key(situation, step.pin)
         )
     ]
 
 
-def _messages(transition: Transition, changes: list[tuple[str, Role]]) -> list[str]:
+def _messages(step: KeySwitch, changes: list[tuple[str, Role]]) -> list[str]:
     """Return the result, and what stays open because only a key is known."""
-    lines = [_result(transition, changes)]
-    if not transition.prospects:
+    lines = [_result(step, changes)]
+    if not step.prospects:
         lines.append(
             "Only the key is known. Open: which authorities certify it, and whether their "
             "signatures are valid. The file of the chain answers that."
@@ -94,29 +282,29 @@ def _messages(transition: Transition, changes: list[tuple[str, Role]]) -> list[s
     return lines
 
 
-def _result(transition: Transition, changes: list[tuple[str, Role]]) -> str:
-    pin = transition.pin
+def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
+    pin = step.pin
     if changes:
         return f"{pin} is ACTIVE: every client accepts it. Install its certificate on every server."
-    states = [{entry.pin: entry.state for entry in policy.pins} for policy in transition.policies]
+    states = [{entry.pin: entry.state for entry in policy.pins} for policy in step.policies]
     if all(of_policy.get(pin) == "active" for of_policy in states):
         return f"{pin} is ACTIVE already: every client accepts it. Nothing to do."
     return f"Every client accepts the authorities above {pin}, so it needs no pin."
 
 
-def _changes(transition: Transition) -> list[tuple[str, Role]]:
+def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     """Return the host pattern and the pin's role for each policy that ``switch`` changes.
 
     If only authorities are compared, the pin of a leaf has no effect, and is not changed.
     """
     found = []
-    is_leaf = any(prospect.leaf for prospect in transition.prospects)
-    for policy, situation in transition.situations():
+    is_leaf = any(prospect.leaf for prospect in step.prospects)
+    for policy, situation in step.situations():
         if is_leaf and policy.match == "ca":
             continue
-        entry, role = situation.entry(transition.pin), situation.role_of(transition.pin)
-        if transition.prospects and not is_leaf:
-            role = "root" if transition.named.certificates[0].self_issued else "intermediate"
+        entry, role = situation.entry(step.pin), situation.role_of(step.pin)
+        if step.prospects and not is_leaf:
+            role = "root" if step.named.certificates[0].self_issued else "intermediate"
         if entry and (entry.state, entry.role) != ("active", role):
             found.append((str(policy.pattern), role))
     return found

@@ -1,0 +1,273 @@
+"""The pin file and the journal of a rotation, read and written together by its commands."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.reply import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.pinfile.editor import PinFileEditor
+    from certpin.pins import HostPolicy, Pin, PinSet, State
+    from certpin.rotation import (
+        AdoptionDelays,
+        DeployedVersions,
+        Event,
+        History,
+        PinHistory,
+        Sighting,
+        Situation,
+    )
+
+_MAX_NAME = 100  # characters of a person's name; a login name has 32
+_MIN_PINS = 2  # of an enforced host, as the pin file requires
+
+
+class RotationFiles:
+    """A pin file and the journal beside it, read and written together.
+
+    Contradictions in the journal are printed on standard error.
+
+    Attributes:
+        measured: the deployed versions with the reported usage, if the user asked for that.
+        evidence: the facts about the time: the newest entry, and the times of servers.
+        observations: the entries for the servers that this command has contacted.
+
+    Raises:
+        PinFileError: the pin file is invalid.
+        JournalError: the journal is invalid.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from certpin.pinfile.editor import PinFileEditor
+        from certpin.rotation import contradictions, journal_path, load_journal, time_evidence
+
+        self.path = path
+        self.journal = journal_path(path)
+        self.editor = PinFileEditor.open(path)
+        self._before = self.editor.text
+        self.history = load_journal(self.journal)
+        self.evidence = time_evidence(self.newest)
+        self.observations: list[Event] = []
+        self.measured: DeployedVersions | None = None
+        self.contradictions = contradictions(self.history)
+        for contradiction in self.contradictions:
+            say("certpin: warning", f"{self.journal}: {contradiction}")
+        self._mark_unusable()
+
+    @property
+    def pins(self) -> PinSet:
+        """The draft: the content of the pin file, with the changes of this command so far."""
+        return self.editor.check()
+
+    @property
+    def newest(self) -> Event | None:
+        """The newest entry of the journal; ``None`` if it has none."""
+        return self.history.events[-1] if self.history.events else None
+
+    @property
+    def deployed(self) -> DeployedVersions:
+        """The published versions of the pin set that clients may hold."""
+        return self.measured or self.history.deployed
+
+    @property
+    def next_version(self) -> int:
+        """The version under which the pin file goes out after a change of its pins."""
+        return self.deployed.next_number(self.pins)
+
+    @property
+    def timing(self) -> AdoptionDelays:
+        """The update delays of clients, from the latest publish in the journal, or the defaults."""
+        from certpin.rotation import AdoptionDelays
+
+        return self.history.timing or AdoptionDelays()
+
+    def situation(
+        self,
+        policy: HostPolicy,
+        sightings: Sequence[Sighting],
+        now: datetime,
+        timing: AdoptionDelays | None = None,
+        pins: PinSet | None = None,
+    ) -> Situation:
+        """Return the facts from which the rotation of one host is judged.
+
+        They are the draft (or ``pins`` instead), the deployed versions, the served chains
+        (``sightings``), the update delays of clients, the time, and the host's earlier states in
+        the journal.
+        """
+        from certpin.rotation import Situation
+
+        return Situation(
+            pins or self.pins,
+            policy.pattern,
+            self.deployed,
+            tuple(sightings),
+            timing or self.timing,
+            now,
+            self.history.past(policy.pattern),
+            self.history.observed,
+            self.evidence,
+        )
+
+    def require_version(self) -> None:
+        """Check that the journal has a published version; without one, clients' pins are unknown.
+
+        Raises:
+            ConfigError: the journal has no version.
+        """
+        from certpin.errors import ConfigError
+
+        if not self.deployed.versions:
+            raise ConfigError(
+                f"{self.journal} has no published version",
+                key="version",
+                fix="record the one that clients have: certpin publish sign does for a signed set, "
+                f"certpin rotate shipped {self.pins.version} for any other, with --app and "
+                "--release if it is in an app; oldest first, if there are several",
+            )
+
+    def commit(self, events: Sequence[Event]) -> None:
+        """Write the pin file and append events to the journal, both or neither.
+
+        The journal comes last, because it records completed steps. The observations of this command
+        are recorded with its steps.
+
+        Raises:
+            PinFileError: the pin file can't be written.
+            JournalError: the journal can't be written, or a step that is not forced is earlier than
+                its newest entry. The pin file is as before.
+        """
+        from certpin.errors import JournalError
+        from certpin.pinfile.file import write_atomically
+        from certpin.rotation import after, format_journal
+
+        for event in events:
+            if not event.reason:
+                self.require_time(event.time)
+        if not any(event.pins for event in events):  # a published pin set is as it was checked
+            self._mark_unusable()
+        changed = self.editor.text != self._before
+        if changed:
+            self.editor.save()
+        try:
+            new = after(self.history.events, [*self.observations, *events])
+            append_lines(self.journal, format_journal(new))
+        except OSError as exc:
+            if changed:
+                write_atomically(self.path, self._before)
+            raise JournalError(
+                f"it cannot be written: {exc.strerror or exc}", path=self.journal
+            ) from exc
+
+    def require_time(self, now: datetime) -> None:
+        """Require that a step at this time does not come before the newest entry of the journal.
+
+        Raises:
+            JournalError: it does; either clock is wrong.
+        """
+        from certpin.errors import JournalError
+        from certpin.rotation.clock import REPAIR, behind_journal
+
+        if problem := behind_journal(self.evidence, now):
+            raise JournalError(problem, path=self.journal, fix=REPAIR)
+
+    def _mark_unusable(self) -> None:
+        """Mark keys that the journal records as stolen or lost in the draft."""
+        from certpin.errors import CertpinError
+
+        try:
+            _mark_unusable_pins(self.editor, self.history)
+        except CertpinError as exc:
+            say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
+
+
+def settings_path(pin_file: Path) -> Path:
+    """Return the path of the settings of `certpin publish` that belong to a pin file."""
+    return pin_file.parent / "publish" / "publish.toml"
+
+
+def append_lines(path: Path, lines: str) -> None:
+    """Append lines to the journal. If its last line lacks a line end, add that first."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            lines = lines if file.read(1) == b"\n" else "\n" + lines
+        file.write(lines.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+who_option = click.option(
+    "--who",
+    envvar="CERTPIN_WHO",
+    show_envvar=True,
+    metavar="NAME",
+    help="The person who takes this step, for the journal; by default your login name.",
+)
+
+
+def name_of(who: str | None) -> str:
+    """Return the name for the journal: ``--who``, else the login name, else the user's number."""
+    import getpass
+
+    from certpin.support.text import printable
+
+    if who is None:
+        try:
+            who = getpass.getuser()
+        except (OSError, KeyError):
+            who = str(os.getuid())
+    return printable(who)[:_MAX_NAME]
+
+
+# The states COMPROMISED and LOST in the pin file, as the journal records them.
+#
+# The journal comes first (``certpin rotate emergency``). A pin file with the minimum of two pins
+# can't refuse a stolen key until it has another backup: then its state follows with the step that
+# adds one.
+
+
+def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
+    """Give keys that the journal records as stolen or lost this state, under the next version.
+
+    Without a recorded version, the file is what clients have, and is not changed: if it were
+    recorded with a mark, clients would seem to refuse the key.
+
+    Args:
+        editor: the pin file. Nothing is written.
+        history: the journal.
+
+    Raises:
+        PinFileError: the pin file can't be edited in its present form.
+    """
+    latest = history.deployed.latest
+    if latest is None:
+        return
+    pins, marked = editor.check(), False
+    for policy in pins.policies:
+        for pin, state in _marks(policy, history.past(policy.pattern)):
+            editor.change_pin(str(policy.pattern), pin, state=state)
+            marked = True
+    if marked and pins.version <= latest.number:
+        editor.set_version(latest.number + 1)
+
+
+def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
+    """Yield the pins whose state in the pin file differs from the journal, with the new state."""
+    live = set(policy.live_pins)
+    for entry in policy.pins:
+        if entry.pin in past.compromised:
+            is_last = entry.live and policy.mode == "enforce" and len(live) <= _MIN_PINS
+            if entry.state != "compromised" and not is_last:
+                live.discard(entry.pin)
+                yield entry.pin, "compromised"
+        elif entry.pin in past.lost and entry.usable:
+            yield entry.pin, "lost"

@@ -1,0 +1,428 @@
+"""The safety rules of a rotation, except those about time (``clock``) and servers (``servers``).
+
+Each rule is a function that returns its violation, or ``None`` if the situation keeps the rule. The
+gate (``certpin.rotation.gate``) decides which rules a step must keep. The draft is the pin file
+that would be published next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.pins import Pin
+from certpin.rotation.adoption import Version, format_duration, in_utc, last_end, policy_in
+from certpin.rotation.fleet import client_count, clients_at_risk
+from certpin.rotation.prospect import (
+    conclude,
+    conclusion_of,
+    conclusions,
+    lacks_path,
+    refuses,
+    trusts_differ,
+    with_private_anchors,
+)
+from certpin.rotation.violation import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy
+    from certpin.rotation.adoption import Situation
+    from certpin.rotation.prospect import Prospect
+
+
+# Rules about versions: those that are alive, or the draft that is about to be published.
+
+
+def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
+    """Return a violation unless each of these versions accepts the chain of every probed server.
+
+    All versions refuse a chain that did not verify. Expired pins are left to ``expiry``.
+    """
+    by = [(version, situation.policies_of(version)) for version in versions]
+    for sighting in situation.sightings:
+        refusing = [
+            version
+            for version, policies in by
+            if any(refuses(sighting.chain, policy, situation.now) for policy in policies)
+        ]
+        if refusing:
+            what = "serves a key that" if sighting.chain else "serves no chain that verifies, so"
+            return Violation(
+                "served-chain",
+                f"{sighting.vantage} {what} {version_list(refusing)} {_verb(refusing)}"
+                + ("" if sighting.chain else " it"),
+                _count(situation, refusing),
+                safe_from=last_end(situation, refusing) if sighting.chain else None,
+                fix="let that server use a key that every version alive accepts",
+            )
+    return None
+
+
+def backup(situation: Situation) -> Violation | None:
+    """Return a violation unless the draft has two usable pins, one of them outside served chains.
+
+    The draft is the pin file that would be published next. A pin is usable if clients accept it and
+    its key exists. The root set of a provider is its own backup.
+    """
+    if situation.policy.mode != "enforce" or situation.policy.is_own_backup:
+        return None
+    usable = situation.usable
+    if len(usable) >= 2 and usable - situation.served:
+        return None
+    whose = "that is not lost " if usable < situation.policy.live_pins.keys() else ""
+    return Violation(
+        "backup",
+        f"every pin {whose}is in the chain that is served: if its key is lost, clients are locked "
+        "out",
+        client_count(situation),
+        fix="make a backup: certpin rotate start --new next-backup.key",
+    )
+
+
+def version_rises(situation: Situation) -> Violation | None:
+    """Return a violation unless the version of the draft is higher than every published version."""
+    latest = situation.deployed.latest
+    if latest is None or situation.pins.version > latest.number:
+        return None
+    return Violation(
+        "version",
+        f"version {situation.pins.version} is not higher than {latest.number}, which is published: "
+        "clients never take a lower version",
+        client_count(situation),
+        fix=f"give it version {latest.number + 1}",
+    )
+
+
+def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | None:
+    """Return a violation if pins of a version expire before all clients can have the next version.
+
+    Only ``on_expiry = "fail-closed"`` matters: the other values lock no client out.
+    """
+    for version in versions:
+        policies = filter(None, situation.policies_of(version))
+        end = min(filter(None, (policy.refuses_from for policy in policies)), default=None)
+        if end is not None and not _expires_late_enough(situation, version, end):
+            return Violation(
+                "expiry",
+                f"the pins of version {version.number} expire on {in_utc(end)}, "
+                "before every client that holds it can have the next",
+                _count(situation, [version], end),
+                fix="publish a version whose `expires` is further away than T_adopt "
+                f"({format_duration(situation.timing.adopt)})",
+            )
+    return None
+
+
+# Rules about one pin.
+
+
+def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
+    """Return a violation unless every version alive accepts each chain that may be presented.
+
+    Args:
+        situation: the situation before a server presents the chain.
+        pin: the pin of the key that the server begins to use.
+        prospects: the chains that it may present.
+    """
+    alive = situation.alive
+    prospects = with_private_anchors(situation, prospects)
+    by = conclusions(situation, prospects)
+    refusing = [version for version, conclusion in by if conclusion == "refused"]
+    undecided = [version for version, conclusion in by if conclusion == "open"]
+    if alive and not refusing and not undecided:
+        return None
+    if undecided and not refusing:
+        return _open_chain(situation, pin, undecided)
+    if refusing and lacks_path(situation, refusing, prospects):
+        return Violation(
+            "adopted",
+            f"{version_list(refusing)} can build no path from the chain to the anchors that it "
+            "trusts",
+            clients_at_risk(situation, refusing),
+            safe_from=last_end(situation, refusing) if not undecided else None,
+            fix="add the missing intermediate to the file, or use a certificate of that authority",
+        )
+    return Violation(
+        "adopted",
+        f"{pin} is not adopted: {_why_not_adopted(situation, refusing)}",
+        clients_at_risk(situation, refusing) if refusing else None,
+        safe_from=last_end(situation, refusing) if refusing and not undecided else None,
+        fix=_how_to_adopt(situation, pin, refusing, prospects),
+    )
+
+
+def refused_by_version(
+    situation: Situation,
+    policies: Sequence[tuple[Version, HostPolicy]],
+    name: str,
+    prospects: Sequence[Prospect],
+) -> Violation | None:
+    """Return a violation if versions alive have a policy for a host that the draft has not.
+
+    Args:
+        situation: that of another host of the certificate.
+        policies: versions alive, with a policy for the host.
+        name: the host, as the certificate has it.
+        prospects: the chains that a server may present.
+    """
+    prospects = with_private_anchors(situation, prospects)
+    refusing = [
+        version
+        for version, policy in policies
+        if conclude(prospects, [policy], situation.now) != "accepted"
+    ]
+    if not refusing:
+        return None
+    return Violation(
+        "adopted",
+        f"{version_list(refusing)} may refuse the chain for {name}, which the draft doesn't have",
+        clients_at_risk(situation, refusing),
+        safe_from=last_end(situation, refusing),
+        fix=f"keep {name} in the pin file until these versions have ended, or use a certificate "
+        "without it",
+    )
+
+
+def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) -> Violation:
+    if trusts_differ(situation):
+        why = "the versions trust different anchors, and it is unknown who certifies this key"
+    else:
+        why = "clients compare the authorities above this key, and not all of them are known"
+    return Violation(
+        "open-chain",
+        f"it is open whether {version_list(undecided)} will accept a chain with {pin}: {why}",
+        clients_at_risk(situation, undecided),
+        safe_from=last_end(situation, undecided),
+        fix="name the file of the chain that the server will present, such as fullchain.pem",
+    )
+
+
+def not_active(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the pin is ACTIVE, so that servers may use its key.
+
+    A compromised pin is no violation, because it has to be removed.
+    """
+    entry = situation.entry(pin)
+    if entry is not None and entry.state == "compromised":
+        return None
+    state = entry.state if entry and entry.live else situation.past.states.get(pin)
+    if state != "active":
+        return None
+    return Violation(
+        "active-pin",
+        f"{pin} is ACTIVE: servers may use its key",
+        client_count(situation),
+        fix="certpin rotate finish takes it out when no server uses it",
+    )
+
+
+def not_served(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if a probed server presents the key, so that it may not be retired."""
+    vantages = situation.serving(pin)
+    if not vantages:
+        return None
+    return Violation(
+        "still-served",
+        f"{pin} is served by {', '.join(vantages)}: a client without it would be locked out there",
+        client_count(situation),
+        fix="let every server use another key first: certpin rotate switch checks it",
+    )
+
+
+def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the pin is the last usable one outside the served chains.
+
+    The next rotation needs such a backup. A lost key is none.
+    """
+    outside = situation.usable - situation.served
+    if situation.policy.is_own_backup_without(pin):
+        return None
+    if situation.policy.mode != "enforce" or outside - {pin} or pin not in situation.usable:
+        return None
+    return Violation(
+        "last-backup",
+        f"{pin} is the last pin outside the chain that is served",
+        client_count(situation),
+        fix="make another first: certpin rotate start --new next-backup.key",
+    )
+
+
+def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if a server may still use the key of this pin.
+
+    That is if none was probed, or one presented a chain that doesn't verify.
+    """
+    if situation.all_verified:
+        return None
+    if situation.sightings:
+        names = ", ".join(each.vantage for each in situation.sightings if not each.chain)
+        return Violation(
+            "unseen",
+            f"it is unknown whether {pin} is still served: the chain of {names} doesn't verify",
+            client_count(situation),
+            fix="repair the chain of that server first: certpin check names the fault",
+        )
+    return Violation(
+        "unseen",
+        f"it is unknown whether {pin} is still served",
+        client_count(situation),
+        fix="run it without --offline, or give the served chain: --served FILE",
+    )
+
+
+def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the key was compromised: it must never be used again."""
+    if pin not in situation.past.compromised:
+        return None
+    return Violation(
+        "compromised",
+        f"{pin} is COMPROMISED: an attacker who has its key can read connections",
+        client_count(situation),
+        fix="make a new key: certpin rotate start --new next.key",
+    )
+
+
+def not_lost(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the key was lost: no server can use it.
+
+    If it turns up again, it is unknown who had it meanwhile.
+    """
+    entry = situation.entry(pin)
+    if pin not in situation.past.lost and (entry is None or entry.state != "lost"):
+        return None
+    return Violation(
+        "lost",
+        f"{pin} is LOST: its key no longer exists, and one that turns up may have been copied",
+        client_count(situation),
+        fix="make a new key: certpin rotate start --new next.key",
+    )
+
+
+def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the pin's only source is the unverified chain of one server."""
+    showing = [each.vantage for each in situation.sightings if pin in each.unverified]
+    out = any(pin in _live_pins(situation, version) for version in situation.deployed.versions)
+    if len(showing) != 1 or out or pin in situation.served | situation.past.known:
+        return None
+    return Violation(
+        "vantage",
+        f"{pin} was only seen at {showing[0]}, in a chain that did not verify: "
+        "it may be an attacker's",
+        client_count(situation),
+        fix="take it from the server's own file: certpin rotate start with that file",
+    )
+
+
+def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
+    """Return the pins that the latest version accepts and the draft (the next version) does not."""
+    latest = situation.deployed.latest
+    before = situation.policies_of(latest) if latest else ()
+    accepted = dict.fromkeys(pin for policy in before if policy for pin in policy.live_pins)
+    return tuple(pin for pin in accepted if pin not in situation.policy.live_pins)
+
+
+def _count(
+    situation: Situation, versions: Sequence[Version], at: datetime | None = None
+) -> int | None:
+    """Return how many clients hold these versions; all of them, for one that is published next."""
+    if any(version not in situation.deployed.versions for version in versions):
+        return client_count(situation)
+    return clients_at_risk(situation, versions, max(situation.now, at or situation.now))
+
+
+def version_list(versions: Sequence[Version]) -> str:
+    """Return versions by their numbers: ``version 3``, ``versions 3 and 4``."""
+    return number_list(version.number for version in versions)
+
+
+def number_list(versions: Iterable[int]) -> str:
+    """Return numbers of versions as text, like ``version_list``."""
+    numbers = [str(number) for number in sorted(set(versions))]
+    if len(numbers) == 1:
+        return f"version {numbers[0]}"
+    return f"versions {', '.join(numbers[:-1])} and {numbers[-1]}"
+
+
+def _verb(versions: Sequence[Version]) -> str:
+    return "refuses" if len({version.number for version in versions}) == 1 else "refuse"
+
+
+def _expires_late_enough(situation: Situation, version: Version, end: datetime) -> bool:
+    last = situation.deployed.end_of_life(version, situation.timing)
+    if last is not None:
+        return end >= last
+    return end - situation.now > situation.timing.adopt
+
+
+def _live_pins(situation: Situation, version: Version) -> frozenset[Pin]:
+    policy = policy_in(version.pins, situation.pattern)
+    return frozenset(policy.live_pins) if policy else frozenset()
+
+
+def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
+    if refusing:
+        names = version_list(refusing)
+        said = f"{names} does not accept it" if "versions" not in names else f"{names} do not"
+        return said + _overdue_note(situation, refusing)
+    if not situation.deployed.versions:
+        return "no published version is recorded"
+    return "no version is alive"
+
+
+def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
+    """Return a text on versions that clients reported after their expected end; empty if none."""
+    deployed, timing = situation.deployed, situation.timing
+    late = [
+        version
+        for version in refusing
+        if version.last_reported and deployed.is_overdue(version, timing)
+    ]
+    if not late:
+        return ""
+    last = max(version.last_reported for version in late if version.last_reported)
+    return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
+
+
+def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
+    """Return how to bring out a version that accepts the chain.
+
+    If only authorities are compared, that is the pin of the authority that issues the leaf.
+    """
+    issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
+    what, used = "it", "key in use"
+    if situation.policy.match == "ca" and any(each.leaf for each in prospects):
+        if len(issuers) != 1:
+            return "let a pinned authority certify the key: clients compare only authorities"
+        pin = Pin.of_key(issuers.pop().spki_sha256)
+        what, used = "the authority that issued it", "authority in use"
+    then = f"wait until clients have that, and keep the {used} until then"
+    entry = situation.entry(pin)
+    if entry is not None and entry.live:
+        return f"the pin file has {pin}: give it to the clients as the next version; then {then}"
+    return f"certpin rotate start {pin} puts {what} into the next version; then {then}"
+
+
+def _how_to_adopt(
+    situation: Situation, pin: Pin, refusing: Sequence[Version], prospects: Sequence[Prospect]
+) -> str:
+    latest = situation.deployed.latest
+    if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
+        return _how_to_start(situation, pin, prospects)
+    if latest.pending:
+        return f"push version {latest.number}, and wait: certpin publish push"
+    copies = [each.number for each in refusing if each.fetched and each.number == latest.number]
+    if copies:
+        return (
+            f"version {latest.number} went out with different pins: publish one more version, with "
+            "the pins of both"
+        )
+    endless = [each.number for each in refusing if last_end(situation, [each]) is None]
+    if endless:
+        return (
+            "a binary contains that version: record when its last client is gone, with "
+            f"certpin rotate shipped {min(endless)} --ended, or the date of a forced update with "
+            "the record of the next release (--force-update)"
+        )
+    return "wait"

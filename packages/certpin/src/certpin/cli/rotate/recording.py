@@ -36,7 +36,7 @@ def needs_record(files: RotationFiles) -> bool:
 
     A recorded version that is now signed for the first time keeps its number.
     """
-    from certpin.pins.policy import meaning
+    from certpin.pins.changes import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is None or pins.version > latest.number:
@@ -47,7 +47,7 @@ def needs_record(files: RotationFiles) -> bool:
 
 def changed_under_its_number(files: RotationFiles) -> str:
     """Return a sentence if the pin file differs from the version that it names; else empty."""
-    from certpin.pins.policy import meaning
+    from certpin.pins.changes import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is None or pins.version > latest.number or meaning(pins) == meaning(latest.pins):
@@ -105,7 +105,7 @@ def release_options(files: RotationFiles) -> str:
 
 def differs_from_latest(files: RotationFiles) -> bool:
     """Return True if clients would notice a difference from the latest version."""
-    from certpin.pins.policy import meaning
+    from certpin.pins.changes import meaning
 
     latest = files.deployed.latest
     return latest is None or meaning(files.pins) != meaning(latest.pins)

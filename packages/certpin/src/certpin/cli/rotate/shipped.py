@@ -289,7 +289,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
             they differ.
     """
     from certpin.errors import ConfigError
-    from certpin.pins.policy import meaning
+    from certpin.pins.changes import meaning
 
     pins = files.pins
     recorded = [each.pins for each in files.deployed.versions if each.number == version]
@@ -326,7 +326,7 @@ def _number(files: RotationFiles, version: int) -> None:
         ConfigError: it is another version, or lower than the latest.
     """
     from certpin.errors import ConfigError
-    from certpin.pins.policy import meaning
+    from certpin.pins.changes import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is not None and version == files.next_version and pins.version == latest.number:

@@ -205,7 +205,9 @@ class DeployedVersions:
         return max(self.versions, key=lambda version: version.number, default=None)
 
     def next_number(self, draft: PinSet) -> int:
-        """Return the number under which a draft goes out: its own, if no version has it or more."""
+        """Return the number for publishing a draft: at least its own, and higher than all
+        others.
+        """
         latest = self.latest
         return draft.version if latest is None else max(draft.version, latest.number + 1)
 
@@ -259,7 +261,7 @@ class DeployedVersions:
         return max(known, default=None) if len(known) == len(ends) else None
 
     def _binary_ends(self, version: Version, timing: AdoptionDelays) -> list[datetime | None]:
-        """Return when the last client has left each release of an app with this version."""
+        """Return, for each app release with this version, when its last client has left it."""
         releases = [each for known in self.versions for each in known.releases]
         higher = self._fetched_above(version)
         first = min((each.fetched for each in higher if each.fetched), default=None)
@@ -302,7 +304,7 @@ def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
 
 
 def _examples(pattern: HostPattern) -> tuple[str, ...]:
-    """Return a host for each depth that a pattern covers differently."""
+    """Return a host name for each depth of subdomain that a pattern covers differently."""
     if not pattern.wildcard:
         return (pattern.name,)
     one = f"{ANY_LABEL}.{pattern.name}"
@@ -380,8 +382,9 @@ class Situation:
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
         """Return the policies that a version has for the hosts of the situation's policy.
 
-        They differ if the draft's patterns are other ones: an exact host may be covered by a
-        wildcard now, or the reverse. A host that another policy of the draft covers is left out.
+        They differ if the version has other patterns than the draft: an exact host may be covered
+        by a wildcard now, or the reverse. A host that another policy of the draft covers is left
+        out.
 
         Returns:
             Each policy once; ``None`` if the version has none for some of the hosts.
@@ -434,7 +437,7 @@ class Situation:
         return bool(self.sightings) and all(each.chain for each in self.sightings)
 
     def serving(self, pin: Pin) -> tuple[str, ...]:
-        """Return the probed servers with this pin in their verified path."""
+        """Return the probed servers that have this pin's key or certificate in a verified path."""
         return tuple(sighting.vantage for sighting in self.sightings if pin in sighting.pins)
 
 
@@ -458,10 +461,10 @@ class Adoption:
 
 
 def adoption(situation: Situation, pin: Pin) -> Adoption:
-    """Compute whether, and when, every version that some client may hold has a pin.
+    """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    A version has it if its clients accept a key with it in a position that they compare, or refuse
-    nothing. Whether they accept a whole chain is `certpin.rotation.prospect`'s question.
+    A version accepts it if its clients accept a key with it in a position that they compare, or
+    refuse nothing. Whether they accept a whole chain is decided by `certpin.rotation.prospect`.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))

@@ -1,4 +1,4 @@
-"""How versions arrive at clients: the share that has a version, by the time since it is out.
+"""How versions arrive at clients: the share that has a version, by the time since it was published.
 
 The curve of fetched versions adds up four waits with a uniform distribution (for the CDN, the
 cache, the next poll, the next time that the user opens the app) and the error of the clock. The
@@ -56,7 +56,7 @@ class Arrivals:
         return [(at, clients * share // WHOLE) for at, share in self.points]
 
     def reached(self, clients: int, seconds: int) -> int:
-        """Return how many of these clients have the version after so many seconds."""
+        """Return how many of ``clients`` have the version ``seconds`` after it came out."""
         counts = self.counts(clients)
         if seconds < counts[0][0]:
             return 0
@@ -67,7 +67,7 @@ class Arrivals:
 
 
 def app_arrivals(release: AppRelease) -> Arrivals:
-    """Return how a release comes to the users of its app."""
+    """Return the share of an app's users that have a release, by the time since it was shipped."""
     curve = release.curve or USUAL_APP_CURVE
     # Rounded up, so that four fifths of 1,000 clients are 800.
     points = [(days * _DAY_SECONDS, ceil(share * WHOLE)) for days, share in curve]
@@ -75,9 +75,9 @@ def app_arrivals(release: AppRelease) -> Arrivals:
 
 
 def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
-    """Return the default openings of the app: which share of users opens it how often.
+    """Return the default curve of openings: which share of users opens the app how often.
 
-    50 % of the users open the app within a thirtieth of the longest gap (a day of 30), and 90 %
+    50 % of the users open the app within a thirtieth of ``timing.opened`` (a day of 30), and 90 %
     within a quarter.
     """
     longest = timing.opened
@@ -92,10 +92,15 @@ def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
 def fetch_arrivals(
     timing: AdoptionDelays, curve: OpeningCurve = (), stragglers: Fraction = USUAL_STRAGGLERS
 ) -> Arrivals:
-    """Return how a fetched version comes to the clients.
+    """Return the share of clients that have a fetched version, by the time since it came out.
 
-    All clients have it after T_adopt, and before that not the stragglers. The distribution is
+    All clients have it after T_adopt, and before that all but the stragglers. The distribution is
     computed at ``_CELLS`` points, with an error of less than 0.1 % of the clients.
+
+    Args:
+        timing: the delays of the clients.
+        curve: how often users open the app; empty for ``usual_curve``.
+        stragglers: the share of clients with waits as long as the delays allow.
     """
     adopt = timing.adopt // SECOND
     if adopt < 1:
@@ -138,7 +143,10 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 
 
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
-    """Return the distribution of a time plus a wait of 0 to ``cells``, uniformly distributed."""
+    """Return the distribution of a time plus a uniformly distributed wait of 0 to ``cells``.
+
+    ``values`` has the share of clients by the end of each cell, an equal part of T_adopt.
+    """
     sums = [0.0]
     for low, high in pairwise(values):
         sums.append(sums[-1] + (low + high) / 2)
@@ -155,11 +163,11 @@ def _with_wait(values: Sequence[float], cells: float) -> list[float]:
 
 
 def check_openings(curve: OpeningCurve, timing: AdoptionDelays) -> None:
-    """Check how often users open the app.
+    """Check the curve of how often users open the app.
 
     Raises:
-        InputError: the curve doesn't rise, doesn't end with all clients, or has a gap that is
-            longer than the delays allow.
+        InputError: the curve doesn't rise, doesn't end with all clients, or has a gap between two
+            openings that is longer than ``timing.opened``.
     """
     if not curve:
         return

@@ -74,7 +74,7 @@ def clock_violations(situation: Situation) -> tuple[Violation, ...]:
 
 
 def follows_journal(situation: Situation) -> Violation | None:
-    """Return a violation if the step would be earlier than the newest entry of the journal."""
+    """Return a violation if the time of the step is before the newest entry of the journal."""
     problem = behind_journal(situation.evidence, situation.now) if situation.evidence else ""
     if not problem:
         return None
@@ -82,7 +82,10 @@ def follows_journal(situation: Situation) -> Violation | None:
 
 
 def behind_journal(evidence: TimeEvidence, now: datetime) -> str:
-    """Return why a step may not be recorded at a time; empty if that follows the newest entry."""
+    """Return why a step may not be recorded at the time ``now``: the newest journal entry is later.
+
+    Empty if it may. ``CLOCK_TOLERANCE`` is allowed.
+    """
     newest = evidence.newest
     if newest is None or newest - now <= CLOCK_TOLERANCE:
         return ""
@@ -106,7 +109,7 @@ def agrees_with_servers(situation: Situation) -> Violation | None:
 
 
 def clock_problem(evidence: TimeEvidence) -> str:
-    """Return how the clock of this machine differs from that of a server; empty if none does."""
+    """Return how the clock of this machine differs from that of a server; empty if none differs."""
     wrong = [each for each in evidence.dates if each.difference > CLOCK_TOLERANCE]
     return f"the clock of this machine is {difference_text(wrong[0])}" if wrong else ""
 
@@ -114,8 +117,11 @@ def clock_problem(evidence: TimeEvidence) -> str:
 def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
     """Return a violation if only the clock of this machine says that versions have ended.
 
+    A version has ended when no client holds it any more.
+
     Args:
-        situation: a situation in which a step depends on that.
+        situation: the facts about a host. A step at this host is safe only if the versions have
+            ended.
         numbers: the versions, as text.
     """
     found = unconfirmed(situation)
@@ -139,7 +145,7 @@ def unconfirmed(situation: Situation) -> Violation | None:
 
 
 def without_ends(situation: Situation) -> Situation:
-    """Return a copy of the situation in which no version has ended, except by a journal entry."""
+    """Return a copy of the situation in which versions end only by a journal entry, not by date."""
     return replace(situation, deployed=replace(situation.deployed, endless=True))
 
 
@@ -155,7 +161,7 @@ def _apart(difference: timedelta) -> str:
 
 
 def _hint(situation: Situation) -> str:
-    """Return the times that differ and prove nothing, as text; empty if there is none."""
+    """Return the first wrong time of an unverified server, as text; empty if there is none."""
     hints = situation.evidence.hints if situation.evidence else ()
     wrong = [each for each in hints if each.difference > CLOCK_TOLERANCE]
     if not wrong:

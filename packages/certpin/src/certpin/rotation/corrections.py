@@ -44,21 +44,21 @@ def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def ahead_of(events: Sequence[Event], now: datetime) -> tuple[Event, ...]:
-    """Return the entries that are later than a time that servers confirmed.
+    """Return the entries with times after the current time, which servers confirmed.
 
     Args:
         events: the events of a journal, with corrected times.
-        now: the confirmed time. ``CLOCK_TOLERANCE`` is allowed.
+        now: the confirmed current time. ``CLOCK_TOLERANCE`` is allowed.
     """
     return tuple(event for event in events if event.time - now > CLOCK_TOLERANCE)
 
 
 def correction(late: Sequence[Event], now: datetime, who: str, reason: str) -> Event:
-    """Return the event that corrects entries of a journal to its own time.
+    """Return the event that corrects the times of journal entries to ``now``.
 
     Args:
-        late: the entries, as they were read from the journal.
-        now: the confirmed time.
+        late: the entries with wrong times, as they were read from the journal.
+        now: the confirmed current time.
         who: the person who corrects them.
         reason: why their times are wrong.
     """

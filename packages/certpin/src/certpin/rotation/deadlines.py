@@ -1,7 +1,8 @@
-"""Deadlines of a rotation: the last safe time to publish, and until when a key is accepted.
+"""Deadlines of a rotation: the last safe time to publish, and until when a stolen key works.
 
-Both are announced before they pass. They follow from the versions that clients hold and from the
-delays of these clients, like the gate's refusals, and depend on no clock but ``situation.now``.
+Both are announced before they pass. They follow from the versions of the pin set that clients hold
+and from the delays of these clients, like the gate's refusals, and depend on no clock but
+``situation.now``.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ class PublishDeadline:
     clients: int | None
 
     def is_late(self, now: datetime) -> bool:
-        """Return True if a version that is published now may reach a client after the expiry."""
+        """Return True if a version published at ``now`` may reach a client after the expiry."""
         return self.publish_before is None or now > self.publish_before
 
     def text(self, now: datetime) -> str:
-        """Return the deadline as a sentence without its full stop."""
+        """Return the deadline, seen at the time ``now``, as a sentence without its full stop."""
         pins = f"the pins of version {self.version} expire on {in_utc(self.expires)}"
         if self.publish_before is None:
             return f"{pins}, and only a release of the app can replace them"
@@ -63,7 +64,7 @@ class PublishDeadline:
         return f"{pins}: publish the next version by {_by(self.publish_before)}"
 
     def json(self, now: datetime) -> dict[str, Any]:
-        """Return the deadline as JSON (``docs/reference/json.md``)."""
+        """Return the deadline as JSON (``docs/reference/json.md``), as it looks at ``now``."""
         before = self.publish_before
         return {
             "host": self.host,
@@ -138,10 +139,11 @@ class KeyExposure:
 
 
 def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
-    """Return the deadlines for publishing the next version, the earliest first.
+    """Return the deadlines for publishing the next version of the pin set, the earliest first.
 
-    There is one for each version alive with pins that fail closed when they expire, unless its last
-    client has a later version by then.
+    There is one for each version that some client may hold, if its pins expire and clients then
+    refuse every server (``fail-closed``). A version has none if no client holds it any more at its
+    expiry.
 
     The deadline is T_adopt before the expiry. For a signed set it is the deadline of the push.
     """
@@ -160,16 +162,16 @@ def key_exposure(
 ) -> KeyExposure:
     """Return until when clients accept a key that was stolen, and how many do.
 
-    A version counts if its clients may accept a chain with the key. Not considered: revocation,
-    and the expiry of the key's certificate.
+    It includes each version that some client may hold and that may accept a chain with the key. Not
+    considered: revocation, and the expiry of the key's certificate.
 
     Args:
         situation: the facts about the host.
         pin: the pin of the key.
         published: compute the exposure as if a version that refuses the key could be fetched from
             this time on; ``None`` for the versions that were published so far.
-        prospects: the chains in which an attacker can present the key; by default, those that the
-            draft suggests.
+        prospects: the chains in which an attacker can present the key; by default, those with the
+            key in the role that the pin file has for it.
     """
     prospects = prospects or assumed_prospects(situation, pin)
     accepting = [
@@ -192,7 +194,7 @@ def key_exposure(
 
 
 def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:
-    """Return an exposure as sentences without full stops, one for each stage."""
+    """Return an exposure as sentences without full stops, one for each period."""
     if not exposure.stages:
         return ("no client accepts the key",)
     return tuple(_stage_text(stage) for stage in exposure.stages)
@@ -227,7 +229,10 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 
 
 def _with_next(situation: Situation, at: datetime) -> Situation:
-    """Return a copy of the situation with one more version, which is fetched from ``at`` on."""
+    """Return a copy of the situation in which clients can fetch the next version from ``at`` on.
+
+    The next version is the draft: the pin file before it is published.
+    """
     number = situation.deployed.next_number(situation.pins)
     following = situation.deployed.with_version(replace(situation.pins, version=number), at)
     return replace(situation, deployed=following)

@@ -41,14 +41,15 @@ EmergencyAct = Literal["start", "request", "switch", "install", "publish", "fini
 
 @dataclass(frozen=True)
 class EmergencyStep:
-    """One step of the path.
+    """One step of the path out of an emergency after a key was stolen or lost.
 
     Attributes:
         pin: the key of the step; ``NEXT_BACKUP`` for a new one that servers switch to, and ``None``
             for a new backup.
-        not_before: before this time the step locks clients out; ``None`` for none.
-        after_install: take it when every server presents the new key.
-        forced: the step locks clients out, and needs ``--force``.
+        not_before: before this time the step locks clients out; ``None`` if it may be taken at
+            once.
+        after_install: True if the step must wait until every server presents the new key.
+        forced: True if the step locks clients out, and needs ``--force``.
     """
 
     act: EmergencyAct
@@ -63,7 +64,7 @@ class EmergencyPath:
     """What follows from a stolen or lost key at one host, and what to do about it.
 
     Attributes:
-        in_use: servers present the key, or may, because not all of them answered.
+        in_use: True if servers present the key, or may, because not all of them answered.
         serving: the servers that presented it.
         exposure: which clients accept the stolen key, and until when if the path is followed
             without delay; ``None`` for a lost key, which no attacker has.
@@ -90,7 +91,9 @@ class EmergencyPath:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Equal for two hosts with the same facts and steps, so that one path is for both."""
+        """A value that is equal for two hosts with the same facts and steps: they share one
+        path.
+        """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
         return self.in_use, bool(self.serving), stages, self.steps, problem, self.spare_from
@@ -102,10 +105,10 @@ class EmergencyPath:
 
 
 def after_newest(known: Sequence[Event], new: Sequence[Event]) -> list[Event]:
-    """Return the new events with times after the newest known one, whatever the clock says.
+    """Return the new events, with times raised if needed so that each follows the known events.
 
-    Unlike other steps (``certpin.rotation.after``), a stolen key is recorded in spite of a wrong
-    clock.
+    Unlike ``certpin.rotation.after``, this ignores how far the clock is behind: a stolen key must
+    be recorded even if the clock is wrong.
     """
     newest = max((event.time for event in known), default=None)
     dated: list[Event] = []
@@ -150,10 +153,10 @@ def emergency_path(
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
-    """Return True if a server that did not answer may present the key.
+    """Return True if a server that did not answer may present the key, by its role in the draft.
 
-    A backup gets another role when servers may switch to it. The leaf of a pinned authority has no
-    pin.
+    A backup gets another role when servers may switch to it. A key without an entry may be the leaf
+    of a pinned authority, which has no pin, unless only leaves are compared.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -163,7 +166,10 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The key that servers switch to: when it is safe, or the harm if that is never so."""
+    """A key that servers could switch to: when that is safe, or the harm if it is never safe.
+
+    ``publish_first`` is True if a version with the key has to be published before.
+    """
 
     pin: Pin
     not_before: datetime | None = None
@@ -172,7 +178,7 @@ class _Choice:
 
 
 def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Choice:
-    """Return the key with the earliest safe switch, or else the least harm."""
+    """Return the key to switch to: with the earliest safe date, or else with the least harm."""
     choices = [
         choice
         for other in situation.policy.live_pins
@@ -189,7 +195,7 @@ def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Choice:
 
 
 def _order(choice: _Choice) -> tuple[object, ...]:
-    """Sort by: no harm, the earliest date, the fewest clients, the number of publish steps."""
+    """Return a sort key: no harm first, then earliest date, fewest clients, no extra publish."""
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
     return (
@@ -202,7 +208,7 @@ def _order(choice: _Choice) -> tuple[object, ...]:
 
 
 def _choice(situation: Situation, pin: Pin) -> _Choice:
-    """Return when servers may switch to a key, as the gate decides it."""
+    """Return when the gate allows servers to switch to a key, or the harm if no date is safe."""
     prospects = assumed_prospects(situation, pin)
     violations = _check(situation, "activate", pin, prospects)
     if not violations:
@@ -216,7 +222,7 @@ def _choice(situation: Situation, pin: Pin) -> _Choice:
 
 
 def _after_publishing(situation: Situation) -> Iterator[_Choice]:
-    """Yield a new key that is published first, if that leads to a date."""
+    """Yield a new key that is published before servers switch to it, if a date for that is safe."""
     if NEXT_BACKUP in situation.policy.live_pins or not situation.alive:
         return
     try:
@@ -231,7 +237,10 @@ def _after_publishing(situation: Situation) -> Iterator[_Choice]:
 def _steps(
     situation: Situation, pin: Pin, fact: Fact, choice: _Choice | None
 ) -> tuple[list[EmergencyStep], datetime]:
-    """Return the steps, and the earliest time at which the next version can go out."""
+    """Return the steps, and the earliest time at which the next version can be published.
+
+    ``choice`` is the key that servers switch to; ``None`` if no server uses the stolen or lost key.
+    """
     to = choice.pin if choice else None
     gone = {pin} | ({to} if to else set()) | _in_service(situation)
     steps: list[EmergencyStep] = []
@@ -258,7 +267,7 @@ def _steps(
 
 
 def _in_service(situation: Situation) -> frozenset[Pin]:
-    """Return the pins that servers present, and those that a server without a verified path may."""
+    """Return the pins of keys that servers present, and that unverified servers may use."""
     if situation.all_verified:
         return situation.served
     entries = situation.policy.pins
@@ -269,7 +278,7 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
 def _check(
     situation: Situation, step: GatedStep, pin: Pin, prospects: Sequence[Prospect] = ()
 ) -> tuple[Violation, ...]:
-    """Return the gate's violations of a step of the path, which is taken later."""
+    """Return the violations that the gate finds for a step of the path."""
     return check_step(situation, step, pin, prospects)
 
 
@@ -287,7 +296,7 @@ def _spare_from(situation: Situation, out: datetime) -> datetime | None:
 
 
 def _unrecorded(situation: Situation, pin: Pin) -> Violation | None:
-    """Return the gate's refusal if no version is recorded: then every path is uncertain."""
+    """Return the gate's refusal if no published version is alive: then every path is uncertain."""
     if situation.alive:
         return None
     (refusal, *_) = _check(situation, "activate", NEXT_BACKUP)

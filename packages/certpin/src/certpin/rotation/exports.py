@@ -119,7 +119,7 @@ def read_export(data: bytes) -> tuple[ReleaseUsage, ...]:
 
 
 def _columns(header: list[str]) -> tuple[list[int], bool]:
-    """Return the places of the columns that are read, and whether every device is counted."""
+    """Return the indexes of the columns to read, and True if the report counts every device."""
     if len(header) > MAX_COLUMNS or len(set(header)) < len(header):
         raise FormatError("its first line has too many columns, or one of them twice")
     for names, whole in ((_GOOGLE, True), (_APPLE, False)):

@@ -47,11 +47,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Arrival:
-    """How one version comes to the clients of a cohort.
+    """How one version of the pin set comes to the clients of a cohort.
+
+    Times are seconds since 1970, or since the beginning of a simulation.
 
     Attributes:
         number: the number of the version; 0 for none, after the end of the last release of an app.
         at: when it came out; ``ALWAYS`` for the version that every client has from the beginning.
+        curve: the share of the cohort that has it, by the time since it came out.
         by: from when on every client has it, whatever the curve says; ``None`` for never.
         after: if given, only clients that have this other arrival can have this one.
         until: if given, another pin set with the same number took its place then: later clients
@@ -68,7 +71,7 @@ class Arrival:
     copy: int = 0
 
     def reached(self, clients: int, at: int) -> int:
-        """Return how many of the cohort's clients have the version at a time."""
+        """Return how many of the cohort's ``clients`` have the version at the second ``at``."""
         at = at if self.until is None else min(at, self.until)
         if self.by is not None and at >= max(self.by, self.at):
             return clients
@@ -82,14 +85,16 @@ class Cohort:
 
     Attributes:
         clients: how many there are; ``None`` if unknown.
-        arrivals: the versions, each of which replaces those before it. The first came to all.
+        arrivals: the versions, each of which replaces those before it. All clients have the first
+            one from the beginning.
     """
 
     clients: int | None
     arrivals: tuple[Arrival, ...]
 
     def held(self, at: int) -> dict[int, int]:
-        """Return how many clients hold each version at a time, without versions of no client.
+        """Return how many clients hold each version at the second ``at``; unused versions are
+        missing.
 
         The sum is never more than the number of clients; 0 if that is unknown.
         """
@@ -100,7 +105,7 @@ class Cohort:
         return found
 
     def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
-        """Yield each arrival with how many clients hold its pins, except those with none."""
+        """Yield each arrival that clients hold at the second ``at``, with their number."""
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)
@@ -114,7 +119,7 @@ class FleetSizes:
     """How many clients each cohort has; ``None`` if unknown. No client is counted twice.
 
     Attributes:
-        fetching: the clients that fetch versions and don't belong to an app below.
+        fetching: the clients that fetch versions and don't belong to one of ``apps``.
         apps: the users of each app, by its name.
         binaries: the clients of each binary of an unknown app, by the number of its version.
     """
@@ -136,6 +141,7 @@ class Fleet:
     """How many clients a simulation has, and how they behave. Shares are exact, from 0 to 1.
 
     Attributes:
+        timing: the delays of the clients.
         curve: the openings of the app: pairs of a share, and the longest time between two openings
             among that share. Both rise, and the last share is 1. Empty for ``usual_curve``.
         stragglers: the share of clients with waits as long as the delays allow.
@@ -177,7 +183,7 @@ class Fleet:
 
     @property
     def arrivals(self) -> Arrivals:
-        """How fetched versions come to the clients."""
+        """The share of clients that have a fetched version, by the time since it came out."""
         return fetch_arrivals(self.timing, self.curve, self.stragglers)
 
 
@@ -229,7 +235,7 @@ def clients_at_risk(
 
 
 def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
-    """Return how many clients each cohort has, according to the newest record of each."""
+    """Return how many clients each cohort has, as last recorded or reported."""
     fetching, binaries = None, {}
     apps: dict[str, int | None] = {}
     fetched = sorted(
@@ -253,17 +259,17 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return how many clients there are; ``None`` if unknown."""
+    """Return how many clients hold any version of the pin set; ``None`` if unknown."""
     return deployed_sizes(situation.deployed).total if situation.alive else None
 
 
 def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> list[Cohort]:
-    """Return the cohorts of a fleet: those that fetch, those of apps, those of other binaries.
+    """Return the cohorts of a fleet: fetching clients, users of each app, users of other binaries.
 
     Args:
         deployed: the published versions.
         sizes: how many clients each cohort has.
-        curve: how fetched versions come to the clients.
+        curve: the share of clients that have a fetched version, by the time since it came out.
     """
     fetched = [
         arrival
@@ -282,7 +288,7 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
 
 
 def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
-    """Return the pin sets with a number that clients fetch, in the order of their times.
+    """Return the different pin sets with one version number that clients fetch, in order of time.
 
     More than one is a mistake of several people: clients that have one never take another.
     """
@@ -298,9 +304,10 @@ def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
 def _fetched_arrivals(
     deployed: DeployedVersions, version: Version, curve: Arrivals, by: int | None
 ) -> list[Arrival]:
-    """Return the arrival of a version that clients fetch, after those of its later copies.
+    """Return how a fetched version comes to clients: one arrival for each pin set with its number.
 
-    The slower clients get a later copy, at the time at which they would have got the first.
+    The slower clients get a later pin set, at the time at which they would have got the first. The
+    latest pin set comes first.
     """
     known = _same_number(deployed, version.number)
     times = [seconds_of(each.fetched) for each in known if each.fetched]
@@ -311,7 +318,10 @@ def _fetched_arrivals(
 
 
 def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
-    """Return True if an arrival brings one of these copies, or its number has no such list."""
+    """Return True if an arrival brings one of these copies, or none of them has its version number.
+
+    A copy is one of several pin sets with one version number: pairs of number and ``Arrival.copy``.
+    """
     known = {copy for number, copy in copies if number == arrival.number}
     return not known or arrival.copy in known
 
@@ -343,7 +353,7 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
 
 
 def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
-    """Return the arrivals at clients that fetch. They had the first of these versions before."""
+    """Return the arrivals at clients that fetch versions. All had the first version before."""
     first = replace(everyone(fetched[0].number, ALWAYS), copy=fetched[0].copy)
     return (first, *fetched[1:])
 
@@ -353,8 +363,8 @@ def app_cohort(
 ) -> tuple[Arrival, ...]:
     """Return the arrivals of versions at the users of an app, from its first known release on.
 
-    An app that fetches versions itself holds the highest one that it has. If later releases of an
-    app stopped doing so, they count as if they did not.
+    A user of an app that fetches versions holds the highest one that was fetched or bundled. Once a
+    release of the app fetches versions, all later releases are taken to do so.
 
     Args:
         entries: the releases of the app, with their versions.
@@ -405,5 +415,5 @@ def seconds_of(moment: datetime) -> int:
 
 
 def everyone(number: int, at: int) -> Arrival:
-    """Return a version that every client has from a time on."""
+    """Return the arrival of a version that every client has from the second ``at`` on."""
     return Arrival(number, at, Arrivals(((0, WHOLE),)))

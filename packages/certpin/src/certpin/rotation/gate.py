@@ -1,9 +1,10 @@
 """The gate: decides whether a step of a rotation is safe.
 
-``check_step`` applies the safety rules of a step to a situation, before the step is taken. It
-returns one violation for each rule that the step would break; an empty tuple means that the step is
-safe. ``check_now`` applies the rules that must hold at every moment. The rules themselves are in
-``rules``, ``clock`` and ``servers``. The draft is the pin file that would be published next.
+``check_step`` applies the safety rules of a step to a situation (the facts about one host), before
+the step is taken. It returns one violation for each rule that the step would break; an empty tuple
+means that the step is safe. ``check_now`` applies the rules that must hold at every moment. The
+rules themselves are in ``rules``, ``clock`` and ``servers``. The draft is the pin file that would
+be published next.
 """
 
 from __future__ import annotations
@@ -71,12 +72,14 @@ def check_step(
 def relies_on_ends(
     situation: Situation, found: Sequence[Violation], if_held: Sequence[Violation]
 ) -> list[Violation]:
-    """Return a violation if a decision depends on a version having ended, and nothing confirms it.
+    """Return a violation if a step is safe only because versions ended by an unconfirmed clock.
+
+    A version has ended when no client holds it any more. The clock is confirmed by a server's time.
 
     Args:
         situation: the situation, with its evidence about the time.
-        found: the violations in this situation.
-        if_held: those if no version had ended (``without_ends``).
+        found: the violations of the step in this situation.
+        if_held: the violations if no version had ended (``without_ends``).
     """
     known = {violation.invariant for violation in found}
     if all(violation.invariant in known for violation in if_held):
@@ -124,7 +127,7 @@ def _step_rules(
 
 
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
-    """Return True if servers may not use the key yet, and it needs a pin.
+    """Return True if the draft has a pin for the key, and servers may not use the key yet.
 
     A renewal with a key that servers use already, or under a pinned authority, changes nothing:
     blocking it would only let a certificate expire.
@@ -134,14 +137,21 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:
-    """Return the violations of the rules that must hold at every moment, before any step."""
+    """Return the violations of the rules that must hold at every moment, whatever step comes next.
+
+    Every version that some client may hold has to accept the served chains, and must not expire
+    before its clients can have the next one.
+    """
     alive = situation.alive
     found = (served_chain(situation, alive), expiry(situation, alive))
     return tuple(violation for violation in found if violation is not None)
 
 
 def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
-    """Return the violations of publishing the draft (the next version) and of the pins it drops."""
+    """Return, for each rule of publishing the draft, its violation or ``None``.
+
+    The draft is the pin file that becomes the next version. The pins that it drops have rules, too.
+    """
     new = Version(situation.pins, fetched=situation.now)
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)

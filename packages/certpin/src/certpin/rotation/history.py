@@ -60,7 +60,7 @@ class History:
 
     @property
     def signed(self) -> bool:
-        """True if clients fetch the latest version as a signed pin set; binaries are ignored."""
+        """True if clients get the last version that was not in a binary as a signed pin set."""
         published = (event for event in reversed(self.events) if event.step == "publish")
         return next((event.signed for event in published if not event.bundled), False)
 
@@ -155,7 +155,11 @@ def contradictions(history: History) -> tuple[str, ...]:
 
 
 def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
-    """Return the events that contradict earlier ones, each with the contradiction as a sentence."""
+    """Return the events that contradict earlier ones, each with the contradiction as a sentence.
+
+    The sentences have no full stop. An example is a version that was published twice with different
+    pins.
+    """
     return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 
 
@@ -178,9 +182,9 @@ def _publish(versions: list[Version], event: Event) -> None:
 
 
 def _merged(known: Version, again: Version) -> Version:
-    """Merge two records of a version that was published twice, and return the merged version.
+    """Return one version from two records of the same pin set, which was published twice.
 
-    One of them was in a binary, or came after the version had ended.
+    For example, it was fetched and in a binary, or came out again after the version had ended.
     """
     return replace(
         known,
@@ -194,7 +198,10 @@ def _merged(known: Version, again: Version) -> Version:
 
 
 def _fetched(known: Version, again: Version) -> datetime | None:
-    """Return since when clients can fetch a version: not before it was pushed, or given out."""
+    """Return since when clients can fetch a version that was published twice.
+
+    A signed version that waits for its push counts from the publish that needed none.
+    """
     if known.pending and again.fetched is not None and not again.pending:
         return again.fetched
     return known.fetched or again.fetched
@@ -207,7 +214,7 @@ def _release(event: Event) -> AppRelease:
 def _merged_releases(
     known: tuple[AppRelease, ...], again: tuple[AppRelease, ...]
 ) -> tuple[AppRelease, ...]:
-    """Return the releases of a version. Of one that was recorded twice, later facts count."""
+    """Return the releases of two records of a version; newer fields of a release replace older."""
     found = {(each.app, each.name): each for each in known}
     for new in again:
         old = found.get((new.app, new.name))
@@ -257,7 +264,9 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
 
 
 def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
-    """Yield the pins that were ever in a state which says that their key is gone for good."""
+    """Yield the pins that were ever LOST or COMPROMISED (``state``), by a step or when
+    published.
+    """
     for event in events:
         if event.pin and STATE_AFTER.get(event.step) == state:
             yield event.pin

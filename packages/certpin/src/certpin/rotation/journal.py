@@ -390,7 +390,7 @@ def _check_pins(event: Event) -> None:
 
 
 def _pin_set(pins: Shape) -> PinSet:
-    """Read the pin set of a publish event, which is in the plain JSON format."""
+    """Read the pin set of a publish event from certpin's plain JSON format."""
     try:
         return from_json(pins)
     except ConfigError as exc:

@@ -191,16 +191,16 @@ def _measured_curve(
 
 
 def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return the largest daily count in the last week; ``None`` without reports."""
+    """Return the largest daily number of clients in the last week; ``None`` without reports."""
     recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
     return max(recent, default=None)
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return how many clients hold a version: its largest daily count in the last week.
+    """Return how many clients hold a version: the largest daily number of reports in the last week.
 
-    At least the count of the journal. Without reports the count is unknown (``None``), not 0: the
-    app may have no reporter.
+    At least the number in the journal. Without both it is unknown (``None``), not 0: the app may
+    have no reporter. ``days`` has the number of reports of each day.
     """
     found = (_reported(days, now), version.clients)
     return max((number for number in found if number is not None), default=None)
@@ -217,7 +217,8 @@ def _negligible_since(
     """Return since when so few clients fetch and hold a version that they may be lost.
 
     ``None`` if they are too many or unknown. All ``threshold.days`` days that are counted must come
-    after the delays other than ``opened`` have passed.
+    after the delays other than ``opened`` have passed. ``counts`` has the clients that reported, by
+    version and day.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

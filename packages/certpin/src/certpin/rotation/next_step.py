@@ -56,10 +56,10 @@ class NextStep:
 
     Attributes:
         pin: the key of the action; ``None`` if it has none.
-        not_before: before this time it locks clients out; ``None`` for now.
-        servers: those that do not present the key yet, of ``install``; those with a chain that
-            clients refuse, of ``repair``.
-        violations: why it is not safe now, if only waiting does not help; empty if it is safe.
+        not_before: before this time the action locks clients out; ``None`` if it may be taken now.
+        servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
+            servers with a chain that clients refuse.
+        violations: why the action is not safe now, if waiting does not help; empty if it is safe.
     """
 
     act: NextAct
@@ -72,12 +72,13 @@ class NextStep:
 def next_step(
     situation: Situation, activated: Mapping[Pin, datetime], *, differs: bool
 ) -> NextStep:
-    """Return the next safe action.
+    """Return the next safe action of a rotation at one host.
 
     Args:
         situation: the facts about the host.
         activated: when the gate last allowed servers to use each pin (``History.activated``).
-        differs: the pin file differs from the latest version in what clients notice.
+        differs: True if clients would notice a difference between the pin file and the latest
+            version.
     """
     return (
         _emergency(situation)
@@ -92,7 +93,7 @@ def next_step(
 
 
 def _emergency(situation: Situation) -> NextStep | None:
-    """A stolen key that the pin file or a server has, or a lost one that servers may need."""
+    """Return the action for a stolen key that is pinned or served, or a lost key that is served."""
     past, live = situation.past, situation.policy.live_pins
     for pin in sorted(past.compromised, key=str):
         if pin in live or pin in situation.served:
@@ -118,7 +119,10 @@ def _way_out(situation: Situation, *, differs: bool) -> NextStep | None:
 
 
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
-    """Return the installation of the key that servers were last allowed to use."""
+    """Return the installation of the key that servers were last allowed to use.
+
+    ``None`` if every probed server presents it, or none was probed.
+    """
     if not activated or not situation.sightings:
         return None
     newest = max(activated, key=lambda pin: (activated[pin], str(pin)))
@@ -134,7 +138,7 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
 
 
 def _repair(situation: Situation) -> NextStep | None:
-    """Return what stops a lock-out that the rules for every moment report."""
+    """Return the action against a lockout: change a server's chain, or publish a later expiry."""
     policies = [each for version in situation.alive for each in situation.policies_of(version)]
     refused = tuple(
         seen.vantage
@@ -148,7 +152,10 @@ def _repair(situation: Situation) -> NextStep | None:
 
 
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
-    """Return the removal of keys that no server uses any more."""
+    """Return the removal of the first key that a later one has replaced; ``None`` if there is none.
+
+    Its violations say if a server still uses the key.
+    """
     for pin in old_pins(situation, activated):
         entry = situation.entry(pin)
         is_active = entry is not None and entry.state == "active"
@@ -186,5 +193,5 @@ def _check(
     pin: Pin | None = None,
     prospects: Sequence[Prospect] = (),
 ) -> tuple[Violation, ...]:
-    """Return the gate's violations of a step, which is taken later."""
+    """Return the violations that the gate finds for a step of the situation's host."""
     return check_step(situation, step, pin, prospects)

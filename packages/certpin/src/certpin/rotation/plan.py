@@ -107,6 +107,12 @@ def plan(situation: Situation, to: Pin) -> Plan:
 def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
     """Take each step of a plan at its date, on a copy of the situation.
 
+    Args:
+        situation: the facts about the host before the first step. Its evidence about the time is
+            ignored, because the steps are judged at their dates.
+        to: the pin of the new key.
+        steps: the steps in their order, without dates.
+
     Returns:
         The dated steps, up to the first one that the gate refuses or that would lock clients out.
     """
@@ -126,7 +132,7 @@ def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
 def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
     """Return the pins of the draft (the next version) that the new key ``to`` replaces.
 
-    They have the role of the new key, and servers may use them. Lost keys are replaced too.
+    These are the pins that servers may use in the same role as ``to``, and all pins of lost keys.
     """
     role = situation.role_of(to)
     return tuple(
@@ -293,7 +299,10 @@ def _expiry_of(sighting: Sighting) -> datetime | None:
 
 
 def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
-    """Return the step with its earliest safe date, and the situation at that date."""
+    """Return the step with its earliest safe date, and a copy of the situation at that date.
+
+    ``before`` has the dated steps that come first.
+    """
     if step.act == "publish":
         return replace(step, version=with_published(situation).pins.version), situation
     if step.act == "push" and situation.deployed.latest:

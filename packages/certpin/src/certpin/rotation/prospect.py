@@ -113,10 +113,14 @@ def conclude(
     """Return whether clients with these policies accept every chain that the prospects allow.
 
     Args:
-        prospects: the chains that the server may present.
-        policies: those that the clients' version has for the hosts of the server; ``None`` for a
+        prospects: the chains that the server may present, as far as they are known.
+        policies: the policies of the clients' version for the hosts of the server; ``None`` for a
             host without one.
         now: the time at which the chain is presented.
+
+    Returns:
+        ``accepted`` or ``refused`` if it is so for every possible chain; otherwise ``open``. With
+        several policies, the worst.
     """
     found = {_conclude(prospects, policy, now) for policy in policies} or {"open"}
     worst: tuple[Conclusion, ...] = ("refused", "open", "accepted")
@@ -153,16 +157,18 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
 def conclusion_of(
     situation: Situation, version: Version, prospects: Sequence[Prospect]
 ) -> Conclusion:
-    """Return whether clients with a version accept every chain that the prospects allow."""
+    """Return whether clients with a version accept every chain of the prospects (``conclude``)."""
     return conclude(prospects, situation.policies_of(version), situation.now)
 
 
 def conclusions(
     situation: Situation, prospects: Sequence[Prospect]
 ) -> list[tuple[Version, Conclusion]]:
-    """Return for each version alive whether its clients accept every chain that is possible.
+    """Return for each version alive whether its clients accept every chain of the prospects.
 
-    If versions trust different anchors, no key proves a path: only a known chain does.
+    If versions alive trust different anchors, ``accepted`` becomes ``open``: only a chain that is
+    fully known shows that each client can build a path. A version is alive if some client may hold
+    it.
     """
     given = with_private_anchors(situation, prospects)
     found = [(each, conclusion_of(situation, each, given)) for each in situation.alive]
@@ -176,7 +182,7 @@ def conclusions(
 def lacks_path(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> bool:
-    """Return True if clients with these versions can build no path from one of the chains."""
+    """Return True if under each policy of these versions, some chain has no path to an anchor."""
     policies = [policy for version in versions for policy in situation.policies_of(version)]
     return all(
         any(None in _chains(prospect, policy) for prospect in prospects) for policy in policies
@@ -190,7 +196,9 @@ def trusts_differ(situation: Situation) -> bool:
 
 
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
-    """Return the prospects with the anchors of all policies that are no roots of the platform."""
+    """Return the prospects with the policies' anchors that are not platform roots as
+    ``private``.
+    """
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]
     anchors = frozenset(der for each in policies if each.trust for der in each.trust.der)
@@ -200,8 +208,8 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build none.
 
-    A path may end at each of their anchors that is on it. Clients with the machine's roots may know
-    a root that this machine doesn't, so that a way without an anchor is not refused, but completed.
+    A path may end at each anchor on it. Clients that trust the platform's roots may know a root
+    that this machine doesn't. So a path to none of the known anchors is completed, not refused.
     """
     if not prospect.sent:
         yield from _completions(prospect, policy)
@@ -225,7 +233,10 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
 def _without_anchor(
     prospect: Prospect, policy: HostPolicy | None, way: tuple[bytes, ...]
 ) -> Iterator[Chain | None]:
-    """Yield the paths of clients with the machine's roots along a way to none of these roots."""
+    """Yield the paths along a ``way`` (certificates upwards) that ends at no known root.
+
+    It is for clients that trust the platform's roots. ``None`` if no such client can build a path.
+    """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued
     is_only_itself = top.is_self_issued and len(way) == 1 and has_leaf
@@ -239,7 +250,7 @@ def _without_anchor(
 
 
 def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
-    """Return a prospect in which only the certificates of a way are known.
+    """Return a prospect with only the certificates of ``way``, a path upwards in DER.
 
     ``None`` if one can't be read: a path without it could lack a compromised authority.
     """
@@ -252,7 +263,7 @@ def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
 
 
 def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain | None]:
-    """Yield the paths with nothing above the known certificates; ``None`` for unreadable ones."""
+    """Yield the paths that end with the known certificates; ``None`` if these could not be read."""
     if known is None:
         yield None
         return
@@ -267,7 +278,7 @@ def _leaves(prospect: Prospect, policy: HostPolicy | None) -> list[Certificate]:
 
 
 def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain]:
-    """Yield the chains that differ in what a client with this policy compares.
+    """Yield the possible chains of a prospect: one for each way in which its gaps can matter.
 
     An unknown certificate is pinned, or it isn't; an unknown authority may also be compromised.
     """
@@ -281,9 +292,9 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
 
 
 def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
-    """Return certificates with the live pins whose keys are authorities' (``above``), or leaves'.
+    """Return stand-ins for a policy's pinned certificates: authorities if ``above``, or leaves.
 
-    That is by their roles. A backup is a leaf's key, or an authority's if only authorities are
+    A pin's role decides. A backup is a leaf's key, or an authority's if only authorities are
     compared.
     """
     if policy is None:

@@ -1,4 +1,4 @@
-"""Releases of apps that bring a version of the pin set, and when the last client has left one.
+"""Releases of apps that bring a version of the pin set, and when the last client has left each.
 
 certpin can't see who still runs a release. Its end follows from facts that the owner records:
 
@@ -78,7 +78,7 @@ class AppRelease:
 
 
 def later_releases(release: AppRelease, releases: Iterable[AppRelease]) -> list[AppRelease]:
-    """Return the releases of the same app that were shipped after a release, in that order."""
+    """Return the releases of the same app that were shipped after ``release``, earliest first."""
     if not release.app:
         return []
     later = [each for each in releases if each.app == release.app]
@@ -134,10 +134,10 @@ def format_share(share: Fraction) -> str:
 
 
 def adoption_curve(rows: Sequence[tuple[str, str]]) -> AdoptionCurve:
-    """Return the adoption curve of rows of text: a day from the release on, and a share.
+    """Make an adoption curve from rows of text: the days since the release, and a share of users.
 
     Args:
-        rows: the day is a whole number, and the share as in ``parse_share``.
+        rows: pairs of a whole number of days, and a share as in ``parse_share``.
 
     Raises:
         InputError: there are no rows or too many, a value is out of range, or the days or the
@@ -177,6 +177,8 @@ def parse_share(text: str) -> Fraction:
 
 def check_name(text: str, what: str) -> str:
     """Return the name of an app or of a release, without spaces around it.
+
+    ``what`` is the noun for error messages, such as ``an app``.
 
     Raises:
         InputError: the name is empty, too long, or has characters that can't be printed.

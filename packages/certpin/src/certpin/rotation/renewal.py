@@ -28,10 +28,12 @@ class SwitchDate:
     """When servers may begin to use a key, if nothing else is published.
 
     Attributes:
-        now: every client accepts the key.
-        moment: the first safe time; ``None`` if it is now, or depends on the end of a binary.
-        counts_from_now: the next version has to go out, and ``moment`` assumes that it does so now.
-        refusing: the versions alive whose clients refuse the key.
+        now: True if every client accepts the key already.
+        moment: the first safe time; ``None`` if ``now`` is True, or if it depends on the end of a
+            binary.
+        counts_from_now: True if a version has to be published or pushed first, and ``moment``
+            assumes that this is done now.
+        refusing: the versions that some client may hold and that do not accept the key.
     """
 
     now: bool
@@ -41,7 +43,7 @@ class SwitchDate:
 
 
 def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
-    """Return when servers may begin to use a key of the draft (the next version).
+    """Return when servers may begin to use a key that has a pin in the draft (the next version).
 
     Not checked: the chain of the certificate, which the gate verifies when it exists.
     """
@@ -62,7 +64,7 @@ def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
 
 
 def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
-    """Return the date from which servers may use a key at every host: the latest one."""
+    """Return the date from which servers may use a key at every host: the latest of ``dates``."""
     found = list(dates)
     late = [date for date in found if not date.now]
     if not late:
@@ -78,14 +80,14 @@ def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
 
 
 def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[Pin, ...]:
-    """Return the pins of the draft whose keys a later one has replaced.
+    """Return the pins of the draft (the next version) with keys that a later key has replaced.
 
-    Servers may use them, and a key with the same role was activated after them; or they are lost.
-    Of two keys that the gate never saw, such as those of two servers in the first pin file, none is
-    old.
+    A key is replaced if servers may use it and another one with its role was activated later. A
+    lost key is always included. Of two keys that the gate never activated, such as those of two
+    servers in the first pin file, none is replaced.
 
     Args:
-        situation: its draft (the next version) has the pins.
+        situation: the facts about the host. Its draft has the pins.
         activated: when the gate last allowed servers to use each pin, according to the journal.
     """
     found: list[Pin] = []
@@ -107,7 +109,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
 
 
 def in_flight(situation: Situation) -> tuple[Pin, ...]:
-    """Return the pins of the draft that not every client accepts yet: their rotation waits."""
+    """Return the STAGED and PUBLISHED pins of the draft that not every client accepts yet."""
     return tuple(
         entry.pin
         for entry in situation.policy.pins
@@ -118,6 +120,9 @@ def in_flight(situation: Situation) -> tuple[Pin, ...]:
 
 
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
-    """Return True if no backup is left once servers use this key and its predecessors are gone."""
+    """Return True if the draft has no backup left once servers use only this key.
+
+    The draft is the pin file that would be published next.
+    """
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
     return situation.policy.mode == "enforce" and not situation.usable - gone

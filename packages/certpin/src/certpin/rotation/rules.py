@@ -121,10 +121,12 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
     """Return a violation unless every version alive accepts each chain that may be presented.
 
+    A version is alive if some client may hold it.
+
     Args:
         situation: the situation before a server presents the chain.
         pin: the pin of the key that the server begins to use.
-        prospects: the chains that it may present.
+        prospects: the chains that the server may present, as far as they are known.
     """
     alive = situation.alive
     prospects = with_private_anchors(situation, prospects)
@@ -159,13 +161,15 @@ def refused_by_version(
     name: str,
     prospects: Sequence[Prospect],
 ) -> Violation | None:
-    """Return a violation if versions alive have a policy for a host that the draft has not.
+    """Return a violation if published versions may refuse the chain at a host that left the draft.
+
+    The certificate contains the host. The draft is the pin file that would be published next.
 
     Args:
-        situation: that of another host of the certificate.
-        policies: versions alive, with a policy for the host.
+        situation: the facts about another host of the certificate.
+        policies: the versions that some client may hold, each with its policy for the host.
         name: the host, as the certificate has it.
-        prospects: the chains that a server may present.
+        prospects: the chains that a server may present, as far as they are known.
     """
     prospects = with_private_anchors(situation, prospects)
     refusing = [
@@ -202,7 +206,7 @@ def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) ->
 def not_active(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is ACTIVE, so that servers may use its key.
 
-    A compromised pin is no violation, because it has to be removed.
+    If the draft has the pin as COMPROMISED, that is no violation: such a pin has to be removed.
     """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "compromised":
@@ -250,9 +254,9 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if a server may still use the key of this pin.
+    """Return a violation if it is unknown whether a server still uses the key of this pin.
 
-    That is if none was probed, or one presented a chain that doesn't verify.
+    It is unknown if no server was probed, or one presented a chain that doesn't verify.
     """
     if situation.all_verified:
         return None
@@ -326,7 +330,7 @@ def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
 def _count(
     situation: Situation, versions: Sequence[Version], at: datetime | None = None
 ) -> int | None:
-    """Return how many clients hold these versions; all of them, for one that is published next."""
+    """Return how many clients hold these versions at ``at``; all clients if one is unpublished."""
     if any(version not in situation.deployed.versions for version in versions):
         return client_count(situation)
     return clients_at_risk(situation, versions, max(situation.now, at or situation.now))
@@ -338,7 +342,7 @@ def version_list(versions: Sequence[Version]) -> str:
 
 
 def number_list(versions: Iterable[int]) -> str:
-    """Return numbers of versions as text, like ``version_list``."""
+    """Return version numbers as text: ``version 3``, ``versions 3 and 4``."""
     numbers = [str(number) for number in sorted(set(versions))]
     if len(numbers) == 1:
         return f"version {numbers[0]}"
@@ -386,7 +390,7 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
 
 
 def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
-    """Return how to bring out a version that accepts the chain.
+    """Return the fix for a chain that the latest version refuses: which pin to publish first.
 
     If only authorities are compared, that is the pin of the authority that issues the leaf.
     """

@@ -61,12 +61,12 @@ class ServerStatus:
 
 
 def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
-    """Return the key that each server of a host presents, so that regions can be compared.
+    """Return the status of each server of a host, with the key it presents, to compare regions.
 
     Returns:
         The listed servers in the order of the pin file, then the others by name. A chain from a
-        file (``--served``) is a server that isn't listed. A listed server that was never seen has
-        no time; one that did not answer has its last observation.
+        file (``--served``) counts as a server that isn't listed. A listed server that was never
+        seen has no time; a server that did not answer has its last observation.
     """
     regions = listed_servers(situation.policy)
     found = {
@@ -88,9 +88,10 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
 
 
 def listed_servers(policy: HostPolicy) -> dict[str, str]:
-    """Return the servers of a policy by their names in the journal, each with its region.
+    """Return the region of each server that a policy lists, by the server's name in the journal.
 
-    Without a list in the pin file, that is the host of the pattern; a wildcard has none then.
+    Without a list in the pin file, the host of the pattern is the only server. A wildcard then has
+    none.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
@@ -101,8 +102,8 @@ def listed_servers(policy: HostPolicy) -> dict[str, str]:
 def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
     """Return the last observations of the servers that now belong to the situation's policy.
 
-    If its policy has left the draft, a server belongs to the policy that now covers its host: a
-    changed pattern does not make a server unknown.
+    If the pattern of an observation is no longer in the draft, its server belongs to the policy
+    that now covers its host: a changed pattern does not make a server unknown.
     """
     patterns = {policy.pattern for policy in situation.pins.policies}
     return tuple(
@@ -138,8 +139,8 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
 def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
     """Return the journal entries for the servers that answered a probe.
 
-    A server with the key and the problem of its last observation is left out until that is a day
-    old.
+    If a server's key and problem are those of its last observation, it gets an entry only once a
+    day.
 
     Args:
         situation: the facts about the host, with its sightings.

@@ -2,7 +2,7 @@
 
 ``Sighting`` is the answer of one server to a probe. The journal keeps a ``ServerObservation`` of
 it, so that a server that was seen once is not forgotten. ``ServerDate`` compares the clock of a
-server with that of this machine, and ``TimeEvidence`` has all such facts of a step.
+server with that of this machine, and ``TimeEvidence`` has all facts about the time of a step.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class ServerObservation:
 def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     """Return the name of a server in the journal: its address in the pin file, with the port.
 
-    If a server is asked for another name than its address and its policy have, as with a wildcard
-    and ``--connect``, that name comes first: ``www.bank.example at 192.0.2.7:443``.
+    A TLS name that is neither the address nor the name of the pattern, as with a wildcard and
+    ``--connect``, comes first: ``www.bank.example at 192.0.2.7:443``.
     """
     host, port = endpoint.address
     address = join_address(host, port)

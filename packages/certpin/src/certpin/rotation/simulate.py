@@ -1,9 +1,9 @@
 """Simulate a rotation: how many clients of a fleet are locked out, when, and by which step.
 
-For each client, only the times matter from which it holds each release. Between two of them, and
-between two changes of the served keys, the client is either accepted or refused. Clients are
-simulated in chunks, so that the fleet is never in memory as a whole; the result doesn't depend on
-the size of the chunks.
+For each client, only the times matter from which it holds each release (a version of the pin set).
+Between two of them, and between two changes of the served keys, the client is either accepted or
+refused. Clients are simulated in chunks, so that the fleet is never in memory as a whole; the
+result doesn't depend on the size of the chunks.
 
 Importing this module loads numpy, which the extra ``simulate`` installs.
 """
@@ -41,6 +41,7 @@ class Cause:
     """The reason why clients are locked out.
 
     Attributes:
+        event: the kind of event that began the lockout.
         step: the number of the step; ``None`` if the event is not a step.
         version: the version that was published, or that expires.
     """
@@ -95,8 +96,11 @@ class Simulation:
     """The result of a simulation of a rotation.
 
     Attributes:
+        clients: how many clients were simulated.
         locked_out: how many clients are ever locked out, each counted once.
         seconds: for how many seconds clients are locked out, added up over all clients.
+        lockouts: the clients that each cause locks out, sorted by the first lockout.
+        safety: the earliest safe time of each step that publishes or serves a key.
         hours: the state of the fleet at each full hour. A lockout within one hour is not in it.
     """
 
@@ -109,7 +113,7 @@ class Simulation:
 
     @property
     def peak(self) -> Hour:
-        """The first hour in which the most clients are locked out."""
+        """The first of the full hours at which the most clients are locked out."""
         return max(self.hours, key=lambda hour: hour.locked_out)
 
     def __bool__(self) -> NoReturn:
@@ -154,12 +158,12 @@ def sum_of_delays(fleet: Fleet) -> int:
 
 
 def chunk_size(script: Script) -> int:
-    """Return how many clients to simulate together: fewer if there are many releases."""
+    """Return how many clients to simulate together: fewer with many releases, to save memory."""
     return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))
 
 
 def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Release]]]:
-    """Yield the cohorts of the fleet that change versions, each with its releases.
+    """Yield the cohorts of clients that change versions, each with one release per arrival.
 
     Times count from the beginning of the simulation.
     """
@@ -225,7 +229,8 @@ def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
 class Span:
     """A period in which the served keys don't change and no pins expire.
 
-    Times are seconds since the beginning. ``cause`` is the event that began the period.
+    Times are seconds since the beginning. ``chains`` are the chains that servers present, and
+    ``cause`` is the event that began the period.
     """
 
     begin: int
@@ -271,7 +276,14 @@ class Tally:
             yield number, self._by_hour(changes)
 
     def add(self, releases: Sequence[Release], since: Sequence[Integers], weight: int = 1) -> None:
-        """Add a group of clients: each holds a release from its ``since`` until the next one's."""
+        """Add a group of clients with the releases that each holds, one after the other.
+
+        Args:
+            releases: the releases in their order.
+            since: for each release, the second from which each client holds it, until the next
+                one's.
+            weight: how many clients each entry of the arrays represents.
+        """
         self._hold(releases, since, weight)
         group = _Group(since[0].size, weight)
         until = [*since[1:], np.full(since[0].shape, NEVER, np.int64)]
@@ -297,7 +309,8 @@ class Tally:
     ) -> None:
         """Count the clients with indexes ``at`` as locked out from ``start`` to ``stop``.
 
-        A client that was refused until ``start`` keeps its previous cause.
+        ``by`` is the period, and the release that refuses the servers in it. A client that was
+        refused until ``start`` keeps its previous cause.
         """
         (span, release), fresh = by, start > group.until[at]
         in_span = fresh & (start == span.begin)
@@ -319,7 +332,7 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Return the number of clients that change in each hour.
+        """Return the number of changes in each hour.
 
         ``moments`` are the times of the changes, in seconds; each is rounded up to a full hour.
         """
@@ -328,7 +341,10 @@ class Tally:
 
 
 class _Group:
-    """The clients of one group: until when each was last locked out, and by which cause."""
+    """The clients of one group: until when each was last locked out, and by which cause.
+
+    ``weight`` is the number of clients that each entry of the arrays represents.
+    """
 
     def __init__(self, size: int, weight: int) -> None:
         self.weight = weight
@@ -339,7 +355,11 @@ class _Group:
     def blame(
         self, causes: dict[Cause, CauseTotal], cause: Cause, at: Integers, start: Integers
     ) -> None:
-        """Count the clients with indexes ``at`` as newly locked out by a cause."""
+        """Count the clients with indexes ``at`` as newly locked out by ``cause``.
+
+        ``causes`` has the totals, and ``start`` the second at which each of these clients is locked
+        out.
+        """
         if not at.size:
             return
         if cause not in self._causes:
@@ -403,11 +423,11 @@ def _safety(known: _SafetyInput) -> list[Safety]:
 
 
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
-    """Return the earliest safe date for serving a key: when the last client accepts it.
+    """Return the earliest safe date for serving a key.
 
     That is when the last client has the first release that accepts the key, and has left the
-    releases of apps that refuse it. Not checked: a release
-    that refuses it again, published after the step.
+    releases of apps that refuse it. Not checked: a release that refuses it again, published after
+    the step.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script

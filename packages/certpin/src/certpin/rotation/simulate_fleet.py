@@ -58,7 +58,7 @@ class _Counts:
         self._known: dict[int, tuple[Integers, Integers]] = {}
 
     def of(self, curve: Arrivals) -> tuple[Integers, Integers]:
-        """Return the seconds, and how many clients have the version by then."""
+        """Return the points of a curve: seconds, and how many clients have the version by then."""
         if id(curve) not in self._known:
             points = np.array(curve.counts(self._clients), np.int64)
             self._known[id(curve)] = points[:, 0], points[:, 1]

@@ -43,7 +43,7 @@ _ANY = datetime.min.replace(tzinfo=UTC)  # the policies that are compared don't 
 
 @dataclass(frozen=True)
 class DatedStep:
-    """A step with its time, and its number in the plan or in the user's file."""
+    """A step of a rotation with its date, and its number in the plan or in the user's file."""
 
     number: int
     step: Step
@@ -55,12 +55,14 @@ class Release:
     """A published version as clients of one host hold it. Times are seconds since the beginning.
 
     Attributes:
-        at: when it could first be fetched.
-        policy: the host's policy in it, in mode ``report`` and without expiry, so that it may also
-            have a single pin; ``None`` if it refuses nothing.
-        end: from then on it refuses every server, because its pins have expired.
-        by: when all clients have it at the latest, because the previous version was recorded as
-            ended.
+        number: the number of the version.
+        at: when clients could first fetch the version.
+        policy: the host's policy in the version, in mode ``report`` and without expiry, so that it
+            may also have a single pin; ``None`` if the version refuses nothing.
+        end: from then on clients with the version refuse every server, because its pins have
+            expired.
+        by: when all clients have the version at the latest, because the previous version was
+            recorded as ended.
         step: the number of the step that publishes it; ``None`` if it was published before.
     """
 
@@ -83,7 +85,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Serving:
-    """The chain of each server, from the second ``at`` on; empty if they are unknown."""
+    """The chain that each server presents from the second ``at`` on; empty if they are unknown.
+
+    ``step`` is the number of the step that changed the chains; ``None`` for those at the beginning.
+    """
 
     at: int
     chains: Chains
@@ -92,11 +97,12 @@ class Serving:
 
 @dataclass(frozen=True)
 class AppScript:
-    """The releases of an app: as recorded, and as versions of the host.
+    """The releases of an app: as recorded in the journal, and as the versions that they bring.
 
     Attributes:
         begin: the beginning of the simulation, in seconds since 1970.
-        releases: the versions that the releases bring.
+        entries: the recorded releases of the app, each with its version of the pin set.
+        releases: the version of each entry, in the same order, as clients of the host hold it.
     """
 
     name: str
@@ -244,7 +250,7 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 
 
 def release_of(version: Version, situation: Situation) -> Release:
-    """Return a version as a release for clients of the situation's host."""
+    """Return a version of the pin set as a release, with its policy for the situation's host."""
     policy = policy_in(version.pins, situation.pattern)
     at = _seconds(version.fetched, situation) or 0
     end = _refuses_from(version.pins, situation)
@@ -252,7 +258,10 @@ def release_of(version: Version, situation: Situation) -> Release:
 
 
 def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> HostPolicy | None:
-    """Return a policy with these pins as ``Release`` has it."""
+    """Return a policy with these pins as ``Release.policy``: it reports and never expires.
+
+    ``None`` if the policy does not enforce its pins.
+    """
     if policy.mode != "enforce":
         return None
     entries = tuple(pins)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def pattern(name: str, *, below: bool) -> str:
-    """Return the host pattern of a domain name; ``below`` is the entry's flag for subdomains.
+    """Return the host pattern of a domain name in a platform's file.
 
-    Raises ``FormatError`` if no host can have the name.
+    ``below`` is True if the entry of the name also covers its subdomains. Raises ``FormatError`` if
+    no host can have the name.
     """
     if not name:
         raise FormatError("a host has no name")
@@ -30,7 +31,7 @@ def pattern(name: str, *, below: bool) -> str:
 
 
 def refuse_exclusions(found: Iterable[Found], unpinned: Iterable[str]) -> None:
-    """Raise ``FormatError`` if a name in ``unpinned`` is a subdomain that a wildcard pins.
+    """Raise ``FormatError`` if a wildcard of ``found`` pins a name in ``unpinned``.
 
     A pin file can't exclude a host from the pins of its parent domain.
     """

@@ -49,7 +49,10 @@ _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
 
 
 def pins_file(pins: PinSet, name: str) -> File:
-    """Return the Dart file with the constant ``pins``, which imports the package ``certpin``."""
+    """Return the Dart file with the constant ``pins``, which imports the Dart package ``certpin``.
+
+    ``name`` is the name of the format, for the header.
+    """
     text = _SOURCE.format(
         header=commented(pins, name, "//"),
         library=f"{PACKAGE}certpin.dart",
@@ -63,12 +66,15 @@ def pins_file(pins: PinSet, name: str) -> File:
 
 
 def import_vendored(file: File) -> File:
-    """Return a generated file that imports the library beside it, not the package."""
+    """Return a copy of a generated Dart file that imports the library beside it.
+
+    Before, it imports the Dart package.
+    """
     return replace(file, text=file.text.replace(f"import '{PACKAGE}", "import '", 1))
 
 
 def label(pins: PinSet) -> str:
-    """Return the name of the pin set, with ``_`` for characters that are not allowed in Dart."""
+    """Return the name of the pin set, with ``_`` for each character that Dart would escape."""
     return _NOT_IN_A_LABEL.sub("_", pins.name)
 
 
@@ -119,7 +125,7 @@ def _debug(anchors: TrustAnchors) -> str:
 def _read_debug(text: str) -> TrustAnchors | None:
     """Return the trust anchors for debug builds in a Dart file; None if it has none.
 
-    They are the PEM text in the first string after the name of their field.
+    They are the PEM text in the first string after the field name ``debugAnchors``.
     """
     if _DEBUG not in text:
         return None  # saves a second pass for most files

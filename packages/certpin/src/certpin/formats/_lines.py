@@ -22,14 +22,18 @@ _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -> str:
-    """Return the text of the file: header, host pattern, and ``key = "value"`` for each setting."""
+    """Return the text of a configuration file for curl or wget.
+
+    It has certpin's header, the host pattern as a comment, and ``key = "value"`` for each setting.
+    ``name`` is the name of the format.
+    """
     [policy] = pins.policies
     words = "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
     return f"{commented(pins, name, '#')}# for {policy.pattern}\n{words}"
 
 
 def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:
-    """Return the PEM file with the trust anchors of a policy; empty if it has none."""
+    """Return the trust anchors of a policy as a PEM file with this name; empty if it has none."""
     return (File(name, pem(policy.trust)),) if policy.trust else ()
 
 
@@ -73,7 +77,10 @@ def _setting(text: str, name: str) -> str | None:
 
 
 def beside(name: str) -> str:
-    """Return a file name from a setting. Raises ``FormatError`` for a path to another folder."""
+    """Return a plain file name from a setting. Raises ``FormatError`` if it is a path.
+
+    A path could lead to a file in another folder.
+    """
     if not _BUNDLE.fullmatch(name):
         raise FormatError(
             f"{name[:80]!r} is not in the same folder", fix="move the file into the same folder"

@@ -45,9 +45,10 @@ _ENDINGS = (".pem", ".crt", ".cer", ".der", "")
 def write(
     pins: PinSet, name: str, add: Callable[[HostPolicy], Lines] = lambda _policy: []
 ) -> tuple[File, ...]:
-    """Return the XML file and the files of its trust anchors.
+    """Return the XML file of a network security configuration, and the files of its trust anchors.
 
-    ``add`` returns the additional lines for the domain-config of a policy.
+    ``name`` is the name of the format. ``add`` returns the additional lines for the domain-config
+    of a policy.
     """
     lines = [line for policy in pins.policies for line in _domain_config(policy, add(policy))]
     if pins.debug:
@@ -86,7 +87,7 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The elements that apply to the hosts of a domain-config: its own, or its parent's."""
+    """The elements that apply to the hosts of a ``<domain-config>``: its own, or inherited."""
 
     pin_set: Element | None = None
     anchors: Element | None = None
@@ -94,7 +95,7 @@ class _Scope:
     transparency: Element | None = None
 
     def inside(self, config: Element) -> _Scope:
-        """Return the scope of a nested domain-config: its elements override inherited ones."""
+        """Return the scope of a ``<domain-config>`` nested in this one; its own elements win."""
         trustkit = config.find("trustkit-config")
         if trustkit and self.trustkit:
             trustkit.inherit(self.trustkit)
@@ -134,7 +135,7 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
 
 
 def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
-    """Yield the host pattern and the scope of every ``<domain>``."""
+    """Yield the host pattern of every ``<domain>``, with the elements that apply to it."""
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()
     if scope.pin_set:
@@ -154,7 +155,11 @@ def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
 
 
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
-    """Yield each ``<domain>`` of a domain-config and of those nested in it, with its scope."""
+    """Yield each ``<domain>`` in a ``<domain-config>``, at any depth, with its scope.
+
+    The scope has the elements that apply to it. ``outer`` is the scope around the
+    ``<domain-config>``.
+    """
     scope = outer.inside(config)
     config.agree("cleartextTrafficPermitted", "false")  # strict clients refuse http:// too
     domains = list(config.all("domain"))
@@ -179,7 +184,7 @@ def _found(source: Source, pattern: str, scope: _Scope) -> Found:
 
 
 def _read_transparency(element: Element | None) -> LogList | None:
-    """Return the list of the platform if the host requires Certificate Transparency, else None."""
+    """Return the platform's list of logs if ``element`` requires SCTs, else None."""
     if element is None or not element.take().flag("enabled", default=False):
         return None
     return PLATFORM_LOGS
@@ -200,7 +205,10 @@ def _pin(element: Element) -> str:
 
 
 def _resource(der: bytes) -> str:
-    """Return the resource name of a certificate: TrustKit reads one certificate per resource."""
+    """Return the name of the resource file for a certificate in DER, by its SHA-256.
+
+    Each certificate has its own file, because TrustKit reads only one certificate per file.
+    """
     return f"certpin_{hashlib.sha256(der).hexdigest()[:16]}"
 
 

@@ -51,7 +51,10 @@ NEEDS = (
 
 
 def calls(pins: PinSet, indent: int) -> str:
-    """Return OkHttp's call ``.add("host", "sha256/…", …)`` for each policy of the pin set."""
+    """Return OkHttp's call ``.add("host", "sha256/…", …)`` for each policy of the pin set, as code.
+
+    ``indent`` is the number of spaces before each call.
+    """
     return "\n".join(_call(policy, " " * indent) for policy in pins.policies)
 
 

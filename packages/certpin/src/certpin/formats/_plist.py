@@ -36,7 +36,10 @@ class _Once(dict[str, Any]):
 
 
 def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
-    """Return a value as the text of a property list, with the pin set's header as a comment."""
+    """Return ``document`` as the text of a property list, with certpin's header as a comment.
+
+    ``name`` is the name of the format.
+    """
     text = plistlib.dumps(document, sort_keys=False).decode()
     lines = "".join(f"  {line}\n" for line in header(pins, name))
     return text.replace("<plist", f"<!--\n{lines}-->\n<plist", 1)

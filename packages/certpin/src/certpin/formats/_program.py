@@ -24,7 +24,15 @@ _PLACE = re.compile(r"^[ \t]*//= (\w+)\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class TableSyntax:
-    """How a language writes the table of policies: rows, fields, lists and multi-line texts."""
+    """How a language writes the table of policies in exported source code.
+
+    Attributes:
+        row: the text before and after the fields of a policy.
+        field: returns the text before the value of a field, from the field's name.
+        list: the text before and after a list of strings.
+        long: the text before and after a string of several lines.
+        indent: one step of indentation.
+    """
 
     row: tuple[str, str]
     field: Callable[[str], str]

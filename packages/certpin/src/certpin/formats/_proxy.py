@@ -37,7 +37,7 @@ _PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})$", re.MULTILINE)
 
 
 def limits(program: str) -> tuple[Limitation, ...]:
-    """Return the limitations that nginx and HAProxy share, with the given name in their texts."""
+    """Return the limitations of nginx or HAProxy (``program``), which are the same."""
     return (
         NoCompromised(f"{program} has no list of keys to refuse, except a CRL"),
         NoDebug(f"{program} has no debug override"),
@@ -52,7 +52,10 @@ def limits(program: str) -> tuple[Limitation, ...]:
 
 
 def comments(pins: PinSet, name: str) -> str:
-    """Return the comments of the file: the header, the host pattern and the pins."""
+    """Return the comments of an exported file: certpin's header, the host pattern and the pins.
+
+    ``name`` is the name of the format.
+    """
     [policy] = pins.policies
     listed = "".join(f"# pin {entry.pin}\n" for entry in policy.pins)
     head = commented(pins, name, "#")

@@ -30,7 +30,10 @@ _NO_SETTINGS = ("xmlns", "tools:")
 
 @dataclass
 class Element:
-    """An XML element, which records what the import has read of it. ``line`` counts from 1."""
+    """An element of an XML file that is imported, with a record of which parts the import has read.
+
+    ``line`` counts from 1.
+    """
 
     name: str
     attributes: dict[str, str]
@@ -53,17 +56,23 @@ class Element:
         return self.attributes.get(name, default)
 
     def agree(self, name: str, value: str) -> None:
-        """Mark an attribute as read if it has ``value``, the only value that certpin supports."""
+        """Mark an attribute as read if it has ``value``, the only value that certpin supports.
+
+        Another value stays unread, so that the import warns about it.
+        """
         if self.attributes.get(name, "").strip().lower() == value:
             self.used.add(name)
 
     def inherit(self, outer: Element) -> None:
-        """Add the attributes of an outer element that this element lacks."""
+        """Add to this element the attributes of ``outer`` that it lacks."""
         self.outer = outer
         self.attributes = outer.attributes | self.attributes
 
     def take(self) -> Element:
-        """Mark the element as read. Its attributes and children are marked separately."""
+        """Mark this element as read, and return it. Its own attributes and children stay unread.
+
+        Attributes that it inherited are marked as read in the outer element.
+        """
         self.taken = True
         if self.outer:
             self.outer.take().used |= {
@@ -109,7 +118,10 @@ class Element:
                 yield f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return an attribute as a boolean. Raises ``FormatError`` if it is not true or false."""
+        """Return an attribute as a boolean, or ``default`` if it is missing, and mark it as read.
+
+        Raises ``FormatError`` if it is not true or false.
+        """
         value = self.get(name, str(default)).lower()
         if value not in {"true", "false"}:
             raise FormatError(f"line {self.line}: {name} must be true or false")
@@ -117,7 +129,10 @@ class Element:
 
 
 def parse(source: Source, *, doctype: bool = False) -> Element:
-    """Parse a file and return its root element. Raises ``FormatError``."""
+    """Parse a file and return its root element. Raises ``FormatError``.
+
+    ``doctype`` allows a DOCTYPE, which property lists have; its entities are refused all the same.
+    """
     if "\0" in source.text:  # expat would switch to UTF-16
         raise FormatError("the file is not XML: it contains a zero byte", fix="save it as UTF-8")
     return _Reader(doctype=doctype).read(source.text.encode())

@@ -113,7 +113,10 @@ def _rows(text: str) -> Iterator[Row]:
 
 
 def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
-    """Return the fields of the policy that starts at token ``place``, and the index after it."""
+    """Return the fields of the policy that starts at token ``place``, and the index after it.
+
+    ``place`` is the index of the token in ``pieces``.
+    """
     fields: Row = {}
     values: list[str] = []
     depth = 0
@@ -130,7 +133,10 @@ def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
 
 
 def _field(pieces: list[Token], place: int) -> str | None:
-    """Return the name of the policy field that starts at token ``place``; None if none does."""
+    """Return the name of the policy field that starts at token ``place``; None if none does.
+
+    ``place`` is the index of the token in ``pieces``.
+    """
     if place + 2 >= len(pieces) or pieces[place].kind != "word":
         return None
     return _KNOWN.get(pieces[place].text.lower()) if pieces[place + 1].text in {":", "="} else None

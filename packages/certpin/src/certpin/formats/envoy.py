@@ -158,7 +158,7 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
 
 
 def _mappings(text: str) -> Iterator[Shape]:
-    """Yield all mappings of a YAML document, at any depth. Raises ``FormatError``."""
+    """Yield all mappings in a YAML document, at any depth. Raises ``FormatError``."""
     waiting: list[Any] = [load_yaml(text)]
     while waiting:
         value = waiting.pop()

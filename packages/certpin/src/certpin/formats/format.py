@@ -29,7 +29,7 @@ class FormatWarning(UserWarning):
 
 
 def pass_over(what: str) -> None:
-    """Warn that an import skips a setting. Call it only if skipping cannot lock clients out."""
+    """Warn that an import skips ``what``, a setting whose loss can't lock clients out."""
     warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
@@ -94,7 +94,13 @@ class Source:
 class Found:
     """The pinning settings of one host, as read from a platform's file.
 
-    ``pattern`` is empty if the file names no host; the user then has to name it (``--host``).
+    Attributes:
+        pattern: the host pattern; empty if the file names no host. Then the user has to name it
+            (``--host``).
+        compromised: the pins of keys that clients have to refuse.
+        ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
+            requirement.
+        entries: the pins with roles, states and notes; empty if the file has none of these.
     """
 
     pattern: str
@@ -111,7 +117,10 @@ class Found:
     provider_edition: date | None = None
 
     def policy(self, options: ImportOptions) -> HostPolicy:
-        """Return the host's policy. Raises ``ConfigError`` and ``HostError`` if it is invalid."""
+        """Return the host's policy, with the user's options for settings that the file lacks.
+
+        Raises ``ConfigError`` and ``HostError`` if the policy is invalid.
+        """
         pattern = self.pattern or options.host
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
@@ -129,7 +138,10 @@ class Found:
         )
 
     def _guessed(self) -> tuple[HostPin, ...]:
-        """Return the pins with guessed roles, because most platforms record no roles."""
+        """Return the pins with guessed roles and states, because most platforms record none.
+
+        The first pin is taken for that of the key in use, and the others for backups.
+        """
         first: Role = "intermediate" if self.match == "ca" else "leaf"
         pins = dict.fromkeys(self.pins)  # a list may contain duplicates
         roles: list[Role] = ["backup" if index else first for index in range(len(pins))]
@@ -140,9 +152,9 @@ class Found:
 
 
 def imported_state(role: Role) -> State:
-    """Return the state of a pin that another program's clients have already, by its role.
+    """Return the state of an imported pin, which clients already accept, by its role.
 
-    No server uses the key of a backup, so that it is not active.
+    It is PUBLISHED for a backup, whose key no server uses, and ACTIVE otherwise.
     """
     return "published" if role == "backup" else "active"
 
@@ -169,7 +181,11 @@ class ParsedFile:
     debug: TrustAnchors | None = None
 
     def pin_set(self, options: ImportOptions) -> PinSet:
-        """Return the pin set that the file describes. Raises ``ConfigError`` if it is unsafe."""
+        """Return the pin set that the file describes. ``options`` has what the file lacks.
+
+        Raises ``ConfigError`` if the pin set is unsafe, and ``FormatError`` if the file has no
+        pins.
+        """
         policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:
             raise FormatError("the file contains no pins", fix="check that it is the right file")
@@ -184,7 +200,10 @@ LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has 
 
 
 def row(policy: HostPolicy) -> Row:
-    """Return a policy as a row: the values of each field, without empty fields."""
+    """Return a policy's settings as texts: the values of each setting that isn't empty, by name.
+
+    Exported JSON and source code have them in this form.
+    """
     made: Row = {
         "pattern": [str(policy.pattern)],
         "mode": [policy.mode],
@@ -200,10 +219,10 @@ def row(policy: HostPolicy) -> Row:
 
 
 def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
-    """Return the settings of the host that a row describes.
+    """Return the settings of a host from exported source code or JSON.
 
     Args:
-        fields: the row.
+        fields: the values of each setting, by its name.
         entries: the pins with roles, states and notes, if the format has them.
 
     Raises:
@@ -229,7 +248,10 @@ def _one(fields: Row, name: str, default: str) -> str:
 
 
 def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
-    """Return the value of a row's field, which must be in ``choices``. Raises ``FormatError``."""
+    """Return a policy setting from ``fields``, or ``default`` if it is missing.
+
+    Raises ``FormatError`` if the value is not in ``choices``.
+    """
     value = _one(fields, name, default)
     if value not in choices:
         raise FormatError(
@@ -253,7 +275,8 @@ class Format:
 
     ``read`` inverts ``write`` for every pin set that ``project`` returns for ``limits``. ``write``
     checks nothing itself, and ``read`` raises ``FormatError`` if the file is not of this format.
-    ``file`` is the name of the exported file, or of the main file in a folder.
+    ``file`` is the name of the exported file, or of the main file in a folder. ``limits`` are the
+    settings that the platform can't express.
     """
 
     name: str
@@ -276,7 +299,7 @@ class Format:
 
     @property
     def root_sets(self) -> str:
-        """Whether clients can enforce a set of pinned roots, a sentence for the user."""
+        """A sentence for the user: whether this platform can enforce a set of pinned roots."""
         refused = next((limit.root_sets for limit in self.limits if limit.root_sets), "")
         return refused or (
             "A root set works: the whole verified chain is compared. "
@@ -342,7 +365,11 @@ class Format:
         return replace(file, text=file.text.replace("\nimport ", f"\n{line}\n\nimport ", 1))
 
     def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:
-        """Return the pin set in a platform's file. Raises ``FormatError`` and ``ConfigError``."""
+        """Return the pin set in a platform's file. ``options`` has what the file lacks.
+
+        Raises ``FormatError`` if the file is not of this format, and ``ConfigError`` if the pin set
+        is unsafe.
+        """
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
         return self.read(source).pin_set(options or ImportOptions())

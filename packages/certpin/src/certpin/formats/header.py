@@ -17,7 +17,10 @@ _LOADED = re.compile(r"[^A-Za-z0-9 ._,:@+=()!\"\\]")
 
 
 def header(pins: PinSet, name: str) -> list[str]:
-    """Return the header's lines without comment marks. They can't end a comment in any language."""
+    """Return the lines of the header of an exported file, without comment marks.
+
+    ``name`` is the name of the format. The lines can't end a comment in any language.
+    """
     return [
         f"certpin pin set {quoted(pins.name)}, version {pins.version}",
         f"Made by: certpin export {name}. Do not edit: change the pin file, and export it again.",
@@ -45,7 +48,7 @@ def read_header(text: str) -> tuple[str, int]:
 
 
 def is_exported(text: str) -> bool:
-    """Return True if a text has the header of an exported file."""
+    """Return True if a text has the header that certpin writes into exported files."""
     return _HEADER.search(text) is not None
 
 

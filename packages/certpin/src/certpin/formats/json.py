@@ -63,10 +63,10 @@ def to_json(pins: PinSet) -> dict[str, Any]:
 
 
 def from_json(document: Shape) -> PinSet:
-    """Return the pin set in a JSON object of ``to_json``, which may be a part of another one.
+    """Return the pin set in a JSON object of ``to_json``, such as one in a journal's line.
 
     Raises:
-        FormatError: it is not such an object.
+        FormatError: the value is not such an object.
         ConfigError: the pin set is unsafe.
     """
     return _parsed(document).pin_set(ImportOptions())
@@ -152,7 +152,7 @@ def _entry(pin: Shape) -> HostPin:
 
 
 def _day(value: Shape, name: str) -> date | None:
-    """Return a date in the form YYYY-MM-DD (RFC 3339); ``None`` if the key is missing."""
+    """Return the date (YYYY-MM-DD, RFC 3339) of the key ``name``; ``None`` if it is missing."""
     found = value.get(name)
     if found is None:
         return None

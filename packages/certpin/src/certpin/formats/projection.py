@@ -40,7 +40,7 @@ Projection = tuple["PinSet", tuple[Omission, ...]]
 
 @dataclass(frozen=True)
 class Limitation(ABC):
-    """A setting that a platform cannot express.
+    """A setting of a pin set that an export platform cannot express.
 
     ``why`` is the reason, as a clause without a full stop.
     """
@@ -53,7 +53,7 @@ class Limitation(ABC):
 
     @abstractmethod
     def apply(self, pins: PinSet) -> Projection:
-        """Return the pin set without the setting, and the list of omitted settings.
+        """Return a copy of the pin set without the setting, and the list of omitted settings.
 
         The list is empty if the pin set does not use the setting.
 
@@ -63,18 +63,21 @@ class Limitation(ABC):
 
 
 class PolicyLimitation(Limitation):
-    """A limitation that changes each policy independently of the others."""
+    """An export limitation that changes each policy independently of the others."""
 
     @abstractmethod
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the reduced policy (``None`` to drop it), and a description of what it lost.
+        """Return a reduced copy of the policy (``None`` to drop it), and the omissions as text.
 
-        The description is empty if nothing is omitted. Raises ``ConfigError`` if the reduced policy
-        would be unsafe.
+        The text is empty if nothing is omitted. Raises ``ConfigError`` if the reduced policy would
+        be unsafe.
         """
 
     def apply(self, pins: PinSet) -> Projection:
-        """Apply ``project_policy`` to each policy of the pin set."""
+        """Return a copy of the pin set with reduced policies, and the omissions.
+
+        ``project_policy`` reduces each policy.
+        """
         kept, omissions = [], []
         for policy in pins.policies:
             projected, problem = self._project(policy)
@@ -98,10 +101,14 @@ class PolicyLimitation(Limitation):
 
 
 def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
-    """Reduce a pin set to the settings that a platform can express.
+    """Return a copy of a pin set with only the settings that a platform can express.
 
     With any limitation, two omissions are not reported: pins in the state ``removed``, because they
     decide nothing, and ``strict_x509``, because it applies only to Python.
+
+    Args:
+        pins: the pin set.
+        limits: the limitations of the platform, in the order in which they apply.
 
     Returns:
         The reduced pin set, and everything that was omitted.
@@ -122,9 +129,9 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
 def with_policies(
     pins: PinSet, policies: list[HostPolicy], omissions: Iterable[Omission]
 ) -> PinSet:
-    """Return the pin set with these policies instead of its own.
+    """Return a copy of the pin set with these policies instead of its own.
 
-    Raises ``ConfigError`` if there are no policies.
+    Raises ``ConfigError``, with the omissions as the reason, if there are no policies.
     """
     if not policies:
         raise ConfigError(

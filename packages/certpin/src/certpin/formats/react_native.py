@@ -78,7 +78,10 @@ def _domain(policy: HostPolicy) -> str:
 
 
 def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]]:
-    """Yield each host name whose mapping (``'name': { … }``) contains hashes, with that mapping."""
+    """Yield each host name with its settings: the tokens of the values, by setting.
+
+    In the code they are ``'name': { publicKeyHashes: [ … ] }``.
+    """
     name = ""
     fields: dict[str, list[Token]] = {}
     values: list[Token] = []

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 class Shape:
     """A value in an untrusted file, with its location for errors, and a record of what was read.
 
-    The methods raise ``FormatError`` if the value has another type.
+    ``place`` is the location. The methods raise ``FormatError`` if the value has another type.
     """
 
     def __init__(self, value: object, place: str = "it") -> None:
@@ -53,7 +53,7 @@ class Shape:
         return found
 
     def entries(self) -> Iterator[tuple[str, Shape]]:
-        """Yield the keys and values of this mapping. Raises ``FormatError`` for another type."""
+        """Yield the keys and values of this value, a mapping. Raises ``FormatError``."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         for name, value in mapping.items():
             if not isinstance(name, str):
@@ -72,27 +72,27 @@ class Shape:
         return isinstance(self._value, str)
 
     def text(self) -> str:
-        """Return this value. Raises ``FormatError`` if it is not a text."""
+        """Return this value, a text. Raises ``FormatError`` if it has another type."""
         return self._typed(str, "a text")
 
     def texts(self) -> list[str]:
-        """Return this value. Raises ``FormatError`` if it is not a list of texts."""
+        """Return this value, a list of texts. Raises ``FormatError`` if it has another type."""
         return [each.text() for each in self.items()]
 
     def flag(self) -> bool:
-        """Return this value. Raises ``FormatError`` if it is not a boolean."""
+        """Return this value, a boolean. Raises ``FormatError`` if it has another type."""
         return self._typed(bool, "true or false")
 
     def integer(self) -> int:
-        """Return this value. Raises ``FormatError`` if it is not an integer."""
+        """Return this value, an integer. Raises ``FormatError`` if it has another type."""
         if isinstance(self._value, bool):
             raise self._wrong("a whole number")
         return self._typed(int, "a whole number")
 
     def day(self) -> str:
-        """Return this value, a date, as text. Raises ``FormatError`` for another type.
+        """Return this value, a date, as text. Raises ``FormatError`` if it has another type.
 
-        Some parsers return a date for it, others a text.
+        The parsers of some formats return a date object for it, and others a text.
         """
         if isinstance(self._value, date):
             return self._value.isoformat()
@@ -103,7 +103,10 @@ class Shape:
         return json.dumps(self._value).encode()
 
     def agree(self, name: str, *, value: bool) -> None:
-        """Mark a boolean key as read if it has ``value``, the only value that certpin supports."""
+        """Mark the boolean ``name`` in this mapping as read if it has ``value``.
+
+        ``value`` is the only one that certpin supports; the import warns about another one.
+        """
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         if mapping.get(name) is value:
             self.get(name)
@@ -156,7 +159,7 @@ def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
 
 
 def read_logs(value: Shape) -> LogList:
-    """Parse a list of Certificate Transparency logs in JSON. Raises ``FormatError``."""
+    """Return the list of Certificate Transparency logs in a JSON value. Raises ``FormatError``."""
     try:
         return LogList.parse(value.as_json(), value.place)
     except InputError as exc:

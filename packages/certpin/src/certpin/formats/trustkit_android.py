@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return the configuration, with one domain-config per domain name, and its anchor files."""
+    """Return the network security configuration of a pin set, and the files of its trust anchors.
+
+    It has one ``<domain-config>`` with a ``<trustkit-config>`` for each domain name.
+    """
     return _network_security.write(pins, TRUSTKIT_ANDROID.name, _config)
 
 

@@ -42,12 +42,12 @@ const SignedSource signedSource = SignedSource(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return ``pins.dart``, the constant with the pins."""
+    """Return ``pins.dart``, the Dart file with the pins as a constant."""
     return (_flutter.pins_file(pins, FLUTTER.name),)
 
 
 def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
-    """Return ``signed_source.dart``, the source of updates of the pins.
+    """Return ``signed_source.dart``, which says where the app gets updates of its pins.
 
     Raises:
         ConfigError: the name of the pin set is different in Dart, so that the app would refuse
@@ -63,7 +63,7 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
 
 
 def write_vendored(generated: tuple[File, ...]) -> tuple[File, ...]:
-    """Return generated files that import the Dart library beside them, and that library."""
+    """Return the Dart library, and the generated files, changed to import it from beside them."""
     return (*map(_flutter.import_vendored, generated), *library())
 
 

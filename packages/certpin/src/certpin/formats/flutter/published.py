@@ -24,7 +24,7 @@ PINS_JSON = "pins.json"
 
 
 def published(pins: PinSet) -> tuple[bytes, tuple[Omission, ...]]:
-    """Return the content of ``pins.json``, and the settings that it omits.
+    """Return the content of ``pins.json`` for a pin set, and the settings that it omits.
 
     Equal pin sets give equal bytes.
 

@@ -1,4 +1,7 @@
-"""The limitations of platforms. Each format lists the limitations of its platform."""
+"""The limitations of export platforms: pin settings that a platform can't express.
+
+Each format lists the limitations of its platform.
+"""
 
 from __future__ import annotations
 

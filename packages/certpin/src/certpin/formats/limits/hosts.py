@@ -1,4 +1,4 @@
-"""Limitations on the hosts that a policy can cover: their number, form, subdomains and overlap."""
+"""Export limitations on the hosts that a policy can cover: number, form, subdomains and overlap."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class OneHost(Limitation):
-    """The platform's file supports only one host or host pattern."""
+    """Export limitation: the platform's file supports only one host or host pattern."""
 
     aspect = "hosts"
     summary = "more than one host: export each separately with `--host`"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Raise ``ConfigError`` if the pin set has more than one policy."""
+        """Return the pin set unchanged. Raises ``ConfigError`` if it has more than one policy."""
         if len(pins.policies) > 1:
             raise ConfigError(
                 f"there are {len(pins.policies)} hosts: {self.why}",
@@ -42,7 +42,7 @@ class OneHost(Limitation):
 
 
 class _OneEntryAName(Limitation):
-    """The platform's file has one entry per domain name, with a flag for its subdomains.
+    """Export limitation: the platform's file has one entry per domain name, with a subdomains flag.
 
     Policies with the same domain name are merged: their pins are united.
     """
@@ -54,7 +54,11 @@ class _OneEntryAName(Limitation):
     lost: ClassVar[dict[Wildcard, str]]
 
     def apply(self, pins: PinSet) -> Projection:
-        """Merge policies with the same name, and replace patterns that the flag can't express."""
+        """Return a copy of the pin set with one policy per domain name, and the omissions.
+
+        Policies for a name and its subdomains are merged. Patterns that the platform's flag for
+        subdomains can't express are replaced by the nearest ones.
+        """
         by_pattern: dict[str, HostPolicy] = {}
         omissions: list[Omission] = []
         for name, group in _by_name(pins).items():
@@ -99,7 +103,7 @@ class _OneEntryAName(Limitation):
 
 
 class ApexAndBelow(_OneEntryAName):
-    """The platform's flag covers a domain name and all its subdomains."""
+    """Export limitation: the platform's flag covers a domain name and all its subdomains."""
 
     summary = "`*.name`: becomes `**.name`; policies for `name` and `**.name`: united"
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
@@ -111,7 +115,7 @@ class ApexAndBelow(_OneEntryAName):
 
 
 class ApexAndOneLabel(_OneEntryAName):
-    """The platform's flag covers a domain name, and names with one more label."""
+    """Export limitation: the platform's flag covers a domain name and one more label before it."""
 
     summary = "`**.name`: names with two more labels are not covered; `*.name` also covers `name`"
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
@@ -133,18 +137,24 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 
 
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
-    """Return True if both sets of wildcards cover the same names. ``**.`` includes the others."""
+    """Return True if both groups of wildcards of one domain cover the same names.
+
+    ``**.`` covers all that the others do.
+    """
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
 
 
 class NamesOnly(PolicyLimitation):
-    """The platform pins only host names. It would fail on IP addresses, or leave them unpinned."""
+    """Export limitation: the platform pins only host names.
+
+    It would fail on IP addresses, or leave them unpinned.
+    """
 
     aspect = "hosts"
     summary = "IP addresses: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Raise ``ConfigError`` if the policy's host is an IP address."""
+        """Return the policy unchanged. Raises ``ConfigError`` if its host is an IP address."""
         if is_address(policy.pattern.name):
             raise ConfigError(
                 "it is an IP address",
@@ -155,13 +165,13 @@ class NamesOnly(PolicyLimitation):
 
 
 class NoWildcard(PolicyLimitation):
-    """The platform verifies one host name, which its file contains."""
+    """Export limitation: the platform verifies one host name, which its file contains."""
 
     aspect = "hosts"
     summary = "`*.name` and `**.name`: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Raise ``ConfigError`` if the policy's host pattern is a wildcard.
+        """Return the policy unchanged. Raises ``ConfigError`` if its host pattern is a wildcard.
 
         Without a host name, the platform would accept any server that the authority certified.
         """
@@ -175,7 +185,7 @@ class NoWildcard(PolicyLimitation):
 
 
 class United(Limitation):
-    """The platform accepts the pins of every pattern that covers a host.
+    """Export limitation: the platform accepts the pins of every pattern that covers a host.
 
     certpin's clients use only the policy with the most specific pattern.
     """
@@ -184,7 +194,10 @@ class United(Limitation):
     summary = "precedence of the most specific policy: the pins of all matching patterns are united"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Add the pins of broader patterns to each policy: the platform accepts them too."""
+        """Return a copy of the pin set in which each policy also has the pins of broader patterns.
+
+        The platform accepts these pins too. Each policy with added pins is reported as an omission.
+        """
         policies = [*pins.policies, *_meetings(pins)]
         index = {str(policy.pattern): policy for policy in policies}
         projected, omissions = [], []
@@ -198,7 +211,7 @@ class United(Limitation):
 
 
 class OneDateInOverlaps(Limitation):
-    """The platform's clients disagree about a host that several patterns cover.
+    """Export limitation: clients of the platform disagree about a host that several patterns cover.
 
     One client applies the most specific pattern, even if it has expired, and another client applies
     all unexpired patterns.
@@ -208,7 +221,10 @@ class OneDateInOverlaps(Limitation):
     summary = "overlapping patterns that expire on different days: refused"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Raise ``ConfigError`` if patterns for the same host have different expiry dates."""
+        """Return the pin set unchanged. Raises ``ConfigError`` if expiry dates differ.
+
+        It compares the dates of patterns that cover the same host.
+        """
         index = {str(policy.pattern): policy for policy in pins.policies}
         for policy in pins.policies:
             for pattern in map(str, broader(policy.pattern)):
@@ -234,7 +250,7 @@ def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy
 
 
 def broader(pattern: HostPattern) -> Iterator[HostPattern]:
-    """Yield the other possible patterns that cover every host of ``pattern``."""
+    """Yield all other host patterns that cover every host of ``pattern``."""
     if pattern.wildcard == "":
         yield HostPattern("**.", pattern.name)
         yield HostPattern("*.", pattern.name.partition(".")[2])

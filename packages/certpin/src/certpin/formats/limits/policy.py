@@ -1,4 +1,4 @@
-"""Limitations on the settings of a policy: pins, match, expiry, trust, mode, reports, debug.
+"""Export limitations on the settings of a policy: pins, match, expiry, trust, mode, reports, debug.
 
 A backup pin is treated as the pin of a server's key, unless all other pins are of authorities.
 """
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
 
 class KeysOnly(PolicyLimitation):
-    """The platform compares only public keys, not whole certificates."""
+    """Export limitation: the platform compares only public keys, not whole certificates."""
 
     aspect = "pins"
     summary = "pins of whole certificates (`cert-sha256/…`): omitted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the policy's pins of whole certificates."""
+        """Return a copy of the policy without pins of whole certificates, and the omission.
+
+        Raises ``ConfigError`` if no pin would be left.
+        """
         kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
         if not kept:
             raise ConfigError(
@@ -42,13 +45,13 @@ class KeysOnly(PolicyLimitation):
 
 
 class TwoPins(PolicyLimitation):
-    """The platform requires at least two pins per host, also in report-only mode."""
+    """Export limitation: the platform requires two pins per host, also in report-only mode."""
 
     aspect = "pins"
     summary = 'a single pin, which `mode = "report"` allows: refused'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Raise ``ConfigError`` if the policy has a single pin."""
+        """Return the policy unchanged. Raises ``ConfigError`` if it has a single pin."""
         if len(policy.live_pins) < 2:
             raise ConfigError(
                 "there is only one pin",
@@ -59,7 +62,7 @@ class TwoPins(PolicyLimitation):
 
 
 class NoCompromised(PolicyLimitation):
-    """The platform has a list of keys to accept, but no list of keys to refuse.
+    """Export limitation: the platform has a list of keys to accept, but no list of keys to refuse.
 
     A format lists this limitation first, so that the others see only pins that clients accept.
     """
@@ -68,7 +71,10 @@ class NoCompromised(PolicyLimitation):
     summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the pins that are marked compromised, which the platform can't refuse."""
+        """Return a copy of the policy without its compromised pins, and which were omitted.
+
+        The platform can't refuse the keys of such pins.
+        """
         if not policy.compromised:
             return policy, ""
         lost = ", ".join(sorted(map(str, policy.compromised)))
@@ -77,27 +83,33 @@ class NoCompromised(PolicyLimitation):
 
 
 class AnywhereInChain(PolicyLimitation):
-    """The platform compares every certificate of the verified chain with the pins."""
+    """Export limitation: the platform compares the pins with every certificate of the chain."""
 
     aspect = "match"
     summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy with ``match`` set to ``any``: every certificate may match."""
+        """Return a copy of the policy with ``match`` set to ``any``, and the change as text.
+
+        The platform lets every certificate of the chain match.
+        """
         if policy.match == "any":
             return policy, ""
         return replace(policy, match="any"), f'match = "{policy.match}" becomes "any"'
 
 
 class LeafOnly(PolicyLimitation):
-    """The platform compares only the leaf certificate with the pins."""
+    """Export limitation: the platform compares only the leaf certificate with the pins."""
 
     aspect = "match"
     summary = "pins of authorities: only the leaf's key is compared"
     root_sets = "A root set can't work: only the leaf's key is compared, never the root's."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep only the pins that a leaf certificate can match."""
+        """Return a copy of the policy with only pins that a leaf can match, and the omission.
+
+        Raises ``ConfigError`` if no pin would be left.
+        """
         policy, unseen = without_unseen(policy)
         if policy.match == "leaf":
             return policy, unseen
@@ -113,7 +125,7 @@ class LeafOnly(PolicyLimitation):
 
 
 class LeafOrAuthority(PolicyLimitation):
-    """The platform has a pin list for leaves and one for authorities.
+    """Export limitation: the platform has a pin list for leaves and one for authorities.
 
     If both are set, a chain has to match both.
     """
@@ -122,7 +134,10 @@ class LeafOrAuthority(PolicyLimitation):
     summary = '`match = "any"`: becomes `"leaf"` or `"ca"`, depending on the roles of the pins'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Set ``match`` to ``leaf`` or ``ca``, so that the export fills only one list."""
+        """Return a copy of the policy with ``match`` ``leaf`` or ``ca``, and the change as text.
+
+        So the export fills only one of the two lists.
+        """
         if policy.match != "any":
             return policy, ""
         kept = _for_leaves(policy)
@@ -132,7 +147,7 @@ class LeafOrAuthority(PolicyLimitation):
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
-    """Return the policy without its compromised pins of authorities, and a description of them.
+    """Return a copy of the policy without compromised pins of authorities, and which were omitted.
 
     The platform compares only the leaf, so it can't refuse a chain because of an authority's key.
     """
@@ -149,9 +164,9 @@ def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
 
 
 def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
-    """Return the pins that a leaf can match; an empty tuple if the policy pins only authorities.
+    """Return the policy's pins with the roles leaf and backup, which a leaf certificate can match.
 
-    Backup pins don't count as leaf pins for this.
+    An empty tuple if all pins that are not backups have the role of an authority.
     """
     roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
     if roles and roles <= {"intermediate", "root"}:
@@ -166,7 +181,7 @@ def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
 
 
 class LeafOrAnchors(LeafOnly):
-    """The platform compares only the leaf, but can replace the system's roots for a host.
+    """Export limitation: the platform compares only the leaf, but can replace the system's roots.
 
     If every anchor of ``trust`` is pinned, every verified chain matches a pin: the anchors then
     replace the pins, and nothing is omitted.
@@ -179,7 +194,11 @@ class LeafOrAnchors(LeafOnly):
     root_sets = "A root set works only if `trust` contains exactly the certificates of its roots."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep all pins if every trust anchor is pinned, else only pins that a leaf can match."""
+        """Return a copy of the policy for a platform that compares only leaves, and the omission.
+
+        All pins stay if every trust anchor is pinned; otherwise only those that a leaf can match.
+        Compromised pins of authorities never stay. Raises ``ConfigError`` if no pin would be left.
+        """
         if _anchors_are_pinned(policy):
             return without_unseen(policy)
         try:
@@ -201,7 +220,7 @@ def _anchors_are_pinned(policy: HostPolicy) -> bool:
 
 
 class AnchorsOnly(PolicyLimitation):
-    """The platform has no pins: it accepts every chain to an anchor of ``trust``.
+    """Export limitation: the platform has no pins, but accepts all chains to ``trust``.
 
     The file keeps the pins as comments. Nothing is omitted if every anchor is pinned.
     """
@@ -211,7 +230,7 @@ class AnchorsOnly(PolicyLimitation):
     root_sets = "A root set works as `trust` with exactly the certificates of its roots."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep the policy, and report an omission if its anchors accept more chains than its pins.
+        """Return the policy unchanged, and a text if its anchors accept more chains than its pins.
 
         Raises ``ConfigError`` if the policy has no trust anchors of its own.
         """
@@ -227,20 +246,20 @@ class AnchorsOnly(PolicyLimitation):
 
 
 class NoExpiry(PolicyLimitation):
-    """The platform enforces pins until they are replaced, because it has no expiry date."""
+    """Export limitation: the platform has no expiry date, so that pins stay until replaced."""
 
     aspect = "expires"
     summary = "`expires`: the pins stay in force after it"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the policy's expiry date."""
+        """Return a copy of the policy without its expiry date, and the omission as text."""
         if policy.expires is None:
             return policy, ""
         return _without_date(policy), "expires is left out, so the pins stay in force after it"
 
 
 class FailOpenDate(PolicyLimitation):
-    """The platform accepts any key after the expiry date.
+    """Export limitation: the platform accepts any key after the expiry date.
 
     For ``fail-closed`` policies the date is omitted: pins that stay in force too long can refuse a
     client, but an end of pinning would accept any attacker with a valid certificate.
@@ -253,7 +272,10 @@ class FailOpenDate(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the expiry date of a ``fail-closed`` policy."""
+        """Return a copy of the policy that expires as the platform does, and the changes as text.
+
+        A ``fail-closed`` policy loses its date. Others become ``fail-open`` at the next midnight.
+        """
         if policy.expires is None:
             return policy, ""
         if policy.on_expiry == "fail-closed":
@@ -280,7 +302,7 @@ def _next_midnight(moment: datetime) -> datetime:
 
 
 class NoReportOnly(PolicyLimitation):
-    """The platform has no report-only mode.
+    """Export limitation: the platform has no report-only mode.
 
     A report-only host is omitted, because enforcing its pins could lock clients out.
     """
@@ -289,7 +311,7 @@ class NoReportOnly(PolicyLimitation):
     summary = '`mode = "report"`: the host is omitted, or refused if a wildcard would cover it'
 
     def apply(self, pins: PinSet) -> Projection:
-        """Omit the policies of report-only hosts.
+        """Return a copy of the pin set without report-only hosts, and the omissions.
 
         Raises ``ConfigError`` if a wildcard's pins would then be enforced for such a host.
         """
@@ -306,40 +328,40 @@ class NoReportOnly(PolicyLimitation):
         return projected, omissions
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the policy if its mode is ``report``."""
+        """Return the policy unchanged, or ``None`` and the omission if its mode is ``report``."""
         if policy.mode == "enforce":
             return policy, ""
         return None, 'mode = "report": the host is left out'
 
 
 class NoTrust(PolicyLimitation):
-    """The export can't replace the platform's roots for a host."""
+    """Export limitation: the exported file can't replace the platform's roots for a host."""
 
     aspect = "trust"
     summary = "`trust`: the platform uses its own roots"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the policy's trust anchors."""
+        """Return a copy of the policy without its trust anchors, and the omission as text."""
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
 
 
 class NoTransparency(PolicyLimitation):
-    """The platform checks no signed certificate timestamps (SCTs)."""
+    """Export limitation: the platform checks no signed certificate timestamps (SCTs)."""
 
     aspect = "require_ct"
     summary = "`require_ct`: a certificate without SCTs is accepted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the requirement of Certificate Transparency."""
+        """Return a copy of the policy that doesn't require SCTs, and the omission as text."""
         if policy.ct_logs is None:
             return policy, ""
         return replace(policy, ct_logs=None), "require_ct is left out"
 
 
 class PlatformTransparency(PolicyLimitation):
-    """The platform checks SCTs with its own list of logs, which has no private logs."""
+    """Export limitation: the platform checks SCTs with its own list of public logs."""
 
     aspect = "require_ct"
     summary = (
@@ -348,7 +370,10 @@ class PlatformTransparency(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Replace the list of logs by the platform's; omit the requirement for a private CA."""
+        """Return a copy of the policy with the platform's list of logs, and the change as text.
+
+        With a private authority, the requirement of Certificate Transparency is omitted instead.
+        """
         if policy.ct_logs is None:
             return policy, ""
         if policy.trust is not None:
@@ -357,26 +382,26 @@ class PlatformTransparency(PolicyLimitation):
 
 
 class NoReports(PolicyLimitation):
-    """The platform sends no reports of pin failures."""
+    """Export limitation: the platform sends no reports of pin failures."""
 
     aspect = "report_to"
     summary = "`report_to`: failures are not reported"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the policy's URLs for reports."""
+        """Return a copy of the policy without its URLs for reports, and the omission as text."""
         if not policy.report_to:
             return policy, ""
         return replace(policy, report_to=()), "report_to is left out"
 
 
 class NoDebug(Limitation):
-    """The platform can't replace pins in debug builds."""
+    """Export limitation: the platform can't replace pins in debug builds."""
 
     aspect = "debug"
     summary = "`[debug]`: omitted"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Omit the pin set's debug section."""
+        """Return a copy of the pin set without its debug section, and the omission."""
         if pins.debug is None:
             return pins, ()
         omission = Omission(self.aspect, "", f"[debug] is left out: {self.why}")
@@ -395,13 +420,16 @@ _ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
 
 
 class PlainAddresses(PolicyLimitation):
-    """The platform accepts only report URLs in the ASCII characters of RFC 3986."""
+    """Export limitation: the platform accepts only ASCII characters of RFC 3986 in report URLs."""
 
     aspect = "report_to"
     summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Percent-encode the other characters in the policy's report URLs."""
+        """Return a copy of the policy with percent-encoded report URLs, and the changes as text.
+
+        Only characters that RFC 3986 does not allow are encoded.
+        """
         plain = tuple(quote(each, safe=_ALLOWED, errors="replace") for each in policy.report_to)
         if plain == policy.report_to:
             return policy, ""

@@ -28,7 +28,7 @@ _BECAUSE = re.compile(r"\bbecause\b")
 
 @dataclass(frozen=True)
 class Allowance:
-    """A comment that begins with ``certpin:``.
+    """A comment that begins with ``certpin:`` and can allow the findings of lint rules on a line.
 
     ``comment`` is the number of its line, and ``line`` the number of the line to which it applies.
     ``rules`` is empty if the comment allows no rule, and ``reason`` is empty if it gives none.
@@ -93,9 +93,9 @@ def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit
     '[debug]\nanchors = "bank-root.pem"\n',
 )
 def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
-    """Find comments that begin with ``certpin:`` but allow no rule.
+    """Find comments that begin with ``certpin:`` but allow no lint rule.
 
-    The engine finds comments that allow a rule, but have no effect; both belong to this rule.
+    Comments that allow a rule and have no effect belong to this rule too: the engine finds them.
     """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:

@@ -29,7 +29,11 @@ _DEAD = frozenset({"removed", "compromised"})
 
 @dataclass(frozen=True)
 class PinEntry:
-    """A table ``[[host.pin]]`` of the pin file. ``pin`` is ``None`` if it can't be read."""
+    """A table ``[[host.pin]]`` of the pin file.
+
+    ``key`` is its key in the file, such as ``host[0].pin[1]``, and ``data`` its content. ``pin`` is
+    ``None`` if it can't be read.
+    """
 
     key: str
     data: Mapping[str, Any] = field(repr=False)
@@ -51,7 +55,11 @@ class PinEntry:
 
 @dataclass(frozen=True)
 class AnchorFile:
-    """A file of trust anchors. ``problem`` says why it can't be read, or is empty."""
+    """A file of trust anchors that the pin file names.
+
+    ``key`` is the key in the pin file that names it. ``problem`` says why the file can't be read,
+    or is empty.
+    """
 
     key: str
     name: str
@@ -65,7 +73,7 @@ class HostEntry:
 
     Values that can't be read have their defaults, and their errors are in
     ``LintDocument.problems``. ``servers`` are the keys and tables of its ``[[host.server]]``.
-    ``require_ct`` says whether its certificate must be in Certificate Transparency.
+    ``require_ct`` is True if clients require Certificate Transparency of this host.
     """
 
     key: str
@@ -84,7 +92,7 @@ class HostEntry:
 
     @property
     def host_pins(self) -> tuple[HostPin, ...]:
-        """The readable pins, as the provider data compares them: without roles and notes."""
+        """The readable pins, without roles and notes, as they are compared with provider data."""
         return tuple(
             HostPin(entry.pin, provider=entry.provider, state="active" if entry.live else "removed")
             for entry in self.pins
@@ -177,9 +185,10 @@ class LintDocument:
 
     ``problems`` are mistakes that were found independently of each other. If there are none,
     ``refusal`` is the error of ``PinSet.parse``, if any. ``pins`` is the pin set, if clients load
-    the file. ``ct_logs`` is the list of logs that it names, if it can be read. ``live`` is ``None``
-    if no server was contacted, and ``exported`` if no exported file was given. ``roots`` are the
-    facts about public roots: those of this release of certpin.
+    the file. ``ct_logs`` is the list of logs that it names, if it can be read. ``live`` has the
+    chains of servers, and is ``None`` if no server was contacted; ``exported`` is ``None`` if no
+    exported file was given. ``roots`` are the facts about public roots: those of this release of
+    certpin.
     """
 
     path: str
@@ -216,7 +225,10 @@ class LintDocument:
         return found
 
     def line(self, key: str) -> int:
-        """Return the line number of a key, else of the table that contains it, else 1."""
+        """Return the line number of a key such as ``host[2].expires`` in the pin file.
+
+        If the key is missing, it is the line of the table that would contain it, or else 1.
+        """
         return self.places.line(key) or 1
 
     def covering(self, name: str) -> Iterator[HostEntry]:
@@ -252,7 +264,7 @@ class LintDocument:
 
 
 def validity(certificate: Certificate) -> tuple[datetime, datetime] | None:
-    """Return the first and last moment of a certificate's validity; ``None`` if unreadable."""
+    """Return when a certificate begins and ceases to be valid; ``None`` if unreadable."""
     try:
         return certificate.not_before, certificate.not_after
     except CertificateParseError:

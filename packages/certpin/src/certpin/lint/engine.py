@@ -104,9 +104,10 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Return the findings without those of ``refused`` for keys that another rule reports.
+    """Return the findings without those of the rule ``refused`` that another rule reports too.
 
-    ``refused`` is the general rule: something in the file is refused.
+    ``refused`` reports every value that clients refuse. A finding of a special rule for the same
+    key says more.
     """
     reported = {
         parent
@@ -118,7 +119,10 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 
 
 def _with_parents(key: str) -> Iterator[str]:
-    """Yield a key and the keys of its tables: ``host[0].pin[1].pin``, ``host[0].pin[1]``, …."""
+    """Yield a key of the pin file and the keys of the tables that contain it.
+
+    For ``host[0].pin[1].pin`` these are ``host[0].pin[1]`` and ``host[0]``.
+    """
     while key:
         yield key
         key = key.rpartition(".")[0]

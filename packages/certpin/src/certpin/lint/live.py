@@ -69,9 +69,9 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _admitted_pins(path: tuple[Certificate, ...], match: str) -> Iterator[Pin]:
-    """Yield the SPKI pin and the certificate pin of each certificate that ``match`` includes.
+    """Yield both pins (of key and of certificate) of each certificate that ``match`` compares.
 
-    ``path`` is a chain, leaf first.
+    ``path`` is a verified chain, leaf first.
     """
     chosen = {"leaf": path[:1], "ca": path[1:]}.get(match, path)
     return (pin for certificate in chosen for pin in pins_of(certificate))

@@ -170,7 +170,8 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 def _all_in_use(host: HostEntry) -> bool:
     """Return True if no pin of a host is a spare: each key is in service, or lost.
 
-    False if every pin has another role, because the rule ``roles-of-one-chain`` reports those.
+    False if no key is lost and each pin has a different role, because the rule
+    ``roles-of-one-chain`` reports that.
     """
     entries = host.usable.values()
     spare = [entry for entry in entries if entry.role == "backup" or entry.state not in _IN_USE]
@@ -266,7 +267,7 @@ def _anchor_expires_soon(document: LintDocument, now: datetime) -> Iterator[Hit]
 
 
 def _anchor_ends(document: LintDocument) -> Iterator[tuple[AnchorFile, str, datetime]]:
-    """Yield each trust anchor's file, its subject, and the last moment of its validity."""
+    """Yield each trust anchor of the pin file: its file, its subject, and when it expires."""
     for file in document.anchor_files():
         for certificate in file.certificates:
             if dates := validity(certificate):

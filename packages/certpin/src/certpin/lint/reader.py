@@ -38,7 +38,7 @@ Value = TypeVar("Value")
 
 
 def load_document(path: str | os.PathLike[str], **extra: Any) -> LintDocument:
-    """Read a pin file, and the files of trust anchors that it names.
+    """Read a pin file for the lint rules, and the files of trust anchors that it names.
 
     Args:
         path: the pin file.
@@ -158,7 +158,10 @@ class _DocumentReader:
         )
 
     def _anchors(self, table: Table, name: str) -> AnchorFile | None:
-        """Return the file of trust anchors that the key ``name`` names, and read each file once."""
+        """Return the file of trust anchors that a table names; None if it names none.
+
+        ``name`` is the key in the table. A file that several tables name is read once.
+        """
         file = self._try(lambda: table.text(name), default="")
         if not file:
             return None
@@ -174,7 +177,10 @@ class _DocumentReader:
             return AnchorFile(key, file, (), exc.problem)
 
     def _tables(self, table: Table, name: str) -> list[Table]:
-        """Return the tables in an array, and record its elements of other types as problems."""
+        """Return the tables of the array ``name`` in a table.
+
+        Elements of the array that are no tables are recorded as problems.
+        """
         found: list[Table] = []
         values: list[Any] = self._try(lambda: table.items(name), default=[])
         for index, value in enumerate(values):

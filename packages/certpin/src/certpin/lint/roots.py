@@ -89,14 +89,20 @@ def _root_leaves_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) -> Iterator[Hit]:
-    """Yield a mistake for each pin, trust anchor and served root with such a fact."""
+    """Yield a mistake for each pinned, trusted or served root about which there is a fact.
+
+    ``fact_about`` returns the fact about the root with a pin; ``None`` without one.
+    """
     for key, where, pin in _places(document):
         if fact := fact_about(pin):
             yield Hit(key, f"{where} {fact.root.name}, which {fact.text} ({fact.source})")
 
 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
-    """Yield each place that depends on a certificate: its key, a phrase, and the pin."""
+    """Yield each use of a root or key: the key in the pin file, a phrase for messages, and the pin.
+
+    These are the pins of hosts, the trust anchors, and the unpinned certificates of served chains.
+    """
     for host in document.hosts:
         yield from _pinned(host)
     for file in document.anchor_files():
@@ -109,9 +115,9 @@ def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
 
 
 def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
-    """Yield the pins of a host, without those of a provider's root set.
+    """Yield the live pins of a host, each with its key in the pin file and a phrase for messages.
 
-    The set has the other roots of the provider too, and old devices end their paths at this one.
+    The pins of a provider's root set are left out: if one root goes, the others of the set remain.
     """
     for pin, entry in host.live.items():
         if not (entry.provider and host.is_own_backup):

@@ -26,7 +26,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst fir
 
 @dataclass(frozen=True)
 class Hit:
-    """One mistake that a rule's check found.
+    """One mistake that a lint rule's check found in a pin file.
 
     ``key`` is the full key of the value, such as ``host[2].expires``. ``line`` replaces the line of
     that key, and ``fix`` replaces the general advice of the rule.
@@ -108,7 +108,7 @@ ROOT_SET = "".join(
 
 
 def mark_header(part: str) -> str:
-    """Mark the first table header in a part of an example as the line with the mistake."""
+    """Return a part of an example with the mark for a mistake at its first table header."""
     return part.replace("]]\n", f"]]{HERE}\n", 1)
 
 

@@ -3,7 +3,8 @@
 ``authority`` and ``pki`` issue certificates, ``forge`` creates those that no authority would issue,
 ``attacks`` lists the cases, ``server`` serves them, and ``verdict`` judges the evidence. ``runner``
 runs a command or a function against every case, ``trial`` does so for pytest, ``device`` for
-phones and apps, and ``report`` writes the results. ``own`` has the chains of the user.
+phones and apps, and ``report`` writes the results. ``own`` tests clients with chains that the user
+supplies.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A certificate authority for the lab, the demonstration and the tests.
 
-It creates any chain that a case needs. Its keys stay in memory unless the caller writes them to a
+It creates any chain that a test needs. Its keys stay in memory unless the caller writes them to a
 folder. Remove such an authority from a device's trust store after the test.
 """
 
@@ -54,7 +54,7 @@ def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """Return the certificate builder unchanged; the default for ``change`` in ``Authority``."""
+    """Return the certificate builder unchanged: the default for the argument ``change``."""
     return builder
 
 
@@ -92,7 +92,11 @@ class Identity:
         )
 
     def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
-        """Write chain and key (mode 600) into a folder as PEM files that nginx can read."""
+        """Write chain and key (mode 600) into a folder as PEM files that nginx can read.
+
+        Returns:
+            The paths of the chain, ``NAME.pem``, and of the key, ``NAME.key``.
+        """
         chain, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain.write_bytes(self.chain_pem)
         key.unlink(missing_ok=True)  # an old file would keep its mode
@@ -102,7 +106,16 @@ class Identity:
 
 
 class Authority:
-    """A certificate authority of the lab: a root, or an intermediate below another authority."""
+    """A certificate authority of the lab: a root, or an intermediate below another authority.
+
+    Args:
+        name: its common name.
+        issuer: the authority that certifies it; ``None`` for a root.
+        key: its private key; a new P-256 key by default.
+        now: the time of its certificates; by default the issuer's, or else the current time.
+        days: the validity of its certificate after ``now``.
+        change: changes its certificate before it is signed, to forge one.
+    """
 
     def __init__(
         self,
@@ -153,12 +166,12 @@ class Authority:
 
     @property
     def pin(self) -> Pin:
-        """The pin of its key."""
+        """The pin of this authority's key."""
         return Pin.of_key(self.certificate.spki_sha256)
 
     @property
     def key_pem(self) -> bytes:
-        """Its private key as PKCS#8 PEM. A secret."""
+        """The private key of this authority as PKCS#8 PEM. A secret."""
         return Identity(self.key, ()).key_pem
 
     @property
@@ -167,15 +180,18 @@ class Authority:
         return self.x509.public_bytes(serialization.Encoding.PEM)
 
     def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
-        """Return a new authority below this one."""
+        """Return a new authority below this one. ``change`` forges its certificate."""
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
-        """Return a copy of this authority that dates its new certificates from another time."""
+        """Return a copy of this authority that dates the certificates it issues from ``moment``."""
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:
-        """Return a copy of this authority with another certificate for its name and key."""
+        """Return a copy of this authority with another certificate for its name and key.
+
+        ``issuer`` is the authority that issued ``certificate``.
+        """
         return self._but(x509=certificate, issuer=issuer)
 
     def _but(self, **fields: object) -> Authority:

@@ -1,4 +1,7 @@
-"""A case of the lab: its attack or change, the expected verdict, its purpose, and the fix."""
+"""A case of the lab: one attack on a client, or one legitimate change of the server.
+
+It has the verdict that is expected of a client, its purpose, and the fix for a wrong verdict.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Expect(StrEnum):
-    """How a client with one style of pins should react to a case."""
+    """How a client should react to a case of the lab, if it is pinned in one style."""
 
     ACCEPT = "accept"
     REJECT = "reject"
@@ -32,14 +35,14 @@ class Expect(StrEnum):
 
 @dataclass(frozen=True)
 class Expected:
-    """How clients should react to a case, for each style of pins."""
+    """How clients should react to a case: those with no pins, leaf pins, or authority pins."""
 
     none: Expect
     leaf: Expect
     ca: Expect
 
     def of(self, style: Style) -> Expect:
-        """Return how a client with this style of pins should react."""
+        """Return how a client that is pinned in this style should react."""
         found: Expect = getattr(self, style.value)
         return found
 
@@ -55,7 +58,7 @@ ALL_EITHER = Expected(Expect.EITHER, Expect.EITHER, Expect.EITHER)
 
 
 class Family(StrEnum):
-    """The families of cases. The value is the title in lists and documents."""
+    """The families of the lab's cases. The value is the title in lists and documents."""
 
     CONTROL = "Control"
     AUTHORITY = "Whose authority?"
@@ -100,9 +103,14 @@ class OwnChain:
 class Case:
     """One case of the lab: an attack, or a legitimate change of the server.
 
+    ``presents`` describes the chain or behaviour of the server, ``guards`` the property that the
+    case tests, and ``fix`` how to repair a client with a wrong verdict.
+
     ``scenario`` builds the scenario from a test PKI, or raises ``CannotServeError``.
+
     ``host`` maps the host under test to the name or address that the client must request, and
     ``spelling`` maps that to another spelling of it, which the client is given.
+
     ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
     that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
@@ -130,9 +138,9 @@ class Case:
 
     @property
     def matrix_name(self) -> str:
-        """The name of a case of the matrix; empty for a chain of the user.
+        """The name of a case in the lab's matrix; empty for a case with the user's own chain.
 
-        That may have the name of a case of the matrix, and none of its meaning.
+        A user's case may have the name of a case of the matrix, and none of its meaning.
         """
         return "" if self.own else self.name
 
@@ -140,7 +148,8 @@ class Case:
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     """Return the client's pins for a case: those of the test PKI, and the additions of the case.
 
-    They are a compromised key, or the requirement of Certificate Transparency.
+    An addition is a compromised key, or the requirement of Certificate Transparency. ``None`` if
+    the client's pins are unknown.
     """
     if not pki.pins or not (case.compromised or case.requires_ct):
         return pki.pins

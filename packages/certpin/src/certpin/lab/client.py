@@ -1,7 +1,7 @@
 """The client under test: its command, files, environment variables, and how it ended.
 
-The folder only contains files for the client: certificates, pins, and the client certificate with
-its key. The lab's keys stay in memory.
+The folder of a run contains only files for the client: certificates, pins, and the client
+certificate with its key. The lab's keys stay in memory.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
 
 def write_client_files(folder: Path, trusted_pem: bytes) -> None:
-    """Write the files that every client gets: trusted roots, a trust store, an empty folder."""
+    """Write the files that every client gets into ``folder``.
+
+    These are the trusted roots as PEM, the same as a Java trust store, and an empty folder.
+    """
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
     (folder / "no-certificates").mkdir()
@@ -124,8 +127,8 @@ def write_client_files(folder: Path, trusted_pem: bytes) -> None:
 def write_pins(path: Path, pins: PinSet) -> None:
     """Write the client's pins to a pin file, without the sync to disk of a normal pin file.
 
-    The file is not loaded to check it: a client that is given an unreadable file can't pass the
-    good control.
+    The file is not loaded to check it: a client that can't read it refuses the honest server too,
+    so that the run proves nothing.
     """
     editor = PinFileEditor.new(path, pins.name, version=1)
     if pins.ct_logs:
@@ -143,8 +146,9 @@ def environment(target: Target, via: str) -> dict[str, str]:
     The user's own proxy variables are replaced by empty ones.
 
     Args:
-        target: the case.
-        via: ``port``, ``connect`` or ``socks5``. URLs name the lab's port for ``port`` only.
+        target: the case, with the lab's addresses and files.
+        via: how the client reaches the lab: ``port``, ``connect`` or ``socks5``. URLs name the
+            lab's port for ``port`` only.
 
     Raises:
         CannotServeError: the client's clock must be moved, and libfaketime is missing.
@@ -246,7 +250,7 @@ class ClientUnderTest(Protocol):
     """A client under test: a program or a function that connects to the lab."""
 
     def run(self, target: Target) -> Ending:
-        """Run the client once against a case.
+        """Run the client once against a case (``target``).
 
         Returns:
             How it ended. A failure of the client is part of this result, and not raised.
@@ -310,7 +314,7 @@ class Command:
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target) -> Ending:
-        """Run the command once, and return how it ended. Then kill its children.
+        """Run the command once against a case, and return how it ended. Then kill its children.
 
         It has no input, and runs in a new session.
 
@@ -329,7 +333,13 @@ class Command:
             return self.start(words, target, output)
 
     def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
-        """Start the program, with its output in a file, and return how it ended."""
+        """Start the program once, and return how it ended.
+
+        Args:
+            words: the program and its arguments, without placeholders.
+            target: the case.
+            output: the file for the program's output and errors.
+        """
         try:
             process = subprocess.Popen(
                 words,
@@ -350,7 +360,7 @@ class Command:
             _kill(process)
 
     def close(self) -> None:
-        """Release what later runs would reuse: nothing here."""
+        """Do nothing: a command keeps nothing between two runs. ``WarmCommand`` keeps a process."""
 
     def _end(self, process: subprocess.Popen[bytes], output: BinaryIO) -> Ending:
         self._running.add(process)
@@ -365,14 +375,14 @@ class Command:
         return Ending(status, end_of(output)) if in_time else self.late(output)
 
     def late(self, output: BinaryIO) -> Ending:
-        """Return the end of a client that was killed after its time limit."""
+        """Return the ending of a client that was killed after its time limit."""
         return Ending(None, end_of(output), f"the client did not end within {self.patience:g} s")
 
 
 class EveryWay:
-    """A program that reaches the lab in several ways, one after the other in the runs of a case.
+    """A program that reaches the lab in several ways: directly, or by one of its proxies.
 
-    Run each case as often as there are ways, or a multiple of that.
+    Each run of a case takes the next way. Run each case as often as there are ways, or a multiple.
     """
 
     def __init__(self, commands: Sequence[Command]) -> None:
@@ -403,7 +413,7 @@ class EveryWay:
             command.stop()
 
     def close(self) -> None:
-        """Release what later runs would reuse."""
+        """Release what the commands keep between two runs."""
         for command in self._commands:
             command.close()
 
@@ -458,7 +468,7 @@ def _fill(word: str, target: Target) -> str:
 
 
 def end_of(output: BinaryIO) -> str:
-    """Return the end of a client's output."""
+    """Return the last 8 KiB of a client's output as text."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _KEPT))
     return output.read().decode(errors="replace")

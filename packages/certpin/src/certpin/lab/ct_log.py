@@ -52,7 +52,7 @@ class LabLog:
         return cls(key, CTLog(spki, name, operator, "usable", since=_EPOCH, kind="private"))
 
     def but(self, **fields: Any) -> LabLog:
-        """Return the log with other fields of its entry in the list."""
+        """Return a copy of the log with other fields of its entry in the list of logs."""
         return replace(self, entry=replace(self.entry, **fields))
 
     def promise(self, tbs: bytes, issuer_key_hash: bytes, at: datetime) -> bytes:
@@ -101,7 +101,7 @@ def sct_extension(scts: Sequence[bytes]) -> x509.UnrecognizedExtension:
 
 
 def log_list(logs: Sequence[LabLog], made: datetime) -> LogList:
-    """Return the list of these logs, made at a time."""
+    """Return the list of these Certificate Transparency logs, with ``made`` as its date."""
     return LogList(tuple(log.entry for log in logs), made, "log_list.json")
 
 

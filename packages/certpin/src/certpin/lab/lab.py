@@ -48,10 +48,22 @@ _LONGEST_NAME = 100  # characters of a host in a file name
 
 
 class Lab:
-    """A context manager for a run of the lab: its authorities, event loop, and folder for clients.
+    """A run of the lab as a context manager: its authorities, event loop, and folder for clients.
 
     All of it is removed at exit, except for RSA keys, which later labs of this process reuse. Keys
     stay in memory; only the key of the client certificate is written to the folder.
+
+    Args:
+        host: the host under test.
+        style: how the client is pinned.
+        second_host: a second pinned host, for cases that need one.
+        protocol: the protocol that the client speaks, such as ``http``.
+        upstream: the real server behind the lab; ``None`` if the lab plays all servers.
+        tls: the only TLS version of the lab's servers; empty for 1.2 and 1.3.
+        client_certificates: True if honest servers require a client certificate.
+        resolver: True if the lab also answers DNS queries for its hosts.
+        stall: for how many seconds cases keep a client waiting.
+        now: the time of the certificates; by default the current time.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a run
@@ -148,7 +160,7 @@ class Lab:
         return TestPKI(self.authorities, host, self.second_host, self.style)
 
     def case_server(self, case: Case) -> CaseServer:
-        """Return the server of a case, not listening yet.
+        """Return the server that plays a case, not listening yet.
 
         Raises:
             CannotServeError: the case can't be served to this client.
@@ -165,7 +177,10 @@ class Lab:
         return CaseServer(self, pki, case, scenario)
 
     def target(self, case: Case, pki: TestPKI, port: int, proxy: int) -> Target:
-        """Return the target that the client gets: this case, on these ports of the lab."""
+        """Return the target of a case: the addresses, files and pins that the client gets.
+
+        ``port`` is the lab's port for direct connections, and ``proxy`` that of its proxy.
+        """
         pin, backup = _first_pins(pki, pki.host)
         second_pin, second_backup = _first_pins(pki, pki.second)
         return Target(
@@ -254,7 +269,7 @@ _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class CaseServer:
-    """The server of one case. It listens from ``open`` to ``close``."""
+    """The servers of one case, which the lab plays. They listen from ``open`` to ``close``."""
 
     def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
@@ -271,7 +286,7 @@ class CaseServer:
         self._pki = pki
 
     def open(self) -> Target:
-        """Listen, and return the target of the case.
+        """Begin to listen, and return the target of the case for the client.
 
         Raises:
             LabError: no port is left.
@@ -298,10 +313,10 @@ class CaseServer:
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
     def _listen(self) -> list[Port]:
-        """Listen on a port for direct clients, on that of the proxy, and on the other port if any.
+        """Open the ports of the case: for direct clients, for the proxy, and any other port.
 
         Raises:
-            OSError: it cannot listen. Then all of them are closed again.
+            OSError: a port can't be opened. Then all of them are closed again.
         """
         loop, address = self._lab.loop.asyncio, listening_address(self._pki.host)
         with ExitStack() as opened:
@@ -318,7 +333,10 @@ class CaseServer:
         return ports
 
     def _serve(self, reached: Destination) -> Session | None:
-        """Return the session with a host that a client requested from the proxy of the lab."""
+        """Return the session for a host that a client requested from the proxy of the lab.
+
+        ``None`` if the host is not one of this case.
+        """
         if not self._case_run.tests(reached.host):
             return None
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
@@ -327,7 +345,8 @@ class CaseServer:
         """Stop listening, and return the evidence of every connection.
 
         Raises:
-            CannotServeError: a step could not be served, and the client leaked no data.
+            CannotServeError: a connection could not be served as the case requires, and no data of
+                the client reached an attacker.
         """
         self._lab.loop.call(self._shut)
         leaked = any(
@@ -420,7 +439,10 @@ _LOCK = "running.lock"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Context manager: yield a locked temporary folder, and remove it at exit."""
+    """Context manager: yield a temporary folder that is removed at exit.
+
+    A lock in it shows ``remove_leftovers`` that its process still runs.
+    """
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
     with begun.open("wb") as lock, folder as name:  # the lock outlives the folder
@@ -430,7 +452,7 @@ def scratch() -> Iterator[Path]:
 
 
 def remove_leftovers() -> list[Path]:
-    """Remove temporary folders that killed runs of this user left behind. Return their paths.
+    """Remove temporary folders that killed runs of this user left behind; return their paths.
 
     The kernel releases a lock when its process ends, so an unlocked folder is a leftover.
     """

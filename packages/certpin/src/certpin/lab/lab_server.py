@@ -53,7 +53,7 @@ class LabServer:
         return int(self._server.server_address[1])
 
     def use(self, identity: Identity) -> None:
-        """Present another certificate on new connections."""
+        """Present the chain of another identity on new connections."""
         self._context = server_context(identity)
 
     def __enter__(self) -> Self:
@@ -70,10 +70,10 @@ class LabServer:
         self._thread.join()
 
     def wait_for(self, connections: int) -> None:
-        """Wait until this number of connections has sent a request.
+        """Wait until ``connections`` connections have arrived, with their requests.
 
         Raises:
-            TimeoutError: they did not within 10 seconds.
+            TimeoutError: fewer arrived within 10 seconds.
         """
         with self._heard:
             if not self._heard.wait_for(lambda: len(self.received) >= connections, _PATIENCE):

@@ -36,7 +36,10 @@ _CLIENT_DAYS = 47
 
 
 class Style(StrEnum):
-    """How a client is pinned. The user declares it; it is never inferred."""
+    """How a client is pinned: by no keys, by keys of the server, or by keys of authorities.
+
+    The user declares it; it is never inferred.
+    """
 
     NONE = "none"  # no pins: a client that trusts its roots
     LEAF = "leaf"  # pins on the key of the server, and on a backup
@@ -89,7 +92,10 @@ def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
 
 
 class Authorities:
-    """The authorities of a run, shared by all its cases. The client trusts R and R2."""
+    """The authorities of a run of the lab, shared by all its cases. The client trusts R and R2.
+
+    ``root`` and ``rogue`` are stored authorities to use as R and R2; by default they are new.
+    """
 
     def __init__(
         self, now: datetime, *, root: Authority | None = None, rogue: Authority | None = None
@@ -107,12 +113,12 @@ class Authorities:
 
     @cached_property
     def intermediate(self) -> Authority:
-        """I: below R, issues the good leaf."""
+        """I: the intermediate below R that issues the certificate of the honest server."""
         return self.root.intermediate(f"Intermediate I, {_WARNING}")
 
     @cached_property
     def second_intermediate(self) -> Authority:
-        """I2: also below R; issues for the second host, and after a change of intermediates."""
+        """I2: another intermediate below R, for the second host or a change of intermediates."""
         return self.root.intermediate(f"Intermediate I2, {_WARNING}")
 
     @cached_property
@@ -153,12 +159,12 @@ class Authorities:
 
     @property
     def trusted_pem(self) -> bytes:
-        """The roots that the client trusts: R and R2."""
+        """The roots that the client trusts, as PEM: R and R2."""
         return self.root.pem + self.rogue.pem
 
 
 class TestPKI:
-    """The authorities, and the certificates of the servers of one host and of a second one."""
+    """The keys and certificates with which the lab plays two hosts and their attackers."""
 
     __test__ = False  # pytest would collect a class of this name
 
@@ -244,31 +250,31 @@ class TestPKI:
 
     @property
     def honest(self) -> ServerStep:
-        """The step of the honest server: how the lab serves a connection without an attack."""
+        """How the lab serves a connection as the honest server, without an attack."""
         return ServerStep.of(self.leaf, role=Role.HONEST)
 
     @property
     def honest_second(self) -> ServerStep:
-        """The same as ``honest``, for the second host."""
+        """How the lab serves a connection as the honest server of the second host."""
         return ServerStep.of(self.second_leaf, role=Role.HONEST)
 
     @property
     def man_in_the_middle(self) -> ServerStep:
-        """The step of the simplest attack that a client of this style must refuse."""
+        """How the lab serves a connection as the simplest attacker that this style refuses."""
         if self.style is Style.NONE:
             return ServerStep.of(self.untrusted.issue(self.host))
         return ServerStep.of(self.attacker_chain)
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The pins of both hosts for a client of this style."""
+        """The client's pins of both hosts, which depend on its style."""
         first: dict[Pin, PinRole] = {self.leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
             first = {self.intermediate.pin: "intermediate", self.root.pin: "root"}
         return self._pin_set(first)
 
     def _pin_set(self, first: dict[Pin, PinRole]) -> PinSet:
-        """Return the pin set of these pins for the first host, and of the lab's for the second."""
+        """Return the client's pin set: ``first`` for the first host, the lab's for the second."""
         second: dict[Pin, PinRole] = {self.second_leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
             # Not R: a chain of the first host would then match for the second.
@@ -281,10 +287,11 @@ class TestPKI:
         return (self.root.certificate.der,)
 
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
-        """Return the pinned authorities as DER, without those below another of them.
+        """Return the certificates (DER) of the lab's authorities that a policy pins.
 
-        An authority below an anchor adds nothing. As an anchor itself, it would only make the
-        client ignore the copy that a server sends, and with it a bad signature on that copy.
+        An authority below another pinned one is left out: as an anchor it adds nothing. It would
+        only make the client ignore the copy that a server sends, and with it a bad signature on
+        that copy.
         """
         lab = (self.root, self.intermediate, self.second_intermediate)
         pinned = [authority for authority in lab if authority.pin in policy.live_pins]
@@ -294,7 +301,7 @@ class TestPKI:
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:
-    """Return the pin set with this expiry for each host."""
+    """Return a copy of the pin set in which the pins of each host expire at ``moment``."""
     moment = moment.replace(microsecond=0)
     policies = tuple(replace(policy, expires=moment) for policy in pins.policies)
     return replace(pins, policies=policies)

@@ -1,4 +1,8 @@
-"""Run the matrix: the good control, every case, and the good control again."""
+"""Run a client against the cases of the lab, with a good control before and after them.
+
+The good control is the case in which an honest server answers: a client that refuses it would
+refuse every attack too, so that its run proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +82,12 @@ ATTEMPTS = 3  # runs of a case whose verdict is not the expected one
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one case for one client. ``attempts`` are its evidence, one for each try."""
+    """The result of one case for one client.
+
+    ``expect`` is the expected reaction, ``verdict`` how the client reacted (``None`` if the case
+    was not run), and ``outcome`` whether that is right. ``why`` is the reason for the verdict, and
+    ``attempts`` are its evidence, one for each run of the client.
+    """
 
     case: Case
     expect: Expect
@@ -103,7 +112,7 @@ class Run:
 
     @property
     def controlled(self) -> bool:
-        """True if the client accepted the honest server (the good control) both first and last."""
+        """True if the client accepted an honest server (the good control) first and last."""
         controls = [result for result in self.results if result.case is CONTROL]
         return len(controls) == 2 and all(result.outcome is Outcome.RIGHT for result in controls)
 
@@ -118,10 +127,11 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     progress: Callable[[Result], None] = lambda _: None,
     now: Callable[[], datetime] = utc_now,
 ) -> Run:
-    """Run a client against cases: the good control, every case, and the good control again.
+    """Run a client against cases, with the good control before the first and after the last.
 
-    If the first good control fails, no case is run, because no verdict would prove anything. If the
-    last one fails, refusals are reported as undecided, and findings remain.
+    The good control is a case with an honest server, which every client must accept. If the first
+    one fails, no case is run, because no verdict would prove anything. If the last one fails,
+    refusals are reported as undecided, and findings remain.
 
     Args:
         lab: an open lab.
@@ -194,9 +204,10 @@ def clock_problem(lab: Lab, client: ClientUnderTest, cases: Iterable[Case]) -> s
 
 
 def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> Result:
-    """Run one case ``repeat`` times; if once, up to ``ATTEMPTS`` times while its verdict is odd.
+    """Run one case, and return its result.
 
-    The verdict is odd if it is not the expected one, so that no finding rests on one run.
+    With ``repeat`` 1 it is run again, up to ``ATTEMPTS`` times, while its verdict is not the
+    expected one: no finding may be based on one run. With more, it is run that often.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
@@ -221,7 +232,10 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
 
 
 def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:
-    """Return the verdict of each way to the lab, if that explains why the attempts differ."""
+    """Return the verdict for each way to the lab: `` (connect: REJECT, port: ACCEPT)``.
+
+    Empty if the ways don't explain why the attempts differ.
+    """
     found: dict[str, set[str]] = {}
     for attempt, judgement in zip(attempts, judgements, strict=False):
         for via in {seen.via for seen in attempt.connections}:
@@ -256,10 +270,10 @@ def _judgements(
 
 
 def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
-    """Return True if no further attempt is needed.
+    """Return True if a case needs no further attempt.
 
-    With ``repeat`` 1, the last attempt settles the verdict if it was right, or repeated the
-    previous one.
+    With ``repeat`` 1, the last attempt is enough if its verdict was right, or equal to the previous
+    one.
     """
     if repeat > 1 or not judgements:
         return len(judgements) >= repeat
@@ -295,9 +309,10 @@ def _not_run(case: Case, expect: Expect, why: str) -> Result:
 
 
 def _without_control(run: Run) -> Run:
-    """Return the run with its refusals changed to undecided, because the good control failed.
+    """Return a copy of the run with refusals changed to undecided, because the good control failed.
 
-    A client without a network refuses everything, so they prove nothing.
+    The good control is the case with an honest server. A client without a network refuses
+    everything, so its refusals prove nothing.
     """
     why = "the good control failed, so a refusal proves nothing"
     results = tuple(

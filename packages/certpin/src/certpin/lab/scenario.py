@@ -1,4 +1,7 @@
-"""The scenario of a case: how the lab serves each connection. Plain data, built by ``attacks``."""
+"""The scenario of a case: how the lab serves each connection of the client.
+
+Scenarios are plain data, which ``certpin.lab.attacks`` builds.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """Which server serves a step: attacker, honest server or an unpinned host. Reports print it."""
+    """Which server the lab plays on a connection: attacker, honest server or unpinned host.
+
+    Reports print the value.
+    """
 
     ATTACKER = "attacker"
     HONEST = "honest server"
@@ -49,7 +55,11 @@ OTHER_PORT = 10443
 
 @dataclass
 class AnswerContext:
-    """The content for answers of the lab: its token, and the URLs to redirect to."""
+    """The content for answers of the lab: its token, and the URLs to redirect to.
+
+    ``token`` is a random text: if a client prints it, the client has read an answer. The URLs lead
+    to the same host, the second host, clear text, the unpinned host, and another port.
+    """
 
     token: str
     same: str = "/again"
@@ -59,10 +69,13 @@ class AnswerContext:
     other_port: str = ""
 
     def set_hosts(self, hosts: Sequence[str], port: int = 0, other: int = OTHER_PORT) -> None:
-        """Set the URLs to redirect to: of the first, the second and the unpinned host.
+        """Set the URLs to which answers redirect the client.
 
-        The URLs name this port of the lab. With port 0 they name none: a proxy or a route directs
-        clients to the lab. ``other`` is the other port of the first host.
+        Args:
+            hosts: the first, the second and the unpinned host.
+            port: the lab's port, which the URLs name. With 0 they name none: a proxy or a route
+                directs clients to the lab.
+            other: the other port of the first host.
         """
         self.other_port = f"https://{bracketed(hosts[0])}:{other}/"
         suffix = f":{port}" if port else ""
@@ -83,7 +96,7 @@ class AnswerContext:
 
 
 class Opening(StrEnum):
-    """How the server behaves before TLS begins."""
+    """How a server of the lab behaves before TLS begins."""
 
     TLS = "tls"  # begins TLS: at once, or after STARTTLS
     PLAIN = "plain"  # answers the ClientHello in clear text
@@ -121,12 +134,13 @@ class TLSSettings:
 
 @dataclass(frozen=True)
 class ServerStep:
-    """How the lab serves one connection.
+    """How the lab serves one connection: its certificates, key, TLS settings and answer.
 
     ``chain`` is DER exactly as sent, leaf first. ``key_pem`` signs the handshake; it need not be
-    the key of the leaf. An honest step may name a ``foreign`` host: requests for that host that
-    arrive here count as a leak. ``alpn`` are the protocols that the server speaks, best first;
-    ``None`` for those of the lab.
+    the key of the leaf. ``role`` is the server that the lab plays. ``foreign`` is another host: if
+    requests for it arrive on this connection, the client did not check its pins, and they count as
+    leaked data. ``alpn`` are the protocols that the server speaks, best first; ``None`` for those
+    of the lab.
     """
 
     chain: tuple[bytes, ...]
@@ -140,7 +154,7 @@ class ServerStep:
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
-        """Return a step that serves an identity's key and chain.
+        """Return a step that serves the chain of an identity with its key.
 
         Args:
             identity: the key and the chain.
@@ -158,7 +172,7 @@ class ServerStep:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the lab serves in a case: one step for each connection to a host, in order.
+    """How the lab serves the connections of a case: a step for each connection to a host, in order.
 
     ``first`` are the steps of the host under test, ``second`` those of the second host. The last
     step of each host repeats.
@@ -191,12 +205,18 @@ class Scenario:
 
     @classmethod
     def legitimate(cls, identity: Identity, *appended: Any) -> Self:
-        """Return a scenario of one honest server, with certificates appended to its chain."""
+        """Return a scenario without an attack: one honest server with this chain and key.
+
+        The certificates ``appended`` are sent after the chain.
+        """
         return cls.of(ServerStep.of(identity, *appended, role=Role.HONEST))
 
     @property
     def attacks(self) -> bool:
-        """True if the client's data can reach a server other than the honest one."""
+        """True if data of the client can reach an attacker or an unpinned host.
+
+        Also if an honest server invites the client to leave the checked connection (``lures``).
+        """
         return self.lures or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
@@ -215,8 +235,8 @@ def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False)
     Args:
         scenario: the scenario of a case.
         tls: a key of ``VERSIONS``, or empty for both. Steps that set a TLS version keep it.
-        client_certificates: whether honest servers require a client certificate. The good control
-            then proves that the client has one.
+        client_certificates: True if honest servers require a client certificate. The good control,
+            a case with an honest server, then proves that the client has one.
 
     Returns:
         The scenario with these options.

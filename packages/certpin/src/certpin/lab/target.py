@@ -37,8 +37,9 @@ class Target:
     """One case as the client gets it: where to connect, which roots to trust, which pins to check.
 
     The lab listens on ``port`` of ``address``, for a client that connects to it directly, and is a
-    CONNECT and SOCKS5 proxy at ``proxy``. ``url`` contains the canary. It names no port: a client
-    that uses no proxy takes the URLs of ``direct``.
+    CONNECT and SOCKS5 proxy at ``proxy``. ``url`` contains the canary, a random text: if it arrives
+    at the lab, the client sent its request. It names no port: a client that uses no proxy takes the
+    URLs of ``direct``.
     """
 
     case: str
@@ -65,13 +66,14 @@ class Target:
 
     @property
     def pin(self) -> str:
-        """The pin of the honest server, or of its issuer: ``sha256/…``.
+        """The pin of the honest server's key, or of its issuer's: ``sha256/…``.
 
         This and the next five attributes are for clients that get keys or a certificate to accept
         instead of a pin file.
 
         Raises:
-            CannotServeError: the pins mark a key as compromised, and such a client can't know that.
+            CannotServeError: the case has a compromised key, or requires Certificate Transparency:
+                such a client can't know that.
         """
         return self._without_compromised(self.accepted)[0]
 
@@ -156,12 +158,12 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The URL to request."""
+        """The URL that the client has to request from the host under test."""
         return self._url_of(self.host)
 
     @property
     def second_url(self) -> str:
-        """The URL to request from the second host."""
+        """The URL that the client has to request from the second host."""
         return self._url_of(self.second_host)
 
     def _url_of(self, host: str) -> str:
@@ -209,7 +211,10 @@ class Target:
 
 
 class Exports:
-    """Writes one pin set of a host in the requested formats, each only once. Thread-safe."""
+    """The pins of one case as files in the formats of ``certpin export``. Thread-safe.
+
+    Each format is written once, when it is first requested.
+    """
 
     def __init__(self, folder: Path, pins: PinSet | None, pki: TestPKI) -> None:
         self.folder = folder
@@ -276,10 +281,11 @@ class Exports:
         return folder / export.files[0].path
 
     def _fitting(self, chosen: Format) -> PinSet:
-        """Return the pins in a form that the format can express, with anchors if it needs them.
+        """Return the pins in a form that the format can express, with trust anchors if needed.
 
-        The lab's pins name no anchors. A format that only knows anchors gets R. A format of a
-        platform that can't inspect the chain gets the pinned authorities.
+        The lab's pins name no anchors. A format that can't have pins gets the root of the honest
+        server as the anchor. A format of a platform that compares only the leaf gets the pinned
+        authorities.
         """
         pins = self._pins
         if pins is None:
@@ -297,7 +303,10 @@ class Exports:
         return pins
 
     def _anchored(self, policy: HostPolicy) -> HostPolicy:
-        """Return the policy with its pinned authorities as trust anchors, if any are pinned."""
+        """Return a copy of the policy with its pinned authorities as trust anchors.
+
+        The policy is returned unchanged if it has anchors, or pins no authority.
+        """
         pinned = self._pki.pinned_authorities(policy)
         if policy.trust or not pinned:
             return policy

@@ -38,15 +38,15 @@ class WrongVerdictError(AssertionError):
 
 
 class InconclusiveError(AssertionError):
-    """A result proves nothing: the client never connected, died, or failed the good control."""
+    """A result proves nothing: the client never connected, died, or refused an honest server."""
 
 
 def meaningful(style: Style, protocol: str) -> list[str]:
-    """Return the names of the cases that apply to a client, in order.
+    """Return the names of the lab's cases that apply to a client, in order.
 
     Args:
         style: how the client is pinned.
-        protocol: the protocol that it speaks.
+        protocol: the protocol that the client speaks.
     """
     return [
         case.name
@@ -56,7 +56,10 @@ def meaningful(style: Style, protocol: str) -> list[str]:
 
 
 class Trial:
-    """The cases of one client, with the good control before the first and after the last."""
+    """The cases of one client in tests, with the good control before the first and after the last.
+
+    The good control is a case with an honest server, which every client must accept.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -64,7 +67,10 @@ class Trial:
         self._stuck: str | None = None  # why the client's clock can't be set; empty if it can
 
     def attack(self, client: ClientUnderTest, case: Case) -> Result:
-        """Run one case, and return its result: undecided if the good control failed before."""
+        """Run one case, and return its result.
+
+        The result is undecided if the client refused an honest server (the good control) before.
+        """
         if self._control is None:
             self.control(client)
         control = self._control
@@ -89,7 +95,7 @@ class Trial:
 
 
 def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnderTest:
-    """Return the client that a test gave: a function as a ``Call``, any other unchanged."""
+    """Return the client that a test gave: a function becomes a ``Call``, any other is unchanged."""
     return Call(client) if callable(client) else client
 
 
@@ -127,7 +133,7 @@ def describe(seen: Connection) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Mitm(Target):
-    """A running attack that a test's client connects to. Also the target for that client.
+    """A running attack that a test's client connects to, and the target for that client.
 
     It stops when its evidence is read, or when the test ends.
     """
@@ -137,7 +143,7 @@ class Mitm(Target):
 
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
-        """Start the attack of a case, and return it. ``seen`` stops it.
+        """Start the attack of a case, and return it. Reading its evidence (``seen``) stops it.
 
         Raises:
             CannotServeError: the case can't be served on this machine.
@@ -148,7 +154,7 @@ class Mitm(Target):
         """Stop the attack, and return the evidence of every connection.
 
         Raises:
-            CannotServeError: a step could not be served.
+            CannotServeError: a connection could not be served as the case requires.
         """
         if not self._seen:
             self._seen.append(self.case_server.close())
@@ -156,7 +162,7 @@ class Mitm(Target):
 
     @property
     def met(self) -> bool:
-        """True if the client connected to the attacker. Stops the attack."""
+        """True if the client connected to the attacker. Reading it stops the attack."""
         return any(connection.hello or connection.clear for connection in self.seen())
 
     def check_met(self) -> None:
@@ -166,7 +172,7 @@ class Mitm(Target):
 
     @property
     def leaked(self) -> bytes:
-        """The client's data that leaked to the attacker. Stops the attack."""
+        """The client's data that reached the attacker. Reading it stops the attack."""
         return b"".join(connection.said for connection in self.seen() if connection.exposed)
 
 
@@ -203,9 +209,9 @@ class Attack:
         self._judge(*self._run(client))
 
     async def call_async(self, client: Callable[[Target], Awaitable[object]]) -> None:
-        """Run a coroutine function against the case in the running asyncio loop.
+        """Run a coroutine function as the client against the case, in the running asyncio loop.
 
-        It raises the same exceptions as a call.
+        It raises the same exceptions as a call of the attack.
         """
         __tracebackhide__ = True
         self._use()

@@ -1,8 +1,9 @@
 """Run the lab in front of the user's real server, so that a released app can be attacked.
 
-The lab has the chain of the real server, which is public, but not its key. The good control is
-relayed to it unchanged. The lab's attackers have its certificates, as real attackers do. A case
-that needs the private key of the real server or of its authority is reported as not run.
+The lab has the chain of the real server, which is public, but not its key. In the good control (the
+case with an honest server) it relays the connection to the real server unchanged. The lab's
+attackers have the real certificates, as real attackers do. A case that needs the private key of the
+real server or of its authority is reported as not run.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ _FIX = "leave --upstream out, and give the client the lab's own pins"
 
 @dataclass(frozen=True)
 class Upstream:
-    """A real server: its address, its chain, and the pins that the client has for it.
+    """The user's real server: its address, its chain, and the pins that the client has for it.
 
-    ``roots`` is PEM of the roots that the client trusts for it, in addition to R2.
+    ``roots`` is PEM of the roots that the client trusts for it, in addition to R2, the lab's
+    attacker.
     """
 
     address: tuple[str, int]
@@ -104,7 +106,7 @@ def _server(host: str, policy: HostPolicy) -> str:
 
 
 class UpstreamAuthorities(Authorities):
-    """The authorities of a run with a real server: the lab only has the keys of attackers'."""
+    """The authorities of a run with a real server: the lab has only the keys of the attackers."""
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:
         super().__init__(now)
@@ -147,7 +149,7 @@ class UpstreamPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """The step of the real server: the lab relays the connection to it."""
+        """How the lab serves a connection without an attack: it relays it to the real server."""
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property
@@ -157,7 +159,7 @@ class UpstreamPKI(TestPKI):
 
 
 class _Keyless:
-    """Replaces an authority or a server if the lab does not have its private key.
+    """A placeholder for an authority or a server with a private key that the lab does not have.
 
     Any use raises ``CannotServeError``.
     """

@@ -30,7 +30,10 @@ KEPT = 64 * 1024
 
 @dataclass
 class Connection:
-    """The evidence of one connection. Its session fills it in, and ``judge`` judges it."""
+    """The evidence of one connection of the client to the lab.
+
+    The session that serves the connection fills it in, and ``judge`` judges it.
+    """
 
     via: str = "port"  # how the client connected: port, connect, socks5 or route
     target: str = ""  # the host that it requested from a proxy
@@ -62,7 +65,10 @@ class Connection:
 
     @property
     def exposed(self) -> bool:
-        """True if data here leaks: to an attacker, to a wrong host, or in clear text."""
+        """True if data on this connection leaks: to a server that isn't honest, or unencrypted.
+
+        Data for another host than that of the connection (``astray``) leaks too.
+        """
         return bool(self.clear or self.astray) or (
             self.step is not None and self.step.role is not Role.HONEST
         )
@@ -71,7 +77,7 @@ class Connection:
     def said(self) -> bytes:
         """The client's data on which the verdict is based.
 
-        If the step names a foreign host, this is only the data for that host and clear text.
+        If the step has a ``foreign`` host, this is only the data for that host, and clear text.
         """
         if self.step and self.step.foreign:
             return self.clear + self.astray
@@ -106,7 +112,7 @@ class Ending:
 
     @property
     def content(self) -> bool:
-        """True if the client reported success: exit status 0."""
+        """True if the client reported success by its exit status 0."""
         return self.status == 0
 
 
@@ -151,7 +157,7 @@ NEEDS_ATTENTION = frozenset({Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED})
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and its reason. ``verdict`` is ``None`` if the client never reached the attack.
+    """A verdict on a client and its reason. ``verdict`` is ``None`` if it never reached the attack.
 
     ``caution`` turns a right outcome into a warning: the client sent no data to the attacker, but
     presented its certificate.
@@ -190,14 +196,18 @@ def judge(attempt: Attempt) -> Judgement:
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is based on this connection.
 
-    In an attack, these are the connections on which data leaks. Otherwise they are those with the
-    server under test: an honest second host is no evidence about it.
+    In a scenario with an attack, these are the connections on which data leaks. Otherwise they are
+    those to the host under test: an honest second host is no evidence about it.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
-    """Return the reason why the client never made the connection to judge; empty if it did."""
+    """Return why the client never made the connection to judge, as text; empty if it did.
+
+    ``met`` are the connections on which the client began to speak, and ``judged`` those on which
+    the verdict is based.
+    """
     if not judged and not attempt.scenario.attacks:
         return "the client never called the host of this case"
     if not judged:
@@ -214,8 +224,8 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     """Return True if an honest server invited the client to the attack.
 
-    It did if the client requested the redirect; or, if the attack is to share the first host's
-    connection, if the client called the second host on another one.
+    It did if the client requested the URL that redirects; or, if the attack is to share the first
+    host's connection, if the client called the second host on another one.
     """
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
@@ -223,7 +233,10 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 
 
 def _stayed(attempt: Attempt) -> Judgement:
-    """Return the judgement of a client that did not follow such an invitation."""
+    """Return the judgement of a client that followed no redirect to the attack: it has refused.
+
+    If the client died or was stopped, the judgement is inconclusive.
+    """
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     return Judgement(Verdict.REJECT, "the client did not follow the honest server")
@@ -368,7 +381,10 @@ def settle(
 
 
 def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:
-    """Return whether a verdict is right, given the reaction that the case expects."""
+    """Return whether a verdict is right, given the reaction that the case expects.
+
+    A case without a verdict was not run. An inconclusive or flaky verdict decides nothing.
+    """
     if verdict is None or expect is Expect.UNDEFINED:
         return Outcome.NOT_RUN
     if verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

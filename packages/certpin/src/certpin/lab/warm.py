@@ -43,7 +43,7 @@ _COLD = "leave out --warm"
 
 @dataclass(frozen=True)
 class WarmCommand(Command):
-    """A Python client whose modules are imported once, before the first case. It forks for each.
+    """A Python client that runs in forks of one process, which has imported its modules.
 
     Raises:
         LabError: the command does not begin with Python, or has no script; or this system can't
@@ -59,7 +59,10 @@ class WarmCommand(Command):
             raise LabError("--warm needs fork and waitid, which this system lacks", fix=_COLD)
 
     def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
-        """Run the client once in a fork."""
+        """Run the client once, in a fork of the process with its modules, and return how it ended.
+
+        A case that moves the clock or has its own trust anchors starts the program as usual.
+        """
         options, client = split_command(tuple(words))
         if target.clock or target.time:
             return super().start(words, target, output)
@@ -111,7 +114,7 @@ def split_command(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 class _Zygote:
-    """The process that imported the client's modules, and its socket."""
+    """The process that has imported the client's modules and forks for each run, and its socket."""
 
     def __init__(
         self, options: list[str], client: list[str], variables: dict[str, str], roots: Path
@@ -148,7 +151,7 @@ class _Zygote:
             return False
 
     def run(self, request: dict[str, object], output: int, patience: float) -> int | None:
-        """Run the client once.
+        """Run the client once, in a fork.
 
         Args:
             request: its words, environment and time limit.
@@ -156,7 +159,7 @@ class _Zygote:
             patience: seconds to wait for the result.
 
         Returns:
-            Its exit status, negative for a signal; None if it did not end in time.
+            The exit status of the client, negative for a signal; None if it did not end in time.
         """
         data = json.dumps(request).encode()
         ours, theirs = socket.socketpair()

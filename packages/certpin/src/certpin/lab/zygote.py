@@ -44,7 +44,10 @@ _POLL = 0.01  # seconds between two looks at the client, on a system without pid
 
 
 def main(descriptor: int, client: list[str]) -> None:
-    """Import, announce that this process is ready, and run the client once in each fork."""
+    """Import the client's installed modules, say that this process is ready, and fork for each run.
+
+    ``descriptor`` is the socket to the lab, and ``client`` the words after the options of Python.
+    """
     _find_modules_as_the_client_does(client)
     for name in sorted(_installed_imports(client)):
         try:
@@ -83,7 +86,10 @@ def _receive(control: socket.socket) -> tuple[int, int] | None:
 
 
 def _supervise(run: socket.socket, output: int) -> list[str]:
-    """Fork the client, wait for it, and send its result. Return the client's words, in it only."""
+    """Fork the client, wait for it, send its result to the lab, and exit.
+
+    Only the forked client returns from this function: with the words of its command.
+    """
     request = json.loads(_read(run, _LENGTH.unpack(_read(run, _LENGTH.size))[0]))
     pid = os.fork()
     if pid == 0:
@@ -174,7 +180,7 @@ def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) 
 
 
 def _find_modules_as_the_client_does(client: list[str]) -> None:
-    """Replace the folder of this file in ``sys.path`` by the one that the client's would be."""
+    """Let this process find modules in the client's folder, not in the folder of this file."""
     if sys.flags.isolated or getattr(sys.flags, "safe_path", False):
         return
     if client[0] == "-m":
@@ -184,7 +190,7 @@ def _find_modules_as_the_client_does(client: list[str]) -> None:
 
 
 def _installed_imports(client: list[str]) -> set[str]:
-    """Return the installed modules that the client, and its own modules, import.
+    """Return the installed modules that the client, and the modules in its folder, import.
 
     A module of the client's own folder is read, not imported: its code may depend on the case.
     """
@@ -225,7 +231,10 @@ def _text(path: Path) -> str:
 
 
 def _imports(source: str, package: str) -> set[str]:
-    """Return the modules that a source may import outside of functions."""
+    """Return the modules that a source text may import outside of functions.
+
+    ``package`` is the name of its package, for relative imports.
+    """
     found: set[str] = set()
     try:
         waiting: list[ast.AST] = [ast.parse(source)]

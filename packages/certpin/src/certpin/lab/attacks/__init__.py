@@ -1,4 +1,4 @@
-"""The matrix of cases, one file per family.
+"""The cases of the lab (the matrix), one file per family.
 
 A new case is one ``Case`` in the tuple of its family's file, with a test of the property that it
 forges and a broken client that it catches. The documentation lists it (``make docs``).

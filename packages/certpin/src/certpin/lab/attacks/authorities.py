@@ -50,9 +50,10 @@ def _fake(pki: TestPKI) -> Scenario:
 
 
 def _fake_hidden(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged leaf, sent with the real issuers instead of its own.
+    """Return a scenario with a forged leaf that is sent with the real issuers.
 
-    The forged issuer has the name of the real one.
+    An attacker's authority with the name of the real issuer has signed it. That authority is not
+    sent.
     """
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()

@@ -49,10 +49,11 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """Return a forged identity below R2, its issuer J, and another certificate of J with its chain.
+    """Return a forged leaf, its issuer J, and another certificate with J's name and key.
 
-    I issued that other certificate, as a leaf with J's name and key: a verifier that takes a leaf
-    for an authority builds a path from the forged leaf over it to R.
+    J is below R2, and issued the leaf for the host. I issued the other certificate (the third
+    value, with its chain) as a leaf: a verifier that takes a leaf for an authority builds a path
+    from the forged leaf over it to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -62,8 +63,8 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
 def _pathlen_split(pki: TestPKI) -> Scenario:
     """Return a scenario with two possible issuers of the leaf: R2, and a certificate below R.
 
-    The latter has R2's name and key, and intermediate C issued it, although C may have no authority
-    below it (path length 0).
+    The second one has R2's name and key, and intermediate C issued it, although C may have no
+    authority below it (path length 0).
     """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
@@ -78,7 +79,7 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 
 
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with so many rogue intermediates below R2."""
+    """Return a function that builds a scenario with this number of rogue intermediates below R2."""
 
     def scenario(pki: TestPKI) -> Scenario:
         issuer = pki.rogue

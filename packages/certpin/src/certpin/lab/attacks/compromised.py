@@ -1,5 +1,6 @@
-"""Cases of compromised keys: the chain verifies and a pin matches, so that a client must refuse it
-only because the pin set marks the key as compromised.
+"""Cases of compromised keys: the chain verifies, and a pin matches.
+
+A client must refuse it only because the pin set marks one of its keys as compromised.
 """
 
 from __future__ import annotations

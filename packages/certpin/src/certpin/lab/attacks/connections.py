@@ -19,7 +19,7 @@ _NUMBERS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 
 
 def _only(number: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario in which only this connection is attacked.
+    """Return a function that builds a scenario with an attack on only the connection ``number``.
 
     The honest server redirects to itself, so that a client that follows reaches the attack.
     """

@@ -59,9 +59,10 @@ def _too_long(pki: TestPKI) -> Scenario:
 
 
 def _other_names_only(pki: TestPKI) -> Scenario:
-    """Return a scenario with an intermediate with name constraints to other hosts.
+    """Return a scenario with an intermediate that may only issue certificates for other hosts.
 
-    They permit only other addresses too, because the host under test may be an address.
+    Its name constraints permit only other addresses too, because the host under test may be an
+    address.
     """
     return _below(
         pki, pki.root.intermediate("Intermediate for other names", change=_limit(*_OTHERS))
@@ -91,7 +92,7 @@ def _permits(host: str) -> x509.GeneralName:
 
 
 def _no_purpose(pki: TestPKI) -> Scenario:
-    """Return a scenario with an extended key usage without any purpose."""
+    """Return a scenario with a leaf that has an extended key usage without any purpose."""
     empty = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"\x30\x00")
     leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
     kinds = (x509.ExtendedKeyUsage,)

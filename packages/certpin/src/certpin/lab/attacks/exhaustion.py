@@ -1,4 +1,4 @@
-"""Cases of chains that are made to exhaust a verifier. A limit must end in a refusal."""
+"""Cases of chains that exhaust a verifier. A limit that is reached must lead to a refusal."""
 
 from __future__ import annotations
 

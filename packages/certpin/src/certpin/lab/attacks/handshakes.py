@@ -33,7 +33,7 @@ def _no_alpn(pki: TestPKI) -> Scenario:
 
 
 def _interrupted(opening: Opening) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario in which each handshake is interrupted so.
+    """Return a function that builds a scenario in which ``opening`` interrupts each handshake.
 
     A client that then speaks clear text leaks its data: to the port of the lab, or through its
     proxy to port 80 of the host.

@@ -1,7 +1,7 @@
 """Cases of a host that is requested in another form: by address, or in another spelling.
 
 A man in the middle answers. A client that looks its pins up by the text that it was given finds
-none, and accepts him.
+no pins, and accepts the attacker.
 """
 
 from __future__ import annotations

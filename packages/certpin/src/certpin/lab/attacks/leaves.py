@@ -1,7 +1,7 @@
 """Cases of unusual certificates below a root that the client trusts, and has no pin for.
 
 Verification may accept or refuse each of them, as libraries differ. The pins must refuse all: a
-check that fails on a key or a field that it can't read must fail closed.
+client that can't read a key or a field must refuse the server.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PRIVATE_OID = x509.ObjectIdentifier("2.25.305419896305419896305419897")  # from
 def _with_key(
     make: Callable[[], CertificateIssuerPrivateKeyTypes],
 ) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: the attacker's certificate, for a key of a kind."""
+    """Return a function that builds a scenario: an attacker's leaf with a key from ``make``."""
     return lambda pki: Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=make())))
 
 
@@ -146,7 +146,7 @@ def _leaf(
     scenario: Callable[[TestPKI], Scenario],
     reference: str = "CWE-636: not failing securely",
 ) -> Case:
-    """Return a case of this family. Libraries may refuse the certificate; pins must."""
+    """Return a case of an unusual leaf. Libraries may refuse the certificate; pins must."""
     return Case(
         name=name,
         family=Family.AUTHORITY,

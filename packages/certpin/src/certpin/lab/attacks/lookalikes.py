@@ -1,4 +1,4 @@
-"""Cases of keys that are nearly pinned: that of another host, and one with a similar pin."""
+"""Cases of keys that are nearly pinned: the key of another host, and a key with a similar pin."""
 
 from __future__ import annotations
 

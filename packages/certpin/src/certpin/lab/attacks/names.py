@@ -1,7 +1,7 @@
 """Cases of wrong names: certificates that are valid, but for another host.
 
-All but the first have the server's own key, so that pins match and only the check of the name can
-refuse them.
+Except for two, they have the server's own key, so that pins match and only the check of the name
+can refuse them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _IDN_LABEL = "xn--bcher-kva"  # bücher, in the spelling of DNS (RFC 5890)
 
 
 def parent(host: str) -> str:
-    """Return the domain above a host.
+    """Return the domain above a host: ``bank.example`` for ``api.bank.example``.
 
     Raises:
         CannotServeError: the host is an address, or has only one label.
@@ -36,7 +36,7 @@ def parent(host: str) -> str:
 
 
 def below(label: str) -> Callable[[str], str]:
-    """Return a function that prepends this label to a host: ``www`` makes ``www.HOST``.
+    """Return a function that puts this label before a host: ``www`` makes ``www.HOST``.
 
     The function raises ``CannotServeError`` if the host is an address, or the name gets too long.
     """
@@ -88,7 +88,11 @@ def _default_certificate(pki: TestPKI) -> Scenario:
 
 
 def registered(host: str) -> str:
-    """Return the name below the top-level domain of a host: bank.example for api.bank.example."""
+    """Return the last two labels of a host: ``bank.example`` for ``api.bank.example``.
+
+    Raises:
+        CannotServeError: the host is an address, or has only one label.
+    """
     parent(host)
     return ".".join(host.split(".")[-2:])
 

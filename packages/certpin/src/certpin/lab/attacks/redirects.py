@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def redirecting(honest: ServerStep, answer: Answer) -> ServerStep:
-    """Return a copy of an honest server's step that answers with a redirect.
+    """Return a copy of an honest server's step that answers with the redirect ``answer``.
 
     The step of a real server is returned unchanged, because the lab can't choose its answer.
     """

@@ -1,4 +1,4 @@
-"""Cases of several connections: a successful check holds for one connection and one host only."""
+"""Cases of several connections: a check must not count for another connection or host."""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ def ipv4(host: str) -> str:
 
 
 def ipv6(host: str) -> str:
-    """Return an IPv6 address to request instead of a host, as ``ipv4`` does (RFC 3849)."""
+    """Return an IPv6 address to request instead of a host: one for documentation (RFC 3849).
+
+    For a host on this machine it is ``::1``.
+    """
     return "::1" if _is_here(host) else "2001:db8::1"
 
 
@@ -67,7 +70,9 @@ def _nul_in_common_name(pki: TestPKI) -> Scenario:
 
 
 def _behind_nul(host: str) -> str:
-    """Return ``HOST``, a NUL and the attacker's domain, the part that a careless issuer checks.
+    """Return the name ``HOST``, a NUL and the attacker's domain.
+
+    A careless issuer checks only the domain, and a client that reads C strings only the host.
 
     Raises:
         CannotServeError: the host is an address.

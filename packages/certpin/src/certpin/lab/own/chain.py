@@ -1,4 +1,4 @@
-"""A case of the user's own chain: the expected verdict, and the PKI with its anchors and pins."""
+"""A case with a chain that the user supplies: its expected verdict, anchors and pins."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _scenario(role: Role, pki: TestPKI) -> Scenario:
 def clock_control(host: str, moment: datetime) -> Case:
     """Return the case that shows whether the clock of a client can be set.
 
-    An honest server presents a chain that is only valid within an hour of ``moment``.
+    In it, an honest server presents a chain that is only valid within an hour of ``moment``.
 
     Args:
         host: the host under test.
@@ -113,7 +113,7 @@ def clock_control(host: str, moment: datetime) -> Case:
 
 
 class OwnPKI(TestPKI):
-    """The PKI of a case with the user's own chain: its anchors are trusted, and no root of the lab.
+    """The PKI of a case with the user's own chain: its anchors replace the lab's trusted roots.
 
     The second host and the client certificate are those of the lab.
     """
@@ -124,12 +124,12 @@ class OwnPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """The step that serves the chain of the user."""
+        """How the lab serves a connection: with the chain and the key of the user."""
         return ServerStep(self._own.chain, self._own.key_pem, role=Role.HONEST)
 
     @cached_property
     def pinned_certificate(self) -> Certificate:
-        """The first certificate of the chain or anchor that a pin matches.
+        """The first certificate of the user's chain or anchors that a pin matches.
 
         If none does, it is a certificate that no case serves: a client that pins it must refuse.
         """
@@ -146,13 +146,13 @@ class OwnPKI(TestPKI):
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The pins of the case, or else those of its leaf or of all its anchors.
+        """The client's pins: those of the case, or else those of its leaf or of all its anchors.
 
-        A backup pin that no chain has comes last. Without pins, a client needs none, so a chain
-        that can't be pinned can still be served to it.
+        A backup pin that no chain has comes last. ``None`` if no pins can be made and the client
+        needs none.
 
         Raises:
-            CannotServeError: the client is pinned, and the chain can't be.
+            CannotServeError: the client is pinned, and no pins can be made for the chain.
         """
         try:
             role: PinRole = "root" if self.style is Style.CA else "leaf"

@@ -129,7 +129,10 @@ def _list(value: Any) -> list[Any]:
 
 
 def _depends(fields: dict[str, Any]) -> bool:
-    """Return True if clients may decide a case in their own way, or lack what it depends on."""
+    """Return True if a case's verdict is only reported: clients may decide it in different ways.
+
+    Or it depends on revocation lists or a limit of the path, which a TLS client isn't given here.
+    """
     return bool(fields.get("features") or fields.get("crls")) or (
         fields.get("max_chain_depth") is not None
     )

@@ -1,4 +1,4 @@
-"""Write the chains of the matrix as PEM files with a JSON index, for other test suites.
+"""Write the chains of the lab's built-in cases as PEM files, with a JSON index for other suites.
 
 A case is written if its attack is in its chain: a server that presents the chain with its key is
 then the whole case. A case that needs several connections, TLS settings, another protocol, another
@@ -108,7 +108,7 @@ def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
 
 
 def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
-    """Return the one step of a case that consists of its chain.
+    """Return the one step of a case, if a chain and its key are all that the case needs.
 
     Raises:
         CannotServeError: the case needs something else, or its chain can't be made here.
@@ -128,7 +128,9 @@ def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
 
 
 def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
-    """Require that a client without pins gets a chain of the same authorities.
+    """Require that a client without pins would get a chain with the same issuer names.
+
+    ``step`` serves a client that pins the leaf, and ``unpinned`` one without pins.
 
     Raises:
         CannotServeError: the attack depends on the client's pins, so one chain is not the case.
@@ -142,7 +144,7 @@ def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
 
 
 def _signs(step: ServerStep) -> bool:
-    """Return True if the key of a step is that of its leaf, as other servers require it."""
+    """Return True if the server's key is that of its leaf, which ordinary TLS servers require."""
     try:
         leaf = Certificate.from_der(step.chain[0]).parsed.public_key()
     except (InputError, ValueError):

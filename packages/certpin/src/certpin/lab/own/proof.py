@@ -30,8 +30,8 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
 ) -> runner.Run:
     """Run a client against cases in a new lab, as ``certpin prove --case-file`` does.
 
-    The good control, an honest server of the lab, comes first and last. If it fails, nothing is
-    proven: see ``Run.controlled``.
+    The good control, a case with an honest server of the lab, comes first and last. If the client
+    refuses it, nothing is proven: see ``Run.controlled``.
 
     Args:
         client: a function that takes a target (``url``, ``proxy``, ``address``, ``port``, ``ca``,

@@ -119,10 +119,10 @@ def _cases(top: Table, files: Files) -> tuple[Case, ...]:
 
 
 def read_case(fields: dict[str, Any]) -> Case:
-    """Return the case of a table with its certificates and its key as PEM texts.
+    """Return the case in a table ``[[case]]`` with its certificates and its key as PEM texts.
 
     Args:
-        fields: the fields of ``[[case]]``.
+        fields: the fields of the table. None may name a file.
 
     Raises:
         ConfigError: a field is invalid. ``key`` names it.
@@ -162,9 +162,10 @@ def _host(table: Table) -> str:
 
 
 def _certificates(table: Table, name: str, files: Files) -> tuple[bytes, ...]:
-    """Return the certificates of a field as DER: of a PEM text or file, or of a list of them.
+    """Return the certificates in the field ``name`` of a case as DER.
 
-    Not checked: that they are certificates. An attack may serve something else.
+    The field is a PEM text, the name of a file, or a list of them. Not checked: that they are
+    certificates. An attack may serve something else.
     """
     found: list[bytes] = []
     for part in _parts(table, name):
@@ -204,7 +205,7 @@ def _called(part: str) -> str:
 
 
 def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
-    """Return the anchors as DER. They must be readable, for the trust store of Java."""
+    """Return the trust anchors of a case as DER. For Java's trust store, each must be readable."""
     anchors = _certificates(table, "anchors", files)
     for anchor in anchors:
         try:
@@ -215,7 +216,10 @@ def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
 
 
 def _key(table: Table, files: Files, leaf: bytes) -> bytes:
-    """Return the private key as PEM. It must be that of the leaf, if the leaf's can be read."""
+    """Return the private key of a case as PEM.
+
+    It must be that of the leaf, unless the leaf or its key can't be read.
+    """
     text = table.text("key")
     pem = _content(table, "key", text, files)
     try:

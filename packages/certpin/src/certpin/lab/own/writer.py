@@ -30,10 +30,10 @@ _WORDS = {
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Make a folder for the files that the block writes into it. An empty one may exist.
+    """Context manager: make a folder for the files that its block writes. An empty one may exist.
 
     Raises:
-        ConfigError: it has files, or the folder or a file in it can't be written.
+        ConfigError: the folder has files, or it or a file in it can't be written.
     """
     name = printable(str(folder))
     try:
@@ -101,5 +101,5 @@ def _private(path: str, flags: int) -> int:
 
 
 def pem(certificates: Iterable[bytes]) -> str:
-    """Return certificates (DER) as PEM."""
+    """Return certificates in DER as one PEM text."""
     return "".join(map(ssl.DER_cert_to_PEM_cert, certificates))

@@ -205,8 +205,9 @@ class DeployedVersions:
         return max(self.versions, key=lambda version: version.number, default=None)
 
     def next_number(self, draft: PinSet) -> int:
-        """Return the number for publishing a draft: at least its own, and higher than all
-        others.
+        """Return the number for publishing a draft: its own, or more if that is taken.
+
+        It is higher than the number of every published version.
         """
         latest = self.latest
         return draft.version if latest is None else max(draft.version, latest.number + 1)

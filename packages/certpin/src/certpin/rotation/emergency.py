@@ -91,8 +91,9 @@ class EmergencyPath:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """A value that is equal for two hosts with the same facts and steps: they share one
-        path.
+        """A value that is equal for two hosts with the same facts and steps.
+
+        Such hosts are shown with one path.
         """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem

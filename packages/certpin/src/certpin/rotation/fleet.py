@@ -93,8 +93,7 @@ class Cohort:
     arrivals: tuple[Arrival, ...]
 
     def held(self, at: int) -> dict[int, int]:
-        """Return how many clients hold each version at the second ``at``; unused versions are
-        missing.
+        """Return how many clients hold each version at the second ``at``, if any do.
 
         The sum is never more than the number of clients; 0 if that is unknown.
         """

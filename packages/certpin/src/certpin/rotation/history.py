@@ -264,9 +264,7 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
 
 
 def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
-    """Yield the pins that were ever LOST or COMPROMISED (``state``), by a step or when
-    published.
-    """
+    """Yield the pins that were ever in a final ``state``: LOST or COMPROMISED."""
     for event in events:
         if event.pin and STATE_AFTER.get(event.step) == state:
             yield event.pin

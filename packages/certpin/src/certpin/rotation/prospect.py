@@ -196,9 +196,7 @@ def trusts_differ(situation: Situation) -> bool:
 
 
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
-    """Return the prospects with the policies' anchors that are not platform roots as
-    ``private``.
-    """
+    """Return the prospects with ``private``: anchors of policies that are no platform roots."""
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]
     anchors = frozenset(der for each in policies if each.trust for der in each.trust.der)
@@ -292,7 +290,7 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
 
 
 def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
-    """Return stand-ins for a policy's pinned certificates: authorities if ``above``, or leaves.
+    """Return stand-ins for a policy's pinned certificates: of authorities (``above``) or leaves.
 
     A pin's role decides. A backup is a leaf's key, or an authority's if only authorities are
     compared.

@@ -49,7 +49,10 @@ def refuse_exclusions(found: Iterable[Found], unpinned: Iterable[str]) -> None:
 
 
 def read_day(text: str) -> datetime:
-    """Parse the date at which a platform stops pinning, ``2027-06-01``. Raises ``FormatError``."""
+    """Parse the date at which a platform stops pinning, such as ``2027-06-01``.
+
+    Raises ``FormatError``.
+    """
     if len(text) != len("2027-06-01"):
         raise FormatError(f"{text[:40]!r} is not a date", fix="write it as 2027-06-01")
     return read_timestamp(text)

@@ -106,7 +106,10 @@ def _value(name: str, values: list[str]) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a Dart string literal without escapes. No value contains both kinds of quotes."""
+    """Return a text as a Dart string literal that needs no escapes.
+
+    No value contains both kinds of quotes.
+    """
     if "\n" in text:
         return f"'''\n{text}'''"
     quote = '"' if "'" in text else "'"

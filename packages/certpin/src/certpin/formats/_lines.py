@@ -69,7 +69,10 @@ def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
 
 
 def _setting(text: str, name: str) -> str | None:
-    """Return the last value of a setting. ``=``, ``:`` or a space may precede the value."""
+    """Return the last value of the setting ``name`` in a configuration file; None if it has none.
+
+    ``=``, ``:`` or a space may precede the value.
+    """
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([\"']?)([^\"'\r\n]*+)\1[ \t\r]*+$"
     found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)

@@ -267,7 +267,10 @@ def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _source(certificates: Element) -> str:
-    """Return the ``src`` of ``<certificates>``: ``system``, ``user``, or a name in ``res/raw``."""
+    """Return the source that ``<certificates>`` names: ``system``, ``user``, or a file.
+
+    A file has its name in ``res/raw``.
+    """
     text = certificates.get("src").strip()
     match = _RAW.fullmatch(text)
     if text not in {"system", "user"} and not match:

@@ -27,7 +27,7 @@ _JUNK = (ValueError, LookupError, AttributeError, TypeError, OverflowError, Expa
 
 
 class _Once(dict[str, Any]):
-    """A dictionary that refuses duplicate keys, because otherwise one value would be lost."""
+    """A dictionary that refuses a key that occurs twice: one of its values would be lost."""
 
     def __setitem__(self, name: str, value: object) -> None:
         if name in self:
@@ -77,7 +77,10 @@ def report_unread(root: Shape, *settings: str) -> None:
 
 
 def _check(element: _xml.Element) -> None:
-    """Raise ``FormatError`` for unknown elements and stray text, which plistlib would ignore."""
+    """Raise ``FormatError`` if a property list has unknown elements or stray text.
+
+    plistlib would ignore both.
+    """
     if element.name not in _ELEMENTS:
         raise FormatError(
             f"line {element.line}: property lists have no element {element.name[:80]!r}"

@@ -88,5 +88,5 @@ def _value(name: str, values: list[str], language: TableSyntax) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a string literal. The text is inserted as it is, because no value needs escapes."""
+    """Return a text in double quotes, as a string literal. No value needs escapes."""
     return f'"{text}"'

@@ -90,7 +90,10 @@ def read(source: Source, anchors: re.Pattern[str], host: re.Pattern[str]) -> Par
 
 
 def _anchors(source: Source, pattern: re.Pattern[str]) -> TrustAnchors | None:
-    """Read the file of trust anchors that the last matching directive names; None without one."""
+    """Return the trust anchors in the file that the last directive names; None without one.
+
+    ``pattern`` matches the directive.
+    """
     named = pattern.findall(source.text)
     if not named:
         return None

@@ -105,7 +105,10 @@ class Element:
         return first
 
     def unread(self) -> Iterator[str]:
-        """Describe each attribute, text and child element, at any depth, that was not read."""
+        """Yield a description of each part of this element that the import did not read.
+
+        Parts are attributes, text and child elements, at any depth.
+        """
         for name in self.attributes:
             if name not in self.used and not name.startswith(_NO_SETTINGS):
                 yield f"line {self.line}: {name[:_SHOWN]} of {self.name[:_SHOWN]}"

@@ -34,7 +34,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse every domain-config with pins, including inherited pins. Raises ``FormatError``."""
+    """Parse every ``<domain-config>`` with pins, own or inherited. Raises ``FormatError``."""
     return _network_security.read(source)
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return only the file with the constant ``pins``, which apps import with a prefix."""
+    """Return only the Dart file with the constant ``pins``.
+
+    An app imports it with a prefix, because it has such a file for its other build flavour already.
+    """
     return (_flutter.pins_file(pins, FLUTTER_PINS.name),)
 
 

@@ -25,7 +25,7 @@ MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 
 class FormatWarning(UserWarning):
-    """The warning that an import skipped a setting, because a pin file cannot express it."""
+    """Warning: an import skipped a setting, because a pin file cannot express it."""
 
 
 def pass_over(what: str) -> None:
@@ -262,7 +262,7 @@ def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> An
 
 @dataclass(frozen=True)
 class Export:
-    """The exported files, the reduced pin set that they contain, and the omitted settings."""
+    """The result of an export: the files, the reduced pin set in them, and the omitted settings."""
 
     files: tuple[File, ...]
     pins: PinSet

@@ -21,7 +21,7 @@ _NAME = re.compile(rf"{_SERVER}verifyhost[ \t]++(\S++)", re.MULTILINE)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return the ``server`` line for the backend of the host, and the file of trust anchors."""
+    """Return HAProxy's ``server`` line for the host, and the file of its trust anchors."""
     [policy] = pins.policies
     name = policy.pattern.name
     # sni sets the requested and verified name; verifyhost sets the verified name without SNI.

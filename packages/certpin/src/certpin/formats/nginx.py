@@ -32,7 +32,7 @@ proxy_ssl_protocols TLSv1.2 TLSv1.3;
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return the directives for the host's ``location``, and the file of trust anchors."""
+    """Return nginx's directives for connections to the host, and the file of its trust anchors."""
     [policy] = pins.policies
     # For wildcards, the name of proxy_pass (the default). A client must not choose the name.
     name = "$proxy_host" if policy.pattern.wildcard else policy.pattern.name

@@ -41,12 +41,12 @@ class Shape:
             raise FormatError(f"the file is not JSON: {exc}"[:200]) from exc
 
     def get(self, name: str) -> Shape | None:
-        """Return the value of a key in this mapping, or ``None`` if it lacks the key."""
+        """Return the value of the key ``name`` in this mapping, or ``None`` if it lacks the key."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         return self._part(name, mapping[name], self._under(name)) if name in mapping else None
 
     def need(self, name: str) -> Shape:
-        """Return the value of a key in this mapping, which must have the key."""
+        """Return the value of the key ``name``. Raises ``FormatError`` if it is missing."""
         found = self.get(name)
         if found is None:
             raise FormatError(f"{self._under(name)} is missing")
@@ -99,7 +99,7 @@ class Shape:
         return self.text()
 
     def as_json(self) -> bytes:
-        """Return this value of a JSON file, with all values inside, as JSON."""
+        """Return this value, with all values inside it, as JSON. It comes from a JSON file."""
         return json.dumps(self._value).encode()
 
     def agree(self, name: str, *, value: bool) -> None:
@@ -112,7 +112,7 @@ class Shape:
             self.get(name)
 
     def unread(self) -> Iterator[str]:
-        """Yield the locations of all values that the import did not read."""
+        """Yield the location of each value inside this one that the import did not read."""
         inside: dict[Any, Any] = {}
         if isinstance(self._value, dict):
             inside = self._value
@@ -172,7 +172,7 @@ def pem(anchors: TrustAnchors) -> str:
 
 
 def read_timestamp(text: str) -> datetime:
-    """Parse a time or a date, in UTC unless it has a time zone. Raises ``FormatError``."""
+    """Parse a date or a time; without a time zone it is in UTC. Raises ``FormatError``."""
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:

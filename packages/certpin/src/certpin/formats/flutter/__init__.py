@@ -69,7 +69,7 @@ def write_vendored(generated: tuple[File, ...]) -> tuple[File, ...]:
 
 @cache
 def library() -> tuple[File, ...]:
-    """Return the files of the Dart package's ``lib``, which import each other by relative paths."""
+    """Return the files of certpin's Dart library, which import each other by relative paths."""
     return tuple(sorted(_dart_files(files(__name__) / "dart"), key=lambda file: file.path))
 
 

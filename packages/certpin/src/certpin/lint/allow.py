@@ -41,7 +41,7 @@ class Allowance:
 
 
 def allowances(comments: Mapping[int, Comment]) -> Iterator[Allowance]:
-    """Yield an allowance for each comment that begins with ``certpin:``, valid or not."""
+    """Yield an ``Allowance`` for each comment that begins with ``certpin:``, valid or not."""
     below: dict[int, int] = {}  # for each line that is only a comment, the line below its block
     for number in sorted(comments, reverse=True):
         if comments[number].alone:

@@ -65,7 +65,10 @@ def _overlapping_patterns(document: LintDocument, now: datetime) -> Iterator[Hit
 
 
 def _is_wider(other: HostEntry, host: HostEntry) -> bool:
-    """Return True if ``other``, which covers the name of ``host``, covers all of its names too."""
+    """Return True if the pattern of ``other`` covers all names that ``host`` covers.
+
+    ``other`` must cover the name of ``host``.
+    """
     if other.pattern is None or host.pattern is None or other.pattern == host.pattern:
         return False
     # A host and "*.parent" cover the name under a wildcard, but not the names below it.

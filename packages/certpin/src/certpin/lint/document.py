@@ -113,12 +113,12 @@ class HostEntry:
 
     @property
     def usable(self) -> dict[Pin, PinEntry]:
-        """The pins of ``live`` with keys that still exist."""
+        """The pins that clients of this host accept and that have a key that is not lost."""
         return {pin: entry for pin, entry in self.live.items() if entry.usable}
 
     @property
     def is_own_backup(self) -> bool:
-        """True if two usable pins are roots of one provider (``HostPolicy.is_own_backup``)."""
+        """True if two usable pins are roots of one provider, so that no backup is needed."""
         names = [name for entry in self.usable.values() for name in entry.provider]
         return len(set(names)) < len(names)
 
@@ -255,7 +255,7 @@ class LintDocument:
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:
-        """Yield every file of trust anchors once, with the first key that names it."""
+        """Yield every file of trust anchors once, with the first key in the pin file for it."""
         seen = set[str]()
         for file in (self.debug, *(host.trust for host in self.hosts)):
             if file is not None and file.name not in seen:

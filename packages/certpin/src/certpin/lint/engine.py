@@ -83,7 +83,7 @@ def _run(rule: LintRule, document: LintDocument, now: datetime) -> Iterator[Lint
 
 
 def _can_run(rule: LintRule, document: LintDocument) -> bool:
-    """Return True if the document contains the data that the rule needs."""
+    """Return True if a document has the data that a lint rule needs: served chains, or exports."""
     if rule.needs == "live":
         return document.live is not None
     return rule.needs != "exports" or document.exported is not None

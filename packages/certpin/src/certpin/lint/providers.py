@@ -50,7 +50,7 @@ def _lone_intermediate(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _has_own_key(host: HostEntry) -> bool:
-    """Return True if a leaf and a backup of it are pinned: the user controls the server's key."""
+    """Return True if a leaf and a backup are pinned, so that the user controls the server's key."""
     roles = {entry.role for entry in host.live.values()}
     return host.match != "ca" and {"leaf", "backup"} <= roles
 

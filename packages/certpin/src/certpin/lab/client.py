@@ -386,7 +386,7 @@ class EveryWay:
     """
 
     def __init__(self, commands: Sequence[Command]) -> None:
-        """Begin with the first command.
+        """Begin with the first way.
 
         Args:
             commands: the program, once for each way.
@@ -441,7 +441,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def exports_in(words: Sequence[str]) -> list[str]:
-    """Return the formats of ``{export:FORMAT}`` placeholders in a command."""
+    """Return the names of the formats in the placeholders ``{export:FORMAT}`` of a command."""
     return [name for word in words for name in _EXPORT.findall(word)]
 
 
@@ -460,7 +460,10 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
 
 def _fill(word: str, target: Target) -> str:
-    """Replace the known placeholders in a word. Other braces stay: they may be JSON or awk."""
+    """Return a word of a command with the values of its placeholders.
+
+    Other braces stay: they may be JSON or awk.
+    """
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
             word = word.replace(f"{{{name}}}", value(target))

@@ -34,7 +34,10 @@ _SHA256_RSA, _SHA256_ECDSA = b"\4\1", b"\4\3"  # RFC 5246 section 7.4.1.4.1
 
 @dataclass(frozen=True)
 class LabLog:
-    """A log with its private key. ``entry`` is its place in a list of logs."""
+    """A Certificate Transparency log of the lab with its private key.
+
+    ``entry`` describes it in a list of logs.
+    """
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     entry: CTLog
@@ -43,7 +46,7 @@ class LabLog:
     def make(
         cls, operator: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
     ) -> LabLog:
-        """Make a usable log of an operator, by default with a new P-256 key."""
+        """Make a log that a list of logs shows as usable. ``key`` is a new P-256 key by default."""
         key = key or new_key()
         spki = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -106,5 +109,5 @@ def log_list(logs: Sequence[LabLog], made: datetime) -> LogList:
 
 
 def _vector(content: bytes) -> bytes:
-    """Return a variable-length vector with two bytes of length (RFC 5246 section 4.3)."""
+    """Return the content after its length in two bytes: a vector of TLS (RFC 5246 section 4.3)."""
     return len(content).to_bytes(2, "big") + content

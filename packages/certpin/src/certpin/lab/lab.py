@@ -123,7 +123,7 @@ class Lab:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))
 
     def _find(self, name: str) -> str | None:
-        """Return the lab's address for a host under test; None for any other name."""
+        """Return the answer to a DNS query: the lab's address for its hosts, None for others."""
         for pki in tuple(self._pkis.values()):
             if name in {pki.host, pki.second, pki.unpinned}:
                 return listening_address(pki.host)
@@ -240,7 +240,7 @@ class Lab:
         return expiring(pins, self.authorities.now + case.clock / 2)
 
     def _exports_of(self, case: Case, pki: TestPKI) -> Exports:
-        """Return the exports of the client's pins for a case; equal pins share the files."""
+        """Return the client's pins for a case as export files. Cases with equal pins share them."""
         pins = self._pinned(case, pki)
         moved = "" if pins is pki.pins else f"-{case.name}"
         folder = self._folder_of(pki) / f"exports-{_file_name(pki.host)}{moved}"
@@ -383,7 +383,7 @@ T = TypeVar("T")
 
 
 class Loop:
-    """An event loop in its own thread. A context manager."""
+    """A context manager with an asyncio event loop that runs in its own thread."""
 
     def __init__(self) -> None:
         self.asyncio = asyncio.new_event_loop()
@@ -412,7 +412,7 @@ class Loop:
         return answer.result()
 
     def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine function in the loop, and return its result."""
+        """Run a coroutine function in the loop's thread, wait for it, and return its result."""
         return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
 
     def _run(self) -> None:

@@ -49,7 +49,7 @@ class LabServer:
 
     @property
     def port(self) -> int:
-        """The listening port."""
+        """The port on which the server listens."""
         return int(self._server.server_address[1])
 
     def use(self, identity: Identity) -> None:

@@ -47,7 +47,7 @@ class Style(StrEnum):
 
 
 def client_identity(now: datetime) -> Identity:
-    """Return a self-signed client certificate with its key. It is not valid for a server."""
+    """Return a self-signed TLS client certificate with its key. It is not valid for a server."""
     key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client (certpin lab)")])
     builder = (
@@ -87,7 +87,7 @@ _WARNING = "do not trust (certpin lab)"
 
 @lru_cache
 def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
-    """Return an RSA key. Creating one is slow, so all labs of this process share it."""
+    """Return an RSA key for one use (``whose``); later calls return the same, to save time."""
     return new_rsa_key()
 
 
@@ -128,7 +128,7 @@ class Authorities:
 
     @cached_property
     def untrusted(self) -> Authority:
-        """U: a root in no trust store."""
+        """U: a root that is in no trust store of a client."""
         return Authority(f"Untrusted root U, {_WARNING}", now=self.now)
 
     @cached_property
@@ -149,7 +149,7 @@ class Authorities:
 
     @cached_property
     def unknown_logs(self) -> tuple[LabLog, ...]:
-        """Two logs that are not in the client's list."""
+        """Two Certificate Transparency logs that are not in the client's list."""
         return LabLog.make("Operator C"), LabLog.make("Operator D")
 
     @cached_property
@@ -182,17 +182,17 @@ class TestPKI:
 
     @cached_property
     def leaf(self) -> Identity:
-        """R→I→L: the chain of the honest server."""
+        """The honest server's key and chain: leaf L, issued by I below the root R."""
         return self.intermediate.issue(self.host)
 
     @cached_property
     def backup(self) -> Identity:
-        """R→I→B: the same server with its backup key."""
+        """The honest server's backup key and chain: leaf B, issued by I below the root R."""
         return self.intermediate.issue(self.host, key=self.authorities.backup_key)
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2: the chain of the honest server of the second host."""
+        """The second host's honest key and chain: leaf L2, issued by I2 below the root R."""
         return self.second_intermediate.issue(self.second)
 
     @property
@@ -203,27 +203,30 @@ class TestPKI:
 
     @cached_property
     def unpinned_leaf(self) -> Identity:
-        """R→I2→L3: the chain of the honest server of the unpinned host."""
+        """The unpinned host's honest key and chain: leaf L3, issued by I2 below the root R."""
         return self.second_intermediate.issue(self.unpinned)
 
     @cached_property
     def attacker_chain(self) -> Identity:
-        """R2→L′: a chain for the host below a root that the client trusts, and has no pin for."""
+        """An attacker's key and chain for the host: L′, issued by R2, which clients trust.
+
+        They have no pin for it.
+        """
         return self.rogue.issue(self.host)
 
     def logged(self, logs: tuple[LabLog, ...]) -> Identity:
-        """R→I→L: the key of the honest server, in a certificate with promises of these logs."""
+        """Return the honest server's key with a certificate that has SCTs of these logs."""
         change = with_scts(self.intermediate, logs)
         return self.intermediate.issue(self.host, key=self.leaf.key, change=change)
 
     @cached_property
     def stolen(self) -> Identity:
-        """R→I→K: a certificate for the host with a stolen former key of its server."""
+        """A stolen former key of the server, with a certificate for the host that I issued."""
         return self.intermediate.issue(self.host)
 
     @cached_property
     def stolen_intermediate(self) -> Authority:
-        """R→K: an intermediate with a stolen key."""
+        """K: an intermediate below the trusted root R with a stolen key."""
         return self.root.intermediate(f"Intermediate K, {_WARNING}")
 
     @property
@@ -283,7 +286,7 @@ class TestPKI:
 
     @property
     def roots(self) -> tuple[bytes, ...]:
-        """The root of the honest server as DER, for a client that is pinned by its anchors."""
+        """The root of the honest server as DER, for a client that has anchors instead of pins."""
         return (self.root.certificate.der,)
 
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:

@@ -166,7 +166,7 @@ class ServerStep:
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:
-        """Return a copy of the step with these fields changed."""
+        """Return a copy of the step with other values of these fields."""
         return replace(self, **fields)
 
 
@@ -200,7 +200,13 @@ class Scenario:
     def of(
         cls, *steps: ServerStep, second: tuple[ServerStep, ...] = (), canary_only: bool = False
     ) -> Self:
-        """Return a scenario with these steps for the host under test."""
+        """Return a scenario with these steps, one for each connection to the host under test.
+
+        Args:
+            steps: the last one repeats.
+            second: the steps of the second host.
+            canary_only: True if data counts only if it contains the canary.
+        """
         return cls(steps, second, canary_only)
 
     @classmethod

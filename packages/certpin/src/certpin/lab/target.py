@@ -79,17 +79,17 @@ class Target:
 
     @property
     def backup(self) -> str:
-        """The backup pin that the client has: of the server's backup key, or of the root."""
+        """The client's backup pin: that of the server's backup key, or of the root's key."""
         return self._without_compromised(self.accepted)[1]
 
     @property
     def second_pin(self) -> str:
-        """The same as ``pin``, for the second host of the case."""
+        """The pin of the second host's honest server, or of its issuer (see ``pin``)."""
         return self._without_compromised(self.accepted)[2]
 
     @property
     def second_backup(self) -> str:
-        """The same as ``backup``, for the second host of the case."""
+        """The backup pin that the client has for the second host."""
         return self._without_compromised(self.accepted)[3]
 
     @property
@@ -188,7 +188,7 @@ class Target:
 
     @property
     def second_anchors(self) -> Path:
-        """The same as ``anchors``, for the second host of the case."""
+        """The path of the authorities that are pinned for the second host (see ``anchors``)."""
         return self._anchors_of(self.second_host)
 
     def _anchors_of(self, host: str) -> Path:

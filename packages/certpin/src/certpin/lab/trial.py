@@ -89,7 +89,7 @@ class Trial:
         return runner.try_case(self.lab, client, case)
 
     def control(self, client: ClientUnderTest) -> Result:
-        """Run the good control (an honest server), and return its result."""
+        """Run the good control, in which an honest server answers, and return its result."""
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
@@ -118,7 +118,7 @@ def _evidence(attempt: Attempt) -> list[str]:
 
 
 def describe(seen: Connection) -> str:
-    """Return a description of one connection in words."""
+    """Return the evidence of one connection as text for the message of a failed test."""
     name = seen.hello.server_name if seen.hello else ""
     parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
     parts.append("handshake finished" if seen.secured else "no handshake")
@@ -177,7 +177,7 @@ class Mitm(Target):
 
 
 class UnusedAttackError(AssertionError):
-    """A test requested the fixture ``attack``, and never called it."""
+    """A test requested the fixture ``attack``, and never ran its attack."""
 
 
 class Attack:

@@ -57,7 +57,7 @@ class Upstream:
 
     @property
     def der(self) -> tuple[bytes, ...]:
-        """``certificates`` as DER."""
+        """The chain of the real server as it sent it, leaf first, in DER."""
         return tuple(certificate.der for certificate in self.chain.certificates)
 
 
@@ -114,7 +114,7 @@ class UpstreamAuthorities(Authorities):
 
     @property
     def trusted_pem(self) -> bytes:
-        """The roots that the client trusts: the real ones, and R2."""
+        """The roots that the client trusts, as PEM: the real server's, and R2 of the attacker."""
         return self._upstream.roots + self.rogue.pem
 
 
@@ -154,7 +154,7 @@ class UpstreamPKI(TestPKI):
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The pin set of the client, if it is known."""
+        """The client's pin set for the real server; ``None`` if it is unknown."""
         return self._upstream.pins
 
 

@@ -60,7 +60,7 @@ class Connection:
 
     @property
     def hostile(self) -> bool:
-        """True if the server that answered was the attacker."""
+        """True if an attacker, played by the lab, served this connection."""
         return self.step is not None and self.step.role is Role.ATTACKER
 
     @property
@@ -266,9 +266,9 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """Return a description of the data that the client sent on the judged connections, or empty.
+    """Return a description of the data that the client sent on the judged connections.
 
-    If there is none, the client's output shows whether it read the lab's answer.
+    Empty if it sent none. An answer of the lab in the client's output shows that it sent a request.
     """
     passed = _passed(attempt, judged)
     if passed:
@@ -287,9 +287,9 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 
 
 def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """Return a description of the data that the client sent to a real server, or empty.
+    """Return a description of the data that the client sent to a real server; empty if none.
 
-    The lab sees only its TLS records.
+    The lab only sees the TLS records of such a connection.
     """
     if any(connection.passed for connection in judged):
         return "the client's data went to the real server"

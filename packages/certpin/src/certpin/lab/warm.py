@@ -87,7 +87,7 @@ class WarmCommand(Command):
         self.close()
 
     def close(self) -> None:
-        """End the process that forks."""
+        """End the process from which the client is forked."""
         with self._starting:
             while self._process:
                 self._process.pop().close()
@@ -179,7 +179,7 @@ class _Zygote:
         return status if isinstance(status, int) else None
 
     def close(self) -> None:
-        """End the process, and kill the clients that run."""
+        """End the process from which the client is forked, and kill the running clients."""
         for run in tuple(self._runs):
             with suppress(OSError):
                 run.shutdown(socket.SHUT_RDWR)

@@ -71,7 +71,10 @@ def main(descriptor: int, client: list[str]) -> None:
 
 
 def _receive(control: socket.socket) -> tuple[int, int] | None:
-    """Return the two descriptors of a request; None if the lab has ended."""
+    """Return the two descriptors that the lab sends for a run; None if the lab has ended.
+
+    They are the file for the client's output, and the socket of the run.
+    """
     descriptors = array.array("i")
     data, ancillary, _, _ = control.recvmsg(
         1, socket.CMSG_SPACE(_DESCRIPTORS * descriptors.itemsize)
@@ -137,7 +140,7 @@ def _wait(pid: int, run: socket.socket, patience: float) -> bool:
 
 
 def _become(environment: dict[str, str], output: int) -> None:
-    """Give this process the environment and the descriptors of a new program."""
+    """Replace this process's environment and output by those of the client."""
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
@@ -149,7 +152,7 @@ def _become(environment: dict[str, str], output: int) -> None:
 
 
 def _run_client(client: list[str]) -> None:
-    """Run the client as the interpreter does: as the module ``__main__``."""
+    """Run the client's script, module or code as the Python interpreter does: as ``__main__``."""
     kind = client[0]
     name, arguments = (client[1], client[2:]) if kind in {"-m", "-c"} else (kind, client[1:])
     sys.argv = [kind, *arguments]
@@ -170,7 +173,7 @@ def _run_client(client: list[str]) -> None:
 
 
 def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) -> None:
-    """Print an exception as the interpreter does, without the frames of this file."""
+    """Print the client's exception as the interpreter does, without the frames of this file."""
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     sys.__excepthook__(kind, exc.with_traceback(trace), trace)
@@ -210,7 +213,7 @@ def _installed_imports(client: list[str]) -> set[str]:
 
 
 def _source(client: list[str]) -> tuple[str, str]:
-    """Return the source of the module ``__main__``, and the name of its package."""
+    """Return the source text of the client's module ``__main__``, and the name of its package."""
     if client[0] == "-c":
         return client[1], ""
     if client[0] != "-m":
@@ -255,7 +258,7 @@ def _imports(source: str, package: str) -> set[str]:
 
 
 def _own_file(name: str) -> Path | None:
-    """Return the source of a module in the client's own folder; None for any other module."""
+    """Return the path of a module in the client's own folder; None for any other module."""
     path = Path(sys.path[0]).resolve().joinpath(*name.split(".")) if name else Path()
     for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py") if name else ():
         if candidate.is_file() and not _INSTALLED & set(candidate.parts):

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def stolen_key(pki: TestPKI) -> HostPin:
-    """Return the pin set's entry that marks the server's stolen key as compromised."""
+    """Return the entry that marks the server's former, stolen key as compromised in a pin set."""
     return HostPin(pki.stolen.pin, "leaf", "compromised")
 
 
 def stolen_intermediate(pki: TestPKI) -> HostPin:
-    """Return the pin set's entry that marks the stolen key of an intermediate as compromised."""
+    """Return the entry that marks the stolen key of an intermediate as compromised in a pin set."""
     return HostPin(pki.stolen_intermediate.pin, "intermediate", "compromised")
 
 

@@ -80,7 +80,10 @@ def _widened(pki: TestPKI) -> Scenario:
 
 
 def _limit(*permitted: x509.GeneralName) -> Change:
-    """Return a change that adds critical name constraints with these permitted subtrees."""
+    """Return a change of a certificate that permits only these names below it.
+
+    The change adds critical name constraints.
+    """
     constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return lambda builder: builder.add_extension(constraints, critical=True)
 

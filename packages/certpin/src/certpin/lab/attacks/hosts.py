@@ -36,7 +36,10 @@ def _unicode_host(pki: TestPKI) -> Scenario:
 
 
 def _spelled(change: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a function that changes the spelling of a host, which must not be an address."""
+    """Return a function that applies ``change`` to the spelling of a host.
+
+    It raises ``CannotServeError`` for an address, or a host with only one label.
+    """
 
     def spelling(host: str) -> str:
         parent(host)

@@ -42,7 +42,7 @@ class ExpectedVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A case that an import or an export left out, with the reason."""
+    """A case that an import or an export of a suite left out, with the reason."""
 
     name: str
     reason: str
@@ -175,11 +175,11 @@ class OwnPKI(TestPKI):
 
     @property
     def roots(self) -> tuple[bytes, ...]:
-        """The anchors of the case as DER."""
+        """The trust anchors of the user's case, as DER."""
         return self._own.anchors
 
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
-        """Return the anchors of the case with a pinned key, as DER."""
+        """Return the trust anchors of the user's case with keys that ``policy`` pins, as DER."""
         return tuple(
             der
             for der in self._own.anchors

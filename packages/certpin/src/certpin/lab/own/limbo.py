@@ -33,14 +33,14 @@ _LONGEST_ABOUT = 160  # characters of a description: reports show it in one line
 
 @dataclass(frozen=True)
 class ImportedSuite:
-    """The cases of an outside suite, and those that were left out."""
+    """The cases of an outside test suite, and those that the import left out."""
 
     cases: tuple[Case, ...]
     left_out: tuple[LeftOut, ...]
 
 
 class _CannotImportError(Exception):
-    """A case can't be served. The message is the reason."""
+    """A case of x509-limbo can't be served by the lab. The message is the reason."""
 
 
 def read_limbo(path: Path) -> ImportedSuite:

@@ -38,7 +38,7 @@ _SECOND_HOST = "cdn.bank.example"  # that of no exported case
 
 @dataclass(frozen=True)
 class ExportedMatrix:
-    """The names of the written cases, and the cases that were left out."""
+    """The names of the cases that an export wrote, and the cases that it left out."""
 
     cases: tuple[str, ...]
     left_out: tuple[LeftOut, ...]

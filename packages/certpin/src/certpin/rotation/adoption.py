@@ -164,7 +164,7 @@ class Version:
 
     @property
     def number(self) -> int:
-        """The version number in the pin set."""
+        """The number of this version, as in its pin set."""
         return self.pins.version
 
     @property
@@ -269,7 +269,7 @@ class DeployedVersions:
         return [release_end(each, releases, first, timing.adopt) for each in version.releases]
 
     def _fetched_above(self, version: Version) -> list[Version]:
-        """Return the higher versions that clients can fetch, or could."""
+        """Return the versions with higher numbers that clients can fetch, or could fetch once."""
         return [
             other
             for other in self.versions
@@ -284,7 +284,10 @@ class DeployedVersions:
     def with_version(
         self, pins: PinSet, at: datetime, *, bundled: bool = False
     ) -> DeployedVersions:
-        """Return a copy with one more version, published at ``at`` to be fetched or in a binary."""
+        """Return a copy with one more version, which was published at ``at``.
+
+        Clients fetch it, or have it in a binary (``bundled``).
+        """
         version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
         return replace(self, versions=(*self.versions, version))
 

@@ -52,7 +52,10 @@ class Arrivals:
     points: tuple[tuple[int, int], ...]
 
     def counts(self, clients: int) -> list[tuple[int, int]]:
-        """Return the points for a number of clients: pairs of seconds and clients."""
+        """Return the points of the curve as pairs: seconds, and the clients with the version.
+
+        ``clients`` is the number of all clients.
+        """
         return [(at, clients * share // WHOLE) for at, share in self.points]
 
     def reached(self, clients: int, seconds: int) -> int:

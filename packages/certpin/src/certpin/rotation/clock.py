@@ -132,7 +132,7 @@ def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
 
 
 def unconfirmed(situation: Situation) -> Violation | None:
-    """Return a violation unless the time of a server confirms the clock of this machine."""
+    """Return a violation unless a server's time confirms the clock of this machine."""
     if situation.evidence is None or situation.evidence.confirmed:
         return None
     return Violation(
@@ -156,7 +156,7 @@ def difference_text(date: ServerDate) -> str:
 
 
 def _apart(difference: timedelta) -> str:
-    """Return a difference of clocks as text, to the minute: a ``Date`` is no more exact."""
+    """Return a difference of clocks as text, to the minute: servers' times are no more exact."""
     return format_duration(round(difference / _MINUTE) * _MINUTE)
 
 

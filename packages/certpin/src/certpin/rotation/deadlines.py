@@ -117,7 +117,10 @@ class KeyExposure:
 
     @property
     def until(self) -> datetime | None:
-        """The first time at which no client accepts the key; ``None`` if unknown, or never."""
+        """The first time at which no client accepts the key.
+
+        ``None`` if that is unknown, or if no client accepts it now.
+        """
         return self.stages[-1].until if self.stages else None
 
     def json(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class EmergencyPath:
 
     @property
     def is_safe(self) -> bool:
-        """True if no client is locked out on this path."""
+        """True if following this path locks no client out."""
         return self.harm is None
 
     @property
@@ -284,7 +284,7 @@ def _check(
 
 
 def _spare_from(situation: Situation, out: datetime) -> datetime | None:
-    """Return when every client accepts a backup that is published at ``out``."""
+    """Return when every client accepts a backup that is published at ``out``, if known."""
     later = at_time(situation, out)
     try:
         published = with_published(with_staged(later, NEXT_BACKUP))

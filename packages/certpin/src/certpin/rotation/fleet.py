@@ -129,7 +129,7 @@ class FleetSizes:
 
     @property
     def total(self) -> int | None:
-        """The number of clients; ``None`` if unknown."""
+        """The number of clients in all cohorts; ``None`` if unknown."""
         sizes = [self.fetching, *self.apps.values(), *self.binaries.values()]
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
@@ -170,7 +170,7 @@ class Fleet:
 
     @property
     def sizes(self) -> FleetSizes:
-        """The clients of each cohort. A share above 0 has at least one client."""
+        """The number of clients in each cohort: at least one if its share is above 0."""
         left, counts = self.clients, []
         for _, share in (*self.binaries, *self.apps):
             counts.append(min(left, round(share * self.clients) or int(share > 0)))
@@ -395,14 +395,14 @@ def app_cohort(
 
 
 def named_releases(deployed: DeployedVersions) -> list[tuple[Version, AppRelease]]:
-    """Return the releases of known apps, each with its version."""
+    """Return the releases of apps with known names, each with its version of the pin set."""
     return [
         (version, each) for version in deployed.versions for each in version.releases if each.app
     ]
 
 
 def is_unnamed(version: Version) -> bool:
-    """Return True if a version is in a binary of an app that is unknown."""
+    """Return True if a version is in the binary of an app that has no recorded name."""
     if version.bundled is None:
         return False
     return not version.releases or not all(each.app for each in version.releases)

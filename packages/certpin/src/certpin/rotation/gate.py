@@ -93,7 +93,7 @@ def relies_on_ends(
 def _step_rules(
     situation: Situation, step: GatedStep, pin: Pin | None, prospects: Sequence[Prospect]
 ) -> Iterator[Violation]:
-    """Yield the violations of the rules of one step, except those about the clock."""
+    """Yield the violations of one step of a rotation, except those of the rules about the clock."""
     found: tuple[Violation | None, ...]
     if step == "publish":
         found = _publish_rules(situation)

@@ -121,7 +121,7 @@ class History:
         }
 
     def since(self, pattern: HostPattern, pin: Pin) -> dict[State, datetime]:
-        """Return the times at which a pin last entered its states at a host, by state."""
+        """Return when a pin of a host last entered each of its states, such as PUBLISHED."""
         moments: dict[State, datetime] = {}
         before: State | None = None
         for changed, state, event in _states(self.events, pattern):
@@ -164,7 +164,7 @@ def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
 
 
 def _publish(versions: list[Version], event: Event) -> None:
-    """Add the version of a publish event to ``versions``, or merge it with an equal one."""
+    """Add the version of a publish event to ``versions``, or merge it with its earlier record."""
     assert event.pins is not None  # noqa: S101  # an event is checked when it is read
     new = Version(
         event.pins,
@@ -234,7 +234,10 @@ def _amended(old: AppRelease, new: AppRelease) -> AppRelease:
 
 
 def _is_pending(known: Version, again: Version) -> bool:
-    """Return True if clients can't fetch the version yet: each of its publishes awaits a push."""
+    """Return True if clients can't fetch a version yet: each publish of it awaits a push.
+
+    ``known`` and ``again`` are two records of the version.
+    """
     pending = [version.pending for version in (known, again) if version.fetched is not None]
     return bool(pending) and all(pending)
 

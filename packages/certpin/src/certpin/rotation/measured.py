@@ -176,7 +176,11 @@ def measured_releases(
 def _measured_curve(
     release: AppRelease, names: Collection[str], days: Mapping[datetime, Mapping[str, int]]
 ) -> AdoptionCurve:
-    """Return the share of devices with one of the releases ``names``, by day; empty if unknown."""
+    """Return the measured adoption curve of a release; empty if unknown.
+
+    It is the share of devices with one of the releases ``names``. ``days`` has the devices with
+    each release, by day.
+    """
     points: list[tuple[int, Fraction]] = []
     lowest = Fraction(1)
     for day in sorted(days, reverse=True):

@@ -176,7 +176,10 @@ def _backup(situation: Situation) -> NextStep | None:
 
 
 def _adoption(situation: Situation) -> NextStep | None:
-    """Return the switch to a key that waits for its adoption: the one with the latest date."""
+    """Return the switch to a new key that clients don't all accept yet, with its date.
+
+    If there are several such keys, it is the one with the latest date.
+    """
     waiting = [pin for pin in in_flight(situation) if pin_state(situation, pin) == "published"]
     if not waiting:
         return None

@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def possible(self) -> bool:
-        """True if the plan leads to the new key."""
+        """True if the plan leads to the new key without locking clients out."""
         return not self.violations
 
 
@@ -158,20 +158,26 @@ def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
 
 
 def at_time(situation: Situation, moment: datetime) -> Situation:
-    """Return a copy of the situation at a later time; an earlier ``moment`` changes nothing."""
+    """Return a copy of the situation (the facts about a host) at a later time.
+
+    An earlier ``moment`` changes nothing.
+    """
     return replace(situation, now=max(situation.now, moment))
 
 
 def with_staged(situation: Situation, pin: Pin, role: Role = "backup") -> Situation:
     """Return a copy of the situation in which the draft also has this pin, as STAGED.
 
-    The draft is the pin file that would be published next.
+    The situation is the facts about a host; the draft is the pin file that would be published next.
     """
     return _with_entries(situation, [*situation.policy.pins, HostPin(pin, role, "staged")])
 
 
 def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
-    """Return a copy of the situation in which a pin has another state, in draft and journal."""
+    """Return a copy of the situation (the facts about a host) in which a pin has another state.
+
+    The state changes in the draft (the next version) and in the journal's history.
+    """
     entries = [
         replace(entry, state=state) if entry.pin == pin else entry
         for entry in situation.policy.pins
@@ -181,9 +187,9 @@ def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
 
 
 def with_published(situation: Situation) -> Situation:
-    """Return a copy of the situation in which the draft was published now, under the next version.
+    """Return a copy of the situation (the facts about a host) in which the draft was published now.
 
-    Clients can fetch it at once.
+    The draft gets the next version number, and clients can fetch it at once.
     """
     number = situation.deployed.next_number(situation.pins)
     entries = [
@@ -198,7 +204,10 @@ def with_published(situation: Situation) -> Situation:
 
 
 def with_pushed(situation: Situation) -> Situation:
-    """Return a copy of the situation in which all pending versions were pushed now."""
+    """Return a copy of the situation (the facts about a host) after a push of all versions.
+
+    Versions that were pending can be fetched from now on.
+    """
     versions = tuple(
         replace(version, fetched=situation.now, pending=False) if version.pending else version
         for version in situation.deployed.versions
@@ -207,7 +216,7 @@ def with_pushed(situation: Situation) -> Situation:
 
 
 def with_served(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which every server presents this pin's key.
+    """Return a copy of the situation (the facts about a host) in which servers use a key.
 
     If no server was probed, one is made up, because the following steps need served chains.
     """
@@ -239,7 +248,7 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 
 
 def _steps(situation: Situation, to: Pin) -> list[Step]:
-    """Return the steps that replace the served key by ``to``, without dates."""
+    """Return the steps of a plan, without dates, that replace the served key by that of ``to``."""
     old = replaced_pins(situation, to)
     steps = [Step("push")] if is_push_pending(situation) else []
     if not _has_spare(situation, to, old):
@@ -283,7 +292,7 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
 
 
 def _renew_by(situation: Situation, steps: Iterable[Step]) -> datetime | None:
-    """Return the first expiry of a served certificate, if the new key can't be used before it."""
+    """Return when the first served certificate expires; ``None`` if the new key comes before."""
     usable = [step.not_before for step in steps if step.not_before is not None]
     ends = [end for each in situation.sightings if (end := _expiry_of(each)) is not None]
     first = min(ends, default=None)

@@ -70,7 +70,7 @@ _UNPINNED = stand_in(UNPINNED)
 
 
 def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
-    """Return the chains of a server that begins to use a key, as far as its pin says.
+    """Return what the pin of a key says about the chains of a server that begins to use the key.
 
     The key is an authority's if its entry in the draft has such a role, and the leaf's otherwise.
     If only authorities are compared (``match = "ca"``), it may be either.
@@ -83,9 +83,10 @@ def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 
 
 def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
-    """Return the chains of a server with a key in the role that the draft suggests for it.
+    """Return the chain that a server with a key would present, as far as the draft suggests it.
 
-    For plans and simulations, which are made before a certificate exists.
+    The draft (the next version) gives the key's role. For plans and simulations, which are made
+    before a certificate exists.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -93,12 +94,13 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 
 
 def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> Chain:
-    """Return the chain of a server after it began to use a key, in the role that the draft has.
+    """Return the chain that a server presents after it began to use a key.
 
-    Above a new leaf, the authorities stay. Below a new authority, the leaf is a new one.
+    The draft (the next version) gives the key's role. Above a new leaf, the authorities stay. Below
+    a new authority, the leaf is a new one.
 
     Args:
-        situation: its draft has the key's role.
+        situation: the facts about the host, with the draft.
         pin: the pin of the key.
         before: the chain that the server presents now; ``None`` if unknown.
     """
@@ -190,7 +192,10 @@ def lacks_path(
 
 
 def trusts_differ(situation: Situation) -> bool:
-    """Return True if versions alive trust different anchors, so that a key proves no path."""
+    """Return True if clients trust different anchors, so that a key alone proves no path.
+
+    That is if versions that some client may hold differ in ``trust``.
+    """
     policies = [each for version in situation.alive for each in situation.policies_of(version)]
     return len({each.trust.digest if each and each.trust else None for each in policies}) > 1
 

@@ -73,7 +73,7 @@ class AppRelease:
 
     @property
     def title(self) -> str:
-        """The app and the release, for people."""
+        """The app and the release as text for users; ``a binary`` if the app is unknown."""
         return f"{self.app} {self.name}" if self.app else "a binary"
 
 

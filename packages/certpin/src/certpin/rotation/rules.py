@@ -291,7 +291,7 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
 def not_lost(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the key was lost: no server can use it.
 
-    If it turns up again, it is unknown who had it meanwhile.
+    If the key turns up again, it may have been copied meanwhile.
     """
     entry = situation.entry(pin)
     if pin not in situation.past.lost and (entry is None or entry.state != "lost"):
@@ -305,7 +305,10 @@ def not_lost(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin's only source is the unverified chain of one server."""
+    """Return a violation if the pin is only known from the unverified chain of one server.
+
+    Such a chain may be an attacker's.
+    """
     showing = [each.vantage for each in situation.sightings if pin in each.unverified]
     out = any(pin in _live_pins(situation, version) for version in situation.deployed.versions)
     if len(showing) != 1 or out or pin in situation.served | situation.past.known:
@@ -337,7 +340,7 @@ def _count(
 
 
 def version_list(versions: Sequence[Version]) -> str:
-    """Return versions by their numbers: ``version 3``, ``versions 3 and 4``."""
+    """Return the numbers of versions as text: ``version 3``, ``versions 3 and 4``."""
     return number_list(version.number for version in versions)
 
 

@@ -1,4 +1,4 @@
-"""The servers of a host side by side, and the rule that a server that was seen is not forgotten.
+"""The servers of a host, and the rule that a server that was seen once is not forgotten.
 
 The pin file lists the servers of a host (``[[host.server]]``); without a list, the host itself is
 the only one. A step contacts all of them. The journal keeps the last observation of each server

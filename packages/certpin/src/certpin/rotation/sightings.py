@@ -41,7 +41,7 @@ class ServerDate:
 
     @property
     def difference(self) -> timedelta:
-        """How far the two clocks are apart; never negative."""
+        """How far the clocks of the server and of this machine are apart; never negative."""
         return abs(self.date - self.local)
 
 

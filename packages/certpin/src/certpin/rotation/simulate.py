@@ -153,7 +153,7 @@ def simulate(
 
 
 def sum_of_delays(fleet: Fleet) -> int:
-    """Return T_adopt in seconds, without fractions."""
+    """Return T_adopt, the sum of the fleet's delays, in whole seconds."""
     return fleet.timing.adopt // timedelta(seconds=1)
 
 
@@ -179,7 +179,7 @@ def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Re
 
 
 def _add_binaries(tally: Tally, script: Script, fleet: Fleet) -> list[Release]:
-    """Add the clients with binaries to the tally, and return the binaries that some clients hold.
+    """Add the clients with binaries to the tally, and return the binaries that clients hold.
 
     The clients of one binary are one group, because they always hold the same version.
     """
@@ -241,7 +241,7 @@ class Span:
 
 @dataclass
 class CauseTotal:
-    """How many clients one cause locks out, and the first and last second of the lockouts."""
+    """How many clients one cause locks out, and from which to which second."""
 
     clients: int = 0
     first: int = NEVER

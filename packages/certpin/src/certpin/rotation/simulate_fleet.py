@@ -51,7 +51,7 @@ def held_since(cohort: Cohort, first: int, count: int) -> list[Integers]:
 
 
 class _Counts:
-    """The points of curves for a number of clients, as arrays; each curve is converted once."""
+    """The points of curves for a number of clients, as arrays. Each curve is converted once."""
 
     def __init__(self, clients: int) -> None:
         self._clients = clients
@@ -66,7 +66,10 @@ class _Counts:
 
 
 def _since(arrival: Arrival, curves: _Counts, numbers: Integers) -> Integers:
-    """Return when each client has one version: the inverse of ``Arrival.reached``."""
+    """Return the second from which each client has one version: the inverse of ``Arrival.reached``.
+
+    ``numbers`` are the numbers of the clients; the fastest is number 0.
+    """
     seconds, counts = curves.of(arrival.curve)
     above = np.searchsorted(counts, numbers, side="right")
     found = np.full(numbers.shape, NEVER, np.int64)

@@ -132,7 +132,7 @@ class Script:
 
 
 def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
-    """Return the steps of a plan with dates, each as early as the plan allows."""
+    """Return the steps of a plan with dates, each as early as the plan allows from ``now`` on."""
     found = []
     for number, step in enumerate(steps, 1):
         now = max(now, step.not_before or now)
@@ -193,10 +193,10 @@ def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
 
 
 def assumed_chains(situation: Situation) -> Chains:
-    """Return the chains served now: as probed, or as the draft's ACTIVE pins suggest.
+    """Return the chains that servers present now: those probed, or else as ACTIVE pins suggest.
 
-    Without a probe, each ACTIVE leaf is one server. Without an ACTIVE leaf, one server has all
-    ACTIVE pins.
+    Without a probe, each ACTIVE leaf of the draft (the next version) is one server. Without an
+    ACTIVE leaf, one server has all ACTIVE pins.
     """
     if situation.sightings:
         return tuple(sighting.chain for sighting in situation.sightings)

@@ -30,7 +30,7 @@ Invariant = Literal[
 
 
 def clients_text(count: int | None) -> str:
-    """Return a number of clients in words; ``None`` is an unknown number."""
+    """Return a number of clients in words; ``None`` means that it is unknown."""
     return "an unknown number of clients" if count is None else counted(count, "client")
 
 

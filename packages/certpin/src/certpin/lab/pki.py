@@ -221,7 +221,7 @@ class TestPKI:
 
     @cached_property
     def stolen(self) -> Identity:
-        """A stolen former key of the server, with a certificate for the host that I issued."""
+        """A stolen former key of the server, with a certificate for the host (issuer: I)."""
         return self.intermediate.issue(self.host)
 
     @cached_property

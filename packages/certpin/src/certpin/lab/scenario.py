@@ -205,7 +205,8 @@ class Scenario:
         Args:
             steps: the last one repeats.
             second: the steps of the second host.
-            canary_only: True if data counts only if it contains the canary.
+            canary_only: True if the client's data counts only if it contains the canary, the random
+                text in the URL that the client was given.
         """
         return cls(steps, second, canary_only)
 

@@ -202,7 +202,8 @@ class Attack:
 
         Raises:
             WrongVerdictError: an attack got through, or a legitimate server was refused.
-            InconclusiveError: the result proves nothing, such as after a failed good control.
+            InconclusiveError: the result proves nothing, such as after the client refused an honest
+                server.
         """
         __tracebackhide__ = True
         self._use()

@@ -245,13 +245,13 @@ class LintDocument:
         return (host for host in found if host is not None)
 
     def live_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:
-        """Yield the result of every server that was contacted, with the host of the pin file."""
+        """Yield the chain or error of each contacted server, with its host in the pin file."""
         for result in self.live or ():
             if host := self.by_pattern.get(result.pattern):
                 yield host, result
 
     def verified_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:
-        """Yield each result with a verified chain, together with its host in the pin file."""
+        """Yield each result of ``live_results`` that has a verified chain."""
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:

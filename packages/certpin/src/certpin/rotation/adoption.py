@@ -144,7 +144,7 @@ class Version:
             Some client may hold it, but a client that asks doesn't get it.
         last_reported: the last day on which a client reported that it holds it
             (``certpin.rotation.measured``).
-        negligible_since: the time from which so few clients report it that they may be lost
+        negligible_since: since when few enough clients report it to accept their lockout
             (``certpin.rotation.measured``).
         reported: how many clients reported it on one day of the last week, at most; ``None``
             without reports.
@@ -205,7 +205,7 @@ class DeployedVersions:
         return max(self.versions, key=lambda version: version.number, default=None)
 
     def next_number(self, draft: PinSet) -> int:
-        """Return the number for publishing a draft: its own, or more if that is taken.
+        """Return the version number for publishing a pin file: its own, or more if that is taken.
 
         It is higher than the number of every published version.
         """
@@ -373,7 +373,7 @@ class Situation:
 
     @property
     def policy(self) -> HostPolicy:
-        """The draft's policy for the host pattern. The draft would be published next."""
+        """The policy for the host pattern in the pin file that would be published next."""
         found = policy_in(self.pins, self.pattern)
         assert found is not None  # noqa: S101  # __post_init__ checked it
         return found

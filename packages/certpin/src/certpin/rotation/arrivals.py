@@ -2,8 +2,8 @@
 
 The curve of fetched versions adds up four waits with a uniform distribution (for the CDN, the
 cache, the next poll, the next time that the user opens the app) and the error of the clock. The
-slowest clients (stragglers) take T_adopt. The curve of an app's release is recorded or measured, or
-else a guess.
+slowest clients (stragglers) take T_adopt, the sum of these delays. The curve of an app's release is
+recorded or measured, or else a guess.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
     """Return the distribution of a time plus a uniformly distributed wait of 0 to ``cells``.
 
-    ``values`` has the share of clients by the end of each cell, an equal part of T_adopt.
+    ``values`` has the share of clients by the end of each cell, a period of equal length.
     """
     sums = [0.0]
     for low, high in pairwise(values):

@@ -145,7 +145,10 @@ def unconfirmed(situation: Situation) -> Violation | None:
 
 
 def without_ends(situation: Situation) -> Situation:
-    """Return a copy of the situation in which versions end only by a journal entry, not by date."""
+    """Return a copy of the facts about a host in which versions end only by a journal entry.
+
+    There no date has ended a version: clients may still hold it.
+    """
     return replace(situation, deployed=replace(situation.deployed, endless=True))
 
 

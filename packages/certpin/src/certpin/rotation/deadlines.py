@@ -148,7 +148,8 @@ def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     refuse every server (``fail-closed``). A version has none if no client holds it any more at its
     expiry.
 
-    The deadline is T_adopt before the expiry. For a signed set it is the deadline of the push.
+    The deadline is T_adopt, the sum of the clients' delays, before the expiry. For a signed set it
+    is the deadline of the push.
     """
     found = list(_deadlines(situation))
     return tuple(
@@ -232,7 +233,7 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 
 
 def _with_next(situation: Situation, at: datetime) -> Situation:
-    """Return a copy of the situation in which clients can fetch the next version from ``at`` on.
+    """Return a copy of the facts about a host with the next version, fetched from ``at`` on.
 
     The next version is the draft: the pin file before it is published.
     """

@@ -154,10 +154,10 @@ def emergency_path(
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
-    """Return True if a server that did not answer may present the key, by its role in the draft.
+    """Return True if a server that did not answer may present the key: its pin's role decides.
 
-    A backup gets another role when servers may switch to it. A key without an entry may be the leaf
-    of a pinned authority, which has no pin, unless only leaves are compared.
+    A backup gets another role when servers may switch to it. A key without an entry in the pin file
+    may be the leaf of a pinned authority, which has no pin, unless only leaves are compared.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -297,7 +297,10 @@ def _spare_from(situation: Situation, out: datetime) -> datetime | None:
 
 
 def _unrecorded(situation: Situation, pin: Pin) -> Violation | None:
-    """Return the gate's refusal if no published version is alive: then every path is uncertain."""
+    """Return the gate's refusal if no version that clients may hold is recorded.
+
+    Then every path is uncertain. ``None`` if a version is recorded.
+    """
     if situation.alive:
         return None
     (refusal, *_) = _check(situation, "activate", NEXT_BACKUP)

@@ -127,7 +127,7 @@ def _step_rules(
 
 
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
-    """Return True if the draft has a pin for the key, and servers may not use the key yet.
+    """Return True if the pin file has a pin for the key, and servers may not use the key yet.
 
     A renewal with a key that servers use already, or under a pinned authority, changes nothing:
     blocking it would only let a certificate expire.
@@ -139,8 +139,8 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 def check_now(situation: Situation) -> tuple[Violation, ...]:
     """Return the violations of the rules that must hold at every moment, whatever step comes next.
 
-    Every version that some client may hold has to accept the served chains, and must not expire
-    before its clients can have the next one.
+    Every version that some client may hold has to accept the served chains, and its pins must not
+    expire before its clients can have the next version.
     """
     alive = situation.alive
     found = (served_chain(situation, alive), expiry(situation, alive))

@@ -41,7 +41,7 @@ _UNKNOWN_VERSION: dict[StepName, str] = {
 
 @dataclass(frozen=True)
 class History:
-    """The events of a rotation journal, sorted by time."""
+    """The events of a rotation journal, sorted by time, and what follows from them."""
 
     events: tuple[Event, ...] = ()
 

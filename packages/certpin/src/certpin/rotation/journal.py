@@ -443,7 +443,7 @@ def _timing(shape: Shape | None) -> AdoptionDelays | None:
 
 
 def _server(shape: Shape) -> str:
-    """Read the name of a server, as ``certpin.rotation.sightings.server_name`` writes it."""
+    """Read a server's name, as ``certpin.rotation.sightings.server_name`` writes it."""
     name, _, address = shape.text().rpartition(" at ")
     host, port = split_address(address, 0)
     if not port:

@@ -4,11 +4,12 @@ Anyone who reaches the collector can send false reports, and apps without a repo
 Therefore:
 
 1. By default, reports only delay a rotation. A version that is reported after its expected end
-   stays alive until T_adopt after its last report. False reports can delay a rotation, and the
-   delay is visible; they can't make an unsafe step look safe.
+   counts as held by clients until T_adopt (the sum of the clients' delays) after its last report.
+   False reports can delay a rotation, and the delay is visible; they can't make an unsafe step look
+   safe.
 2. Reports shorten the wait only if the user gives thresholds (``Threshold``). Then a version ends
-   when, on each of ``Threshold.days`` days in a row, so few clients report it that they may be
-   lost. The limit is a share of a number that the user gives, never of the reports: a flood of
+   when, on each of ``Threshold.days`` days in a row, few enough clients report it to accept their
+   lockout. The limit is a share of a number that the user gives, never of the reports: a flood of
    false reports of the new version doesn't reduce the number of clients that report the old one.
    Only the delay until the last user opens the app is shortened, and never the life of a version
    in a binary.
@@ -56,7 +57,7 @@ class ReportedUsage:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The condition under which so few clients hold an old version that they may be lost.
+    """The condition under which few enough clients hold an old version to accept their lockout.
 
     Attributes:
         share: how large a share of ``clients`` must hold something newer, on each of ``days``
@@ -87,7 +88,7 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """How many clients may still hold the old version, and so may be locked out."""
+        """How many clients may still hold the old version when it ends. They may be locked out."""
         return int((1 - self.share) * self.clients)
 
 
@@ -218,7 +219,7 @@ def _negligible_since(
     now: datetime,
     threshold: Threshold,
 ) -> datetime | None:
-    """Return since when so few clients fetch and hold a version that they may be lost.
+    """Return since when few enough clients fetch and hold a version to accept their lockout.
 
     ``None`` if they are too many or unknown. All ``threshold.days`` days that are counted must come
     after the delays other than ``opened`` have passed. ``counts`` has the clients that reported, by

@@ -196,5 +196,5 @@ def _check(
     pin: Pin | None = None,
     prospects: Sequence[Prospect] = (),
 ) -> tuple[Violation, ...]:
-    """Return the violations that the gate finds for a step of the situation's host."""
+    """Return the violations that the gate finds for a step at one host."""
     return check_step(situation, step, pin, prospects)

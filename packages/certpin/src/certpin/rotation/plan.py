@@ -143,7 +143,10 @@ def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
 
 
 def is_push_pending(situation: Situation) -> bool:
-    """Return True if the latest version is a signed pin set that was not pushed yet."""
+    """Return True if the latest version is a signed pin set that clients can't fetch yet.
+
+    Its push, the upload that makes it available, is missing.
+    """
     latest = situation.deployed.latest
     return latest is not None and latest.pending
 
@@ -308,7 +311,7 @@ def _expiry_of(sighting: Sighting) -> datetime | None:
 
 
 def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
-    """Return the step with its earliest safe date, and a copy of the situation at that date.
+    """Return the step with its earliest safe date, and the facts about the host at that date.
 
     ``before`` has the dated steps that come first.
     """

@@ -72,8 +72,8 @@ _UNPINNED = stand_in(UNPINNED)
 def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     """Return what the pin of a key says about the chains of a server that begins to use the key.
 
-    The key is an authority's if its entry in the draft has such a role, and the leaf's otherwise.
-    If only authorities are compared (``match = "ca"``), it may be either.
+    The key is an authority's if its entry in the pin file has such a role, and the leaf's
+    otherwise. If only authorities are compared (``match = "ca"``), it may be either.
     """
     leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
     entry = situation.entry(pin)
@@ -201,7 +201,10 @@ def trusts_differ(situation: Situation) -> bool:
 
 
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
-    """Return the prospects with ``private``: anchors of policies that are no platform roots."""
+    """Return the chains that may be served with ``private``: policies' anchors that are no roots.
+
+    These anchors are not among the platform's roots (``Prospect``).
+    """
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]
     anchors = frozenset(der for each in policies if each.trust for der in each.trust.der)

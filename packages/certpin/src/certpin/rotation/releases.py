@@ -99,7 +99,7 @@ def release_end(
         release: the release that brings the version.
         releases: the known releases of all apps.
         superseded: when clients could first fetch a higher version; ``None`` if they can't.
-        adopt: T_adopt.
+        adopt: T_adopt, the sum of the clients' delays.
     """
     later = later_releases(release, releases)
     ends = [release.end]

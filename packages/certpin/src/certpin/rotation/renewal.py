@@ -109,7 +109,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
 
 
 def in_flight(situation: Situation) -> tuple[Pin, ...]:
-    """Return the STAGED and PUBLISHED pins of the draft that not every client accepts yet."""
+    """Return the STAGED and PUBLISHED pins of the pin file that not every client accepts yet."""
     return tuple(
         entry.pin
         for entry in situation.policy.pins

@@ -1,8 +1,8 @@
 """The safety rules of a rotation, except those about time (``clock``) and servers (``servers``).
 
-Each rule is a function that returns its violation, or ``None`` if the situation keeps the rule. The
-gate (``certpin.rotation.gate``) decides which rules a step must keep. The draft is the pin file
-that would be published next.
+Each rule is a function that returns its violation, or ``None`` if the situation (the facts about a
+host) keeps the rule. The gate (``certpin.rotation.gate``) decides which rules a step must keep. The
+draft is the pin file that would be published next.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def backup(situation: Situation) -> Violation | None:
 
 
 def version_rises(situation: Situation) -> Violation | None:
-    """Return a violation unless the version of the draft is higher than every published version."""
+    """Return a violation unless the pin file's version is higher than every published version."""
     latest = situation.deployed.latest
     if latest is None or situation.pins.version > latest.number:
         return None
@@ -206,7 +206,7 @@ def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) ->
 def not_active(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is ACTIVE, so that servers may use its key.
 
-    If the draft has the pin as COMPROMISED, that is no violation: such a pin has to be removed.
+    If the pin file has it as COMPROMISED, that is no violation: such a pin has to be removed.
     """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "compromised":

@@ -407,7 +407,7 @@ class _SafetyInput:
     Attributes:
         left: when the last client of an app or of a binary left a release of it; ``NEVER`` if some
             keep it.
-        adopt: T_adopt in seconds.
+        adopt: T_adopt, the sum of the clients' delays, in seconds.
     """
 
     script: Script

@@ -250,7 +250,7 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 
 
 def release_of(version: Version, situation: Situation) -> Release:
-    """Return a version of the pin set as a release, with its policy for the situation's host."""
+    """Return a version of the pin set as clients of one host hold it, with the host's policy."""
     policy = policy_in(version.pins, situation.pattern)
     at = _seconds(version.fetched, situation) or 0
     end = _refuses_from(version.pins, situation)

@@ -25,9 +25,10 @@ def _leaf_appended(pki: TestPKI) -> Scenario:
 
 
 def _intermediate_appended(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged chain below R2, with the real issuers appended.
+    """Return a scenario with a forged chain and the real issuers appended.
 
-    The forged intermediate has I's name and key identifier.
+    The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
+    name and the key identifier of the real one.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:
@@ -51,9 +52,9 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
     """Return a forged leaf, its issuer J, and another certificate with J's name and key.
 
-    J is below R2, and issued the leaf for the host. I issued the other certificate (the third
-    value, with its chain) as a leaf: a verifier that takes a leaf for an authority builds a path
-    from the forged leaf over it to R.
+    J is below R2, an attacker's root that clients trust, and issued the leaf for the host. The
+    intermediate I below R issued the other certificate (the third value, with its chain) as a leaf:
+    a verifier that takes a leaf for an authority builds a path from the forged leaf over it to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -63,8 +64,8 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
 def _pathlen_split(pki: TestPKI) -> Scenario:
     """Return a scenario with two possible issuers of the leaf: R2, and a certificate below R.
 
-    The second one has R2's name and key, and intermediate C issued it, although C may have no
-    authority below it (path length 0).
+    Clients trust both roots, and R2 is the attacker's. The second issuer has R2's name and key, and
+    intermediate C issued it, although C may have no authority below it (path length 0).
     """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
@@ -79,7 +80,10 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 
 
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with this number of rogue intermediates below R2."""
+    """Return a function that builds a scenario with so many intermediates of an attacker.
+
+    They are below R2, an attacker's root that clients trust.
+    """
 
     def scenario(pki: TestPKI) -> Scenario:
         issuer = pki.rogue

@@ -184,7 +184,7 @@ class Authority:
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
-        """Return a copy of this authority that dates the certificates it issues from ``moment``."""
+        """Return a copy of this authority that issues certificates as at the time ``moment``."""
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:

@@ -408,7 +408,7 @@ class EveryWay:
         return self._commands[number % len(self._commands)].run(target)
 
     def stop(self) -> None:
-        """Kill every running process, and start no further one."""
+        """Kill every running process of the program, and start no further one."""
         for command in self._commands:
             command.stop()
 

@@ -232,7 +232,7 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
 
 
 def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:
-    """Return the verdict for each way to the lab: `` (connect: REJECT, port: ACCEPT)``.
+    """Return the verdict for each way to the lab, such as ``(connect: REJECT, port: ACCEPT)``.
 
     Empty if the ways don't explain why the attempts differ.
     """

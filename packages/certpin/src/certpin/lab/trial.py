@@ -181,7 +181,7 @@ class UnusedAttackError(AssertionError):
 
 
 class Attack:
-    """One case, as the fixture of a test. Call it with a client.
+    """One case of the lab as the fixture of a test. Call it with a client.
 
     The call raises an ``AssertionError`` if the outcome is wrong. A client is a function that takes
     a ``Target``, or a ``Command`` of ``certpin.lab.client``. A function refuses a server by raising

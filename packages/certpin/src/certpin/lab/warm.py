@@ -82,7 +82,7 @@ class WarmCommand(Command):
         return Ending(status, end_of(output))
 
     def stop(self) -> None:
-        """Kill every running client, and start no further one."""
+        """Kill every running client, and start no further one. End the process that forks them."""
         super().stop()
         self.close()
 

@@ -102,7 +102,7 @@ def listed_servers(policy: HostPolicy) -> dict[str, str]:
 def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
     """Return the last observations of the servers that belong to the policy of a situation.
 
-    If the pin file has no longer the pattern for which a server was observed, the server belongs to
+    If the pin file no longer has the pattern for which a server was observed, the server belongs to
     the policy that now covers its host: a changed pattern does not make a server unknown.
     """
     patterns = {policy.pattern for policy in situation.pins.policies}

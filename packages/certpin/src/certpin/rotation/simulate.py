@@ -441,7 +441,7 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
 
 
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
-    """Return the index of the release from which on clients accept these chains; None if none does.
+    """Return the index of the release from which on clients accept these chains, or None.
 
     It is the first accepting release after all releases that refuse the chains and were published
     by the time ``at``.

@@ -68,12 +68,14 @@ class AdmissionRequest:
 
 @dataclass(frozen=True)
 class GateFacts:
-    """The data that a decision depends on, besides the request.
+    """The pin file, the journal and other facts that a decision about a request depends on.
 
     Attributes:
-        issuers: the chains that an issuer may use, by its name (``issuer_names``): the certificate
-            that signs, then those above it.
-        roots: the roots, as DER, that a client of the platform trusts.
+        pins: the content of the pin file.
+        history: the content of the journal.
+        issuers: the chains above a new certificate, by the name of the cert-manager issuer
+            (``issuer_names``). Each chain begins with the certificate that signs.
+        roots: the root certificates, as DER, that clients with the platform's trust store trust.
         now: the time of this machine, with a zone.
     """
 
@@ -86,7 +88,10 @@ class GateFacts:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a request is allowed, and why. ``code`` is the HTTP status for the API server."""
+    """The answer to an admission request: whether it is allowed, and the reason as text.
+
+    ``code`` is the HTTP status that the API server gives to its client if the request is refused.
+    """
 
     allowed: bool
     reason: str
@@ -124,7 +129,7 @@ def parse_review(body: bytes) -> AdmissionRequest:
 
 
 def review_json(uid: str, decision: Decision) -> dict[str, Any]:
-    """Return the AdmissionReview that answers the request with this UID."""
+    """Return the AdmissionReview, as JSON, that answers the request with this UID by a decision."""
     answer: dict[str, Any] = {"uid": uid, "allowed": decision.allowed}
     if not decision.allowed:
         reason = "Forbidden" if decision.code == 403 else "InternalError"
@@ -134,10 +139,11 @@ def review_json(uid: str, decision: Decision) -> dict[str, Any]:
 
 
 def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
-    """Decide a request.
+    """Decide whether an admission request is allowed.
 
-    ``DELETE`` and an ``UPDATE`` that leaves the specification as it is install no key, and are
-    allowed. Other kinds and operations are refused.
+    A ``DELETE``, and an ``UPDATE`` that doesn't change the object's ``spec``, let no new key be
+    certified, and are allowed. Kinds other than ``CertificateRequest``, and other operations, are
+    refused.
     """
     if request.kind != f"{_GROUP}/{_VERSION}/{_KIND}":
         return _refused(
@@ -159,11 +165,11 @@ def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
 
 
 def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
-    """Ask the gate about the CSR of a request.
+    """Return the decision of the rotation gate about the key in a request's CSR.
 
     Raises:
         CertificateParseError: the request has no CSR that can be read.
-        ConfigError: the time is in doubt.
+        ConfigError: the clocks, or the clock and the journal, differ too much to know the time.
     """
     text = _text(_table(request.new.get("spec")), "request")
     if not text:
@@ -185,10 +191,11 @@ def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
 
 
 def issuer_names(request: AdmissionRequest) -> tuple[str, ...]:
-    """Return the names by which ``GateFacts.issuers`` may have the issuer of a request.
+    """Return the names under which ``GateFacts.issuers`` may have the chains of a request's issuer.
 
-    ``ClusterIssuer/NAME``, ``Issuer/NAMESPACE/NAME``, and both forms for an external issuer, with
-    its kind as ``KIND.GROUP``, because only the cluster knows whether it has a namespace.
+    A name is ``ClusterIssuer/NAME`` or ``Issuer/NAMESPACE/NAME``. An external issuer gets both
+    forms, with ``KIND.GROUP`` as its kind, because only the cluster knows whether it has a
+    namespace.
     """
     reference = _table(_table(request.new.get("spec")).get("issuerRef"))
     kind, name = _text(reference, "kind") or "Issuer", _text(reference, "name")
@@ -203,7 +210,10 @@ def issuer_names(request: AdmissionRequest) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Judgement:
-    """The gate's question about one key, for every host that the CSR names."""
+    """The check whether servers may use the key of a CSR, at every host that the CSR names.
+
+    ``prospects`` are the chains that servers may present with this key.
+    """
 
     facts: GateFacts
     now: datetime
@@ -235,7 +245,10 @@ class _Judgement:
         return self.pin in self.facts.history.past(pattern).compromised
 
     def _of_policy(self, policy: HostPolicy) -> Iterator[str]:
-        """Yield why the clients of one host, or its operators, are not ready for the key."""
+        """Yield each reason why servers of one host must not use the key yet.
+
+        Either clients of the host would refuse it, or the pin file doesn't record it as ACTIVE.
+        """
         situation = self._situation(policy)
         entry = situation.entry(self.pin)
         if entry is not None and entry.role in _AUTHORITIES:
@@ -254,10 +267,10 @@ class _Judgement:
             )
 
     def _of_dropped_hosts(self, policies: Sequence[HostPolicy]) -> Iterator[str]:
-        """Yield the problems at hosts that only versions have which clients still hold.
+        """Yield the problems at hosts that the pin file no longer has, but versions of clients do.
 
         Args:
-            policies: those of the draft, which ``_of_policy`` judges.
+            policies: the policies of the pin file for names of the CSR; ``_of_policy`` judges them.
         """
         situation = self._situation(self.facts.pins.policies[0])
         situations = [self._situation(policy) for policy in policies]
@@ -277,13 +290,15 @@ class _Judgement:
 
 
 def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
-    """Return the time for which to judge: no version may have ended by one clock only.
+    """Return the time for which a request is judged, confirmed by a second clock.
 
-    The API server writes the time at which it creates an object. If that is missing, the time is
-    that of the newest entry of the journal: no version has ended since then.
+    A single clock that is ahead would end versions too early. So it is the earlier one of this
+    machine's time and the object's creation time by the API server, or, if that is missing, of this
+    machine's time and the newest entry of the journal.
 
     Raises:
-        ConfigError: the clocks, or clock and journal, differ too much.
+        ConfigError: this machine's clock differs by more than 5 minutes from the API server's, or
+            is that far behind the journal.
     """
     events, now = facts.history.events, facts.now
     newest = max((event.time for event in events), default=now)
@@ -304,7 +319,7 @@ def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
 
 
 def _created(request: AdmissionRequest) -> datetime | None:
-    """Return when the API server created the object of a ``CREATE``; ``None`` if unknown."""
+    """Return when the API server created the object of a ``CREATE``; ``None`` if it is unknown."""
     metadata = _table(request.new.get("metadata"))
     text = _text(metadata, "creationTimestamp") if request.operation == "CREATE" else ""
     try:

@@ -98,12 +98,12 @@ def clock(
 
 @dataclass
 class ClockReport:
-    """The clocks of the servers, and the entries that are later than they say.
+    """The result of ``rotate clock``: the servers' clocks, and the journal entries ahead of time.
 
     Attributes:
-        late: these entries, with the times that they have so far.
-        violation: why they may not be corrected; ``None`` if nothing is wrong, or not asked for.
-        event: the correction, if one was recorded.
+        late: the entries with a time later than now, with the times that they have so far.
+        violation: why the entries may not be corrected; ``None`` if they may, or needn't be.
+        event: the entry that corrects them, if this run recorded one.
     """
 
     path: Path
@@ -114,12 +114,12 @@ class ClockReport:
 
     @property
     def refused(self) -> bool:
-        """True if a clock differs, or none confirms that of this machine."""
+        """True if a server's clock contradicts this machine's, or none confirms a correction."""
         return self.violation is not None
 
     @property
     def is_repaired(self) -> bool:
-        """True if no entry is ahead any more, and no clock differs."""
+        """True if the correction was not refused, and no journal entry is ahead of time now."""
         return not self.refused and (not self.late or self.event is not None)
 
     def json(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class ClockReport:
         }
 
     def print(self) -> None:
-        """Print the clocks, the entries, and the next command."""
+        """Print the servers' clocks, the journal entries that are ahead, and the next command."""
         for line in self._lines():
             click.echo(fold(line, sys.stdout))
         if self.event is not None:

@@ -84,15 +84,22 @@ def emergency(
 
 @dataclass
 class EmergencyReport:
-    """A recorded emergency, and what follows from it.
+    """A stolen or lost key: its record in the journal, and the way out for each host.
+
+    A path is the shortest series of steps to a key that is neither stolen nor lost
+    (``EmergencyPath``).
 
     Attributes:
-        hosts: the host patterns for which it is recorded.
-        earlier: the event that had recorded it before this command; ``None`` if this one did.
-        marked: the hosts at which the pin file marks the key.
-        unmarked: the hosts at which it can't yet, because only one pin would be left.
+        fact: whether the key was stolen or lost.
+        hosts: the host patterns for which the fact is recorded.
+        earlier: the journal event that had recorded the fact before this command; ``None`` if this
+            command recorded it.
+        marked: the hosts at which the pin file marks the key as stolen or lost.
+        unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
+            would be left, or because no version is recorded.
         version: the version of the pin file.
         paths: the path of each host.
+        texts: the paths in words.
         problem: why no path could be computed; empty if it could.
         unknown: facts that could not be checked, as clauses.
     """
@@ -114,11 +121,13 @@ class EmergencyReport:
 
     @property
     def is_safe(self) -> bool:
-        """True if a path is known that locks no client out, at each host."""
+        """True if each host has a path on which no client is locked out."""
         return not self.problem and all(path.is_safe for path in self.paths)
 
     def record(self, hosts: Sequence[str]) -> None:
-        """Append the fact to the journal, before anything else can fail.
+        """Record in the journal that the key was stolen or lost, before anything else can fail.
+
+        Nothing is recorded if the journal has the fact already.
 
         Args:
             hosts: the values of ``--host``.
@@ -149,9 +158,9 @@ class EmergencyReport:
         _append(journal, history, events)
 
     def find_paths(self, probes: ProbeOptions) -> None:
-        """Mark the key in the pin file, contact the servers, and compute the path of each host.
+        """Mark the key in the pin file, contact the servers, and compute the way out for each host.
 
-        An error is kept in ``problem``: the fact is recorded already.
+        An error is kept in ``problem`` and not raised: the theft or loss is recorded already.
         """
         from certpin.errors import CertpinError
 
@@ -194,7 +203,10 @@ class EmergencyReport:
             self.texts.append(PathText(found, situation, commands, alike))
 
     def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
-        """Add a stolen leaf without a pin, where clients accept it because of its authority."""
+        """Add the pin of a stolen server key, as COMPROMISED, to policies that compare authorities.
+
+        Without this entry, their clients would accept the key because of the authority above it.
+        """
         from certpin.pins import HostPin
 
         for policy in policies:
@@ -231,7 +243,7 @@ class EmergencyReport:
         }
 
     def print(self) -> None:
-        """Print what is certain, then what to do now, then what follows."""
+        """Print the recorded facts, then for each host the steps to take and their effect."""
         for line in self._certain():
             bold = line.startswith("RECORDED")
             click.echo(
@@ -279,10 +291,10 @@ def _printable(text: str) -> str:
 
 
 def _named(key: str, path: Path) -> KeyReference:
-    """Return the key that the user named.
+    """Return the stolen or lost key that the user named by a pin, a file or a URI.
 
     Raises:
-        ConfigError: it is none. The error lists the pins of the pin file.
+        ConfigError: the text names no key. The error lists the pins of the pin file.
     """
     from certpin.errors import CertpinError, ConfigError
 
@@ -317,10 +329,19 @@ def _load(path: Path) -> PinSet | None:
 def _affected(
     pins: PinSet | None, history: History, key: KeyReference, hosts: Sequence[str]
 ) -> list[str]:
-    """Return the host patterns for which a fact about a key is recorded.
+    """Return the host patterns for which the theft or loss of a key is recorded.
 
-    They are the first of these that exist: those of ``--host``, those with the key in the pin file,
-    in a version or in the journal, those of its certificate, all hosts.
+    They are the first of these that exist: those of ``--host``; those that have the key in the pin
+    file, in a published version or in the journal; those of its certificate; all hosts.
+
+    Args:
+        pins: the pin file; None if it can't be loaded.
+        history: the journal.
+        key: the stolen or lost key.
+        hosts: the values of ``--host``.
+
+    Raises:
+        click.UsageError: no host is known.
     """
     from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address
@@ -362,14 +383,14 @@ def _pattern(host: str, pins: PinSet | None) -> str:
 
 
 def _earlier(history: History, key: KeyReference, fact: Fact) -> Event | None:
-    """Return the event that recorded this, or worse, before; None if there is none."""
+    """Return the journal's event that a key was stolen, or for a lost key also lost; else None."""
     wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
     events = [event for event in history.events if event.pin == key.pin]
     return next((event for event in events if event.step in wanted), None)
 
 
 def _append(journal: Path, history: History, events: list[Event]) -> None:
-    """Append events, after the newest one whatever this machine's clock says.
+    """Append events to the journal, dated after its newest one even if this clock is behind.
 
     Raises:
         JournalError: the journal can't be written.
@@ -400,35 +421,35 @@ def _append(journal: Path, history: History, events: list[Event]) -> None:
 
 @dataclass(frozen=True)
 class _Commands:
-    """The commands of a path, with options for its file and servers. Each can be pasted."""
+    """Makes the commands for the steps of a way out, with the user's options, ready to paste."""
 
     files: RotationFiles
     probes: ProbeOptions
 
     def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
-        """Return a command for these hosts of the pin file."""
+        """Return a command with the options for these hosts; see ``ProbeOptions.next_command``."""
         policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
         return self.probes.next_command(
             command, self.files.path, self.files.pins, policies, connects=connects
         )
 
     def whole_file(self, command: str) -> str:
-        """Return a command for the whole pin file."""
+        """Return a command for the whole pin file, with ``--file`` if it isn't the default one."""
         return command + file_option(self.files.path)
 
     @property
     def signed(self) -> bool:
-        """True if clients get the next version as a signed set."""
+        """True if clients fetch the next version of the pin file as a signed pin set."""
         return is_signed_by_default(self.files)
 
     @property
     def version(self) -> int:
-        """The number of the version that goes out next."""
+        """The number of the next version of the pin file that goes out to clients."""
         return self.files.next_version
 
     @property
     def shipped(self) -> str:
-        """The command that records that this version is out, if it isn't signed."""
+        """The command that records that an unsigned next version is out."""
         return shipped_command(self.files, self.version)
 
     @staticmethod

@@ -17,38 +17,42 @@ if TYPE_CHECKING:
 
 
 class PathCommands(Protocol):
-    """Makes commands that can be pasted, with the options for the pin file and its servers."""
+    """Makes the commands for the steps of a way out, with the user's options, ready to paste."""
 
     def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
-        """Return a command for these hosts."""
+        """Return a command with the options for these hosts.
+
+        ``connects``: the command has ``--connect`` and ``--starttls``.
+        """
 
     def whole_file(self, command: str) -> str:
-        """Return a command for the whole pin file."""
+        """Return a command for the whole pin file, with ``--file`` if it isn't the default one."""
 
     @property
     def signed(self) -> bool:
-        """True if clients get the next version as a signed set."""
+        """True if clients fetch the next version of the pin file as a signed pin set."""
 
     @property
     def version(self) -> int:
-        """The number of the version that goes out next."""
+        """The number of the next version of the pin file that goes out to clients."""
 
     @property
     def shipped(self) -> str:
-        """The command that records that this version is out, if it isn't signed."""
+        """The command that records that an unsigned next version is out."""
 
     def new_file(self, stem: str) -> str:
-        """Return a name for a new file."""
+        """Return a file name like ``stem`` that does not exist yet, quoted for a shell."""
 
 
 @dataclass(frozen=True)
 class PathText:
-    """The path of hosts with the same facts in words, with its commands.
+    """The way out of an emergency, in words and commands, for hosts with the same kind of path.
 
     Attributes:
-        path: that of one of these hosts.
+        path: the path of one of these hosts.
         situation: the facts about that host.
-        hosts: the host patterns.
+        commands: makes the commands.
+        hosts: the patterns of all these hosts.
     """
 
     path: EmergencyPath
@@ -57,7 +61,7 @@ class PathText:
     hosts: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines: the exposure, why the path is not safe, the steps, what follows."""
+        """Yield the output: who uses the key, why a path is not safe, the steps, the aftermath."""
         yield from self._facts()
         if self.path.harm is not None:
             yield from self._harm()
@@ -144,7 +148,7 @@ class PathText:
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
 
     def _steps(self) -> Iterator[tuple[str, list[str], EmergencyStep]]:
-        """Yield each step as a sentence, with its commands."""
+        """Yield each step of the path as a sentence, its commands, and the step itself."""
         key_file = self.commands.new_file("next.key")
         for step in self.path.steps:
             text, commands = self._step(step, key_file)
@@ -174,7 +178,10 @@ class PathText:
         return text, [self.commands.of(command, self.hosts, connects=False)]
 
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
-        """Return how to get a certificate for the key that comes next."""
+        """Return a sentence and commands: how to get a certificate for the next key of the servers.
+
+        ``key_file`` is the file of a new key.
+        """
         pin, name = _known(step.pin), self._name(step.pin)
         if pin is None:
             place = key_file
@@ -204,7 +211,7 @@ class PathText:
         return f"Let servers use {name}.", [command]
 
     def _name(self, pin: Pin | None) -> str:
-        """Return a key in words: its pin and its note."""
+        """Return words for a key: its pin and note, or "the new key" if it doesn't exist yet."""
         from certpin.support.text import printable
 
         known = _known(pin)
@@ -247,7 +254,7 @@ class PathText:
 
 
 def _known(pin: Pin | None) -> Pin | None:
-    """Return the pin of a key that exists; None for a new one."""
+    """Return the pin of a key that exists; None for a key that is still to be made."""
     from certpin.rotation import NEXT_BACKUP
 
     return None if pin == NEXT_BACKUP else pin

@@ -33,12 +33,19 @@ _MIN_PINS = 2  # of an enforced host, as the pin file requires
 class RotationFiles:
     """A pin file and the journal beside it, read and written together.
 
-    Contradictions in the journal are printed on standard error.
+    The draft is the content of the pin file with the changes of the running command. Contradictions
+    in the journal are printed on standard error.
 
     Attributes:
-        measured: the deployed versions with the reported usage, if the user asked for that.
-        evidence: the facts about the time: the newest entry, and the times of servers.
-        observations: the entries for the servers that this command has contacted.
+        path: the pin file.
+        journal: the path of the journal.
+        editor: changes the text of the draft.
+        history: the content of the journal.
+        measured: the published versions with the usage that clients or stores report; None if the
+            user did not ask for it.
+        evidence: the facts about the time: the newest journal entry, and the servers' times.
+        observations: the journal entries about the servers that this command has contacted.
+        contradictions: the contradictions in the journal, as texts.
 
     Raises:
         PinFileError: the pin file is invalid.
@@ -74,17 +81,17 @@ class RotationFiles:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """The published versions of the pin set that clients may hold."""
+        """All published versions of the pin set, each with the ways in which clients get it."""
         return self.measured or self.history.deployed
 
     @property
     def next_version(self) -> int:
-        """The version under which the pin file goes out after a change of its pins."""
+        """The version number that the pin file gets with its next change of pins."""
         return self.deployed.next_number(self.pins)
 
     @property
     def timing(self) -> AdoptionDelays:
-        """The update delays of clients, from the latest publish in the journal, or the defaults."""
+        """The delays until clients update, from the latest publish in the journal, or defaults."""
         from certpin.rotation import AdoptionDelays
 
         return self.history.timing or AdoptionDelays()
@@ -118,7 +125,7 @@ class RotationFiles:
         )
 
     def require_version(self) -> None:
-        """Check that the journal has a published version; without one, clients' pins are unknown.
+        """Check that the journal has a published version: else the pins of clients are unknown.
 
         Raises:
             ConfigError: the journal has no version.
@@ -135,14 +142,17 @@ class RotationFiles:
             )
 
     def commit(self, events: Sequence[Event]) -> None:
-        """Write the pin file and append events to the journal, both or neither.
+        """Write the draft to the pin file and append events to the journal: both, or neither.
 
-        The journal comes last, because it records completed steps. The observations of this command
-        are recorded with its steps.
+        The journal is written last, because it records completed steps. ``observations`` are
+        appended before the events.
+
+        Args:
+            events: the steps to record. One with a ``reason`` was forced.
 
         Raises:
             PinFileError: the pin file can't be written.
-            JournalError: the journal can't be written, or a step that is not forced is earlier than
+            JournalError: the journal can't be written, or a step that is not forced is dated before
                 its newest entry. The pin file is as before.
         """
         from certpin.errors import JournalError
@@ -168,10 +178,11 @@ class RotationFiles:
             ) from exc
 
     def require_time(self, now: datetime) -> None:
-        """Require that a step at this time does not come before the newest entry of the journal.
+        """Require that the time of a step is not before the newest entry of the journal.
 
         Raises:
-            JournalError: it does; either clock is wrong.
+            JournalError: it is before: the clock of this machine, or the one behind that entry, is
+                wrong.
         """
         from certpin.errors import JournalError
         from certpin.rotation.clock import REPAIR, behind_journal
@@ -180,7 +191,10 @@ class RotationFiles:
             raise JournalError(problem, path=self.journal, fix=REPAIR)
 
     def _mark_unusable(self) -> None:
-        """Mark keys that the journal records as stolen or lost in the draft."""
+        """Give keys in the draft the state COMPROMISED or LOST if the journal records that.
+
+        An error is only printed as a warning.
+        """
         from certpin.errors import CertpinError
 
         try:
@@ -190,12 +204,18 @@ class RotationFiles:
 
 
 def settings_path(pin_file: Path) -> Path:
-    """Return the path of the settings of `certpin publish` that belong to a pin file."""
+    """Return the path of ``publish/publish.toml``, the settings of ``certpin publish``.
+
+    The folder ``publish`` is beside the pin file.
+    """
     return pin_file.parent / "publish" / "publish.toml"
 
 
 def append_lines(path: Path, lines: str) -> None:
-    """Append lines to the journal. If its last line lacks a line end, add that first."""
+    """Append whole lines to a file, and write it to the disk.
+
+    If the last line of the file has no line end, one is added first.
+    """
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
@@ -215,7 +235,11 @@ who_option = click.option(
 
 
 def name_of(who: str | None) -> str:
-    """Return the name for the journal: ``--who``, else the login name, else the user's number."""
+    """Return the person's name for the journal: ``who``, else the login name, else the user ID.
+
+    Args:
+        who: the value of ``--who``; None if it is not given.
+    """
     import getpass
 
     from certpin.support.text import printable
@@ -236,10 +260,10 @@ def name_of(who: str | None) -> str:
 
 
 def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
-    """Give keys that the journal records as stolen or lost this state, under the next version.
+    """Set the state of keys that the journal records as stolen or lost, and raise the version.
 
-    Without a recorded version, the file is what clients have, and is not changed: if it were
-    recorded with a mark, clients would seem to refuse the key.
+    Nothing is marked while no version is recorded. Clients then have the pin file as it is:
+    recorded with a mark, it would claim that they refuse the key.
 
     Args:
         editor: the pin file. Nothing is written.
@@ -261,7 +285,14 @@ def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
 
 
 def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
-    """Yield the pins whose state in the pin file differs from the journal, with the new state."""
+    """Yield pins that the journal records as stolen or lost and the policy doesn't, with the state.
+
+    Left out is a stolen key that an enforcing policy can't spare: two pins must be left.
+
+    Args:
+        policy: the policy in the pin file.
+        past: the states of the host's pins in the journal.
+    """
     live = set(policy.live_pins)
     for entry in policy.pins:
         if entry.pin in past.compromised:

@@ -112,13 +112,16 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 
 @dataclass
 class FinishRun:
-    """One run of ``rotate finish``, or of ``providers update``: the removals of pins so far.
+    """Removes pins from the draft (the pin file before it is written), each only if that is safe.
 
-    Unsafe removals are in ``violations``.
+    For one run of ``rotate finish`` or ``providers update``.
 
     Attributes:
-        skipped: the host patterns with a replaced key and a server that did not answer.
-        events: the steps that were taken, as the host, the step and the pin of each.
+        results: the chains that servers present now.
+        violations: the reasons why removals are unsafe.
+        skipped: the host patterns at which a pin was to be removed, but a server did not answer.
+        messages: sentences for the user about the removals.
+        events: the removals so far, each as the host pattern, the step and the pin.
     """
 
     files: RotationFiles
@@ -131,7 +134,12 @@ class FinishRun:
     events: list[tuple[str, Step, Pin]] = field(default_factory=list)
 
     def finish(self, pattern: str, named: Pin | None) -> None:
-        """Take the replaced keys of one host out of the draft, as far as that is safe."""
+        """Take replaced keys of one host out of the draft, as far as that is safe.
+
+        Args:
+            pattern: the pattern of the host's policy.
+            named: the only key to take out; None for all that were replaced.
+        """
         from certpin.rotation.renewal import in_flight, old_pins, switch_date
 
         policy, situation = self._situation(pattern)
@@ -147,7 +155,12 @@ class FinishRun:
             self.messages.append(f"{pattern}: {pin} is not adopted yet. {date}")
 
     def outcome(self, policies: list[HostPolicy], who: str) -> StepOutcome:
-        """Write the pin file and the journal, and return the outcome."""
+        """Write the pin file and the journal, and return the outcome for the user.
+
+        Args:
+            policies: the policies that the command is for.
+            who: the name for the journal.
+        """
         files, events = self.files, self.journal_events(who)
         outcome = StepOutcome(
             "finish",
@@ -166,10 +179,10 @@ class FinishRun:
         return outcome
 
     def journal_events(self, who: str) -> list[Event]:
-        """Return the steps that were taken as events of the journal.
+        """Return the removals so far as events for the journal.
 
         Args:
-            who: the person who took them.
+            who: the name of the person who removes the pins.
         """
         from certpin.rotation import Event
 
@@ -217,7 +230,7 @@ class FinishRun:
             self._change(pattern, pin, "remove")
 
     def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
-        """Return the violations of a step, at the draft so far."""
+        """Return why a step for a pin is unsafe after the removals so far; empty if it is safe."""
         from certpin.rotation import check_step
 
         _, situation = self._situation(pattern)
@@ -227,7 +240,7 @@ class FinishRun:
         return found + [violation for violation in more if violation.invariant not in known]
 
     def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
-        """Record the violations of a step. Return True if it must not be taken."""
+        """Keep the violations of a step. Return True if there are any and it is not forced."""
         known = set(self.violations)
         self.violations += [each for each in of_host(policy, found) if each not in known]
         return bool(found) and not self.force.force
@@ -242,7 +255,7 @@ class FinishRun:
         self.messages.append(f"{pattern}: {pin} is {state.upper()}: {text}.")
 
     def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
-        """Return a violation if a server of the host did not answer: it may present the key."""
+        """Return a violation if a server of the host did not answer: it may still use the key."""
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
 
@@ -259,13 +272,13 @@ class FinishRun:
         ]
 
     def _situation(self, pattern: str) -> tuple[HostPolicy, Situation]:
-        """Return a host's policy in the draft so far, and the facts about it."""
+        """Return a host's policy after the removals so far, and the facts by which it is judged."""
         policy = next(each for each in self.files.pins.policies if str(each.pattern) == pattern)
         return policy, self.files.situation(policy, self.results.of(policy), self.now)
 
 
 def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
-    """Return a violation if an enforcing policy would have fewer than two pins."""
+    """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
     from certpin.rotation import Violation
     from certpin.rotation.fleet import client_count
 
@@ -283,7 +296,7 @@ def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation,
 
 
 def _refuse_invalid(situation: Situation, pin: Pin) -> None:
-    """Refuse to force a pin out that the pin file can't be without. Raises ``ConfigError``."""
+    """Raise ``ConfigError`` if a removal, even a forced one, would make the pin file invalid."""
     from certpin.errors import ConfigError
 
     for violation in _lonely(situation, "remove", pin):

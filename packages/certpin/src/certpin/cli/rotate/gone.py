@@ -1,4 +1,4 @@
-"""``certpin rotate gone``: a server that was seen once is switched off."""
+"""``certpin rotate gone``: record that a server in the journal's observations is switched off."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def gone(
 
 
 def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
-    """Return the last observations of a server, one for each host.
+    """Return the last observation of a server in the journal for each host that it served.
 
     Raises:
-        ConfigError: the journal has none.
+        ConfigError: the journal has no observation of the server.
     """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
@@ -116,7 +116,7 @@ def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
 
 
 def _refuse_listed(files: RotationFiles, server: str) -> None:
-    """Raise ``ConfigError`` if the pin file lists a server, so that steps contact it."""
+    """Raise ``ConfigError`` if the pin file lists a server: steps would contact it again."""
     from certpin.errors import ConfigError
     from certpin.rotation.servers import listed_servers
 
@@ -135,7 +135,14 @@ def _refuse_listed(files: RotationFiles, server: str) -> None:
 def _still_there(
     files: RotationFiles, seen: ServerObservation, starttls: str | None, timeout: float
 ) -> HostViolation | None:
-    """Contact a server; return a violation if it still presents a key of the host, or may."""
+    """Contact a server. Return a violation if it still serves the host, or its chain can't be read.
+
+    Args:
+        files: the pin file and the journal.
+        seen: the last observation of the server.
+        starttls: the protocol; None for the usual one of the port.
+        timeout: seconds for each step of the connection.
+    """
     from certpin.errors import DialError, ProbeError
     from certpin.pins import pins_of
     from certpin.probe import ContextCache, observe
@@ -181,14 +188,14 @@ def _pins_of(found: Observation) -> frozenset[Pin]:
 def _known_pins(
     files: RotationFiles, seen: ServerObservation, policy: HostPolicy | None
 ) -> frozenset[Pin]:
-    """Return the pins that the host has or had, and that the server presented."""
+    """Return every pin that the host has or had, and the leaf that the server last presented."""
     known = set(files.history.past(seen.host).states)
     known |= {entry.pin for entry in policy.pins} if policy else set()
     return frozenset(known | ({seen.leaf} if seen.leaf else set()))
 
 
 def _endpoint(seen: ServerObservation, starttls: str | None) -> Endpoint:
-    """Return the endpoint of a server, from its name in the journal (``server_name``)."""
+    """Return address and protocol of a server from its name in the journal (``server_name``)."""
     from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
 
     if starttls is not None and starttls not in PROTOCOLS:

@@ -70,11 +70,13 @@ def history(ctx: click.Context, path: Path, host: str | None, as_json: bool) -> 
 
 
 def event_texts(events: Sequence[Event], name: Callable[[Pin], str] = str) -> dict[int, str]:
-    """Return what each event changed, by its ``id()``: a clause without the time and the person.
+    """Return a text about the effect of each event of the journal, by the event's ``id()``.
+
+    A text is a clause without the time and the person.
 
     Args:
-        events: all events of the journal, sorted by time: a published version is compared with the
-            version that was published before.
+        events: all events of the journal, sorted by time, because a published version is compared
+            with the previous one.
         name: returns the name of a pin.
     """
     found: dict[int, str] = {}
@@ -87,7 +89,10 @@ def event_texts(events: Sequence[Event], name: Callable[[Pin], str] = str) -> di
 
 
 def _text(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> str:
-    """Return what an event changed. Texts of the journal may be hostile, and are escaped."""
+    """Return a clause about the effect of an event, with hostile text of the journal escaped.
+
+    ``name`` returns the name of a pin; ``before`` is the version that was published before.
+    """
     from certpin.rotation.journal import STATE_AFTER
     from certpin.support.text import printable
 
@@ -113,7 +118,10 @@ def _text(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> st
 
 
 def _published(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> str:
-    """Return a published version, its way to clients, and how its pins differ from the last one."""
+    """Return a clause about a published version: how clients get it, and its changes of pins.
+
+    ``name`` returns the name of a pin; ``before`` is the version that was published before.
+    """
     way = "in a binary" if event.bundled else "signed, to be pushed" if event.signed else "fetched"
     held = "" if event.clients is None else f", {event.clients} clients"
     changes = [
@@ -127,7 +135,10 @@ def _published(event: Event, name: Callable[[Pin], str], before: PinSet | None) 
 def _pin_changes(
     pattern: HostPattern, after: PinSet | None, before: PinSet | None, name: Callable[[Pin], str]
 ) -> list[str]:
-    """Return the pins that clients of a version newly accept (+), and no longer accept (-)."""
+    """Return the pins of a host that a version adds (+) or drops (-), unlike the one before.
+
+    Only pins that clients accept are compared. ``name`` returns the name of a pin.
+    """
     from certpin.rotation.adoption import policy_in
 
     old = policy_in(before, pattern) if before else None
@@ -140,7 +151,10 @@ def _pin_changes(
 
 
 def _concerns(event: Event, host: str) -> bool:
-    """Return True if an event is about a host, or about versions of a pin set that has it."""
+    """Return True if an event is about a host.
+
+    An event without a host concerns all; a published version concerns the hosts that it pins.
+    """
     from certpin.pins import HostPattern
     from certpin.rotation.adoption import policy_in
 
@@ -154,7 +168,7 @@ def _concerns(event: Event, host: str) -> bool:
 
 
 def _pin_name() -> Callable[[Pin], str]:
-    """Return how pins are shown: whole in a pipe, their first letters on a terminal."""
+    """Return the function that shortens pins for a terminal, and leaves them whole in a pipe."""
     return (lambda pin: f"{str(pin)[:_SHORT]}…") if width_of(sys.stdout) else str
 
 

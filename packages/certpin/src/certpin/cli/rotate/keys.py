@@ -95,9 +95,9 @@ def _signer_pin(signer: Signer) -> Pin:
 
 
 def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
-    """Refuse a pinned key that no public authority certifies for one of these hosts.
+    """Refuse a key in the pin file that no public authority certifies for one of these names.
 
-    A pin file that can't be read decides nothing here: the request doesn't need it.
+    If the pin file can't be read, nothing is refused: a request can be made without it.
 
     Raises:
         ConfigError: no authority that the clients of a host trust would issue the certificate.
@@ -119,14 +119,18 @@ def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
 
 
 def given_names(hosts: tuple[str, ...]) -> list[str]:
-    """Return the names of these hosts in a certificate. Raises ``HostError``."""
+    """Return the values of ``--host`` as names for a certificate. Raises ``HostError``."""
     from certpin.pins import HostPattern
 
     return [certificate_name(HostPattern.parse(host)) for host in hosts]
 
 
 def _names_in_pin_file(path: Path, pin: Pin) -> list[str]:
-    """Return the hosts of the policies with the pin; those of the only policy if none has it."""
+    """Return certificate names for the hosts that have the pin, or for the only host of the file.
+
+    Raises:
+        click.UsageError: no host has the pin, and there are several hosts.
+    """
     from certpin.pinfile import PinSet
 
     policies = PinSet.load(path).policies
@@ -140,7 +144,11 @@ def _names_in_pin_file(path: Path, pin: Pin) -> list[str]:
 
 
 def certificate_name(pattern: HostPattern) -> str:
-    """Return the name of a host pattern in a certificate. Raises ``HostError`` for ``**.``."""
+    """Return a host pattern as a name in a certificate.
+
+    Raises:
+        HostError: the pattern begins with ``**.``, which no certificate name can express.
+    """
     from certpin.errors import HostError
 
     if pattern.wildcard == "**.":
@@ -159,7 +167,16 @@ def request_pem(der: bytes) -> str:
 
 
 def write_new_file(path: Path, pem: str, *, option: str = "--out") -> None:
-    """Write a certificate request to a file that does not exist yet. Raises ``ConfigError``."""
+    """Write a certificate request to a new file.
+
+    Args:
+        path: the file.
+        pem: the request.
+        option: the option that names the file, for the error.
+
+    Raises:
+        ConfigError: the file exists, or can't be written.
+    """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
 

@@ -1,7 +1,7 @@
-"""Contact servers for ``certpin rotate``: chains, the times of the servers, and journal entries.
+"""Contact servers for ``certpin rotate``: read their chains and clocks, and prepare the record.
 
-A step of a rotation judges the time and records its observations. A command that only reads, such
-as ``status``, judges the time too, and writes nothing.
+Commands that change a rotation also record these observations in the journal. Commands that only
+read, such as ``status``, record nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 def probe_for_reading(
     files: RotationFiles, probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]
 ) -> tuple[ProbeResults, datetime]:
-    """Contact the servers of these policies, and keep the evidence about the time in ``files``.
+    """Contact the servers of policies; store the servers' times in ``files.evidence``.
+
+    Args:
+        files: the pin file and the journal.
+        probes: the options that choose the servers.
+        pins: the pin set that has the policies.
+        policies: the policies.
 
     Returns:
-        The results, and the time at which to judge them.
+        The served chains, and the time at which to judge them.
 
     Raises:
         InputError: a file is not a chain.
@@ -50,9 +56,10 @@ def probe_for_step(
     policies: Sequence[HostPolicy],
     who: str | None,
 ) -> tuple[ProbeResults, datetime]:
-    """Contact servers as ``probe_for_reading`` does; ``files.commit`` records the observations.
+    """Contact servers like ``probe_for_reading``, and prepare journal entries about the chains.
 
-    ``who`` is the value of ``--who``.
+    The entries are in ``files.observations``; ``files.commit`` writes them. ``who`` is the value of
+    ``--who``.
     """
     from certpin.rotation import new_observations
 
@@ -70,16 +77,16 @@ def probe_for_step(
 def repository_dates(
     files: RotationFiles, *, offline: bool, timeout: float
 ) -> tuple[ServerDate, ...]:
-    """Return the time of the server that clients fetch signed sets from.
+    """Ask the server from which clients fetch signed pin sets for its time.
 
     Args:
-        files: the pin file, beside which ``publish.toml`` is.
+        files: the pin file, beside which ``publish/publish.toml`` is.
         offline: do not connect.
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        Nothing if ``publish.toml`` doesn't name it (``fetch_url``), or if it has no valid answer.
-        An invalid ``publish.toml`` is reported by the commands that need it.
+        The time of the server; empty if ``publish.toml`` has no ``fetch_url``, or the server no
+        valid answer. An invalid ``publish.toml`` is reported by the commands that need it.
     """
     from certpin.errors import PinFileError
     from certpin.pins import utc_now

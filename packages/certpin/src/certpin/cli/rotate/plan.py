@@ -1,4 +1,4 @@
-"""``certpin rotate plan``: the dated steps to another key."""
+"""``certpin rotate plan``: the steps, with dates, by which servers change to another key."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _when(step: Step, undated: str) -> str:
 
 
 def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
-    """Return a step of a plan in words.
+    """Return a step of a rotation plan in words.
 
     Args:
         step: the step.
@@ -164,7 +164,15 @@ def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
 
 @dataclass(frozen=True)
 class _Commands:
-    """The certpin commands that carry out a plan's steps, with options for its file and servers."""
+    """Makes the certpin command for each step of a host's plan.
+
+    The command has the same pin file and the same servers as ``certpin rotate plan`` was given.
+
+    Attributes:
+        key: the key of the plan, as the user named it.
+        signed: clients fetch versions as signed pin sets.
+        release: the options that end a ``rotate shipped`` command (``release_options``).
+    """
 
     path: Path
     pins: PinSet
@@ -175,7 +183,7 @@ class _Commands:
     release: str
 
     def of(self, step: Step, made: Plan) -> str:
-        """Return the command for a step; empty for installing a certificate, which has none."""
+        """Return the command for a step of a plan; empty for the installation of a certificate."""
         import shlex
 
         from certpin.rotation import NEXT_BACKUP

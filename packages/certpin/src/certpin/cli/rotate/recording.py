@@ -1,7 +1,8 @@
 """The version of the pin file, and its record in the journal before it goes out to clients.
 
-The number in the pin file is the intent: `rotate start`, `rotate finish` and `certpin add` raise it
-if the present number was recorded. A file that was changed under a recorded number goes nowhere.
+The number in the pin file is that of the next version: if it is recorded already, `rotate start`,
+`rotate finish` and `certpin add` raise it. A file that was changed under a recorded number can't go
+out to clients.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _UNPUBLISHED = {"generated", "staged"}
 
 
 def needs_record(files: RotationFiles) -> bool:
-    """Return True if the pin file's version is not recorded as a signed one yet.
+    """Return True if the journal has no record yet that the pin file's version was signed.
 
-    A recorded version that is now signed for the first time keeps its number.
+    A version that was recorded unsigned, and is signed now, keeps its number.
     """
     from certpin.pins.changes import meaning
 
@@ -46,7 +47,10 @@ def needs_record(files: RotationFiles) -> bool:
 
 
 def changed_under_its_number(files: RotationFiles) -> str:
-    """Return a sentence if the pin file differs from the version that it names; else empty."""
+    """Return a sentence if the pin file was changed, but has the number of a recorded version.
+
+    Otherwise it is empty.
+    """
     from certpin.pins.changes import meaning
 
     pins, latest = files.pins, files.deployed.latest
@@ -59,17 +63,18 @@ def changed_under_its_number(files: RotationFiles) -> str:
 
 
 def is_signed_by_default(files: RotationFiles) -> bool:
-    """Return True if clients get the next version as a signed set.
+    """Return True if clients fetch the next version of the pin file as a signed pin set.
 
-    That is if the previous one was signed, or the folder ``publish`` has its settings.
+    That is so if the previous one was signed, or the folder ``publish`` has settings.
     """
     return files.history.signed or settings_path(files.path).is_file()
 
 
 def way_out_command(files: RotationFiles) -> str:
-    """Return the command that brings the version of the pin file to clients, or the next status.
+    """Return the next command that brings the pin file's version to clients.
 
-    A version that goes out in another way than as a signed set is recorded by `rotate shipped`.
+    It is ``rotate status`` if the version is recorded and nothing has to be pushed. A version that
+    is not a signed pin set is recorded by ``rotate shipped``.
     """
     latest, option = files.deployed.latest, file_option(files.path)
     number = files.next_version if differs_from_latest(files) else files.pins.version
@@ -84,15 +89,15 @@ def way_out_command(files: RotationFiles) -> str:
 
 
 def shipped_command(files: RotationFiles, number: int) -> str:
-    """Return the command that records how a version gets to clients without a signature."""
+    """Return the command that records an unsigned version as out, to be completed by the user."""
     return f"certpin rotate shipped {number}{file_option(files.path)}{release_options(files)}"
 
 
 def release_options(files: RotationFiles) -> str:
-    """Return ``--app NAME --release`` with a space before it, for the end of `rotate shipped`.
+    """Return the options ``--app NAME --release`` that end a ``rotate shipped`` command.
 
-    If only one app has brought versions so far, the next one is in an app, too. The user adds the
-    name of the release: without it, nothing is recorded. Otherwise the text is empty.
+    They begin with a space, and the user adds the name of the release. Empty, unless all versions
+    so far went out in releases of one app: then the next one does too.
     """
     import shlex
 
@@ -104,7 +109,7 @@ def release_options(files: RotationFiles) -> str:
 
 
 def differs_from_latest(files: RotationFiles) -> bool:
-    """Return True if clients would notice a difference from the latest version."""
+    """Return True if clients would notice the changes of the pin file since the latest version."""
     from certpin.pins.changes import meaning
 
     latest = files.deployed.latest
@@ -112,7 +117,7 @@ def differs_from_latest(files: RotationFiles) -> bool:
 
 
 def mark_published(files: RotationFiles) -> None:
-    """Mark the pins of the draft that were not published yet as PUBLISHED."""
+    """Set the pins of the draft that are GENERATED or STAGED to PUBLISHED."""
     for policy in files.pins.policies:
         for entry in policy.pins:
             if entry.state in _UNPUBLISHED:
@@ -126,9 +131,18 @@ def publish_violations(
     timing: AdoptionDelays,
     now: datetime,
 ) -> list[HostViolation]:
-    """Return the violations that these pins would cause at each of their hosts if they went out.
+    """Return the rotation invariants that a pin set would violate if it went out to clients now.
 
-    A version that is recorded is not higher than itself, and an app may bring an old one.
+    Args:
+        files: the pin file and the journal.
+        pins: the pin set. If its version is recorded already, its number need not be the highest:
+            an app can bring out an old version.
+        results: the chains that servers present.
+        timing: the delays until clients update.
+        now: the time at which it would go out.
+
+    Returns:
+        The violations at each host of the pin set; empty if there are none.
     """
     from certpin.rotation import check_step
 
@@ -147,7 +161,15 @@ def publish_violations(
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """The facts that the journal records beside the pins, and the options for the gate."""
+    """The options of a command that records a version: facts for the journal, servers, and force.
+
+    Attributes:
+        probes: the servers whose chains are checked first.
+        force: whether the version goes out although the rotation gate refuses it.
+        delays: the delays until clients update that the user gave, by their names.
+        clients: how many clients will have the version; None if unknown.
+        who: the value of ``--who``.
+    """
 
     probes: ProbeOptions
     force: ForceOptions
@@ -165,7 +187,7 @@ _clients_option = click.option(
 
 
 def record_options(command: Any) -> Any:
-    """Give a command the options that are combined into its argument ``record``."""
+    """Add the options of ``RecordOptions`` to a command, as its argument ``record``."""
 
     @wraps(command)
     def with_record(
@@ -187,11 +209,12 @@ def record_options(command: Any) -> Any:
 
 @dataclass(frozen=True)
 class CheckedVersion:
-    """The version of the pin file after the rules of the gate for a version that goes out.
+    """The result of checking the pin file's version before it goes out to clients.
 
     Attributes:
-        event: for the journal.
-        violations: the rules that it would break; it must not go out unless the user forces it.
+        event: the record for the journal.
+        violations: the rotation invariants that the version would violate. It must not go out if
+            there are any, unless the user forces it.
         unknown: facts that could not be checked, as sentences without full stops.
     """
 
@@ -207,10 +230,10 @@ class CheckedVersion:
 
 
 def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersion:
-    """Apply the rules of the gate to the pin file, as a signed version that goes out to clients.
+    """Check the pin file as the next signed version for clients, by the rules of the rotation gate.
 
-    The states of its pins are changed in ``files.editor``; nothing is written. Append the event
-    with ``files.commit`` before the version goes out.
+    The states of its pins are changed in ``files.editor``; nothing is written. Append the event of
+    the result with ``files.commit`` before the version goes out.
 
     Raises:
         ProbeError: a server did not answer, and the user does not force the step.

@@ -1,4 +1,4 @@
-"""``certpin rotate shipped``: how a version gets to clients that certpin doesn't push to."""
+"""``certpin rotate shipped``: record how a version gets to clients if certpin doesn't push it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DATE_METAVAR = "DATE"
 
 
 def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """Read a day, which has passed at its end in UTC, or a time with a zone."""
+    """Return the time that an option names: a time with a zone, or the end of a day in UTC."""
     from certpin.rotation.adoption import LONGEST
 
     if text is None:
@@ -51,10 +51,16 @@ def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> d
 
 @dataclass(frozen=True)
 class ReleaseOptions:
-    """The options that describe a release of an app.
+    """The options that describe the release of an app that brings a version to clients.
+
+    Attributes:
+        curve: the file with the release's adoption curve.
+        end: from when no client runs the release.
+        forced: from when no client runs an older release of the app.
+        updates: the app also fetches signed pin sets.
 
     Raises:
-        click.UsageError: options that don't belong together.
+        click.UsageError: one of ``--app`` and ``--release`` is missing.
     """
 
     app: str | None
@@ -76,11 +82,15 @@ class ReleaseOptions:
 
     @property
     def given(self) -> bool:
-        """True if the version is in a binary."""
+        """True if the options name a release of an app, which contains the version."""
         return self.app is not None
 
     def read(self, now: datetime, clients: int | None) -> AppRelease | None:
-        """Return the release as the options describe it; ``None`` without one.
+        """Return the release as the options describe it; ``None`` if they name no release.
+
+        Args:
+            now: the time at which the release is recorded.
+            clients: how many clients will have it; None if unknown.
 
         Raises:
             InputError: a name or the curve is invalid.
@@ -244,8 +254,13 @@ def shipped(
 def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutcome:
     """Record that no client holds a version any more, and return the outcome.
 
+    Args:
+        files: the pin file and the journal.
+        version: the number of the version.
+        who: the value of ``--who``.
+
     Raises:
-        ConfigError: the version is unknown, or clients can fetch it now.
+        ConfigError: the version is unknown, or is the latest one, which clients can fetch now.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -280,13 +295,13 @@ def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutc
 
 
 def _pins_of(files: RotationFiles, version: int) -> PinSet:
-    """Return the pins of a version: as recorded, or else those of the pin file.
+    """Return the pin set of a version: from the journal, or else from the pin file.
 
-    In the second case the pins of the pin file become PUBLISHED.
+    If it comes from the pin file, its pins become PUBLISHED.
 
     Raises:
-        ConfigError: the version is neither recorded nor that of the pin file, or it is both and
-            they differ.
+        ConfigError: the version is neither in the journal nor in the pin file, or is in both with
+            different pins.
     """
     from certpin.errors import ConfigError
     from certpin.pins.changes import meaning
@@ -309,7 +324,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
 
 
 def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
-    """Return a recorded version with the servers of the pin file, which no version contains."""
+    """Return a recorded version with the pin file's servers, which the journal doesn't keep."""
     servers = {policy.pattern: policy.servers for policy in draft.policies}
     policies = tuple(
         replace(policy, servers=servers.get(policy.pattern, ())) for policy in recorded.policies
@@ -318,12 +333,13 @@ def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
 
 
 def _number(files: RotationFiles, version: int) -> None:
-    """Require that the pin file has a version that isn't recorded, or give it the next number.
+    """Check that the pin file has this version number, which no version in the journal has.
 
-    It gets the next number if it was changed under that of the latest version.
+    If the file was changed and still has the number of the latest version, give it this number,
+    which must be the next one.
 
     Raises:
-        ConfigError: it is another version, or lower than the latest.
+        ConfigError: the pin file has another version, or nothing was changed since the latest one.
     """
     from certpin.errors import ConfigError
     from certpin.pins.changes import meaning
@@ -346,10 +362,10 @@ def _number(files: RotationFiles, version: int) -> None:
 
 
 def _require_news(files: RotationFiles, version: int, release: AppRelease | None) -> bool:
-    """Return True if the command only adds facts about a release that is recorded.
+    """Refuse to record a version twice. Return True if its release is recorded: it is only amended.
 
     Raises:
-        ConfigError: the record exists already, or the release is recorded with another version.
+        ConfigError: the version is recorded already, or the release with another version.
     """
     from certpin.errors import ConfigError
 

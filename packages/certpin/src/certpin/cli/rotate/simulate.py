@@ -163,11 +163,12 @@ def simulate(
 
 @dataclass(frozen=True)
 class StepSource:
-    """The steps to simulate: those of the plan to a key, or those of a ``--steps`` file.
+    """The steps to simulate: those that lead to a key (``--to``), or those of a file (``--steps``).
 
     Attributes:
-        to: the key of the plan; ``None`` for a file.
-        names: the names of pins, for people.
+        to: the key that servers are to use in the end; ``None`` for the steps of a file.
+        steps: the steps of the file. Empty for a key: its steps are computed for each host.
+        names: names for pins, as the user knows them.
     """
 
     to: KeyReference | None
@@ -186,12 +187,12 @@ def _step_source(key: str | None, schedule: Path | None, now: datetime) -> StepS
 
 
 def script_for(situation: Situation, source: StepSource, moves: Mapping[int, timedelta]) -> Script:
-    """Return the script of a host: its simulated events, computed from the steps.
+    """Return the events to simulate at one host, computed from the steps.
 
     Args:
-        situation: the host.
+        situation: the facts about the host.
         source: the steps.
-        moves: by how much to move a step, by its number.
+        moves: by how much a step is moved in time, by the number of the step.
 
     Raises:
         InputError: a step is in the past, too far ahead, or can't be moved.
@@ -214,7 +215,7 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
 
 
 def _planned(situation: Situation, to: Pin) -> tuple[DatedStep, ...]:
-    """Return the dated steps of the plan to a key, each at its earliest safe time.
+    """Return the steps by which servers change to a key, each at its earliest safe time.
 
     Raises:
         ConfigError: there is no plan to the key.
@@ -264,7 +265,10 @@ def _run(
 
 
 def _assumption(situation: Situation) -> str:
-    """Return which keys are assumed to be served; empty if the served chains are known."""
+    """Return a clause: which keys the servers are assumed to use, as no server was contacted.
+
+    Empty if the served chains are known.
+    """
     from certpin.rotation.simulate_script import assumed_chains
 
     if situation.sightings:
@@ -276,7 +280,10 @@ def _assumption(situation: Situation) -> str:
 
 
 def _check_packages(picture: Path | None) -> None:
-    """Check, before any server is contacted, that the packages are installed.
+    """Check that the packages for a simulation are installed, before any server is contacted.
+
+    Args:
+        picture: the file for the picture; None without a picture.
 
     Raises:
         ConfigError: a package is missing, or the picture can't be written.
@@ -381,7 +388,7 @@ def _hour_json(hour: Hour) -> dict[str, Any]:
 
 
 def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
-    """Yield the simulated hours with other client counts than the previous hour."""
+    """Yield each simulated hour with other client counts than the hour before it."""
     before: Hour | None = None
     for hour in hours:
         if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):

@@ -1,4 +1,4 @@
-"""The input of a simulation: the options of its fleet, and a schedule of steps in TOML.
+"""The input of a simulation: the options about its clients (the fleet), and a file of steps.
 
     schema = 1
 
@@ -7,8 +7,8 @@
     pin = "c.key"              # a pin, a file that holds a key, or new:NAME for a key to be made
     at = 2027-03-01T09:00:00Z  # a time or a day (UTC); or after = "30d", counted from now
 
-A step without a date is taken at the time of the step above it; the first one now. The steps may
-be in any order and need not make sense: the simulation shows their effect.
+A step without a date is taken at the time of the step above it; the first one now. The steps may be
+in any order and need not make sense: the simulation shows their effect.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _parse_share(ctx: click.Context, parameter: click.Parameter, text: str) -> F
 
 
 def _parse_curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
-    """Parse an update curve, ``50%=1d,90%=7d,100%=30d``: the clients updated after each delay.
+    """Parse an update curve such as ``50%=1d,90%=7d,100%=30d``: the share updated after each delay.
 
-    ``Fleet`` checks that it rises.
+    The shares must rise, which ``Fleet`` checks.
     """
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
@@ -113,7 +113,14 @@ def _parse_binaries(
 
 @dataclass(frozen=True)
 class FleetOptions:
-    """The options that describe the simulated fleet of clients."""
+    """The options that describe the simulated clients (the fleet).
+
+    Attributes:
+        clients: the number of clients; None for that in the journal.
+        curve: how often people open the app, as shares and times; empty for the usual curve.
+        stragglers: the share of clients for which each delay is as long as it can be.
+        binaries: the share of clients that hold each version in a binary, by its number.
+    """
 
     clients: int | None
     curve: Curve
@@ -123,16 +130,16 @@ class FleetOptions:
     def fleet(
         self, deployed: DeployedVersions, alive: Sequence[Version], timing: AdoptionDelays
     ) -> Fleet:
-        """Return the simulated fleet of clients.
+        """Return the simulated clients, by the options and the journal.
 
         Args:
-            deployed: the published versions.
-            alive: those that clients may hold.
-            timing: the delays of the clients.
+            deployed: all published versions.
+            alive: the published versions that clients may still hold.
+            timing: the delays until clients update.
 
         Raises:
             InputError: a value is out of range.
-            ConfigError: a version is not in a binary.
+            ConfigError: ``--binary`` names a version that is in no binary, or has ended.
         """
         from certpin.errors import ConfigError
         from certpin.rotation.arrivals import usual_curve
@@ -204,7 +211,7 @@ fleet_options = option_group(
 
 
 def fleet_text(fleet: Fleet) -> str:
-    """Return a description of the fleet as one sentence, including all defaults."""
+    """Return one sentence that describes the simulated clients, with all default values."""
     from certpin.rotation import format_duration
 
     delays = " + ".join(f"{name} {text}" for name, text in fleet.timing.texts().items())
@@ -231,9 +238,14 @@ def _default_share(known: int | None, clients: int) -> Fraction:
 def _app_shares(
     known: FleetSizes, clients: int, binaries: Mapping[int, Fraction]
 ) -> tuple[tuple[str, Fraction], ...]:
-    """Return the share of clients that uses each app.
+    """Return each app with the share of clients that uses it.
 
-    If no client fetches versions, the apps without a count share the clients that are left.
+    If no client fetches versions, the apps without a recorded count share the remaining clients.
+
+    Args:
+        known: the numbers of clients in the journal.
+        clients: the number of simulated clients.
+        binaries: the share of clients that hold each version in a binary.
     """
     shares = {name: _default_share(count, clients) for name, count in known.apps.items()}
     unknown = [name for name, count in known.apps.items() if count is None or count > clients]
@@ -250,7 +262,11 @@ def _app_shares(
 def parse_moves(
     ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
 ) -> dict[int, timedelta]:
-    """Parse ``3=-5d``, by how much a step's date is moved. Callback of the option ``--move``."""
+    """Parse values of ``--move`` such as ``3=-5d``: step 3 is taken five days earlier.
+
+    Returns:
+        By how much each step is moved in time, by the number of the step.
+    """
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
 
@@ -270,13 +286,13 @@ def parse_moves(
 
 
 def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNames]:
-    """Read the steps of a schedule file.
+    """Read the steps of a ``--steps`` file.
 
     Returns:
-        The steps, and the names that the file has for their pins.
+        The dated steps, and the words by which the file names their pins.
 
     Raises:
-        PinFileError: the file is invalid. It names the line.
+        PinFileError: the file is invalid. The error names the line.
     """
     from certpin.errors import PinFileError
     from certpin.pinfile.file import Table, load_toml, locate_errors, read_text
@@ -299,7 +315,7 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
 
 
 def parse_steps(top: Table, now: datetime, pin_of: Callable[[str], Pin]) -> tuple[DatedStep, ...]:
-    """Return the dated steps of a schedule, in the order of the file, numbered from 1.
+    """Return the steps of a ``--steps`` file with their dates, in its order, numbered from 1.
 
     Args:
         top: the top-level table of the TOML file.
@@ -347,9 +363,10 @@ def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
 
 
 def _parse_pin(word: str, folder: Path) -> Pin:
-    """Return the pin for a value of ``pin`` in a schedule: a pin, a key file, or ``new:NAME``.
+    """Return the pin for a value of ``pin`` in a step: a pin, a key file, or ``new:NAME``.
 
-    The pin of ``new:NAME``, a key that does not exist yet, is a hash of the name.
+    The pin of ``new:NAME``, a key that does not exist yet, is a hash of the name. Key files are in
+    ``folder``.
     """
     import hashlib
 
@@ -370,7 +387,16 @@ def _parse_pin(word: str, folder: Path) -> Pin:
 
 
 def _moment(table: Table, now: datetime, before: datetime) -> datetime:
-    """Return the date of a step in UTC; that of the previous step if it has none."""
+    """Return the time of a step in UTC: that of ``at`` or ``after``, else that of the step before.
+
+    Args:
+        table: the step.
+        now: the current time.
+        before: the time of the previous step.
+
+    Raises:
+        ConfigError: the step has two dates, or one that is invalid or too far away.
+    """
     from certpin.errors import ConfigError, InputError
     from certpin.rotation import format_duration, parse_duration
     from certpin.rotation.adoption import LONGEST
@@ -399,7 +425,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    """Refuse unknown keys in a TOML table: a step with a misspelt ``at`` would have no date."""
+    """Refuse unknown names in a TOML table: a step with a misspelt ``at`` would have no date."""
     from certpin.errors import ConfigError
 
     for name in sorted(table.data.keys() - set(known)):

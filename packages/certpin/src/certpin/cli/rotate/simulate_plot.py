@@ -1,6 +1,6 @@
-"""Plot a simulation: the locked-out clients, the versions that clients hold, and the steps.
+"""Draw a simulation: the clients that are locked out, the versions that clients hold, the steps.
 
-It is drawn without pyplot, so it needs no display and changes no global state. The
+The picture is drawn without pyplot, so that it needs no display and changes no global state. The
 same simulation makes the same SVG with the same version of matplotlib.
 
 Importing this module loads matplotlib, which the extra ``simulate`` installs.
@@ -69,11 +69,11 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def draw(host: HostSimulation, fleet: Fleet, kind: str) -> bytes:
-    """Return the plot of a simulated host as PNG or SVG, without a creation date.
+    """Return a picture of a simulated host as PNG or SVG, without a creation date.
 
     Args:
         host: the simulated host.
-        fleet: its clients.
+        fleet: the simulated clients.
         kind: ``png`` or ``svg``.
     """
     with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
@@ -242,7 +242,7 @@ def _listing(host: HostSimulation, dated: DatedStep) -> str:
 
 
 def _columns(lines: list[str]) -> int:
-    """Return the number of columns for a legend of these lines: 1 to 3, so that they fit."""
+    """Return into how many columns, 1 to 3, the list of steps beneath the picture fits."""
     if len(lines) <= 4:
         return 1
     return max(1, min(3, _MAX_LETTERS // max(map(len, lines))))

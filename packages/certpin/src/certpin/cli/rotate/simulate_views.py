@@ -33,10 +33,13 @@ _MAX_CHART_ROWS = 10  # versions
 
 @dataclass(frozen=True)
 class HostSimulation:
-    """The simulation of one host: its script of events, and its result.
+    """The simulation of one host: the simulated events, and the clients that they lock out.
 
     Attributes:
-        names: the names of pins, for people.
+        host: the host pattern.
+        script: the events and steps.
+        outcome: the result.
+        names: names for pins, as the user knows them.
     """
 
     host: str
@@ -46,21 +49,21 @@ class HostSimulation:
 
     @property
     def ordered(self) -> list[DatedStep]:
-        """The steps, sorted by date."""
+        """All steps of the simulation, sorted by date."""
         return sorted(self.script.steps, key=lambda dated: dated.at)
 
     @property
     def shown(self) -> list[DatedStep]:
-        """The steps that change something for a client, sorted by date."""
+        """The steps that change something for clients (publish, push, serve), sorted by date."""
         return [dated for dated in self.ordered if dated.step.act in _SHOWN_STEPS]
 
     @property
     def end(self) -> datetime:
-        """The end of the simulation."""
+        """The time at which the simulation ends."""
         return self.script.begin + timedelta(seconds=self.script.until)
 
     def version(self, number: int) -> int | None:
-        """Return the number of the version that a step publishes; None if it publishes none.
+        """Return the version number that a step publishes or pushes; None for any other step.
 
         Args:
             number: the number of the step.
@@ -78,7 +81,7 @@ class HostSimulation:
         return next(found, None)
 
     def safety(self, number: int) -> Safety | None:
-        """Return from when a step would be safe; ``None`` if no client notices the step.
+        """Return the date from which a step would be safe; ``None`` if no client notices the step.
 
         Args:
             number: the number of the step.
@@ -87,7 +90,7 @@ class HostSimulation:
         return next(found, None)
 
     def step_text(self, dated: DatedStep) -> str:
-        """Describe a step in words."""
+        """Return a step of the simulation in words."""
         from certpin.cli.rotate.plan import step_text
 
         if dated.step.act == "serve":
@@ -99,7 +102,7 @@ class HostSimulation:
         return step_text(dated.step, self.pin_name)
 
     def pin_name(self, pin: Pin | None) -> str:
-        """Return the name that the user or the file has for a pin, else its first characters."""
+        """Return the user's name for a pin, else its beginning; "the next backup" for None."""
         from certpin.rotation import NEXT_BACKUP
         from certpin.support.text import printable
 
@@ -166,7 +169,7 @@ def short_time(moment: datetime) -> str:
 
 
 def chart(host: HostSimulation, width: int) -> Iterator[str]:
-    """Yield the lines of a simulation's chart: versions that clients hold, lockouts, and steps.
+    """Yield a chart of a simulation as lines of text: clients by version, lockouts, and steps.
 
     Args:
         host: the simulated host.
@@ -207,10 +210,10 @@ def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
 
 
 def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
-    """Return the periods in which a step locks clients out, or would. Overlapping ones are merged.
+    """Return the periods in which taking a step locks clients out; overlapping ones are merged.
 
-    A period begins with the publish step from which the safe date counts, or with the step itself
-    if there is none.
+    A period ends at the date from which the step is safe. It begins T_adopt before that date for
+    installing a key, or else at the step.
 
     Args:
         host: the simulated host.
@@ -282,9 +285,14 @@ def _bars(values: Sequence[int], top: int) -> str:
 
 
 def _step_marks(host: HostSimulation, columns: int, size: int) -> str:
-    """Return the chart line with the numbers of the steps, each in the column of its time.
+    """Return the line of a chart that has each step's number in the column of the step's time.
 
     Steps that no client notices are left out.
+
+    Args:
+        host: the simulated host.
+        columns: the number of columns.
+        size: the hours in a column.
     """
     places: list[tuple[float, int]] = []
     for dated in host.shown:
@@ -365,7 +373,7 @@ def _last_text(host: HostSimulation, lockout: Lockout) -> str:
 
 
 def _remedy(host: HostSimulation, lockout: Lockout) -> str:
-    """Return how to prevent a lockout, for example the date from which its step is safe."""
+    """Return a clause: how to prevent a lockout, such as the date from which its step is safe."""
     from certpin.rotation import in_utc
 
     cause = lockout.cause

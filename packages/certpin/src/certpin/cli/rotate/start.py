@@ -1,4 +1,4 @@
-"""``certpin rotate start``: a key for a rotation, and its pin in the next version."""
+"""``certpin rotate start``: choose or make the next key, and pin it in the next version."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def start(
 
 
 def _is_started(pins: PinSet, place: str) -> bool:
-    """Return True if ``--new`` names a file whose key has a pin in the pin file already."""
+    """Return True if ``--new`` names an existing key file with a pin in the pin file already."""
     if is_on_token(place) or not Path(place).is_file():
         return False
     pin = resolve_key(place).pin
@@ -138,11 +138,11 @@ def _is_started(pins: PinSet, place: str) -> bool:
 
 @dataclass
 class NextKey:
-    """The key of a rotation: one that the user has, or a new one.
+    """The key to which a rotation leads: an existing key of the user, or one that is made here.
 
     Attributes:
         text: the key as the user named it.
-        made: makes the key, if it is new.
+        made: makes the key; None for an existing key.
     """
 
     text: str
@@ -150,7 +150,7 @@ class NextKey:
 
     @cached_property
     def named(self) -> KeyReference:
-        """The key with its pin. A new key is made when this is read for the first time."""
+        """The key's pin and the facts about it. Reading this for the first time makes a new key."""
         if self.made is None:
             return resolve_key(self.text)
         pin = self.made.pin
@@ -159,15 +159,18 @@ class NextKey:
 
     @property
     def key_type(self) -> str:
-        """The type of the key, such as ``EC P-256``; empty if only its pin is known."""
+        """The type of the key, such as ``EC P-256``; empty if the user gave only its pin."""
         return self.made.key_type if self.made else self.named.key_type
 
     def written(self) -> AbstractContextManager[None]:
-        """Context manager: write the file of a new key, and delete it if the block fails."""
+        """Context manager: write the file of a new key, and delete it if the block fails.
+
+        An existing key needs no file.
+        """
         return self.made.written() if self.made else nullcontext()
 
     def request(self, names: list[str]) -> str:
-        """Return the request (CSR) for the key's certificate as PEM."""
+        """Return a certificate request (CSR), as PEM, that the key signs for these names."""
         from certpin.x509.signing import new_request
 
         if self.made:
@@ -185,7 +188,14 @@ class NextKey:
 
 @dataclass
 class _Start:
-    """One run of ``rotate start``."""
+    """One run of ``rotate start``: it adds the pin of a key to the pin file, if that is safe.
+
+    Attributes:
+        hosts: the values of ``--host``.
+        who: the name for the journal.
+        csr: the file for the certificate request; None for no request.
+        now: the time of the run.
+    """
 
     files: RotationFiles
     key: NextKey
@@ -196,7 +206,7 @@ class _Start:
     now: datetime = field(init=False)
 
     def run(self) -> StepOutcome:
-        """Check the key, and write the pin file and the journal if it is safe."""
+        """Check the key at each host, write the files if that is safe, and return the outcome."""
         from certpin.pins import utc_now
         from certpin.rotation import check_step
 
@@ -229,10 +239,11 @@ class _Start:
         return outcome
 
     def _policies(self) -> list[HostPolicy]:
-        """Return the policies that the key is for.
+        """Return the policies of the hosts at which servers will use the key.
 
-        Without a name of a host or a certificate, and with a key that no host has, it is for all
-        hosts if servers use the same keys at each of them.
+        ``policies_for_step`` chooses them, but if neither ``--host`` nor a certificate names hosts
+        and no host has the key, it is for all hosts, provided that servers use the same keys at
+        each.
         """
         pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
         named = None if self.key.made else self.key.named
@@ -244,7 +255,9 @@ class _Start:
         return policies_for_step(pins, probes, named)
 
     def _refuse_uncompared(self, policy: HostPolicy) -> None:
-        """Refuse the key of a server if the clients of its host compare only authorities."""
+        """Refuse a server's key at a host with clients that compare only authorities (match =
+        ca).
+        """
         from certpin.errors import ConfigError
 
         if policy.match != "ca":
@@ -260,10 +273,10 @@ class _Start:
             )
 
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
-        """Return True if the host does not have the pin, or lost it in a merge.
+        """Return True if the pin must be added to the host's policy, also if a git merge lost it.
 
         Raises:
-            ConfigError: the key was removed or lost there, and is never used again.
+            ConfigError: the key was removed or lost at this host, and must not be used again.
         """
         from certpin.rotation.journal import pin_state, require_transition
 
@@ -279,7 +292,16 @@ class _Start:
     def _write(
         self, added: list[str], violations: list[HostViolation], policies: list[HostPolicy]
     ) -> list[Event]:
-        """Write the key, its request, the pin file and the journal; all, or nothing on failure."""
+        """Write the key, its request, the pin file and the journal: all, or nothing on failure.
+
+        Args:
+            added: the patterns of the hosts that get the pin.
+            violations: why the step is unsafe; it is forced if there are any.
+            policies: all policies that the step is for; the request names their hosts.
+
+        Returns:
+            The events that were appended to the journal.
+        """
         from certpin.pins import HostPin
         from certpin.rotation import Event
 
@@ -302,7 +324,7 @@ class _Start:
         return events
 
     def _was_published(self, pattern: str) -> bool:
-        """Return True if a version has the pin at a host: the journal has its steps."""
+        """Return True if the journal has the pin of the key as PUBLISHED at a host already."""
         from certpin.pins import HostPattern
 
         past = self.files.history.past(HostPattern.parse(pattern))
@@ -330,7 +352,13 @@ class _Start:
             raise
 
     def _describe(self, outcome: StepOutcome, added: list[str], policies: list[HostPolicy]) -> None:
-        """Add the result, and the next commands with their dates."""
+        """Add to the outcome the sentences for the user, and the next commands with their dates.
+
+        Args:
+            outcome: the result of the run.
+            added: the patterns of the hosts that got the pin.
+            policies: all policies that the step is for.
+        """
         from certpin.rotation.renewal import is_last_spare, latest_of, switch_date
         from certpin.support.text import printable
 
@@ -374,7 +402,7 @@ class _Start:
 
 
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
-    """Return True if a version has the pin, and the pin file doesn't: it may come back."""
+    """Return True if a published version has the pin and the pin file doesn't: it may return."""
     return situation.entry(pin) is None and situation.past.states.get(pin) == "published"
 
 
@@ -385,7 +413,12 @@ def _used_pins(policy: HostPolicy) -> frozenset[Pin]:
 
 
 def date_text(date: SwitchDate, files: RotationFiles) -> str:
-    """Return a sentence: from when servers may switch to a key."""
+    """Return a sentence that says from when servers may switch to a key.
+
+    Args:
+        date: the date, or the versions that refuse the key without a known end.
+        files: the pin file and the journal.
+    """
     from certpin.rotation import format_duration, in_utc
     from certpin.rotation.rules import version_list
 

@@ -1,4 +1,4 @@
-"""``certpin rotate status``: the state of each pin, and until when each step is unsafe."""
+"""``certpin rotate status``: the state of each pin, and the date from which each step is safe."""
 
 from __future__ import annotations
 
@@ -116,9 +116,12 @@ class PinStatus:
     """The rotation status of one pin of a host.
 
     Attributes:
+        entry: the pin as the pin file has it.
+        state: its state by the pin file and the journal.
         since: when the pin entered each of its states.
+        adoption: from when every client accepts the pin.
         served_by: the servers that present its key.
-        steps: each step that may come next, with the violations that it would cause.
+        steps: each step that may come next, with the rotation invariants that it would violate.
     """
 
     entry: HostPin
@@ -130,7 +133,9 @@ class PinStatus:
 
     @property
     def dates(self) -> dict[State, datetime]:
-        """The date of each state so far, and the date of the adoption if it is known."""
+        """The date on which the pin entered each state so far, and its date of adoption if
+        known.
+        """
         from certpin.rotation.journal import LINE
 
         at = LINE.index(self.state) if self.state in LINE else len(LINE)
@@ -146,13 +151,14 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class HostStatus:
-    """The rotation status of a host: its pins, and the invariants that are violated now.
+    """The rotation status of a host: its pins, and the rotation invariants that are violated now.
 
     Attributes:
-        table: the keys at each server.
-        next: the next safe action.
-        deadlines: the last safe times to publish before pins expire.
-        exposures: until when clients accept stolen keys, and how many.
+        situation: the facts from which the status is computed.
+        table: the keys that each server presents.
+        next: the next safe step in words.
+        deadlines: until when a version must be published, before the pins of clients expire.
+        exposures: for each stolen key, how many clients accept it, and until when.
     """
 
     situation: Situation
@@ -165,7 +171,10 @@ class HostStatus:
 
 
 def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
-    """Return the rotation status of a host's pins in the draft, and of keys only in the journal."""
+    """Return the rotation status of a host.
+
+    Its pins are those of the pin file, and new keys that only the journal has.
+    """
     from certpin.pins import HostPin
     from certpin.rotation import check_now, key_exposure, publish_deadlines
     from certpin.rotation.next_step import next_step
@@ -229,7 +238,7 @@ def _print_status(
 
 
 def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
-    """Yield broken rules, the next safe action, the deadlines, and the table of servers."""
+    """Yield violated rules, the next step, deadlines, stolen keys, and the table of servers."""
     from certpin.rotation import exposure_text
 
     for violation in host.violations:
@@ -245,7 +254,10 @@ def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
 
 
 def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) -> list[str]:
-    """Return how the draft differs from the latest version, and each version that is alive."""
+    """Return a line about each version that clients may hold, and whether the pin file differs.
+
+    ``timing`` has the delays until clients update.
+    """
     from certpin.rotation import format_duration, in_utc
     from certpin.rotation.violation import clients_text
 
@@ -270,7 +282,10 @@ def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) 
 def _clients_with(
     version: Version, files: RotationFiles, timing: AdoptionDelays, now: datetime
 ) -> int | None:
-    """Return how many clients hold a version now, as the gate counts them; None if unknown."""
+    """Return the number of clients that hold a version now, as the rotation gate counts them.
+
+    None if it is unknown.
+    """
     from certpin.rotation.fleet import clients_at_risk
 
     situation = files.situation(files.pins.policies[0], (), now, timing)
@@ -320,7 +335,13 @@ def _state_line(state: State) -> str:
 
 
 def _state_word(state: State, index: int, at: int) -> str:
-    """Return a state for the line of a pin: the current one in capitals, later ones dimmed."""
+    """Return a state for the line of all states: the pin's own in capitals, later ones dimmed.
+
+    Args:
+        state: the state.
+        index: its place in the line.
+        at: the place of the pin's state.
+    """
     if index == at:
         return click.style(state.upper(), bold=True)
     return click.style(state, dim=index > at)

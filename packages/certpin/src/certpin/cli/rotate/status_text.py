@@ -1,4 +1,4 @@
-"""Parts of ``certpin rotate status``: the keys at each server, and the next safe action."""
+"""Parts of the text of ``rotate status``: the keys at each server, and the next safe step."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _SHORT = 19  # characters of a pin in the table: "sha256/" and 12 of the digest
 
 @dataclass(frozen=True)
 class ServerTable:
-    """The keys of a host, and the servers that present them.
+    """A table of the servers of a host and of the keys that each presents.
 
     Attributes:
         servers: the servers, in the order of the pin file.
-        keys: each key with its role and its state; ``None`` for a key that the host doesn't have.
+        keys: each key with its role and state. The state is ``None`` for a key that a server
+            presents and the host has no pin for.
     """
 
     situation: Situation
@@ -38,14 +39,16 @@ class ServerTable:
     def presents(self, server: ServerStatus, pin: Pin) -> bool:
         """Return True if a server presents a key, or did when it was last seen.
 
-        For a current answer, also as the key of an authority.
+        In a chain that was read now, the keys of authorities count too.
         """
         name = server.server
         paths = [s.pins for s in self.situation.sightings if name in {s.server, s.vantage}]
         return pin == server.leaf or any(pin in path for path in paths)
 
     def lines(self) -> Iterator[str]:
-        """Yield the table: a line for each server, then one for each key with a mark per server."""
+        """Yield a line for each server, then a table: a line for each key, a mark for each
+        server.
+        """
         from certpin.support.text import printable
 
         for number, server in enumerate(self.servers, 1):
@@ -64,11 +67,11 @@ class ServerTable:
 
     @property
     def is_list(self) -> bool:
-        """True if there are too many servers for a table."""
+        """True if there are too many servers for a table, so that each gets only a line."""
         return len(self.servers) > _MAX_COLUMNS
 
     def _leaf(self, server: ServerStatus) -> str:
-        """Return the key of a server's leaf, with its state."""
+        """Return the key of the leaf that a server presents, with its state; empty if unknown."""
         if server.leaf is None:
             return ""
         word = server.state.upper() if server.state else "UNKNOWN"
@@ -100,7 +103,7 @@ class ServerTable:
 def server_table(
     situation: Situation, keys: Sequence[tuple[Pin, str, State | None]]
 ) -> ServerTable:
-    """Return the table of a host's servers. Leaves that the host does not have are added.
+    """Return the table of a host's servers, with the leaf keys that are not among its pins.
 
     Args:
         situation: the facts about the host.
@@ -115,7 +118,7 @@ def server_table(
 
 
 def _seen(server: ServerStatus) -> str:
-    """Return when a server was seen, unless it is now, and why its chain did not verify."""
+    """Return the end of a server's line: when it was last seen, and a failed verification."""
     from certpin.support.text import printable
 
     problem = f", not verified: {printable(server.problem)}" if server.problem else ""
@@ -128,7 +131,7 @@ def _seen(server: ServerStatus) -> str:
 
 @dataclass(frozen=True)
 class NextText:
-    """The next safe action in words, with its command."""
+    """The next safe step of a host's rotation in words, with the command that takes it."""
 
     step: NextStep
     situation: Situation
@@ -137,7 +140,7 @@ class NextText:
 
     @property
     def text(self) -> str:
-        """The action as a sentence without its full stop."""
+        """The step as a sentence without its full stop."""
         step = self.step
         name = f"{step.pin}" if step.pin else ""
         version = self.files.next_version
@@ -159,7 +162,7 @@ class NextText:
 
     @property
     def commands(self) -> list[str]:
-        """The commands of the action, which can be pasted."""
+        """The commands that take the step, ready to paste; empty if certpin has none for it."""
         step, whole = self.step, file_option(self.files.path)
         if step.act == "push":
             return [f"certpin publish push{whole}"]
@@ -183,7 +186,7 @@ class NextText:
         return [self.probes.next_command(command, path, pins, policies, connects=connects)]
 
     def lines(self) -> Iterator[str]:
-        """Yield the action with its date, the reasons against it, and its commands."""
+        """Yield the step with its date, its commands, and the reasons why it is not safe yet."""
         from certpin.rotation import in_utc
 
         step = self.step
@@ -196,7 +199,7 @@ class NextText:
             yield f"  refused: {violation.problem}; {violation.at_risk} at risk. {violation.fix}"
 
     def json(self, host: str) -> dict[str, Any]:
-        """Return the action as JSON."""
+        """Return the step as JSON."""
         from certpin.cli.rotate.steps import violation_json
 
         step = self.step
@@ -212,10 +215,10 @@ class NextText:
 
     @property
     def _switched(self) -> str:
-        """The key of a switch for its command.
+        """The key for the command ``rotate switch``: its pin, or the file of its certificate.
 
-        If clients compare only authorities, a pin doesn't say that its key is an authority's, but
-        the file of a certificate does.
+        The file is used if clients compare only authorities: a pin doesn't say that its key is an
+        authority's.
         """
         pin = self.step.pin
         entry = self.situation.entry(pin) if pin else None

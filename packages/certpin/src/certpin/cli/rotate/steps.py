@@ -1,4 +1,4 @@
-"""The outcome of a rotation step: violations, ``--force``, and what a command prints at its end."""
+"""The outcome of a rotation step: the rules that it would violate, ``--force``, and the output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostViolation:
-    """A violation of a rotation invariant, with the host that it is about."""
+    """The violation of a rotation invariant, a rule that keeps clients from lockouts, at a host."""
 
     host: str
     violation: Violation
@@ -39,7 +39,7 @@ class HostViolation:
 
 @dataclass(frozen=True)
 class ForceOptions:
-    """The options ``--force`` and ``--reason``, which take a step that the gate refuses.
+    """The options ``--force`` and ``--reason``: take a step although the rotation gate refuses it.
 
     Raises:
         click.UsageError: one of the two options is missing.
@@ -55,7 +55,7 @@ class ForceOptions:
             raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
-        """Print the violations of a step. Return True if the step must not be taken."""
+        """Print the violations of a step. Return True if there are any and it is not forced."""
         word = "forced" if self.force else "refused"
         hosts: dict[Violation, dict[str, None]] = {}
         for found in violations:
@@ -68,7 +68,7 @@ class ForceOptions:
         """Check that every contacted server answered, unless the user forces the step.
 
         Raises:
-            ProbeError: a server did not.
+            ProbeError: a server did not answer.
         """
         if results.error and not self.force:
             raise results.error
@@ -76,7 +76,10 @@ class ForceOptions:
     def recorded_reason(
         self, violations: Sequence[HostViolation], results: ProbeResults | None = None
     ) -> str:
-        """Return the ``--reason`` for the journal; empty if the step needed no force."""
+        """Return the reason to record in the journal; empty if the step needed no ``--force``.
+
+        It needed it if there are violations, or if a server did not answer.
+        """
         forced = violations or (results and results.error)
         return (self.reason or "").strip() if forced else ""
 
@@ -97,12 +100,12 @@ force_options = option_group(
 
 
 def of_host(policy: HostPolicy, violations: Sequence[Violation]) -> list[HostViolation]:
-    """Return violations as ``HostViolation``, each with the host of the policy."""
+    """Return violations as ``HostViolation``, each with the host pattern of the policy."""
     return [HostViolation(str(policy.pattern), violation) for violation in violations]
 
 
 def format_violation(violation: Violation) -> str:
-    """Return a violation as text, with the name of its invariant."""
+    """Return a violation as lines: the problem, the clients at risk, the safe date, and the fix."""
     from certpin.rotation import in_utc
 
     lines = [
@@ -128,15 +131,20 @@ def violation_json(host: str, violation: Violation) -> dict[str, Any]:
 
 @dataclass
 class StepOutcome:
-    """The outcome of a rotation step: its result, or the violations that it would cause.
+    """The outcome of a rotation step: its effect, or the rotation invariants that it would violate.
 
     Attributes:
+        step: the name of the step.
+        path: the pin file.
+        hosts: the host patterns that the step is for.
+        done: the step was taken.
         messages: sentences for people, printed if the step was taken.
         next_command: the command that comes next, or empty.
-        later_command: the command after that, or empty; ``later`` is its first safe date, if known.
+        later_command: the command after that, or empty.
+        later: the first safe date of ``later_command``; None if unknown.
         unknown: facts that could not be checked, as sentences without full stops.
         events: those that the command appended to the journal.
-        conclusions: whether the clients of each version accept the chain, as far as it is known.
+        conclusions: whether the clients of each version accept the new chain, if it is known.
     """
 
     step: str
@@ -197,7 +205,7 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class HostConclusion:
-    """Whether the clients of a version accept the chain of a host, as far as the chain is known."""
+    """Whether clients that hold a version accept a new chain of a host, as far as it is known."""
 
     host: str
     version: int
@@ -209,7 +217,7 @@ class HostConclusion:
 
 
 def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
-    """Return conclusions as text: a line for each host and conclusion, with its versions."""
+    """Return conclusions as text: one line for all versions of a host with the same conclusion."""
     by: dict[tuple[str, Conclusion], list[int]] = {}
     for each in found:
         by.setdefault((each.host, each.conclusion), []).append(each.version)
@@ -237,7 +245,7 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 def later_line(command: str, date: datetime | None) -> str:
-    """Return the line for a command that comes later: its first safe date, and the command."""
+    """Return the output line for a command to run later, with the date from which it is safe."""
     from certpin.rotation import in_utc
 
     return f"From {in_utc(date)} on:  {command}" if date else f"Later:  {command}"

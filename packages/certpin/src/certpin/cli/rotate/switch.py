@@ -1,4 +1,4 @@
-"""``certpin rotate switch``: the gate before servers use a key or a chain."""
+"""``certpin rotate switch``: check that clients accept a key or chain before servers use it."""
 
 from __future__ import annotations
 
@@ -104,15 +104,17 @@ def switch(
 
 @dataclass
 class KeySwitch:
-    """The step after which servers may use a key, in the policy of every host that has its pin.
+    """The check and the record that servers may use a key, for all policies that it concerns.
 
-    The step is checked for all of these hosts, and then written for all of them.
+    It reads the files and contacts the servers when it is made.
 
     Attributes:
+        key: the key or chain as the user named it.
+        usage: the options about reported usage.
         files: the pin file and the journal.
-        named: the key or the chain that the user named; ``pin`` is the pin of its key.
+        named: the key or chain that was read; ``pin`` is the pin of its key.
         now: the time at which the step is judged.
-        results: the served chains of these hosts.
+        results: the chains that servers of these policies present now.
         policies: the policies that the step is for.
     """
 
@@ -147,7 +149,7 @@ class KeySwitch:
         return [str(policy.pattern) for policy in self.policies]
 
     def situations(self) -> list[tuple[HostPolicy, Situation]]:
-        """Return each policy of the step, with the facts from which its rotation is judged."""
+        """Return each policy that the step is for, with the facts from which it is judged."""
         return [
             (policy, self.files.situation(policy, self.results.of(policy), self.now))
             for policy in self.policies
@@ -155,7 +157,10 @@ class KeySwitch:
 
     @cached_property
     def prospects(self) -> tuple[Prospect, ...]:
-        """The chain that servers will present, if the user named its file; empty otherwise."""
+        """The chains that servers may present after the step; empty if the user named only a key.
+
+        There are two for an authority's certificate with host names: it may be a server's too.
+        """
         from certpin.rotation import Prospect
         from certpin.x509.chain import public_roots
 
@@ -175,7 +180,7 @@ class KeySwitch:
         return (by_leaf,) if is_own_anchor else (by_leaf, by_authority)
 
     def violations(self) -> list[HostViolation]:
-        """Return the rotation invariants that the step would violate, with the host of each."""
+        """Return the rotation invariants that the step would violate, each with its host."""
         from certpin.rotation import check_step
 
         found = [
@@ -186,7 +191,10 @@ class KeySwitch:
         return found + self._of_dropped_hosts()
 
     def _of_dropped_hosts(self) -> list[HostViolation]:
-        """Return the violations at hosts of the certificate that only older versions have."""
+        """Return the violations at hosts that the pin file no longer has, but clients' versions do.
+
+        Only hosts that the certificate names are checked.
+        """
         from certpin.rotation.clock import without_ends
         from certpin.rotation.gate import relies_on_ends
         from certpin.rotation.rules import refused_by_version
@@ -212,7 +220,11 @@ class KeySwitch:
         return found
 
     def commit(self, violations: list[HostViolation]) -> list[Event]:
-        """Write the draft to the pin file, and the events to the journal. Return the events."""
+        """Write the pin file and the journal, and return the events that were recorded.
+
+        Args:
+            violations: why the step is unsafe; it is forced if there are any.
+        """
         from certpin.rotation import Event
 
         reason, who = self.force.recorded_reason(violations, self.results), name_of(self.who)
@@ -224,15 +236,15 @@ class KeySwitch:
 
 
 def _require_states(step: KeySwitch, *, forced: bool) -> None:
-    """Require that the pin may become ACTIVE at each host.
+    """Require that the state of the pin allows servers to use its key, at each host.
 
     Args:
         step: the step.
-        forced: the user forces a step that the gate refuses. Then the pin needs an entry; else the
-            gate has found that clients accept the chain, and its key may have none.
+        forced: the step is forced although the rotation gate refuses it. Then the pin must be in
+            the pin file; otherwise clients may accept the chain without it.
 
     Raises:
-        ConfigError: it may not.
+        ConfigError: the state doesn't allow it.
     """
     from certpin.rotation.journal import pin_state, require_transition
 
@@ -245,10 +257,10 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
 
 
 def _require_certifiable(step: KeySwitch) -> None:
-    """Refuse a key without a certificate that no public authority certifies for its hosts.
+    """Refuse a key, given without its certificate, that no public authority would certify.
 
     Raises:
-        ConfigError: none would.
+        ConfigError: no authority that clients of a host trust certifies such a key.
     """
     from certpin.cli.keys import require_certifiable
 
@@ -259,7 +271,7 @@ def _require_certifiable(step: KeySwitch) -> None:
 
 
 def _conclusions(step: KeySwitch) -> list[HostConclusion]:
-    """Return the conclusion for each version from the given chain, certificate or key."""
+    """Return whether the clients of each version accept the chain, certificate or key, by host."""
     from certpin.rotation.prospect import conclusions, prospects_of_key
 
     return [
@@ -272,7 +284,7 @@ def _conclusions(step: KeySwitch) -> list[HostConclusion]:
 
 
 def _messages(step: KeySwitch, changes: list[tuple[str, Role]]) -> list[str]:
-    """Return the result, and what stays open because only a key is known."""
+    """Return sentences for the user: the result, and the open questions if only a key is known."""
     lines = [_result(step, changes)]
     if not step.prospects:
         lines.append(
@@ -293,9 +305,9 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 
 
 def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
-    """Return the host pattern and the pin's role for each policy that ``switch`` changes.
+    """Return the host patterns at which the pin becomes ACTIVE, each with the pin's role.
 
-    If only authorities are compared, the pin of a leaf has no effect, and is not changed.
+    Policies that compare only authorities are left out for a leaf: its pin has no effect there.
     """
     found = []
     is_leaf = any(prospect.leaf for prospect in step.prospects)

@@ -1,4 +1,4 @@
-"""Options about how fast clients get a version: the delays, and usage that was measured."""
+"""Options about how fast clients get a version: update delays, and the usage that was measured."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ delay_options = option_group(
 
 
 def with_delays(timing: AdoptionDelays, delays: dict[str, timedelta]) -> AdoptionDelays:
-    """Return the update delays of clients, with those replaced that the user gave as options."""
+    """Return the delays until clients update: the user's options in place of recorded ones."""
     changes: dict[str, Any] = dict(delays)
     return replace(timing, **changes)
 
@@ -72,7 +72,14 @@ def with_delays(timing: AdoptionDelays, delays: dict[str, timedelta]) -> Adoptio
 
 @dataclass(frozen=True)
 class UsageOptions:
-    """Options: where to read the usage that clients report, and whether it may shorten the wait.
+    """The options that say which versions clients really have, and when that ends a version early.
+
+    Attributes:
+        watch: the address or database of the monitoring service.
+        enough: the share of clients, as a text, from which a version counts as replaced.
+        seen: the minimum number of clients that report each day.
+        seen_days: the number of days with such reports.
+        exports: reports of app stores.
 
     Raises:
         click.UsageError: an option lacks another one, or is invalid.
@@ -94,9 +101,14 @@ class UsageOptions:
         self._threshold()
 
     def apply(self, files: RotationFiles, timing: AdoptionDelays, now: datetime) -> None:
-        """Fetch the reported usage and store the deployed versions with it in ``files.measured``.
+        """Read which versions clients have, and store the result in ``files.measured``.
 
-        Do nothing if the user did not ask for reported usage.
+        Do nothing if the user gave neither ``--watch`` nor ``--measured``.
+
+        Args:
+            files: the pin file and the journal.
+            timing: the delays until clients update.
+            now: the current time.
 
         Raises:
             ConfigError: the address or the token is invalid.

@@ -1,4 +1,4 @@
-"""The versions that clients have: reported to a monitoring service, or measured by a store."""
+"""The versions that clients have: as they reported to a monitoring service, or by store reports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OPTION = "--watch"
 def reported_usage(
     watch: str, pin_set: str, now: datetime, versions: Iterable[int]
 ) -> tuple[ReportedUsage, ...]:
-    """Return how many clients reported each version, from the monitoring service or its database.
+    """Return how many clients reported each version on each day to the monitoring service.
 
     Args:
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
@@ -58,7 +58,11 @@ def reported_usage(
 
 
 def with_exports(deployed: DeployedVersions, paths: Iterable[Path]) -> DeployedVersions:
-    """Return the deployed versions with the adoption that reports of stores have.
+    """Return the published versions with the adoption of their app releases by store reports.
+
+    Args:
+        deployed: the published versions.
+        paths: the reports, CSV files of Google Play or App Store Connect.
 
     Raises:
         InputError: a file can't be read, is no such report, or has no app with a recorded release.
@@ -98,7 +102,7 @@ def _by_store(
 
 
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
-    """Return the usage that clients reported to a monitoring service, fetched from its API.
+    """Yield the usage that clients reported to the monitoring service at an address, by its API.
 
     Redirects are not followed, so that only this address gets the token.
     """
@@ -152,7 +156,7 @@ def _get(url: SplitResult, path: str) -> Any:
 
 
 def _unanswered(url: SplitResult, exc: Exception) -> DialError:
-    """Return the error for a service that did not answer. Its text can't contain the token."""
+    """Return the error for a monitoring service that did not answer; it can't contain the token."""
     problem, fix = "the monitoring service can't be reached", ""
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem += f": its certificate does not verify: {exc.verify_message}"

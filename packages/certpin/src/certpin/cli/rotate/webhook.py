@@ -160,12 +160,12 @@ def _print_decision(request: AdmissionRequest | None, decision: Decision, *, as_
 
 
 class _Service:
-    """The files of the webhook, and its answers.
+    """The part of the webhook that reads the pin file and journal, and answers requests with them.
 
     Attributes:
         certificate: the webhook's own certificate.
-        decisions: each request, ``None`` if it could not be read, with its decision. They are
-            printed by the thread of the command; ``None`` ends it.
+        decisions: a queue of requests (``None`` if unreadable) with their decisions. The thread of
+            the command prints them; the item ``None`` ends it.
     """
 
     def __init__(
@@ -183,11 +183,11 @@ class _Service:
         self._path, self._journal, self._issuers = path, journal_path(path), issuers
 
     def facts(self) -> GateFacts:
-        """Read the files, all of them from one moment.
+        """Read the pin file, the journal and the chains of issuers as one consistent snapshot.
 
         Raises:
             ConfigError: a file is invalid, the journal has no version, or the files are replaced
-                all the time.
+                again and again while they are read.
         """
         from certpin.cli.rotate.admission import GateFacts
         from certpin.errors import ConfigError
@@ -215,10 +215,10 @@ class _Service:
         return GateFacts(pins, history, issuers, public_roots(), utc_now())
 
     def judge(self, body: bytes) -> tuple[int, bytes]:
-        """Return the HTTP status and the body of the answer to an AdmissionReview.
+        """Return the HTTP status and the body of the answer to an AdmissionReview (its JSON body).
 
-        Any error refuses: with a UID in an AdmissionReview, otherwise with a status that the API
-        server treats like no answer.
+        Any error is a refusal: an AdmissionReview if the request has a UID; otherwise status 400,
+        which the API server treats as no answer.
         """
         from certpin.cli.rotate.admission import Decision, decide, parse_review, review_json
         from certpin.errors import CertpinError, InputError
@@ -254,7 +254,7 @@ class _Service:
         return found
 
     def _history(self) -> History:
-        """Read the journal, which may be large, if it has changed."""
+        """Return the journal; read it again only if it has changed, because it may be large."""
         from certpin.cli.rotate.webhook_server import signature
         from certpin.rotation import load_journal
 

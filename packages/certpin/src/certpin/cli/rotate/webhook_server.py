@@ -54,7 +54,7 @@ class ServerCertificate:
         self.context = self._load()
 
     def refresh(self) -> str:
-        """Load the files if they have changed. Return why they can't be used, or an empty text."""
+        """Load the certificate again if its files changed; return why that failed, or empty."""
         try:
             if signature(self._chain, self._key) != self._loaded:
                 self.context = self._load()
@@ -84,7 +84,7 @@ class ServerCertificate:
 
 
 def signature(*paths: Path) -> tuple[object, ...]:
-    """Return a value that changes if one of the files is replaced or written.
+    """Return a value that changes if one of these files is replaced or written.
 
     Raises:
         OSError: a file is missing.
@@ -98,7 +98,9 @@ def _no_password() -> str:
 
 
 class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """The server. ``serve_forever()`` runs it, ``shutdown()`` from another thread ends it.
+    """An HTTPS server that answers AdmissionReviews and the probes of Kubernetes.
+
+    ``serve_forever()`` runs it, ``shutdown()`` from another thread ends it.
 
     Args:
         address: host and port.
@@ -130,7 +132,7 @@ class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Wait for a free slot, then start the connection's thread."""
+        """Wait while ``MAX_CONNECTIONS`` threads run, then start one for this connection."""
         self._slots.acquire()  # a slot is free within PATIENCE
         try:
             super().process_request(request, client_address)
@@ -139,7 +141,7 @@ class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection, and free its slot."""
+        """Serve one connection in its thread, then let the next connection begin."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -163,7 +165,7 @@ class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 timer.cancel()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing: the client gets no answer, which the API server treats as a refusal."""
+        """Print nothing about a failed connection: the API server treats no answer as a refusal."""
 
 
 def _cut(connection: socket.socket) -> None:
@@ -172,7 +174,7 @@ def _cut(connection: socket.socket) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request of a connection."""
+    """Answers the HTTP request of one connection."""
 
     server: WebhookServer
     protocol_version = "HTTP/1.1"
@@ -180,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     error_message_format = "%(code)d %(message)s\n"
 
     def do_GET(self) -> None:
-        """Answer the probes of Kubernetes."""
+        """Answer the liveness (``/healthz``) and readiness (``/readyz``) probes of Kubernetes."""
         path = self.path.partition("?")[0]
         if path == HEALTH_PATH:
             self._answer(HTTPStatus.OK, b"ok\n", "text/plain")
@@ -228,4 +230,4 @@ class _Handler(BaseHTTPRequestHandler):
         return "certpin"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as in the base class
-        """Print nothing: decisions are logged, requests are not."""
+        """Print nothing for a request: its decision is printed instead."""

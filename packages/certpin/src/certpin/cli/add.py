@@ -1,4 +1,4 @@
-"""``certpin add``: write a host into the pin file, with a backup."""
+"""``certpin add``: write a host with its first pins and a backup into the pin file."""
 
 from __future__ import annotations
 
@@ -192,7 +192,15 @@ def _refuse_unsafe(
     match: Match,
     expires: datetime | None,
 ) -> None:
-    """Refuse options that are unsafe whatever the server presents, before connecting to it.
+    """Refuse options of ``add`` that are unsafe or contradict each other, before any connection.
+
+    Args:
+        backup: the backup that the user asked for.
+        providers: the values of ``--provider``.
+        known: the value of ``--pin``; None if the server's key is read instead.
+        mode: ``enforce`` or ``report``.
+        match: which certificate of a chain may match a pin.
+        expires: the value of ``--expires``.
 
     Raises:
         click.UsageError: options exclude each other, or the pins have expired.
@@ -236,7 +244,7 @@ def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) 
 
 
 def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
-    """Return the command that adds a key to a host of the pin file."""
+    """Return a text with the ``rotate start`` command that adds another key to a pinned host."""
     import shlex
 
     options = f" --host {shlex.quote(str(pattern))}{file_option(path)}"
@@ -250,7 +258,7 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 
 def _new_key_name(place: str | None) -> str:
-    """Return the place for a new key: the given one, or a free file name if that file exists."""
+    """Return where to make a new key: at the given place, or in a free file if that file exists."""
     from pathlib import Path
 
     from certpin.cli.key_place import is_on_token
@@ -263,9 +271,9 @@ def _new_key_name(place: str | None) -> str:
 
 
 def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
-    """Return the contacted server as an entry of the pin file; empty if the host's name implies it.
+    """Return the contacted server as entries for the pin file (``[[host.server]]``).
 
-    An entry is needed if its address, port or protocol differs from the host's name at port 443.
+    Empty if the server is at the host's own name, with the default port and protocol.
     """
     from certpin.pins import HostServer
     from certpin.probe import default_port
@@ -280,7 +288,11 @@ def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
 
 
 def _trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | None:
-    """Return the anchors of a file; None without a file.
+    """Return the trust anchors in a file; None without a file.
+
+    Args:
+        ca_file: the file.
+        strict: verify by strict X.509 rules; None for the default.
 
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.
@@ -306,9 +318,9 @@ def _new_policy(
     expires: datetime | None,
     servers: tuple[HostServer, ...],
 ) -> HostPolicy:
-    """Return a policy with its first pin and its backup.
+    """Return the policy of a new host, with its first pins and its backup.
 
-    The backup is STAGED until its version is recorded: that makes it PUBLISHED.
+    The backup is STAGED, until a version with it is recorded.
 
     Args:
         pattern: the host.
@@ -316,7 +328,7 @@ def _new_policy(
         backup: the backup. Its key is made here if it is new.
         trust: the only trust anchors of the host; None for those of the system.
         mode: ``enforce`` or ``report``.
-        match: which certificate may match.
+        match: which certificate of a chain may match a pin.
         expires: when the pins expire; by default after the usual lifetime of the mode.
         servers: the servers, if they are not at the host's name and port 443.
 
@@ -344,7 +356,7 @@ def _new_policy(
 
 
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
-    """Return the facts about the backup that could not be checked, as clauses."""
+    """Return the facts about the backup that could not be checked, as clauses; empty if none."""
     if backup.pin is None:
         return []
     unknown = certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)
@@ -352,7 +364,7 @@ def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
-    """Return the policy's ``trust`` value: ``system``, or the path of the ``--ca-file``.
+    """Return the value of ``trust`` for the pin file: ``system``, or the path of ``ca_file``.
 
     The path is relative to the pin file's folder.
     """
@@ -390,7 +402,7 @@ def _pin_json(entry: HostPin) -> dict[str, Any]:
 
 
 def _server_text(policy: HostPolicy) -> str | None:
-    """Return ``ADDRESS:PORT`` of the server that the policy names; None if it names none."""
+    """Return ``ADDRESS:PORT`` of the first server that the policy lists; None if it lists none."""
     from certpin.probe import endpoint_at, join_address, served_at
 
     for name, server in served_at(policy) if policy.servers else ():

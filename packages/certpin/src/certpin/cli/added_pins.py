@@ -1,6 +1,6 @@
-"""The pins that ``certpin add`` writes for a host: of its key, its authority, or its providers.
+"""The first pins that ``certpin add`` writes: of the host's key, its authority, or its providers.
 
-The root set of a provider is proposed only for a chain that ends at a public root. A chain to
+The roots of a known provider are proposed only for a chain that ends at a public root. A chain to
 another root comes from a private authority, or from a proxy that inspects this machine's traffic.
 """
 
@@ -36,10 +36,12 @@ provider_name = NameType("provider", _names, "`certpin providers`")
 
 
 def known_pin(text: str, match: Match) -> HostPin:
-    """Return the pin file's entry for a pin that the user gave as text.
+    """Return an entry for the pin file from a pin that the user gave as text.
+
+    The entry's role depends on ``match``: a leaf, or an authority if only those are compared.
 
     Raises:
-        PinParseError: it is not a pin.
+        PinParseError: the text is not a pin.
     """
     from certpin.pins import HostPin, Pin
     from certpin.providers import load_providers
@@ -51,7 +53,11 @@ def known_pin(text: str, match: Match) -> HostPin:
 
 
 def chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
-    """Return the chain of the host; ``None`` if it does not answer, or has a private authority."""
+    """Return the verified chain of a host.
+
+    None if there is no answer, the chain doesn't verify, or the host has its own authority
+    (``--ca-file``).
+    """
     from certpin.errors import ProbeError
 
     if connection.ca_file is not None:
@@ -71,9 +77,16 @@ def served_pins(
 ) -> tuple[HostPin, ...]:
     """Connect to the host and return the pins of its key, of its authority or of its providers.
 
+    Args:
+        host: the host, as the user gave it.
+        connection: how to connect.
+        backup: the backup, which the host must not present.
+        match: which certificate of a chain may match a pin.
+        providers: the names of the providers to pin; empty to pin the served chain.
+
     Raises:
-        ConfigError: the chain does not verify, the backup is in it, its root is not public, or the
-            providers do not issue it.
+        ConfigError: the chain does not verify, it contains the backup, its root is not public, or
+            none of the providers issued it.
         ProbeError: the host does not answer.
     """
     from certpin.errors import ConfigError
@@ -104,9 +117,9 @@ def served_pins(
 
 
 def _accept_in_add(connection: ConnectionOptions) -> str:
-    """Return the advice how ``add`` can accept a chain that only strict X.509 rules refuse.
+    """Return ``fix:`` text with the options of ``add`` that switch strict X.509 rules off.
 
-    It names the options to add to the command, as text for an error's ``fix:`` line.
+    It is for a chain that only these rules refuse.
     """
     trust = (
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
@@ -115,11 +128,11 @@ def _accept_in_add(connection: ConnectionOptions) -> str:
 
 
 def _chain_pin(chain: Chain, match: Match) -> HostPin:
-    """Return the pin of the leaf; with ``match = "ca"``, of the authority that issued the leaf.
+    """Return the pin of the leaf's key; with ``match = "ca"``, of the authority that issued it.
 
     Args:
         chain: a verified chain.
-        match: which certificate may match.
+        match: which certificate of a chain may match a pin.
 
     Raises:
         ConfigError: an authority is needed, and the leaf is self-signed.
@@ -140,7 +153,7 @@ def _chain_pin(chain: Chain, match: Match) -> HostPin:
 
 
 def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
-    """Refuse a backup that the server already uses: it would be lost together with the first key.
+    """Refuse a backup that the server already uses: both keys would be lost together.
 
     Raises:
         ConfigError: the backup is in the served or the verified chain.
@@ -160,15 +173,15 @@ def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
 
 
 def _pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...]:
-    """Return the pins of all roots of providers that the user named.
+    """Return the pins of all roots of the providers that the user named.
 
     Args:
-        names: the providers.
-        chain: the chain that the host serves now, verified.
+        names: the names of the providers.
+        chain: the verified chain that the host serves now.
 
     Raises:
-        ConfigError: a provider is unknown, the chain has none of these roots, so that all clients
-            would be locked out, or the clock of this machine is before the data.
+        ConfigError: a provider is unknown; or no root of the providers is in the chain, so that all
+            clients would be locked out; or this machine's clock is before the date of the data.
     """
     from certpin.errors import ConfigError
     from certpin.providers import load_providers, root_pins
@@ -190,13 +203,13 @@ def _pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...
 
 
 def _pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
-    """Return the pins for ``match = "ca"``: the root set of the chain's provider, or its root.
+    """Return the pins for ``match = "ca"``: all roots of the chain's provider, or the chain's root.
 
     Args:
         chain: a verified chain to a public root.
 
     Returns:
-        One pin if the root belongs to no provider that the data has.
+        A single pin if the root belongs to no provider in certpin's data.
     """
     from certpin.pins import HostPin
     from certpin.providers import load_providers, root_pins
@@ -211,9 +224,9 @@ def _pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
 
 
 def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
-    """Return the provider of the lowest known root on a path, the one that operates it.
+    """Return the provider that operates a chain: that of its lowest authority with a known key.
 
-    A root that another authority has cross-signed is below that authority's root.
+    A root that another authority has cross-signed is below that authority's root in the chain.
     """
     for certificate in chain.authorities:
         if owners := data.owners(_key_pin(certificate)):
@@ -222,9 +235,9 @@ def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
 
 
 def private_root(chain: Chain) -> ConfigError | None:
-    """Return the error for a chain that ends at a root in no release of certifi, or ``None``.
+    """Return an error if a chain ends at a root that is not public; ``None`` if it is public.
 
-    Its authority may be the user's own, in the trust store of this machine.
+    Such a chain may come from the user's own authority, in the trust store of this machine.
 
     Args:
         chain: the chain, verified against the roots of the platform.
@@ -248,8 +261,8 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 
     Args:
         host: the host, as the user gave it.
-        chain: the chain that it serves, verified against the platform's roots; ``None`` if that is
-            unknown.
+        chain: the chain that the host serves, verified against the platform's roots; ``None`` if it
+            is unknown.
     """
     import shlex
 
@@ -289,7 +302,7 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 
 
 def _second_root_missing(chain: Chain) -> ConfigError:
-    """Return the error for a root of no known provider that is pinned without a second one."""
+    """Return the error for a single pinned root of no known provider: it needs a second one."""
     from certpin.errors import ConfigError
 
     return ConfigError(
@@ -301,7 +314,7 @@ def _second_root_missing(chain: Chain) -> ConfigError:
 
 
 def _root_name(chain: Chain) -> str:
-    """Return the name of a chain's root, for an error."""
+    """Return the name of the root at the end of a chain, in quotes, for an error message."""
     from certpin.x509 import name_of
     from certpin.x509.chain import short_name
 
@@ -315,7 +328,11 @@ def _key_pin(certificate: Certificate) -> Pin:
 
 
 def _today(data: ProviderData) -> date:
-    """Return the date in UTC. Raises ``ConfigError`` if it is before the data."""
+    """Return today's date in UTC.
+
+    Raises:
+        ConfigError: the date is before that of the provider data, so the clock is wrong.
+    """
     from certpin.pins import utc_now
 
     today = utc_now().date()

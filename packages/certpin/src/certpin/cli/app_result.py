@@ -1,4 +1,4 @@
-"""The result of ``certpin import`` for an app: as text, JSON, SARIF and GitHub annotations."""
+"""Prints the result of ``certpin import`` for an app: text, JSON, SARIF, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _MAX_WARNINGS = 20  # of one kind
 
 @dataclass
 class AppResult:
-    """The result of reading an app, and of the import if there was one.
+    """The mistakes and pins that were found in an app's source, and the import of the pins.
 
     Attributes:
-        language: its language.
-        project: the results for its files.
-        importing: an import was asked for, not only the mistakes.
-        draft: the policies; None if the import was refused, or not asked for.
-        live: for each contacted host pattern, why no verified chain is known, or an empty text.
-        imported: the hosts that were written, and the pin file; None if nothing was written.
+        language: the language of the app.
+        project: the findings in its files.
+        importing: the user wants the pins imported, and not only the mistakes reported.
+        draft: the policies made from the pins; None if the import was refused, or not wanted.
+        live: for each contacted host pattern, why no verified chain is known; empty if one is.
+        imported: the written hosts and the pin file; None if nothing was written.
     """
 
     language: str
@@ -59,7 +59,7 @@ class AppResult:
 
     @cached_property
     def report(self) -> LintReport:
-        """The mistakes, by file and line."""
+        """The mistakes of the app as a report of ``lint``, sorted by file and line."""
         mistakes = set(self.project.findings.mistakes)
         found = [
             _finding(each) for each in sorted(mistakes, key=lambda each: (each.place, each.rule))
@@ -71,7 +71,7 @@ class AppResult:
 
     @property
     def mismatches(self) -> list[str]:
-        """The hosts that present a verified chain in which no pin matches."""
+        """The patterns of hosts with a verified chain in which none of the app's pins matches."""
         hosts = self.draft.hosts if self.draft else {}
         return [
             pattern
@@ -81,19 +81,19 @@ class AppResult:
 
     @property
     def incomplete(self) -> bool:
-        """True if a file couldn't be read, or a host presented no verified chain."""
+        """True if a file couldn't be read, or a contacted host presented no verified chain."""
         return bool(self.project.findings.unread) or any(self.live.values())
 
     @property
     def unknown(self) -> list[Unknown]:
-        """The questions that neither the source nor a server answers."""
+        """The questions about the pins that neither the app's source nor a server answers."""
         if self.draft is None:
             return self.project.findings.unknown
         return self.draft.questions([host for host, problem in self.live.items() if not problem])
 
 
 def warn(result: AppResult) -> None:
-    """Print the files, and the parts of files, that couldn't be read, on standard error."""
+    """Print a warning for each file, or part of a file, that couldn't be read."""
     unread = result.project.findings.unread
     for each in unread[:_MAX_WARNINGS]:
         text = printable(f"not read: {each.place}: {each.problem}")
@@ -102,7 +102,7 @@ def warn(result: AppResult) -> None:
 
 
 def warn_dropped(draft: Draft) -> None:
-    """Print the elements of the source that were not taken, on standard error."""
+    """Print a warning for each element of the app's source that was not imported."""
     for each in draft.dropped[:_MAX_WARNINGS]:
         say("certpin: warning", printable(f"not imported: {each.place}: {each.what}"))
     _warn_of_more(len(draft.dropped), "dropped")
@@ -115,7 +115,7 @@ def _warn_of_more(count: int, field_name: str) -> None:
 
 
 def print_text(result: AppResult) -> None:
-    """Print the mistakes by file, then the import, then the open questions."""
+    """Print the result as text: the mistakes by file, the imported pins, the open questions."""
     for file, findings in groupby(result.report.findings, key=lambda each: each.file):
         _echo(file)
         for finding in findings:
@@ -233,7 +233,7 @@ def _not_read(project: Project) -> list[str]:
 
 
 def _print_import(result: AppResult, draft: Draft) -> None:
-    """Print the hosts and pins that were written, or that were found before the refusal."""
+    """Print the imported hosts and pins; if the import was refused, those that were found."""
     imported = result.imported
     heading = f"{imported.path} (version {imported.version}):" if imported else "Not written:"
     click.echo()
@@ -270,7 +270,7 @@ def _print_pins(result: AppResult, name: str, host: DraftHost) -> None:
 
 
 def _pin_facts(pin: DraftPin) -> list[str]:
-    """Return sentences about a pin: whether a server presents it, and a better pin."""
+    """Return sentences about a found pin: whether a server presents it, and a pin to prefer."""
     facts = []
     if pin.presented is not None:
         words = f"presented by the server ({pin.role})" if pin.presented else "NOT presented"
@@ -295,7 +295,7 @@ def _pin_json(host: str, pin: DraftPin) -> dict[str, Any]:
 
 
 def _refused_json(found: FoundPin) -> dict[str, Any]:
-    """Return a pin of a refused import. It has no single host yet, and no role."""
+    """Return a pin of a refused import as JSON: it has no host and no role yet."""
     return {
         "host": None,
         "pin": str(found.pin),
@@ -316,5 +316,5 @@ def _unknown_json(unknown: Unknown) -> dict[str, Any]:
 
 
 def _echo(text: str) -> None:
-    """Print a line. A line end in a file name must not begin another one."""
+    """Print one line, in which control characters are escaped: file names may contain them."""
     click.echo(fold(printable(text), sys.stdout))

@@ -1,4 +1,4 @@
-"""``certpin calendar``: the dates ahead that can lock clients out, as text, JSON or iCalendar."""
+"""``certpin calendar``: coming dates that can lock clients out, as text, JSON or iCalendar."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _exit_code(
 
 
 def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
-    """Return the verified and the served chains by the host patterns of their policies."""
+    """Return two maps from host patterns to chains: the verified chains, and those as served."""
     verified: dict[str, list[Chain]] = {}
     served: dict[str, list[Chain]] = {}
     for checkup in checkups:
@@ -135,17 +135,17 @@ def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[s
 
 
 def _problem(checkup: Checkup) -> str:
-    """Return why the chain of a server is unknown; empty if it is known."""
+    """Return why no verified chain of a server is known; empty if one is known."""
     if checkup.observation is None:
         return checkup.error.problem if checkup.error else "no answer"
     return "" if checkup.observation.verified else checkup.findings[0]
 
 
 def _key_types(keys: Sequence[str]) -> dict[Pin, str]:
-    """Return the types of the keys that the user named.
+    """Return the type of each key that the user named with ``--key``, by its pin.
 
     Raises:
-        click.UsageError: one of them is a pin, which doesn't contain the type.
+        click.UsageError: one value is only a pin, which doesn't contain the type of its key.
     """
     from certpin.cli.named_key import resolve_key
 

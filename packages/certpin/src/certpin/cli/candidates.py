@@ -1,4 +1,4 @@
-"""Values that a shell completes at a TAB: hosts of the pin file, files, rules and cases."""
+"""Values that a shell offers when the user presses TAB: hosts, files, rules and lab cases."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _COMPLETED = re.compile(r"(?:\*\*?\.)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 def complete_hosts(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a host of the pin file that the command line names.
+    """Return the hosts of the command's pin file that begin with the typed text.
 
-    The file may be hostile: it is read with a limit, and only names that mean nothing to a shell,
-    wildcards included, are completed. IPv6 addresses are left out, because bash splits words at a
-    colon. Without a readable file there are no completions.
+    The file may be hostile: it is read with a size limit. Only names without characters that a
+    shell interprets, except the wildcard, are returned. IPv6 addresses are left out, because bash
+    splits words at a colon. Without a readable file, there are none.
     """
     path = ctx.params.get("pin_file") or ctx.params.get("path") or PIN_FILE
     return completions(dict.fromkeys(_hosts_in(path)), incomplete)
@@ -38,7 +38,10 @@ def complete_hosts(
 def complete_hosts_or_files(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a host of the pin file, or a file."""
+    """Return the hosts of the pin file that begin with the typed text, and a request for files.
+
+    The shell itself completes the files.
+    """
     from click.shell_completion import CompletionItem
 
     return [*complete_hosts(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
@@ -47,7 +50,7 @@ def complete_hosts_or_files(
 def complete_files(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a file, for an argument that may also be a URI or a pin."""
+    """Let the shell complete a file, for an argument that may also be a URI or a pin."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
@@ -56,7 +59,7 @@ def complete_files(
 def complete_rules(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a rule of lint or of ``import dart``."""
+    """Return the rules of ``lint`` and of ``import dart`` that begin with the typed text."""
     from certpin.apps.rules import RULES as APP_RULES
     from certpin.lint import RULES
 
@@ -68,18 +71,18 @@ def complete_rules(
 def complete_cases(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a case of the lab."""
+    """Return the lab's attack cases that begin with the typed text."""
     from certpin.lab.attacks import CASES, OPTIONAL_CASES
 
     return completions({case.name: case.presents for case in (*CASES, *OPTIONAL_CASES)}, incomplete)
 
 
 def completions(known: Mapping[str, str | None], incomplete: str) -> list[CompletionItem]:
-    """Return the names that begin with what the user typed.
+    """Return the names that begin with the typed text, as completions for a shell.
 
     Args:
-        known: all names, each with a description for the shells that show it; None for none.
-        incomplete: the part that the user typed.
+        known: all names, each with a description for shells that show it; None for no description.
+        incomplete: the typed text.
     """
     from click.shell_completion import CompletionItem
 
@@ -91,7 +94,7 @@ def completions(known: Mapping[str, str | None], incomplete: str) -> list[Comple
 
 
 def _hosts_in(path: str | os.PathLike[str]) -> list[str]:
-    """Return the hosts of a pin file, sorted, without checking the rest of it."""
+    """Return the host names in a pin file, sorted; the rest of the file is not checked."""
     import tomli
 
     from certpin.pinfile.file import read_regular

@@ -1,6 +1,6 @@
-"""``certpin check``: compare the chain that each pinned host serves with its pins.
+"""``certpin check``: compare the chain that each pinned host serves with the host's pins.
 
-The result is JSON, or a table with the fixes beneath it.
+The output is JSON, or a table with advice beneath it.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def check(
 
 
 def provider_changes(checkups: Sequence[Checkup], now: datetime) -> list[str]:
-    """Return a sentence for each host that lacks a root of its providers, or has an old one.
+    """Return a sentence for each host with other pins than the current roots of its providers.
 
-    It is no finding: the pins of the served chain are compared anyway.
+    It doesn't change the result of ``check``, which compares the served chain with the pins.
     """
     from certpin.providers import change_text, load_providers, policy_change
 
@@ -126,7 +126,7 @@ def check_targets(
     Args:
         targets: the servers, each with its policy.
         now: the current time.
-        days: report a problem if fewer days than this are left.
+        days: report a certificate or pins with fewer days left than this as a problem.
         timeout: seconds for each step of a connection.
 
     Returns:
@@ -226,8 +226,7 @@ def _transparency_json(found: Transparency | None) -> dict[str, Any] | None:
 def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
     """Print the results of ``certpin check`` as a table with one row for each server.
 
-    Beneath the row of a server whose pins did not match, print the reason; beneath the table, the
-    fixes.
+    Beneath the table, print why pins did not match, and how to fix each problem.
     """
     from rich.table import Table
     from rich.text import Text
@@ -277,7 +276,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return the text of each fix, mapped to the hosts that need it."""
+    """Return a map from each fix to the hosts that need it."""
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):

@@ -1,8 +1,8 @@
-"""Values that several modules of the command line need, and that load nothing.
+"""Constant values for the command line, in a module that imports nothing.
 
-Most are in help texts, such as names of protocols, and are copied from the library, because
-importing it for help would be slow. tests/cli/test_startup.py compares each copy with the library
-(decision 43).
+Most are choices in help texts, such as names of protocols. They are copied from the library,
+because importing it would make help slow. tests/cli/test_startup.py compares each copy with the
+library (decision 43).
 """
 
 from __future__ import annotations

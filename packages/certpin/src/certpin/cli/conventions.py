@@ -14,7 +14,7 @@ from certpin.cli.main import CLOSED, INCONCLUSIVE, INTERRUPTED, PROBLEM_FOUND, S
 
 @dataclass(frozen=True)
 class ExitCode:
-    """An exit code that every command may end with."""
+    """An exit code with which every command may end: its number, its name and its meaning."""
 
     number: int
     name: str
@@ -52,7 +52,7 @@ EXIT_CODES = (
 
 @dataclass(frozen=True)
 class Variable:
-    """Environment variables with the same meaning.
+    """One or more environment variables with the same meaning.
 
     Attributes:
         names: the variables.

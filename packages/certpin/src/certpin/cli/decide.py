@@ -24,7 +24,7 @@ _SETTING = tuple(
 
 
 def _known(**values: str | None) -> dict[str, str]:
-    """Return the options that the user gave."""
+    """Return the questions that the user answered by options, with their answers."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -77,10 +77,10 @@ def decide(host: str | None, setting: dict[str, str], as_json: bool) -> None:
 
 
 def _name(host: str | None) -> str | None:
-    """Return the host's name without its port, for a CAA record.
+    """Return the name of a host without its port; None for None.
 
     Raises:
-        HostError: it is not a host.
+        HostError: the text is not a host.
     """
     from certpin.probe import split_address
 
@@ -88,7 +88,10 @@ def _name(host: str | None) -> str | None:
 
 
 def _missing(question: AdviceQuestion, setting: dict[str, str]) -> str:
-    """Return the message for a setting that is not decided, with the options that are missing."""
+    """Return the error message for a question that has no answer, with the option that gives it.
+
+    If no question is answered, it lists the options of all.
+    """
     flags = {name: f"--{name} {'|'.join(values)}" for name, (_, values) in QUESTIONS.items()}
     if setting:
         return f"this setting is not decided yet. {question.text} Add {flags[question.name]}"
@@ -98,7 +101,7 @@ def _missing(question: AdviceQuestion, setting: dict[str, str]) -> str:
 
 
 def _ask(question: AdviceQuestion) -> str:
-    """Ask a question on the terminal, until the answer is a number or a value of the list."""
+    """Ask the user a question on the terminal until the answer is valid, and return the answer."""
     click.echo(fold(f"\n{question.text}", sys.stderr), err=True)
     for number, option in enumerate(question.options, 1):
         line = f"  {number}  {option.value:<13} {option.text}"

@@ -43,7 +43,7 @@ and test your client:
 
 @dataclass(frozen=True)
 class Scene:
-    """One connection of the demonstration, and whether its outcome is the right one."""
+    """One connection of the demonstration, with its outcome and whether that is the right one."""
 
     title: str
     client: str
@@ -54,7 +54,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class DemoSetup:
-    """The keys and clients of the demonstration: a server's two keys, an attacker, two clients."""
+    """The keys and clients of the demonstration.
+
+    Attributes:
+        server: the server's key and certificate.
+        backup: those to which the server changes later.
+        attacker: those of the man in the middle.
+        pinned: the TLS context of the client with pins.
+        unpinned: that of the client without pins.
+        roots: the authorities that both clients trust.
+    """
 
     server: Identity
     backup: Identity
@@ -123,7 +132,7 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
 
 
 def _monitor() -> Callable[..., None]:
-    """Return the function of certpin-watch that shows the attack in the service's pages.
+    """Load the function of certpin-watch that shows the attack in the monitoring service.
 
     Raises:
         ConfigError: certpin-watch is not installed.
@@ -135,16 +144,22 @@ def _monitor() -> Callable[..., None]:
 
 
 def _show_service(setup: DemoSetup, monitor: Callable[..., None] | None) -> None:
-    """Show the attack in the monitoring service, if the user wants that.
+    """Show the attack in the monitoring service, if the user wants to see it.
 
-    Without ``--watch`` (None) ask on the terminal; without a terminal, print the command for it.
+    Args:
+        setup: the keys of the demonstration.
+        monitor: shows the service; None without ``--watch``: then the user is asked on a terminal,
+            or the command to do it is printed.
     """
     if monitor := monitor or _offered_monitor():
         monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
 
 
 def _offered_monitor() -> Callable[..., None] | None:
-    """Return the function that shows the service, if the user answers yes on the terminal."""
+    """Ask on the terminal whether to show the monitoring service; return the function that does.
+
+    None if the user declines, there is no terminal, or certpin-watch is not installed.
+    """
     from certpin.errors import ConfigError
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -160,9 +175,9 @@ def _offered_monitor() -> Callable[..., None] | None:
 
 
 def _compare(*, quiet: bool) -> list[CaseComparison]:
-    """Run all cases of the lab for a pinned and an unpinned client, and return their results.
+    """Run all cases of the lab for a client with pins and one without, and return both results.
 
-    A terminal shows a progress bar.
+    A terminal shows a progress bar, unless ``quiet`` is True.
     """
     from certpin.cli.demo_matrix import compare
     from certpin.lab.attacks import CASES

@@ -34,24 +34,25 @@ _RIGHT, _WRONG = "green", "bold red"
 
 @dataclass(frozen=True)
 class CaseComparison:
-    """One case of the lab, with the results of the pinned and the unpinned client."""
+    """The results of one lab case for a client without pins and for a client with pins."""
 
     unpinned: Result
     pinned: Result
 
     @property
     def as_it_should(self) -> bool:
-        """True if the pinned client's behaviour was right or is not judged, or it has not run."""
+        """True unless the pinned client was wrong: accepted an attack, or refused a valid chain."""
         return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
 
 
 def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
-    """Run a pinned and an unpinned client through all cases of the lab, and return their results.
-
-    Both clients are judged by the expectations for a pinned client.
+    """Run a client without pins and a client with pins through all cases of the lab.
 
     Args:
         progress: called with each result.
+
+    Returns:
+        Both results of each case, judged by the expectations for a pinned client.
     """
     results = []
     for client in (Call(_unpinned), Call(_pinned)):
@@ -62,14 +63,14 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
 
 
 def _unpinned(target: Target) -> str:
-    """Make the HTTPS request of a case as most programs do: trust all roots, check no pins."""
+    """Make the HTTPS request of a lab case without pins, as most programs do; return the body."""
     context = ssl.create_default_context(cafile=target.ca)
     handlers = request.ProxyHandler(_proxies(target)), request.HTTPSHandler(context=context)
     return _read(request.build_opener(*handlers), target)
 
 
 def _pinned(target: Target) -> str:
-    """Make the HTTPS request of a case with certpin, which checks the pins."""
+    """Make the HTTPS request of a lab case with certpin, which checks pins; return the body."""
     context = PinnedSSLContext(PinSet.load(target.pins))
     context.load_verify_locations(target.ca)
     return _read(opener(context, proxies=_proxies(target)), target)
@@ -86,7 +87,7 @@ def _read(director: request.OpenerDirector, target: Target) -> str:
 
 
 def print_comparison(rows: Sequence[CaseComparison]) -> None:
-    """Print the results of both clients side by side, by family of cases."""
+    """Print a table of the cases by family, with the results of both clients side by side."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -104,9 +105,9 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
 
 
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
-    """Count attacks and legitimate changes, those that fooled a client, and those that worked.
+    """Return counts of attacks and of legitimate changes, and of each client's reactions to them.
 
-    Cases that were not run and the good control are not counted.
+    Cases that were not run, and the control case, are not counted.
     """
     tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
     attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]

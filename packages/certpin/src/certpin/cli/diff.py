@@ -62,7 +62,12 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
 
 
 def _load(path: Path, *, beside: Path) -> PinSet:
-    """Read a pin file, or standard input as a file in the folder of the other one."""
+    """Read one of the two pin files; ``-`` is standard input.
+
+    Args:
+        path: the file.
+        beside: the other file; files that standard input names are looked for in its folder.
+    """
     from certpin.errors import PinFileError
     from certpin.pinfile import PinSet
     from certpin.pinfile.file import MAX_PIN_FILE_BYTES

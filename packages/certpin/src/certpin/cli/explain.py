@@ -1,4 +1,4 @@
-"""``certpin explain``: the reason for a rule of lint or of ``import dart``, and its examples."""
+"""``certpin explain``: the reason for a rule of ``lint`` or of ``import dart``, with examples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A rule, and what differs between those of lint and those of apps.
+    """A rule of ``lint`` or of ``import dart`` in one form, for its explanation.
 
-    ``comment`` is the mark of comments in the file; empty if the rule can't be allowed.
-    ``examples`` are titles and texts: with the mistake, then without it.
+    ``needs`` names the input that the rule examines. ``comment`` is the mark with which a comment
+    begins that allows the mistake; empty if it can't be allowed. ``examples`` are pairs of a title
+    and a text: with the mistake, then without it.
     """
 
     rule: LintRule | AppRule

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra of certpin, for the ``fix:`` of an error.
+    """Return the command that installs an extra of certpin, for the ``fix:`` line of an error.
 
-    certpin-watch is a package of the same repository, so a clone has it too.
+    For certpin-watch, it names a clone of the repository too.
     """
     command = f"pip install 'certpin[{extra}]'"
     if extra != "watch":
@@ -53,13 +53,12 @@ def load_extension(
     Args:
         group: the group of entry points, ``certpin.commands`` or ``certpin.extensions``.
         name: the name of the entry point.
-        what: the feature that needs it, for the error.
+        what: the feature that needs the object, for the error.
         key: the option that needs it, for the error.
-        alternative: added to the fix, for example ``, or leave the option out``.
+        alternative: another way out, which is appended to the ``fix:`` line of the error.
 
     Raises:
         ConfigError: certpin-watch is not installed.
-
     """
     from importlib.metadata import entry_points
 

@@ -1,8 +1,8 @@
-"""Findings as text, JSON, SARIF 2.1.0 (OASIS) and GitHub annotations.
+"""Prints findings (mistakes in files) as text, JSON, SARIF 2.1.0 (OASIS) or GitHub annotations.
 
-The findings are those of ``certpin lint``; ``certpin import dart`` uses the same writers for the
-mistakes of an app. The syntax and the escapes of annotations are those of GitHub's runner
-(actions/toolkit, packages/core/src/command.ts). A file can't end or begin a command.
+``certpin lint`` prints its findings with it, and ``certpin import dart`` the mistakes of an app.
+The syntax and the escapes of annotations are those of GitHub's runner (actions/toolkit,
+packages/core/src/command.ts). A file can't end or begin a command.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 class Rule(Protocol):
-    """The part of a rule that SARIF contains: of a ``LintRule``, or of a rule for apps."""
+    """A rule by which files are checked, of ``lint`` or for apps, as far as SARIF contains it."""
 
     @property
     def id(self) -> str:
-        """The name."""
+        """The name of the rule."""
 
     @property
     def severity(self) -> Severity:
-        """How bad the mistake is."""
+        """How bad a mistake against the rule is."""
 
     @property
     def summary(self) -> str:
-        """The mistake, a sentence."""
+        """The mistake, as one sentence."""
 
     @property
     def why(self) -> str:
@@ -53,7 +53,7 @@ class Rule(Protocol):
 
     @property
     def fix(self) -> str:
-        """What to do, without a full stop."""
+        """How to correct the mistake, without a full stop."""
 
     @property
     def source(self) -> str:
@@ -62,7 +62,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class LintedFile:
-    """A pin file, and its findings."""
+    """A pin file that was checked, with its findings."""
 
     document: LintDocument
     report: LintReport
@@ -128,7 +128,7 @@ def print_finding(finding: LintFinding) -> None:
 
 
 def print_hint(findings: Sequence[LintFinding]) -> None:
-    """Print the command that explains the worst finding, if there is one."""
+    """Print the ``certpin explain`` command for the worst finding; nothing without findings."""
     if findings:
         worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity))
         click.echo(f"\nWhy is that a mistake? certpin explain {worst.rule}")
@@ -140,9 +140,9 @@ def _summary(linted: LintedFile) -> str:
 
 
 def counts_text(report: LintReport) -> str:
-    """Return the number of findings by severity, and of allowed ones, for a summary line.
+    """Return the numbers of errors, warnings, notes and allowed findings, for a summary line.
 
-    It begins with a number, so a file name can't begin a GitHub workflow command.
+    It begins with a number: a file name there could begin a GitHub workflow command.
     """
     words = [counted(count, word) for word, count in _counts(report.findings).items()]
     words += [f"{len(report.allowed)} allowed"] if report.allowed else []
@@ -189,7 +189,7 @@ _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def annotation(found: LintFinding) -> str:
-    """Return a finding as one line, an annotation of a GitHub workflow."""
+    """Return a finding as a line that GitHub shows as an annotation at the file and line."""
     file = printable(found.file).translate(_PROPERTY)
     title = f"certpin {found.rule}".translate(_PROPERTY)
     text = f"{printable(found.message)}\nfix: {printable(' '.join(found.fix.split()))}"
@@ -205,7 +205,8 @@ def sarif_log(
     Args:
         reports: the findings. Those that a comment in the file allows are suppressed results.
         rules: all rules, by name.
-        fingerprint: the name of the results' fingerprints.
+        fingerprint: the name under which each result has a fingerprint, by which tools recognise it
+            in the next run.
     """
     findings = [finding for report in reports for finding in (*report.findings, *report.allowed)]
     numbers = {name: at for at, name in enumerate(rules)}

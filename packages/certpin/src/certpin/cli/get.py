@@ -99,7 +99,7 @@ def get(
 
 
 def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
-    """Refuse a host that is not pinned, before its name is resolved.
+    """Refuse a request to a host that is not pinned, before the host's name is resolved.
 
     Raises:
         UnpinnedHostError: no policy covers the host.
@@ -116,7 +116,7 @@ def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
 
 
 def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:
-    """Send the request and read the whole response.
+    """Send the request over a pinned connection, and return the response and its whole body.
 
     Raises:
         PinError: no pin matches.

@@ -168,7 +168,16 @@ def _import_file(
 
 
 def _load(name: str, source: str, options: ImportOptions) -> PinSet:
-    """Read a platform's file. Raises ``FormatError`` with the name of the file."""
+    """Read a file of another platform, and return its pins as a pin set.
+
+    Args:
+        name: the name of the format.
+        source: the path of the file; ``-`` for standard input.
+        options: the options for the import.
+
+    Raises:
+        FormatError: the file can't be read or imported.
+    """
     from certpin.cli.source import read_source
     from certpin.errors import FormatError
     from certpin.formats import FORMATS

@@ -1,4 +1,4 @@
-"""``certpin import dart``: bring an app over, and report the mistakes in how it checks pins."""
+"""``certpin import dart``: import the pins in an app's source, and report its mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AppOptions:
-    """The options of ``certpin import`` that are for the source of an app only."""
+    """The options of ``certpin import`` that apply only to the source of an app."""
 
     check: bool
     live: bool
@@ -38,7 +38,7 @@ class AppOptions:
 
     @property
     def given(self) -> str:
-        """The first option that the user gave; empty if there is none."""
+        """The name of the first of these options that the user gave; empty if there is none."""
         values = {
             "--check": self.check,
             "--live": self.live,
@@ -99,14 +99,14 @@ app_options = option_group(
 
 @dataclass(frozen=True)
 class AppRequest:
-    """What ``certpin import`` of an app reads and writes.
+    """The input and output of one ``certpin import`` of an app.
 
     Attributes:
         language: the language of the app.
-        paths: its files and folders.
+        paths: the files and folders of the app.
         pin_file: the pin file, which may not exist yet.
-        name: the name of a new pin set; None for that of the first host.
-        hosts: the hosts of the pins that the code assigns to none.
+        name: the name of a new pin set; None to name it after the first host.
+        hosts: the hosts for pins that the code assigns to no host.
         mode: the mode of the hosts; None for ``enforce``.
         options: the other options.
 
@@ -134,10 +134,10 @@ class AppRequest:
 def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> None:
     """Read an app, write its pins into the pin file, and print the result with the mistakes.
 
-    If the import is refused, the mistakes are printed nevertheless.
+    The mistakes are printed even if the import is refused.
 
     Raises:
-        click.UsageError: two formats are asked for.
+        click.UsageError: two formats of the output are asked for.
         CertpinError: the import is refused. Nothing was written.
     """
     from certpin.apps.project import read_project
@@ -168,7 +168,10 @@ def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> Non
 
 
 def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
-    """Merge the pins, compare them with the servers if asked to, and write the pin file."""
+    """Write the pins of an app into the pin file; with ``--live``, compare them with servers first.
+
+    The outcome is stored in ``result``.
+    """
     from certpin.apps.merge import draft_policies
     from certpin.cli.app_result import warn_dropped
     from certpin.cli.importing import HostImport
@@ -196,7 +199,7 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
 
 
 def _compare(draft: Draft, options: AppOptions, now: datetime) -> dict[str, str]:
-    """Connect to the hosts, and compare their verified chains with the pins.
+    """Connect to the hosts of an app, and compare their verified chains with its pins.
 
     Returns:
         For each host pattern, why no verified chain is known; empty if one is.

@@ -1,4 +1,4 @@
-"""The changes of ``certpin import``: new policies, and the PEM files of their trust anchors."""
+"""Writes imported policies into a pin file, and their trust anchors into PEM files beside it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _LOG_LIST = "log_list.json"
 
 
 class HostImport:
-    """An import of another platform's hosts into a pin file. Only ``save()`` writes.
+    """An import of another platform's hosts into a pin file. Only ``save()`` writes files.
 
     Args:
         path: the pin file, which may not exist yet.
         pins: the imported pin set.
         named: the user named the pin set, which is allowed only for a new file.
-        key_types: the types of keys, such as ``EC P-256``, by their pins, as far as they are known
-            and no server presents them.
+        key_types: the known types of keys, such as ``EC P-256``, by their pins; without keys that a
+            server presents.
 
     Attributes:
         path: the pin file.
         added: the policies of new hosts.
-        kept: the policies that the pin file already has, with the same meaning.
+        kept: the imported policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
         unlisted: the added hosts that require Certificate Transparency by the list of another
             platform. The pin file doesn't require it of them: it needs a list of the user.
@@ -86,12 +86,12 @@ class HostImport:
 
     @property
     def log_list(self) -> Path | None:
-        """The list of logs that ``save()`` writes beside the pin file, if it writes one."""
+        """The list of Certificate Transparency logs that ``save()`` writes; None without one."""
         file = self.path.parent / _LOG_LIST
         return file if file in self._texts else None
 
     def save(self) -> None:
-        """Write the files that the pin file names, then the pin file: all, or nothing.
+        """Write the PEM files and the list of logs, then the pin file: all, or nothing on failure.
 
         Raises:
             PinFileError: a file can't be written.
@@ -136,7 +136,11 @@ class HostImport:
         return self._anchors(str(policy.pattern) if taken else name, policy.trust)
 
     def _name_logs(self, pins: PinSet, existing: Mapping[str, HostPolicy]) -> None:
-        """Let the pin file name the imported list of logs, unless it names an equal one.
+        """Add the imported list of Certificate Transparency logs to the pin file if it has none.
+
+        Args:
+            pins: the imported pin set.
+            existing: the policies of the pin file, by host pattern.
 
         Raises:
             ConfigError: the pin file has another list, or the file of the list has other content.
@@ -161,9 +165,13 @@ class HostImport:
         self._editor.add_log_list(_LOG_LIST)
 
     def _anchors(self, owner: str, anchors: TrustAnchors) -> str:
-        """Choose the PEM file for the trust anchors of a host or of ``debug``; return its name.
+        """Prepare the PEM file for trust anchors, and return its name; ``save()`` writes it.
 
-        ``save()`` writes it beside the pin file. An existing file with the same anchors is kept.
+        An existing file with the same anchors is kept.
+
+        Args:
+            owner: the host that has these anchors, or ``debug``.
+            anchors: the trust anchors.
 
         Raises:
             ConfigError: the file exists, and has other certificates.
@@ -184,10 +192,17 @@ class HostImport:
 
 
 def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -> list[str]:
-    """Return which types of backup keys are unknown, as clauses.
+    """Check that servers can get certificates for the pinned keys of policies.
+
+    Args:
+        policies: the policies.
+        known: the types of keys, by their pins.
+
+    Returns:
+        A clause for each backup key with an unknown type.
 
     Raises:
-        ConfigError: a server can't get a certificate for a key that its clients accept.
+        ConfigError: no public authority certifies one of the keys.
     """
     unknown = []
     for policy in policies:
@@ -202,7 +217,7 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
 
 
 def _is_unlisted(policy: HostPolicy) -> bool:
-    """Return True if a policy requires Certificate Transparency by the list of its platform."""
+    """Return True if a policy requires Certificate Transparency by a list of its platform."""
     return policy.ct_logs is not None and policy.ct_logs.timestamp is None
 
 

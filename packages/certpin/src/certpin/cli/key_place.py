@@ -21,14 +21,14 @@ URI_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 
 
 def key_place(text: str) -> KeyPlace:
-    """Return the kind of place that a text names.
+    """Return the kind of place for a key that a text names: a file, a token, or a key service.
 
     Args:
         text: the path of a file; or a URI, valid or not.
 
     Raises:
-        TokenError: it is a URI of another scheme. As a path it would be the name of a new,
-            unencrypted private key.
+        TokenError: the URI has another scheme. Used as a path, it would name a new, unencrypted
+            private key.
     """
     if URI_SCHEME.match(text) is None:
         return "file"
@@ -43,19 +43,20 @@ def key_place(text: str) -> KeyPlace:
 
 
 def is_on_token(place: str) -> bool:
-    """Return True if the user named a key on a token.
+    """Return True if a text names a key on a PKCS#11 token.
 
     Raises:
-        TokenError: it is a URI of another scheme (``key_place``).
+        TokenError: the text is a URI with an unknown scheme (``key_place``).
     """
     return key_place(place) == "token"
 
 
 def makes_on_token(place: str) -> bool:
-    """Return True if a new key is made on a token, False for a file.
+    """Return True if a new key at this place is made on a PKCS#11 token, False for a file.
 
     Raises:
-        TokenError: it is a URI of another scheme, or of a key service: certpin makes no keys there.
+        TokenError: the place is a URI with an unknown scheme, or in a key service: certpin makes no
+            keys there.
     """
     from certpin.errors import TokenError
     from certpin.kms import ServiceURI
@@ -75,11 +76,11 @@ def makes_on_token(place: str) -> bool:
 def open_by_uri(
     uri: str, pin: Callable[[str], str] = ask_pin, *, for_server: bool = True
 ) -> Iterator[TokenKey | ServiceKey]:
-    """Open a key on a PKCS#11 token or in a key service.
+    """Context manager: open a key on a PKCS#11 token or in a key service, to sign with it.
 
     Args:
-        uri: its URI.
-        pin: asks for the PIN of a token.
+        uri: the URI of the key.
+        pin: returns the PIN of a token, for example by asking the user.
         for_server: the key is a server's. Then it may be in no key service but AWS KMS.
 
     Raises:
@@ -98,7 +99,7 @@ def open_by_uri(
 
 
 def serving_note(place: KeyPlace) -> str:
-    """Return a sentence about the servers that can use a key; empty for a key in a file."""
+    """Return a sentence about how servers can use a key in this kind of place; empty for a file."""
     if place == "file":
         return ""
     where = "on a token" if place == "token" else "in a key service"

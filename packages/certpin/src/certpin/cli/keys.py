@@ -1,7 +1,7 @@
-"""The keys that the user names: existing ones, and a new one for the backup of a host.
+"""The keys that a user names on the command line: existing ones, and new backup keys.
 
 An existing key is a pin, a file that contains it, or the URI of a key on a PKCS#11 token or in a
-cloud key service. The backup is a new key in a file or on a token, or a pin.
+cloud key service. The backup of a host is a pin, or a new key in a file or on a token.
 """
 
 from __future__ import annotations
@@ -45,17 +45,18 @@ def require_certifiable(
     match: Match,
     pinned: Pin | None = None,
 ) -> None:
-    """Refuse a leaf's key that can't get a certificate which the clients of a host accept.
+    """Refuse the key of a leaf if no public authority would certify it for this host.
 
-    Only for a host that trusts the platform's roots and compares leaves: a private authority may
-    sign any key, and the key of an authority is not yours to choose.
+    Nothing is refused if the host has its own trust anchors (a private authority may sign any key),
+    or compares only authorities (the key of an authority is not yours to choose).
 
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
         pattern: the host.
         trust: its own trust anchors; None for the platform's.
-        match: which certificate may match.
-        pinned: the key's pin, if the pin file has it already, as a backup that can't serve.
+        match: which certificate of a chain may match a pin.
+        pinned: the key's pin, if the pin file has it already. It is for the error, which then says
+            how to record that no server can use the key.
 
     Raises:
         ConfigError: no public authority issues certificates for such a key.
@@ -77,9 +78,9 @@ def require_certifiable(
 
 
 def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, match: Match) -> str:
-    """Return what ``require_certifiable`` could not check; empty if it could.
+    """Return a clause if ``require_certifiable`` can't judge a pin; empty if it can.
 
-    A pin is a digest: it doesn't contain the type of its key.
+    It can't if the type of the key is unknown: a pin is a digest, and doesn't contain the type.
 
     Returns:
         A clause that follows "Not known:", without a full stop.
@@ -96,11 +97,11 @@ def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, mat
 def signer_of(
     key: str, pin: Callable[[str], str] = ask_pin, *, for_server: bool = True
 ) -> Iterator[Signer]:
-    """Return a signer for a private key in a file, on a PKCS#11 token or in a key service.
+    """Context manager: a signer for a private key in a file, on a token or in a key service.
 
     Args:
         key: the path of a file, or a URI.
-        pin: asks for the PIN of a token.
+        pin: returns the PIN of a PKCS#11 token, for example by asking the user.
         for_server: the key is a server's. Then it may be in no key service but AWS KMS.
 
     Raises:
@@ -117,7 +118,10 @@ def signer_of(
 
 
 def passphrase_of(place: str) -> bytes | None:
-    """Ask for the passphrase of a private key file. The prompt names the file."""
+    """Return the passphrase of a key file, from the environment or the terminal; None without both.
+
+    On the terminal, name the file that is encrypted.
+    """
     from certpin.support.text import printable
 
     if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
@@ -126,9 +130,9 @@ def passphrase_of(place: str) -> bytes | None:
 
 
 class Backup:
-    """The backup key or backup pin of a host, as the user asked for it by options.
+    """The backup of a host, as the options of the command describe it: a new key, or a known pin.
 
-    The key is made when ``pin`` is read for the first time. ``written()`` keeps it; otherwise
+    A new key is made when ``pin`` is read for the first time. ``written()`` keeps it; otherwise
     ``close()`` deletes a key that was made on a token.
 
     Args:
@@ -136,7 +140,7 @@ class Backup:
         algorithm: the type of the new key.
         passphrase: encrypts the new file; None for no encryption.
         given: an existing key, as a pin, a file or the URI of a key on a token; None for none.
-        what: the key, in sentences.
+        what: words for the key in sentences, such as "the backup key".
         option: the option that named it, for errors.
     """
 
@@ -161,7 +165,7 @@ class Backup:
 
     @cached_property
     def pin(self) -> Pin | None:
-        """The pin of the backup; None if there is no backup."""
+        """The pin of the backup; None if there is no backup. The first read makes a new key."""
         from certpin.hsm import generate_key
         from certpin.pins import Pin
 
@@ -174,7 +178,7 @@ class Backup:
 
     @cached_property
     def _reference(self) -> KeyReference | None:
-        """The existing key, read from its file or token."""
+        """The existing key that the user named, read from its file or token; None for a new key."""
         return None if self.given is None else resolve_key(self.given)
 
     @property
@@ -184,7 +188,7 @@ class Backup:
 
     @property
     def note(self) -> str:
-        """The ``note`` of the backup in the pin file: the place of its key."""
+        """The ``note`` for the pin file that says where the key is; empty for a pin."""
         from certpin.support.text import printable
 
         if self._on_token:
@@ -195,9 +199,10 @@ class Backup:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Context manager: write the key file at the start, and delete it if the block fails.
+        """Context manager: write the file of a new key, and delete it if the block fails.
 
-        Only the owner can read the file (mode 600). An existing file is never overwritten.
+        Only the owner can read the file (mode 600). An existing file is never overwritten. A key on
+        a token is kept if the block succeeds.
 
         Raises:
             ConfigError: the file can't be written.
@@ -210,7 +215,7 @@ class Backup:
             yield
 
     def signer(self) -> Signer:
-        """Return a signer with the new key, which signs its certificate request."""
+        """Return a signer that signs with the new key, for its certificate request."""
         from certpin.x509.signing import file_key
 
         if self._file is None and self.pin and self._on_token:
@@ -219,14 +224,14 @@ class Backup:
 
     @property
     def key_type(self) -> str:
-        """The type of the key, such as ``EC P-256``; empty if it is unknown, as for a pin."""
+        """The type of the backup key, such as ``EC P-256``; empty if only its pin is known."""
         if self.place is None:
             return self._reference.key_type if self._reference else ""
         name = self._algorithm
         return f"RSA {name[3:]}" if name.startswith("rsa") else _KEY_TYPES[name]
 
     def close(self) -> None:
-        """Log out of the token. Delete a key made there, unless ``written()`` completed."""
+        """Log out of the token, and delete a new key on it unless ``written()`` completed."""
         from certpin.hsm import destroy_key
 
         if self._on_token is None:
@@ -236,7 +241,7 @@ class Backup:
                 destroy_key(key)
 
     def advice(self) -> Iterator[str]:
-        """Yield sentences for the user: where the key is, and how to keep it safe."""
+        """Yield sentences for the user about the place of the new key, and how to keep it safe."""
         from certpin.support.text import printable
 
         what = f"{self.what[0].upper()}{self.what[1:]}"
@@ -269,7 +274,7 @@ class _KeyPlace(click.Path):
     """Click parameter type: the path of a new key file, or the URI of a key on a PKCS#11 token."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return a URI unchanged; check any other value as a path, and return it."""
+        """Return the URI of a key on a token unchanged; check any other value as a path."""
         return value if makes_on_token(value) else super().convert(value, param, ctx)
 
 
@@ -308,9 +313,9 @@ _OPTIONS = (
 
 
 def backup_options(command: Any) -> Any:
-    """Decorate a command with ``--backup-key``, ``--backup-pin`` and related options.
+    """Add ``--backup-key``, ``--backup-pin`` and related options to a command.
 
-    The command gets a ``Backup`` as its argument ``backup``, which is closed when the command ends.
+    The command gets them as a ``Backup`` in its argument ``backup``, which is closed at the end.
     """
 
     @wraps(command)
@@ -338,10 +343,10 @@ def backup_options(command: Any) -> Any:
 
 
 def new_passphrase(what: str, *, ask: bool) -> bytes | None:
-    """Return the passphrase to encrypt a new private key with; None for no encryption.
+    """Return the passphrase with which to encrypt a new private key; None for no encryption.
 
     Args:
-        what: the key, for the prompt.
+        what: words for the key, for the prompt.
         ask: ask on the terminal instead of reading the environment.
 
     Raises:
@@ -360,15 +365,15 @@ def new_passphrase(what: str, *, ask: bool) -> bytes | None:
 
 @contextmanager
 def new_key_file(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
-    """Context manager: write a private key file, and delete it if the ``with`` block fails.
+    """Context manager: write a new private key file, and delete it if the ``with`` block fails.
 
-    A suffix of public files, such as ``.pub``, is refused: the name is probably the mistyped name
-    of another person's public key.
+    A name with a suffix of public files, such as ``.pub``, is refused: it is probably the mistyped
+    name of another person's public key.
 
     Args:
         path: the new file. An existing one is never overwritten.
         pem: its content.
-        what: the key, for errors.
+        what: words for the key, for errors.
         option: the option that names the file, for errors.
 
     Raises:

@@ -1,7 +1,7 @@
-"""``certpin lint``: find all mistakes in a pin file.
+"""``certpin lint``: find mistakes in a pin file, and explain how to fix them.
 
-With ``--live``, connect to its servers, as ``certpin check`` does. With ``--exported``, compare
-exported files with the pin file.
+With ``--live``, connect to the servers of the pin file, as ``certpin check`` does. With
+``--exported``, compare exported files with the pin file.
 """
 
 from __future__ import annotations
@@ -135,14 +135,14 @@ def _none_answered(document: LintDocument) -> bool:
 def probe_hosts(
     document: LintDocument, servers: ServerOptions, now: datetime, timeout: float
 ) -> LintDocument:
-    """Contact the hosts of a pin file, and return the document with the chains that they serve.
+    """Contact the hosts of a pin file; return the document with the chains that they serve.
 
     If clients refuse the file, no host is contacted: the document is returned unchanged, with a
     warning on standard error.
 
     Args:
         document: the pin file.
-        servers: the servers that the user named.
+        servers: the options that name the servers.
         now: the current time.
         timeout: seconds for each step of a connection.
 
@@ -175,14 +175,14 @@ def _live_result(checkup: Checkup) -> LiveResult:
 
 
 def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedFile, ...] | None:
-    """Compare each exported file that ``--exported`` names with the pin set.
+    """Compare each exported file that ``--exported`` names with the current pin set.
 
     Args:
         named: the values of ``--exported``, each ``FORMAT=PATH``.
         pins: the pin set; None if clients refuse the pin file.
 
     Returns:
-        One comparison for each file. None if no file is named, or the pin file can't be exported.
+        One comparison for each file. None if no file is named, or clients refuse the pin file.
 
     Raises:
         click.UsageError: a value is not ``FORMAT=PATH``.
@@ -224,9 +224,13 @@ def _load(chosen: Format, path: str) -> PinSet:
 
 
 def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
-    """Return the pin set that the exported file would contain if it were exported now.
+    """Return the pin set that an exported file would contain if it were exported now.
 
-    If the format holds only one host, it is limited to the host of the existing file, ``actual``.
+    Args:
+        chosen: the format. If its files hold only one host, the result has only the host of the
+            existing file.
+        pins: the current pin set.
+        actual: the pin set in the existing file.
     """
     from certpin.formats import only
     from certpin.formats.limits import OneHost

@@ -1,7 +1,7 @@
 """``certpin``: the group of all commands, and the exit code of each error.
 
-A group imports a command only when it runs. Errors become exit codes, and hints if the user named
-an unknown command, or one of a package that is not installed.
+A command's module is imported only when the command runs. A name of no command gets a hint: a
+similar command, or the package that has it.
 """
 
 from __future__ import annotations
@@ -88,20 +88,23 @@ _MAX_SHOWN = 80  # characters of an unknown word
 
 
 class _OutputError(Exception):
-    """Standard output can't be written. ``__cause__`` is the error of the operating system."""
+    """Writing to standard output failed. ``__cause__`` is the error of the operating system."""
 
 
 class Group(click.Group):
-    """A group that gives a hint for an unknown command, and records which command runs."""
+    """A group of commands that gives a hint for an unknown command.
+
+    It also records the name of the command that runs, for the JSON output.
+    """
 
     def summaries(self) -> dict[str, str]:
-        """Return the first line of each command's help, by the command's name."""
+        """Return the first line of each command's help, by the name of the command."""
         return {name: command.get_short_help_str() for name, command in self.commands.items()}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the user named; fail with a hint if there is none."""
+        """Return the command that the user named; fail with a hint for an unknown name."""
         known = self.summaries()
         strict = not ctx.resilient_parsing  # a shell asks for completions otherwise
         if strict and args[0] not in known and not args[0].startswith("-"):
@@ -117,12 +120,11 @@ class LazyGroup(Group):
     """A group that imports a command only when it is called, so that help is fast.
 
     Args:
-        lazy: the first line of each command's help, by the command's name.
-        package: the package of the commands. Each is in the module that is named after it, as a
-            function of the same name.
+        lazy: the first line of each command's help, by the name of the command.
+        package: the Python package with a module for each command. The module and its function have
+            the name of the command.
         modules: the modules of commands whose module has another name.
         extensions: the commands that another package adds (``load_extension``).
-
     """
 
     def __init__(
@@ -149,11 +151,10 @@ class LazyGroup(Group):
         return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command.
+        """Import a command and return it; None if the group has no such command.
 
         Raises:
             ConfigError: the package that adds the command is not installed.
-
         """
         if cmd_name not in self._lazy:
             return None
@@ -167,12 +168,12 @@ class LazyGroup(Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
+        """Write the list of commands for the help, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._lazy.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the name of a command without importing it, or an option of the group."""
+        """Return the commands and options that begin with the typed text. Nothing is imported."""
         from certpin.cli.candidates import completions
 
         commands = completions(self.summaries(), incomplete)
@@ -180,7 +181,10 @@ class LazyGroup(Group):
 
 
 class CommandGroup(LazyGroup):
-    """The group of all commands. Every error becomes an exit code, and JSON with ``--json``."""
+    """The group of all commands. It ends the program with an exit code for every error.
+
+    With ``--json``, errors are printed as JSON.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Treat ``certpin help COMMAND`` as ``certpin COMMAND --help``."""
@@ -189,19 +193,19 @@ class CommandGroup(LazyGroup):
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by their purpose."""
+        """Write the list of commands for the help, grouped by their purpose."""
         width = max(map(len, COMMANDS))  # the same in each group
         for title, commands in COMMAND_GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the options of certpin itself, such as ``--help``, which print at once."""
+        """Parse the options of certpin itself; ``--help`` and ``--version`` print at once."""
         with _output_checked():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
+        """Run a command; Ctrl-C becomes ``click.Abort``, failed output ``_OutputError``."""
         try:
             with _output_checked():
                 return super().invoke(ctx)
@@ -209,7 +213,7 @@ class CommandGroup(LazyGroup):
             raise click.Abort from None
 
     def main(self, args: Any = None, *more: Any, **extra: Any) -> NoReturn:
-        """Run a command, and end with one of the exit codes."""
+        """Run a command, or answer a shell's completion request, and end with an exit code."""
         if COMPLETION_VARIABLE in os.environ:
             from certpin.cli.shells import respond
 
@@ -285,7 +289,7 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the console script."""
+    """Run certpin as the console script of the installed package."""
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks must not end the program.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -310,7 +314,7 @@ def _end_at_once(code: Any) -> NoReturn:
 
 
 def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
-    """Print an error that ends the command, with its fix: on standard error, or as JSON.
+    """Print an error that ends the command, and how to fix it: on standard error, or as JSON.
 
     Args:
         exc: the error.
@@ -334,10 +338,10 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
     """Return the error message for an unknown name, with a similar known name as a hint.
 
     Args:
-        kind: the noun for such a name.
+        kind: the noun for such names, such as ``command``.
         name: the unknown name.
-        known: all names. If it maps them to their help, a word of that help is a hint too:
-            ``list`` means the command that says "List the attacks".
+        known: all names. If it maps them to their help, a name is similar too if its help has the
+            word: ``list`` means the command that says "List the attacks".
         listing: a command that lists the names, if there are too many for the message.
     """
     from difflib import get_close_matches
@@ -350,7 +354,7 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
 
 
 def _by_help(name: str, known: Collection[str]) -> list[str]:
-    """Return the first command with the word in its help, as a list; empty if none has it."""
+    """Return the first command with a word in its help, as a list of one; empty if none has it."""
     if not isinstance(known, dict):
         return []
     word = name.casefold()
@@ -364,13 +368,13 @@ def _words(text: str) -> list[str]:
 
 @contextmanager
 def stop_on_signals(end: Callable[[], None] | None = None) -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` at the first SIGINT, SIGTERM or SIGHUP (a closed terminal).
+    """Context manager: the first SIGINT, SIGTERM or SIGHUP raises ``KeyboardInterrupt``.
 
-    Later signals are ignored until the program has ended, so that they don't interrupt the clean-up
-    or the summary.
+    SIGHUP means that the terminal was closed. Later signals are ignored until the program has
+    ended, so that they don't interrupt the clean-up or the summary.
 
     Args:
-        end: is called instead, for a block that must not be interrupted everywhere.
+        end: called instead of raising, for a block that must not be interrupted at any place.
     """
     import signal
 
@@ -402,7 +406,7 @@ def stop_on_signals(end: Callable[[], None] | None = None) -> Iterator[None]:
 def _output_checked() -> Iterator[None]:
     """Context manager: raise ``_OutputError`` if the block can't write to standard output.
 
-    An ``OSError`` without a file name is one of standard output: errors of other files name the
+    An ``OSError`` without a file name comes from standard output: errors of other files name the
     file, and errors of the network have types of certpin.
     """
     try:
@@ -442,7 +446,7 @@ def _unusable_file(exc: OSError) -> ConfigError:
 
 
 def _message(exc: CertpinError) -> str:
-    """Return the text of the error, with its fix on a separate line."""
+    """Return the text of an error, with its fix on a separate line."""
     from certpin.errors import InputError
 
     if isinstance(exc, InputError) and exc.fix:

@@ -1,4 +1,7 @@
-"""The output of ``certpin prove``: progress during the run, then the verdict, causes and cases."""
+"""The output of ``certpin prove``: progress during the run, then the verdict, causes and cases.
+
+A case is one attack, or one legitimate change of a server, that a client was confronted with.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +45,10 @@ _OUTPUT_LINES = 8  # of a client
 
 
 class RunProgress:
-    """A progress bar for a run, on a terminal only. A context manager: shown until it exits.
+    """A context manager that shows a progress bar for a run, on a terminal only.
 
     Args:
-        total: the number of results.
+        total: the number of results to expect.
         shown: False for no bar on a terminal either.
     """
 
@@ -68,12 +71,12 @@ class RunProgress:
             self._progress.stop()
 
     def advance(self, _: Result) -> None:
-        """Count a finished case."""
+        """Add one finished case to the progress bar."""
         self._progress.advance(self._task)
 
 
 def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
-    """Print the result of a run: the verdict, what to do, and the causes of the findings.
+    """Print the result of a run: the verdict on the client, advice, and the causes of failures.
 
     Args:
         run: the run.
@@ -99,7 +102,7 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
 
 
 def _print_others(run: Run) -> None:
-    """Print the cases that have no cause: warnings, undecided ones, policy, and not run."""
+    """Print the cases that are no failures: warnings, undecided ones, policy, and not run."""
     for outcome, title in ((Outcome.WARNING, "Warnings"), (Outcome.UNDECIDED, "Undecided")):
         lines = []
         for result in run.results:
@@ -115,7 +118,10 @@ def _print_others(run: Run) -> None:
 
 
 def _grouped(run: Run, outcome: Outcome, text_of: Callable[[Result], str]) -> list[str]:
-    """Return a line for each text: the names of the cases with this outcome that have it."""
+    """Return a line for each text that results with this outcome have: their cases, then the text.
+
+    ``text_of`` returns the text of a result.
+    """
     names: dict[str, list[str]] = {}
     for result in run.results:
         if result.outcome is outcome:
@@ -137,7 +143,7 @@ def _legend() -> Iterator[str]:
 
 
 def _print_table(run: Run) -> None:
-    """Print a row for each case, and an explanation if it needs attention."""
+    """Print a row for each case, with an explanation beneath a case that needs attention."""
     console = table_console()
     console.print()
     presents = "the server presents" if console.width >= _WIDE else ""
@@ -171,7 +177,7 @@ def _print_row(console: Any, cells: tuple[str, ...], presents: str, *, style: st
 
 
 def _print_note(console: Any, line: str) -> None:
-    """Print a line of explanation beneath a row, folded to the width of the terminal."""
+    """Print a line of explanation beneath a table row, folded to the width of the terminal."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -179,7 +185,7 @@ def _print_note(console: Any, line: str) -> None:
 
 
 def _client_output(result: Result) -> list[str]:
-    """Return the last lines that the client printed, if its verdict is undecided."""
+    """Return the last lines that the client printed, if it is undecided whether it was right."""
     if result.outcome is not Outcome.UNDECIDED or not result.attempts:
         return []
     lines = result.attempts[-1].ending.output.splitlines()

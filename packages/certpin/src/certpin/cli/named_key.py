@@ -1,7 +1,8 @@
-"""The key that a command names, and the policies of the pin file that it is for.
+"""The key that a user names in a command, and the policies of the pin file that it is for.
 
-It is a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in AWS KMS. The
-file of a certificate also says which hosts the key is for, and which chain the server will present.
+A key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in
+AWS KMS. The file of a certificate also says which hosts the key is for, and which chain the server
+will present.
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ KEY_FILE = "key file "  # precedes the name of a file in a note
 
 @dataclass(frozen=True)
 class KeyReference:
-    """A key that the user named.
+    """A key that the user named, with the facts that its file or place shows.
 
     Attributes:
-        note: where the key is, for the pin file; empty for a pin.
-        names: the DNS names and IP addresses of the certificate that it was read from.
-        certificates: those of the file, if the key was read from a certificate; the first one is
-            the certificate of the key.
+        pin: the pin of the key.
+        note: a text for the pin file that says where the key is; empty for a pin.
+        names: the DNS names and IP addresses of the key's certificate; empty without one.
+        certificates: the certificates of the file, that of the key first; empty if the file has
+            none.
         key_type: the type of the key, such as ``EC P-256``; empty for a pin.
-        serving: a sentence for the user about the servers that can use the key; empty if each
+        serving: a sentence for the user about the servers that can use the key; empty if every
             server can.
     """
 
@@ -52,7 +54,10 @@ class KeyReference:
 
 
 def resolve_key(text: str) -> KeyReference:
-    """Read a pin, the first key of a file (a key, CSR or certificate), or a key that a URI names.
+    """Return the key that a text names.
+
+    Args:
+        text: a pin; a file, of which the first key, CSR or certificate counts; or a URI.
 
     Raises:
         ConfigError: the text is none of these.
@@ -91,7 +96,10 @@ def resolve_key(text: str) -> KeyReference:
 
 
 def noted_place(note: str) -> str:
-    """Return the file or URI of a key by its note, quoted for a shell; empty if it isn't here."""
+    """Return the file or URI that a pin's note names, quoted for a shell.
+
+    Empty if the note names none, or a file that is not in the current folder.
+    """
     if note.startswith("key pkcs11:"):
         return shlex.quote(note.removeprefix("key "))
     name = note.removeprefix(KEY_FILE)
@@ -103,8 +111,12 @@ def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
 
     Servers read files with the key before, between or after the certificates.
 
+    Args:
+        path: the file, for errors.
+        items: the keys and certificates that were read from it.
+
     Raises:
-        ConfigError: no certificate is that of the key, or the first one issued another.
+        ConfigError: no certificate has the key, or the one that has it issued another one.
     """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
@@ -140,6 +152,11 @@ def policies_for_step(
     They are the first of these that exist: the policies that ``--host`` names, those of the hosts
     in the key's certificate, those with the key's pin, the only policy.
 
+    Args:
+        pins: the pin file.
+        probes: the options with the values of ``--host``.
+        key: the key that the user named; None without one.
+
     Raises:
         HostError: a value of ``--host`` is not a host.
         click.UsageError: none of these exists.
@@ -159,12 +176,15 @@ def policies_for_step(
 def dropped_policies(
     name: str, situations: Iterable[Situation], alive: Iterable[Version]
 ) -> list[tuple[Version, HostPolicy]]:
-    """Return the policies for a name of a certificate that only older versions have.
+    """Return the policies that clients have for a name, but the pin file no longer has.
 
     Args:
-        name: the name.
-        situations: those of the policies of the draft that are judged for the certificate.
-        alive: the versions that clients may hold.
+        name: a host name in a certificate.
+        situations: the facts about the pin file's policies that are judged for the certificate.
+        alive: the published versions that clients may hold.
+
+    Returns:
+        Each policy with the version that contains it.
     """
     versions = list(alive)
     judged = {
@@ -182,11 +202,10 @@ def dropped_policies(
 
 
 def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
-    """Return the policies of the hosts that a name of a certificate covers.
+    """Return the policies of all hosts that a name in a certificate covers (RFC 6125, 6.4.3).
 
-    RFC 6125, section 6.4.3.
-
-    A client uses the most specific policy. A name that is not a host has none.
+    A client uses the most specific policy. A name that is not a host, such as one with a wildcard
+    in the middle, has none.
     """
     from certpin.errors import HostError
     from certpin.pins import HostPattern

@@ -1,6 +1,6 @@
 """Options that several commands share, and the functions that use their values.
 
-These find the cases of the lab, connect to a server and explain why its chain did not verify, read
+They find the cases of the lab, connect to a server and explain why its chain did not verify, read
 files, and ask for passphrases and PINs.
 """
 
@@ -49,12 +49,12 @@ _CHAIN_FIXES = {
 def option_group(
     argument: str, options: Sequence[Decorator], make: Callable[..., Any]
 ) -> Decorator:
-    """Return a decorator that gives a command several options, combined into one argument.
+    """Return a decorator that adds several options to a command, as one argument.
 
     Args:
-        argument: the name of the command's argument.
+        argument: the name of the argument.
         options: ``click.option`` decorators, in the order of the help.
-        make: makes the argument's value from the options' values, given by name.
+        make: makes the argument from the values of the options, which it gets by name.
     """
 
     def decorate(command: Any) -> Any:
@@ -74,9 +74,9 @@ def option_group(
 
 
 class Seconds(click.FloatRange):
-    """Click parameter type: a number of seconds.
+    """Click parameter type: a number of seconds within limits.
 
-    ``nan`` is refused here, because it passes every comparison with a limit.
+    ``nan`` is refused, because a comparison with a limit doesn't exclude it.
     """
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
@@ -94,7 +94,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 
     Args:
         kind: the noun for such a name, for errors.
-        known: returns the names.
+        known: returns the list of names.
         listing: the command that lists all names, for an error without a similar name.
     """
 
@@ -106,7 +106,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         self._listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name unchanged if it is known; else fail with a similar known name."""
+        """Return a known name unchanged; fail for an unknown one, and suggest a similar name."""
         known = self._known()
         if value not in known:
             self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)
@@ -115,7 +115,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Complete a name."""
+        """Return the names that begin with the typed text."""
         return completions(dict.fromkeys(self._known()), incomplete)
 
 
@@ -138,15 +138,15 @@ def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> 
 def find_case(
     name: str, cases: Iterable[Case] | None = None, listing: str = "`certpin lab attacks`"
 ) -> Case:
-    """Return the case with this name.
+    """Return the lab case with this name.
 
     Args:
         name: the name.
         cases: the known cases; by default those of the lab.
-        listing: how the user lists them.
+        listing: a text for the error that says which command or file lists the cases.
 
     Raises:
-        click.BadParameter: there is none. The message suggests a similar name.
+        click.BadParameter: no case has the name. The message suggests a similar name.
     """
     from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
 
@@ -159,9 +159,9 @@ def find_case(
 def _chosen_cases(
     ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
 ) -> list[Case]:
-    """Return the cases of these names, each once; all but the optional ones if none is named.
+    """Return the cases that ``--case`` names, each once; without it, all but the optional ones.
 
-    They are those of the case file, if there is one. The control case is left out, because every
+    They come from the case file, if one is given. The lab's control case is left out, because every
     run has it.
 
     Raises:
@@ -222,7 +222,7 @@ pin_file_option: Decorator = click.option(
 
 
 def file_option(path: Path) -> str:
-    """Return ``--file PATH`` with a space before it, for a command that is suggested to the user.
+    """Return ``--file PATH`` with a space before it, to end a command suggested to the user.
 
     It is empty for the default pin file.
     """
@@ -271,7 +271,7 @@ _CONNECTION: tuple[Decorator, ...] = (
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """The options that describe a connection: ``--connect``, ``--starttls`` and others."""
+    """The options for a connection to a server: ``--connect``, ``--starttls`` and others."""
 
     starttls: str | None
     connect: str | None
@@ -281,10 +281,10 @@ class ConnectionOptions:
     strict: bool | None = None  # like `strict_x509` in the pin file
 
     def endpoint(self, target: str) -> Endpoint:
-        """Return the endpoint to connect to for the argument ``HOST[:PORT]`` and these options.
+        """Return the endpoint to connect to, from the argument ``HOST[:PORT]`` and these options.
 
         Raises:
-            HostError: it is not a host.
+            HostError: the argument, or the value of an option, is not a host.
         """
         from certpin.probe import PROTOCOLS, Endpoint, split_address
 
@@ -307,7 +307,7 @@ class ConnectionOptions:
         return observe(self.endpoint(target), context, timeout=self.timeout)
 
     def arguments(self) -> list[str]:
-        """Return these options as arguments, for a command that is suggested to the user."""
+        """Return these options as command-line arguments, for a command suggested to the user."""
         options = {
             "--starttls": self.starttls,
             "--connect": self.connect,
@@ -321,7 +321,7 @@ connection_options = option_group("connection", _CONNECTION, ConnectionOptions)
 
 
 def anchors_pem(ca_file: Path | None) -> str | None:
-    """Return the certificates of a file of trust anchors as PEM; None without a file.
+    """Return the certificates of a trust anchor file as PEM text; None without a file.
 
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.
@@ -346,12 +346,12 @@ def anchors_pem(ca_file: Path | None) -> str | None:
 
 
 def chain_fix(observation: Observation, *, strict: str = "") -> str:
-    """Return the ``fix:`` text of an error for a server with a chain that did not verify.
+    """Return the ``fix:`` text of an error for a server whose chain did not verify.
 
     Args:
-        observation: the probe of the server.
-        strict: how the command accepts a chain that only strict verification refuses; by default
-            with a key of the pin file.
+        observation: the chain that was read from the server, and why it did not verify.
+        strict: the advice for a chain that only strict verification refuses; by default to write a
+            key of the pin file.
     """
     from certpin.x509.openssl import strict_advice
 
@@ -389,7 +389,7 @@ def _other_name(observation: Observation) -> str:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file; of one that is too large for a parser, only one byte too many.
+    """Return the content of a file, at most one byte more than parsers of certificates accept.
 
     Raises:
         CertificateParseError: the file can't be read.
@@ -409,7 +409,7 @@ def read_file(path: Path) -> bytes:
 
 
 def ask_passphrase() -> bytes | None:
-    """Return the passphrase of a key file, from the environment or the terminal; else None."""
+    """Return the passphrase of a key file, from the environment or the terminal, or None."""
     if PASSPHRASE_VARIABLE in os.environ:
         return os.fsencode(os.environ[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():
@@ -421,8 +421,11 @@ def ask_passphrase() -> bytes | None:
 def ask_pin(token: str) -> str:
     """Return the PIN of a PKCS#11 token, from the environment or the terminal.
 
+    Args:
+        token: the name of the token, for the prompt.
+
     Raises:
-        TokenError: there is neither.
+        TokenError: the environment has no PIN, and there is no terminal.
     """
     from certpin.errors import TokenError
     from certpin.support.text import printable

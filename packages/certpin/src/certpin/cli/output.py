@@ -1,4 +1,4 @@
-"""The files that ``certpin export`` writes, or compares with the existing ones (``--check``)."""
+"""Writes the files of ``certpin export``, or with ``--check`` compares them with existing files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ OutputState = Literal["printed", "written", "unchanged", "current", "differs", "
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file of an export.
+    """A file that ``certpin export`` makes.
 
     Attributes:
-        state: what was done with the file, or how it compares with the existing file.
-        difference: a unified diff, for people.
+        path: the path to which it is written.
+        text: its content.
+        state: how the file was handled, or how it compares with the existing file.
+        difference: a unified diff from the existing file, for people.
     """
 
     path: Path
@@ -40,7 +42,7 @@ class OutputFile:
 
     @property
     def stale(self) -> bool:
-        """True if the existing file is out of date."""
+        """True if the existing file is missing, or has another content."""
         return self.state in {"differs", "missing"}
 
 
@@ -48,7 +50,7 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
     """Return the files of an export, each with the path to which it is written.
 
     Args:
-        chosen: the format.
+        chosen: the format of the export.
         made: the export, with the content of its files.
         out: the value of ``--out``: a folder, or the name of the file if there is only one.
 
@@ -71,14 +73,14 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
 
 
 def write_files(files: list[OutputFile]) -> list[OutputFile]:
-    """Write each file with changed content, and return the files with their states.
+    """Write each file with changed content, and return the files with their new states.
 
-    Each is written completely, or not at all.
+    Each file is written completely, or not at all.
 
     Raises:
-        ConfigError: a file can't be read or written, or an existing one was not made by certpin.
-            Then none is written. Formats whose files have no comments, such as JSON, have no mark
-            of certpin, and are always replaced.
+        ConfigError: a file can't be read or written, or an existing one was not made by certpin. In
+            the last case none is written. Formats without comments, such as JSON, have no mark of
+            certpin, and their files are always replaced.
     """
     for file in files:
         _refuse_foreign(file)
@@ -95,10 +97,10 @@ def compare_files(files: list[OutputFile]) -> list[OutputFile]:
 
 
 def check_folder(path: Path) -> None:
-    """Check, before a long run, that the file of its result can be written.
+    """Check, before a long run, that a file for its result can be written.
 
     Raises:
-        ConfigError: its folder does not exist, or is not writable.
+        ConfigError: the folder of the file does not exist, or is not writable.
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ConfigError(
@@ -112,7 +114,10 @@ def _error(path: Path, problem: str, fix: str) -> ConfigError:
 
 
 def _refuse_foreign(file: OutputFile) -> None:
-    """Refuse to replace a file that a person wrote. An empty file has nothing to lose."""
+    """Raise ``ConfigError`` if an existing file, which would be replaced, was not made by certpin.
+
+    An empty file may be replaced.
+    """
     existing = _read(file.path)
     if existing and existing.strip() and _is_marked(file.text) and not _is_marked(existing):
         raise _error(

@@ -1,4 +1,4 @@
-"""``certpin pin``: the certificates and keys of a server or a file, and the pins to use.
+"""``certpin pin``: show the certificates and keys of a server or a file, and the pins to use.
 
 A certificate or a key has the same fields as text and as JSON, in the same order.
 """
@@ -156,7 +156,7 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
 
 
 def _is_file(path: Path) -> bool:
-    """Return True if the argument names a file or a pipe, as shells pass for ``<(command)``."""
+    """Return True if an argument names a file, or a pipe as shells make for ``<(command)``."""
     try:
         return path.exists() and not path.is_dir()
     except (OSError, ValueError):
@@ -191,7 +191,7 @@ def _target_lines(
 
 
 def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
-    """Return the served and the verified chain of a server as JSON."""
+    """Return a server's connection as JSON, with the chain that it served and the verified one."""
     verified = observation.verified
     return {
         "source": "server",
@@ -260,7 +260,10 @@ def _advice(
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:
-    """Yield each certificate of a probe once, with a title: the verified path, then the others."""
+    """Yield each certificate of a server once, with a title that says its role and origin.
+
+    The verified chain comes first, then other certificates that the server sent.
+    """
     served = observation.served.certificates
     path = observation.verified.certificates if observation.verified else ()
     for index, certificate in enumerate(path):

@@ -1,4 +1,4 @@
-"""``certpin prove``: attack a client, and report which attacks succeed."""
+"""``certpin prove``: attack a client with all cases of the lab, and report which succeed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DIRECT = ("{address}", "{port}", "{endpoint}")
 def _check_location(
     ctx: click.Context, parameter: click.Parameter, path: Path | None
 ) -> Path | None:
-    """Refuse a URL: code scanning accepts only files of the repository."""
+    """Return the file of ``--sarif-location``. Refuse a URL: code scanning accepts only files."""
     if path and ":/" in str(path):
         raise click.BadParameter(f"{path} is a URL\n  fix: name a file of your repository")
     return path
@@ -307,10 +307,10 @@ def _refuse_if(problems: dict[str, object]) -> None:
     """Refuse options that don't go together.
 
     Args:
-        problems: for each message, whether it applies.
+        problems: maps each error message to whether it applies.
 
     Raises:
-        click.UsageError: one applies.
+        click.UsageError: a message applies.
     """
     for problem, applies in problems.items():
         if applies:
@@ -318,7 +318,9 @@ def _refuse_if(problems: dict[str, object]) -> None:
 
 
 def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None:
-    """Check the folder for evidence, and load the key that signs it, before the run.
+    """Check that evidence can be written to a folder, and load the key that signs it, if any.
+
+    This is done before the run, which can be long.
 
     Raises:
         ConfigError: the folder has other files, or the key can't be used.
@@ -336,7 +338,15 @@ def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None
 def _write_evidence(
     run: Run, folder: Path, key: MinisignKey | None, version: str, *, quiet: bool
 ) -> None:
-    """Write the evidence folder, and print how to check it."""
+    """Write the evidence of a run to a folder, and print how to check it.
+
+    Args:
+        run: the run.
+        folder: the folder.
+        key: signs the evidence; None for no signature.
+        version: the version of the client that was attacked.
+        quiet: print nothing.
+    """
     from certpin.lab.evidence.folder import SUMS, write_evidence
     from certpin.pins import utc_now
     from certpin.support.text import printable
@@ -356,16 +366,17 @@ def _write_evidence(
 
 
 def _default_route(command: tuple[str, ...]) -> str:
-    """Return how the client reaches the lab if the user gave no ``--via``.
+    """Return how the client reaches the lab if the user did not give ``--via``.
 
-    ``port`` if the command names the lab's address or port, else ``connect``.
+    ``port`` (directly) if the command contains a placeholder for the lab's address or port, else
+    ``connect`` (through the lab's proxy).
     """
     named = any(name in word for word in command for name in _DIRECT)
     return "port" if named else "connect"
 
 
 def _check_exports(command: tuple[str, ...]) -> None:
-    """Check before the run that the formats of ``{export:FORMAT}`` exist.
+    """Check before the run that the formats exist that the command names as ``{export:FORMAT}``.
 
     Raises:
         click.UsageError: a format is unknown.
@@ -380,10 +391,10 @@ def _check_exports(command: tuple[str, ...]) -> None:
 
 
 def _check_program(name: str) -> None:
-    """Check before the run that the program can be started.
+    """Check before the run that the client's program can be started.
 
     Raises:
-        ConfigError: it does not exist, or is not executable.
+        ConfigError: the program does not exist, or is not executable.
     """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
@@ -402,7 +413,12 @@ def _check_program(name: str) -> None:
 
 
 def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], str]]) -> None:
-    """Write the reports that the user asked for.
+    """Write the reports of a run that the user asked for.
+
+    Args:
+        run: the run.
+        files: the file for each format; None for a report that is not wanted.
+        formats: makes the text of each report.
 
     Raises:
         ConfigError: a file can't be written.

@@ -1,10 +1,10 @@
-"""Output of commands: messages and progress for a terminal, and JSON with ``--json``.
+"""The output of commands: messages and progress for a terminal, and JSON with ``--json``.
 
 All messages have the same form, long lines are folded, and hostile text is escaped. JSON is one
-object, or one object on each line for a stream. Each object begins with ``schema`` and
-``command``. The last object (for most commands the only one) also has ``exit_code``, so it is
-printed after the command has ended: ``print_json`` only keeps the data until then. With ``--json``,
-errors are JSON too.
+object, or one object on each line for a stream. Each object begins with ``schema`` and ``command``.
+The last object (for most commands the only one) also has ``exit_code``, so it is printed after the
+command has ended: ``print_json`` only keeps the data until then. With ``--json``, errors are JSON
+too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
 
 
 def table_console(*, quiet: bool = False) -> Console:
-    """Return the rich console that prints tables. In a file or a pipe, each row is one line."""
+    """Return a rich console to print tables with; in a file or a pipe, each row is one line."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
@@ -79,20 +79,20 @@ def table_console(*, quiet: bool = False) -> Console:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Context manager: print Python warnings like certpin's own, without a line of source code."""
+    """Context manager: print Python's warnings like certpin's own, without source code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say("certpin: warning", str(message))
         yield
 
 
 def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
-    """Return the results of all jobs, in their order.
+    """Run jobs in parallel, and return their results in the order of the jobs.
 
-    The threads are daemons, unlike those of an executor: a user who stops the program does not
-    wait for the slowest server.
+    The threads are daemons, unlike those of an executor: a user who stops the program does not wait
+    for the slowest server.
 
     Args:
-        jobs: the calls.
+        jobs: the functions to call.
         word: the label of the progress bar.
 
     Raises:
@@ -111,7 +111,16 @@ def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result
 
 @contextmanager
 def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal, nothing in a pipe. Call the yielded function after each unit."""
+    """Context manager: a progress bar on a terminal, nothing in a pipe.
+
+    Args:
+        total: the number of units.
+        word: the label of the bar.
+        quiet: show no bar.
+
+    Yields:
+        A function to call after each unit.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
@@ -124,12 +133,11 @@ def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable
 
 
 class CommandReply:
-    """The JSON output of one run. It is the ``obj`` of the root context.
+    """The JSON output of one run of a command. click keeps it as ``obj`` of the root context.
 
     Args:
         words: the arguments of the run. If ``--json`` is among them, errors are JSON even if the
             arguments can't be parsed.
-
     """
 
     def __init__(self, words: list[str]) -> None:
@@ -141,17 +149,22 @@ class CommandReply:
         self._streaming = False
 
     def keep(self, data: dict[str, Any], *, streaming: bool = False) -> None:
-        """Store the JSON data of the command, which ``finish()`` prints with the exit code."""
+        """Store the JSON data of the command; ``finish()`` prints them with the exit code.
+
+        Args:
+            data: the data.
+            streaming: the output is a stream, so that the data are printed on one line.
+        """
         self._data = data
         self._streaming |= streaming
 
     def event(self, data: dict[str, Any]) -> None:
-        """Print one JSON line of a stream immediately."""
+        """Print one JSON line of a stream at once."""
         self._streaming = True
         _echo({**self._head(), **data})
 
     def fail(self, error: BaseException, message: str) -> bool:
-        """Store an error for the JSON output. Return False if it must be printed as text."""
+        """Store an error for the JSON output; return False if the output is text instead."""
         if not (self._json_requested or self.wanted or self._data is not None):
             return False
         kind = type(error).__name__
@@ -166,7 +179,7 @@ class CommandReply:
     def finish(self, exit_code: int) -> None:
         """Print the JSON object with the exit code, and the stored data or error if there are any.
 
-        Print nothing if the output of the command is text.
+        Nothing is printed if the output of the command is text.
         """
         if not self.wanted and self._data is None and self._error is None:
             return
@@ -196,12 +209,12 @@ def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 
 def print_document(document: dict[str, Any]) -> None:
-    """Print a JSON document that has its own schema, such as SARIF, immediately."""
+    """Print a JSON document that has its own schema, such as SARIF, at once."""
     _echo(document, indent=2)
 
 
 def print_event(event: str, **data: Any) -> None:
-    """Print one JSON line of a stream immediately."""
+    """Print one JSON line of a stream at once: the name of an event, and its data."""
     _current().event({"event": event, **data})
 
 

@@ -1,4 +1,4 @@
-"""The request of ``certpin get``. Requests that no server could parse are refused."""
+"""The HTTP request of ``certpin get``. A request that no server could parse is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _SAFE = "/?&=%:@!$'()*+,;~-._[]"  # not percent-encoded in path and query (RFC 3
 
 @dataclass(frozen=True)
 class Request:
-    """The HTTP request of ``certpin get``. ``headers`` and ``body`` may contain secrets."""
+    """The HTTP request of ``certpin get``.
+
+    ``headers`` and ``body`` may contain secrets, and are not in its ``repr``.
+    """
 
     host: str
     port: int
@@ -37,6 +40,12 @@ class Request:
         cls, url: str, method: str | None, headers: tuple[str, ...], data: str | None
     ) -> Request:
         """Return the request that the arguments of the command describe.
+
+        Args:
+            url: the URL, with https.
+            method: the method; by default GET, or POST with data.
+            headers: the headers, each as ``NAME: VALUE``.
+            data: the body; None for none.
 
         Raises:
             click.UsageError: an argument is invalid.
@@ -54,7 +63,7 @@ class Request:
         return cls(host, port, quote(target, _SAFE), method, pairs, body)
 
     def send(self, connection: http.client.HTTPSConnection) -> None:
-        """Send the request over a pinned connection. Read the response from the same connection.
+        """Send the request over a connection. Its response is then read from the connection.
 
         Raises:
             OSError: the connection fails. A ``PinError`` is one.
@@ -75,7 +84,7 @@ class Request:
 
 
 class PinnedConnection(http.client.HTTPSConnection):
-    """A pinned HTTPS connection, optionally to another address than the host's.
+    """A pinned HTTPS connection to a host, if wanted at another address than its own.
 
     Args:
         request: names the host and the port.
@@ -106,7 +115,11 @@ class PinnedConnection(http.client.HTTPSConnection):
 
 
 def _split(url: str) -> SplitResult:
-    """Split a URL into its parts. Errors don't repeat it: it may contain a password."""
+    """Split a URL into its parts. An error doesn't quote the URL, which may contain a password.
+
+    Raises:
+        click.UsageError: the URL is invalid, has a password, or is not https.
+    """
     if not url.isprintable() or " " in url:
         raise click.UsageError("there is a space or a control character in the URL")
     try:

@@ -149,7 +149,7 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 
 
 def _is_host(source: str) -> bool:
-    """Return True if the name of a missing file looks like a host, not like a list of hosts."""
+    """Return True if the name of a missing file looks like a host, and not like a list."""
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address
 
@@ -167,7 +167,7 @@ def host_list(
 
     Args:
         source: the list. It must have a file descriptor.
-        done: the hosts that are skipped.
+        done: the hosts that are skipped, because they were scanned before.
         refused: called with the text and the error of each line that is not a host.
 
     Yields:
@@ -222,10 +222,15 @@ def _lines(descriptor: int) -> Iterator[bytes | None]:
 def _open_output(
     files: ExitStack, output: Path | None, *, resume: bool
 ) -> tuple[BinaryIO, ScannedEndpoints | tuple[()]]:
-    """Open the output. An existing file is only appended to, with ``--resume``.
+    """Open the file for the records. An existing file is only appended to, with ``--resume``.
+
+    Args:
+        files: closes the file at the end.
+        output: the file; None for standard output.
+        resume: continue an earlier scan.
 
     Returns:
-        The output, and the hosts that it already has.
+        The file, and the hosts that it has records of already.
 
     Raises:
         click.UsageError: the file can't be written, or is not empty.
@@ -251,9 +256,9 @@ def _open_output(
 
 
 class ScanOutput:
-    """Writes one JSON record for each scanned host, and counts them.
+    """Writes one JSON record for each scanned host, and counts the records.
 
-    Each record is flushed, so that a killed scan loses none.
+    Each record is written at once, so that a killed scan loses none.
 
     Args:
         sink: the output.
@@ -281,14 +286,14 @@ class ScanOutput:
         self._advance()
 
     def add_invalid(self, text: str, error: HostError) -> None:
-        """Write the error record of an input line that is not a host."""
+        """Write the error record of an input line that is not a host; ``text`` is the line."""
         from certpin.probe.scan import invalid_host_record
 
         self.add(invalid_host_record(text, error))
 
 
 def _allow_open_files(connections: int) -> None:
-    """Raise the process's limit of open files to what the parallel connections need.
+    """Raise the process's limit of open files to the number that parallel connections need.
 
     Otherwise hosts would be recorded as unanswered although this machine never connected to them.
 
@@ -325,7 +330,10 @@ def _override(connect: str | None) -> tuple[str, int] | None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[], None]]:
-    """Show the number of finished hosts on a terminal; nothing in a pipe."""
+    """Context manager: show the number of finished hosts on a terminal, nothing in a pipe.
+
+    It yields a function to call after each host.
+    """
     if not sys.stderr.isatty():
         yield lambda: None
         return

@@ -1,7 +1,7 @@
-"""Which hosts and servers a command contacts: ``--host``, ``--connect``, ``--starttls``.
+"""The options ``--host``, ``--connect`` and ``--starttls``: which servers a command contacts.
 
-``check`` and ``lint --live`` take ``server_options``. The steps of a rotation take
-``probe_options``, and look at the served chains before the gate decides.
+``check`` and ``lint --live`` use ``server_options``. The steps of a rotation use ``probe_options``,
+and read the served chains before the rotation gate decides.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _connect_option(repeated: str) -> Callable[[Any], Any]:
 
 
 def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list[tuple[str, int]]]:
-    """Return the policies that ``--host`` selects, in the order of the file; all if it is absent.
+    """Return the policies that ``--host`` selects, in the order of the file; by default all.
 
     Args:
         pins: the pin file.
@@ -119,7 +119,7 @@ class ServerOptions:
         return bool(self._hosts or self._addresses or self._protocols)
 
     def targets(self, pins: PinSet) -> list[ProbeTarget]:
-        """Return the servers to contact, in the order of the pin file.
+        """Return the servers to contact, each with its policy, in the order of the pin file.
 
         Raises:
             HostError: an address is invalid.
@@ -131,7 +131,7 @@ class ServerOptions:
         return targets
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[ProbeTarget]:
-        """Return the servers of a policy to contact, of the hosts in ``--host`` or else of all."""
+        """Return the servers to contact for a policy: of the named hosts and ports, or of all."""
         from certpin.probe import served_at
 
         known = served_at(policy)
@@ -158,7 +158,7 @@ class ServerOptions:
     def _refuse_unused(
         self, pins: PinSet, chosen: Collection[HostPolicy], contacted: set[str]
     ) -> None:
-        """Refuse a ``HOST=`` prefix of an option if that host is not contacted.
+        """Refuse a prefix ``HOST=`` of an option if this command doesn't contact the host.
 
         A host that ``--host`` leaves out is allowed.
         """
@@ -189,11 +189,12 @@ def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
 
 @dataclass
 class ProbeResults:
-    """The chains that servers presented, by the host pattern of the policy.
+    """The chains that servers present now, by the host pattern of the policy.
 
     Attributes:
+        sightings: the chains.
         unknown: facts that could not be checked, as sentences without full stops.
-        error: the first failed connection.
+        error: the first failed connection; None if none failed.
         unanswered: the host patterns of the policies with a server that did not answer.
     """
 
@@ -203,17 +204,20 @@ class ProbeResults:
     unanswered: set[str] = field(default_factory=set)
 
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
-        """Return the chains that the hosts of a policy presented."""
+        """Return the chains that the servers of a policy present."""
         return tuple(self.sightings.get(str(policy.pattern), ()))
 
     def add(self, policy: HostPolicy, sighting: Sighting) -> None:
-        """Add a chain that a host of a policy presented."""
+        """Add a chain that a server of a policy presents."""
         self.sightings.setdefault(str(policy.pattern), []).append(sighting)
 
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """The options that choose where a rotation step gets served chains: servers, files or none."""
+    """The options by which a rotation step gets served chains: from servers, files, or not at all.
+
+    ``served`` are the files with chains.
+    """
 
     hosts: tuple[str, ...]
     connects: tuple[str, ...]
@@ -224,11 +228,11 @@ class ProbeOptions:
 
     @classmethod
     def without_probe(cls, hosts: tuple[str, ...] = ()) -> Self:
-        """Return the options for a rotation step that contacts no server."""
+        """Return the options of a rotation step that contacts no server and reads no chains."""
         return cls(hosts, (), (), (), offline=True, timeout=0)
 
     def selected(self, pins: PinSet) -> list[HostPolicy]:
-        """Return the policies that ``--host`` names, none if it is absent.
+        """Return the policies that ``--host`` names; none without ``--host``.
 
         Raises:
             HostError: a value is not a host.
@@ -237,9 +241,9 @@ class ProbeOptions:
         return list(select_policies(pins, self.hosts)) if self.hosts else []
 
     def probe(self, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
-        """Return the served chains of these policies' hosts, from servers or ``--served`` files.
+        """Return the chains that the hosts of policies serve, by servers or ``--served`` files.
 
-        A failed connection is part of the results.
+        A failed connection is part of the results. ``pins`` is the pin set that has the policies.
 
         Raises:
             InputError: a file is not a chain.
@@ -313,7 +317,7 @@ class ProbeOptions:
         return " ".join([command, shlex.join(words)]) if words else command
 
     def _refuse_left_out(self, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        """Refuse a ``--host`` that leaves out a host of the step: its chain must be checked."""
+        """Refuse a ``--host`` that leaves out a policy of the step: its chain must be checked."""
         selected = select_policies(pins, self.hosts)
         if left_out := [policy for policy in policies if policy not in selected]:
             raise click.UsageError(
@@ -324,7 +328,7 @@ class ProbeOptions:
     def _refuse_left_out_servers(
         self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]
     ) -> None:
-        """Refuse a port in ``--host`` that leaves out servers, unless the user names others."""
+        """Refuse a port in ``--host`` that leaves out servers, without another address for them."""
         from certpin.probe import endpoint_at, join_address, served_at
 
         if self.connects or self.starttls:
@@ -338,7 +342,7 @@ class ProbeOptions:
                     )
 
     def _targets(self, pins: PinSet) -> list[ProbeTarget]:
-        """Return the servers to contact, each once. Each ``--connect`` for a host is a server."""
+        """Return the servers to contact, each once. Each ``--connect`` for a host is one server."""
         targets: dict[ProbeTarget, None] = {}
         for connects in _rounds(self.connects):
             options = ServerOptions(self.hosts, connects, self.starttls)
@@ -371,7 +375,7 @@ probe_options = option_group(
 
 
 def split_assignment(text: str) -> tuple[str, str]:
-    """Split an option's value ``HOST=VALUE`` into host and value; without ``HOST=``, host is empty.
+    """Split an option's value ``[HOST=]VALUE`` into host (empty without ``HOST=``) and value.
 
     Raises:
         HostError: the host is invalid.
@@ -383,7 +387,7 @@ def split_assignment(text: str) -> tuple[str, str]:
 
 
 def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
-    """Return the servers that the pin file has for a host.
+    """Return the servers that the pin file has for a host, of which ``known`` has those of all.
 
     With a port, return those at this port, or else the host's own name at this port.
     """
@@ -406,13 +410,13 @@ def _protocol(name: str) -> str:
 
 
 def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
-    """Return the values ``[HOST=]VALUE`` of an option that are for the hosts of these policies."""
+    """Return those values ``[HOST=]VALUE`` of an option that apply to hosts of these policies."""
     hosts = {text: split_assignment(text)[0] for text in values}
     return [text for text, host in hosts.items() if not host or pins.policy_for(host) in policies]
 
 
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Divide the ``--connect`` addresses into rounds that have at most one address for each host.
+    """Divide ``--connect`` values into groups that have one address for each host.
 
     A host with fewer addresses than others repeats its last one.
     """

@@ -1,4 +1,4 @@
-"""The shells in which certpin completes commands: their scripts, and the answers at a TAB.
+"""Completion of commands in a shell when the user presses TAB: the scripts, and the answers.
 
 The scripts call ``certpin`` with a variable that click defines. If anything fails then, nothing is
 printed, because the user is typing a command. The scripts are certpin's own, because those of click
@@ -103,10 +103,10 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 
 
 def respond(cli: click.Command) -> int:
-    """Answer a shell: print the completions that it asks for in its environment variables.
+    """Print the completions that a shell requests in its environment variables.
 
-    ``COMPLETION_VARIABLE`` names the shell, as in ``bash_complete``.
-    Errors print nothing, neither here nor in a command that can't be imported.
+    ``COMPLETION_VARIABLE`` names the shell, as in ``bash_complete``. Errors print nothing, neither
+    here nor in a command that can't be imported.
 
     Args:
         cli: the group of all commands.
@@ -133,10 +133,10 @@ def script(shell: str) -> str:
 
 
 def glued(words: Iterable[str]) -> list[str]:
-    """Return the words of a command as the shell passes them to it.
+    """Return the words of a command line as the user typed them, from those that bash passes.
 
-    bash splits words at ``=`` and ``:`` for completion (``COMP_WORDBREAKS``):
-    ``--format=json`` comes as three words.
+    bash splits words at ``=`` and ``:`` for completion (``COMP_WORDBREAKS``): ``--format=json``
+    comes as three words.
     """
     whole: list[str] = []
     joins = False
@@ -176,7 +176,7 @@ class _Fish(FishComplete):
     source_template = _FISH
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        """Return the completions. fish replaces the whole word, with the option before ``=``."""
+        """Return the completions with the option before ``=``, as fish replaces the whole word."""
         items = super().get_completions(args, incomplete)
         option, equals, _ = incomplete.partition("=")
         if option.startswith("--") and equals:

@@ -1,8 +1,8 @@
-"""The address and root that ``certpin export`` writes into an app that fetches signed pin sets.
+"""The source of signed pin sets that ``certpin export`` writes into an app: a URL and a root.
 
 An app with an unusable root gets no update before its next release, and reports no error. So the
 root is verified, its keys must be of types that the Dart library supports, and the server of the
-signed sets must be pinned.
+signed pin sets must be pinned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
 
     Args:
         pins: the exported pin set.
-        root: the file of ``--signed-root``.
+        root: the file of ``--signed-root``, the root metadata of ``certpin publish``.
         url: the value of ``--signed-url``.
 
     Returns:
@@ -50,7 +50,11 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
 
 
 def _pinned_address(pins: PinSet, url: str) -> str:
-    """Return ``--signed-url`` with a final slash. Its host must have a policy in the pin set."""
+    """Return ``--signed-url`` with a final slash, if its host is pinned.
+
+    Raises:
+        ConfigError: no policy of the pin set covers the host.
+    """
     from certpin.updates.settings import parse_folder_url
 
     parsed = parse_folder_url(url)

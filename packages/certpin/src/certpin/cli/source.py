@@ -1,4 +1,4 @@
-"""Read another platform's file, and the files in its folder that it names."""
+"""Reads a file of another platform, and the files in the same folder that it names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from certpin.support.text import printable
 def read_source(name: str) -> Source:
     """Read the file to import, or standard input if its name is ``-``.
 
-    The files that it names are read from its folder when the format asks for them.
+    The files that it names are read from the same folder when the format asks for them.
 
     Raises:
         FormatError: the file can't be read.
@@ -26,7 +26,7 @@ def read_source(name: str) -> Source:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than the format accepts."""
+    """Return the content of a file, at most one byte more than importers accept."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_SOURCE_BYTES + 1)

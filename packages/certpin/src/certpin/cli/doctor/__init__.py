@@ -1,7 +1,7 @@
-"""``certpin doctor``: which parts of certpin work on this machine, and what prevents the others.
+"""``certpin doctor``: which parts of certpin work on this machine, and why others don't.
 
-``facts``, ``packages`` and ``servers`` find out, ``judge`` and ``parts`` judge, and this module
-prints.
+``facts``, ``packages`` and ``servers`` examine the machine, ``judge`` and ``parts`` evaluate the
+result, and this module prints it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _examine(path: Path, hosts: tuple[str, ...], timeout: float, *, offline: boo
 def _ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Contact the servers, unless a package that this needs is broken."""
+    """Contact the servers and return how they answered; an error if a package is broken."""
     from certpin.cli.doctor.facts import ServerFacts, reason
 
     try:

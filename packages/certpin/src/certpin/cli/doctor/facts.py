@@ -1,8 +1,8 @@
-"""What ``certpin doctor`` finds out about this machine. Nothing here judges it.
+"""The facts about this machine that ``certpin doctor`` collects, without judging them.
 
-A broken installation is the reason to run the doctor: so this module needs only the standard
-library, and each function that needs more catches the failure. Values of environment variables
-are not read, except whether a file that one names exists: they may contain passwords.
+The doctor is run when an installation is broken. So this module needs only the standard library,
+and each function that needs more catches the failure. Values of environment variables may contain
+passwords, and are not read, except to check whether a file that one names exists.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TRUST_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 @dataclass(frozen=True)
 class PythonFacts:
-    """The running Python."""
+    """The running Python: its version, implementation, and operating system."""
 
     version: tuple[int, int, int]
     implementation: str
@@ -43,14 +43,15 @@ class PythonFacts:
 
 @dataclass(frozen=True)
 class TLSFacts:
-    """The module ``ssl``, and OpenSSL below it.
+    """The state of the module ``ssl``, and of OpenSSL below it.
 
     Attributes:
-        problem: why ``ssl`` can't be imported or used; empty if it can. The rest is empty then.
+        problem: why ``ssl`` can't be imported or used; empty if it can. The other attributes have
+            their defaults if there is a problem.
         version: as OpenSSL prints it.
         security_level: that of a new client context (SSL_CTX_set_security_level(3)).
         tls12: True if OpenSSL was built with TLS 1.2. ``tls13`` likewise.
-        verified_chain: True if OpenSSL's object reports the chain that it verified.
+        verified_chain: True if Python's TLS socket can report the chain that OpenSSL verified.
         authorities: the number of trusted authorities that are loaded at once.
         directory: True if there is a directory of authorities that OpenSSL searches.
     """
@@ -67,9 +68,9 @@ class TLSFacts:
 
 @dataclass(frozen=True)
 class ReplacedFacts:
-    """The modules that define the classes in use.
+    """The modules that define Python's classes for TLS and sockets in this process.
 
-    They are ``ssl`` and ``socket`` if no library replaced them.
+    They are ``ssl`` and ``socket`` unless a library, such as gevent, has replaced the classes.
 
     ``urllib3_future`` is True if urllib3-future is installed, which replaces urllib3.
     """
@@ -82,13 +83,14 @@ class ReplacedFacts:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Resources of the operating system. An error is its message; empty if there was none.
+    """The resources of the operating system that parts of certpin need.
 
     Attributes:
-        loopback: the error of listening on 127.0.0.1. ``loopback6`` is that of ::1.
-        temporary: the error of making a file in the folder for temporary files.
-        variables: the names of the set environment variables that matter.
-        missing_files: those of ``TRUST_FILES`` that name a file or a folder which doesn't exist.
+        loopback: the error of listening on 127.0.0.1; empty if there was none. ``loopback6`` is
+            that of ::1.
+        temporary: the error of making a temporary file; empty if there was none.
+        variables: the names of set environment variables that change how certpin works.
+        missing_files: the names of variables in ``TRUST_FILES`` that name no existing path.
     """
 
     loopback: str = ""
@@ -100,7 +102,7 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """How one server answered.
+    """The answer of one server to a connection.
 
     Attributes:
         name: the host and port.
@@ -121,7 +123,10 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class PinFileFacts:
-    """The pin file of this folder: its name, and why it can't be used; empty if it can."""
+    """The pin file of the current folder.
+
+    ``problem`` says why it can't be used; empty if it can, or if there is no pin file.
+    """
 
     path: str
     exists: bool = False
@@ -130,7 +135,11 @@ class PinFileFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that the doctor found out. ``servers`` is None with ``--offline``."""
+    """All facts about this machine that the doctor collects.
+
+    ``packages`` is None if certpin was not installed by pip; ``servers`` is None with
+    ``--offline``.
+    """
 
     python: PythonFacts
     tls: TLSFacts
@@ -186,7 +195,7 @@ def replaced_facts() -> ReplacedFacts:
 
 
 def machine_facts() -> MachineFacts:
-    """Return what this machine allows a program to do. Opens sockets, and sends nothing."""
+    """Return which resources this machine gives a program. Opens sockets, but sends nothing."""
     proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     others = [name for name in (KEY_LOG, *TRUST_FILES) if os.environ.get(name)]
     debug = [DEBUG] if os.environ.get(DEBUG) == "1" else []
@@ -201,7 +210,7 @@ def machine_facts() -> MachineFacts:
 
 
 def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
-    """Return whether the pin file can be used, and its pins; None if it can't."""
+    """Read a pin file; return the facts about it, and its pins (None if it can't be used)."""
     if not path.exists():
         return PinFileFacts(str(path)), None
     try:
@@ -214,7 +223,7 @@ def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
 
 
 def reason(exc: Exception) -> str:
-    """Return the message of an error that any package may have raised."""
+    """Return the message of an error of certpin, or of any other package."""
     return getattr(exc, "problem", "") or f"{type(exc).__name__}: {exc}"
 
 
@@ -245,5 +254,5 @@ def _has_certificates(folder: str | None) -> bool:
 
 
 def _exists(paths: str) -> bool:
-    """Return True if one of the paths exists. OpenSSL separates folders as ``PATH`` does."""
+    """Return True if one of several paths exists, which are separated as in ``PATH``."""
     return any(os.path.exists(path) for path in paths.split(os.pathsep) if path)  # noqa: PTH110

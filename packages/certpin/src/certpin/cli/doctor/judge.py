@@ -1,7 +1,7 @@
-"""Judges the facts of ``certpin doctor``: pure functions of the facts.
+"""Judges the facts that ``certpin doctor`` collects: pure functions of these facts.
 
-A problem needs a repair. A note doesn't, but explains what a user may see. Something that was not
-looked at is never reported as good.
+A problem needs a repair. A note doesn't: it explains an effect that a user may see. A thing that
+was not examined is never reported as good.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _OTHER_SOCKETS = "use gevent, threads or asyncio, or don't patch the modules soc
 
 @dataclass(frozen=True)
 class Check:
-    """One judgement.
+    """The judgement of one thing, such as Python or the clock.
 
     Attributes:
-        subject: what was judged.
+        subject: the thing.
         status: the judgement.
-        text: one sentence.
-        fix: what to do; empty if nothing has to be done.
+        text: the reason, as one sentence.
+        fix: how to repair it; empty if nothing has to be done.
     """
 
     subject: str
@@ -56,7 +56,7 @@ class Check:
 
 
 def judge(facts: Facts) -> tuple[Check, ...]:
-    """Judge everything but the parts of certpin (``certpin.cli.doctor.parts``)."""
+    """Return the judgements of the machine; ``judge_parts`` judges the parts of certpin."""
     checks = [
         _python(facts.python),
         *_tls(facts.tls),
@@ -71,7 +71,10 @@ def judge(facts: Facts) -> tuple[Check, ...]:
 
 
 def judge_replaced(replaced: ReplacedFacts) -> Iterator[Check]:
-    """Judge which library replaced Python's TLS (docs/decisions, numbers 34 and 36)."""
+    """Yield a judgement for each library that replaced Python's TLS, or that none did.
+
+    See docs/decisions, numbers 34 and 36.
+    """
     modules = {replaced.context, replaced.tls_socket, replaced.socket}
     by = sorted({module.partition(".")[0] for module in modules} - {"ssl", "socket"})
     if not by:
@@ -87,7 +90,7 @@ def judge_replaced(replaced: ReplacedFacts) -> Iterator[Check]:
 
 
 def describe(package: Package) -> str:
-    """Return what is wrong with a package; empty if nothing is."""
+    """Return the problem of a package, as the end of a sentence; empty if it has none."""
     if package.needed.python:
         return f"needs {package.needed.python}"
     if package.version is None:
@@ -181,7 +184,7 @@ def _packages(packages: tuple[Package, ...] | None) -> Iterator[Check]:
 
 
 def _clock(servers: tuple[ServerFacts, ...] | None) -> Check:
-    """Compare the clock with the servers that sent a date.
+    """Compare this machine's clock with the servers that sent a date; return the judgement.
 
     The clock is right if it agrees with at least one server.
     """

@@ -1,8 +1,8 @@
-"""The packages that certpin and its extras need: whether they are installed, and can be imported.
+"""The packages that certpin and its extras need: which are installed, and can be imported.
 
-Packages are imported in another process: one may fail, hang, end the process, or replace parts of
-Python. Its environment has only the variables that Python and its libraries need to start, so that
-an error message can contain no secret of the environment.
+The imports are tried in another process, because a package may fail, hang, end its process, or
+replace parts of Python. That process gets only the environment variables that Python and its
+libraries need to start, so that an error message can contain no secret of the environment.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ _SECRET = re.compile(r"//[^/\s@]*@")  # the user and password of a URL
 
 @dataclass(frozen=True)
 class Package:
-    """A requirement, and what is installed.
+    """A package that certpin or an extra requires, with its state on this machine.
 
     Attributes:
         needed: the requirement.
-        version: the installed version; None if there is none.
+        version: the installed version; None if the package is not installed.
         problem: why its import failed; empty if it succeeded or was not tried.
     """
 
@@ -79,12 +79,15 @@ class Package:
 
     @property
     def wrong_version(self) -> bool:
-        """True if another version is installed than certpin needs."""
+        """True if the installed version is not one that certpin accepts."""
         return self.version is not None and not satisfies(self.version, self.needed.bounds)
 
 
 def find_packages() -> tuple[Package, ...] | None:
-    """Return every package that certpin and its extras need; None without certpin's metadata."""
+    """Return the state of each package that certpin and its extras require.
+
+    None if certpin has no metadata of an installation, so that its requirements are unknown.
+    """
     needed = certpin_requirements()
     if needed is None:
         return None
@@ -98,9 +101,9 @@ def find_packages() -> tuple[Package, ...] | None:
 
 
 def import_errors(modules: Sequence[str]) -> dict[str, str]:
-    """Import modules in another process, and return the errors of those that fail, by module.
+    """Import modules in another process. Return the error of each one that fails, by its name.
 
-    If a module ends the process, the modules after it are imported in another one.
+    If a module ends the process, the modules after it are imported in a new one.
     """
     errors: dict[str, str] = {}
     rest = list(modules)
@@ -118,7 +121,11 @@ def _module(package: str) -> str:
 
 
 def _import(modules: list[str]) -> tuple[dict[str, str], str]:
-    """Return the outcome of each import, up to one that ends the process, and how it ended."""
+    """Import modules in another process, up to the first one that ends it.
+
+    Returns:
+        The error of each imported module, empty if it succeeded; and how the process ended.
+    """
     argv = [sys.executable, "-P", "-W", "ignore", "-c", _PROGRAM, *modules]
     env = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     try:
@@ -140,7 +147,10 @@ def _import(modules: list[str]) -> tuple[dict[str, str], str]:
 
 
 def _outcomes(out: str, modules: list[str]) -> Iterator[tuple[str, str]]:
-    """Read the lines of the program. A module may have printed others."""
+    """Yield each module with the error of its import, from the output of the importing process.
+
+    ``out`` may contain other lines, which modules printed.
+    """
     for line in out.splitlines():
         if line.startswith(_MARK):
             with suppress(ValueError):

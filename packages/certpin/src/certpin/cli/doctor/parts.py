@@ -1,4 +1,7 @@
-"""The parts of certpin, and which of them work on this machine: a pure function of the facts."""
+"""The parts of certpin, such as lint or rotation, and which of them work on this machine.
+
+The judgement is a pure function of the facts.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ PartStatus = Literal["works", "missing", "broken", "impossible", "unknown"]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of certpin.
+    """A part of certpin that works or doesn't as a whole, such as ``lint``.
 
     Attributes:
-        name: what the user does with it.
+        name: the purpose of the part, in a few words.
         uses: its commands, or its module.
         extra: the extra that it needs; empty if certpin itself is enough.
         listens: True if it opens a port on this machine.
@@ -76,7 +79,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class PartState:
-    """Whether a part works, and if not, why and what to do."""
+    """Whether a part of certpin works here; if not, why, and how to repair it."""
 
     part: Part
     status: PartStatus
@@ -85,7 +88,7 @@ class PartState:
 
 
 def judge_parts(facts: Facts) -> tuple[PartState, ...]:
-    """Judge every part."""
+    """Return for each part of certpin whether it works on this machine."""
     return tuple(_judge(part, facts) for part in PARTS)
 
 
@@ -107,7 +110,10 @@ def _judge(part: Part, facts: Facts) -> PartState:
 
 
 def _obstacle(part: Part, facts: Facts) -> PartState | None:
-    """Return why the machine or this process prevents a part, whatever is installed."""
+    """Return the state of a part that can't work on this machine, whichever packages it has.
+
+    None if nothing prevents it.
+    """
     if facts.tls.problem:
         fix = "install a Python that has the module ssl"
         return PartState(part, "impossible", "the module ssl can't be used", fix)
@@ -122,10 +128,10 @@ def _obstacle(part: Part, facts: Facts) -> PartState | None:
 
 
 def _judge_extra(part: Part, needed: Sequence[Package]) -> PartState:
-    """Judge a part by the packages of its extra.
+    """Return whether a part works, by the packages of the extra that it needs.
 
-    A package that is missing comes before one of a wrong version: such a part was never installed,
-    and the other version is there for another program.
+    If one package is missing and another one has a wrong version, the part counts as not installed:
+    the other version is there for another program.
     """
     fix = install_command(part.extra)
     for package in needed:

@@ -1,4 +1,4 @@
-"""The servers that ``certpin doctor`` contacts, and how each answers."""
+"""The connections that ``certpin doctor`` makes to servers, and how each server answers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _MAX_SERVERS = 5  # of a pin file: enough to compare the clock, and to see that 
 def ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Connect to servers in parallel, and return how they answered.
+    """Connect to servers in parallel, and return how each one answered.
 
     Args:
-        hosts: the servers; if there are none, the first servers of the pin file.
-        pins: the pin file, whose trust anchors verify the chains of its hosts.
+        hosts: the servers; if empty, the first servers of the pin file.
+        pins: the content of the pin file, whose trust anchors verify the chains of its hosts.
         timeout: seconds for each step of a connection.
 
     Raises:
@@ -63,7 +63,7 @@ def _ask(endpoint: Endpoint, context: ssl.SSLContext, timeout: float) -> ServerF
 
 
 def _targets(hosts: Sequence[str], pins: PinSet | None) -> list[Target]:
-    """Return the servers to contact, each with its policy in the pin file if it has one."""
+    """Return the servers to contact, each with its policy; None if the pin file has none for it."""
     if hosts:
         return [target for host in hosts for target in _named(host, pins)]
     return list(islice(_of_file((), pins), _MAX_SERVERS))

@@ -1,4 +1,4 @@
-"""``certpin lab``: the list of attacks, a lab for devices, and chains for and of other suites."""
+"""``certpin lab``: list the attacks, serve them to a device, and exchange chains with others."""
 
 from __future__ import annotations
 

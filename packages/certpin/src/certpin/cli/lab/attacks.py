@@ -1,4 +1,4 @@
-"""``certpin lab attacks``: the cases of the lab, and the right reaction to each."""
+"""``certpin lab attacks``: the attack cases of the lab, and the right reaction to each."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
 
 def case_json(case: Case) -> dict[str, Any]:
-    """Return a case as JSON: its name, what the server presents, and the right reactions."""
+    """Return a lab case as JSON: its name, what the server presents, and the right reactions."""
     from certpin.lab.pki import Style
 
     return {

@@ -1,4 +1,4 @@
-"""``certpin lab export``: write the chains of the attacks, for other test suites."""
+"""``certpin lab export``: write the chains of the attack cases, for other test suites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin lab import``: make a case file of another test suite."""
+"""``certpin lab import``: make a case file from the chains of another test suite."""
 
 from __future__ import annotations
 

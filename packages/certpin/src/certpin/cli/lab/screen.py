@@ -47,7 +47,7 @@ def device_address(address: str) -> str:
 
 
 def phone_reaches(address: str) -> bool:
-    """Return True if a phone in the same network can reach a lab that listens on ``address``."""
+    """Return True if another device in the network can reach a lab that listens on ``address``."""
     reached = ipaddress.ip_address(device_address(address))
     return not (reached.is_loopback or reached.is_unspecified)
 
@@ -55,7 +55,7 @@ def phone_reaches(address: str) -> bool:
 def how_to_listen(port: int = 0) -> str:
     """Return a sentence with the ``--listen`` option that makes the lab reachable for a phone.
 
-    Without a network address, the sentence says how to get one.
+    If this machine has no network address, the sentence says how to get one.
 
     Args:
         port: the port to suggest; 0 for none.
@@ -74,10 +74,10 @@ def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certifi
     """Return the lines of the instructions that connect a device to the lab: proxy, roots and pins.
 
     Args:
-        address: where the lab listens.
+        address: the IP address on which the lab listens.
         port: the port of its proxy.
         hosts: the hosts under test.
-        roots: the authorities that the device must trust.
+        roots: the root certificates that the device must trust.
     """
     reached = device_address(address)
     proxy = join_address(reached, port)
@@ -123,9 +123,10 @@ _REAL_PINS = (
 
 
 def _reachable(address: str, port: int) -> list[str]:
-    """Return a line on who can reach the lab: only this machine, or every machine.
+    """Return a line that says who can reach the lab: only this machine, or every machine.
 
-    The former comes with the options to listen for a phone; the latter is a warning.
+    If only this machine can, the line has the options to listen for a phone; otherwise it is a
+    warning.
     """
     if ipaddress.ip_address(address).is_loopback:
         return [f"Only this machine reaches it. {how_to_listen(port)}"]
@@ -133,12 +134,12 @@ def _reachable(address: str, port: int) -> list[str]:
 
 
 def _fingerprint(root: Certificate) -> str:
-    """Return the SHA-256 fingerprint of a root in the form that devices show, to be compared."""
+    """Return the SHA-256 fingerprint of a root in the form in which devices show it."""
     return root.sha256.hex(":").upper()
 
 
 class Screen(Protocol):
-    """The output of ``certpin lab serve``, from its begin to its end."""
+    """The output of a ``certpin lab serve`` run; its methods are called as the run proceeds."""
 
     def begin(self) -> None:
         """Print how to connect a device. Called when the lab is already listening."""
@@ -155,7 +156,7 @@ class Screen(Protocol):
 
 @contextmanager
 def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
-    """Context manager: yield the output for this run: JSON, a live table, or lines in a pipe."""
+    """Context manager: the output for this run: JSON, a live table (terminal), lines (pipe)."""
     if as_json:
         yield JsonScreen(lab)
     elif sys.stdout.isatty():
@@ -250,13 +251,13 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
 
 
 def instructions(lab: DeviceLab) -> list[str]:
-    """Return the lines that describe how to connect a device."""
+    """Return the lines that describe how to connect a device to the lab, with its own notes."""
     lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, lab.roots)]
     return [fold(line, sys.stdout) for line in lines]
 
 
 def tunnel_lines(lab: DeviceLab) -> list[str]:
-    """Return the WireGuard configuration for the device; no lines without a tunnel."""
+    """Return lines with the WireGuard configuration for the device; no lines without a tunnel."""
     configuration = lab.peer_configuration(device_address(lab.address))
     if not configuration:
         return []
@@ -264,7 +265,7 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 
 
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
-    """Return the summary of a session: for each host a line, causes, and doubtful cases."""
+    """Return the lines of the summary: for each host the numbers, causes, and doubtful cases."""
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))
@@ -298,9 +299,9 @@ def _headline(progress: HostProgress) -> str:
 
 
 class TableScreen:
-    """The output of ``certpin lab serve`` on a terminal, a context manager.
+    """The output of ``certpin lab serve`` on a terminal: a context manager with a live table.
 
-    A live table shows the running cases, with the finished cases above it.
+    The table shows the running cases; the finished cases are printed above it.
     """
 
     def __init__(self, lab: DeviceLab) -> None:
@@ -327,7 +328,7 @@ class TableScreen:
         self.refresh()
 
     def _print_tunnel(self) -> None:
-        """Print the QR code of the tunnel, if a phone can reach the address of the lab."""
+        """Print the QR code of the WireGuard tunnel, if a phone can reach the lab's address."""
         address = self._lab.address
         configuration = self._lab.peer_configuration(device_address(address))
         if not configuration:
@@ -342,7 +343,7 @@ class TableScreen:
         self._console.print(qr_text(configuration))
 
     def result(self, host: str, result: Result) -> None:
-        """Print the result of a case."""
+        """Print the result of a case above the live table."""
         self._row(
             host,
             result.case.name,
@@ -354,7 +355,7 @@ class TableScreen:
         )
 
     def refresh(self) -> None:
-        """Show the running cases, if they changed."""
+        """Show the running cases in the live table, if they changed."""
         hosts = self._lab.progress()
         if hosts != self._shown:
             self._shown = hosts

@@ -1,4 +1,4 @@
-"""``certpin lab serve``: an interactive lab for a device."""
+"""``certpin lab serve``: serve the attack cases to a device, which a person operates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POLL_INTERVAL = 0.25  # seconds
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
-    """Return each host once, normalised as the hosts of connections are."""
+    """Return the values of the option for hosts, each once, in the normal form of host names."""
     from certpin.pins import normalise
 
     return list(dict.fromkeys(map(normalise, names)))
@@ -181,13 +181,13 @@ def _upstreams(
     """Connect to the user's real server of each host under test.
 
     Args:
-        hosts: the hosts.
-        pin_file: the real pins.
+        hosts: the hosts under test.
+        pin_file: the user's pin file; None to test with the lab's own pins.
         given: the values of ``--upstream``: addresses, with ``HOST=`` if there are several hosts.
-        ca_file: trust only these authorities.
+        ca_file: trust only the authorities in this file.
 
     Returns:
-        The server of each host; empty without pins and addresses.
+        The real server of each host; empty if neither pin file nor addresses are given.
 
     Raises:
         click.UsageError: an address has no host, or a host that is not under test.
@@ -221,7 +221,7 @@ def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """Return the exit code: 0 every case was right, 1 one was wrong, 3 a result is missing.
+    """Return the exit code: 0 if every case was right, 1 if one was wrong, 3 if one is missing.
 
     Args:
         progress: the results of each host.
@@ -236,7 +236,7 @@ def exit_code(progress: Sequence[HostProgress]) -> int:
 
 
 def _run(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
-    """Print results until all cases have run or the user ends the lab; return all results."""
+    """Print results until all cases have run or the user stops the lab; return all results."""
     try:
         shown.begin()
         while not lab.finished:

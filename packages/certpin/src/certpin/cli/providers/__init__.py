@@ -1,4 +1,4 @@
-"""``certpin providers``: the root sets of providers, and the pins that come from them."""
+"""``certpin providers``: the roots of certificate providers, and the pins made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin providers show``: the providers, with their roots, sources and last change."""
+"""``certpin providers show``: list the providers with their roots, sources and last change."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _lines(provider: Provider) -> Iterator[str]:
 
 
 def _status(root: ProviderRoot) -> str:
-    """Return the end of a root, and its status unless it is active."""
+    """Return text on a root: when it expires, and whether it is removed or still pending."""
     if root.removed:
         return f"until {root.not_after}, removed {root.removed}"
     return f"until {root.not_after}" + ("" if root.status == "active" else f", {root.status}")

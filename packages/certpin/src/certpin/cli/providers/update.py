@@ -1,4 +1,7 @@
-"""``certpin providers update``: compare the pins of a file with the provider data, and apply it."""
+"""``certpin providers update``: bring a file's pins of provider roots up to date.
+
+certpin's data says from which roots each provider issues; the date of the data is its edition.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,10 @@ def update(
 
 @dataclass
 class _HostChange:
-    """The changes of one host, and the pins that were taken out so far."""
+    """The difference between a host's pins and the roots of its providers.
+
+    ``removed`` are the pins that this run has taken out of the pin file so far.
+    """
 
     policy: HostPolicy
     change: SetChange
@@ -104,17 +110,22 @@ class _HostChange:
         return str(self.policy.pattern)
 
     def is_older(self, data: ProviderData) -> bool:
-        """Return True if only the edition in the file has to be raised."""
+        """Return True if the host's pins come from older provider data, even if no pin changes."""
         edition = self.policy.provider_edition
         return bool(self.change.providers) and (edition is None or edition < data.edition)
 
     @classmethod
     def of(cls, policy: HostPolicy, data: ProviderData, also: Sequence[str]) -> _HostChange:
-        """Compare a policy with the data.
+        """Compare the pins of a policy with the provider data, and return the difference.
+
+        Args:
+            policy: the policy.
+            data: the provider data.
+            also: names of providers to add to the policy.
 
         Raises:
-            ConfigError: a pin names an unknown provider, the file is newer than the data, or
-                ``match`` leaves out roots.
+            ConfigError: a pin names an unknown provider; the policy's pins come from newer data; or
+                a provider is to be added, and ``match`` compares only leaves.
         """
         from certpin.errors import ConfigError
         from certpin.pins import utc_now
@@ -147,7 +158,18 @@ def _apply(
     force: ForceOptions,
     who: str | None,
 ) -> list[HostViolation]:
-    """Write the changes to the pin file and the journal. Return why some pins stay.
+    """Apply the changes of the provider data to the pin file, and record removals in the journal.
+
+    Args:
+        files: the pin file and the journal.
+        data: the provider data.
+        changes: the differences at each host.
+        probes: the options that choose the servers to contact before a removal.
+        force: whether unsafe removals are made too.
+        who: the value of ``--who``.
+
+    Returns:
+        The reasons why removals of pins are unsafe. Unless the user forces them, these pins stay.
 
     Raises:
         ProbeError: a server did not answer, and its answer decides about a removal.
@@ -178,7 +200,7 @@ def _apply(
 
 
 def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
-    """Add the new roots of a host, and write its providers and the edition."""
+    """Add pins of new provider roots to a host, and record providers and date of the data."""
     editor = files.editor
     for entry in each.change.relabelled:
         names = entry.provider
@@ -191,7 +213,10 @@ def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
 
 
 def _drop(run: FinishRun, each: _HostChange) -> None:
-    """Take the roots out that no provider of a host uses any more, as far as that is safe."""
+    """Remove a host's pins of roots that none of its providers uses any more, if that is safe.
+
+    Unsafe removals are added to ``run.violations``.
+    """
     from certpin.rotation import Violation
 
     for entry in each.change.dropped:
@@ -211,7 +236,10 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
 
 
 def _raise_version(files: RotationFiles) -> None:
-    """Give the changed file the next version. An unrecorded version may be with clients."""
+    """Give the changed pin file its next version.
+
+    If the journal has no version, the version in the file may be with clients, and is raised too.
+    """
     if files.deployed.latest is None:
         files.editor.raise_version()
     elif differs_from_latest(files):

@@ -1,4 +1,4 @@
-"""``certpin publish``: signed pin sets, which installed clients fetch and verify."""
+"""``certpin publish``: sign pin sets, which installed clients fetch and verify (TUF)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin publish add-key``: add a key to the next root, or replace another one."""
+"""``certpin publish add-key``: add a signing key to the next root metadata, or replace one."""
 
 from __future__ import annotations
 

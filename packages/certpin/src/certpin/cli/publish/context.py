@@ -1,7 +1,7 @@
-"""Shared by the commands of ``certpin publish``: their files, and the keys that sign pin sets.
+"""The files of the ``certpin publish`` commands, and the keys that sign pin sets.
 
-The files are the pin file, its journal, and the folder beside it. Keys are in files, on tokens and
-in key services.
+The files are the pin file, its journal, and the folder ``publish`` beside it. Keys are in files, on
+PKCS#11 tokens and in key services.
 """
 
 from __future__ import annotations
@@ -41,13 +41,20 @@ ask_new_passphrase = click.option(
 
 
 def tuf_needed() -> AbstractContextManager[None]:
-    """Name the extra to install if a package for signed pin sets is missing."""
+    """Context manager: if a package for signed pin sets is missing, raise an error with the fix."""
     return extra_needed("publish", "a signed pin set")
 
 
 @dataclass(frozen=True)
 class PublishContext:
-    """The folder ``publish`` beside a pin file: its signed metadata, and its signing settings."""
+    """A pin file and the folder ``publish`` beside it, as one command reads them.
+
+    Attributes:
+        path: the pin file.
+        folder: the folder ``publish``, with the signed metadata and the settings.
+        files: the pin file and the journal.
+        policy: the state of the metadata, and the rules by which they are signed.
+    """
 
     path: Path
     folder: Path
@@ -56,7 +63,7 @@ class PublishContext:
 
     @property
     def pushed(self) -> bool | None:
-        """True if the signed version was pushed; ``None`` if unknown, or if none is signed."""
+        """True if the signed version was pushed; ``None`` if none is signed, or it is unknown."""
         current = self.policy.state.current
         known = [
             version.pending
@@ -67,14 +74,17 @@ class PublishContext:
 
     @property
     def pending(self) -> tuple[PendingSignature, ...]:
-        """The metadata files that need signatures, with the keys that must still sign each."""
+        """The metadata files that need signatures, each with the keys that must still sign it."""
         from certpin.publish.signing_plan import pending, prepare
 
         return pending(prepare(self.policy, frozenset()))
 
 
 def open_context(path: Path) -> PublishContext:
-    """Read the folder, the pin file and the journal.
+    """Read the folder ``publish``, the pin file and the journal, and verify the metadata.
+
+    Args:
+        path: the pin file.
 
     Raises:
         PinFileError: a file is invalid.
@@ -113,7 +123,7 @@ def open_context(path: Path) -> PublishContext:
 
 @contextmanager
 def locked_context(path: Path) -> Iterator[PublishContext]:
-    """Open the context for a command that writes, with a lock against other writers.
+    """Context manager: read the files as ``open_context`` does, and lock them for this writer.
 
     Raises:
         PinFileError: a file is invalid.
@@ -128,11 +138,12 @@ def locked_context(path: Path) -> Iterator[PublishContext]:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key that signs pin sets.
+    """A key that signs pin sets, as the user named it.
 
     Attributes:
         place: the file, or the URI of the key.
-        signer: ``None`` if only the public key is known.
+        key: the public key.
+        signer: signs with the private key; ``None`` if only the public key is known.
         made: the key is new.
         sealed: False for a new file without a passphrase.
     """
@@ -145,13 +156,15 @@ class SigningKey:
 
     @property
     def bare(self) -> str:
-        """A warning if the private key is not encrypted; else empty."""
+        """A warning if the private key is in a new file without encryption; else empty."""
         return "" if self.sealed else "NOT encrypted; see --ask-passphrase"
 
 
 @contextmanager
 def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
-    """Open private keys to sign with, by their key IDs. Tokens are logged out at the end.
+    """Context manager: signers for the private keys at these places, by their key IDs.
+
+    Tokens are logged out at the end.
 
     Raises:
         KeyParseError: a file has no private key.
@@ -169,9 +182,12 @@ def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
 
 
 class Keyring:
-    """A context manager that opens keys, and makes those that don't exist yet.
+    """A context manager that opens signing keys, and makes those that don't exist yet.
 
     If its block fails, the new keys are deleted.
+
+    Args:
+        ask: ask for the passphrase of new files on the terminal.
     """
 
     def __init__(self, *, ask: bool) -> None:
@@ -181,9 +197,10 @@ class Keyring:
         self._open: dict[str, SigningKey] = {}
 
     def take(self, place: str) -> SigningKey:
-        """Return the key in a file, on a token or in a key service.
+        """Return the signing key at a place: a file, a URI on a token or in a key service.
 
-        It is opened, or made, at the first call only. None is made in a key service.
+        The first call opens the key, or makes it if it doesn't exist; later calls return the same
+        key. No key is made in a key service.
         """
         if place not in self._open:
             self._open[place] = self._take(place)
@@ -252,7 +269,7 @@ def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
-    """Return a metadata file that needs signatures as JSON: its role, and the missing keys."""
+    """Return a metadata file that needs signatures as JSON: its role, and the keys to sign it."""
     return {
         "role": wait.role,
         "version": wait.version or None,
@@ -265,7 +282,7 @@ def wait_json(wait: PendingSignature) -> dict[str, Any]:
 
 
 def wait_text(wait: PendingSignature) -> str:
-    """Return a metadata file that needs signatures as text: its role, and the missing keys."""
+    """Return a line about a metadata file that needs signatures: its role, and the missing keys."""
     if wait.problem:
         return f"{wait.role} must not be signed: {wait.problem}"
     keys = ", ".join(short(key) for key in wait.keys)
@@ -280,9 +297,9 @@ def short(key: str) -> str:
 
 
 def kind_of(key: Key | None) -> str:
-    """Return the type of a key, such as ``EC P-256``; "not a signing key" for unusable data.
+    """Return the type of a key in metadata, such as ``EC P-256``; "not a signing key" if unusable.
 
-    The draft of a root may contain any data.
+    Metadata that are not signed yet may contain any data.
     """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 

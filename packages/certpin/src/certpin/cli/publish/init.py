@@ -1,4 +1,4 @@
-"""``certpin publish init``: the keys and the first root of signed pin sets."""
+"""``certpin publish init``: make the keys and the first root metadata of signed pin sets."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def init(
 
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
-    """Return the reason why Flutter apps can't use this pin set; empty if they can."""
+    """Return why Flutter apps could not use this pin set; empty if they can."""
     from certpin.errors import ConfigError
     from certpin.formats.flutter.published import published
 
@@ -199,7 +199,16 @@ def _refuse_known(here: Path) -> None:
 
 
 def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
-    """Check the command's options for keys, before any key is made."""
+    """Check the options for keys before any key is made.
+
+    Args:
+        places: the places of the keys for each role.
+        thresholds: how many keys must sign for each role.
+
+    Raises:
+        click.UsageError: a key is given twice, there are too few keys, or the online key has
+            another role too.
+    """
     for kind, some in places.items():
         if len(set(some)) != len(some):
             raise click.UsageError(f"a key is given twice for {kind}")
@@ -212,7 +221,16 @@ def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, 
 
 
 def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
-    """Write the files of ``publish/`` into a temporary folder, then give it that name."""
+    """Write the folder ``publish``: under a temporary name first, so that it appears complete.
+
+    Args:
+        here: the path of the folder.
+        ours: its settings.
+        done: the signed metadata.
+
+    Raises:
+        ConfigError: the folder can't be written.
+    """
     import tempfile
 
     from certpin.errors import ConfigError
@@ -241,7 +259,14 @@ def print_result(
     *,
     as_json: bool,
 ) -> None:
-    """Print each key with its file or token, the pending signatures, and the next steps."""
+    """Print each key with its place, the signatures that are missing, and the next command.
+
+    Args:
+        context: the new folder.
+        keys: the keys by their role.
+        why_not: why Flutter apps can't use the pin sets; empty if they can.
+        as_json: print JSON.
+    """
     ready = context.policy.state.root is not None
     next_command = f"certpin publish sign{file_option(context.path)}"
     pending = context.pending

@@ -1,4 +1,4 @@
-"""``certpin publish propose``: begin a signing event, on a branch that each signer signs."""
+"""``certpin publish propose``: begin a signing event, a git branch on which each signer signs."""
 
 from __future__ import annotations
 
@@ -113,12 +113,14 @@ def propose(
 
 @dataclass(frozen=True)
 class Proposal:
-    """A signing event that was begun, or nothing if ``branch`` is empty.
+    """The result of ``certpin publish propose``: a new signing event, or why there is none.
 
     Attributes:
+        branch: the branch of the signing event; empty if nothing has to be signed.
+        remote: the remote to which it was pushed; None if it was not pushed.
         waits: the metadata that need signatures.
-        is_open: another clone began it; nothing was changed here.
-        violations: why the gate refused the version.
+        is_open: another clone has begun the event already, and nothing was changed here.
+        violations: why the rotation gate refused the version.
     """
 
     path: Path
@@ -129,7 +131,7 @@ class Proposal:
     is_open: bool = False
 
     def show(self, *, as_json: bool) -> None:
-        """Print it."""
+        """Print the result of the proposal as text or JSON."""
         if as_json:
             print_json(self._json())
         elif self.violations:
@@ -157,7 +159,7 @@ class Proposal:
 
 
 def _signing_keys(context: PublishContext) -> frozenset[str]:
-    """Return the IDs of all keys that sign root or targets."""
+    """Return the IDs of all keys that may sign the root or targets metadata."""
     from certpin.publish.signing_plan import prepare
 
     plan = prepare(context.policy, frozenset())
@@ -165,7 +167,7 @@ def _signing_keys(context: PublishContext) -> frozenset[str]:
 
 
 def _branch(plan: SigningPlan) -> str:
-    """Return a name for the branch: of the pin set and its version, or of the root."""
+    """Return a name for the branch of a signing event, from the version of the pin set or root."""
     if plan.targets is not None and plan.content is not None:
         name = re.sub(r"[^A-Za-z0-9]+", "-", plan.content.pins.name).strip("-")
         return f"sign/{name or 'pins'}-{plan.content.pins.version}-{plan.targets.signed.version}"

@@ -1,4 +1,4 @@
-"""``certpin publish push``: upload a signed set, and record the push in the journal."""
+"""``certpin publish push``: upload a signed pin set, and record the push in the journal."""
 
 from __future__ import annotations
 
@@ -76,13 +76,14 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
 
 def _require_clock(files: RotationFiles) -> None:
-    """Require a clock that agrees with the journal and with the server that clients fetch from.
+    """Require that this machine's clock agrees with the journal and with the server of clients.
 
-    The time of a push counts: with a clock that is behind, older versions would end too early.
+    The wait until clients have the version begins at the recorded push: a clock that is behind
+    would end older versions too early.
 
     Raises:
-        JournalError: the newest entry is later.
-        ConfigError: the server reports another time.
+        JournalError: the newest entry of the journal is later than the clock.
+        ConfigError: the server from which clients fetch reports another time.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -128,7 +129,16 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
 
 
 def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:
-    """Record the push in the journal, unless it is already recorded."""
+    """Record the push in the journal, unless it is recorded already or was only a rehearsal.
+
+    Args:
+        files: the pin file and the journal.
+        outcome: the push; its ``recorded`` gets the time of the record.
+        who: the value of ``--who``.
+
+    Raises:
+        JournalError: the journal can't be written.
+    """
     from certpin.errors import JournalError
     from certpin.pins import utc_now
     from certpin.rotation import Event
@@ -154,10 +164,14 @@ _UNCLEAR = {"storage", "unconfirmed"}  # reasons after which the result is unkno
 
 @dataclass
 class PushOutcome:
-    """The outcome of ``certpin publish push``: what was pushed, or the error.
+    """The outcome of ``certpin publish push``: the uploaded files, or the error.
 
     Attributes:
+        where: the URL to which files are pushed.
+        dry: only report the files that would be uploaded.
+        pushed: the upload; None if it failed before it began.
         recorded: the time of the push, if this run recorded it in the journal.
+        failed: the error; None if the push succeeded.
     """
 
     files: RotationFiles
@@ -236,7 +250,7 @@ class PushOutcome:
 
 
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
-    """Return True if the journal has recorded this version as published, but not as pushed.
+    """Return True if the journal records this version as published, but not yet as pushed.
 
     Raises:
         UpdateError: the journal does not have the version, or has it with another content.

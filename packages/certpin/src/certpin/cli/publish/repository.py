@@ -1,7 +1,7 @@
-"""The git repository of a pin file, as signing events need it: commits, changes, and branches.
+"""The git repository that contains the pin file: its commits, changes and branches.
 
-Objects of a repository are written by others. Their number and size are limited, replaced objects
-(``refs/replace``) are ignored, and no hook runs.
+Signing events are branches of it. Objects of a repository are written by others, so their number
+and size are limited, replaced objects (``refs/replace``) are ignored, and no hook runs.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ _SHORT = 12  # hexadecimal digits of a commit's name
 
 
 class Repository:
-    """The git repository that has a pin file.
+    """The git repository that contains a pin file.
+
+    Args:
+        pin_file: the pin file.
 
     Raises:
-        ConfigError: the folder is in no repository, or git is missing.
+        ConfigError: the pin file's folder is in no repository, or git is missing.
     """
 
     def __init__(self, pin_file: Path) -> None:
@@ -45,7 +48,7 @@ class Repository:
         self._prefix = folder.relative_to(self.top).as_posix()
 
     def run(self, *words: str) -> str:
-        """Run git, and return its output.
+        """Run git with these arguments in the pin file's folder, and return its output.
 
         Raises:
             ConfigError: git fails. The error has its message.
@@ -53,7 +56,7 @@ class Repository:
         return self._git(*words).decode(errors="replace")
 
     def commit_of(self, revision: str) -> str:
-        """Return the full name of the commit that a branch, a tag or a name leads to.
+        """Return the full name (the hash) of the commit that a branch or a tag names.
 
         Raises:
             ConfigError: there is no such commit.
@@ -63,14 +66,14 @@ class Repository:
         ).strip()
 
     def commits(self, base: str, head: str) -> list[Commit]:
-        """Return the commits that a branch has and its base lacks, the oldest first.
+        """Return the commits that a branch adds to its base, the oldest first.
 
         Args:
-            base: the full name of the newest commit of the base.
-            head: that of the branch.
+            base: the hash of the newest commit of the base.
+            head: the hash of the newest commit of the branch.
 
         Raises:
-            ConfigError: they have no common commit, or the changes are too many or too large.
+            ConfigError: git fails, or the changes are too many or too large.
         """
         from certpin.publish.event import Commit
 
@@ -88,13 +91,17 @@ class Repository:
 
     @contextmanager
     def checked_out(self, base: str, branch: str = "") -> Iterator[Path]:
-        """Check a commit out into a temporary folder, and merge a branch into it if one is given.
+        """Context manager: check a commit out into a temporary folder.
+
+        Args:
+            base: the commit.
+            branch: a branch that is merged into the folder, without a commit; empty for none.
 
         Yields:
-            The path of the pin file there.
+            The path of the pin file in the temporary folder.
 
         Raises:
-            ConfigError: the two commits conflict.
+            ConfigError: the commit and the branch conflict.
         """
         with tempfile.TemporaryDirectory(prefix="certpin-") as temporary:
             folder = str(Path(temporary) / "checked-out")
@@ -110,7 +117,12 @@ class Repository:
                 self.run("worktree", "remove", "--force", folder)
 
     def commit_on_branch(self, branch: str, paths: Sequence[Path], message: str) -> None:
-        """Make a branch from the current commit, with these files as they are in the folder.
+        """Make a branch from the current commit, and commit these files on it as they are now.
+
+        Args:
+            branch: the name of the branch.
+            paths: the files.
+            message: the message of the commit.
 
         Raises:
             ConfigError: the branch exists, or git fails.
@@ -165,7 +177,16 @@ class Repository:
         return inside if inside != path else f"../{path}"
 
     def _blob(self, name: str, mode: str, budget: int) -> bytes | None:
-        """Return the bytes of a file: None if it isn't there, none of a submodule."""
+        """Return the bytes of a file in a commit; None if there is no file, empty for a submodule.
+
+        Args:
+            name: the hash of the content.
+            mode: the mode of the file in git, which marks a submodule.
+            budget: the largest size in bytes.
+
+        Raises:
+            ConfigError: the content is larger.
+        """
         if _NO_BLOB.fullmatch(name.encode()):
             return None
         if mode == _SUBMODULE:

@@ -1,4 +1,7 @@
-"""``certpin publish review``: check that a branch is a signing event, before CI merges it."""
+"""``certpin publish review``: check that a branch is a signing event, before CI merges it.
+
+A signing event proposes a version, or signs metadata, and changes nothing else.
+"""
 
 from __future__ import annotations
 
@@ -70,12 +73,13 @@ def review(
 
 @dataclass(frozen=True)
 class ReviewOutcome:
-    """The result: a signing event, or why the branch is none.
+    """The result of a review: the signing event, or why the branch is none.
 
     Attributes:
-        commit: the full name of the newest commit, which was examined.
-        missing: the metadata of root and targets that need more signatures.
-        refused: why the branch is no signing event.
+        commit: the hash of the newest commit of the branch, which was examined.
+        event: the signing event; None if the branch was refused.
+        missing: the root and targets metadata that need more signatures.
+        refused: why the branch is no signing event; None if it is one.
     """
 
     commit: str
@@ -84,7 +88,7 @@ class ReviewOutcome:
     refused: ConfigError | None = None
 
     def show(self) -> None:
-        """Print the outcome."""
+        """Print the result of the review as text."""
         if self.refused is not None or self.event is None:
             assert self.refused is not None  # noqa: S101  # one of the two is set
             click.echo(fold(f"Refused: {self.refused.problem}.", sys.stdout))
@@ -119,11 +123,16 @@ class ReviewOutcome:
 
 
 def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
-    """Examine the commits of a branch, and the files as they are after it was merged.
+    """Examine the commits of a branch, and the files that result if it is merged into its base.
+
+    Args:
+        path: the pin file.
+        base: the branch that it would be merged into.
+        branch: the branch.
 
     Raises:
         ConfigError: git fails, or one of the two branches does not exist.
-        PinFileError: the base itself is invalid.
+        PinFileError: the pin file on the base is invalid.
     """
     from certpin.cli.publish.repository import Repository
     from certpin.errors import ConfigError
@@ -154,10 +163,10 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
 
 
 def _missing(context: PublishContext) -> Iterable[PendingSignature]:
-    """Return the metadata that needs more signatures of people.
+    """Return the metadata that people sign (root and targets) and that need more signatures.
 
     Raises:
-        ConfigError: a draft must not be signed.
+        ConfigError: metadata that wait for signatures must not be signed.
     """
     from certpin.errors import ConfigError
 

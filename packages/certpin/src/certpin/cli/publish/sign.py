@@ -1,4 +1,4 @@
-"""``certpin publish sign``: sign metadata, and move files with enough signatures to the site."""
+"""``certpin publish sign``: sign metadata, and move them to the site when signatures suffice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
 
 
 class _Places(click.types.StringParamType):
-    """Click parameter type: the keys of the command line, or those of the environment."""
+    """Click parameter type: the places of keys, from the arguments or an environment variable."""
 
     def split_envvar_value(self, rv: str) -> list[str]:
         """Split the variable as a shell does, so that a path may contain spaces."""
@@ -134,16 +134,17 @@ def planned(
     record: RecordOptions,
     renew: frozenset[str] = frozenset(),
 ) -> tuple[CheckedVersion | None, SigningPlan | None]:
-    """Plan the metadata that these keys have to sign, after a check of the pin file's version.
+    """Plan which metadata these keys sign, after a check of the pin file's version.
 
     Args:
-        context: the folder, locked.
+        context: the pin file and the folder ``publish``, locked.
         keys: the IDs of the keys.
-        record: the facts about a new version, and the options for the gate.
+        record: the facts about a new version for the journal, and the options for its check.
         renew: the TUF roles to sign again although their metadata has not expired.
 
     Returns:
-        The checked version, if it is new; and the plan, ``None`` if the gate refused the version.
+        The checked version, ``None`` if it is recorded already; and the plan, ``None`` if the
+        rotation gate refused the version.
 
     Raises:
         ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
@@ -165,7 +166,15 @@ def carry_out(
     keys: Mapping[str, KeySigner],
     renew: frozenset[str] = frozenset(),
 ) -> SigningResult:
-    """Record a checked version, sign with the given keys, and write the folder."""
+    """Record a checked version in the journal, sign by a plan, and write the folder ``publish``.
+
+    Args:
+        context: the pin file and the folder, locked.
+        checked: the version to record; None if it is recorded already.
+        plan: the metadata to sign.
+        keys: the signers, by key ID.
+        renew: the TUF roles to sign again although their metadata has not expired.
+    """
     from certpin.publish import folder
     from certpin.publish.sign import sign as signed_with
 
@@ -179,7 +188,10 @@ def carry_out(
 def _checked_version(
     context: PublishContext, keys: frozenset[str], record: RecordOptions
 ) -> CheckedVersion | None:
-    """Check the version of the pin file; None if it is recorded, or these keys don't sign it."""
+    """Check the version of the pin file before it is signed.
+
+    None if it is recorded already, or if these keys don't sign pin sets.
+    """
     from certpin.publish.signing_plan import may_sign_targets
 
     if not may_sign_targets(context.policy, keys):
@@ -190,7 +202,7 @@ def _checked_version(
 
 
 def _with_checked(context: PublishContext, checked: CheckedVersion) -> SigningPolicy:
-    """Return the policy with the checked version, as the next text of the pin file has it."""
+    """Return the signing policy with a checked version, as its content will be signed."""
     from certpin.publish import content
     from certpin.publish.signing_plan import with_version
 
@@ -212,7 +224,16 @@ def _show_refusal(
 
 
 def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
-    """Print the changes that the keys would sign, on standard error; on a terminal, ask."""
+    """Print the changes that these keys would sign, on standard error; ask on a terminal.
+
+    Args:
+        plan: the metadata to sign.
+        keys: the IDs of the keys.
+        yes: don't ask.
+
+    Raises:
+        click.Abort: the user declines.
+    """
     drafts = [
         draft
         for draft in (plan.root, plan.targets)
@@ -229,7 +250,10 @@ def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
 
 
 def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
-    """Yield the changes that a signature approves: of a root's keys, or of the pins for clients."""
+    """Yield the changes that a signature of a role approves, for the signer to read.
+
+    They are the changed keys for ``root``; otherwise the changes of the pin set.
+    """
     from certpin.pins.changes import changes
     from certpin.publish.content import Content
     from certpin.publish.roots import changes as changed_keys
@@ -255,11 +279,14 @@ def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
 def _hosts(
     policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
 ) -> Iterator[str]:
-    """Yield a line for each term of a new policy, and for each changed trust anchor.
+    """Yield lines with the terms of new policies, and with changed trust anchors of known ones.
 
-    The signer reads them before signing. For a host without a policy in ``known``: its pins, mode
-    and expiry. For each host with new trust anchors: every anchor. ``changes`` yields the other
-    changes of hosts in ``known``.
+    The signer reads them before signing. A policy's terms are its pins, mode and expiry.
+    ``changes`` yields the other changes of known hosts.
+
+    Args:
+        policies: the policies to be signed.
+        known: the policies that were signed before, by host pattern.
     """
     for policy in policies:
         before = known.get(policy.pattern)
@@ -283,7 +310,7 @@ def _terms(policy: HostPolicy) -> Iterator[str]:
 
 
 def _anchors(trust: TrustAnchors) -> Iterator[str]:
-    """Yield a line with subject and fingerprint for each trust anchor that a host requires.
+    """Yield a line with subject and fingerprint for each trust anchor of a host.
 
     The signer has to see the certificates, because a file name doesn't show the file's content.
     """
@@ -297,7 +324,7 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
 
 def _warnings(context: PublishContext) -> Iterator[str]:
-    """Yield a warning for each host if its pins expire before the metadata that contain them.
+    """Yield a warning for each host with pins that expire before the metadata that contain them.
 
     Clients with these metadata would then refuse the host.
     """

@@ -1,4 +1,4 @@
-"""``certpin publish status``: when signatures expire, and pending signatures and pushes."""
+"""``certpin publish status``: when signatures expire, and missing signatures and pushes."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
     """Return a role of the signed metadata as JSON: its keys, version and expiry.
 
     The keys are those of the current root, or of the draft if no root is signed yet.
+
+    Args:
+        policy: the state of the metadata.
+        name: the role.
+        within: the days before the expiry from which it is reported; None for the role's default.
     """
     state = policy.state
     root = state.root or state.drafts["root"].signed

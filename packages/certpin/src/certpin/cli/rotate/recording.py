@@ -164,7 +164,7 @@ class RecordOptions:
     """The options of a command that records a version: facts for the journal, servers, and force.
 
     Attributes:
-        probes: the servers whose chains are checked first.
+        probes: the servers to contact before the version is recorded.
         force: whether the version goes out although the rotation gate refuses it.
         delays: the delays until clients update that the user gave, by their names.
         clients: how many clients will have the version; None if unknown.

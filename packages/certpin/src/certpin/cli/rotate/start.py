@@ -255,9 +255,7 @@ class _Start:
         return policies_for_step(pins, probes, named)
 
     def _refuse_uncompared(self, policy: HostPolicy) -> None:
-        """Refuse a server's key at a host with clients that compare only authorities (match =
-        ca).
-        """
+        """Refuse a server's key at a host with clients that compare only authorities (``ca``)."""
         from certpin.errors import ConfigError
 
         if policy.match != "ca":

@@ -133,9 +133,7 @@ class PinStatus:
 
     @property
     def dates(self) -> dict[State, datetime]:
-        """The date on which the pin entered each state so far, and its date of adoption if
-        known.
-        """
+        """The date on which the pin entered each state so far, and its date of adoption."""
         from certpin.rotation.journal import LINE
 
         at = LINE.index(self.state) if self.state in LINE else len(LINE)

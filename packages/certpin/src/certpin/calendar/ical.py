@@ -1,4 +1,4 @@
-"""Write the calendar as iCalendar (RFC 5545), which calendar programs subscribe to or import."""
+"""Writes the calendar as iCalendar (RFC 5545), which calendar programs subscribe to or import."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _event(event: CalendarEvent, pin_set: str, now: datetime) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Escape a TEXT value (section 3.3.11), in which no control character is allowed."""
+    """Return a text as a TEXT value (RFC 5545, 3.3.11), with control characters escaped."""
     text = "\n".join(map(printable, text.split("\n")))
     for character in ("\\", ";", ","):
         text = text.replace(character, "\\" + character)
@@ -78,7 +78,7 @@ def _escape(text: str) -> str:
 
 
 def _fold(line: str) -> str:
-    """Fold a content line after at most 75 octets, never inside a character (section 3.1)."""
+    """Fold a content line after at most 75 octets, never inside a character (RFC 5545, 3.1)."""
     pieces, taken = [""], 0
     for character in line:
         octets = len(character.encode())

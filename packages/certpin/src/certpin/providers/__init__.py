@@ -1,4 +1,4 @@
-"""Root sets of providers: the roots from which Let's Encrypt, Cloudflare and others issue."""
+"""Root sets of providers: the roots of the certificates of Let's Encrypt, Cloudflare and others."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The provider data: which roots each provider issues from, as of an edition (a date).
+"""The provider data: from which roots each provider of certificates issues, on a date.
 
-``providers.toml`` is made by ``scripts/providers.py`` from the providers' own pages, the releases
-of certifi and Debian's ca-certificates. It is no promise of a provider, and nothing is downloaded:
-a newer edition comes with a newer certpin.
+That date is the edition of the data. ``providers.toml`` is made by ``scripts/providers.py`` from
+the providers' own pages, the releases of certifi and Debian's ca-certificates. It is no promise of
+a provider, and nothing is downloaded: a newer edition comes with a newer certpin.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CLOCK_TOLERANCE = timedelta(days=1)  # the edition is a day in the zone of its 
 
 @dataclass(frozen=True)
 class ProviderRoot:
-    """A root that a provider issues from.
+    """A root from which a provider issues certificates.
 
     Attributes:
         pin: the pin of its key (SPKI).
@@ -38,7 +38,7 @@ class ProviderRoot:
             have it: devices keep such a root for years. ``pending`` if the provider publishes it
             and no release has it yet.
         removed: the date of the first release without it; ``None`` unless it was removed.
-        certificate: the package and release, or the address, of the certificate with this key.
+        certificate: the source of the certificate: a package and its release, or an address.
     """
 
     pin: Pin
@@ -51,7 +51,13 @@ class ProviderRoot:
 
 @dataclass(frozen=True)
 class ProviderSource:
-    """A page of a provider: its address, its own date if it has one, and the day of look-up."""
+    """A web page of a provider that lists its roots.
+
+    Attributes:
+        url: the address.
+        dated: the date that the page itself shows; None if it shows none.
+        looked_up: the day on which it was read.
+    """
 
     url: str
     dated: date | None
@@ -60,11 +66,14 @@ class ProviderSource:
 
 @dataclass(frozen=True)
 class Provider:
-    """A provider of certificates, and all roots from which it may issue.
+    """A provider of certificates, and all roots from which its certificates may come.
 
     Attributes:
+        name: the name in the pin file and on the command line.
+        title: the name for people.
         kind: an ``authority`` operates its roots. A ``service`` (a CDN, a cloud) gets certificates
-            from authorities, which ``uses`` names if the service lists them.
+            from authorities.
+        uses: the names of these authorities, if the service lists them.
         note: the limits of the entry, as sentences; empty if none are known.
         changed: the last day on which certifi got or lost one of its roots, or a page was changed.
     """
@@ -79,16 +88,17 @@ class Provider:
     note: str = ""
 
     def roots_at(self, day: date) -> tuple[ProviderRoot, ...]:
-        """Return the roots with a certificate that has not expired on a day (UTC)."""
+        """Return the provider's roots that have not expired on a day (UTC)."""
         return tuple(root for root in self.roots if root.not_after >= day)
 
 
 @dataclass(frozen=True)
 class ProviderData:
-    """All providers, and the keys of every public root of the last decade.
+    """All providers with their roots, and the keys of every public root of the last decade.
 
     Attributes:
-        edition: the day of the data.
+        edition: the date of the data.
+        providers: the providers, by name.
         public_roots: the SHA-256 of the keys of all roots in any release of certifi, or in Debian.
     """
 
@@ -98,7 +108,7 @@ class ProviderData:
 
     @cached_property
     def roots(self) -> dict[Pin, ProviderRoot]:
-        """The roots of all providers by their pins."""
+        """The roots of all providers, by the pins of their keys."""
         return {root.pin: root for each in self.providers.values() for root in each.roots}
 
     def provider(self, name: str) -> Provider:
@@ -122,23 +132,29 @@ class ProviderData:
         )
 
     def owners(self, pin: Pin) -> tuple[Provider, ...]:
-        """Return the providers that issue from a root, those that operate it first.
+        """Return the providers with certificates from a root: authorities first, then services.
 
-        Empty if the root belongs to none that is known.
+        Empty if no known provider uses the root.
+
+        Args:
+            pin: the pin of the root's key.
         """
         found = [each for each in self.providers.values() if pin in {r.pin for r in each.roots}]
         return tuple(sorted(found, key=lambda each: each.kind == "service"))
 
     def is_public(self, pin: Pin) -> bool:
-        """Return True if a release of certifi, Debian, or a provider has a root with this key."""
+        """Return True if a root with this key is public: in certifi, Debian, or a provider's set.
+
+        Old releases of certifi count too.
+        """
         return pin.digest in self.public_roots or pin in self.roots
 
     def require_clock(self, today: date) -> None:
-        """Check that the data isn't of the future.
+        """Check that this machine's date is not before the date of the data.
 
         Raises:
-            ConfigError: this machine's date is before the edition, so that dates of expiry and of
-                removals would be judged wrongly.
+            ConfigError: it is before, so that dates of expiry and of removals would be judged
+                wrongly.
         """
         if today < self.edition - _CLOCK_TOLERANCE:
             raise ConfigError(
@@ -151,7 +167,7 @@ class ProviderData:
 
 @cache
 def load_providers() -> ProviderData:
-    """Return the provider data of this installation. It is read once, from the package."""
+    """Return the provider data of this installation, which is read from the package once."""
     folder = files("certpin.providers")
     listed = folder.joinpath("public_roots.txt").read_text("ascii").splitlines()
     digests = (line for line in listed if not line.startswith("#"))
@@ -159,15 +175,15 @@ def load_providers() -> ProviderData:
 
 
 def parse_providers(text: str, public_roots: Iterable[str] = ()) -> ProviderData:
-    """Parse provider data.
+    """Return the provider data that a TOML text contains.
 
     Args:
-        text: the TOML text, as ``scripts/providers.py`` writes it.
+        text: the text, as ``scripts/providers.py`` writes it.
         public_roots: the base64 SHA-256 of the key of each public root.
 
     Raises:
         ConfigError: a provider has a root that the data lacks, or fewer than two roots.
-        KeyError: a key is missing.
+        KeyError: a key of the TOML tables is missing.
     """
     import tomli  # only needed to read a file
 

@@ -1,8 +1,8 @@
-"""Root sets in policies: the pins of a provider, what is complete, and what changed since.
+"""Provider roots in policies: pins for all roots of a provider, and how they differ from the data.
 
-Pure functions of (policy, data, day). A policy's set of a provider are its pins with that
-provider's name. The set is its own backup: the provider may move to any of its roots, and none of
-them is a key that the user could lose.
+Pure functions of (policy, data, day). Pins with a provider's name in a policy are its root set. A
+root set is its own backup: the provider may move to any of its roots, and none of them is a key
+that the user could lose.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def root_pins(providers: Sequence[Provider], day: date) -> tuple[HostPin, ...]:
-    """Return the pins of all roots of several providers, each root once.
+    """Return pins for all roots of several providers, each root once.
 
     Args:
         providers: the providers.
@@ -45,16 +45,18 @@ def root_pins(providers: Sequence[Provider], day: date) -> tuple[HostPin, ...]:
 
 @dataclass(frozen=True)
 class SetChange:
-    """How the pins of a policy differ from the root sets of its providers.
+    """The difference between the provider roots that a policy pins and those in the provider data.
+
+    A live pin is one that clients accept.
 
     Attributes:
-        providers: the names of the policy's providers, in the order of its pins, and of those that
-            it should have too.
+        providers: the names of the providers in the policy, in the order of its pins, then those
+            that are to be added.
         added: pins of roots that the policy lacks.
-        relabelled: pins that the policy has, with other providers.
-        dropped: live pins of the policy that no provider of the policy issues from any more.
+        relabelled: live pins whose providers changed, with the new ones.
+        dropped: live pins of roots from which no provider of the policy issues any more.
         unknown: names of providers that the data lacks.
-        newer: the edition in the policy is later than that of the data, so that the data is
+        newer: the policy's pins come from a later edition than the data, so that the data is
             outdated and nothing may be concluded from it.
     """
 
@@ -67,7 +69,7 @@ class SetChange:
 
     @property
     def is_change(self) -> bool:
-        """True if the policy should be updated from this data."""
+        """True if the pins of the policy differ from the data, and the data is not outdated."""
         return bool(self.added or self.relabelled or self.dropped) and not self.newer
 
 
@@ -82,10 +84,13 @@ def set_change(
 
     Args:
         entries: the pins of the policy.
-        edition: its ``provider_edition``.
+        edition: the edition of the data from which the pins come (``provider_edition``).
         data: the provider data.
         day: today in UTC.
-        also: names of other providers: the policy should have their sets too.
+        also: names of providers to add to the policy.
+
+    Returns:
+        The difference.
     """
     entries = tuple(entries)
     names = [name for each in entries if each.live for name in each.provider]
@@ -113,7 +118,9 @@ def set_change(
 
 
 def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> tuple[str, ...]:
-    """Return each provider that has all of its unexpired roots among the live pins of a policy.
+    """Return the names of the providers that have all their unexpired roots pinned by a policy.
+
+    Only pins that clients accept count.
 
     Args:
         entries: the pins of the policy.
@@ -131,12 +138,24 @@ def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> 
 def policy_change(
     policy: HostPolicy, data: ProviderData, day: date, also: Sequence[str] = ()
 ) -> SetChange:
-    """Return ``set_change`` of a policy."""
+    """Compare the pins of a policy with the provider data, as ``set_change`` does.
+
+    Args:
+        policy: the policy.
+        data: the provider data.
+        day: today in UTC.
+        also: names of providers to add to the policy.
+    """
     return set_change(policy.pins, policy.provider_edition, data, day, also)
 
 
 def change_text(change: SetChange, edition: date) -> str:
-    """Return the differences as a clause without a full stop; empty if there are none."""
+    """Return a difference as a clause without a full stop; empty if the policy is up to date.
+
+    Args:
+        change: the difference.
+        edition: the date of the provider data.
+    """
     if not change.is_change:
         return ""
     parts = [

@@ -1,7 +1,7 @@
 """Facts about public roots, with dates: their history in root stores, and announced changes.
 
-The data is part of the release, and nothing is downloaded. ``history.json`` is generated
-(``make roots``); ``announcements.toml`` is written by hand, with a source for each entry.
+The data is part of each release of certpin, and nothing is downloaded. ``history.json`` is
+generated (``make roots``); ``announcements.toml`` is written by hand, with a source for each entry.
 """
 
 from __future__ import annotations

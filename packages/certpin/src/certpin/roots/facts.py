@@ -1,7 +1,7 @@
-"""The facts about a root on a day: it left a store, will leave one, is distrusted, or expires.
+"""The facts about a root as known on a day: its removal, distrust or expiry, past or coming.
 
-Pure functions of (data, today). A fact that was not public yet on that day is not used, so that the
-answer for a day in the past is the one that was possible then.
+Pure functions of (data, today). A fact that was published later is not used, so that the answer for
+a day in the past is the one that was possible then.
 """
 
 from __future__ import annotations
@@ -30,15 +30,20 @@ FactKind = Literal["removed", "distrusted", "scheduled", "expires"]
 
 @dataclass(frozen=True)
 class RootFact:
-    """One dated fact about a root that concerns clients which depend on it.
+    """A dated fact about a public root that concerns clients which depend on the root.
 
-    ``removed``: Mozilla's bundle, as certifi has it, no longer contains the root from ``day`` on.
-    ``distrusted``: a browser refuses its certificates that are issued on ``day`` or later.
-    ``scheduled``: a root program's schedule removes it on ``day``; exceptions are possible.
-    ``expires``: no certificate of its key is valid after ``day``.
+    ``kind`` is one of these:
 
-    ``text`` is a clause that follows the root's name. ``source`` is a page, or a package with its
-    version.
+    - ``removed``: Mozilla's root store, as certifi has it, no longer contains the root from ``day``
+      on.
+    - ``distrusted``: a browser refuses certificates below the root that are issued on ``day`` or
+      later.
+    - ``scheduled``: the schedule of a root program removes the root on ``day``, unless it makes an
+      exception.
+    - ``expires``: no certificate of the root's key is valid after ``day``.
+
+    ``published`` is the day from which the fact was public. ``text`` is a clause that follows the
+    root's name. ``source`` is a page, or a package with its version.
     """
 
     kind: FactKind
@@ -51,13 +56,13 @@ class RootFact:
 
 @dataclass(frozen=True)
 class RootData:
-    """All facts about roots that a release of certpin has.
+    """All facts about public roots that this release of certpin has.
 
     Attributes:
-        roots: by the pin of the key.
-        announcements: announced changes.
-        schedule: the removals by age, in any order.
-        packages: the packages from which the history was read, each with its day.
+        roots: the roots, by the pin of their key.
+        announcements: the announced changes of authorities, providers and root programs.
+        schedule: the removals that root programs have scheduled by the age of roots, in any order.
+        packages: the packages from which the history was read, each with its day of release.
     """
 
     roots: Mapping[Pin, PublicRoot]
@@ -76,23 +81,23 @@ class RootData:
         return {pin: root for root in self.roots.values() for pin in root.certificates}
 
     def root_of(self, pin: Pin) -> PublicRoot | None:
-        """Return the public root with this key or certificate; None if it is unknown."""
+        """Return the public root with this pin, of its key or of a certificate; None if unknown."""
         return self.roots.get(pin) or self._by_certificate.get(pin)
 
     def announced(self, today: date) -> Iterator[Announcement]:
-        """Yield the announcements that were public on a day."""
+        """Return the announcements that were public on a day."""
         return (each for each in self.announcements if each.published <= today)
 
     def facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
-        """Return the facts that were public on a day about the root with this key or certificate.
+        """Return the facts that were public on a day about the root with this pin.
 
         Args:
             pin: the pin of a key, or of a whole certificate.
-            today: the day. Later publications are ignored.
+            today: the day. Facts that were published later are ignored.
 
         Returns:
-            The facts, past and future, the earliest first. Empty if the root is unknown: that
-            proves nothing.
+            The facts, past and future, the earliest first. Empty if the root is unknown, which does
+            not prove that nothing happens to it.
         """
         root = self.root_of(pin)
         if root is None:
@@ -108,7 +113,7 @@ class RootData:
         return tuple(sorted(found, key=lambda each: (each.day, each.kind)))
 
     def _removal(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
-        """Yield the removal from Mozilla's bundle, or else the next day on which it is due."""
+        """Yield the fact that a root left Mozilla's root store, or is scheduled to leave it."""
         if removed := root.removed_on(today):
             text = f"left Mozilla's root store on {removed}{self._still_in_debian(root, today)}"
             source = f"certifi {root.removed_in}"
@@ -129,7 +134,7 @@ class RootData:
             yield RootFact("scheduled", root, step.day, step.published, step.source, text)
 
     def _still_in_debian(self, root: PublicRoot, today: date) -> str:
-        """Return a clause that names the newest package of Debian that has a root; or empty."""
+        """Return a clause that names the newest package of Debian with a root; empty if none."""
         known = [
             each for each in root.debian if self._published(f"ca-certificates {each}") <= today
         ]

@@ -1,4 +1,4 @@
-"""The records of the data files: roots, announcements and scheduled removals, and their readers."""
+"""The records of the data about roots: roots, announcements, scheduled removals, and readers."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ AnnouncementKind = Literal["lifetime", "issuance", "distrust"]
 
 @dataclass(frozen=True)
 class PublicRoot:
-    """A public root: a key, and all certificates of it that a release of certifi had.
+    """A public root: a key, and all certificates with it in any release of certifi.
 
     Attributes:
         pin: the pin of the key.
-        name: the common name of its newest certificate.
-        certificates: the pins of its certificates, each with its first and last day of validity.
+        name: the common name of the newest certificate.
+        certificates: the pins of the certificates, each with its first and last day of validity.
         periods: when certifi had the key: the day of the first release with it, and of the first
             one without it; None if the newest release still has it.
-        removed_in: the release of certifi that no longer had it; empty if the newest has it.
-        debian: the versions of Debian's ca-certificates that have one of its certificates.
+        removed_in: the release of certifi that no longer had the key; empty if the newest has it.
+        debian: the versions of Debian's ca-certificates that have one of the certificates.
         distrust_after: NSS distrusts certificates issued after this day; None if it has no such
             date.
         distrust_source: the Debian package from which that date was read.
-        android: the oldest and the newest Android that has the key in its table, of the tables
-            of Android 2.2 to 15 as of 2023; None if no table has it.
+        android: the oldest and the newest Android that has the key in its table, of the tables of
+            Android 2.2 to 15 as of 2023; None if no table has it.
     """
 
     pin: Pin
@@ -48,23 +48,24 @@ class PublicRoot:
 
     @property
     def valid_from(self) -> date:
-        """The first day of its oldest certificate: its key is at least as old."""
+        """The first day on which a certificate of the root is valid: its key is at least as old."""
         return min(begin for begin, _ in self.certificates.values())
 
     @property
     def valid_until(self) -> date:
-        """The last day of its newest certificate."""
+        """The last day on which a certificate of the root is valid."""
         return max(end for _, end in self.certificates.values())
 
     @property
     def known_since(self) -> date:
-        """The day of the first release of certifi that had the key."""
+        """The day of the first release of certifi that had the root's key."""
         return self.periods[0][0]
 
     def removed_on(self, today: date) -> date | None:
-        """Return the day from which certifi no longer had the key; None if it has it ``today``.
+        """Return the day from which certifi no longer had the root's key.
 
-        None too if it was not in a release yet. A root that came back counts as present.
+        None if certifi had it on the day ``today`` (also if it was removed earlier and came back),
+        or not yet.
         """
         begun = [period for period in self.periods if period[0] <= today]
         end = begun[-1][1] if begun else None
@@ -75,9 +76,9 @@ class PublicRoot:
 class Announcement:
     """An announced change of an authority, a provider or a root program.
 
-    ``keys`` and ``hosts`` are those that it concerns; if there are none, it concerns every public
-    certificate. ``published`` is the day on which it was public at the latest, and ``text`` a
-    clause that names the change.
+    ``keys`` and ``hosts`` are those that the change concerns; if both are empty, it concerns every
+    public certificate. ``day`` is the day of the change, ``published`` the day on which it was
+    public at the latest, and ``text`` a clause that names the change.
     """
 
     id: str
@@ -91,13 +92,16 @@ class Announcement:
 
     @property
     def for_everyone(self) -> bool:
-        """True if it concerns every public certificate."""
+        """True if the change concerns every public certificate."""
         return not self.keys and not self.hosts
 
 
 @dataclass(frozen=True)
 class ScheduledRemoval:
-    """A root program removes roots with keys made before a day. The program can make exceptions."""
+    """A date on which a root program removes all roots with keys made before another date.
+
+    The program can make exceptions.
+    """
 
     made_before: date
     day: date
@@ -106,7 +110,7 @@ class ScheduledRemoval:
 
 
 def read_root(row: Mapping[str, Any]) -> PublicRoot:
-    """Return the root of one line of ``history.json``."""
+    """Return the root in an entry of ``history.json``."""
     day = date.fromisoformat
     certificates = {
         Pin("cert-sha256", bytes.fromhex(digest)): (day(begin), day(end))
@@ -128,7 +132,7 @@ def read_root(row: Mapping[str, Any]) -> PublicRoot:
 
 
 def read_announcement(table: Mapping[str, Any]) -> Announcement:
-    """Return the announcement of one table of ``announcements.toml``."""
+    """Return the announcement in a table ``[[announcement]]`` of ``announcements.toml``."""
     return Announcement(
         table["id"],
         table["kind"],
@@ -142,7 +146,7 @@ def read_announcement(table: Mapping[str, Any]) -> Announcement:
 
 
 def read_schedule(table: Mapping[str, Any]) -> ScheduledRemoval:
-    """Return the removal of one table ``[[schedule]]`` of ``announcements.toml``."""
+    """Return the scheduled removal in a table ``[[schedule]]`` of ``announcements.toml``."""
     return ScheduledRemoval(
         table["made_before"], table["date"], table["published"], table["source"]
     )

@@ -1,4 +1,4 @@
-"""The pytest plugin: attack a client in tests. It imports certpin's lab when a test asks for it.
+"""The pytest plugin with which tests attack a client. It imports certpin's lab only when needed.
 
     def test_my_client_is_pinned(attack):
         attack(lambda target: my_client(target.url, proxy=target.proxy, ca=target.ca))
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the plugin's markers."""
+    """Register the markers ``certpin`` and ``mitm``."""
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
 
@@ -78,7 +78,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Fail a test that passed, if it didn't call ``attack`` or its client didn't connect."""
+    """Let a test fail that passed, but did not call ``attack``, or with a client that didn't
+    connect.
+    """
     __tracebackhide__ = True
     yield
     if attack := item.stash.get(_attack, None):
@@ -153,7 +155,7 @@ def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
 
 @pytest.fixture
 def certpin_lab(request: pytest.FixtureRequest, _certpin_labs: Callable[[_Settings], Lab]) -> Lab:
-    """The running lab for the kind of client that this test attacks."""
+    """The running test servers (the lab) for the kind of client that this test attacks."""
     return _certpin_labs(_settings(request.node))
 
 

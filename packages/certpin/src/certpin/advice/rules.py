@@ -45,6 +45,7 @@ class Quote:
     """A verbatim sentence of a source, without markup and links.
 
     Attributes:
+        name: its name in ``advice.toml``, which begins with that of the source.
         supports: the names of the answers that the sentence argues for, in its own context.
         opposes: the names of the answers that it argues against.
     """
@@ -145,7 +146,7 @@ class AdviceDecision:
 
     @property
     def answer(self) -> AdviceAnswer:
-        """The answer of the rule."""
+        """The answer that the deciding rule gives."""
         return self.rule.answer
 
     @property
@@ -224,7 +225,7 @@ def _additions(
 
 @cache
 def load_advice() -> Advice:
-    """Read the rules of this release.
+    """Return the rules of this release, read from ``advice.toml`` once.
 
     Raises:
         KeyError: a rule names a quote, a source or an answer that isn't in the file. A test reads

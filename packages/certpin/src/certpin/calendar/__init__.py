@@ -1,4 +1,4 @@
-"""The calendar: coming events that can lock the clients of a pin set out, each with its date."""
+"""The calendar: coming events after which clients of a pin set may be locked out, with dates."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def list_events(
     served: Mapping[str, Sequence[Chain]] | None = None,
     key_types: Mapping[Pin, str] | None = None,
 ) -> tuple[CalendarEvent, ...]:
-    """List the events that are ahead of a pin set.
+    """Return the coming events that concern a pin set.
 
     Args:
         pins: the pin set.
@@ -111,12 +111,12 @@ def list_events(
         now: the time, with a time zone.
         served: the chains as the servers sent them, by the host pattern: they can contain
             cross-signs that are not on the verified path.
-        key_types: the types of keys, such as ``EC P-256``, by their pins. A pin is a digest, so
-            whether an authority signs a backup is known only for these.
+        key_types: the types of keys, such as ``EC P-256``, by their pins. Only for these keys it is
+            known whether an authority would sign a backup, because a pin is a digest.
 
     Returns:
-        The events by date; those without a date at the end. Each is listed once for a host, even
-        if several servers have it. Not listed: changes without an announcement, and revocations.
+        The events by date; those without a date at the end. Each is listed once for a host, even if
+        several servers have it. Not listed: changes without an announcement, and revocations.
     """
     events = [
         event

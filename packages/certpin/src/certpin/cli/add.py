@@ -258,7 +258,10 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 
 def _new_key_name(place: str | None) -> str:
-    """Return where to make a new key: at the given place, or in a free file if that file exists."""
+    """Return the given place for a new key, or a free file name beside it if that file exists.
+
+    Without a place, the name is for the current folder.
+    """
     from pathlib import Path
 
     from certpin.cli.key_place import is_on_token

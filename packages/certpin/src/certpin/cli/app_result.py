@@ -133,7 +133,7 @@ def print_text(result: AppResult) -> None:
 
 
 def print_result_json(result: AppResult) -> None:
-    """Print the result as JSON."""
+    """Print the whole result of the import as JSON, with mistakes, pins, hosts and questions."""
     imported, draft = result.imported, result.draft
     hosts = draft.hosts.items() if draft else ()
     dropped = draft.dropped if draft else result.project.findings.dropped
@@ -178,12 +178,12 @@ def print_result_json(result: AppResult) -> None:
 
 
 def print_sarif(result: AppResult) -> None:
-    """Print the mistakes as SARIF."""
+    """Print the mistakes in the app's source as SARIF."""
     print_document(sarif_log([result.report], RULES, "certpinApp/v1"))
 
 
 def print_github(result: AppResult) -> None:
-    """Print the mistakes as annotations of a GitHub workflow."""
+    """Print the mistakes in the app's source as annotations of a GitHub workflow."""
     for finding in result.report.findings:
         click.echo(annotation(finding))
     _echo(_summary(result))

@@ -173,7 +173,7 @@ def _exit_code(checkups: list[Checkup]) -> int:
 
 
 def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
-    """Return the result of one server as JSON."""
+    """Return the result of comparing one server's chain with its pins, as JSON."""
     from certpin.pins import pins_of
 
     observation, verdict, error = checkup.observation, checkup.verdict, checkup.error

@@ -1,4 +1,4 @@
-"""``certpin completion``: the script with which a shell completes commands at a TAB."""
+"""``certpin completion``: print the script that lets a shell complete commands at TAB."""
 
 from __future__ import annotations
 

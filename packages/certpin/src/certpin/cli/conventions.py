@@ -1,8 +1,8 @@
 """The interface of all commands to their caller: exit codes and environment variables.
 
 The pages "Exit codes" and "Environment variables" of the documentation and the man page of certpin
-are made from these declarations. Tests compare them with the code: an exit code or a variable that
-is not declared here fails, and so does a declared one that no code reads or sets.
+are made from these declarations. A test fails if the code uses an exit code or a variable that is
+not declared here, or if nothing uses a declared one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``certpin decide``: a short interview that ends in one of five answers, with its sources."""
+"""``certpin decide``: ask questions about a host, and recommend whether to pin it, and how."""
 
 from __future__ import annotations
 

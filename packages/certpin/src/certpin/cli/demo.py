@@ -1,4 +1,4 @@
-"""``certpin demo``: a pinned client, a man in the middle, and a rotation, on this machine."""
+"""``certpin demo``: show a pinned client, a man in the middle, and a rotation on this machine."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _totals_text(counts: dict[str, int]) -> str:
 
 
 def set_up() -> DemoSetup:
-    """Make the keys and certificates of the demonstration, a pinned client and an unpinned one."""
+    """Make the keys, the certificates, and the pinned and the unpinned client of the demo."""
     import ssl
 
     from certpin.lab import Authority
@@ -219,7 +219,7 @@ def set_up() -> DemoSetup:
 
 
 def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
-    """Connect the clients to each server of the demonstration in turn, and yield each outcome."""
+    """Connect the clients to each server of the demonstration in turn; yield each connection."""
     from certpin.lab import LabServer
 
     with LabServer(setup.server, b"your balance is 1,234.56\n") as server:

@@ -1,4 +1,4 @@
-"""The second part of ``certpin demo``: every case of the lab, with and without pins."""
+"""The second part of ``certpin demo``: all lab cases, for a client with pins and one without."""
 
 from __future__ import annotations
 

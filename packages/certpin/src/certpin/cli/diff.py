@@ -1,4 +1,4 @@
-"""``certpin diff``: what a change of the pin file means for installed clients."""
+"""``certpin diff``: the effect of a change of the pin file on installed clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin export``: write the pins in the format of another platform."""
+"""``certpin export``: write the pins of the pin file in the format of another platform."""
 
 from __future__ import annotations
 

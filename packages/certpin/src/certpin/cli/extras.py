@@ -1,4 +1,4 @@
-"""Packages that may be missing: the extras of certpin, and the extensions of certpin-watch."""
+"""Optional packages, which may be missing: the extras of certpin, and certpin-watch."""
 
 from __future__ import annotations
 

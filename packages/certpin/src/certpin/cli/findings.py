@@ -49,7 +49,7 @@ class Rule(Protocol):
 
     @property
     def why(self) -> str:
-        """The reason for the rule, a sentence or more."""
+        """The reason for the rule, in one sentence or more."""
 
     @property
     def fix(self) -> str:
@@ -76,7 +76,7 @@ def print_text(done: Sequence[LintedFile]) -> None:
 
 
 def print_findings_json(done: Sequence[LintedFile]) -> None:
-    """Print the findings as JSON."""
+    """Print the findings of ``certpin lint`` in all files as JSON."""
     findings = [finding_json(found) for linted in done for found in linted.report.findings]
     allowed = [finding_json(found) for linted in done for found in linted.report.allowed]
     print_json(
@@ -85,12 +85,12 @@ def print_findings_json(done: Sequence[LintedFile]) -> None:
 
 
 def print_sarif(done: Sequence[LintedFile]) -> None:
-    """Print the findings as SARIF."""
+    """Print the findings of ``certpin lint`` in all files as SARIF."""
     print_document(sarif_log([linted.report for linted in done], RULES, "certpinLint/v1"))
 
 
 def print_github(done: Sequence[LintedFile]) -> None:
-    """Print the findings as annotations of a GitHub workflow."""
+    """Print the findings of ``certpin lint`` in all files as annotations of a GitHub workflow."""
     for linted in done:
         for found in linted.report.findings:
             click.echo(annotation(found))
@@ -258,6 +258,6 @@ def _location(found: LintFinding) -> dict[str, Any]:
 
 
 def _fingerprint(found: LintFinding) -> str:
-    """Return an identifier of a finding that stays the same if its line number changes."""
+    """Return an identifier of a finding that stays the same if only its line number changes."""
     words = "\0".join(map(encodable, (found.file, found.rule, found.host, found.message)))
     return hashlib.sha256(words.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""``certpin get``: one request over a pinned connection; a small curl."""
+"""``certpin get``: make one HTTP request over a pinned connection, like a small curl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The places of keys that a user names: a file, a PKCS#11 token, or a cloud key service."""
+"""The places of keys that a user can name: a file, a PKCS#11 token, or a cloud key service."""
 
 from __future__ import annotations
 

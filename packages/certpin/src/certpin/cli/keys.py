@@ -183,7 +183,7 @@ class Backup:
 
     @property
     def is_given(self) -> bool:
-        """True if the user named a backup, or asked for a new key."""
+        """True if the user named an existing backup, or asked for a new key."""
         return self.place is not None or self.given is not None
 
     @property

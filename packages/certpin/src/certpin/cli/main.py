@@ -147,7 +147,7 @@ class LazyGroup(Group):
         return self._lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the commands in the order in which a newcomer needs them."""
+        """Return the names of the commands in the order in which a newcomer needs them."""
         return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -326,9 +326,9 @@ def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
 
 
 def function_name(command: str) -> str:
-    """Return the Python name of a command's function: ``add_key`` for ``add-key``.
+    """Return the name of the Python function of a command: ``add_key`` for ``add-key``.
 
-    A keyword gets an underscore: ``import_``.
+    A Python keyword gets an underscore: ``import_``.
     """
     name = command.replace("-", "_")
     return f"{name}_" if iskeyword(name) else name

@@ -80,7 +80,7 @@ class Seconds(click.FloatRange):
     """
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the option's value as a number."""
+        """Return the value of the option as a number of seconds."""
         seconds = super().convert(value, param, ctx)
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
@@ -294,7 +294,10 @@ class ConnectionOptions:
         return Endpoint(host, port, connect, name, self.starttls)
 
     def observe(self, target: str) -> Observation:
-        """Connect to a server, and return the chain that it serves and whether it verifies.
+        """Connect to a server; return the served chain, and the verified chain if it verifies.
+
+        Args:
+            target: the server, as ``HOST[:PORT]``.
 
         Raises:
             HostError: ``target`` is not a host.

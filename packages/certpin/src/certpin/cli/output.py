@@ -129,7 +129,7 @@ def _refuse_foreign(file: OutputFile) -> None:
 
 
 def _is_marked(text: str) -> bool:
-    """Return True if the first lines of a file say that certpin made it."""
+    """Return True if the first lines of a file contain the note that certpin made it."""
     first = "\n".join(text[:_MARK_CHARACTERS].split("\n")[:_HEADER_LINES])
     return any(mark in first for mark in _MARKS)
 
@@ -162,7 +162,7 @@ def _compare(file: OutputFile) -> OutputFile:
 
 
 def _read(path: Path) -> str | None:
-    """Return the content of a file; ``None`` if there is no file."""
+    """Return the content of a file; ``None`` if the file doesn't exist."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_SOURCE_BYTES)

@@ -360,7 +360,7 @@ def key_lines(key: PublicKey) -> Iterable[str]:
 
 
 def days_left(moment: datetime, now: datetime) -> int:
-    """Return the whole days until a time; negative if it is past."""
+    """Return the whole days from ``now`` until a time; negative if the time is past."""
     return (moment - now).days
 
 

@@ -201,7 +201,7 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the result of a command: its data as JSON, or one sentence as text."""
+    """Print the result of a command: ``data`` as JSON, or else ``text``, one sentence."""
     if as_json:
         print_json(data)
     else:
@@ -237,7 +237,7 @@ def _fold_line(line: str, width: int, taken: int) -> str:
 
 
 def width_of(stream: TextIO) -> int:
-    """Return the width of a terminal in columns; 0 for any other stream."""
+    """Return the width of a stream's terminal in columns; 0 if the stream is no terminal."""
     if not stream.isatty():
         return 0
     columns = os.environ.get("COLUMNS", "")
@@ -248,7 +248,7 @@ def width_of(stream: TextIO) -> int:
 
 
 def _colour() -> bool | None:
-    """Return False if ``NO_COLOR`` is set; None to let click decide by the output stream."""
+    """Return False if ``NO_COLOR`` is set: no colours. None lets click decide by the stream."""
     return False if "NO_COLOR" in os.environ else None
 
 

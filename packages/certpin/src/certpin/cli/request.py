@@ -102,7 +102,7 @@ class PinnedConnection(http.client.HTTPSConnection):
         self._pinned = context
 
     def connect(self) -> None:
-        """Connect, and check the pins before the first application byte is sent."""
+        """Connect, and check the pins before the first byte of the request is sent."""
         plain = socket.create_connection(self._address, self.timeout)
         try:
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).

@@ -1,4 +1,4 @@
-"""``certpin scan``: the certificates of many hosts, as JSON lines.
+"""``certpin scan``: read the certificates of many hosts, and write them as JSON lines.
 
 The list of hosts is read line by line, from a file or from a pipe that may be slow.
 """
@@ -276,7 +276,7 @@ class ScanOutput:
         self._advance = advance
 
     def add(self, fields: dict[str, Any]) -> None:
-        """Write the record of one host."""
+        """Write the record of one scanned host."""
         from certpin.probe.scan import record_line
 
         self._sink.write(record_line(fields).encode() + b"\n")

@@ -115,7 +115,7 @@ class ServerOptions:
 
     @property
     def given(self) -> bool:
-        """True if the user gave one of the options."""
+        """True if the user gave ``--host``, ``--connect`` or ``--starttls``."""
         return bool(self._hosts or self._addresses or self._protocols)
 
     def targets(self, pins: PinSet) -> list[ProbeTarget]:
@@ -178,7 +178,7 @@ server_options = option_group(
 
 
 def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
-    """Make the TLS contexts of all targets before any is contacted; return them as a cache."""
+    """Return a cache with the TLS contexts of all servers, made before any server is contacted."""
     from certpin.probe import ContextCache
 
     contexts = ContextCache()
@@ -293,13 +293,13 @@ class ProbeOptions:
         *,
         connects: bool = True,
     ) -> str:
-        """Return a command to suggest after this one, with options for the same file and servers.
+        """Return a certpin command to suggest next, with options for the same pin file and servers.
 
         Args:
             command: the command without these options.
             path: the pin file.
             pins: its content.
-            policies: those that the command is for; by default all of the file.
+            policies: the policies that the command is for; by default all of the file.
             connects: the command has ``--connect`` and ``--starttls``.
         """
         policies = pins.policies if policies is None else policies
@@ -328,7 +328,11 @@ class ProbeOptions:
     def _refuse_left_out_servers(
         self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]
     ) -> None:
-        """Refuse a port in ``--host`` that leaves out servers, without another address for them."""
+        """Refuse a port in ``--host`` that leaves out servers of a policy.
+
+        With ``--connect`` or ``--starttls``, the user has chosen the servers, and nothing is
+        refused.
+        """
         from certpin.probe import endpoint_at, join_address, served_at
 
         if self.connects or self.starttls:

@@ -123,7 +123,7 @@ def respond(cli: click.Command) -> int:
 
 
 def script(shell: str) -> str:
-    """Return the script that a shell reads in order to complete commands.
+    """Return the script that makes a shell complete certpin's commands.
 
     Args:
         shell: one of ``SHELLS``.

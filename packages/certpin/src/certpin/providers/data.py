@@ -115,7 +115,7 @@ class ProviderData:
         """Return the provider with this name.
 
         Raises:
-            ConfigError: the data has no such provider.
+            ConfigError: the data has no such provider. The error suggests a similar name.
         """
         from difflib import get_close_matches
 

@@ -157,7 +157,7 @@ class RootData:
 
 @cache
 def load_data() -> RootData:
-    """Return the data of this release of certpin. It is read once per process."""
+    """Return the facts about roots in this release of certpin, which are read once per process."""
     import json
     from importlib.resources import files
 

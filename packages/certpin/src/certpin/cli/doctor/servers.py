@@ -35,7 +35,7 @@ def ask_servers(
 
     Args:
         hosts: the servers; if empty, the first servers of the pin file.
-        pins: the content of the pin file, whose trust anchors verify the chains of its hosts.
+        pins: the content of the pin file, with the trust anchors that verify chains of its hosts.
         timeout: seconds for each step of a connection.
 
     Raises:

@@ -213,7 +213,7 @@ class JsonScreen:
         )
 
     def result(self, host: str, result: Result) -> None:
-        """Print the result of a case."""
+        """Print the result of a finished case of a host as one JSON line."""
         print_event(
             "case",
             host=host,
@@ -228,7 +228,7 @@ class JsonScreen:
         """Do nothing: this output has no live display."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """Print the results of every host."""
+        """Store the results of every host as the last JSON line, printed when the command ends."""
         print_last(event="ended", hosts=[_host_json(progress) for progress in hosts])
 
 

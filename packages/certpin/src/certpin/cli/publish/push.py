@@ -167,7 +167,7 @@ class PushOutcome:
     """The outcome of ``certpin publish push``: the uploaded files, or the error.
 
     Attributes:
-        where: the URL to which files are pushed.
+        where: the URL for the uploads.
         dry: only report the files that would be uploaded.
         pushed: the upload; None if it failed before it began.
         recorded: the time of the push, if this run recorded it in the journal.
@@ -182,7 +182,7 @@ class PushOutcome:
     failed: UpdateError | None = None
 
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
-        """Print the outcome, and end the command with its exit code."""
+        """Print the outcome of the push, and end the command with its exit code."""
         if self.pushed and self.pushed.damage:
             say(
                 "certpin: warning",
@@ -198,7 +198,7 @@ class PushOutcome:
         ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else PROBLEM_FOUND)
 
     def json(self) -> dict[str, Any]:
-        """Return the outcome as JSON."""
+        """Return the outcome of the push as JSON."""
         here = self.pushed.local if self.pushed else None
         verified = here.signed.verified if here else None
         return {

@@ -106,7 +106,7 @@ class ReviewOutcome:
             click.echo("Every signature of root and targets is there: it can be merged.")
 
     def json(self) -> dict[str, Any]:
-        """Return the outcome as JSON."""
+        """Return the result of the review as JSON."""
         event = self.event
         return {
             "commit": self.commit,

@@ -48,7 +48,7 @@ class _Places(click.types.StringParamType):
     """Click parameter type: the places of keys, from the arguments or an environment variable."""
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """Split the variable as a shell does, so that a path may contain spaces."""
+        """Split the environment variable's value as a shell does: a path may contain spaces."""
         try:
             return shlex.split(rv)
         except ValueError as exc:

@@ -1,4 +1,4 @@
-"""``certpin rotate``: change a key without locking any client out."""
+"""``certpin rotate``: the commands that change a server's key without a lockout of any client."""
 
 from __future__ import annotations
 

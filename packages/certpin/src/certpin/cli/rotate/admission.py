@@ -1,9 +1,10 @@
-"""Decide whether cert-manager may order a certificate: the gate, asked about a CSR.
+"""Decide whether cert-manager may order a certificate, by the rotation gate and the CSR.
 
-``decide`` is a function of an AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal
-and the time. It allows a ``CertificateRequest`` exactly if the gate would accept its key *and*
-would have nothing to write: an admission webhook has no side effects, so it can't record that
-servers begin to use a key. It refuses everything that it can't judge (docs/decisions, number 70).
+The gate decides whether servers may use a key: all clients must accept it. ``decide`` is a function
+of an AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal and the time. It allows a
+``CertificateRequest`` exactly if the gate would accept its key *and* would have nothing to write:
+an admission webhook has no side effects, so it can't record that servers begin to use a key. It
+refuses everything that it can't judge (docs/decisions, number 70).
 
 Only the CSR is known at that time. The chain of an issuer can be given: then the authorities above
 the key are known, too.
@@ -52,7 +53,10 @@ class AdmissionRequest:
     """The parts of an AdmissionReview that a decision depends on. All of them may be hostile.
 
     Attributes:
+        uid: the ID of the request, which the answer repeats.
         kind: group, version and kind of the object, joined by slashes.
+        operation: the change of the object, such as ``CREATE``.
+        namespace: the namespace of the object. ``name`` is its name there.
         new: the object; empty for ``DELETE``.
         old: the object before an ``UPDATE``; empty otherwise.
     """
@@ -99,11 +103,11 @@ class Decision:
 
 
 def parse_review(body: bytes) -> AdmissionRequest:
-    """Read an AdmissionReview.
+    """Return the request in an AdmissionReview, the JSON body that the API server sends.
 
     Raises:
-        InputError: this is no AdmissionReview of ``admission.k8s.io/v1`` with a request and a UID.
-            Without a UID, there is no answer that the API server would accept.
+        InputError: the body is no AdmissionReview of ``admission.k8s.io/v1`` with a request and a
+            UID. Without a UID, there is no answer that the API server would accept.
     """
     try:
         review = json.loads(body)

@@ -1,4 +1,4 @@
-"""``certpin rotate clock``: repair journal entries that came from a clock that was ahead."""
+"""``certpin rotate clock``: correct journal entries that a clock ahead of time has dated."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ClockReport:
         return not self.refused and (not self.late or self.event is not None)
 
     def json(self) -> dict[str, Any]:
-        """Return the report as JSON."""
+        """Return the servers' clocks, the late entries and the correction as JSON."""
         return {
             "file": str(self.path),
             "confirmed": self.evidence.confirmed,

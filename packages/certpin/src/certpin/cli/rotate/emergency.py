@@ -1,4 +1,4 @@
-"""``certpin rotate emergency``: a key was stolen or lost; record it, and print the way out."""
+"""``certpin rotate emergency``: record that a key was stolen or lost, and print the way out."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class EmergencyReport:
                 self.unmarked.append(str(policy.pattern))
 
     def json(self) -> dict[str, Any]:
-        """Return the report as JSON."""
+        """Return the record of the stolen or lost key, and the way out for each host, as JSON."""
         return {
             "file": str(self.path),
             "pin": str(self.key.pin),
@@ -454,7 +454,7 @@ class _Commands:
 
     @staticmethod
     def new_file(stem: str) -> str:
-        """Return a name for a new file that does not exist yet, quoted for a shell."""
+        """Return a file name like ``stem`` that does not exist yet, quoted for a shell."""
         base, dot, suffix = stem.partition(".")
         names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
         return shlex.quote(next(name for name in names if not os.path.lexists(name)))

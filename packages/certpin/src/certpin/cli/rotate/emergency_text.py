@@ -1,4 +1,4 @@
-"""The path after an emergency, as text and as JSON: what to do now, and what follows."""
+"""The way out after a key was stolen or lost, as text and as JSON: the steps, and their effect."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class PathText:
         return "The least harmful path:" if self.situation.alive else "If that can't be done:"
 
     def json(self) -> dict[str, Any]:
-        """Return the path as JSON."""
+        """Return the path of a host (the steps after a theft or loss of a key) as JSON."""
         from certpin.rotation import NEXT_BACKUP
 
         path = self.path

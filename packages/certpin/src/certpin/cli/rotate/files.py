@@ -1,4 +1,4 @@
-"""The pin file and the journal of a rotation, read and written together by its commands."""
+"""The pin file and the journal beside it, which the commands of a rotation read and write."""
 
 from __future__ import annotations
 
@@ -106,9 +106,12 @@ class RotationFiles:
     ) -> Situation:
         """Return the facts from which the rotation of one host is judged.
 
-        They are the draft (or ``pins`` instead), the deployed versions, the served chains
-        (``sightings``), the update delays of clients, the time, and the host's earlier states in
-        the journal.
+        Args:
+            policy: the policy of the host.
+            sightings: the chains that servers present.
+            now: the time at which it is judged.
+            timing: the delays until clients update; by default those in the journal.
+            pins: the pin set; by default the draft.
         """
         from certpin.rotation import Situation
 

@@ -1,4 +1,4 @@
-"""``certpin rotate finish``: take replaced keys out of the pin file, once no server uses them."""
+"""``certpin rotate finish``: remove replaced keys from the pin file, once no server uses them."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class FinishRun:
         outcome.next_command = way_out_command(files)
 
     def take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
-        """Retire and remove one pin of a host, unless that is not safe.
+        """Retire and remove one pin of a host, unless that is unsafe and not forced.
 
         Args:
             pattern: the pattern of the host's policy.

@@ -179,7 +179,7 @@ def _still_there(
 
 
 def _pins_of(found: Observation) -> frozenset[Pin]:
-    """Return the pins of the certificates that a server sent, and of their keys."""
+    """Return the pins of all certificates that a server sent, and of their keys."""
     from certpin.pins import pins_of
 
     return frozenset(pin for each in found.served.certificates for pin in pins_of(each))

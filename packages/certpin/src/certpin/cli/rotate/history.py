@@ -1,4 +1,4 @@
-"""``certpin rotate history``: the journal, one line for each event."""
+"""``certpin rotate history``: print the journal of a rotation, one line for each event."""
 
 from __future__ import annotations
 

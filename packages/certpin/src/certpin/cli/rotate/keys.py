@@ -1,4 +1,4 @@
-"""``certpin rotate csr``: a certificate request (CSR) for a key."""
+"""``certpin rotate csr``: make a certificate request (CSR) that a key signs."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ class CheckedVersion:
 
     @property
     def pins(self) -> PinSet:
-        """The pin set of the version."""
+        """The pin set of the version that was checked."""
         assert self.event.pins is not None  # noqa: S101  # check_version sets it
         return self.event.pins
 

@@ -429,10 +429,10 @@ def _messages(files: RotationFiles, event: Event, timing: AdoptionDelays) -> lis
 
 
 def _read_curve(path: Path) -> AdoptionCurve:
-    """Read a file with an adoption curve.
+    """Return the adoption curve in a CSV file: the share of users with a release, by day.
 
     Raises:
-        InputError: it can't be read, or is not a curve.
+        InputError: the file can't be read, or is not a curve.
     """
     from certpin.errors import InputError
     from certpin.rotation.exports import MAX_CURVE_BYTES, read_curve

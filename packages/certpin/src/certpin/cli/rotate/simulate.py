@@ -1,4 +1,4 @@
-"""``certpin rotate simulate``: which clients a plan would lock out, before any step is taken."""
+"""``certpin rotate simulate``: which clients the steps of a rotation would lock out."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _draw_versions(axes: Axes, host: HostSimulation, course: list[Hour]) -> None
 
 
 def _add_legend(axes: Axes, handles: list[Any]) -> None:
-    """Add a legend beside the axes; in two columns and a smaller font if it is long."""
+    """Add a legend beside the axes: in two columns and a smaller font if it has many entries."""
     many = len(handles) > _MAX_LEGEND // 2
     axes.legend(
         handles=handles,

@@ -72,7 +72,7 @@ class HostSimulation:
         return next(found, None)
 
     def lockout(self, number: int) -> Lockout | None:
-        """Return the lockout that a step causes: which clients, and when; None without one.
+        """Return which clients a step locks out, and when; None if it locks none out.
 
         Args:
             number: the number of the step.
@@ -130,7 +130,7 @@ def print_simulation(host: HostSimulation) -> None:
 
 
 def lockout_sentences(host: HostSimulation) -> Iterator[str]:
-    """Yield a sentence for each lockout: how many clients, its cause, and when it would be safe."""
+    """Yield a sentence for each lockout: the number of clients, the cause, and the safe date."""
     from certpin.rotation import format_duration, in_utc
 
     outcome = host.outcome
@@ -162,7 +162,7 @@ def share_text(count: int, total: int) -> str:
 
 
 def short_time(moment: datetime) -> str:
-    """Return a time in UTC without the zone, for output with the zone in its heading."""
+    """Return a time in UTC as text without the zone, for a table with the zone in its heading."""
     from certpin.rotation import in_utc
 
     return in_utc(moment).removesuffix(" UTC")
@@ -248,7 +248,7 @@ def _unsafe_times(host: HostSimulation, adopt: timedelta) -> Iterator[tuple[date
 def grouped_labels(
     steps: Iterable[tuple[float, int]], width: Callable[[str], float]
 ) -> list[tuple[float, str]]:
-    """Return the positions and texts of step labels on an axis.
+    """Return the positions and texts of the labels for steps on a time axis.
 
     Labels that would overlap become one, at the position of the first.
 

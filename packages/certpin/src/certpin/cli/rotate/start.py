@@ -179,7 +179,7 @@ class NextKey:
             return request_pem(new_request(signer, names))
 
     def advice(self) -> Iterator[str]:
-        """Yield sentences for the user: where the key is, and which servers can use it."""
+        """Yield sentences for the user about the key's place, and which servers can use it."""
         if self.made:
             yield from self.made.advice()
         if note := serving_note(key_place(self.text)):

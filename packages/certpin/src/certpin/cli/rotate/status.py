@@ -371,9 +371,9 @@ def _verdict(violations: tuple[Violation, ...], pin: Pin) -> str:
 
 
 def _with_colour(line: str) -> str:
-    """Colour the word "safe" or "unsafe" in the output line of a step.
+    """Return a line with the word "safe" in green, or "unsafe" in red.
 
-    This is done after the line was folded, because colour codes would count as columns.
+    The line is folded before, because colour codes would count as columns.
     """
     return _SAFE.sub(lambda word: click.style(word[0], fg="red" if word[1] else "green"), line, 1)
 

@@ -81,7 +81,7 @@ class ServerTable:
         return "x" if server.current else "?"
 
     def json(self) -> list[dict[str, Any]]:
-        """Return the servers as JSON."""
+        """Return the servers, with the keys that each presents, as JSON."""
         return [
             {
                 "server": server.server,

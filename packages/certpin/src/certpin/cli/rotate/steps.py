@@ -164,7 +164,7 @@ class StepOutcome:
     conclusions: Sequence[HostConclusion] = ()
 
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
-        """Print the outcome and end the command, with exit code 1 if the step was refused."""
+        """Print the outcome of the step and end the command, with exit code 1 if it was refused."""
         if as_json:
             print_json(self.json())
         else:
@@ -172,7 +172,7 @@ class StepOutcome:
         ctx.exit(SUCCESS if self.done else PROBLEM_FOUND)
 
     def json(self) -> dict[str, Any]:
-        """Return the outcome as JSON."""
+        """Return the outcome of the step as JSON."""
         return {
             "step": self.step,
             "file": str(self.path),

@@ -128,7 +128,10 @@ def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
 
 
 def _is_valid(usage: ReportedUsage) -> bool:
-    """Return True if the numbers are integers from 0 on (no booleans), and the day has a zone."""
+    """Return True if version and count are integers from 0 on, and the day has a zone.
+
+    True and False are no integers here.
+    """
     numbers = (usage.version, usage.clients)
     whole = all(type(number) is int and number >= 0 for number in numbers)
     return whole and usage.day.tzinfo is not None

@@ -1,4 +1,7 @@
-"""``certpin rotate webhook``: the gate as an admission webhook of Kubernetes, for cert-manager."""
+"""``certpin rotate webhook``: a Kubernetes admission webhook that asks the rotation gate.
+
+cert-manager then orders no certificate for a key that clients would refuse.
+"""
 
 from __future__ import annotations
 
@@ -239,7 +242,7 @@ class _Service:
         return 200, json.dumps(review_json(request.uid, decision)).encode()
 
     def problems(self) -> list[str]:
-        """Return why the webhook can't judge now, as texts for ``/readyz``; empty if it can."""
+        """Return why the webhook can't judge requests now, for ``/readyz``; empty if it can."""
         from certpin.errors import CertpinError
         from certpin.pins import utc_now
 

@@ -1,8 +1,8 @@
-"""A small HTTPS server for ``certpin rotate webhook``: standard library, HTTP/1.1, bounded.
+"""A small HTTPS server for ``certpin rotate webhook``, with limits on time, size and threads.
 
-Each connection has one request, a thread, and a time limit for handshake, request and answer
-together. The number of threads is limited: further connections wait in the listening queue. The
-certificate is read again when its files change.
+It needs only the standard library. Each connection has one request, a thread, and a time limit for
+handshake, request and answer together. The number of threads is limited: further connections wait
+in the listening queue. The certificate is read again when its files change.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ REVIEW_PATH, HEALTH_PATH, READY_PATH = "/validate", "/healthz", "/readyz"
 
 
 class ServerCertificate:
-    """The TLS context of a server, read again when the files of its certificate change.
+    """The TLS context of a server, which is loaded again when the files of its certificate change.
 
-    Thread-safe, because a context is replaced as a whole. While new files can't be used, because
+    Thread-safe, because a context is replaced as a whole. If the new files can't be used, because
     only one of the two was replaced so far, the previous context stays.
 
     Args:
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def version_string(self) -> str:
-        """Return the ``Server`` header, without the version of Python."""
+        """Return the value of the ``Server`` header, without the version of Python."""
         return "certpin"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as in the base class

@@ -78,9 +78,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Let a test fail that passed, but did not call ``attack``, or with a client that didn't
-    connect.
-    """
+    """Let a test fail that passed without a call of ``attack``, or without a connection."""
     __tracebackhide__ = True
     yield
     if attack := item.stash.get(_attack, None):

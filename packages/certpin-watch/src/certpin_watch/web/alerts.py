@@ -378,6 +378,7 @@ def _days(value: Any, _: datetime) -> Shown:
 
 KNOWN: dict[str, tuple[str, Show]] = {
     "a_day": ("Reports in a day", _count("report")),
+    "added": ("Roots that the pin file lacks", _text),
     "address": ("Address", _text),
     "advice": ("Advice", _text),
     "after": ("Now", _certificates),
@@ -389,6 +390,8 @@ KNOWN: dict[str, tuple[str, Show]] = {
     "certificate": ("Certificate", _certificates),
     "chain": ("Chain", _certificates),
     "code": ("OpenSSL's error number", _text),
+    "day": ("On", _text),
+    "dropped": ("Roots that the provider no longer uses", _text),
     "expected": ("At the rate of the last day", _days),
     "expires": ("Expires", _time),
     "fix": ("Advice", _text),
@@ -411,6 +414,7 @@ KNOWN: dict[str, tuple[str, Show]] = {
     "pin": ("Pin", _certificates),
     "places": ("Seen from", _text),
     "problem": ("Problem", _text),
+    "providers": ("Providers", _text),
     "recognised": ("Repeated reports are recognised for", _days),
     "refused_by_platform": ("Refused by the client's own platform", _count("report")),
     "refused_from": ("Refused from", _text),
@@ -418,6 +422,7 @@ KNOWN: dict[str, tuple[str, Show]] = {
     "role": ("Signature of", _text),
     "service": ("Service", _text),
     "since": ("Since", _time),
+    "source": ("Source", _text),
     "told_from": ("Reported from", _count("network")),
     "usual": ("Usual number in an hour", _count("report")),
     "vantage": ("Location", _text),

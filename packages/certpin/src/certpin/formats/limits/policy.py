@@ -378,6 +378,8 @@ class PlatformTransparency(PolicyLimitation):
             return policy, ""
         if policy.trust is not None:
             return replace(policy, ct_logs=None), "require_ct is left out, because of trust"
+        if policy.ct_logs == PLATFORM_LOGS:
+            return policy, ""
         return replace(policy, ct_logs=PLATFORM_LOGS), "ct_logs is left out"
 
 

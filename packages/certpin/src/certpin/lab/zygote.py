@@ -40,6 +40,7 @@ from typing import Any
 _LENGTH = struct.Struct("!I")
 _DESCRIPTORS = 2  # with each request: the output, and the socket of the run
 _INSTALLED = {"site-packages", "dist-packages"}
+_HERE = __file__  # Python 3.14 deletes that name before it prints an exception
 _POLL = 0.01  # seconds between two looks at the client, on a system without pidfd_open(2)
 
 
@@ -174,7 +175,7 @@ def _run_client(client: list[str]) -> None:
 
 def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) -> None:
     """Print the client's exception as the interpreter does, without the frames of this file."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename == _HERE:
         trace = trace.tb_next
     sys.__excepthook__(kind, exc.with_traceback(trace), trace)
 

@@ -14,7 +14,11 @@ COMMANDS = {
 
 
 @click.group(
-    cls=LazyGroup, lazy=COMMANDS, package="certpin.cli.providers", invoke_without_command=True
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    package="certpin.cli.providers",
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",  # older releases of click lack the brackets
 )
 @json_option
 @click.pass_context

@@ -37,7 +37,7 @@ _BODY = b"your balance is 1,234.56\n"
 _TYPING = 0.8  # seconds between a prompt and its command's output
 _READING = 1.6  # seconds between two commands
 _LONGEST_WAIT = 2.0  # seconds that a reader waits for a line
-# A terminal's way to remove what a progress bar drew; colours (…m) are kept.
+# The escape sequences that remove a progress bar; those of colours (…m) are kept.
 _UP = "\x1b[1A"
 _ERASE = re.compile(r"\x1b\[1A|\x1b\[2K|\x1b\[\?\d+[lh]")
 

@@ -145,7 +145,7 @@ def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> 
 
 
 def _is_current(stamp: Path, wanted: str) -> bool:
-    """Return True if what the stamp is for was completed, from the same files."""
+    """Return True if the environment of the stamp was completed, from the same files."""
     return stamp.exists() and stamp.read_text() == wanted
 
 

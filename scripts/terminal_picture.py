@@ -1,4 +1,4 @@
-"""Draw what a terminal printed as an SVG, in which each line appears at its time.
+"""Draw the output of a terminal as an SVG, in which each line appears at its time.
 
 The picture is complete without animation too: for a reader who prefers less motion, and in a
 program that knows no CSS.

@@ -75,7 +75,7 @@ class Ask:
         return done.stdout
 
 
-# What the user types, and the command line after TAB. The last words of each are unambiguous.
+# The text that the user types, and the command line after TAB. The last word is unambiguous.
 _TYPED = [
     ("certpin expl", "certpin explain"),
     ("certpin help rotate sw", "certpin help rotate switch"),

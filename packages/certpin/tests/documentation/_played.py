@@ -1,8 +1,8 @@
-"""Run a script of the documentation beside honest servers, as a program of its own.
+"""Run a script of the documentation beside honest servers, in a separate process.
 
 ``python -m tests.documentation._played SERVERS SCRIPT``, on a private network on which the names of
-the servers are this machine. Its current folder gets the servers' roots, of which ``roots.pem`` is
-what the machine trusts, and ``trace.txt``, with the time at which each command of the script began.
+the servers are this machine. Its current folder gets the servers' roots (``roots.pem`` has those
+that the machine trusts) and ``trace.txt``, with the time at which each command of the script began.
 """
 
 from __future__ import annotations

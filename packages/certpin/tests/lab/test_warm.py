@@ -46,7 +46,7 @@ def warm(*words: object, **fields: Any) -> closing[WarmCommand]:
     return closing(WarmCommand((sys.executable, *map(str, words)), **fields))
 
 
-# What each program does, and how it ends. It is started as usual, too, to compare.
+# Programs by the way in which they end. Each is also started as usual, to compare the two.
 ENDINGS = {
     "it prints": "print('fine')",
     "no last line end": "import sys; sys.stderr.write('one'); print('two', end='')",

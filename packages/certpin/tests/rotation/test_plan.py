@@ -75,7 +75,7 @@ def test_a_new_key_is_published_and_served_after_its_adoption() -> None:
 
 
 def expiring(after: timedelta, vantage: str = "192.0.2.7:443") -> Sighting:
-    """Return a sighting of a server with the key ``a``, whose certificate expires then."""
+    """Return a sighting of a server with the key ``a``; its certificate expires ``after`` NOW."""
     leaf = stand_in(pin("a"))
     vars(leaf)["not_after"] = NOW + after
     return Sighting(vantage, Chain((leaf, *chain("authority").certificates)))

@@ -150,8 +150,8 @@ def outcomes(report: Mapping[str, Any]) -> dict[str, set[str]]:
 class Mistake:
     """A client of ``mistakes.dart``, and the verdicts of the cases that it fails.
 
-    ``accepted`` returns what the client compares with. Without ``works``, it refuses even the
-    honest server, and no case is run.
+    ``accepted`` returns the pins that the client compares with. Without ``works``, it refuses even
+    the honest server, and no case is run.
     """
 
     name: str

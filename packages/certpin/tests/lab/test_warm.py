@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from contextlib import closing
@@ -16,7 +17,7 @@ import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import LabError
-from certpin.lab.client import Command
+from certpin.lab.client import Command, environment
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -173,6 +174,31 @@ def test_a_run_can_be_stopped_from_another_thread(
         thread.join()
         assert [ending.problem for ending in endings] == ["the run was interrupted"]
         assert _ends(pid)
+        assert client.run(target).problem == "the run was interrupted"
+
+
+def test_a_run_that_waited_while_the_client_was_stopped_starts_no_process(
+    target: Target, script: Path
+) -> None:
+    script.write_text("print('it ran')")
+    with warm(script) as client, tempfile.TemporaryFile() as output:
+        client.stop()
+        ending = client.start([sys.executable, str(script)], target, output)
+    assert (ending.problem, ending.output) == ("the run was interrupted", "")
+
+
+def test_a_client_that_is_stopped_before_its_fork_is_interrupted(
+    target: Target, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.write_text("print('it ran')")
+    with warm(script) as client:
+        assert client.run(target).content
+
+        def stop_first(target: Target, via: str) -> dict[str, str]:
+            client.stop()
+            return environment(target, via)
+
+        monkeypatch.setattr("certpin.lab.warm.environment", stop_first)
         assert client.run(target).problem == "the run was interrupted"
 
 

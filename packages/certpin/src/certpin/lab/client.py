@@ -209,6 +209,7 @@ def _java_store(trusted_pem: bytes) -> bytes:
 
 
 PATIENCE = 20.0  # seconds, the time limit of one run of a client
+INTERRUPTED = "the run was interrupted"
 _KEPT = 8 * 1024  # bytes of a client's output that are kept, counted from its end
 
 # The placeholders of a command, and their values.
@@ -327,7 +328,7 @@ class Command:
                 fix="write {host} or {url} in place of the host",
             )
         if self._stopped.is_set():
-            return Ending(None, problem="the run was interrupted")
+            return Ending(None, problem=INTERRUPTED)
         words = substitute(self.words, target.direct if self.via == "port" else target)
         with tempfile.TemporaryFile() as output:
             return self.start(words, target, output)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import LabError
-from certpin.lab.client import Command, end_of, environment
+from certpin.lab.client import INTERRUPTED, Command, end_of, environment
 from certpin.lab.verdict import Ending
 
 if TYPE_CHECKING:
@@ -67,16 +67,19 @@ class WarmCommand(Command):
         if target.clock or target.time:
             return super().start(words, target, output)
         with self._starting:
+            if self._stopped.is_set():  # stop() ran after the check of run()
+                return Ending(None, problem=INTERRUPTED)
             if not self._process:
                 variables = environment(target, self.via)
                 self._process.append(_Zygote(options, client, variables, target.ca))
-        if self._process[0].roots != target.ca:  # a module may read them when it is imported
+            zygote = self._process[0]  # stop() may empty the list from now on
+        if zygote.roots != target.ca:  # a module may read them when it is imported
             return super().start(words, target, output)
         variables = {**os.environ, **environment(target, self.via)}
         request = {"client": client, "environment": variables, "patience": self.patience}
-        status = self._process[0].run(request, output.fileno(), self.patience + _GRACE)
+        status = zygote.run(request, output.fileno(), self.patience + _GRACE)
         if status is None and self._stopped.is_set():
-            return Ending(None, end_of(output), "the run was interrupted")
+            return Ending(None, end_of(output), INTERRUPTED)
         if status is None:
             return self.late(output)
         return Ending(status, end_of(output))

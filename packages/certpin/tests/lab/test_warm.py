@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -200,6 +201,21 @@ def test_a_client_that_is_stopped_before_its_fork_is_interrupted(
 
         monkeypatch.setattr("certpin.lab.warm.environment", stop_first)
         assert client.run(target).problem == "the run was interrupted"
+
+
+def test_a_process_that_forks_the_client_and_ends_is_no_time_limit(
+    target: Target, script: Path
+) -> None:
+    script.write_text("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
+    with warm(script) as client:
+        assert client.run(target).problem == "the process that forks the client ended"
+        script.write_text(
+            "import os, pathlib\n"
+            "stat = pathlib.Path(f'/proc/{os.getppid()}/stat').read_text()\n"
+            "print(stat.rpartition(')')[2].split()[1])\n"
+        )
+        os.kill(int(client.run(target).output), signal.SIGKILL)  # the parent of all supervisors
+        assert client.run(target).problem == "the process that forks the client ended"
 
 
 @pytest.mark.parametrize("field", ["clock", "time", "folder"])

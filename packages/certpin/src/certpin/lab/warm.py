@@ -39,6 +39,7 @@ _GRACE = 10.0  # seconds beyond the client's time limit for the result of a run
 _LENGTH = struct.Struct("!I")
 _LONGEST_RESULT = 100  # bytes
 _COLD = "leave out --warm"
+_NO_RESULT = "the process that forks the client ended"
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ class WarmCommand(Command):
             return super().start(words, target, output)
         variables = {**os.environ, **environment(target, self.via)}
         request = {"client": client, "environment": variables, "patience": self.patience}
-        status = zygote.run(request, output.fileno(), self.patience + _GRACE)
-        if status is None and self._stopped.is_set():
-            return Ending(None, end_of(output), INTERRUPTED)
-        if status is None:
-            return self.late(output)
-        return Ending(status, end_of(output))
+        try:
+            status = zygote.run(request, output.fileno(), self.patience + _GRACE)
+        except OSError:
+            problem = INTERRUPTED if self._stopped.is_set() else _NO_RESULT
+            return Ending(None, end_of(output), problem)
+        return self.late(output) if status is None else Ending(status, end_of(output))
 
     def stop(self) -> None:
         """Kill every running client, and start no further one. End the process that forks them."""
@@ -163,6 +164,9 @@ class _Zygote:
 
         Returns:
             The exit status of the client, negative for a signal; None if it did not end in time.
+
+        Raises:
+            OSError: the process that forks the client ended, or was closed.
         """
         data = json.dumps(request).encode()
         ours, theirs = socket.socketpair()
@@ -173,13 +177,15 @@ class _Zygote:
                 with theirs, self._lock:
                     socket.send_fds(self._control, [b"."], [output, theirs.fileno()])
                 ours.sendall(_LENGTH.pack(len(data)) + data)
-                result = json.loads(ours.makefile("rb").read(_LONGEST_RESULT))
-            except (OSError, ValueError):
+                result = ours.makefile("rb").read(_LONGEST_RESULT)
+            except TimeoutError:
                 return None
             finally:
                 self._runs.discard(ours)
-        status = result.get("status") if isinstance(result, dict) else None
-        return status if isinstance(status, int) else None
+        if not result:
+            raise ConnectionResetError("no result")
+        status: int | None = json.loads(result)["status"]
+        return status
 
     def close(self) -> None:
         """End the process from which the client is forked, and kill the running clients."""

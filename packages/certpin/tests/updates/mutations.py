@@ -321,7 +321,7 @@ MUTATIONS: list[Mutation] = [
         "the state is right in the middle of a swap",
         "checker.py",
         "for signed in (known, self._coming):",
-        "for each in (known,):",
+        "for signed in (known,):",
         _UPDATER + "the_state_is_right_in_the_middle_of_a_swap",
     ),
     _rule(

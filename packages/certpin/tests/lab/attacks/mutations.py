@@ -138,8 +138,8 @@ _CONSTRAINTS = [
         (
             "name-constraints",
             "names",
-            'x509.DNSName("permitted.example"),',
-            "x509.DNSName(pki.host),",
+            '"Intermediate for other names", change=_limit(*_OTHERS)',
+            '"Intermediate for other names"',
         ),
         ("extended-key-usage", "use", "OID.CLIENT_AUTH]", "OID.SERVER_AUTH]"),
         (

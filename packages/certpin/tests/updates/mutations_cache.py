@@ -2,99 +2,97 @@
 
 from __future__ import annotations
 
-from tests._mutation import Mutation
+from typing import TYPE_CHECKING
 
-_UPDATES = "certpin/updates/"
+from tests.updates.mutations import mutation
+
+if TYPE_CHECKING:
+    from tests._mutation import Mutation
+
 _CACHE = "tests/updates/test_cache.py::test_"
 _CONFORMANCE = "tests/updates/conformance/test_conformance.py::test_"
 _CASE = _CONFORMANCE + "the_client_does_what_the_specification_says"
 _CRASHES = "tests/updates/test_crashes.py::test_"
 
-
-def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
-    path = file if file.startswith("certpin/") else _UPDATES + file
-    return Mutation(rule, path, old, new, test)
-
-
 MUTATIONS: list[Mutation] = [
-    _rule(
+    mutation(
         "a refresh begins with the newest root",
         "fetch.py",
         "bootstrap=source.store.newest_root(source.root),",
         "bootstrap=source.root,",
         _CONFORMANCE + "a_refresh_ends_after_the_largest_number_of_roots",
     ),
-    _rule(
+    mutation(
         "a refresh begins with a root that follows",
         "cache.py",
         "chain[len(follow_roots(bundled, later())) - 1]",
         "[*chain, *later()][-1]",
         _CONFORMANCE + "a_cached_root_that_does_not_follow_is_not_begun_with",
     ),
-    _rule(
+    mutation(
         "an invalid cached set is moved aside",
         "checker.py",
         "                store.put_aside()\n",
         "                pass\n",
         _CACHE + "a_damaged_file_is_moved_aside_and_reported",
     ),
-    _rule(
+    mutation(
         "a newer set of the app holds",
         "checker.py",
         "        if older and not stored.recovers:\n",
         "        if False:\n",
         _CACHE + "a_newer_set_in_the_app_is_used",
     ),
-    _rule(
+    mutation(
         "a full disk stops nothing",
         "checker.py",
         "        except OSError as exc:\n            self._cache_failed(unusable(exc))\n",
         "        except ZeroDivisionError as exc:\n            self._cache_failed(unusable(exc))\n",
         _CRASHES + "without_a_writable_cache_the_set_is_in_force_in_memory",
     ),
-    _rule(
+    mutation(
         "the metadata has a temporary folder while the disk is full",
         "fetch.py",
         "        if not source.store.move_out():\n            raise\n",
         "        raise\n",
         _CRASHES + "without_a_writable_cache_the_set_is_in_force_in_memory",
     ),
-    _rule(
+    mutation(
         "and is written to the disk later",
         "checker.py",
         "            store.move_back()\n",
         "",
         _CRASHES + "a_set_in_memory_is_written_when_the_disk_has_space",
     ),
-    _rule(
+    mutation(
         "one process at a time",
         "cache.py",
         "while self._held is not None and not locks.try_lock(self._held):",
         "while False:",
         _CRASHES + "waiting_for_another_process_times_out",
     ),
-    _rule(
+    mutation(
         "another process's set is taken over",
         "checker.py",
         '                if self.adopt_cached():\n                    self._notify("updated")\n',
         "",
         _CRASHES + "a_set_that_another_process_fetched_is_adopted_and_reported",
     ),
-    _rule(
+    mutation(
         "and reported",
         "checker.py",
         '                    self._notify("updated")\n',
         "                    pass\n",
         _CRASHES + "a_set_that_another_process_fetched_is_adopted_and_reported",
     ),
-    _rule(
+    mutation(
         "a lock that is a link is not followed",
         "cache.py",
         " | os.O_NOFOLLOW",
         "",
         _CACHE + "a_lock_that_is_a_link_is_not_followed",
     ),
-    _rule(
+    mutation(
         "abandoned temporary files are deleted",
         "checker.py",
         "                self._source.store.sweep()\n",
@@ -102,7 +100,7 @@ MUTATIONS: list[Mutation] = [
         _CRASHES + "temporary_files_of_killed_processes_are_deleted",
     ),
     *(
-        _rule(f"keys are counted, not ids: {case}", "trust.py", old, new, f"{_CASE}[{case}]")
+        mutation(f"keys are counted, not ids: {case}", "trust.py", old, new, f"{_CASE}[{case}]")
         for old, new in [("len(distinct(keys.values())) < threshold", "len(keys) < threshold")]
         for case in (
             "a_root_key_under_two_ids_is_one",
@@ -110,18 +108,18 @@ MUTATIONS: list[Mutation] = [
         )
     ),
     *(
-        _rule(f"no file beyond its limit: {case}", "fetch.py", old, new, f"{_CASE}[{case}]")
+        mutation(f"no file beyond its limit: {case}", "fetch.py", old, new, f"{_CASE}[{case}]")
         for old, new in [("if held.tell() + len(chunk) > limit:", "if held.tell() < 0:")]
         for case in ("more_signatures_than_can_be_read", "timestamp one byte above the limit")
     ),
-    _rule(
+    mutation(
         "a target's name stays in its folder",
         "trust.py",
         "if not is_plain(name) or",
         "if",
         f"{_CASE}[a target with the name ../ca.pem]",
     ),
-    _rule(
+    mutation(
         "JSON of another form is a refusal",
         "refusals.py",
         "    except Exception as exc:\n",

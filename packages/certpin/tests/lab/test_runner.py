@@ -12,9 +12,10 @@ from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import ALL_ACCEPT, CannotServeError, Expect, Expected
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
-from certpin.lab.pki import Style
-from certpin.lab.runner import ATTEMPTS, prove
+from certpin.lab.pki import Authorities, Style
+from certpin.lab.runner import ATTEMPTS, about, prove
 from certpin.lab.verdict import Outcome, Verdict
+from certpin.pins import utc_now
 from tests.lab._clients import BY_NAME, request, right_client, trusting
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ def test_results_come_in_order_however_many_run_at_once(lab: Lab) -> None:
     )
     assert seen == ["control-good", *["untrusted-ca", "rogue-ca-in-store"] * 5, "control-good"]
     assert run.count(Outcome.RIGHT) == 12
+
+
+def test_an_incomplete_certificate_among_the_roots_is_left_out_of_the_facts(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing may raise after all cases ran."""
+    roots = lab.authorities.trusted_pem
+    cut = b"-----BEGIN CERTIFICATE-----\nMII\n"
+    monkeypatch.setattr(Authorities, "trusted_pem", cut + roots)
+    facts = about(lab, Call(lambda _: None), utc_now(), utc_now())
+    assert len(facts.trusted) == roots.count(b"BEGIN CERTIFICATE")
 
 
 def test_without_a_good_control_nothing_else_is_run(lab: Lab) -> None:

@@ -7,7 +7,6 @@ refuse every attack too, so that its run proves nothing.
 from __future__ import annotations
 
 import platform
-import re
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
 from certpin.lab.verdict import Attempt, Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
+from certpin.x509.chain import ders_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
-
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -63,18 +61,9 @@ def about(
         openssl=ssl.OPENSSL_VERSION,
         started=started,
         seconds=(ended - started).total_seconds(),
-        trusted=_der(lab.authorities.trusted_pem),
+        trusted=ders_of(lab.authorities.trusted_pem),
         repeat=repeat,
     )
-
-
-def _der(pem: bytes) -> tuple[bytes, ...]:
-    """Return the certificates of a PEM file as DER, without parsing them.
-
-    Parsers warn about fields of some system roots.
-    """
-    found = _PEM.findall(pem.decode("ascii", "replace"))
-    return tuple(map(ssl.PEM_cert_to_DER_cert, found))
 
 
 ATTEMPTS = 3  # runs of a case whose verdict is not the expected one

@@ -273,11 +273,11 @@ def platform_roots() -> bytes:
 
 def public_roots() -> tuple[bytes, ...]:
     """Return the roots that this machine trusts, as DER, from OpenSSL's default paths."""
-    return _der_of(platform_roots())
+    return ders_of(platform_roots())
 
 
 @lru_cache(maxsize=2)
-def _der_of(pem: bytes) -> tuple[bytes, ...]:
+def ders_of(pem: bytes) -> tuple[bytes, ...]:
     """Return the certificates of a PEM file as DER, without incomplete ones and duplicates."""
     import ssl
 

@@ -327,12 +327,10 @@ def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None
     """
     from certpin.cli.options import ask_passphrase
     from certpin.lab.evidence.folder import check_place
-    from certpin.lab.evidence.minisign import is_encrypted, load_key
+    from certpin.lab.evidence.minisign import load_key
 
     check_place(folder)
-    if sign_key is None:
-        return None
-    return load_key(sign_key, ask_passphrase() if is_encrypted(sign_key) else None)
+    return load_key(sign_key, ask_passphrase) if sign_key else None
 
 
 def _write_evidence(

@@ -41,6 +41,11 @@ def write_key(path: Path, *, passphrase: bytes | None = None) -> Path:
     return path
 
 
+def no_passphrase() -> bytes | None:
+    """Fail: nobody may be asked for the passphrase of a key that has none."""
+    raise AssertionError("asked for a passphrase")
+
+
 def verify(signature: str, data: bytes, public: str) -> str:
     """Verify a signature as minisign does, and return its trusted comment.
 

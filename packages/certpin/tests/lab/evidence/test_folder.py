@@ -76,7 +76,7 @@ def test_a_changed_file_is_detected(tmp_path: Path, name: str) -> None:
 
 
 def test_the_signature_covers_the_list_of_digests(tmp_path: Path) -> None:
-    key = load_key(_minisign.write_key(tmp_path / "key"), None)
+    key = load_key(_minisign.write_key(tmp_path / "key"), _minisign.no_passphrase)
     place = tmp_path / "pack"
     manifest = written(place, key=key)
     sums = (place / "SHA256SUMS").read_bytes()

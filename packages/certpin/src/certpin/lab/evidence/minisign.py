@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _MAX_KEY_BYTES = 4096  # a key file has about 350
@@ -71,21 +72,13 @@ class MinisignKey:
         return _encode(b"Ed" + self.key_id + raw)
 
 
-def is_encrypted(path: Path) -> bool:
-    """Return True if the secret key in a file needs a passphrase.
-
-    Raises:
-        ConfigError: the file is not a secret key of minisign, or can't be read.
-    """
-    return _decoded(path)[2:4] == _ENCRYPTED
-
-
-def load_key(path: Path, passphrase: bytes | None) -> MinisignKey:
-    """Return the secret key in a file that ``minisign -G`` made.
+def load_key(path: Path, ask: Callable[[], bytes | None]) -> MinisignKey:
+    """Return the secret key in a file that ``minisign -G`` made. It is read once: it may be a pipe.
 
     Args:
         path: the key file.
-        passphrase: the passphrase; None for a key without one (``minisign -G -W``).
+        ask: returns the passphrase; None if there is nobody to ask. Not called for a key without
+            one (``minisign -G -W``).
 
     Raises:
         ConfigError: the file is not a secret key of minisign, can't be read or is damaged; or the
@@ -95,6 +88,7 @@ def load_key(path: Path, passphrase: bytes | None) -> MinisignKey:
     key = data[_KEY:_END]
     encrypted = data[2:4] == _ENCRYPTED
     if encrypted:
+        passphrase = ask()
         if passphrase is None:
             raise _error(path, "has a passphrase", "set CERTPIN_PASSPHRASE, or use a terminal")
         key = _decrypt(path, data, passphrase)

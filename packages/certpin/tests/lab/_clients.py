@@ -1,9 +1,11 @@
-"""A correct client of each style, and functions that run any client against one case."""
+"""A correct client of each style, functions that run any client on one case, and its end."""
 
 from __future__ import annotations
 
 import socket
 import ssl
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin import PinnedSSLContext, PinSet
@@ -54,6 +56,19 @@ def right_client(style: Style) -> Call:
     """Return a client of this style that handles every case correctly."""
     context: Callable[[Target], ssl.SSLContext] = trusting if style is Style.NONE else pinned
     return Call(lambda target: request(target, context(target)))
+
+
+def ends(pid: int) -> bool:
+    """Return True if a killed process is gone, or only waits to be reaped by init."""
+    for _ in range(500):
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        except OSError:
+            return True
+        if text.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def run_case(

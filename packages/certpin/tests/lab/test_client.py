@@ -9,7 +9,6 @@ import ssl
 import stat
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from certpin.lab.attacks import CONTROL
 from certpin.lab.client import SUBSTITUTIONS, Call, Command, substitute, write_client_files
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
+from tests.lab._clients import ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def test_a_program_that_does_not_end_is_ended_with_its_children(
     ending = python(program, patience=3.0).run(target)
     assert (ending.status, ending.output) == (None, "waiting\n")
     assert ending.problem == "the client did not end within 3 s"
-    assert _ends(int(child.read_text()))
+    assert ends(int(child.read_text()))
 
 
 def test_a_child_that_outlives_its_parent_is_ended_too(target: Target) -> None:
@@ -123,22 +123,7 @@ def test_a_child_that_outlives_its_parent_is_ended_too(target: Target) -> None:
     )
     ending = python(program).run(target)
     assert ending.content
-    assert _ends(int(ending.output))
-
-
-def _ends(pid: int) -> bool:
-    """Return True if a killed process is gone, or only waits to be reaped by init."""
-    for _ in range(200):
-        try:
-            state = (
-                Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-            )
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
+    assert ends(int(ending.output))
 
 
 @pytest.mark.medium

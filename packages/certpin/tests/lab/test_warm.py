@@ -7,11 +7,9 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,10 +21,12 @@ from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.warm import WarmCommand, split_command
+from tests.lab._clients import ends
 from tests.lab.gallery._gallery import BROKEN, CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from certpin.lab.target import Target
 
@@ -127,7 +127,7 @@ def test_a_client_that_does_not_end_is_killed_with_its_children(
         ending = client.run(target)
         assert (ending.status, ending.output) == (None, "waiting\n")
         assert ending.problem == "the client did not end within 3 s"
-        assert _ends(int(child.read_text()))
+        assert ends(int(child.read_text()))
         script.write_text("import os; print(os.getpid())")
         assert client.run(target).content  # the process that forks is unharmed
 
@@ -141,20 +141,7 @@ def test_children_of_a_client_that_ended_are_killed(target: Target, script: Path
     with warm(script) as client:
         ending = client.run(target)
     assert ending.content
-    assert _ends(int(ending.output))
-
-
-def _ends(pid: int) -> bool:
-    """Return True if a killed process is gone, or only waits to be reaped by init."""
-    for _ in range(500):
-        try:
-            text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-        except OSError:
-            return True
-        if text.rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.02)
-    return False
+    assert ends(int(ending.output))
 
 
 def test_a_run_can_be_stopped_from_another_thread(
@@ -174,7 +161,7 @@ def test_a_run_can_be_stopped_from_another_thread(
         client.stop()
         thread.join()
         assert [ending.problem for ending in endings] == ["the run was interrupted"]
-        assert _ends(pid)
+        assert ends(pid)
         assert client.run(target).problem == "the run was interrupted"
 
 

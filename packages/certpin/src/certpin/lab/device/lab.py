@@ -202,10 +202,6 @@ class DeviceLab:
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
             time.sleep(_POLL_INTERVAL)
 
-    def finished_with(self, host: str) -> bool:
-        """Return True if all cases of this host are finished."""
-        return self._loop.call(lambda: self.schedule.queues[host].finished)
-
     def stop(self) -> list[HostProgress]:
         """Stop the lab, and return the progress of every host.
 

@@ -64,11 +64,6 @@ def reference(case: str, expect: Expect) -> MasvsReference:
     return _BY_CASE.get(case, MasvsReference(why="it is no case of certpin's matrix"))
 
 
-def listed_cases() -> frozenset[str]:
-    """Return the names of the cases with an entry: all cases of certpin's matrix."""
-    return frozenset(_BY_CASE)
-
-
 _SECURE, _PINNED = ("MASVS-NETWORK-1",), ("MASVS-NETWORK-2",)
 
 _GROUPS: tuple[tuple[MasvsReference, str], ...] = (

@@ -158,7 +158,7 @@ def _results(
 
     def run(case: Case) -> Result:
         if stuck and case.own and case.own.time:
-            return _not_run(case, case.expected.of(lab.style), stuck)
+            return not_run(case, lab.style, stuck)
         return try_case(lab, client, case, repeat)
 
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
@@ -203,12 +203,12 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
     """
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:
-        return _not_run(case, expect, f"does not apply to a client of the style {lab.style}")
+        return not_run(case, lab.style, f"does not apply to a client of the style {lab.style}")
     attempts: list[Attempt] = []
     try:
         judgements = _judgements(lab, client, case, attempts, repeat)
     except CannotServeError as exc:
-        return _not_run(case, expect, str(exc))
+        return not_run(case, lab.style, str(exc))
     judgement, found = settle(expect, judgements, repeated=repeat > 1)
     if case is CONTROL and found is not Outcome.RIGHT:
         found = Outcome.UNDECIDED  # no attack got through: the run proves nothing
@@ -293,8 +293,9 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
     )
 
 
-def _not_run(case: Case, expect: Expect, why: str) -> Result:
-    return Result(case, expect, None, Outcome.NOT_RUN, why)
+def not_run(case: Case, style: Style, why: str) -> Result:
+    """Return the result of a case that was not run for a client of this style, with the reason."""
+    return Result(case, case.expected.of(style), None, Outcome.NOT_RUN, why)
 
 
 def _without_control(run: Run) -> Run:

@@ -84,8 +84,7 @@ class Trial:
             if self._stuck is None:
                 self._stuck = runner.clock_problem(self.lab, client, [case])
             if self._stuck:
-                expect = case.expected.of(self.lab.style)
-                return runner.Result(case, expect, None, Outcome.NOT_RUN, self._stuck)
+                return runner.not_run(case, self.lab.style, self._stuck)
         return runner.try_case(self.lab, client, case)
 
     def control(self, client: ClientUnderTest) -> Result:

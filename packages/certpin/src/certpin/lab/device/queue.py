@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CONTROL, CannotServeError, Expect
 from certpin.lab.device.turn import is_control
-from certpin.lab.runner import Result
-from certpin.lab.verdict import Judgement, Outcome, Verdict, settle
+from certpin.lab.runner import Result, not_run
+from certpin.lab.verdict import Judgement, Verdict, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -132,17 +132,16 @@ class CaseQueue:
         self._doubtful = []
 
     def _begin(self, case: Case) -> Turn | None:
-        expect = case.expected.of(self.style)
-        if expect is Expect.UNDEFINED:
+        if case.expected.of(self.style) is Expect.UNDEFINED:
             why = f"does not apply to a client of the style {self.style}"
-            self._note(Result(case, expect, None, Outcome.NOT_RUN, why))
+            self._note(not_run(case, self.style, why))
             return None
         try:
             return self._prepare(case)
         except CannotServeError as exc:
             if case is CONTROL:
                 raise
-            self._note(Result(case, expect, None, Outcome.NOT_RUN, str(exc)))
+            self._note(not_run(case, self.style, str(exc)))
             return None
 
     def _postpone(self, turn: Turn) -> Turn | None:

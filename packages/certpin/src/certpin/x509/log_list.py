@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -122,6 +121,8 @@ class LogList:
         Raises:
             LogListError: the list is invalid, has no log, or exceeds a limit.
         """
+        import json  # not at the top: programs without a list need not load it
+
         if len(data) > MAX_LOG_LIST_BYTES:
             raise LogListError(f"it has more than {MAX_LOG_LIST_BYTES} bytes", fix=_FIX)
         try:
@@ -147,6 +148,8 @@ class LogList:
     @cached_property
     def digest(self) -> bytes:
         """A SHA-256 of the list's content: equal for two lists that lead to the same decisions."""
+        import json
+
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
 
     def stale(self, now: datetime, after: timedelta = STALE_AFTER) -> bool:

@@ -221,8 +221,8 @@ def _rest(run: Run, numbered: _Numbered) -> ET.Element:
 def _standards(run: Run) -> ET.Element:
     """Return the section with the MASVS controls and MASTG tests of each case."""
     rows: list[tuple[Child, ...]] = []
-    for number, result in enumerate(run.results):
-        known = reference(result.case.matrix_name, result.expect)
+    used = [reference(result.case.matrix_name, result.expect) for result in run.results]
+    for number, (result, known) in enumerate(zip(run.results, used, strict=True)):
         tests = ", ".join(known.tests) or f"none: {known.why}"
         rows.append(
             (
@@ -232,7 +232,6 @@ def _standards(run: Run) -> ET.Element:
                 f"{tests}: {known.because}" if known.because else tests,
             )
         )
-    used = [reference(result.case.matrix_name, result.expect) for result in run.results]
     named = {name for known in used for name in (*known.controls, *known.tests)}
     titles = {name: text for name, text in {**CONTROLS, **TESTS}.items() if name in named}
     why = (

@@ -147,7 +147,8 @@ class PinnedSSLContext(VerifyingContext):
 
     Pass it to any library that takes an ``ssl.SSLContext``. Connecting raises ``PinError`` (an
     ``ssl.SSLCertVerificationError``) if a rule of ``certpin.tls`` refuses the connection, and the
-    errors of ``ssl`` otherwise. Not checked: revocation and Certificate Transparency.
+    errors of ``ssl`` otherwise. Not checked: revocation; and Certificate Transparency, unless the
+    policy requires it (``require_ct``).
 
     Args:
         pins: The pin set to enforce.

@@ -182,9 +182,10 @@ class _Zygote:
                 return None
             finally:
                 self._runs.discard(ours)
-        if not result:
-            raise ConnectionResetError("no result")
-        status: int | None = json.loads(result)["status"]
+        try:
+            status: int | None = json.loads(result)["status"]
+        except (ValueError, KeyError, TypeError) as exc:  # it was killed before or while it wrote
+            raise ConnectionResetError("no result") from exc
         return status
 
     def close(self) -> None:

@@ -362,8 +362,9 @@ def settle(
     Args:
         expect: how the client should react.
         judgements: one for each attempt.
-        repeated: the user asked for several runs, so that the worst of different outcomes counts.
-            Otherwise the case was repeated because of an odd result, and it is undecided.
+        repeated: True if the user asked for several attempts: the worst of their outcomes counts.
+            False if the lab tried again because of an unexpected result: then attempts with
+            different verdicts leave the case undecided, unless an attack got through.
     """
     judgement = agree(judgements)
     if repeated and judgement.verdict is Verdict.FLAKY:

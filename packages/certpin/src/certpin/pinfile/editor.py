@@ -204,7 +204,7 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def remove_pin(self, pattern: str, pin: Pin) -> None:
-        """Remove a host's pin with its table; a comment above stays. Raises as ``change_pin``."""
+        """Remove a pin's ``[[host.pin]]`` table; comments above stay. Raises as ``change_pin``."""
         data = _parse(self._text)
         host, at = self._place(data, pattern, pin)
         del data["host"][host]["pin"][at]

@@ -95,12 +95,13 @@ def _signer_pin(signer: Signer) -> Pin:
 
 
 def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
-    """Refuse a key in the pin file that no public authority certifies for one of these names.
+    """Refuse a pinned key whose type public authorities don't certify, such as Ed25519.
 
-    If the pin file can't be read, nothing is refused: a request can be made without it.
+    It is refused for a host whose clients trust public authorities. If the pin file can't be read,
+    nothing is refused: a certificate request can be made without it.
 
     Raises:
-        ConfigError: no authority that the clients of a host trust would issue the certificate.
+        ConfigError: no public authority would issue a certificate for the key.
     """
     from certpin.cli.keys import require_certifiable
     from certpin.cli.named_key import policies_of_name

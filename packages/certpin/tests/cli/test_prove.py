@@ -145,6 +145,16 @@ def test_both_ways_are_tried_in_one_run(run: Run) -> None:
     assert "connect: ACCEPT, port: REJECT" in both.json["results"][1]["why"]
 
 
+@pytest.mark.medium
+def test_attacks_are_repeated_until_the_bound_is_reached(run: Run) -> None:
+    done = run("prove", "--json", "--bound", "20", *FEW, *CERTPIN, "{url}")
+    assert (done.code, done.json["bound"], done.json["skip_bound"]) == (0, 0.2, 0.1926)
+    assert done.json["refused_connections"] == 14
+    missed = run("prove", "--bound", "20", *FEW[2:], *CERTPIN, "{url}")
+    assert missed.code == 3
+    assert "The --bound was not reached" in missed.out
+
+
 @pytest.mark.slow
 def test_a_client_can_use_the_labs_resolver(run: Run) -> None:
     words = ("{host}", "{port}", "{dns}", "{canary}")

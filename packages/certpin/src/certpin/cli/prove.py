@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _file = click.Path(dir_okay=False, path_type=Path)
 _MAX_REPEAT = 100
+_MIN_BOUND, _MAX_BOUND = 0.1, 50.0  # percent; 0.1 needs 2,995 refused connections
 # A command that contains one of these connects to the lab without a proxy.
 _DIRECT = ("{address}", "{port}", "{endpoint}")
 
@@ -136,6 +137,13 @@ def _check_location(
     help="Run each case N times. Different results are reported as flaky, and the worst counts.",
 )
 @click.option(
+    "--bound",
+    type=click.FloatRange(_MIN_BOUND, _MAX_BOUND),
+    metavar="PERCENT",
+    help="Repeat attacks until so many were refused that, with 95 % confidence, the client skips "
+    "its checks on fewer than this share of its connections.",
+)
+@click.option(
     "--warm",
     is_flag=True,
     help="Import the modules of a Python client once, and fork for each case, which is faster. The "
@@ -199,6 +207,7 @@ def prove(
     timeout: float,
     stall: float,
     repeat: int,
+    bound: float | None,
     warm: bool,
     quiet: bool,
     verbose: bool,
@@ -287,8 +296,15 @@ def prove(
     bar = RunProgress(len(cases) + 2, shown=not (quiet or as_json))
     try:
         with stop_on_signals(), lab, bar, closing(client):
-            times = repeat * len(routes)
-            run = run_matrix(lab, client, cases, jobs=jobs, repeat=times, progress=bar.advance)
+            run = run_matrix(
+                lab,
+                client,
+                cases,
+                jobs=jobs,
+                repeat=repeat * len(routes),
+                bound=bound / 100 if bound else None,
+                progress=bar.advance,
+            )
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)

@@ -6,10 +6,12 @@ refuse every attack too, so that its run proves nothing.
 
 from __future__ import annotations
 
+import math
 import platform
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
 from certpin.lab.verdict import Attempt, Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
+from certpin.support.text import counted
 from certpin.x509.chain import ders_of
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ class About:
 
     ``command`` is the client's command as the user wrote it. ``trusted`` are the certificates (DER)
     that the client was configured to trust. ``repeat`` is the number of runs of each case that the
-    user asked for.
+    user asked for, and ``bound`` the share of skipped checks to exclude, if any (see ``prove``).
     """
 
     command: tuple[str, ...] = ()
@@ -48,10 +51,17 @@ class About:
     seconds: float = 0.0
     trusted: tuple[bytes, ...] = ()
     repeat: int = 1
+    bound: float | None = None
 
 
 def about(
-    lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime, repeat: int = 1
+    lab: Lab,
+    client: ClientUnderTest,
+    started: datetime,
+    ended: datetime,
+    *,
+    repeat: int = 1,
+    bound: float | None = None,
 ) -> About:
     """Return the facts about this client's run in this lab: command, versions and times."""
     return About(
@@ -63,10 +73,12 @@ def about(
         seconds=(ended - started).total_seconds(),
         trusted=ders_of(lab.authorities.trusted_pem),
         repeat=repeat,
+        bound=bound,
     )
 
 
 ATTEMPTS = 3  # runs of a case whose verdict is not the expected one
+_DOUBT = 0.05  # 95 % confidence
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,7 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     *,
     jobs: int = 1,
     repeat: int = 1,
+    bound: float | None = None,
     progress: Callable[[Result], None] = lambda _: None,
     now: Callable[[], datetime] = utc_now,
 ) -> Run:
@@ -130,46 +143,117 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
         repeat: the number of runs of each case, the controls included. With 1, a case is repeated
             only if its verdict is not the expected one. With more, the worst of different outcomes
             counts.
-        progress: called in this thread with each result, in order.
+        bound: a share of its checks, such as 0.02 for 2 %. Attacks are repeated until so many were
+            refused that, with 95 % confidence, the client skips a smaller share (``skip_bound``).
+            None repeats nothing.
+        progress: called in this thread with each result, in order; not for repeated attacks.
         now: the clock for the start and the end of the run.
 
     Returns:
         The results, with those of both controls.
     """
-    results: list[Result] = []
     started = now()
-    for result in _results(lab, client, cases, jobs, repeat):
-        progress(result)
-        results.append(result)
-    facts = about(lab, client, started, now(), repeat)
+    results = [try_case(lab, client, CONTROL, repeat)]
+    progress(results[0])
+    if results[0].outcome is Outcome.RIGHT:
+        chosen = tuple(cases)
+        stuck = clock_problem(lab, client, chosen)
+
+        def run_case(case: Case) -> Result:
+            if stuck and case.own and case.own.time:
+                return not_run(case, lab.style, stuck)
+            return try_case(lab, client, case, repeat)
+
+        with _pool(client, jobs) as pool:
+            for result in pool.map(run_case, chosen):
+                progress(result)
+                results.append(result)
+            if bound is not None:
+                repeat_attacks(results, bound, lambda attacks: pool.map(run_case, attacks))
+        results.append(try_case(lab, client, CONTROL, repeat))
+        progress(results[-1])
+    facts = about(lab, client, started, now(), repeat=repeat, bound=bound)
     run = Run(lab.host, lab.style, tuple(results), facts)
     return run if run.controlled else _without_control(run)
 
 
-def _results(
-    lab: Lab, client: ClientUnderTest, cases: Iterable[Case], jobs: int, repeat: int
-) -> Iterator[Result]:
-    first = try_case(lab, client, CONTROL, repeat)
-    yield first
-    if first.outcome is not Outcome.RIGHT:
-        return
-    chosen = tuple(cases)
-    stuck = clock_problem(lab, client, chosen)
-
-    def run(case: Case) -> Result:
-        if stuck and case.own and case.own.time:
-            return not_run(case, lab.style, stuck)
-        return try_case(lab, client, case, repeat)
-
+@contextmanager
+def _pool(client: ClientUnderTest, jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that run the client. An exception in the block stops the client."""
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
     try:
-        yield from pool.map(run, chosen)
+        yield pool
     except BaseException:
         client.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    yield try_case(lab, client, CONTROL, repeat)
+
+
+def repeat_attacks(
+    results: list[Result], bound: float, run: Callable[[Sequence[Case]], Iterable[Result]]
+) -> None:
+    """Repeat attacks that the client refused, until the bound is reached or one gets through.
+
+    Each round has the attacks that were refused every time, or as many of them as are needed. It
+    is the last one if no attack was refused in it.
+
+    Args:
+        results: the results of the cases. Those of repeated attacks are replaced: with the attempts
+            of all rounds, and the latest outcome.
+        bound: the share of skipped checks to exclude: see ``skip_bound``.
+        run: runs cases, and returns their results in order.
+    """
+    needed = math.ceil(math.log(_DOUBT) / math.log1p(-bound))
+    before, refused = 0, hostile_refusals(results)
+    while before < refused < needed and not any(each.outcome is Outcome.WRONG for each in results):
+        refusals = [number for number, result in enumerate(results) if _was_refused(result)]
+        chosen = refusals[: needed - refused]
+        repeated = run([results[number].case for number in chosen])
+        for number, again in zip(chosen, repeated, strict=True):
+            results[number] = _joined(results[number], again)
+        before, refused = refused, hostile_refusals(results)
+
+
+def _was_refused(result: Result) -> bool:
+    return result.outcome is Outcome.RIGHT and hostile_refusals([result]) > 0
+
+
+def _joined(before: Result, again: Result) -> Result:
+    """Return one result for an attack that was refused before, and was repeated."""
+    attempts = before.attempts + again.attempts
+    if again.outcome is Outcome.RIGHT:
+        return replace(before, attempts=attempts)
+    why = f"{again.why}, after {counted(len(before.attempts), 'refusal')}"
+    return replace(again, attempts=attempts, verdict=Verdict.FLAKY, why=why)
+
+
+def hostile_refusals(results: Iterable[Result]) -> int:
+    """Return the number of connections with an attacker that the client refused.
+
+    Only cases count that the client must refuse, and all of their attempts: a connection on which
+    the attacker answered and got no data.
+    """
+    return sum(
+        seen.hostile and seen.hello is not None and not seen.said
+        for result in results
+        if result.expect is Expect.REJECT
+        for attempt in result.attempts
+        for seen in attempt.connections
+    )
+
+
+def skip_bound(refused: int) -> float:
+    """Return the share of its checks that a client may skip at random and pass, at 95 % confidence.
+
+    A client that skips a share p of its checks, independently of each other, refuses n connections
+    with the probability (1 - p)ⁿ. The bound is the p for which that is 5 %: 59 refusals exclude
+    5 %, and 149 exclude 2 %.
+
+    Args:
+        refused: the number of refused connections, of which none was accepted. 0 excludes nothing.
+    """
+    return 1.0 - math.pow(_DOUBT, 1 / refused) if refused else 1.0
 
 
 def clock_problem(lab: Lab, client: ClientUnderTest, cases: Iterable[Case]) -> str:

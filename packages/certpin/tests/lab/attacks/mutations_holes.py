@@ -284,18 +284,33 @@ MUTATIONS = [
         "tests/lab/test_verdict.py::test_a_client_may_refuse_an_odd_spelling_before_it_connects",
     ),
     _in(
-        "certpin/lab/report/words.py",
+        "certpin/lab/runner.py",
         "only refused connections count",
         "seen.hostile and seen.hello is not None and not seen.said",
         "seen.hostile and seen.hello is not None",
-        "tests/lab/report/test_words.py::"
+        "tests/lab/test_bound.py::"
         "test_connections_that_gave_data_or_may_be_accepted_are_not_counted",
+    ),
+    _in(
+        "certpin/lab/runner.py",
+        "an attack that gets through in a later round is a finding",
+        "    if again.outcome is Outcome.RIGHT:\n        return replace(before",
+        "    if True:\n        return replace(before",
+        "tests/lab/test_bound.py::"
+        "test_an_attack_that_gets_through_later_is_a_finding_and_ends_the_rounds",
+    ),
+    _in(
+        "certpin/lab/report/words.py",
+        "a missed bound is inconclusive",
+        "and not open_cases and not _missed(run)",
+        "and not open_cases",
+        "tests/lab/report/test_words.py::test_a_run_that_misses_its_bound_is_inconclusive",
     ),
     _in(
         "certpin/lab/report/words.py",
         "no bound after a finding",
-        "if not refused or not run.controlled or run.count(Outcome.WRONG):",
-        "if not refused:",
+        "if not run.controlled or run.count(Outcome.WRONG):",
+        "if not run.controlled:",
         "tests/lab/report/test_words.py::test_no_bound_follows_from_a_run_with_a_finding",
     ),
     _in(

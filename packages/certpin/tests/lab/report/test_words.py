@@ -16,8 +16,6 @@ from certpin.lab.report.words import (
     explain,
     family_of,
     headline,
-    hostile_refusals,
-    skip_bound,
     summary,
     tally,
     verdict_line,
@@ -38,29 +36,27 @@ def test_a_run_that_stops_every_attack_says_so() -> None:
     assert exit_code(run) == 0
 
 
-@pytest.mark.parametrize(("refused", "bound"), [(1, 0.95), (59, 0.05), (149, 0.02), (299, 0.01)])
-def test_so_many_refusals_exclude_this_share_of_skipped_checks(refused: int, bound: float) -> None:
-    """The probability of that many refusals, if so many checks are skipped, is 5 %."""
-    assert (1 - skip_bound(refused)) ** refused == pytest.approx(0.05)
-    assert skip_bound(refused) <= bound + 1e-9
-    assert refused == 1 or skip_bound(refused - 1) > bound
-
-
-def test_refused_connections_of_attackers_are_counted_in_all_attempts() -> None:
+def test_a_run_without_a_finding_says_what_its_refusals_exclude() -> None:
     refused = _runs.met(ROGUE, gives=False)
     twice = replace(refused, attempts=refused.attempts * 2)
     run = _runs.run((twice, _runs.met(UNTRUSTED, gives=False), _runs.met(HONEST, gives=True)))
-    assert hostile_refusals(run) == 3
     assert (
         "3 hostile connections refused, none accepted: with 95 % confidence, it skips its checks "
-        "on fewer than 63.2 % of its connections (--repeat N lowers that)."
+        "on fewer than 63.2 % of its connections (--bound lowers that)."
     ) in summary(run)
 
 
-def test_connections_that_gave_data_or_may_be_accepted_are_not_counted() -> None:
-    assert hostile_refusals(_runs.run((_runs.met(ROGUE, gives=True),))) == 0
-    allowed = replace(_runs.met(ROGUE, gives=False), expect=Expect.EITHER)
-    assert hostile_refusals(_runs.run((allowed,))) == 0
+@pytest.mark.parametrize(("bound", "code"), [(None, 0), (0.95, 0), (0.94, 3)])
+def test_a_run_that_misses_its_bound_is_inconclusive(bound: float | None, code: int) -> None:
+    run = _runs.run((_runs.met(ROGUE, gives=False),), bound=bound)
+    assert exit_code(run) == code
+    missed = "The --bound was not reached: no further attack was refused."
+    assert (missed in summary(run)) is bool(code)
+
+
+def test_a_run_without_attacks_misses_every_bound() -> None:
+    run = _runs.run((_runs.met(HONEST, gives=True),), bound=0.5)
+    assert exit_code(run) == 3
 
 
 def test_no_bound_follows_from_a_run_with_a_finding() -> None:

@@ -27,6 +27,7 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     protocol: str = "http",
     jobs: int = 1,
     repeat: int = 1,
+    bound: float | None = None,
 ) -> runner.Run:
     """Run a client against cases in a new lab, as ``certpin prove --case-file`` does.
 
@@ -43,6 +44,8 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
         protocol: the protocol of the client: ``http``, ``smtp``, ``imap`` and so on.
         jobs: the number of cases that run at the same time.
         repeat: the number of runs of each case. With 1, an unexpected verdict is tried again.
+        bound: attacks are repeated until, with 95 % confidence, the client skips fewer of its
+            checks than this share, such as 0.02 for 2 %. None repeats nothing.
 
     Returns:
         The results: one for each case, between those of the two controls.
@@ -53,4 +56,4 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
         LabError: the lab can't run on this machine.
     """
     with Lab(normalise(host), Style(style), protocol=protocol) as lab:
-        return runner.prove(lab, as_client(client), cases, jobs=jobs, repeat=repeat)
+        return runner.prove(lab, as_client(client), cases, jobs=jobs, repeat=repeat, bound=bound)

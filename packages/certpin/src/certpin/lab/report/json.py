@@ -12,13 +12,12 @@ from certpin.lab.report.masking import safe_arguments
 from certpin.lab.report.mastg import reference
 from certpin.lab.report.words import (
     exit_code,
-    hostile_refusals,
     server,
-    skip_bound,
     summary,
     verdict_line,
     ways,
 )
+from certpin.lab.runner import hostile_refusals, skip_bound
 from certpin.lab.verdict import Outcome, judge
 from certpin.support.text import encodable
 from certpin.x509.chain import read_facts
@@ -38,7 +37,7 @@ def to_json(run: Run) -> str:
 
 def run_facts(run: Run) -> dict[str, Any]:
     """Return the report of a lab run as a dictionary that can be written as JSON."""
-    about, refused = run.about, hostile_refusals(run)
+    about, refused = run.about, hostile_refusals(run.results)
     failed = run.count(Outcome.WRONG) or not run.controlled
     return {
         "schema": SCHEMA,
@@ -60,6 +59,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         "trusted": [certificate(der) for der in about.trusted],
         "results": [_result(result) for result in run.results],
         "repeat": about.repeat,
+        "bound": about.bound,
         "causes": [
             {"says": cause.title, "advice": cause.fix, "cases": list(cause.cases)}
             for cause in find_causes(run.results)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
+from certpin.lab.runner import hostile_refusals, skip_bound
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.support.text import counted
 
@@ -47,7 +47,6 @@ _DID = {
 
 # How a client reaches the lab (``Connection.via``).
 WAYS = {"connect": "an HTTP proxy", "socks5": "a SOCKS5 proxy", "port": "no proxy"}
-_DOUBT = 0.05  # 95 % confidence
 
 
 # The limits of every result, however good.
@@ -125,34 +124,6 @@ def details(run: Run) -> list[str]:
     return lines + _beside(counts) + _confidence(run) + _ways_line(run)
 
 
-def hostile_refusals(run: Run) -> int:
-    """Return the number of connections with an attacker that the client refused.
-
-    Only cases count that the client must refuse, and all of their attempts: a connection on which
-    the attacker answered and got no data.
-    """
-    return sum(
-        seen.hostile and seen.hello is not None and not seen.said
-        for result in run.results
-        if result.expect is Expect.REJECT
-        for attempt in result.attempts
-        for seen in attempt.connections
-    )
-
-
-def skip_bound(refused: int) -> float:
-    """Return the share of its checks that a client may skip at random and pass, at 95 % confidence.
-
-    A client that skips a share p of its checks, independently of each other, refuses n connections
-    with the probability (1 - p)ⁿ. The bound is the p for which that is 5 %: 59 refusals exclude
-    5 %, and 149 exclude 2 %.
-
-    Args:
-        refused: the number of refused connections, of which none was accepted; at least 1.
-    """
-    return 1.0 - math.pow(_DOUBT, 1 / refused)
-
-
 def ways(run: Run) -> tuple[str, ...]:
     """Return how the client's connections reached the lab: names in the order of ``WAYS``."""
     used = {
@@ -166,15 +137,18 @@ def ways(run: Run) -> tuple[str, ...]:
 
 def _confidence(run: Run) -> list[str]:
     """Return the sentence on checks that are skipped now and then; nothing after a finding."""
-    refused = hostile_refusals(run)
-    if not refused or not run.controlled or run.count(Outcome.WRONG):
+    refused = hostile_refusals(run.results)
+    if not run.controlled or run.count(Outcome.WRONG):
         return []
+    missed = ["The --bound was not reached: no further attack was refused."] if _missed(run) else []
+    if not refused:
+        return missed
     share = f"{100 * skip_bound(refused):.1f} %"
     line = (
         f"{counted(refused, 'hostile connection')} refused, none accepted: with 95 % confidence, "
-        f"it skips its checks on fewer than {share} of its connections (--repeat N lowers that)."
+        f"it skips its checks on fewer than {share} of its connections (--bound lowers that)."
     )
-    return [line]
+    return [line, *missed]
 
 
 def _ways_line(run: Run) -> list[str]:
@@ -410,14 +384,20 @@ def exit_code(run: Run) -> int:
     """Return the exit code for a lab run: 0 success, 1 a finding, 3 inconclusive or not tried.
 
     The run is also inconclusive if a chain of the user, for which the user expects a verdict, was
-    not run.
+    not run, or if the requested bound was not reached.
     """
     if run.count(Outcome.WRONG):
         return 1
     cases = [result for result in run.results if result.case is not CONTROL]
     tried = any(result.outcome is not Outcome.NOT_RUN for result in cases)
     open_cases = run.count(Outcome.UNDECIDED) + sum(map(_is_unproven, cases))
-    return 0 if tried and run.controlled and not open_cases else 3
+    return 0 if tried and run.controlled and not open_cases and not _missed(run) else 3
+
+
+def _missed(run: Run) -> bool:
+    """Return True if too few attacks were refused for the requested bound."""
+    bound = run.about.bound
+    return bound is not None and skip_bound(hostile_refusals(run.results)) > bound
 
 
 def _is_unproven(result: Result) -> bool:

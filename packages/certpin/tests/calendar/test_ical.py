@@ -60,7 +60,6 @@ def test_an_event_has_the_fields_that_programs_need() -> None:
         "UID": EVENT.uid("bank"),
         "DTSTAMP": "20261128T120001Z",
         "DTSTART;VALUE=DATE": "20270415",
-        "DTEND;VALUE=DATE": "20270416",
         "SUMMARY": "api.bank.example: the pinned root leaves",
         "DESCRIPTION": (
             "The pinned root leaves\nfix: pin another\nsource: https://a.example/b (2023-01-24)"
@@ -69,6 +68,12 @@ def test_an_event_has_the_fields_that_programs_need() -> None:
         "URL": "https://a.example/b",
         "TRANSP": "TRANSPARENT",
     }
+
+
+def test_a_certificate_without_an_end_has_an_event() -> None:
+    """Its date is the last day that programs can represent (RFC 5280 section 4.1.2.5)."""
+    text = to_ical([replace(EVENT, day=date(9999, 12, 31))], "bank", NOW)
+    assert ("DTSTART;VALUE=DATE", "99991231") in _read(text)
 
 
 def test_the_uid_stays_while_texts_and_dates_change() -> None:

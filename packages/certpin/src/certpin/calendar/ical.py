@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from certpin._version import __version__
@@ -53,8 +53,7 @@ def _event(event: CalendarEvent, pin_set: str, now: datetime) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{event.uid(pin_set)}"
     yield f"DTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    yield f"DTSTART;VALUE=DATE:{event.day:%Y%m%d}"
-    yield f"DTEND;VALUE=DATE:{event.day + timedelta(days=1):%Y%m%d}"
+    yield f"DTSTART;VALUE=DATE:{event.day:%Y%m%d}"  # without DTEND: one day (RFC 5545, 3.6.1)
     yield f"SUMMARY:{_escape(title)}"
     yield "DESCRIPTION:" + "\\n".join(map(_escape, details))
     yield f"CATEGORIES:{event.kind}"

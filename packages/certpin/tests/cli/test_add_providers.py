@@ -192,7 +192,18 @@ def test_match_ca_pins_a_public_root_of_no_provider_only_with_a_second_one(
         (root.pin, "root"),
         (kit.NOBODY, "backup"),
     ]
+    assert policy.pins[0].note == "Test Root"
     assert policy.provider_edition is None
+
+
+def test_in_report_mode_a_public_root_of_no_provider_needs_no_second_one(
+    run: Run, target: str, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, _data.provider("one", _data.root(1), _data.root(2)), public=root.pin)
+    done = run("add", target, "--match", "ca", "--mode", "report")
+    assert (done.code, done.err) == (0, "")
+    (policy,) = PinSet.load("pins.toml").policies
+    assert [(each.pin, each.role) for each in policy.pins] == [(root.pin, "root")]
 
 
 def test_a_clock_before_the_data_is_an_error(

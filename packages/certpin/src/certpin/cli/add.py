@@ -165,7 +165,7 @@ def add(
     first = (
         (known_pin(known, match),)
         if known is not None
-        else served_pins(host, connection, backup, match, providers)
+        else served_pins(host, connection, backup, match, options["mode"], providers)
     )
     servers = _server_entries(endpoint)
     policy = _new_policy(pattern, first, backup, anchors, match=match, servers=servers, **options)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from certpin.cli.keys import Backup
     from certpin.cli.options import ConnectionOptions
     from certpin.errors import ConfigError
-    from certpin.pins import HostPin, Match, Pin, Role
+    from certpin.pins import HostPin, Match, Mode, Pin, Role
     from certpin.probe import Observation
     from certpin.providers import Provider, ProviderData
     from certpin.x509 import Certificate, Chain
@@ -73,6 +73,7 @@ def served_pins(
     connection: ConnectionOptions,
     backup: Backup,
     match: Match,
+    mode: Mode,
     providers: tuple[str, ...],
 ) -> tuple[HostPin, ...]:
     """Connect to the host and return the pins of its key, of its authority or of its providers.
@@ -82,11 +83,12 @@ def served_pins(
         connection: how to connect.
         backup: the backup, which the host must not present.
         match: which certificate of a chain may match a pin.
+        mode: ``enforce`` or ``report``: only an enforced host needs two pins.
         providers: the names of the providers to pin; empty to pin the served chain.
 
     Raises:
-        ConfigError: the chain does not verify, it contains the backup, its root is not public, or
-            none of the providers issued it.
+        ConfigError: the chain does not verify, it contains the backup, its root is not public,
+            none of the providers issued it, or it gives an enforced host only one pin.
         ProbeError: the host does not answer.
     """
     from certpin.errors import ConfigError
@@ -111,7 +113,7 @@ def served_pins(
     if match != "ca" or connection.ca_file is not None:
         return (_chain_pin(chain, match),)
     found = _pins_of_authority(chain)
-    if len(found) == 1 and not backup.is_given:
+    if len(found) == 1 and mode == "enforce" and not backup.is_given:
         raise _second_root_missing(chain)
     return found
 
@@ -213,14 +215,15 @@ def _pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
     """
     from certpin.pins import HostPin
     from certpin.providers import load_providers, root_pins
+    from certpin.x509 import name_of
+    from certpin.x509.chain import short_name
 
     data = load_providers()
     if owner := _owner_of(chain, data):
         return root_pins([owner], _today(data))
     root = chain.certificates[-1]
-    return (
-        HostPin(_key_pin(root), "root", note=_root_name(chain), not_after=root.not_after.date()),
-    )
+    name = short_name(name_of(root))
+    return (HostPin(_key_pin(root), "root", note=name, not_after=root.not_after.date()),)
 
 
 def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:

@@ -122,6 +122,16 @@ def test_new_roots_go_in_at_once_and_old_ones_stay_without_a_record(
     assert not Path("pins.journal.jsonl").exists()
 
 
+def test_a_newer_edition_without_changes_keeps_the_version(
+    run: Run, written: tuple[str, ...], root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(_data.root(1), pin=root.pin, name="Test Root")
+    use(monkeypatch, _data.data(_data.provider("one", known, GONE)))
+    assert updated(run).code == 0
+    pins = PinSet.load("pins.toml")
+    assert (pins.version, pins.policies[0].provider_edition) == (3, EDITION)
+
+
 def test_an_old_root_leaves_through_the_gate(
     run: Run, written: tuple[str, ...], root: Authority
 ) -> None:

@@ -26,7 +26,7 @@ from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from certpin.pins import HostPin, HostPolicy
+    from certpin.pins import HostPin, HostPolicy, PinSet
     from certpin.providers import ProviderData, SetChange
 
 
@@ -182,14 +182,14 @@ def _apply(
         policies = [each.policy for each in dropping]
         results, now = probe_for_step(files, probes, files.pins, policies, who)
         force.require_answers(results)
-    before = files.editor.text
+    text, pins = files.editor.text, files.pins
     for each in changes:
         _add(files, each, data)
     run = FinishRun(files, results, force, now)
     for each in dropping:
         _drop(run, each)
-    if files.editor.text != before:
-        _raise_version(files)
+    if files.editor.text != text:
+        _raise_version(files, pins)
         events = run.journal_events(name_of(who))
         if events:
             files.commit(events)
@@ -235,13 +235,16 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
             each.removed.append(entry)
 
 
-def _raise_version(files: RotationFiles) -> None:
-    """Give the changed pin file its next version.
+def _raise_version(files: RotationFiles, before: PinSet) -> None:
+    """Give the pin file its next version if clients would notice its changes.
 
-    If the journal has no version, the version in the file may be with clients, and is raised too.
+    If the journal has no version, clients may have that of the file, with the pins ``before``.
     """
+    from certpin.pins.changes import meaning
+
     if files.deployed.latest is None:
-        files.editor.raise_version()
+        if meaning(files.pins) != meaning(before):
+            files.editor.raise_version()
     elif differs_from_latest(files):
         files.editor.set_version(files.next_version)
 

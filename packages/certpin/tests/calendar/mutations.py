@@ -31,9 +31,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a root that left",
-        _EVENTS,
-        "    if first is not None:\n        yield first\n",
-        "",
+        "certpin/roots/facts.py",
+        "            return (removals[0],)\n",
+        "            return ()\n",
         f"{_T}test_a_root_that_left_stays_listed_and_hides_its_other_dates",
     ),
     Mutation(

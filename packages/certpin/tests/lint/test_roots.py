@@ -87,6 +87,18 @@ def test_the_message_names_the_root_the_day_and_the_release(tmp_path: Path) -> N
     )
 
 
+def test_the_removal_of_a_root_says_more_than_its_earlier_distrust(tmp_path: Path) -> None:
+    name = "Entrust Root Certification Authority - G2"
+    (root,) = (root for root in load_data().roots.values() if root.name == name)
+    kinds = [each.kind for each in load_data().facts(root.pin, TODAY) if each.day <= TODAY]
+    assert kinds == ["distrusted", "distrusted", "removed"]
+    document, _ = _examples.document(
+        f'{HEAD}{HOST}{PINS}\n[[host.pin]]\npin = "{root.pin}"\nrole = "root"\n', tmp_path
+    )
+    (finding,) = (each for each in lint(document, NOW).findings if each.rule == "distrusted-root")
+    assert f"{name}, which left Mozilla's root store on 2026-01-04" in finding.message
+
+
 def test_a_pin_of_a_removed_certificate_is_found_too(tmp_path: Path) -> None:
     (whole, _) = next(
         (pin, root)

@@ -53,17 +53,24 @@ MUTATIONS = [
         f"{_T}test_a_distrust_is_not_known_before_it_was_published",
     ),
     Mutation(
+        "a removal is the main problem",
+        _FACTS,
+        "        if removals:\n",
+        "        if removals == past:\n",
+        f"{_RULES}test_the_removal_of_a_root_says_more_than_its_earlier_distrust",
+    ),
+    Mutation(
         "roots that leave soon",
         _LINT,
-        "if today < each.day < today + EXPIRES_SOON)",
-        "if today < each.day)",
+        "if today < each.day < today + EXPIRES_SOON), None)",
+        "if today < each.day), None)",
         f"{_RULES}test_a_root_leaves_soon_for_half_a_year_before_its_day",
     ),
     Mutation(
         "roots that left",
         _LINT,
-        "if each.day <= now.date()]",
-        "if each.day < now.date()]",
+        "if each.day <= today), None)",
+        "if each.day < today), None)",
         f"{_RULES}test_a_removed_root_is_found_in_a_trust_file_and_on_a_path",
     ),
     Mutation(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin, PinSet
-    from certpin.roots import Announcement, PublicRoot, RootData, RootFact
+    from certpin.roots import Announcement, PublicRoot, RootData
     from certpin.x509 import Chain
 
 EventKind = Literal[
@@ -286,7 +286,7 @@ class _Host:
         return found
 
     def _root(self, pin: Pin, how: str) -> Iterator[CalendarEvent]:
-        for fact in _relevant(self.data.facts(pin, self.today), self.today):
+        for fact in self.data.open_facts(pin, self.today):
             # Chrome and NSS can distrust the same root on different days.
             origin = fact.source if fact.kind == "distrusted" else ""
             yield CalendarEvent(
@@ -334,21 +334,6 @@ class _Host:
                     _ANDROID_TABLES,
                     _ANDROID_SOURCE,
                 )
-
-
-def _relevant(facts: Iterable[RootFact], today: date) -> Iterator[RootFact]:
-    """Yield the coming facts about a root, and at most one past fact, the main problem.
-
-    A removal from the root store is the main problem; then nothing that comes later matters.
-    """
-    facts = list(facts)
-    past = [each for each in facts if each.day <= today]
-    gone = next((each for each in past if each.kind == "removed"), None)
-    first = gone or next((each for each in past if each.kind != "expires"), next(iter(past), None))
-    if first is not None:
-        yield first
-    if gone is None:
-        yield from (each for each in facts if each.day > today)
 
 
 def _announced(each: Announcement, host: str) -> CalendarEvent:

@@ -49,10 +49,11 @@ _NO_PROOF = "The absence of a root from the data proves nothing."
     good=f'{GOOD}\n[[host.pin]]\npin = "sha256/THREE"\nrole = "root"\n',
 )
 def _distrusted_root(document: LintDocument, now: datetime) -> Iterator[Hit]:
+    today = now.date()
+
     def past(pin: Pin) -> RootFact | None:
-        facts = [each for each in document.roots.facts(pin, now.date()) if each.day <= now.date()]
-        # An expired root leaves the stores later: the removal, if known, says more.
-        return next((each for each in facts if each.kind != "expires"), next(iter(facts), None))
+        facts = document.roots.open_facts(pin, today)
+        return next((each for each in facts if each.day <= today), None)
 
     return _hits(document, past)
 
@@ -80,10 +81,8 @@ def _root_leaves_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
     today = now.date()
 
     def coming(pin: Pin) -> RootFact | None:
-        facts = document.roots.facts(pin, today)
-        gone = any(each.kind == "removed" for each in facts)
-        soon = (each for each in facts if today < each.day < today + EXPIRES_SOON)
-        return None if gone else next(soon, None)
+        facts = document.roots.open_facts(pin, today)
+        return next((each for each in facts if today < each.day < today + EXPIRES_SOON), None)
 
     return _hits(document, coming)
 

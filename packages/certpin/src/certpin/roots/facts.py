@@ -112,6 +112,24 @@ class RootData:
             )
         return tuple(sorted(found, key=lambda each: (each.day, each.kind)))
 
+    def open_facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
+        """Return the facts that still matter: at most one past fact, then the coming ones.
+
+        The past fact is the main problem. That is a removal from the root store, and then nothing
+        that comes later matters; else a distrust or a missed schedule; else the expiry.
+
+        Args:
+            pin: the pin of a key, or of a whole certificate.
+            today: the day. Facts that were published later are ignored.
+        """
+        facts = self.facts(pin, today)
+        past = [each for each in facts if each.day <= today]
+        removals = [each for each in past if each.kind == "removed"]
+        if removals:
+            return (removals[0],)
+        problems = [each for each in past if each.kind != "expires"] or past
+        return (*problems[:1], *(each for each in facts if each.day > today))
+
     def _removal(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
         """Yield the fact that a root left Mozilla's root store, or is scheduled to leave it."""
         if removed := root.removed_on(today):

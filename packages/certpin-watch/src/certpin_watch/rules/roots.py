@@ -42,7 +42,7 @@ def _change_ahead(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     chains = tuple(dict.fromkeys(chain for _, chain in monitored.verified))
     today, days = monitored.now.date(), monitored.settings.pins_warning.days
     for event in policy_events(monitored.policy, chains, load_data(), monitored.now):
-        if event.day is None or event.kind not in _SEVERITIES or not event.is_due(today, days):
+        if event.kind not in _SEVERITIES or not event.is_due(today, days):
             continue
         yield policy_finding(
             monitored,

@@ -14,7 +14,7 @@ import click
 from certpin.cli.added_pins import (
     chain_if_verified,
     known_pin,
-    provider_name,
+    pin_json,
     served_pins,
     without_backup,
 )
@@ -27,6 +27,7 @@ from certpin.cli.options import (
     file_option,
     json_option,
     pin_file_option,
+    provider_name,
 )
 from certpin.cli.reply import fold, print_json
 
@@ -389,18 +390,8 @@ def _result_json(
         "trust": trust,
         "strict_x509": policy.trust.strict if policy.trust else None,
         "server": _server_text(policy),
-        "pins": [_pin_json(entry) for entry in policy.pins],
+        "pins": [pin_json(entry) for entry in policy.pins],
         "backup_key": backup.place,
-    }
-
-
-def _pin_json(entry: HostPin) -> dict[str, Any]:
-    return {
-        "pin": str(entry.pin),
-        "role": entry.role,
-        "provider": list(entry.provider),
-        "name": entry.note if entry.provider else None,
-        "not_after": entry.not_after.isoformat() if entry.not_after else None,
     }
 
 

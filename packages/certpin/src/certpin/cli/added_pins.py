@@ -6,13 +6,13 @@ another root comes from a private authority, or from a proxy that inspects this 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from certpin.cli.options import NameType, chain_fix
+from certpin.cli.options import chain_fix
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
     from certpin.cli.keys import Backup
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate, Chain
 
 _MAX_NAMED = 8  # roots that one error names
-
-
-def _names() -> Collection[str]:
-    from certpin.providers import load_providers
-
-    return load_providers().providers
-
-
-provider_name = NameType("provider", _names, "`certpin providers`")
 
 
 def known_pin(text: str, match: Match) -> HostPin:
@@ -322,6 +313,17 @@ def _root_name(chain: Chain) -> str:
     from certpin.x509.chain import short_name
 
     return repr(short_name(name_of(chain.certificates[-1])))
+
+
+def pin_json(entry: HostPin) -> dict[str, Any]:
+    """Return a pin of the pin file as JSON, with the provider and the name of a provider's root."""
+    return {
+        "pin": str(entry.pin),
+        "role": entry.role,
+        "provider": list(entry.provider),
+        "name": entry.note if entry.provider else None,
+        "not_after": entry.not_after.isoformat() if entry.not_after else None,
+    }
 
 
 def _key_pin(certificate: Certificate) -> Pin:

@@ -125,7 +125,14 @@ def _formats() -> Collection[str]:
     return FORMATS
 
 
+def _providers() -> Collection[str]:
+    from certpin.providers import load_providers
+
+    return load_providers().providers
+
+
 format_name = NameType("format", _formats, "`certpin export --list`")
+provider_name = NameType("provider", _providers, "`certpin providers`")
 
 
 def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> bool:

@@ -75,7 +75,10 @@ def _unknown_provider(document: LintDocument, now: datetime) -> Iterator[Hit]:
         for entry in host.live.values():
             for name in entry.provider:
                 if name not in known:
-                    message = f"{host} has a root of {name[:40]!r}, which no provider is called"
+                    message = (
+                        f"{host} names the provider {name[:40]!r}, which the provider data doesn't "
+                        "have"
+                    )
                     yield Hit(f"{entry.key}.provider", message)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.added_pins import provider_name
-from certpin.cli.options import json_option
+from certpin.cli.options import json_option, provider_name
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.added_pins import provider_name
+from certpin.cli.added_pins import pin_json
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option, provider_name
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.finish import FinishRun
@@ -25,6 +25,7 @@ from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import date
 
     from certpin.pins import HostPin, HostPolicy, PinSet
     from certpin.providers import ProviderData, SetChange
@@ -84,7 +85,7 @@ def update(
     data.require_clock(now.date())
     files = RotationFiles(pin_file or path)
     policies = probes.selected(files.pins) or list(files.pins.policies)
-    changes = [_HostChange.of(policy, data, providers) for policy in policies]
+    changes = [_HostChange.of(policy, data, now.date(), providers) for policy in policies]
     changes = [each for each in changes if each.change.is_change or each.is_older(data)]
     if only_show:
         _show(files, data, changes, [], as_json=as_json, applied=False)
@@ -115,12 +116,15 @@ class _HostChange:
         return bool(self.change.providers) and (edition is None or edition < data.edition)
 
     @classmethod
-    def of(cls, policy: HostPolicy, data: ProviderData, also: Sequence[str]) -> _HostChange:
+    def of(
+        cls, policy: HostPolicy, data: ProviderData, today: date, also: Sequence[str]
+    ) -> _HostChange:
         """Compare the pins of a policy with the provider data, and return the difference.
 
         Args:
             policy: the policy.
             data: the provider data.
+            today: the day, in UTC.
             also: names of providers to add to the policy.
 
         Raises:
@@ -128,10 +132,9 @@ class _HostChange:
                 a provider is to be added, and ``match`` compares only leaves.
         """
         from certpin.errors import ConfigError
-        from certpin.pins import utc_now
         from certpin.providers import policy_change
 
-        change = policy_change(policy, data, utc_now().date(), also)
+        change = policy_change(policy, data, today, also)
         for name in change.unknown:
             data.provider(name)
         if change.newer:
@@ -300,20 +303,10 @@ def _change_json(each: _HostChange) -> dict[str, Any]:
         "host": each.pattern,
         "providers": list(change.providers),
         "edition": edition.isoformat() if edition else None,
-        "added": [_entry_json(entry) for entry in change.added],
-        "relabelled": [_entry_json(entry) for entry in change.relabelled],
+        "added": [pin_json(entry) for entry in change.added],
+        "relabelled": [pin_json(entry) for entry in change.relabelled],
         "dropped": [
             {"pin": str(entry.pin), "name": entry.note or None, "removed": entry in each.removed}
             for entry in change.dropped
         ],
-    }
-
-
-def _entry_json(entry: HostPin) -> dict[str, Any]:
-    return {
-        "pin": str(entry.pin),
-        "role": entry.role,
-        "provider": list(entry.provider),
-        "name": entry.note,
-        "not_after": entry.not_after.isoformat() if entry.not_after else None,
     }

@@ -1,4 +1,4 @@
-"""Write the root sets of providers: certpin/providers/providers.toml and public_roots.txt.
+"""Write the root sets of providers: certpin/providers/providers.toml.
 
 ``scripts/providers.toml`` says which roots a provider issues from. The certificates come from every
 release of certifi that has a wheel, and from Debian's ca-certificates. A root that certifi dropped
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent.parent
 MAPPING = Path(__file__).with_suffix(".toml")
-TARGET = _ROOT / "packages/certpin/src/certpin/providers"
+TARGET = _ROOT / "packages/certpin/src/certpin/providers/providers.toml"
 _WHEELS = _ROOT / "build/certifi"
 _PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _DATED = re.compile(r"(20\d\d)\.(\d{1,2})\.(\d{1,2})")
@@ -58,7 +58,6 @@ class PublicRoot:
     not_after: date = date.min
     sha1: set[str] = field(default_factory=set)
     releases: list[str] = field(default_factory=list)
-    in_debian: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def collect(folder: Path, debian: tuple[str, Iterable[Certificate]]) -> Collecte
             if release not in root.releases:
                 root.releases.append(release)
     for certificate in debian[1]:
-        _add(roots, certificate).in_debian = True
+        _add(roots, certificate)
     return Collected(roots, tuple(found), debian[0])
 
 
@@ -191,8 +190,8 @@ def root_table(name: str, root: PublicRoot, collected: Collected) -> dict[str, A
     return {**table, "certificate": f"certifi {last}"}
 
 
-def generate(mapping: dict[str, Any], collected: Collected) -> tuple[str, str]:
-    """Return the texts of providers.toml and of public_roots.txt.
+def generate(mapping: dict[str, Any], collected: Collected) -> str:
+    """Return the text of providers.toml.
 
     Raises:
         DataError: the mapping names a root that is in no package, or a wrong digest.
@@ -224,8 +223,7 @@ def generate(mapping: dict[str, Any], collected: Collected) -> tuple[str, str]:
         head["roots"] = members[provider["name"]]
         parts.append(_toml("provider", head))
         parts += [_toml("provider.source", source) for source in provider["source"]]
-    known = sorted(root.pin.removeprefix("sha256/") for root in collected.roots.values())
-    return "\n".join(parts), header + "\n".join(known) + "\n"
+    return "\n".join(parts)
 
 
 def _pending(entry: dict[str, Any], collected: Collected) -> dict[str, Any]:
@@ -262,7 +260,7 @@ def _value(value: Any) -> str:
 
 
 def main() -> None:
-    """Write the two files, or compare them with the present ones."""
+    """Write the file, or compare it with the present one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     parser.add_argument("--certifi", type=Path, help="the folder with the wheels")
@@ -272,18 +270,17 @@ def main() -> None:
         fetch_certifi(folder)
     try:
         mapping = tomllib.loads(MAPPING.read_text(encoding="utf-8"))
-        texts = generate(mapping, collect(folder, debian_certificates()))
+        text = generate(mapping, collect(folder, debian_certificates()))
     except DataError as exc:
         sys.exit(f"error: {exc}\n  fix: look at the page again, and correct {MAPPING.name}")
-    for name, text in zip(("providers.toml", "public_roots.txt"), texts, strict=True):
-        if not options.check:
-            (TARGET / name).write_text(text, encoding="utf-8")
-        elif (TARGET / name).read_text(encoding="utf-8") != text:
-            sys.exit(
-                f"error: {name} differs from its sources\n  fix: make providers, and review it"
-            )
+    if not options.check:
+        TARGET.write_text(text, encoding="utf-8")
+    elif TARGET.read_text(encoding="utf-8") != text:
+        sys.exit(
+            f"error: {TARGET.name} differs from its sources\n  fix: make providers, and review it"
+        )
     sys.stdout.write(
-        f"providers.toml: edition {mapping['edition']}, {len(mapping['provider'])} providers\n"
+        f"{TARGET.name}: edition {mapping['edition']}, {len(mapping['provider'])} providers\n"
     )
 
 

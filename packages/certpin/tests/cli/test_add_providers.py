@@ -32,8 +32,8 @@ def known(pin: Pin) -> ProviderRoot:
 
 def use(monkeypatch: pytest.MonkeyPatch, *providers: Provider, public: Pin | None = None) -> None:
     """Let the commands use these providers, and ``public`` as a public root of none of them."""
-    digests = frozenset({public.digest} if public else ())
-    data = ProviderData(EDITION, {each.name: each for each in providers}, digests)
+    known = frozenset({public} if public else ())
+    data = ProviderData(EDITION, {each.name: each for each in providers}, known)
     monkeypatch.setattr(certpin.providers, "load_providers", lambda: data)
 
 

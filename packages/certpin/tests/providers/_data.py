@@ -35,4 +35,4 @@ def data(*providers: Provider, edition: date = EDITION) -> ProviderData:
         provider("one", root(1), root(2)),
         provider("two", root(3), root(4)),
     )
-    return ProviderData(edition, {each.name: each for each in found}, frozenset({pin(9).digest}))
+    return ProviderData(edition, {each.name: each for each in found}, frozenset({pin(9)}))

@@ -7,7 +7,6 @@ a provider, and nothing is downloaded: a newer edition comes with a newer certpi
 
 from __future__ import annotations
 
-from base64 import b64decode
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache, cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from certpin.roots import load_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,12 +99,12 @@ class ProviderData:
     Attributes:
         edition: the date of the data.
         providers: the providers, by name.
-        public_roots: the SHA-256 of the keys of all roots in any release of certifi, or in Debian.
+        public_roots: the keys of all roots in any release of certifi.
     """
 
     edition: date
     providers: dict[str, Provider]
-    public_roots: frozenset[bytes] = field(repr=False)
+    public_roots: frozenset[Pin] = field(repr=False)
 
     @cached_property
     def roots(self) -> dict[Pin, ProviderRoot]:
@@ -143,11 +143,11 @@ class ProviderData:
         return tuple(sorted(found, key=lambda each: each.kind == "service"))
 
     def is_public(self, pin: Pin) -> bool:
-        """Return True if a root with this key is public: in certifi, Debian, or a provider's set.
+        """Return True if a root with this key is public: in certifi, or in a provider's set.
 
         Old releases of certifi count too.
         """
-        return pin.digest in self.public_roots or pin in self.roots
+        return pin in self.public_roots or pin in self.roots
 
     def require_clock(self, today: date) -> None:
         """Check that this machine's date is not before the date of the data.
@@ -168,18 +168,16 @@ class ProviderData:
 @cache
 def load_providers() -> ProviderData:
     """Return the provider data of this installation, which is read from the package once."""
-    folder = files("certpin.providers")
-    listed = folder.joinpath("public_roots.txt").read_text("ascii").splitlines()
-    digests = (line for line in listed if not line.startswith("#"))
-    return parse_providers(folder.joinpath("providers.toml").read_text("utf-8"), digests)
+    text = files("certpin.providers").joinpath("providers.toml").read_text("utf-8")
+    return parse_providers(text, load_data().roots)
 
 
-def parse_providers(text: str, public_roots: Iterable[str] = ()) -> ProviderData:
+def parse_providers(text: str, public_roots: Iterable[Pin] = ()) -> ProviderData:
     """Return the provider data that a TOML text contains.
 
     Args:
         text: the text, as ``scripts/providers.py`` writes it.
-        public_roots: the base64 SHA-256 of the key of each public root.
+        public_roots: the pin of the key of each public root.
 
     Raises:
         ConfigError: a provider has a root that the data lacks, or fewer than two roots.
@@ -190,8 +188,7 @@ def parse_providers(text: str, public_roots: Iterable[str] = ()) -> ProviderData
     data = tomli.loads(text)
     roots = {table["name"]: _root(table) for table in data["root"]}
     providers = {table["name"]: _provider(table, roots) for table in data["provider"]}
-    digests = frozenset(b64decode(digest, validate=True) for digest in public_roots)
-    return ProviderData(data["edition"], providers, digests)
+    return ProviderData(data["edition"], providers, frozenset(public_roots))
 
 
 def _root(table: dict[str, Any]) -> ProviderRoot:

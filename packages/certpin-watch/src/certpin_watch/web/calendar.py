@@ -10,7 +10,7 @@ from certpin.calendar import list_events
 from certpin.roots import load_data
 from certpin_watch.store.queries import hosts
 from certpin_watch.store.queries.chains import load_chains
-from certpin_watch.store.queries.sightings import PinJudge, current_by_location
+from certpin_watch.store.queries.sightings import latest_chains
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from certpin.x509 import Chain
     from certpin_watch.web.request import PageRequest
 
+    _Chains = dict[str, dict[str, list[Chain]]]  # by pin set and host pattern
+
 _AHEAD = timedelta(days=730)
 _MAX_EVENTS = 200  # of a pin set
 
 
 def calendar_page(page: PageRequest) -> Response:
     """List the events of the next two years by pin set, with those that are past and still open."""
-    chains, data, today = _verified_chains(page), load_data(), page.now.date()
+    verified, served = _latest_chains(page)
+    data, today = load_data(), page.now.date()
     sets = []
     for watched in page.snapshot.sets:
         name = watched.pins.name
-        events = list_events(watched.pins, chains[name], data, page.now)
+        events = list_events(watched.pins, verified[name], data, page.now, served=served[name])
         shown = [each for each in events if each.day is None or each.is_due(today, _AHEAD.days)]
         sets.append((name, shown[:_MAX_EVENTS], len(shown)))
     return page.render(
@@ -40,17 +43,16 @@ def calendar_page(page: PageRequest) -> Response:
     )
 
 
-def _verified_chains(page: PageRequest) -> dict[str, dict[str, list[Chain]]]:
-    """Return the chains that the probes saw last, by pin set and host pattern, each once."""
-    found: dict[str, dict[str, list[Chain]]] = defaultdict(lambda: defaultdict(list))
+def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
+    """Return the chains that the probes verified last: the verified ones, and those as served."""
+    verified: _Chains = defaultdict(lambda: defaultdict(list))
+    served: _Chains = defaultdict(lambda: defaultdict(list))
     with page.connection() as connection:
-        names = hosts.names(connection, page.snapshot)
-        judge = PinJudge(page.snapshot, page.now)
-        seen = current_by_location(connection, judge, names, page.thresholds)
-        digests = {name: {bytes.fromhex(v.verified) for v in seen[name]} - {b""} for name in names}
-        stored = load_chains(connection, set().union(*digests.values()))
-    for name in names:
-        chains = [chain for digest in sorted(digests[name]) if (chain := stored.get(digest))]
-        for watched, policy in page.snapshot.policies_of(name):
-            found[watched.pins.name][str(policy.pattern)] += chains
-    return found
+        seen = latest_chains(connection, hosts.names(connection, page.snapshot))
+        stored = load_chains(connection, {digest for _, *pair in seen for digest in pair})
+    for host, sent, path in seen:
+        for watched, policy in page.snapshot.policies_of(host):
+            for found, digest in ((verified, path), (served, sent)):
+                if chain := stored.get(digest):
+                    found[watched.pins.name][str(policy.pattern)].append(chain)
+    return verified, served

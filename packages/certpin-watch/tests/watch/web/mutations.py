@@ -123,4 +123,11 @@ MUTATIONS: list[Mutation] = [
         "    if path.trusted and not _named(path, _INSPECTING):\n",
         _CHAINS + "a_public_authority_with_the_name_of_a_proxy_is_public",
     ),
+    Mutation(
+        "the calendar has the chains as the servers sent them",
+        _PAGES + "calendar.py",
+        "page.now, served=served[name])",
+        "page.now)",
+        _TEST + "the_calendar_lists_a_cross_sign_that_a_server_sends",
+    ),
 ]

@@ -7,18 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
+from certpin.lab import Authority
 from certpin_watch.auth.identity import Identity
 from certpin_watch.html import environment
 from certpin_watch.permissions import ROLES
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AlertSettings, NotificationSettings, RetentionSettings
+from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.observations import LATEST, SIGHTINGS
 from certpin_watch.store.tables.service import ALERTS, AUDIT, SILENCES
@@ -30,6 +32,7 @@ from tests.watch.web.hostile import ALERT, SENT, write_hostile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
     from starlette.requests import Request
@@ -84,6 +87,21 @@ def test_the_calendar_lists_the_events_of_each_pin_set(
         assert f'href="/pin-sets/{watched.pins.name}"' in page
     assert "The pins expire: clients then refuse every connection." in page
     assert "The certificate of the server expires" in page  # of a chain that a probe saw
+
+
+def test_the_calendar_lists_a_cross_sign_that_a_server_sends(tmp_path: Path) -> None:
+    watch, year = a_year(tmp_path, hosts=8, groups=1)
+    root, older = Authority("Root", now=year.now), Authority("Older Root", now=year.now)
+    crossed = Authority("Root", issuer=older, key=root.key, days=90).certificate
+    leaf = root.issue(FIRST[0]).certificate
+    chains = [(leaf.der, crossed.der), (leaf.der, root.certificate.der)]
+    with watch.store.write() as connection:
+        served, verified = insert_observed_chains(connection, chains, year.now)
+        seen = update(SIGHTINGS).where(LATEST, SIGHTINGS.c.host == FIRST[0])
+        connection.execute(seen.values(served=served, verified=verified))
+    page = client_of(watch).get("/calendar").text
+    watch.store.close()
+    assert "A cross-sign that the server sends expires: CN=Root" in page
 
 
 def csrf_of(page: str) -> str:

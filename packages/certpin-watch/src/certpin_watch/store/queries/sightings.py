@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import MonitoredPinSet, Snapshot
 
 _MICROSECONDS = 1_000_000  # of a second
-_MAX_SIGHTINGS = 20_000  # that one call of `current_by_location` reads
+_MAX_SIGHTINGS = 20_000  # that one query of latest results reads
 
 # X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h): expired chains are checked, too.
 HAS_EXPIRED = 10
@@ -207,6 +207,20 @@ def current_by_location(
     for row in rows:
         found[row.host] += (_vantage(row, stored, judge, thresholds),)
     return found
+
+
+def latest_chains(connection: Connection, hosts: Collection[str]) -> list[tuple[str, bytes, bytes]]:
+    """Return the chains that the probes of these hosts verified last, sorted, each pair once.
+
+    Returns:
+        The host, and the digests of the chain as its server sent it and of the verified chain.
+    """
+    columns = SIGHTINGS.c
+    chosen = (columns.host, columns.served, columns.verified)
+    statement = select(*chosen).distinct().where(LATEST, columns.host.in_(sorted(hosts)))
+    verified = statement.where(columns.verified != b"").order_by(*chosen)
+    rows = connection.execute(verified.limit(_MAX_SIGHTINGS))
+    return [(host, served, path) for host, served, path in rows]
 
 
 def last_verified(

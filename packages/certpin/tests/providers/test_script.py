@@ -12,6 +12,7 @@ import tomli
 
 from certpin.lab import Authority
 from scripts import providers as script
+from scripts.certifi_releases import read_releases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def collected(tmp_path: Path, roots: dict[str, Authority]) -> script.Collected:
         with zipfile.ZipFile(tmp_path / f"certifi-{release}-py3-none-any.whl", "w") as archive:
             pem = b"".join(roots[name].pem for name in names)
             archive.writestr("certifi/cacert.pem", pem)
-    return script.collect(tmp_path, ("1", [roots["Debian"].certificate]))
+    return script.collect(read_releases(tmp_path), ("1", [roots["Debian"].certificate]))
 
 
 def mapping(*roots: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def mapping(*roots: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def test_releases_are_in_the_order_of_their_numbers(collected: script.Collected) -> None:
-    assert collected.releases == ("2020.1.5", "2020.11.2", "2021.2.3.post1")
+    versions = tuple(release.version for release in collected.releases)
+    assert versions == ("2020.1.5", "2020.11.2", "2021.2.3.post1")
 
 
 def test_a_dropped_root_has_the_date_of_the_first_release_without_it(
@@ -89,7 +91,9 @@ def test_a_name_of_two_keys_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "certifi-2020.1.5-py3-none-any.whl", "w") as archive:
         archive.writestr("certifi/cacert.pem", pem)
     with pytest.raises(script.DataError, match="'Twice' is the name of 2 keys"):
-        script.generate(mapping({"name": "Twice"}), script.collect(tmp_path, ("1", [])))
+        script.generate(
+            mapping({"name": "Twice"}), script.collect(read_releases(tmp_path), ("1", []))
+        )
 
 
 def test_the_digests_of_a_page_are_compared(

@@ -15,18 +15,21 @@ from cryptography.x509.oid import NameOID
 
 from certpin.roots import load_data
 from certpin.roots.records import read_root
+from certpin.x509 import Certificate
 from scripts import root_history
-from scripts.root_history import Release, rows_of
+from scripts.certifi_releases import Release, ordered, pin_of, release_day
+from scripts.root_history import rows_of
 
 
 @cache
-def _root(name: str, serial: int = 1) -> x509.Certificate:
+def _root(name: str, serial: int = 1) -> Certificate:
     """Make a root. Another serial number is another certificate of the same key."""
     key = _key(name)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin, end = datetime(2010, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), serial, begin, end)
-    return builder.sign(key, hashes.SHA256())
+    signed = builder.sign(key, hashes.SHA256())
+    return Certificate.from_der(signed.public_bytes(Encoding.DER))
 
 
 @cache
@@ -34,10 +37,8 @@ def _key(name: str) -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _release(version: str, *roots: x509.Certificate) -> Release:
-    pem = "".join(root.public_bytes(Encoding.PEM).decode() for root in roots)
-    day = root_history.release_day(version, date(2014, 3, 10))
-    return Release(day, version, root_history.certificates_in(pem))
+def _release(version: str, *roots: Certificate) -> Release:
+    return Release(release_day(version, date(2014, 3, 10)), version, roots)
 
 
 def test_periods_are_from_each_bundle_against_the_next() -> None:
@@ -48,8 +49,8 @@ def test_periods_are_from_each_bundle_against_the_next() -> None:
         _release("2016.9.6.1", two),
         _release("2017.1.2", one),
     ]
-    rows = rows_of(root_history.ordered(reversed(releases)))
-    first, second = rows[root_history.pin_of(one)], rows[root_history.pin_of(two)]
+    rows = rows_of(ordered(reversed(releases)))
+    first, second = rows[pin_of(one)], rows[pin_of(two)]
     assert first.periods == [["2014-03-10", "2016-09-06"], ["2017-01-02", None]]
     assert first.removed_in == ""
     assert second.periods == [["2015-04-28", "2017-01-02"]]
@@ -72,7 +73,7 @@ def test_the_library_reads_what_the_script_writes() -> None:
     assert (one.name, one.removed_in, one.android) == ("One", "2021.1.1", ("8", "9"))
     assert one.periods == ((date(2020, 1, 1), date(2021, 1, 1)),)
     assert (two.valid_from, two.valid_until) == (date(2010, 1, 1), date(2030, 1, 1))
-    assert str(two.pin) == root_history.pin_of(_root("Two"))
+    assert str(two.pin) == pin_of(_root("Two"))
 
 
 @pytest.mark.parametrize(
@@ -106,13 +107,6 @@ def test_the_head_of_a_changelog_names_version_and_day() -> None:
         " -- B <b@example.org>  Mon, 01 Jun 2020 15:39:00 +0200\n"
     )
     assert root_history.changelog_head(text) == ("2:3.110-1+deb13u5", "2026-10-28")
-
-
-@pytest.mark.parametrize(
-    ("version", "day"), [("2015.04.28", date(2015, 4, 28)), ("2022.5.18.1", date(2022, 5, 18))]
-)
-def test_the_version_of_certifi_is_its_day(version: str, day: date) -> None:
-    assert root_history.release_day(version, date(2000, 1, 1)) == day
 
 
 def test_the_committed_file_is_in_the_form_of_the_script() -> None:

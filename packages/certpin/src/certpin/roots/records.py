@@ -23,7 +23,7 @@ class PublicRoot:
 
     Attributes:
         pin: the pin of the key.
-        name: the common name of the newest certificate.
+        name: the common name of the newest certificate, or the unit if several roots share it.
         certificates: the pins of the certificates, each with its first and last day of validity.
         periods: when certifi had the key: the day of the first release with it, and of the first
             one without it; None if the newest release still has it.

@@ -87,7 +87,7 @@ _COMMON, _UNIT = NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME
     [
         ([(_UNIT, "Public Roots"), (_COMMON, "One, Root")], "One, Root"),
         ([(_UNIT, "GlobalSign Root CA - R3"), (_COMMON, "GlobalSign")], "GlobalSign Root CA - R3"),
-        ([(_UNIT, "Class 2"), (_UNIT, "For use by nobody")], "Class 2"),
+        ([(_UNIT, "Class 2"), (_UNIT, "Second unit")], "Class 2"),
         ([(NameOID.ORGANIZATION_NAME, "Government")], "O=Government"),
     ],
 )

@@ -104,6 +104,16 @@ def test_each_obstacle_has_its_status_and_a_problem_its_fix(
     assert bool(check.fix) == (status in {"problem", "unchecked"})
 
 
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [("SSL_CERT_FILE", "directory is still searched"), ("SSL_CERT_DIR", "file is still searched")],
+)
+def test_a_variable_replaces_one_of_the_two_places_of_authorities(name: str, rest: str) -> None:
+    assert rest in _of(replace(GOOD, machine=MachineFacts(variables=(name,))), name).text
+    missing = MachineFacts(variables=(name,), missing_files=(name,))
+    assert "no authority is trusted" not in _of(replace(GOOD, machine=missing), name).text
+
+
 @given(st.integers(-10_000_000, 10_000_000), st.integers(-400, 400))
 def test_the_clock_is_good_if_one_server_agrees(far: int, near: int) -> None:
     servers = tuple(

@@ -268,7 +268,7 @@ def _machine(machine: MachineFacts) -> Iterator[Check]:
 
 def _variables(machine: MachineFacts) -> Iterator[Check]:
     for name in machine.missing_files:
-        text = f"{name} names a path that does not exist, so no authority is trusted"
+        text = f"{name} names a path that does not exist: OpenSSL finds no authority through it"
         yield Check(name, "problem", text, f"correct it, or unset {name}")
     for name in machine.variables:
         if name == KEY_LOG:
@@ -278,7 +278,12 @@ def _variables(machine: MachineFacts) -> Iterator[Check]:
             text = "it is 1: the section [debug] of a pin file is in force"
             yield Check(DEBUG, "note", text)
         elif name not in PROXIES and name not in machine.missing_files:
-            text = "it is set: its authorities are trusted instead of those of this machine"
+            kind, rest = ("file", "directory") if name == "SSL_CERT_FILE" else ("directory", "file")
+            other = "SSL_CERT_DIR" if name == "SSL_CERT_FILE" else "SSL_CERT_FILE"
+            text = (
+                f"it replaces OpenSSL's default {kind} of authorities; the default {rest} is still "
+                f"searched, unless {other} is set"
+            )
             yield Check(name, "note", text)
 
 

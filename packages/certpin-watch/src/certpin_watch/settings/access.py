@@ -34,7 +34,10 @@ def _issuer(table: Table, name: str) -> str:
     See OpenID Connect Discovery 1.0, section 4.1.
     """
     issuer = table.text(name)
-    parts = urlsplit(issuer)
+    try:
+        parts = urlsplit(issuer)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
         raise ConfigError(
             "this is not the issuer of a provider",

@@ -217,6 +217,7 @@ def test_settings_have_defaults(tmp_path: Path) -> None:
         ({"idle_minutes": 0}, "access.idle_minutes"),
         ({"session_hours": 10_000}, "access.session_hours"),
         ({"oidc": {**OIDC, "issuer": "http://id.bank.example"}}, "access.oidc.issuer"),
+        ({"oidc": {**OIDC, "issuer": "https://[x"}}, "access.oidc.issuer"),
         ({"oidc": {**OIDC, "algorithms": ["none"]}}, "access.oidc.algorithms"),
         ({"oidc": {**OIDC, "algorithms": ["HS256"]}}, "access.oidc.algorithms"),
         ({"oidc": {**OIDC, "roles": {}}}, "access.oidc.roles"),

@@ -19,6 +19,7 @@ import time
 from base64 import urlsafe_b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -252,6 +253,11 @@ class OpenIDProvider:
             raise InputError(f"{address} is not a JSON object")
         return found
 
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        # Made once: loading the authorities takes milliseconds, in which no request is answered.
+        return ssl.create_default_context(cafile=self.settings.ca_file)
+
     def _client(self, redirect_uri: str | None = None) -> AsyncOAuth2Client:
         from authlib.integrations.httpx_client import AsyncOAuth2Client
 
@@ -262,7 +268,7 @@ class OpenIDProvider:
             scope=" ".join(settings.scopes),
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
-            verify=ssl.create_default_context(cafile=settings.ca_file),
+            verify=self._context,
             timeout=_TIMEOUT,
             follow_redirects=False,
         )

@@ -471,6 +471,20 @@ def test_a_failed_commit_leaves_no_branch(team: Team, monkeypatch: pytest.Monkey
     assert team.git("branch", "--list", "sign/*") == ""
 
 
+@pytest.mark.parametrize(
+    ("branch", "said"),
+    [("main", "there is a branch main here already"), ("sign..x", "not a valid branch name")],
+)
+def test_nothing_is_recorded_for_a_branch_that_cannot_be_made(
+    team: Team, branch: str, said: str
+) -> None:
+    team.at("alice")
+    done = team.run("publish", "propose", "--offline", "--branch", branch)
+    assert done.code == 2
+    assert said in done.err
+    assert team.git("status", "--porcelain") == ""
+
+
 def test_without_a_repository_its_absence_is_named(run: Run) -> None:
     write(kit.policy(HOST))
     done = run("publish", "review", "main")

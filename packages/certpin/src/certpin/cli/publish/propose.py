@@ -98,6 +98,7 @@ def propose(
         if not branch and not no_push and repository.run("ls-remote", remote, f"refs/heads/{name}"):
             Proposal(path, name, remote, is_open=True).show(as_json=as_json)
             return
+        repository.require_new(name)
         confirm(plan, frozenset(keys), yes=yes)
         carry_out(context, checked, plan, keys)
     from certpin.publish.content import named_files

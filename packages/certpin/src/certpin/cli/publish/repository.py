@@ -116,19 +116,32 @@ class Repository:
             finally:
                 self.run("worktree", "remove", "--force", folder)
 
+    def require_new(self, branch: str) -> None:
+        """Require that a name can be given to a new branch.
+
+        Raises:
+            ConfigError: the name is invalid, or a branch has it.
+        """
+        self.run("check-ref-format", "--branch", branch)
+        if self.run("for-each-ref", f"refs/heads/{branch}"):
+            raise ConfigError(
+                f"there is a branch {branch} here already",
+                key="branch",
+                fix=f"switch to it, delete it (git branch -D {branch}), or name another: --branch",
+            )
+
     def commit_on_branch(self, branch: str, paths: Sequence[Path], message: str) -> None:
         """Make a branch from the current commit, and commit these files on it as they are now.
 
         Args:
-            branch: the name of the branch.
+            branch: the name of the branch, as ``require_new`` accepts it.
             paths: the files.
             message: the message of the commit.
 
         Raises:
-            ConfigError: the branch exists, or git fails.
+            ConfigError: git fails.
         """
         names = [str(path.resolve()) for path in paths]
-        self.run("check-ref-format", "--branch", branch)
         self.run("switch", "--quiet", "--create", branch)
         try:
             self.run("add", "--all", "--", *names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
     from certpin.publish.keys import KeySigner
-    from certpin.publish.signing_plan import PendingSignature, SigningPolicy
+    from certpin.publish.signing_plan import PendingSignature, SigningPlan, SigningPolicy
 
 ask_new_passphrase = click.option(
     "--ask-passphrase",
@@ -72,12 +72,19 @@ class PublishContext:
         ]
         return not any(known) if known else None
 
-    @property
+    @cached_property
+    def plan(self) -> SigningPlan:
+        """The metadata files as they are before a key of this command signs them."""
+        from certpin.publish.signing_plan import prepare
+
+        return prepare(self.policy, frozenset())
+
+    @cached_property
     def pending(self) -> tuple[PendingSignature, ...]:
         """The metadata files that need signatures, each with the keys that must still sign it."""
-        from certpin.publish.signing_plan import pending, prepare
+        from certpin.publish.signing_plan import pending
 
-        return pending(prepare(self.policy, frozenset()))
+        return pending(self.plan)
 
 
 def open_context(path: Path) -> PublishContext:

@@ -26,7 +26,6 @@ from certpin.cli.rotate.recording import RecordOptions, record_options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.cli.publish.context import PublishContext
     from certpin.cli.rotate.steps import HostViolation
     from certpin.publish.signing_plan import PendingSignature, SigningPlan
 
@@ -86,7 +85,8 @@ def propose(
 
     with locked_context(path) as context, open_signers(places) as keys:
         repository = Repository(path)
-        checked, plan = planned(context, _signing_keys(context), record)
+        to_sign = context.plan.may_sign("root") | context.plan.may_sign("targets")
+        checked, plan = planned(context, to_sign, record)
         if plan is None:
             found = checked.violations if checked else []
             Proposal(path, violations=tuple(found)).show(as_json=as_json)
@@ -157,14 +157,6 @@ class Proposal:
             "waits": [wait_json(wait) for wait in self.waits],
             "breaches": [found.json() for found in self.violations],
         }
-
-
-def _signing_keys(context: PublishContext) -> frozenset[str]:
-    """Return the IDs of all keys that may sign the root or targets metadata."""
-    from certpin.publish.signing_plan import prepare
-
-    plan = prepare(context.policy, frozenset())
-    return plan.may_sign("root") | plan.may_sign("targets")
 
 
 def _branch(plan: SigningPlan) -> str:

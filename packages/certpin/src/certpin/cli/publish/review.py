@@ -142,7 +142,6 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
     with tuf_needed():
         from certpin.publish.content import named_files
         from certpin.publish.event import require_covered, require_event, require_valid
-        from certpin.publish.signing_plan import prepare
 
     repository, journal = Repository(path), journal_path(path).name
     start, end = repository.commit_of(base), repository.commit_of(branch)
@@ -156,7 +155,7 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
             after = open_context(merged)
             require_valid(event, after.policy.state)
             missing = _missing(after)
-            require_covered(event, journal, prepare(after.policy, frozenset()))
+            require_covered(event, journal, after.plan)
     except ConfigError as exc:
         return ReviewOutcome(end, refused=exc)
     return ReviewOutcome(end, event, tuple(missing))

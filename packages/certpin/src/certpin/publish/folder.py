@@ -28,9 +28,9 @@ from tuf.api.serialization.json import JSONSerializer
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
-from certpin.publish.state import FolderContents, pin_file_errors, read_metadata
+from certpin.publish.state import FolderContents, pin_file_errors
 from certpin.support import locks
-from certpin.updates.trust import SignedMetadata, is_plain
+from certpin.updates.trust import SignedMetadata, is_plain, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

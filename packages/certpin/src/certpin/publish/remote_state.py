@@ -18,7 +18,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
-from tuf.api.metadata import Metadata
 
 from certpin.errors import UpdateError
 from certpin.updates.refusals import update_errors
@@ -26,6 +25,7 @@ from certpin.updates.trust import (
     SignedMetadata,
     VerifiedMetadata,
     follow_roots,
+    read_metadata,
     require_signed,
     verify_files,
     verify_metadata,
@@ -173,10 +173,8 @@ def signed_version(root: Root, timestamp: bytes) -> int | None:
 def is_signed(root: Root, role: str, data: bytes) -> bool:
     """Return True if the bytes are metadata of this role, signed by enough keys of this root."""
     with suppress(UpdateError), update_errors():
-        found: Metadata[Any] = Metadata.from_bytes(data)
-        if found.signed.type == role:
-            require_signed(root, found)
-            return True
+        require_signed(root, read_metadata(role, data))
+        return True
     return False
 
 
@@ -236,10 +234,7 @@ def _name_in(targets: Any) -> object:
 
 def _parsed(role: str, data: bytes) -> Any:
     with update_errors():
-        found: Metadata[Any] = Metadata.from_bytes(data)
-        if found.signed.type != role:
-            raise RepositoryError(f"this is {found.signed.type} metadata, where {role} belongs")
-        return found.signed
+        return read_metadata(role, data).signed
 
 
 def _needed(read: Read, path: str, limits: Limits) -> bytes:

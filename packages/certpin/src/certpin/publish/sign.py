@@ -17,7 +17,7 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
 from certpin.errors import CertpinError, ConfigError
 from certpin.publish.content import LIMITS, Content
-from certpin.publish.state import is_complete, read_metadata, signers
+from certpin.publish.state import is_complete, signers
 from certpin.updates import trust
 from certpin.updates.refusals import as_update_error
 
@@ -167,7 +167,7 @@ def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
         return is_complete(choice.new_targets, choice.root)
     if current is None:
         return False
-    signed = read_metadata("targets", current.verified.signed.targets)
+    signed = trust.read_metadata("targets", current.verified.signed.targets)
     return is_complete(signed, choice.root)
 
 
@@ -236,7 +236,7 @@ def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) ->
     data = state.current.verified.signed.snapshot
     if "snapshot" in renew or policy.ends_soon("snapshot", state.snapshot.expires):
         return b"", 0
-    if not is_complete(read_metadata("snapshot", data), choice.root):
+    if not is_complete(trust.read_metadata("snapshot", data), choice.root):
         return b"", 0
     return data, state.snapshot.version
 

@@ -20,7 +20,8 @@ from certpin.errors import ConfigError
 from certpin.publish import roots
 from certpin.publish.content import Content, require_published
 from certpin.publish.roots import same_bytes
-from certpin.publish.state import is_complete, read_metadata, signers
+from certpin.publish.state import is_complete, signers
+from certpin.updates.trust import read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -183,17 +183,6 @@ def is_complete(metadata: Metadata[Any], root: Root) -> bool:
     return True
 
 
-def read_metadata(kind: str, data: bytes) -> Metadata[Any]:
-    """Parse TUF metadata of one role. Raises the errors of tuf, such as ``RepositoryError``.
-
-    ``kind`` is the expected role, such as ``snapshot``. Not checked: signatures.
-    """
-    metadata: Metadata[Any] = Metadata.from_bytes(data)
-    if metadata.signed.type != kind:
-        raise RepositoryError(f"this is {metadata.signed.type} metadata, where {kind} belongs")
-    return metadata
-
-
 def _inner(data: bytes) -> Any:
     return Metadata.from_bytes(data).signed
 
@@ -239,7 +228,7 @@ def _draft(
     if isinstance(data, PinFileError):
         raise data
     try:
-        draft = read_metadata(role, data)
+        draft = trust.read_metadata(role, data)
         draft.signed_bytes  # noqa: B018  # raises if it has no canonical form
     except Exception as exc:
         raise PinFileError(

@@ -141,7 +141,7 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
     Raises:
         RepositoryError: the bundled root is invalid (of tuf).
     """
-    first = _metadata(Root, bundled)
+    first: Metadata[Root] = read_metadata(Root.type, bundled)
     require_signed(first.signed, first)
     chain = [first.signed]
     for data in later:
@@ -316,15 +316,20 @@ def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = F
         )
 
 
-def _metadata(kind: type[Role], data: bytes) -> Metadata[Role]:
-    found: Metadata[Any] = Metadata.from_bytes(data)
-    if found.signed.type != kind.type:
-        raise RepositoryError(f"this is {found.signed.type} metadata, where {kind.type} belongs")
-    return found
+def read_metadata(role: str, data: bytes) -> Metadata[Any]:
+    """Parse metadata of a TUF role, such as ``snapshot``. Not checked: signatures.
+
+    Raises:
+        RepositoryError: the data is not metadata, or that of another role (of tuf).
+    """
+    metadata: Metadata[Any] = Metadata.from_bytes(data)
+    if metadata.signed.type != role:
+        raise RepositoryError(f"this is {metadata.signed.type} metadata, where {role} belongs")
+    return metadata
 
 
 def _following(root: Root, data: bytes) -> Root:
-    new = _metadata(Root, data)
+    new: Metadata[Root] = read_metadata(Root.type, data)
     require_signed(root, new)
     if new.signed.version != root.version + 1:
         raise BadVersionNumberError(f"root {new.signed.version} follows {root.version}")
@@ -333,7 +338,7 @@ def _following(root: Root, data: bytes) -> Root:
 
 
 def _by(root: Root, kind: type[Role], data: bytes) -> Role:
-    found = _metadata(kind, data)
+    found: Metadata[Role] = read_metadata(kind.type, data)
     require_signed(root, found)
     return found.signed
 

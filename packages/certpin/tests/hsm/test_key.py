@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from certpin.errors import TokenError
 from certpin.hsm import TokenKey, generate_key, open_key, open_or_generate_key
 from certpin.lab import Authority
-from certpin.x509.keys import KeyAlgorithm
+from certpin.x509.keys import KeyAlgorithm, spki_of
 from tests.servers.softhsm import MODULE
 
 if TYPE_CHECKING:
@@ -185,14 +185,12 @@ def test_a_public_key_of_another_private_key_is_refused(hsm: SoftHSM) -> None:
     from pkcs11.util.ec import decode_ec_public_key
 
     other = ec.generate_private_key(ec.SECP256R1()).public_key()
-    from certpin.hsm.key import _spki as spki
-
     with _made(hsm) as made, hsm.token().open(rw=True) as session:
         (old,) = session.get_objects({pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PUBLIC_KEY})
         old.destroy()
         session.create_object(
             {
-                **decode_ec_public_key(spki(other)),
+                **decode_ec_public_key(spki_of(other)),
                 pkcs11.Attribute.TOKEN: True,
                 pkcs11.Attribute.PRIVATE: False,
                 pkcs11.Attribute.ID: made.uri.id,

@@ -17,7 +17,7 @@ from certpin.errors import TokenError
 from certpin.hsm.module import closed_on_failure, find_token, log_in, translated
 from certpin.hsm.uri import TokenURI
 from certpin.support.text import printable
-from certpin.x509.keys import PublicKey
+from certpin.x509.keys import PublicKey, spki_of
 from certpin.x509.signing import digest_of, verify_signature
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class TokenKey:
     @cached_property
     def key(self) -> PublicKey:
         """The public key as certpin's ``PublicKey``, the class of keys that are read from files."""
-        return PublicKey(_spki(self.public_key), "key on a token")
+        return PublicKey(spki_of(self.public_key), "key on a token")
 
     @property
     def spki(self) -> bytes:
@@ -276,13 +276,6 @@ def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
         return _parse_public_key(found[0])
     except (ValueError, TypeError, LookupError) as exc:
         raise TokenError("the token's public key cannot be read", fix=_SUPPORTED) from exc
-
-
-def _spki(key: SignerPublicKey) -> bytes:
-    """Return a public key as SubjectPublicKeyInfo in DER."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _ecdsa_signature(raw: bytes) -> bytes:

@@ -16,7 +16,7 @@ from certpin.errors import TokenError
 from certpin.kms.failures import translated
 from certpin.kms.services import read_public_key
 from certpin.kms.uri import ServiceURI
-from certpin.x509.keys import PublicKey
+from certpin.x509.keys import PublicKey, spki_of
 from certpin.x509.signing import verify_signature
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ class ServiceKey:
     @cached_property
     def key(self) -> PublicKey:
         """The public key as certpin's ``PublicKey``, the class of keys that are read from files."""
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-        spki = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return PublicKey(spki, "key in a service")
+        return PublicKey(spki_of(self.public_key), "key in a service")
 
     @property
     def spki(self) -> bytes:

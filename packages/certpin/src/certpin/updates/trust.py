@@ -27,12 +27,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from tuf.api.exceptions import BadVersionNumberError, RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from certpin.errors import ConfigError, UpdateError
 from certpin.pinfile import PinSet
+from certpin.x509.keys import spki_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -380,8 +381,7 @@ def _key_bytes(key: Key) -> bytes:
     try:
         if key.keytype == "ed25519":
             return bytes.fromhex(text)
-        public = load_pem_public_key(text.encode())
-        return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return spki_of(load_pem_public_key(text.encode()))
     except ValueError:
         return text.encode()  # of another type: this signature was verified, so the text is a key
 

@@ -12,7 +12,7 @@ from certpin.errors import CertificateParseError, KeyParseError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 KeySource = Literal[
     "public key", "private key", "certificate request", "key on a token", "key in a service"
@@ -109,12 +109,14 @@ def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
 
 def public_key_of(key: PrivateKeyTypes) -> PublicKey:
     """Return the public key of a private key. An RSA-PSS key becomes a plain RSA key."""
-    from cryptography.hazmat.primitives import serialization
+    return PublicKey(spki_of(key.public_key()), "private key")
 
-    spki = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return PublicKey(spki, "private key")
+
+def spki_of(public_key: PublicKeyTypes) -> bytes:
+    """Return a public key as SubjectPublicKeyInfo in DER (RFC 5280, section 4.1.2.7)."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _read(

@@ -308,13 +308,10 @@ def kind_of(key: Key | None) -> str:
 
     Metadata that are not signed yet may contain any data.
     """
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     from certpin.publish.keys import public_key_of
-    from certpin.x509.keys import PublicKey
+    from certpin.x509.keys import PublicKey, spki_of
 
     public_key = public_key_of(key) if key else None
     if public_key is None:
         return "not a signing key"
-    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return PublicKey(spki, "public key").key
+    return PublicKey(spki_of(public_key), "public key").key

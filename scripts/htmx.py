@@ -8,11 +8,12 @@ nevertheless.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
+
+from scripts import npm
 
 TARGET = Path(__file__).parent.parent / "packages/certpin-watch/src/certpin_watch/html/static"
 VERSION = "2.0.11"
@@ -21,10 +22,7 @@ SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
 
 def fetch(folder: Path) -> bytes:
     """Return the script from the npm package, after npm's own integrity check."""
-    words = ["npm", "pack", f"htmx.org@{VERSION}", "--silent", "--pack-destination", str(folder)]
-    subprocess.run(words, check=True, capture_output=True)
-    (archive,) = folder.glob("*.tgz")
-    with tarfile.open(archive) as opened:
+    with tarfile.open(npm.pack("htmx.org", VERSION, folder)) as opened:
         member = opened.extractfile("package/dist/htmx.min.js")
         return member.read() if member else b""
 

@@ -358,40 +358,21 @@ def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
     return decorate
 
 
-class Guarded:
-    """Wraps an ASGI application, such as static files, and refuses requests without permission.
-
-    Use it for applications as you use ``require`` for endpoint functions.
-    """
-
-    def __init__(self, app: ASGIApp, requirement: str) -> None:
-        _check_requirement(requirement)
-        self._app = app
-        setattr(self, _REQUIREMENT, requirement)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to the application if it meets the requirement, else refuse it."""
-        refused = _check(Request(scope), getattr(self, _REQUIREMENT))
-        await (refused or self._app)(scope, receive, send)
-
-
 def requirement_of(route: BaseRoute) -> str | None:
     """Return the requirement that a route declares (with ``require``); None if it declares none."""
-    for target in (getattr(route, "endpoint", None), getattr(route, "app", None)):
-        if isinstance(declared := getattr(target, _REQUIREMENT, None), str):
-            return declared
-    return None
+    declared = getattr(getattr(route, "endpoint", None), _REQUIREMENT, None)
+    return declared if isinstance(declared, str) else None
 
 
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
     """Yield all routes that must declare a requirement (with ``require``).
 
-    A mount without a requirement is replaced by the routes inside it.
+    A mount is replaced by the routes inside it. One without routes, such as a mounted application,
+    can declare none.
     """
     for route in routes:
-        inner = route.routes if isinstance(route, Mount) else None
-        if inner and requirement_of(route) is None:
-            yield from every_route(inner)
+        if isinstance(route, Mount) and route.routes:
+            yield from every_route(route.routes)
         else:
             yield route
 

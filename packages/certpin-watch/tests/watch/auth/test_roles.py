@@ -93,7 +93,8 @@ def test_unknown_requirement_is_never_met() -> None:
 
 
 def test_route_without_a_requirement_prevents_the_start(service: Service) -> None:
-    for route in (Route("/bare", _bare), Mount("/in", routes=[Route("/bare", _bare)])):
+    inside = Mount("/in", routes=[Route("/bare", _bare)])
+    for route in (Route("/bare", _bare), inside, Mount("/in", PlainTextResponse("secret"))):
         with pytest.raises(ConfigError, match="no requirement is declared"):
             AccessMiddleware(Starlette(), service.watch, [route])
     check_routes([Mount("/in", routes=[Route("/fine", require("read")(_bare))])])

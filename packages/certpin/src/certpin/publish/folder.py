@@ -47,8 +47,8 @@ _PUT = {
     "site/metadata": re.compile(r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json", re.ASCII),
     "site/targets": re.compile(r"[0-9a-f]{64}\..+", re.ASCII),
 }
-_LONGESTSIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
-_MOSTSIGNATURES = 256
+_LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
+_MOST_SIGNATURES = 256
 
 
 def read(folder: Path) -> FolderContents:
@@ -173,10 +173,10 @@ def _roots(metadata: Path) -> Iterator[bytes]:
 def _signatures(drafts: Path) -> Mapping[str, Mapping[str, bytes]]:
     found: dict[str, dict[str, bytes]] = {role: {} for role in DRAFTED}
     names = [name for name in _names(drafts) if SIGNATURE.fullmatch(name)]
-    for name in names[:_MOSTSIGNATURES]:
+    for name in names[:_MOST_SIGNATURES]:
         role, key, _ = name.split(".")
         with suppress(PinFileError):  # an unreadable file is not a signature
-            found[role][key] = _read(drafts / name, _LONGESTSIGNATURE) or b""
+            found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
     return found
 
 

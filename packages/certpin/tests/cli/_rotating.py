@@ -75,6 +75,13 @@ def next_number(path: str = "pins.toml") -> str:
     return str(latest.number + (meaning(pins) != meaning(latest.pins)))
 
 
+def ship_long_ago(run: Run) -> None:
+    """Record the pin file as a version that 12 clients received a hundred days ago."""
+    shipped = run("rotate", "shipped", next_number(), "--offline", "--clients", "12")
+    assert shipped.code == 0
+    days_pass(100)
+
+
 def record_signed(path: str = "pins.toml") -> None:
     """Record the pin file as a signed version, without the gate: `certpin publish sign` has it."""
     files = RotationFiles(Path(path))

@@ -21,12 +21,14 @@ from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.servers.nginx import Nginx, nginx
+from tests.servers.pebble import pebble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from certpin.lab import Authority, Identity
+    from tests.servers.pebble import Pebble
 
 HOST = "api.bank.example"
 
@@ -168,6 +170,13 @@ def bank(identity: Identity) -> Iterator[Nginx]:
     """Start the bank's server: nginx with a chain to the root of the tests."""
     with nginx({HOST: identity}) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Pebble]:
+    """Start an ACME authority: pebble with a new root."""
+    with pebble() as running:
+        yield running
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab.authority import new_key
 from tests.servers.nginx import Nginx, nginx
-from tests.servers.pebble import pebble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +21,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.peer("pebble", "nginx"), pytest.mark.slow]
 
 HOST = "api.bank.example"
-
-
-@pytest.fixture(scope="module")
-def authority() -> Iterator[Pebble]:
-    with pebble() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

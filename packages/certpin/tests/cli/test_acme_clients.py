@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,56 +12,18 @@ import pytest
 
 from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
-from certpin.pins import Pin
-from certpin.x509 import Certificate
-from certpin.x509.certificate import read_items
+from tests.cli._acme import EACH, Site, new_site
 from tests.cli._rotating import JOURNAL, journal, next_number
-from tests.servers.acme_clients import CLIENTS, HOOK, HOST
-from tests.servers.pebble import pebble
+from tests.servers.acme_clients import HOOK, HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from certpin.lab import Identity
     from tests.cli.conftest import Run
-    from tests.servers.acme_clients import AcmeSh, Certbot, Lego
     from tests.servers.pebble import Pebble
 
 pytestmark = [pytest.mark.peer("pebble", "openssl"), pytest.mark.slow]
 
 OFFLINE = ("--offline",)
-EACH = [pytest.param(name, marks=pytest.mark.peer(name)) for name in CLIENTS]
-
-
-@pytest.fixture(scope="module")
-def authority() -> Iterator[Pebble]:
-    with pebble() as running:
-        yield running
-
-
-@dataclass
-class Site:
-    """A server with a pinned key, and a certificate from an ACME client."""
-
-    client: Certbot | AcmeSh | Lego
-    installed: Path
-    reloads: Path
-
-    @property
-    def leaf(self) -> Certificate:
-        """Return the installed leaf."""
-        first = read_items(self.installed.read_bytes())[0]
-        assert isinstance(first, Certificate)
-        return first
-
-    @property
-    def pin(self) -> Pin:
-        return Pin.of_key(self.leaf.spki_sha256)
-
-    def state(self) -> tuple[bytes, ...]:
-        """Return everything that a refusal must not change."""
-        files = (self.installed, self.reloads, JOURNAL, Path("pins.toml"))
-        return tuple(file.read_bytes() for file in files)
 
 
 def _list_server() -> None:
@@ -71,43 +32,42 @@ def _list_server() -> None:
         file.write('[[host.server]]\naddress = "127.0.0.1:9"\n')
 
 
+@pytest.fixture
+def reloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file to which the hook's reload adds a line."""
+    path = tmp_path / "reloads"
+    monkeypatch.setenv("CERTPIN_RELOAD", f"echo reloaded >>{path}")
+    return path
+
+
 @pytest.fixture(params=EACH)
 def site(
     run: Run,
     authority: Pebble,
+    reloads: Path,
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Site:
-    folder = tmp_path / "client"
-    folder.mkdir()
-    client = CLIENTS[request.param](authority, folder)
-    code, said = client.first()
-    assert code == 0, said
-    site = Site(client, tmp_path / "server.pem", tmp_path / "reloads")
-    for name, value in {
-        "CERTPIN_PINS": str(Path("pins.toml").absolute()),
-        "CERTPIN_INSTALL_TO": str(site.installed),
-        "CERTPIN_RELOAD": f"echo reloaded >>{site.reloads}",
-        "CERTPIN_COMMAND": str(Path(sys.executable).with_name("certpin")),
-    }.items():
-        monkeypatch.setenv(name, value)
-    (pin,) = [item["pin"] for item in run("pin", client.key, "--json").json["targets"][0]["items"]]
+    """Pin the first certificate's key with a backup, and install that certificate."""
+    site = new_site(request.param, authority, tmp_path, monkeypatch)
+    key = site.client.key
+    (pin,) = [item["pin"] for item in run("pin", key, "--json").json["targets"][0]["items"]]
     assert run("add", HOST, "--pin", pin, "--backup-key", "backup.key").code == 0
     _list_server()
     assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
-    code, said = client.install()
-    assert (code, str(site.pin)) == (0, pin), said
+    site.begin()
+    assert str(site.pin) == pin
     return site
 
 
-def test_a_renewal_with_the_same_key_is_installed(site: Site) -> None:
+def test_a_renewal_with_the_same_key_is_installed(site: Site, reloads: Path) -> None:
     before, events = site.leaf, JOURNAL.read_bytes()
     code, said = site.client.renew()
     assert code == 0, said
     assert site.leaf.serial_number != before.serial_number
     assert site.leaf.spki_sha256 == before.spki_sha256
-    assert site.reloads.read_text() == "reloaded\n" * 2
+    assert reloads.read_text() == "reloaded\n" * 2
     assert JOURNAL.read_bytes() == events  # the key was ACTIVE already
 
 
@@ -123,14 +83,13 @@ def test_a_renewal_with_the_backup_key_is_installed_and_recorded(run: Run, site:
     assert PinSet.load("pins.toml").policies[0].pins[1].state == "active"
 
 
-def test_a_renewal_with_a_new_key_is_refused_and_the_certificate_stays(site: Site) -> None:
-    before = site.state()
-    code, said = site.client.renew_with_a_new_key()
-    assert site.client.tells == (code != 0), said
-    assert "is not adopted" in said
-    assert site.state() == before
-    mine = read_items(site.client.chain.read_bytes())[0]
-    assert Pin.of_key(mine.spki_sha256) != site.pin  # the ACME client has it, the server does not
+def test_a_renewal_with_a_new_key_is_refused_and_the_certificate_stays(
+    site: Site, reloads: Path
+) -> None:
+    before = site.state(), reloads.read_bytes()
+    site.refuses(*site.client.renew_with_a_new_key(), "is not adopted")
+    assert (site.state(), reloads.read_bytes()) == before
+    assert site.ordered != site.pin  # the ACME client has it, the server does not
 
 
 @pytest.fixture

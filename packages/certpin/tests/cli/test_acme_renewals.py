@@ -6,8 +6,6 @@ root. The journals are written without commands; only the hook names the gate's 
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,70 +14,23 @@ import pytest
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
-from certpin.x509 import Certificate
 from certpin.x509.certificate import read_certificates, read_items
 from certpin.x509.keys import new_private_key
 from tests import kit
+from tests.cli._acme import EACH, Site, new_site
 from tests.cli._published import publish, stage, write_policy
 from tests.cli._rotating import JOURNAL, journal
-from tests.servers.acme_clients import CLIENTS, HOST
-from tests.servers.pebble import pebble
+from tests.servers.acme_clients import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from certpin.pins import State
+    from certpin.x509 import Certificate
     from tests.cli.conftest import Run
-    from tests.servers.acme_clients import AcmeSh, Certbot, Lego
     from tests.servers.pebble import Pebble
 
 pytestmark = [pytest.mark.peer("pebble", "openssl"), pytest.mark.slow]
 
-EACH = [pytest.param(name, marks=pytest.mark.peer(name)) for name in CLIENTS]
 PATTERN = HostPattern.parse(HOST)
-
-
-@pytest.fixture(scope="module")
-def authority() -> Iterator[Pebble]:
-    with pebble() as running:
-        yield running
-
-
-@dataclass
-class Site:
-    """A server, and the ACME client that renews its certificate."""
-
-    client: Certbot | AcmeSh | Lego
-    installed: Path
-
-    @property
-    def leaf(self) -> Certificate:
-        """The installed leaf."""
-        first = read_items(self.installed.read_bytes())[0]
-        assert isinstance(first, Certificate)
-        return first
-
-    @property
-    def pin(self) -> Pin:
-        return Pin.of_key(self.leaf.spki_sha256)
-
-    @property
-    def ordered(self) -> Pin:
-        """The pin of the certificate in the client's own folder."""
-        return Pin.of_key(read_items(self.client.chain.read_bytes())[0].spki_sha256)
-
-    def begin(self) -> None:
-        """Install the first certificate, as the page says."""
-        code, said = self.client.install()
-        assert code == 0, said
-
-    def state(self) -> tuple[bytes, ...]:
-        """Return everything that a refusal must not change."""
-        return tuple(file.read_bytes() for file in (self.installed, JOURNAL, Path("pins.toml")))
-
-    def refuses(self, code: int, said: str, reason: str) -> None:
-        assert self.client.tells == (code != 0), said
-        assert reason in said
 
 
 @pytest.fixture(params=EACH)
@@ -90,19 +41,7 @@ def site(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Site:
-    folder = tmp_path / "client"
-    folder.mkdir()
-    client = CLIENTS[request.param](authority, folder)
-    code, said = client.first()
-    assert code == 0, said
-    site = Site(client, tmp_path / "server.pem")
-    for name, value in {
-        "CERTPIN_PINS": str(Path("pins.toml").absolute()),
-        "CERTPIN_INSTALL_TO": str(site.installed),
-        "CERTPIN_COMMAND": str(Path(sys.executable).with_name("certpin")),
-    }.items():
-        monkeypatch.setenv(name, value)
-    return site
+    return new_site(request.param, authority, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, invariants, next_number, stepped
+from tests.cli._rotating import JOURNAL, days_pass, invariants, next_number, ship_long_ago, stepped
 from tests.cli.conftest import HOST, Run
 
 OFFLINE = ("--offline",)
@@ -23,8 +23,7 @@ LEAF, BACKUP = kit.NOBODY_ELSE, kit.NOBODY
 def out(run: Run) -> Run:
     """Version 3 was published a hundred days ago."""
     write(kit.policy(HOST, LEAF, BACKUP))
-    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
-    days_pass(100)
+    ship_long_ago(run)
     return run
 
 
@@ -117,8 +116,7 @@ def by_authority(run: Run, ca: Authority, match: str) -> Run:
     write(kit.policy(HOST, ca.pin, BACKUP, match=match))
     text = Path("pins.toml").read_text(encoding="utf-8")
     Path("pins.toml").write_text(text.replace('"leaf"', '"intermediate"'), encoding="utf-8")
-    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
-    days_pass(100)
+    ship_long_ago(run)
     return run
 
 
@@ -203,8 +201,7 @@ def test_a_chain_in_the_wrong_order_is_refused(run: Run, ca: Authority) -> None:
 def test_a_host_that_the_draft_dropped_is_checked_too(run: Run, ca: Authority) -> None:
     other = "other.example"
     write(kit.policy(HOST, ca.pin, BACKUP), kit.policy(other, LEAF, BACKUP))
-    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
-    days_pass(100)
+    ship_long_ago(run)
     write(kit.policy(HOST, ca.pin, BACKUP))
     Path("fullchain.pem").write_bytes(ca.issue(HOST, other).chain_pem)
     done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
@@ -219,8 +216,7 @@ def test_a_wildcard_certificate_is_checked_for_the_hosts_that_the_draft_dropped(
 ) -> None:
     other = "www.bank.example"
     write(kit.policy(HOST, ca.pin, BACKUP), kit.policy(other, LEAF, BACKUP))
-    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
-    days_pass(100)
+    ship_long_ago(run)
     write(kit.policy(HOST, ca.pin, BACKUP))
     Path("fullchain.pem").write_bytes(ca.issue("*.bank.example").chain_pem)
     done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)

@@ -19,11 +19,11 @@ from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     APP,
     JOURNAL,
-    days_pass,
     history,
     invariants,
     journal,
     next_number,
+    ship_long_ago,
     states,
     stepped,
 )
@@ -38,8 +38,7 @@ LEAF, BACKUP = Pin("sha256", bytes(range(7, 39))), kit.NOBODY
 def out(run: Run) -> Run:
     """Version 3 was published a hundred days ago."""
     write(kit.policy(HOST, LEAF, BACKUP))
-    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
-    days_pass(100)
+    ship_long_ago(run)
     return run
 
 

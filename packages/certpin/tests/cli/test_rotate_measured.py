@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.cli._rotating import QUICK, days_pass, next_number
+from tests.servers._run import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,12 +94,8 @@ class Watch(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def watch() -> Iterator[str]:
     Watch.answers, Watch.tokens = {}, []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Watch) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with in_thread(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Watch)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def answers(*days: dict[str, Any], status: int = 200) -> None:

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import ssl
-import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from tests.cli._admission import HOST, UID, certificate_request, csr, review
 from tests.cli._published import publish
 from tests.cli._rotating import JOURNAL
 from tests.cli.conftest import program
+from tests.servers._run import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,14 +242,8 @@ def serving(folder: Path) -> Iterator[tuple[Client, list[bytes]]]:
 
     certificate, key = ROOT.issue(OWN).write(folder, "tls")
     server = WebhookServer(("127.0.0.1", 0), ServerCertificate(certificate, key), judge, list)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_thread(server):
         yield Client(int(server.server_address[1])), bodies
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 LIMIT = webhook_server.MAX_BODY_BYTES

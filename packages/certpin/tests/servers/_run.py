@@ -16,9 +16,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
@@ -26,6 +27,9 @@ from scripts import peers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from socketserver import BaseServer
+
+ServerT = TypeVar("ServerT", bound="BaseServer")
 
 LOOPBACK = "127.0.0.1"
 _DEADLINE = 15.0  # seconds until a server must accept, and again until it must have ended
@@ -142,6 +146,19 @@ def running(
             yield process
         finally:
             end(process, stop)
+
+
+@contextlib.contextmanager
+def in_thread(server: ServerT) -> Iterator[ServerT]:
+    """Run a server of this process in a thread while the block runs; then close it."""
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def complete(argv: Sequence[str | Path], *, drop_root: bool = False) -> None:

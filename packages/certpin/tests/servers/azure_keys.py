@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
-import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
 from tests.clients._names import resolve_here
+from tests.servers._run import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,16 +154,11 @@ def azure_keys(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*root.issue(HOST).write(folder, "vault"))
     handler = type("Handler", (_Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        state.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    state.port = server.server_port
+    with in_thread(server):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"https://{HOST}:{state.port}/identity")
         monkeypatch.setenv("IDENTITY_HEADER", SECRET)
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+        yield state

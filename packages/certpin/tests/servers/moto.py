@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from tests.servers._run import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -50,19 +51,12 @@ def moto(wrapped: Callable[[App], App], monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     app = wrapped(DomainDispatcherApplication(create_backend_app))
-    with make_server(
-        "127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler
-    ) as running:
-        url = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            # moto's state belongs to the process.
-            send("POST", f"{url}/moto-api/reset")
-            yield url
-        finally:
-            running.shutdown()
-            thread.join()
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    with in_thread(server):
+        url = f"http://127.0.0.1:{server.server_port}"
+        # moto's state belongs to the process.
+        send("POST", f"{url}/moto-api/reset")
+        yield url
 
 
 def send(method: str, url: str) -> None:

@@ -9,7 +9,6 @@ header X-Vault-Token, and errors).
 from __future__ import annotations
 
 import json
-import threading
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.servers._run import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,13 +107,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
         def log_message(self, *_: object) -> None:
             """Write no log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("VAULT_TOKEN", TOKEN)
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+        yield state

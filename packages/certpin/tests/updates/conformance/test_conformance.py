@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +24,7 @@ from certpin.support.http import Deadline
 from certpin.updates.fetch import Channel
 from certpin.updates.refusals import update_errors
 from certpin.updates.settings import Address
+from tests.servers._run import in_thread
 from tests.updates.conformance import (  # noqa: F401  # they add their cases
     adapter,
     cases_files,
@@ -258,11 +258,6 @@ def serving(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    with in_thread(server):
+        yield f"http://127.0.0.1:{server.server_port}"

@@ -30,6 +30,7 @@ from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors
 from certpin.support import locks
+from certpin.updates.settings import target_path
 from certpin.updates.trust import SignedMetadata, is_plain, read_metadata
 
 if TYPE_CHECKING:
@@ -155,11 +156,10 @@ def _signed(site: Path) -> tuple[SignedMetadata | None, Mapping[str, bytes]]:
 
 
 def _target(site: Path, name: str, digest: str) -> bytes:
-    folder, slash, last = name.rpartition("/")
-    path = f"{folder}{slash}{digest}.{last}"
+    path = target_path(name, digest)
     if not is_plain(path):
         raise ConfigError(f"{name!r} is no name of a file")
-    return _needed(site / "targets" / path, LIMITS.target)
+    return _needed(site / path, LIMITS.target)
 
 
 def _roots(metadata: Path) -> Iterator[bytes]:

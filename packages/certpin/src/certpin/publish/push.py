@@ -41,11 +41,11 @@ from certpin.publish.remote_state import (
     read_roots,
     root_path,
     signed_version,
-    target_path,
     verify_newest,
 )
 from certpin.publish.storage import STORAGE, FolderStorage
 from certpin.support.text import printable
+from certpin.updates.settings import target_path
 from certpin.updates.trust import require_following, verify_metadata
 
 if TYPE_CHECKING:
@@ -280,8 +280,11 @@ class Local:
     @property
     def files(self) -> dict[str, bytes]:
         """All files of the signed pin set by their path, in the order of upload."""
-        verified = self.signed.verified
-        targets = {target_path(verified, name): data for name, data in self.signed.files.items()}
+        infos = self.signed.verified.targets
+        targets = {
+            target_path(name, infos[name].hashes["sha256"]): data
+            for name, data in self.signed.files.items()
+        }
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
         return {**targets, **self.newest.numbered, **roots, TIMESTAMP: self.newest.signed.timestamp}
 

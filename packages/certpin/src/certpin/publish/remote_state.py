@@ -21,6 +21,7 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 
 from certpin.errors import UpdateError
 from certpin.updates.refusals import update_errors
+from certpin.updates.settings import target_path
 from certpin.updates.trust import (
     SignedMetadata,
     VerifiedMetadata,
@@ -75,12 +76,6 @@ class NewestMetadata(NamedTuple):
 def root_path(version: int) -> str:
     """Return the path of a root metadata file, such as ``metadata/1.root.json``."""
     return f"metadata/{version}.root.json"
-
-
-def target_path(verified: VerifiedMetadata, name: str) -> str:
-    """Return the path of a target file, with a hash before its name (TUF 1.0.31, 6.2)."""
-    folder, slash, last = name.rpartition("/")
-    return f"targets/{folder}{slash}{verified.targets[name].hashes['sha256']}.{last}"
 
 
 def read_roots(read: Read, limits: Limits) -> list[bytes]:
@@ -204,8 +199,9 @@ def _promise(
 
 
 def _target(read: Read, verified: VerifiedMetadata, name: str) -> bytes:
-    path = target_path(verified, name)
-    data = read(path, verified.targets[name].length)
+    info = verified.targets[name]
+    path = target_path(name, info.hashes["sha256"])
+    data = read(path, info.length)
     if data is None:
         raise _refused(f"{path} is missing", "mismatch")
     return data

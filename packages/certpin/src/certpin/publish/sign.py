@@ -20,6 +20,7 @@ from certpin.publish.content import LIMITS, Content
 from certpin.publish.state import is_complete, signers
 from certpin.updates import trust
 from certpin.updates.refusals import as_update_error
+from certpin.updates.settings import target_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -210,8 +211,7 @@ def _move(
 
 def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
     for name, data in sorted(content.files.items()):
-        folder, slash, last = name.rpartition("/")
-        yield f"targets/{folder}{slash}{sha256(data).hexdigest()}.{last}", data
+        yield target_path(name, sha256(data).hexdigest()), data
 
 
 def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:

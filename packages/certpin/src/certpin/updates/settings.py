@@ -168,14 +168,21 @@ class Address(NamedTuple):
         return self.path + "metadata/"
 
     def target(self, name: str, digest: str) -> str:
-        """Return the URL path of a target file: a hash precedes its name (TUF 1.0.31, 6.2).
+        """Return the URL path of a target file. For the arguments see ``target_path``."""
+        return self.path + quote(target_path(name, digest))
 
-        Args:
-            name: the name of the target in the targets metadata, such as ``trust/ca.pem``.
-            digest: its SHA-256 hash in hexadecimal.
-        """
-        folder, slash, last = name.rpartition("/")
-        return f"{self.path}targets/{quote(folder + slash)}{digest}.{quote(last)}"
+
+def target_path(name: str, digest: str) -> str:
+    """Return the path of a target file in the published folder: a hash precedes its name.
+
+    See TUF 1.0.31, 6.2.
+
+    Args:
+        name: the name of the target in the targets metadata, such as ``trust/ca.pem``.
+        digest: its SHA-256 hash in hexadecimal.
+    """
+    folder, slash, last = name.rpartition("/")
+    return f"targets/{folder}{slash}{digest}.{last}"
 
 
 def parse_folder_url(url: str) -> Address:

@@ -60,7 +60,7 @@ class Site:
 
 
 def new_site(name: str, authority: Pebble, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Let a client order the first certificate, and tell the hook where to install it."""
+    """Let a client order the first certificate, and set the variables of the hook."""
     own = folder / "client"
     own.mkdir()
     site = Site(CLIENTS[name](authority, own), folder / "server.pem")

@@ -280,11 +280,8 @@ class Local:
     @property
     def files(self) -> dict[str, bytes]:
         """All files of the signed pin set by their path, in the order of upload."""
-        infos = self.signed.verified.targets
-        targets = {
-            target_path(name, infos[name].hashes["sha256"]): data
-            for name, data in self.signed.files.items()
-        }
+        infos, files = self.signed.verified.targets, self.signed.files
+        targets = {target_path(n, infos[n].hashes["sha256"]): files[n] for n in files}
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
         return {**targets, **self.newest.numbered, **roots, TIMESTAMP: self.newest.signed.timestamp}
 

@@ -90,6 +90,12 @@ def test_pins_inside_the_served_chain_are_no_backup() -> None:
     )
 
 
+def test_a_root_set_of_which_every_root_is_served_is_its_own_backup() -> None:
+    policy = kit.policy("a.example", BANK.pin, ROOT.pin)
+    roots = tuple(replace(entry, provider=("one",)) for entry in policy.pins)
+    assert checkup(replace(policy, pins=roots)).findings == ()
+
+
 def _root_facts(**fields: Any) -> RootData:
     """Return data about the root of the chain, which certifi has had since 2020."""
     key, whole = pins_of(ROOT.certificate)

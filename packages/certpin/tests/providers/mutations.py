@@ -64,8 +64,8 @@ MUTATIONS = [
     Mutation(
         "lost roots are no backup",
         "certpin/pins/policy.py",
-        "used = [entry for entry in self.pins if entry.usable and entry.pin != pin]",
-        "used = [entry for entry in self.pins if entry.pin != pin]",
+        "used = [entry for entry in self.pins if entry.usable and entry.pin not in gone]",
+        "used = [entry for entry in self.pins if entry.pin not in gone]",
         f"{_T}test_sets.py::test_two_lost_roots_are_no_backup",
     ),
     Mutation(
@@ -162,9 +162,33 @@ MUTATIONS = [
         "tests/rotation/test_gate.py::test_a_root_set_of_which_every_root_is_served_is_its_own_backup",
     ),
     Mutation(
+        "a root set needs no backup after a theft",
+        "certpin/rotation/rules.py",
+        "is_own_backup = policy.is_own_backup_without(past.lost | past.compromised)",
+        "is_own_backup = False",
+        "tests/rotation/test_emergency.py"
+        "::test_a_root_set_needs_no_new_backup_unless_too_few_of_its_roots_are_left",
+    ),
+    Mutation(
+        "a stolen or lost root is no backup",
+        "certpin/rotation/rules.py",
+        "is_own_backup = policy.is_own_backup_without(past.lost | past.compromised)",
+        "is_own_backup = policy.is_own_backup",
+        "tests/rotation/test_emergency.py"
+        "::test_a_root_set_needs_no_new_backup_unless_too_few_of_its_roots_are_left",
+    ),
+    Mutation(
+        "check accepts a root set as its backup",
+        "certpin/probe/checkup.py",
+        'checkup.policy.mode != "enforce" or checkup.policy.is_own_backup:',
+        'checkup.policy.mode != "enforce":',
+        "tests/probe/test_checkup.py"
+        "::test_a_root_set_of_which_every_root_is_served_is_its_own_backup",
+    ),
+    Mutation(
         "the last root but one",
         "certpin/rotation/rules.py",
-        "    if situation.policy.is_own_backup_without(pin):",
+        "    if situation.policy.is_own_backup_without({pin}):",
         "    if situation.policy.is_own_backup:",
         "tests/rotation/test_gate.py::test_a_root_leaves_a_set_that_stays_its_own_backup",
     ),

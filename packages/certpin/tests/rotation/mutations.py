@@ -487,7 +487,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the last pin needs a new backup",
         _EMERGENCY,
-        'if situation.policy.mode == "enforce" and not situation.usable - gone:',
+        "if not has_backup_without(situation, gone):",
         "if False:",
         _IN_EMERGENCY + "test_with_the_minimum_of_two_pins_the_backup_goes_live",
     ),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, check_step
+from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, Version, check_step
 from certpin.rotation.emergency import EmergencyPath, Fact, after_newest, emergency_path
 from certpin.rotation.plan import at_time
 from certpin.rotation.prospect import assumed_prospects
@@ -22,6 +22,7 @@ from tests.rotation._situations import (
     bundled,
     pin,
     pin_set,
+    root_set,
     sighting,
     situation,
     unverified,
@@ -30,7 +31,6 @@ from tests.rotation._situations import (
 
 if TYPE_CHECKING:
     from certpin.pins import State
-    from certpin.rotation import Version
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 ABC: dict[str, State] = {**AB, "c": "published"}
@@ -91,6 +91,17 @@ def test_a_spare_key_needs_no_new_backup() -> None:
     found = path(states=ABC, versions=(version(1, ABC, ago=40 * DAY),))
     assert acts(found) == ["request", "switch", "install", "publish", "revoke"]
     assert not found.needs_backup
+
+
+def test_a_root_set_needs_no_new_backup_unless_too_few_of_its_roots_are_left() -> None:
+    pins = root_set("x1", "x2")
+    out = Version(pins, fetched=NOW - 40 * DAY)
+    stolen = PinHistory(compromised=frozenset({pin("a")}))
+    for seen in ((), (sighting("a", "x2", "x1"),)):
+        known = situation(pins, out, seen=seen, past=stolen)
+        assert not emergency_path(known, pin("a"), "stolen").needs_backup
+    lost = PinHistory(lost=frozenset({pin("x1")}))
+    assert emergency_path(situation(pins, out, past=lost), pin("x1"), "lost").needs_backup
 
 
 def test_the_key_that_is_adopted_first_is_chosen() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import HostPattern, State
-from certpin.rotation import NEXT_BACKUP, PinHistory, Plan, Sighting, Situation, plan
+from certpin.rotation import NEXT_BACKUP, PinHistory, Plan, Sighting, Situation, Version, plan
 from certpin.rotation.prospect import stand_in
 from certpin.x509 import Chain
 from tests.rotation._situations import (
@@ -17,8 +18,10 @@ from tests.rotation._situations import (
     TIMING,
     bundled,
     chain,
+    entries,
     pin,
     pin_set,
+    root_set,
     sighting,
     situation,
     version,
@@ -26,6 +29,8 @@ from tests.rotation._situations import (
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
+
+    from certpin.pins import PinSet
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 ABC: dict[str, State] = {**AB, "c": "published"}
@@ -102,6 +107,19 @@ def test_a_certificate_that_expires_before_the_new_key_is_usable_has_to_be_renew
 def test_no_backup_is_made_if_another_one_is_left() -> None:
     made = to("b", ABC, versions=(version(1, ABC, ago=40 * DAY),))
     assert [act for act, _ in acts(made)] == ["activate", "serve", "retire", "remove", "publish"]
+
+
+def test_no_backup_is_made_for_a_root_set_that_stays_its_own() -> None:
+    roots = root_set("x1", "x2")
+    both = replace(roots.policies[0], pins=(*entries(AB), *roots.policies[0].pins), match="any")
+    seen = (sighting("a", "x2", "x1"),)
+
+    def makes_one(pins: PinSet, to: str) -> bool:
+        out = Version(pins, fetched=NOW - 40 * DAY)
+        return ("generate", NEXT_BACKUP) in acts(plan(situation(pins, out, seen=seen), pin(to)))
+
+    assert not makes_one(replace(roots, policies=(both,)), "b")
+    assert makes_one(roots, "x2")  # x1 goes
 
 
 def test_a_date_without_a_publish_counts_from_no_version() -> None:

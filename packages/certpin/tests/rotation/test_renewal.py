@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.pins import HostPin, State
+from certpin.rotation import Version
 from certpin.rotation.plan import with_published, with_staged
 from certpin.rotation.renewal import (
     SwitchDate,
@@ -22,6 +23,7 @@ from tests.rotation._situations import (
     bundled,
     pin,
     pin_set,
+    root_set,
     sighting,
     situation,
     version,
@@ -105,3 +107,9 @@ def test_the_last_spare_is_one_that_nothing_replaces() -> None:
     here = situation(pin_set(AB), OLD, seen=(sighting("a"),))
     assert is_last_spare(here, pin("b"))
     assert not is_last_spare(with_staged(here, pin("c")), pin("b"))
+
+
+def test_a_root_set_has_no_last_spare() -> None:
+    pins = root_set("x1", "x2")
+    out = Version(pins, fetched=NOW - 40 * DAY)
+    assert not is_last_spare(situation(pins, out, seen=(sighting("leaf", "x2", "x1"),)), pin("x2"))

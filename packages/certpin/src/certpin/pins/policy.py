@@ -23,6 +23,7 @@ from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
     from datetime import date
 
     from certpin.pins.hosts import HostPattern, HostServer
@@ -297,11 +298,11 @@ class HostPolicy:
 
         Such a policy needs no key that no server uses: its keys can't be lost by the user.
         """
-        return self.is_own_backup_without(None)
+        return self.is_own_backup_without(frozenset())
 
-    def is_own_backup_without(self, pin: Pin | None) -> bool:
-        """Return ``is_own_backup`` of the policy without a pin; ``None`` for all of its pins."""
-        used = [entry for entry in self.pins if entry.usable and entry.pin != pin]
+    def is_own_backup_without(self, gone: AbstractSet[Pin]) -> bool:
+        """Return ``is_own_backup`` of the policy without these pins."""
+        used = [entry for entry in self.pins if entry.usable and entry.pin not in gone]
         names = [name for entry in used for name in entry.provider]
         return len(set(names)) < len(names)
 

@@ -195,11 +195,16 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 
 
 def _check_backup(checkup: Checkup) -> Iterator[str]:
-    """Yield a problem if all pins belong to the served chain, so that none is a backup."""
+    """Yield a problem if all pins belong to the served chain, so that none is a backup.
+
+    The root set of a provider is its own backup.
+    """
+    if checkup.policy.mode != "enforce" or checkup.policy.is_own_backup:
+        return
     path = checkup.observation.verified if checkup.observation else None
     used = {pin for each in path.certificates for pin in pins_of(each)} if path else set()
     usable = {entry.pin for entry in checkup.policy.pins if entry.usable}  # a lost key is no backup
-    if checkup.policy.mode == "enforce" and used.issuperset(usable):
+    if used.issuperset(usable):
         yield "every pin belongs to the chain that is served now: there is no backup outside it"
 
 

@@ -22,6 +22,7 @@ from certpin.rotation.deadlines import key_exposure
 from certpin.rotation.gate import check_step
 from certpin.rotation.plan import NEXT_BACKUP, at_time, with_published, with_staged
 from certpin.rotation.prospect import assumed_prospects
+from certpin.rotation.rules import has_backup_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -257,7 +258,7 @@ def _steps(
         steps.append(EmergencyStep("switch", to, date, forced=harm is not None))
         steps.append(EmergencyStep("install", to))
         out = max(out, date) if date else out
-    if situation.policy.mode == "enforce" and not situation.usable - gone:
+    if not has_backup_without(situation, gone):
         steps.append(EmergencyStep("start"))
     if fact == "lost" and situation.entry(pin) is not None:
         steps.append(EmergencyStep("finish", pin, after_install=choice is not None))

@@ -24,7 +24,7 @@ from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending, with_published
 from certpin.rotation.prospect import assumed_prospects, refuses
 from certpin.rotation.renewal import in_flight, old_pins, switch_date
-from certpin.rotation.rules import expiry
+from certpin.rotation.rules import expiry, has_backup_without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,10 +169,7 @@ def _backup(situation: Situation) -> NextStep | None:
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
     )
-    policy = situation.policy
-    if policy.mode == "enforce" and not policy.is_own_backup and not situation.usable - used:
-        return NextStep("start")
-    return None
+    return None if has_backup_without(situation, used) else NextStep("start")
 
 
 def _adoption(situation: Situation) -> NextStep | None:

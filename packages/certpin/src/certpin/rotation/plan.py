@@ -288,8 +288,11 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
     """Return True if the draft has a backup left after ``to`` is served and old pins removed.
 
-    The draft is the pin file that would be published next.
+    The draft is the pin file that would be published next. A backup is needed in every mode.
     """
+    past = situation.past
+    if situation.policy.is_own_backup_without({*old, *past.lost, *past.compromised}):
+        return True
     gone = {to, *old} | (situation.served - {to})
     return bool(situation.usable - gone)
 

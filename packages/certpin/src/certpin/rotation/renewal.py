@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from certpin.rotation.adoption import adoption
 from certpin.rotation.plan import replaced_pins, with_published, with_pushed
+from certpin.rotation.rules import has_backup_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -125,4 +126,4 @@ def is_last_spare(situation: Situation, pin: Pin) -> bool:
     The draft is the pin file that would be published next.
     """
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
-    return situation.policy.mode == "enforce" and not situation.usable - gone
+    return not has_backup_without(situation, gone)

@@ -25,6 +25,7 @@ from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from certpin.pins import HostPolicy
@@ -79,6 +80,18 @@ def backup(situation: Situation) -> Violation | None:
         client_count(situation),
         fix="make a backup: certpin rotate start --new next-backup.key",
     )
+
+
+def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
+    """Return True if the draft has a backup without these pins, or needs none.
+
+    The draft is the pin file that would be published next. Unlike ``backup``, this is about a later
+    time: when servers use one of these pins, or their keys are gone. The root set of a provider is
+    its own backup, except for roots that were lost or stolen.
+    """
+    policy, past = situation.policy, situation.past
+    is_own_backup = policy.is_own_backup_without(past.lost | past.compromised)
+    return policy.mode != "enforce" or is_own_backup or bool(situation.usable - gone)
 
 
 def version_rises(situation: Situation) -> Violation | None:
@@ -241,7 +254,7 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     The next rotation needs such a backup. A lost key is none.
     """
     outside = situation.usable - situation.served
-    if situation.policy.is_own_backup_without(pin):
+    if situation.policy.is_own_backup_without({pin}):
         return None
     if situation.policy.mode != "enforce" or outside - {pin} or pin not in situation.usable:
         return None

@@ -453,6 +453,13 @@ def _edited(old: str, new: str) -> None:
     Path("pins.toml").write_text(text.replace(old, new), encoding="utf-8")
 
 
+def test_a_number_of_clients_that_the_journal_cannot_hold_is_refused(run: Run) -> None:
+    write(kit.policy(HOST))
+    documented(run, "init", *INIT)
+    done = run("publish", "sign", *KEYS, "--offline", "--clients", str(10**20))
+    assert (done.code, "--clients" in done.err) == (2, True)
+
+
 def test_the_first_signer_of_a_version_checks_and_records_it(run: Run) -> None:
     write(kit.policy(HOST))
     _edited('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "staged"')

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import file_option
 from certpin.cli.rotate.files import RotationFiles, name_of, settings_path, who_option
 from certpin.cli.rotate.observing import probe_for_step
@@ -180,7 +181,7 @@ class RecordOptions:
 
 _clients_option = click.option(
     "--clients",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MAX_CLIENTS),
     metavar="N",
     help="How many clients will have the new version, for the journal.",
 )

@@ -144,6 +144,7 @@ def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
         (("3", *APP, "1", "--end", "soon"), "is not a date"),
         (("3", *APP, "1", "--end", "2027-01-15T10:00:00"), "is not a date"),
         (("3", *APP, "1", "--end", "9999-01-15"), "too far away"),
+        (("3", *APP, "1", "--end", "9999-12-31"), "too far away"),
         (("3", "--ended", "--clients", "3"), "--ended takes no other fact"),
         (("3", *APP, "\x1b[31m"), "is no name of a release"),
     ],

@@ -151,8 +151,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a day has passed at its end",
         _SHIPPED,
-        "moment.replace(tzinfo=UTC) + timedelta(days=1)",
-        "moment.replace(tzinfo=UTC)",
+        "return moment.astimezone(UTC) + timedelta(days=1 if is_day else 0)",
+        "return moment.astimezone(UTC)",
         _OF_SHIPPED + "test_the_end_of_support_of_a_release_ends_its_version",
     ),
     Mutation(

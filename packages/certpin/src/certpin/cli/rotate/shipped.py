@@ -36,8 +36,9 @@ def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> d
     moment: datetime | None = None
     with suppress(ValueError):
         moment = datetime.fromisoformat(text)
-    if moment is not None and len(text) == len("2027-01-15"):
-        moment = moment.replace(tzinfo=UTC) + timedelta(days=1)
+    is_day = len(text) == len("2027-01-15")
+    if moment is not None and is_day:
+        moment = moment.replace(tzinfo=UTC)
     if moment is None or moment.tzinfo is None:
         raise click.BadParameter(
             f"{text[:40]!r} is not a date: write it as 2027-01-15, or 2027-01-15T09:00:00Z",
@@ -46,7 +47,7 @@ def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> d
         )
     if abs(moment - datetime.now(UTC)) > LONGEST:
         raise click.BadParameter("the date is too far away", ctx, parameter)
-    return moment.astimezone(UTC)
+    return moment.astimezone(UTC) + timedelta(days=1 if is_day else 0)
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,13 @@ def test_the_backup_may_be_switched_to_at_once(out: Run) -> None:
     assert "No backup is left" in text
 
 
+def test_a_version_of_a_clock_slightly_ahead_is_out_already(out: Run) -> None:
+    days_pass(-100 - 2 / (24 * 60))
+    assert "Every client accepts it" in out("rotate", "start", str(BACKUP)).out
+    simulated = out("rotate", "simulate", "--to", str(BACKUP), "--clients", "50", *OFFLINE)
+    assert simulated.code == 0, simulated.err
+
+
 def test_a_key_that_no_public_authority_certifies_is_refused(out: Run) -> None:
     text = before()
     done = out("rotate", "start", "--new", "next.key", "--key-type", "ed25519")

@@ -125,11 +125,13 @@ def simulate(
     there is no plan. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
+    from certpin.rotation import step_time
 
     _check_packages(picture)
     files = RotationFiles(path)
     files.require_version()
-    now, timing = utc_now(), with_delays(files.timing, delays)
+    now = step_time(files.newest, utc_now())
+    timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     source = _step_source(key, schedule, now)
     policies = policies_for_step(files.pins, probes, source.to)

@@ -208,9 +208,9 @@ class _Start:
     def run(self) -> StepOutcome:
         """Check the key at each host, write the files if that is safe, and return the outcome."""
         from certpin.pins import utc_now
-        from certpin.rotation import check_step
+        from certpin.rotation import check_step, step_time
 
-        self.now = utc_now()
+        self.now = step_time(self.files.newest, utc_now())
         policies = self._policies()
         for policy in policies:
             require_certifiable(self.key.key_type, policy.pattern, policy.trust, policy.match)

@@ -94,14 +94,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "clocks are compared",
         _ADMISSION,
-        "if abs(created - now) > MAX_CLOCK_DIFFERENCE:",
+        "if abs(created - now) > CLOCK_TOLERANCE:",
         "if False:",
         _IN_ADMISSION + "test_clocks_that_differ_are_refused",
     ),
     Mutation(
         "clock and journal are compared",
         _ADMISSION,
-        "if newest - now > MAX_CLOCK_DIFFERENCE:",
+        "if newest - now > CLOCK_TOLERANCE:",
         "if False:",
         _IN_ADMISSION + "test_a_clock_behind_the_journal_is_refused",
     ),

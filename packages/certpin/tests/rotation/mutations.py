@@ -451,9 +451,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a stolen key is recorded whatever the clock says",
-        _EMERGENCY,
-        "if newest is not None and event.time <= newest:",
-        "if False:",
+        _JOURNAL,
+        "earliest = _EARLIEST if any_lag else newest",
+        "earliest = newest",
         _IN_EMERGENCY + "test_a_fact_is_recorded_after_the_newest_event_whatever_the_clock_says",
     ),
     Mutation(

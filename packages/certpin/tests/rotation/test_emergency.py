@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, Version, check_step
-from certpin.rotation.emergency import EmergencyPath, Fact, after_newest, emergency_path
+from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, Version, after, check_step
+from certpin.rotation.emergency import EmergencyPath, Fact, emergency_path
 from certpin.rotation.plan import at_time
 from certpin.rotation.prospect import assumed_prospects
 from tests.rotation._situations import (
@@ -236,6 +236,6 @@ def test_the_gate_allows_the_switch_of_a_safe_path_at_its_date_and_not_before(
 def test_a_fact_is_recorded_after_the_newest_event_whatever_the_clock_says() -> None:
     ahead = Event(NOW + DAY, "anna", "stage", HOST, pin("c"))
     stolen = [Event(NOW, "bert", "compromise", each, pin("a")) for each in (HOST, "b.example")]
-    first, second = after_newest([ahead], stolen)
+    first, second = after([ahead], stolen, any_lag=True)
     assert NOW + DAY < first.time < second.time < NOW + DAY + timedelta(seconds=1)
-    assert after_newest([], stolen[:1]) == stolen[:1]
+    assert list(after([], stolen[:1], any_lag=True)) == stolen[:1]

@@ -14,7 +14,6 @@ clients accept it already.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from certpin.rotation.adoption import Situation
     from certpin.rotation.deadlines import KeyExposure
     from certpin.rotation.gate import GatedStep
-    from certpin.rotation.journal import Event
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.violation import Violation
 
@@ -104,22 +102,6 @@ class EmergencyPath:
     def needs_backup(self) -> bool:
         """True if the path needs a new backup key."""
         return any(step.act == "start" for step in self.steps)
-
-
-def after_newest(known: Sequence[Event], new: Sequence[Event]) -> list[Event]:
-    """Return the new events, with times raised if needed so that each follows the known events.
-
-    Unlike ``certpin.rotation.after``, this ignores how far the clock is behind: a stolen key must
-    be recorded even if the clock is wrong.
-    """
-    newest = max((event.time for event in known), default=None)
-    dated: list[Event] = []
-    for event in new:
-        if newest is not None and event.time <= newest:
-            event = replace(event, time=newest + timedelta(microseconds=1))  # noqa: PLW2901
-        newest = event.time
-        dated.append(event)
-    return dated
 
 
 def emergency_path(

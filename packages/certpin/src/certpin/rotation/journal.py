@@ -261,7 +261,9 @@ def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
     return tuple(found[key] for key in sorted(found, key=sort_key))
 
 
-def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
+def after(
+    known: Sequence[Event], new: Sequence[Event], *, any_lag: bool = False
+) -> Iterator[Event]:
     """Yield the new events, with times raised if needed so that each is after the previous event.
 
     An event with a clock more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
@@ -270,9 +272,10 @@ def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
     Args:
         known: the events of the journal, sorted by time.
         new: the events to append, in their order.
+        any_lag: True to raise the time however far a clock is behind.
     """
     newest = known[-1].time if known else _EARLIEST
-    earliest = max(newest, _EARLIEST + CLOCK_TOLERANCE) - CLOCK_TOLERANCE
+    earliest = _EARLIEST if any_lag else newest - min(CLOCK_TOLERANCE, newest - _EARLIEST)
     for event in new:
         late = earliest <= event.time <= newest
         dated = replace(event, time=newest + _INSTANT) if late else event
@@ -378,14 +381,9 @@ def _check(event: Event) -> None:
         raise FormatError(f"a step {event.step} needs a version")
     if event.release and not (event.step == "publish" and event.bundled):
         raise FormatError("only a publish of a version in a binary has a release")
-    if event.step == "publish":
-        _check_pins(event)
-
-
-def _check_pins(event: Event) -> None:
-    if event.pins is None:
+    if event.step == "publish" and event.pins is None:
         raise FormatError("a step publish needs its pins")
-    if event.pins.version != event.version:
+    if event.step == "publish" and event.pins and event.pins.version != event.version:
         raise FormatError("its version and that of its pins are not the same")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import dropped_policies, policies_of_name
@@ -25,6 +25,7 @@ from certpin.pins import Pin
 from certpin.rotation import AdoptionDelays, Prospect, Situation, check_step
 from certpin.rotation.prospect import stand_in
 from certpin.rotation.rules import refused_by_version
+from certpin.rotation.sightings import CLOCK_TOLERANCE
 from certpin.support.text import printable
 from certpin.x509.request import read_request
 
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 # The command that records that servers may use a key. It is named only here.
 GATE_COMMAND = "certpin rotate switch"
-
-# The clocks of this machine and of the API server, and the journal, may differ by this much.
-MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 
 _REVIEW = ("admission.k8s.io/v1", "AdmissionReview")
 _GROUP, _VERSION, _KIND = "cert-manager.io", "v1", "CertificateRequest"
@@ -305,15 +303,15 @@ def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
             is that far behind the journal.
     """
     events, now = facts.history.events, facts.now
-    newest = max((event.time for event in events), default=now)
-    if newest - now > MAX_CLOCK_DIFFERENCE:
+    newest = events[-1].time if events else now
+    if newest - now > CLOCK_TOLERANCE:
         raise ConfigError(
             "the clock of the webhook is behind the journal", key="clock", fix="set the clock"
         )
     created = _created(request)
     if created is None:
         return min(newest, now)
-    if abs(created - now) > MAX_CLOCK_DIFFERENCE:
+    if abs(created - now) > CLOCK_TOLERANCE:
         raise ConfigError(
             "the clocks of the webhook and of the API server differ by more than 5 minutes",
             key="clock",

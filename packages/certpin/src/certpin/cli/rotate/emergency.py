@@ -395,15 +395,13 @@ def _append(journal: Path, history: History, events: list[Event]) -> None:
     Raises:
         JournalError: the journal can't be written.
     """
-    from datetime import timedelta
-
     from certpin.cli.rotate.files import append_lines
     from certpin.errors import JournalError
-    from certpin.rotation import format_journal
-    from certpin.rotation.emergency import after_newest
+    from certpin.rotation import after, format_journal
+    from certpin.rotation.sightings import CLOCK_TOLERANCE
 
-    dated = after_newest(history.events, events)
-    if dated[0].time - events[0].time > timedelta(minutes=5):
+    dated = list(after(history.events, events, any_lag=True))
+    if dated[0].time - events[0].time > CLOCK_TOLERANCE:
         say(
             "certpin: warning",
             f"the newest entry of {journal} is later than the clock of this machine: the fact is "

@@ -18,7 +18,7 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.choices import KEY_ALGORITHMS
 from certpin.cli.key_place import is_on_token, key_place, makes_on_token, open_by_uri
-from certpin.cli.named_key import resolve_key
+from certpin.cli.named_key import KEY_FILE, resolve_key
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Backup:
             return f"key {self._on_token.uri}"
         if self._reference:
             return self._reference.note
-        return f"key file {printable(self._file.name)}" if self._file else ""
+        return f"{KEY_FILE}{printable(self._file.name)}" if self._file else ""
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -278,6 +278,23 @@ class _KeyPlace(click.Path):
         return value if makes_on_token(value) else super().convert(value, param, ctx)
 
 
+key_type_option = click.option(
+    "--key-type",
+    type=click.Choice(KEY_ALGORITHMS),
+    default="p256",
+    show_default=True,
+    metavar="TYPE",
+    help=f"The type of the new key: {', '.join(KEY_ALGORITHMS)}. No public authority certifies "
+    "ed25519: it is for hosts with their own authority.",
+)
+
+ask_passphrase_option = click.option(
+    "--ask-passphrase",
+    is_flag=True,
+    help="Ask for a passphrase that encrypts the new key, instead of "
+    f"{PASSPHRASE_VARIABLE} in the environment.",
+)
+
 _OPTIONS = (
     click.option(
         "--backup-key",
@@ -294,21 +311,8 @@ _OPTIONS = (
         help="Pin this key, which already exists elsewhere: its pin, or a file that contains it (a "
         "public key, a CSR, a certificate), or its URI on a token.",
     ),
-    click.option(
-        "--key-type",
-        type=click.Choice(KEY_ALGORITHMS),
-        default="p256",
-        show_default=True,
-        metavar="TYPE",
-        help=f"The type of the new key: {', '.join(KEY_ALGORITHMS)}. No public authority certifies "
-        "ed25519: it is for hosts with their own authority.",
-    ),
-    click.option(
-        "--ask-passphrase",
-        is_flag=True,
-        help="Ask for a passphrase that encrypts the new key, instead of "
-        f"{PASSPHRASE_VARIABLE} in the environment.",
-    ),
+    key_type_option,
+    ask_passphrase_option,
 )
 
 

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.choices import KEY_ALGORITHMS
 from certpin.cli.key_place import is_on_token, key_place, makes_on_token, serving_note
-from certpin.cli.keys import Backup, new_passphrase, require_certifiable, signer_of
+from certpin.cli.keys import (
+    Backup,
+    ask_passphrase_option,
+    key_type_option,
+    new_passphrase,
+    require_certifiable,
+    signer_of,
+)
 from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key
-from certpin.cli.options import PASSPHRASE_VARIABLE, json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
 from certpin.cli.rotate.recording import way_out_command
@@ -55,21 +61,8 @@ _STARTED = {"staged", "published", "adopted", "active", "retiring"}
     help="Make the key: in this file (mode 600), or on a PKCS#11 token "
     "(pkcs11:token=NAME;object=NAME). Nothing is overwritten.",
 )
-@click.option(
-    "--key-type",
-    type=click.Choice(KEY_ALGORITHMS),
-    default="p256",
-    show_default=True,
-    metavar="TYPE",
-    help=f"The type of the new key: {', '.join(KEY_ALGORITHMS)}. No public authority certifies "
-    "ed25519: it is for hosts with their own authority.",
-)
-@click.option(
-    "--ask-passphrase",
-    is_flag=True,
-    help="Ask for a passphrase that encrypts the new key, instead of "
-    f"{PASSPHRASE_VARIABLE} in the environment.",
-)
+@key_type_option
+@ask_passphrase_option
 @click.option(
     "--csr",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.x509 import load_pem_x509_csr
 
+from certpin.cli.key_place import key_place, serving_note
 from certpin.cli.named_key import resolve_key
 from certpin.pinfile import PinSet
 from certpin.publish.settings import load
@@ -199,11 +200,12 @@ def test_a_leaf_key_in_aws_kms_is_pinned_and_certified(run: Run, aws: AWSKMS) ->
 
 @pytest.mark.slow
 def test_a_taken_key_says_which_servers_can_use_it(aws: AWSKMS) -> None:
-    taken = resolve_key(f"awskms:{aws.make()}")
+    uri = f"awskms:{aws.make()}"
+    taken = resolve_key(uri)
     assert taken.key_type == "EC P-256"
     assert taken.note.startswith("key awskms:")
-    assert "can't be installed on a server that reads key files" in taken.serving
-    assert resolve_key(str(kit.NOBODY)).serving == ""
+    assert "can't be installed on a server that reads key files" in serving_note(key_place(uri))
+    assert serving_note(key_place(str(kit.NOBODY))) == ""
 
 
 def test_only_aws_kms_has_keys_of_servers(run: Run) -> None:

@@ -524,14 +524,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a changed pin file goes out only through the gate",
         _NEXT_STEP,
-        'return NextStep("publish", violations=_check(numbered, "publish"))',
+        'return NextStep("publish", violations=check_step(numbered, "publish"))',
         'return NextStep("publish")',
         _IN_NEXT_STEP + "test_a_changed_pin_file_goes_out_unless_the_gate_refuses_it",
     ),
     Mutation(
         "the old key is finished only if no server presents it",
         _NEXT_STEP,
-        'return NextStep("finish", pin, violations=violations)',
+        'return NextStep("finish", pin, violations=check_step(situation, step, pin))',
         'return NextStep("finish", pin)',
         _IN_NEXT_STEP + "test_the_old_key_is_finished_when_no_server_presents_it",
     ),

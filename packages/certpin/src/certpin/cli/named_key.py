@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.key_place import URI_SCHEME, open_by_uri, serving_note
+from certpin.cli.key_place import URI_SCHEME, open_by_uri
 from certpin.cli.options import ask_passphrase, read_file
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ class KeyReference:
         certificates: the certificates of the file, that of the key first; empty if the file has
             none.
         key_type: the type of the key, such as ``EC P-256``; empty for a pin.
-        serving: a sentence for the user about the servers that can use the key; empty if every
-            server can.
     """
 
     pin: Pin
@@ -50,7 +48,6 @@ class KeyReference:
     names: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     key_type: str = ""
-    serving: str = ""
 
 
 def resolve_key(text: str) -> KeyReference:
@@ -71,10 +68,9 @@ def resolve_key(text: str) -> KeyReference:
     from certpin.x509.certificate import read_items
 
     if URI_SCHEME.match(text) and (is_token_uri(text) or is_service_uri(text)):
-        serving = serving_note("token" if is_token_uri(text) else "service")
         with open_by_uri(text) as key:
             pin = Pin.of_key(key.key.spki_sha256)
-            return KeyReference(pin, f"key {key.uri}", key_type=key.key.key, serving=serving)
+            return KeyReference(pin, f"key {key.uri}", key_type=key.key.key)
     path = Path(text)
     try:
         if not path.is_file():

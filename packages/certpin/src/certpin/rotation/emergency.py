@@ -24,14 +24,12 @@ from certpin.rotation.prospect import assumed_prospects
 from certpin.rotation.rules import has_backup_without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
     from certpin.pins import Pin
     from certpin.rotation.adoption import Situation
     from certpin.rotation.deadlines import KeyExposure
-    from certpin.rotation.gate import GatedStep
-    from certpin.rotation.prospect import Prospect
     from certpin.rotation.violation import Violation
 
 Fact = Literal["stolen", "lost"]
@@ -131,7 +129,7 @@ def emergency_path(
         serving,
         exposure,
         tuple(steps),
-        choice.harm if choice else _unrecorded(situation, pin),
+        choice.harm if choice else _unrecorded(situation),
         _spare_from(situation, out) if any(step.act == "start" for step in steps) else None,
     )
 
@@ -194,14 +192,14 @@ def _order(choice: _Choice) -> tuple[object, ...]:
 def _choice(situation: Situation, pin: Pin) -> _Choice:
     """Return when the gate allows servers to switch to a key, or the harm if no date is safe."""
     prospects = assumed_prospects(situation, pin)
-    violations = _check(situation, "activate", pin, prospects)
+    violations = check_step(situation, "activate", pin, prospects)
     if not violations:
         return _Choice(pin)
     dates = [each.safe_from for each in violations if each.safe_from]
     if len(dates) < len(violations):
         return _Choice(pin, harm=violations[0])
     # Pins may expire until then: ask again for that time.
-    later = _check(at_time(situation, max(dates)), "activate", pin, prospects)
+    later = check_step(at_time(situation, max(dates)), "activate", pin, prospects)
     return _Choice(pin, harm=violations[0]) if later else _Choice(pin, max(dates))
 
 
@@ -259,13 +257,6 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
     return situation.served | may_be
 
 
-def _check(
-    situation: Situation, step: GatedStep, pin: Pin, prospects: Sequence[Prospect] = ()
-) -> tuple[Violation, ...]:
-    """Return the violations that the gate finds for a step of the path."""
-    return check_step(situation, step, pin, prospects)
-
-
 def _spare_from(situation: Situation, out: datetime) -> datetime | None:
     """Return when every client accepts a backup that is published at ``out``, if known."""
     later = at_time(situation, out)
@@ -273,18 +264,18 @@ def _spare_from(situation: Situation, out: datetime) -> datetime | None:
         published = with_published(with_staged(later, NEXT_BACKUP))
     except ConfigError:
         return None
-    violations = _check(
+    violations = check_step(
         published, "activate", NEXT_BACKUP, assumed_prospects(published, NEXT_BACKUP)
     )
     return max((each.safe_from for each in violations if each.safe_from), default=None)
 
 
-def _unrecorded(situation: Situation, pin: Pin) -> Violation | None:
+def _unrecorded(situation: Situation) -> Violation | None:
     """Return the gate's refusal if no version that clients may hold is recorded.
 
     Then every path is uncertain. ``None`` if a version is recorded.
     """
     if situation.alive:
         return None
-    (refusal, *_) = _check(situation, "activate", NEXT_BACKUP)
+    (refusal, *_) = check_step(situation, "activate", NEXT_BACKUP)
     return refusal

@@ -27,13 +27,12 @@ from certpin.rotation.renewal import in_flight, old_pins, switch_date
 from certpin.rotation.rules import expiry, has_backup_without
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from certpin.pins import Pin
     from certpin.rotation.adoption import Situation
     from certpin.rotation.gate import GatedStep
-    from certpin.rotation.prospect import Prospect
     from certpin.rotation.violation import Violation
 
 NextAct = Literal[
@@ -115,7 +114,7 @@ def _way_out(situation: Situation, *, differs: bool) -> NextStep | None:
     except ConfigError:
         number = situation.pins.version
     numbered = replace(situation, pins=replace(situation.pins, version=number))
-    return NextStep("publish", violations=_check(numbered, "publish"))
+    return NextStep("publish", violations=check_step(numbered, "publish"))
 
 
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
@@ -133,7 +132,7 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
     if not missing:
         return None
     prospects = assumed_prospects(situation, newest)
-    violations = _check(situation, "serve", newest, prospects)
+    violations = check_step(situation, "serve", newest, prospects)
     return NextStep("install", newest, None, tuple(missing), violations)
 
 
@@ -156,13 +155,13 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
 
     Its violations say if a server still uses the key.
     """
-    for pin in old_pins(situation, activated):
-        entry = situation.entry(pin)
-        is_active = entry is not None and entry.state == "active"
-        step: GatedStep = "retire" if is_active else "remove"
-        violations = _check(situation, step, pin)
-        return NextStep("finish", pin, violations=violations)
-    return None
+    pin = next(iter(old_pins(situation, activated)), None)
+    if pin is None:
+        return None
+    entry = situation.entry(pin)
+    is_active = entry is not None and entry.state == "active"
+    step: GatedStep = "retire" if is_active else "remove"
+    return NextStep("finish", pin, violations=check_step(situation, step, pin))
 
 
 def _backup(situation: Situation) -> NextStep | None:
@@ -183,15 +182,5 @@ def _adoption(situation: Situation) -> NextStep | None:
     dates = {pin: switch_date(situation, pin).moment for pin in waiting}
     pin = max(waiting, key=lambda each: (dates[each] is None, dates[each] or situation.now))
     prospects = assumed_prospects(situation, pin)
-    violations = () if dates[pin] else _check(situation, "activate", pin, prospects)
+    violations = () if dates[pin] else check_step(situation, "activate", pin, prospects)
     return NextStep("switch", pin, dates[pin], violations=violations)
-
-
-def _check(
-    situation: Situation,
-    step: GatedStep,
-    pin: Pin | None = None,
-    prospects: Sequence[Prospect] = (),
-) -> tuple[Violation, ...]:
-    """Return the violations that the gate finds for a step at one host."""
-    return check_step(situation, step, pin, prospects)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,14 +13,13 @@ from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_of_name, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
-from certpin.cli.rotate.emergency_text import PathText
+from certpin.cli.rotate.emergency_text import PathCommands, PathText
 from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.observing import probe_for_reading
-from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
@@ -186,7 +182,7 @@ class EmergencyReport:
         results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = results.unknown
         all_answered = not probes.offline and results.error is None
-        commands, situations = _Commands(files, probes), []
+        commands, situations = PathCommands(files, probes), []
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)
             found = emergency_path(situation, self.key.pin, self.fact, all_answered=all_answered)
@@ -415,44 +411,3 @@ def _append(journal: Path, history: History, events: list[Event]) -> None:
             path=journal,
             fix=f"append this yourself:\n{format_journal(dated)}",
         ) from exc
-
-
-@dataclass(frozen=True)
-class _Commands:
-    """Makes the commands for the steps of a way out, with the user's options, ready to paste."""
-
-    files: RotationFiles
-    probes: ProbeOptions
-
-    def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
-        """Return a command with the options for these hosts; see ``ProbeOptions.next_command``."""
-        policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
-        return self.probes.next_command(
-            command, self.files.path, self.files.pins, policies, connects=connects
-        )
-
-    def whole_file(self, command: str) -> str:
-        """Return a command for the whole pin file, with ``--file`` if it isn't the default one."""
-        return command + file_option(self.files.path)
-
-    @property
-    def signed(self) -> bool:
-        """True if clients fetch the next version of the pin file as a signed pin set."""
-        return is_signed_by_default(self.files)
-
-    @property
-    def version(self) -> int:
-        """The number of the next version of the pin file that goes out to clients."""
-        return self.files.next_version
-
-    @property
-    def shipped(self) -> str:
-        """The command that records that an unsigned next version is out."""
-        return shipped_command(self.files, self.version)
-
-    @staticmethod
-    def new_file(stem: str) -> str:
-        """Return a file name like ``stem`` that does not exist yet, quoted for a shell."""
-        base, dot, suffix = stem.partition(".")
-        names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
-        return shlex.quote(next(name for name in names if not os.path.lexists(name)))

@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
+from certpin.cli.options import file_option
+from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from certpin.cli.rotate.files import RotationFiles
+    from certpin.cli.servers import ProbeOptions
     from certpin.pins import Pin
     from certpin.rotation import Situation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
 
 
-class PathCommands(Protocol):
+@dataclass(frozen=True)
+class PathCommands:
     """Makes the commands for the steps of a way out, with the user's options, ready to paste."""
 
-    def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
-        """Return a command with the options for these hosts.
+    files: RotationFiles
+    probes: ProbeOptions
 
-        ``connects``: the command has ``--connect`` and ``--starttls``.
-        """
+    def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
+        """Return a command with the options for these hosts; see ``ProbeOptions.next_command``."""
+        policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
+        return self.probes.next_command(
+            command, self.files.path, self.files.pins, policies, connects=connects
+        )
 
     def whole_file(self, command: str) -> str:
         """Return a command for the whole pin file, with ``--file`` if it isn't the default one."""
+        return command + file_option(self.files.path)
 
     @property
     def signed(self) -> bool:
         """True if clients fetch the next version of the pin file as a signed pin set."""
+        return is_signed_by_default(self.files)
 
     @property
     def version(self) -> int:
         """The number of the next version of the pin file that goes out to clients."""
+        return self.files.next_version
 
     @property
     def shipped(self) -> str:
         """The command that records that an unsigned next version is out."""
+        return shipped_command(self.files, self.version)
 
-    def new_file(self, stem: str) -> str:
+    @staticmethod
+    def new_file(stem: str) -> str:
         """Return a file name like ``stem`` that does not exist yet, quoted for a shell."""
+        base, dot, suffix = stem.partition(".")
+        names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
+        return shlex.quote(next(name for name in names if not os.path.lexists(name)))
 
 
 @dataclass(frozen=True)

@@ -212,11 +212,7 @@ def _stage_text(stage: ExposureStage) -> str:
 
 def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
     for version in situation.alive:
-        ends = [
-            policy.expires
-            for policy in situation.policies_of(version)
-            if policy and policy.mode == "enforce" and policy.on_expiry == "fail-closed"
-        ]
+        ends = [policy.refuses_from for policy in situation.policies_of(version) if policy]
         expires = min(filter(None, ends), default=None)
         last = last_end(situation, [version])
         if expires is None or (last is not None and last <= expires):

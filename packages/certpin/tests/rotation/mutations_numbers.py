@@ -191,6 +191,13 @@ MUTATIONS: list[Mutation] = [
         _OF_FLEET + "test_the_expected_figure_is_that_of_clients_drawn_at_random",
     ),
     Mutation(
+        "a figure is that of the two points around its time",
+        _ARRIVALS,
+        "begin, share = self.points[after - 1]",
+        "begin, share = self.points[0]",
+        _OF_FLEET + "test_a_figure_is_linear_between_the_two_points_around_it",
+    ),
+    Mutation(
         "each delay is waited for",
         _ARRIVALS,
         "for delay in (timing.cdn, timing.cache, timing.poll, timing.skew):",

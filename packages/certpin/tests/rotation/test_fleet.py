@@ -22,7 +22,13 @@ from certpin.rotation import (
     Version,
     check_step,
 )
-from certpin.rotation.arrivals import USUAL_APP_CURVE, fetch_arrivals, usual_curve
+from certpin.rotation.arrivals import (
+    USUAL_APP_CURVE,
+    WHOLE,
+    Arrivals,
+    fetch_arrivals,
+    usual_curve,
+)
 from certpin.rotation.fleet import (
     Fleet,
     clients_at_risk,
@@ -215,6 +221,27 @@ def test_the_expected_figure_is_that_of_clients_drawn_at_random(
     share = expected / clients
     sigma = (share * (1 - share) * clients) ** 0.5
     assert abs(drawn - expected) <= 4 * sigma + 0.001 * clients + 1
+
+
+@given(
+    st.dictionaries(st.integers(0, 40), st.integers(0, WHOLE), min_size=1, max_size=6),
+    st.integers(0, 10**9),
+    st.integers(-2, 42),
+)
+def test_a_figure_is_linear_between_the_two_points_around_it(
+    drawn: dict[int, int], clients: int, seconds: int
+) -> None:
+    points = tuple(zip(sorted(drawn), sorted(drawn.values()), strict=True))
+    curve = Arrivals(points)
+    counts = curve.counts(clients)
+    before = [point for point in counts if point[0] <= seconds]
+    after = [point for point in counts if point[0] > seconds]
+    found = curve.reached(clients, seconds)
+    if not before or not after:
+        assert found == (before[-1][1] if before else 0)
+        return
+    (begin, low), (end, high) = before[-1], after[0]
+    assert found == low + (high - low) * (seconds - begin) // (end - begin)
 
 
 @pytest.mark.parametrize("days", [1, 8, 20, 50, 120])

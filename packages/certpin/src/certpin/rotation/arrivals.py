@@ -8,12 +8,14 @@ recorded or measured, or else a guess.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from math import ceil, log
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
@@ -60,13 +62,16 @@ class Arrivals:
 
     def reached(self, clients: int, seconds: int) -> int:
         """Return how many of ``clients`` have the version ``seconds`` after it came out."""
-        counts = self.counts(clients)
-        if seconds < counts[0][0]:
+        after = bisect_right(self.points, seconds, key=itemgetter(0))
+        if after == 0:
             return 0
-        for (begin, low), (end, high) in pairwise(counts):
-            if seconds < end:
-                return low + (high - low) * (seconds - begin) // (end - begin)
-        return counts[-1][1]
+        begin, share = self.points[after - 1]
+        low = clients * share // WHOLE
+        if after == len(self.points):
+            return low
+        end, share = self.points[after]
+        high = clients * share // WHOLE
+        return low + (high - low) * (seconds - begin) // (end - begin)
 
 
 def app_arrivals(release: AppRelease) -> Arrivals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
@@ -45,7 +46,7 @@ class History:
 
     events: tuple[Event, ...] = ()
 
-    @property
+    @cached_property
     def deployed(self) -> DeployedVersions:
         """Every version of the pin set that the journal lists as published."""
         versions: list[Version] = []
@@ -75,7 +76,7 @@ class History:
         """The delays of the clients according to the latest publish; ``None`` if it has none."""
         return next((event.timing for event in reversed(self.events) if event.timing), None)
 
-    @property
+    @cached_property
     def observed(self) -> tuple[ServerObservation, ...]:
         """The last observation of each server of each host, without those that are gone.
 

@@ -18,16 +18,16 @@ from certpin.probe import endpoint_at, served_at
 from certpin.rotation.adoption import in_utc
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
-from certpin.rotation.sightings import server_name
+from certpin.rotation.sightings import ServerObservation, server_name
 from certpin.rotation.violation import Violation
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin, State
     from certpin.rotation.adoption import Situation
-    from certpin.rotation.sightings import ServerObservation
 
 # An observation that changes nothing is journaled again after this time: the journal shows that a
 # server still presented its key, and does not grow with each run.
@@ -74,16 +74,13 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
         for name, region in regions.items()
     }
     others = {
-        seen.server: _status(
-            situation, seen.server, seen.leaf, seen.problem, seen.time, current=False
-        )
+        seen.server: _status(situation, regions, seen, current=False)
         for seen in observed_here(situation)
     }
     for each in situation.sightings:
         name = each.server or each.vantage
-        others[name] = _status(
-            situation, name, each.leaf, each.problem, situation.now, current=True
-        )
+        seen = ServerObservation(situation.pattern, name, situation.now, each.leaf, each.problem)
+        others[name] = _status(situation, regions, seen, current=True)
     return tuple((found | dict(sorted(others.items()))).values())
 
 
@@ -167,16 +164,10 @@ def _covers(situation: Situation, seen: ServerObservation) -> bool:
 
 
 def _status(
-    situation: Situation,
-    name: str,
-    leaf: Pin | None,
-    problem: str,
-    time: datetime,
-    *,
-    current: bool,
+    situation: Situation, regions: Mapping[str, str], seen: ServerObservation, *, current: bool
 ) -> ServerStatus:
-    regions = listed_servers(situation.policy)
+    leaf, name = seen.leaf, seen.server
     is_known = leaf is not None and (situation.entry(leaf) or leaf in situation.past.states)
     state = pin_state(situation, leaf) if leaf and is_known else None
-    region = regions.get(name, "")
-    return ServerStatus(name, region, leaf, state, problem, time, current, name in regions)
+    region, listed = regions.get(name, ""), name in regions
+    return ServerStatus(name, region, leaf, state, seen.problem, seen.time, current, listed)

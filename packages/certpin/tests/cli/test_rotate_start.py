@@ -19,6 +19,7 @@ from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     APP,
     JOURNAL,
+    days_pass,
     history,
     invariants,
     journal,

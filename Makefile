@@ -3,6 +3,7 @@
 # PYTHON    the Python to work with (3.11 to 3.15), by default python3
 # JOBS      how many tests run at once, by default 2
 # UPGRADE   with 1, `make lock` takes the latest of everything
+# CHAINS    for `make fuzz`: how many chains, by default 10000; SEED is their seed
 # OPTIONS   for `make release`
 
 SHELL := /bin/bash
@@ -13,6 +14,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 JOBS ?= 2
+CHAINS ?= 10000
+SEED ?= 1
 UPGRADE ?=
 OPTIONS ?=
 
@@ -32,7 +35,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart incidents mutations picture providers python recording release revision
+.PHONY: clean coverage dart fuzz incidents mutations picture providers python recording release revision
 .PHONY: htmx pages roots unstable walk
 
 help: ## Print this list.
@@ -106,6 +109,9 @@ docs-serve: docs ## Build the documentation, and show it on this machine.
 
 proof: setup dart ## Run every export in its real client, and write the table of what came out.
 	@PYTHONPATH=$(TESTS) $(RUN) -m tests.formats.interop
+
+fuzz: setup ## Compare certpin, OpenSSL, cryptography and Go on 10,000 mutated chains (CHAINS, SEED).
+	@$(RUN) -m certpin prove --fuzz $(CHAINS) --seed $(SEED) --verbose
 
 incidents: setup ## Play the incidents of rotations, and write the book of what came out.
 	@PYTHONPATH=$(TESTS) $(RUN) -m tests.incidents

@@ -53,6 +53,7 @@ LISTS = (
     "tests.lab.attacks.mutations",
     "tests.lab.attacks.mutations_holes",
     "tests.lab.attacks.mutations_trust",
+    "tests.lab.fuzz.mutations",
     "tests.lab.own.mutations",
     "tests.lab.server.mutations",
     "tests.lab.server.mutations_starttls",

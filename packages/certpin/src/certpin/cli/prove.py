@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, STYLES
+from certpin.cli.fuzzing import fuzz_certpin, fuzz_client, fuzz_options
 from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
 from certpin.cli.options import (
     anchors_pem,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _file = click.Path(dir_okay=False, path_type=Path)
 _MAX_REPEAT = 100
 _MIN_BOUND, _MAX_BOUND = 0.1, 50.0  # percent; 0.1 needs 2,995 refused connections
+_MAX_CHAINS = 1_000_000
 # A command that contains one of these connects to the lab without a proxy.
 _DIRECT = ("{address}", "{port}", "{endpoint}")
 
@@ -47,7 +49,7 @@ def _check_location(
 
 
 @click.command()
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--host",
     default="api.bank.example",
@@ -72,6 +74,27 @@ def _check_location(
 )
 @case_option
 @case_file_option
+@click.option(
+    "--fuzz",
+    type=click.IntRange(1, _MAX_CHAINS),
+    metavar="N",
+    help="Instead of the cases, serve N mutated chains, and compare the client with OpenSSL, "
+    "certpin, cryptography and Go. Without COMMAND, certpin itself is compared.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    metavar="S",
+    help="The seed of --fuzz: the same N, S and host give the same chains.",
+)
+@click.option(
+    "--save",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The new folder for the minimal chains that --fuzz finds, with a case file.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(LAB_PROTOCOLS),
@@ -194,6 +217,9 @@ def prove(
     style: str,
     cases: list[Case],
     case_file: Path | None,
+    fuzz: int | None,
+    seed: int,
+    save: Path | None,
     protocol: str,
     tls: Literal["1.2", "1.3"] | None,
     client_certificate: bool,
@@ -228,6 +254,7 @@ def prove(
     certpin prove -- curl -sS --pinnedpubkey '{pinnedpubkey}' {url}
     certpin prove -- python my_client.py
     certpin prove --case-file cases.toml -- python my_client.py
+    certpin prove --fuzz 500 --style none -- curl -sS {url}
 
     Environment variables make most clients trust the lab's root, and use the lab's proxy. For other
     clients, these placeholders are replaced in the command: {host} {url} {address} {port}
@@ -236,10 +263,12 @@ def prove(
     {url2} {pin2} {backup2} {anchors2} for a second host, and {export:FORMAT} for the file that
     `certpin export FORMAT` writes.
 
-    Exit code 0: no problem found. 1: an attack succeeded, or a legitimate server was refused. 3:
-    inconclusive, for example because the client never connected to the honest server, or a judged
-    case of --case-file could not be run.
+    Exit code 0: no problem found. 1: an attack succeeded, or a legitimate server was refused; with
+    --fuzz, the client accepted a chain that all others refuse. 3: inconclusive, for example because
+    the client never connected to the honest server, or a judged case of --case-file could not be
+    run.
     """  # noqa: D301  # click reads the \b itself
+    fuzzing = fuzz_options(ctx, fuzz, seed, save)
     _refuse_if(
         {
             "--quiet and --verbose contradict each other: use one of them": quiet and verbose,
@@ -272,6 +301,8 @@ def prove(
     name = normalise(host)
     key = _prepare_evidence(evidence, sign_key) if evidence else None
     _check_exports(command)
+    if fuzzing and not command:
+        ctx.exit(fuzz_certpin(name, fuzzing))
     _check_program(command[0])
     real = (
         find_upstream(name, protocol, pin_file, upstream, anchors_pem(ca_file))
@@ -293,6 +324,8 @@ def prove(
     )
     for folder in remove_leftovers():
         say("certpin", f"removed {folder}, left by a run that was killed")
+    if fuzzing:
+        ctx.exit(fuzz_client(lab, client, fuzzing))
     bar = RunProgress(len(cases) + 2, shown=not (quiet or as_json))
     try:
         with stop_on_signals(), lab, bar, closing(client):

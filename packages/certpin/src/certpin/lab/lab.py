@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -99,6 +100,7 @@ class Lab:
         self.loop = Loop()
         self._pkis: dict[tuple[str, OwnChain | None], TestPKI] = {}
         self._folders: dict[TestPKI, Path] = {}  # of the user's own chains
+        self._numbers = count()
         self._exports: dict[Path, Exports] = {}
         self._lock = threading.Lock()  # cases are prepared in several threads
         self._leaving = ExitStack()
@@ -138,7 +140,7 @@ class Lab:
             if (host, own) not in self._pkis:
                 pki = self._pki(host, own)
                 if own:
-                    self._folders[pki] = folder = self.folder / f"own-{len(self._folders)}"
+                    self._folders[pki] = folder = self.folder / f"own-{next(self._numbers)}"
                     folder.mkdir()
                     trusted = "".join(map(ssl.DER_cert_to_PEM_cert, own.anchors))
                     self._write_client_files(folder, trusted.encode())
@@ -148,6 +150,17 @@ class Lab:
                 self._certificate_of(pki).write_text(pem, encoding="ascii")
                 self._pkis[host, own] = pki
             return self._pkis[host, own]
+
+    def forget(self, case: Case) -> None:
+        """Delete the files of a case with a chain of the user. A run of many chains needs this."""
+        with self._lock:
+            pki = self._pkis.pop((case.host(self.host), case.own), None) if case.own else None
+            folder = self._folders.pop(pki, None) if pki else None
+            if folder:
+                self._exports = {
+                    path: kept for path, kept in self._exports.items() if folder not in path.parents
+                }
+                shutil.rmtree(folder)
 
     def _pki(self, host: str, own: OwnChain | None) -> TestPKI:
         if own:

@@ -1,0 +1,7 @@
+"""Fuzz a client's path check: mutated chains, and its verdicts beside those of other verifiers.
+
+The idea is that of Frankencerts (Brubaker and others, 2014): no oracle knows the right verdict on
+an odd chain, but verifiers that disagree point at the fields to look at. ``certificate`` encodes a
+certificate of given fields, ``grammar`` lists the mutations, ``chains`` makes the chains of a seed,
+``peers`` and ``go`` ask the other verifiers, and ``compare`` runs a client and minimises.
+"""

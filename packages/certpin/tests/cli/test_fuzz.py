@@ -66,9 +66,9 @@ def test_a_careless_client_is_found_and_its_case_file_repeats_the_finding(run: R
     assert "chain policies; certificate 0: not_after set generalized-past" in done.out
     assert "certpin: certificate has expired" in done.out
     case = next(case for case in load_cases("found/cases.toml") if "not_after" in case.presents)
-    words = ("--case-file", "found/cases.toml", "--case", case.name)
-    assert run("prove", *words, *client(0x200000)).code == 1
-    assert run("prove", *words, *client()).code == 0
+    repeated = ("--case-file", "found/cases.toml", "--case", case.name)
+    assert run("prove", *repeated, *client(0x200000)).code == 1
+    assert run("prove", *repeated, *client()).code == 0
 
 
 @pytest.mark.medium

@@ -37,7 +37,7 @@ _UNUSED = (
 
 @dataclass(frozen=True)
 class FuzzOptions:
-    """The options of a comparison: how many chains of which seed, and what is printed and saved."""
+    """The options of a comparison: the chains, the output, and the folder of the case file."""
 
     count: int
     seed: int
@@ -89,7 +89,7 @@ def fuzz_certpin(host: str, options: FuzzOptions) -> int:
 
     Args:
         host: the host of the chains, normalised.
-        options: what to compare and to print.
+        options: the chains and the output.
 
     Raises:
         ConfigError: the folder has files or can't be written, or the host can't be used.
@@ -104,7 +104,7 @@ def fuzz_client(lab: Lab, client: Command | EveryWay, options: FuzzOptions) -> i
     Args:
         lab: a lab that is not open yet.
         client: the client. It is closed.
-        options: what to compare and to print.
+        options: the chains and the output.
 
     Raises:
         ConfigError: the folder has files or can't be written, or the host can't be used.

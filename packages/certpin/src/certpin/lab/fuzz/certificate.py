@@ -195,7 +195,7 @@ def algorithm_of(kind: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def encode_certificate(seed: int, plan: CertificatePlan, signer: KeyPlan) -> bytes:
-    """Return the certificate of a plan as DER, or as what is left of DER after its mutations.
+    """Return the certificate of a plan: DER, except for its mutations.
 
     Args:
         seed: determines all keys.

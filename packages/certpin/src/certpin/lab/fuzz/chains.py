@@ -93,7 +93,7 @@ class FuzzChain:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The good chains for a host whose parts mutations recombine, below two trusted roots.
+    """The good chains for a host, below two trusted roots. Mutations recombine their parts.
 
     Raises:
         ConfigError: the host is an address, or has no domain above it.

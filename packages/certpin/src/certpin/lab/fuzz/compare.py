@@ -34,7 +34,7 @@ CLIENT = "client"
 
 
 class FuzzedClient(Protocol):
-    """The client whose verdicts are compared: one behind the lab, or a peer in its place."""
+    """The client to compare: one behind the lab, or a peer in its place."""
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
         """Return the client's verdict on a chain. Called in several threads at once."""
@@ -180,8 +180,8 @@ def minimise(recipe: Recipe, keeps: Callable[[Recipe], bool]) -> Recipe:
 
     Args:
         recipe: the recipe to minimise.
-        keeps: returns True if a recipe still shows what is looked for. It is not asked about
-            ``recipe`` itself.
+        keeps: returns True if a recipe still has the disagreement. Not called for ``recipe``
+            itself.
 
     Returns:
         A recipe with a subset of the mutations, in their order; of several with the same number

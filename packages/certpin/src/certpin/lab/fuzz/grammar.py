@@ -1,8 +1,8 @@
-"""The grammar of mutations: the fields of a certificate (RFC 5280), and what each may become.
+"""The grammar of mutations: the fields of a certificate (RFC 5280), and the values of each.
 
 A mutation is data: a certificate of the chain, a field, an operation and a value. ``apply`` is a
-function of a plan and a mutation. A value is chosen for what verifiers are known to disagree about,
-or must agree about; an oddity breaks the rules of DER (X.690 section 10), and keeps BER's or none.
+function of a plan and a mutation. Verifiers are known to disagree about the values, or must agree.
+An oddity breaks the rules of DER (X.690 section 10), and keeps those of BER, or none.
 """
 
 from __future__ import annotations
@@ -330,7 +330,7 @@ FLAGS = {"critical": TRUE, "not-critical": b"", "explicit-false": b"\x01\x01\x00
 
 
 def _content(value: bytes) -> tuple[bytes, bytes]:
-    """Split a DER element, or what is left of one, into its tag and its content."""
+    """Split a DER element, which may be cut, into its tag and its content."""
     if len(value) < 2:
         return value[:1] or b"\x05", b""
     octets = value[1] & 0x7F if value[1] & 0x80 else 0

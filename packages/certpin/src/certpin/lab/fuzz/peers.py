@@ -64,7 +64,7 @@ class Peer(Protocol):
         """Return the verdict on a chain for its host, below its anchors."""
 
     def close(self) -> None:
-        """Release what the peer holds: it is not used again."""
+        """Release the resources of the peer. It is not used again."""
 
 
 class _Handshake:

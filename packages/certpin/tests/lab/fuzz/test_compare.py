@@ -128,6 +128,17 @@ def test_no_smaller_subset_keeps_the_disagreement(kept: set[frozenset[Mutation]]
     assert all(len(each) >= len(smallest.mutations) for each in kept)
 
 
+def test_a_minimal_chain_keeps_the_verdict_of_the_client() -> None:
+    number = next(each for each in range(50) if len(CORPUS.recipe(each).mutations) == 3)
+    accepted = {*GOOD, CORPUS.build(CORPUS.recipe(number)).own}
+    found = run(
+        Fixed("client", lambda own: own in accepted),
+        Fixed("peer", lambda own: own in GOOD),
+        count=number + 1,
+    )
+    assert [finding.recipe for finding in found.findings] == [CORPUS.recipe(number)]
+
+
 @pytest.mark.parametrize(
     ("client", "peers", "kind"),
     [

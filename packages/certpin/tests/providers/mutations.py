@@ -206,4 +206,12 @@ MUTATIONS = [
         "[]",
         "tests/cli/test_export.py::test_an_export_of_a_root_set_says_what_the_clients_need",
     ),
+    Mutation(
+        "every anchor of an exported root set is a root of the set",
+        "certpin/formats/limits/policy.py",
+        "    return all(policy.live_pins.keys() & set(each) for each in anchors)",
+        "    return any(policy.live_pins.keys() & set(each) for each in anchors)",
+        "tests/formats/flutter/test_root_sets.py::"
+        "test_an_anchor_that_is_no_root_of_the_set_is_not_exported_to_dart",
+    ),
 ]

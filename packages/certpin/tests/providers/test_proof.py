@@ -28,6 +28,7 @@ from tests.tls._wire import HOST, Wire
 
 if TYPE_CHECKING:
     from certpin.formats import Format
+    from certpin.lab import Identity
 
 REAL = load_providers()
 DAY = REAL.edition
@@ -52,12 +53,17 @@ def substituted() -> ProviderData:
 
 
 @cache
+def identity(name: str, host: str = HOST) -> Identity:
+    """Return the key of a server with a chain that ends at a root: leaf, intermediate, root."""
+    return authorities()[name].intermediate(f"Issuer below {name}").issue(host)
+
+
+@cache
 def server(name: str) -> ssl.SSLContext:
-    """Return a server with a chain that ends at a root: leaf, intermediate, root."""
-    identity = authorities()[name].intermediate(f"Issuer below {name}").issue(HOST)
+    """Return a server with the identity below a root."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with TemporaryDirectory() as folder:
-        context.load_cert_chain(*identity.write(Path(folder)))
+        context.load_cert_chain(*identity(name).write(Path(folder)))
     return context
 
 
@@ -79,10 +85,15 @@ def test_every_root_of_a_provider_is_accepted_and_every_other_is_refused(
     provider: str, store: None
 ) -> None:
     context = PinnedSSLContext(pins_of(provider))
-    mine = {root.name for root in REAL.providers[provider].roots_at(DAY)}
+    mine = roots_of(provider)
     assert len(mine) >= 2
     accepted = {name for name in authorities() if not _refuses(context, name)}
     assert accepted == mine
+
+
+def roots_of(provider: str) -> set[str]:
+    """Return the names of the roots in the set of a provider."""
+    return {root.name for root in REAL.providers[provider].roots_at(DAY)}
 
 
 def _refuses(context: PinnedSSLContext, root: str) -> bool:

@@ -17,7 +17,7 @@ from certpin.formats import FORMATS
 from certpin.lab.client import write_client_files
 from certpin.lab.target import Target
 from tests.formats.interop._programs import Jvm
-from tests.providers.test_proof import DAY, REAL, authorities, pins_of, server
+from tests.providers.test_proof import REAL, authorities, pins_of, roots_of, server
 from tests.servers._run import require
 from tests.tls._wire import HOST
 
@@ -119,5 +119,5 @@ def test_okhttp_accepts_every_root_of_a_provider_and_no_other(
         if ending.status != 0:
             refused[tunnel.root] = ending.output
     accepted = authorities().keys() - refused.keys()
-    assert accepted == {root.name for root in REAL.providers[provider].roots_at(DAY)}
+    assert accepted == roots_of(provider)
     assert all("Certificate pinning failure!" in output for output in refused.values())

@@ -58,6 +58,20 @@ MUTATIONS = [
         f"{_I}test_the_uid_stays_while_texts_and_dates_change",
     ),
     Mutation(
+        "the day on which require_ct refuses nothing any more",
+        _EVENTS,
+        "        yield from self._log_list()\n",
+        "",
+        f"{_T}test_the_log_list_is_listed_with_the_day_from_which_clients_only_report",
+    ),
+    Mutation(
+        "a host that only reports loses nothing with an old log list",
+        _EVENTS,
+        ' or self.policy.mode == "report":\n            return',
+        ":\n            return",
+        f"{_T}test_a_log_list_changes_nothing_for_some_hosts",
+    ),
+    Mutation(
         "escapes of iCalendar",
         _ICAL,
         'for character in ("\\\\", ";", ","):',

@@ -10,9 +10,11 @@ import pytest
 
 from certpin.calendar import list_events
 from certpin.lab import Authority
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, pins_of
+from certpin.lab.ct_log import LabLog, log_list
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, pins_of, verify
 from certpin.roots import Announcement, PublicRoot, RootData, ScheduledRemoval
 from certpin.x509 import Chain
+from certpin.x509.log_list import PLATFORM_LOGS
 from tests import kit
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 TODAY = NOW.date()
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 ROOT = Authority("Root", now=NOW)
 ISSUING = ROOT.intermediate("Issuing")
 BANK = ISSUING.issue("a.example", days=30)
@@ -51,6 +53,48 @@ def _listed(
     pins = kit.pin_set(policy)
     served = {str(policy.pattern): chains}
     return {each.kind: each for each in list_events(pins, served, data, now, key_types=key_types)}
+
+
+LOGS = log_list([LabLog.make("Alpha")], NOW - 10 * DAY)
+
+
+def test_the_log_list_is_listed_with_the_day_from_which_clients_only_report() -> None:
+    policy = kit.policy("a.example", BANK.pin, ct_logs=LOGS)
+    event = _listed(policy)["log-list"]
+    assert event.day == (NOW + 60 * DAY).date()
+    assert event.text == (
+        "the list of logs 'log_list.json' is 70 days old: clients then accept a certificate with "
+        "too few SCTs, and only report it"
+    )
+    assert "download the log list again" in event.fix
+    at = NOW + 60 * DAY
+    [before, now] = [_listed(policy, now=each)["log-list"] for each in (at - SECOND, at)]
+    assert (" is 70 days old" in before.text, " was 70 days old" in now.text) == (True, True)
+    decisions = [verify(CHAIN, policy, each).decision for each in (at - SECOND, at)]
+    assert decisions == ["refuse", "report"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"ct_logs": PLATFORM_LOGS},
+        {"ct_logs": LOGS, "mode": "report"},
+        {"ct_logs": replace(LOGS, timestamp=datetime.max.replace(tzinfo=UTC))},
+    ],
+    ids=["not required", "platform", "report", "year 9999"],
+)
+def test_a_log_list_changes_nothing_for_some_hosts(fields: dict[str, Any]) -> None:
+    assert "log-list" not in _listed(kit.policy("a.example", BANK.pin, **fields))
+
+
+def test_a_new_log_list_replaces_the_event_of_the_old_one() -> None:
+    new = replace(LOGS, timestamp=NOW)
+    first, second = (
+        _listed(kit.policy("a.example", BANK.pin, ct_logs=logs))["log-list"] for logs in (LOGS, new)
+    )
+    assert first.day != second.day
+    assert first.uid("bank") == second.uid("bank")
 
 
 def _announcement(**fields: Any) -> Announcement:

@@ -1,4 +1,4 @@
-"""A rule about changes of authorities and root stores that clients of a host depend on.
+"""A rule about changes of authorities, root stores and log lists that clients depend on.
 
 ``certpin.calendar`` lists the events. The expiry of certificates and pins has its own rules.
 """
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.settings import Severity
 
-_SEVERITIES: dict[str, Severity] = {"root": "warning", "announcement": "info"}
+_SEVERITIES: dict[str, Severity] = {
+    "root": "warning",
+    "log-list": "warning",
+    "announcement": "info",
+}
+_LOG_LIST_AHEAD = 30  # days; a list that is replaced each month always has more left
 
 
 @partial(
@@ -28,20 +33,23 @@ _SEVERITIES: dict[str, Severity] = {"root": "warning", "announcement": "info"}
     ("warning", "info"),
     needs="probes",
     summary=(
-        "a root leaves a root store or expires, or an authority has announced a change, within "
-        "`pins_warning` or already"
+        "a root leaves a root store or expires, an authority has announced a change, or the log "
+        "list of `require_ct` becomes too old (at most 30 days ahead), within `pins_warning` or "
+        "already"
     ),
     why=(
         "The authority moves its customers to another root, or clients with a newer store refuse "
         "the chain: pins that match now may then match nothing, and new ones take time to ship. "
-        "The facts are those of the installed release of certpin."
+        "The facts are those of the installed release of certpin. With a log list of 70 days, "
+        "clients no longer refuse a certificate with too few SCTs."
     ),
 )
 @per_policy
 def _change_ahead(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     chains = tuple(dict.fromkeys(chain for _, chain in monitored.verified))
-    today, days = monitored.now.date(), monitored.settings.pins_warning.days
+    today, ahead = monitored.now.date(), monitored.settings.pins_warning.days
     for event in policy_events(monitored.policy, chains, load_data(), monitored.now):
+        days = min(ahead, _LOG_LIST_AHEAD) if event.kind == "log-list" else ahead
         if event.kind not in _SEVERITIES or not event.is_due(today, days):
             continue
         yield policy_finding(

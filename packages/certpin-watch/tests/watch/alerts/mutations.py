@@ -211,4 +211,12 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/rules/test_probe_rules.py"
         "::test_a_provider_with_a_root_that_is_not_pinned_is_a_warning",
     ),
+    Mutation(
+        "an old log list of require_ct is reported before clients only report",
+        _ALERT_RULES + "roots.py",
+        '    "log-list": "warning",\n',
+        "",
+        "tests/watch/rules/test_probe_rules.py"
+        "::test_a_log_list_that_soon_refuses_nothing_is_a_warning",
+    ),
 ]

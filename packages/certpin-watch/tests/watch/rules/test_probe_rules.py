@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certpin.lab.ct_log import LabLog, log_list
 from certpin.pins import HostPin, Pin
 from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event
@@ -252,6 +253,16 @@ def test_a_root_is_reported_when_the_new_pins_have_to_be_shipped() -> None:
 def test_a_root_that_left_a_store_is_reported_while_it_is_pinned() -> None:
     (finding,) = found([view()], pins("leaf", DIGICERT))
     assert (finding.rule, finding.details["day"]) == ("change-ahead", "2026-04-22")
+
+
+def test_a_log_list_that_soon_refuses_nothing_is_a_warning() -> None:
+    logs = log_list([LabLog.make("Alpha")], NOW - 39 * DAY)
+    evidence = probes([view()], pins("leaf", ct_logs=logs))
+    assert "change-ahead" not in {each.rule for each in findings_of(evidence)}
+    finding = one(findings_of(at(evidence, NOW + DAY)), "change-ahead")
+    assert finding.severity == "warning"
+    assert finding.details["day"] == f"{(NOW + 31 * DAY).date()}"
+    assert "the list of logs" in finding.summary
 
 
 def test_a_host_unreachable_from_all_locations_is_critical_else_a_warning() -> None:

@@ -15,8 +15,9 @@ from uuid import NAMESPACE_URL, uuid5
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of
 from certpin.roots.records import ANDROIDS
-from certpin.x509 import Certificate, name_of
+from certpin.x509 import Certificate, name_of, quoted
 from certpin.x509.keys import public_authority_refusal
+from certpin.x509.log_list import STALE_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ EventKind = Literal[
     "cross-sign",
     "anchor",
     "pins",
+    "log-list",
     "root",
     "announcement",
     "backup",
@@ -195,6 +197,7 @@ class _Host:
 
     def events(self) -> Iterator[CalendarEvent]:
         yield from self._pins()
+        yield from self._log_list()
         yield from self._certificates()
         yield from self._cross_signs()
         for anchor in self._anchors:
@@ -217,6 +220,22 @@ class _Host:
                 "check that the pins still match (certpin check), give the host a later expires, "
                 "raise the version, and ship it",
             )
+
+    def _log_list(self) -> Iterator[CalendarEvent]:
+        """Yield the day on which ``require_ct`` turns to report-only: the list of logs is old."""
+        logs = self.policy.ct_logs
+        if logs is None or logs.stale_at is None or self.policy.mode == "report":
+            return
+        verb = "was" if logs.stale(self.now) else "is"
+        yield CalendarEvent(
+            logs.stale_at.date(),
+            "log-list",
+            self.name,
+            "ct_logs",
+            f"the list of logs {quoted(logs.source or 'ct_logs')} {verb} {STALE_AFTER.days} days "
+            "old: clients then accept a certificate with too few SCTs, and only report it",
+            "download the log list again, raise the version, and ship it before; do so every month",
+        )
 
     def _certificates(self) -> Iterator[CalendarEvent]:
         """Yield the expiry of each certificate in the verified chains, but not of public roots."""

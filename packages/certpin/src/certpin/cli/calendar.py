@@ -68,10 +68,11 @@ def calendar(
     Run it each month, or subscribe to it.
 
     For the hosts of PIN_FILE (pins.toml by default): certificates and authorities that expire, the
-    end of the pins, roots that leave root stores, new limits for the life of certificates,
-    announced changes of authorities, backups that no authority certifies, and Androids without the
-    root of a chain. Each has its source and a fix. The facts about roots are those of this release
-    of certpin: nothing is downloaded. Changes without an announcement can't be listed.
+    end of the pins, the day on which the log list is too old for require_ct, roots that leave root
+    stores, new limits for the life of certificates, announced changes of authorities, backups that
+    no authority certifies, and Androids without the root of a chain. Each has its source and a
+    fix. The facts about roots are those of this release of certpin: nothing is downloaded. Changes
+    without an announcement can't be listed.
 
     It connects to the servers as certpin check does, to see their chains. --offline reads only the
     pin file and its trust files.

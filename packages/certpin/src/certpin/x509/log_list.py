@@ -14,7 +14,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -158,6 +158,16 @@ class LogList:
         ``after`` is the age from which a list is too old.
         """
         return self.timestamp is None or now - self.timestamp >= after
+
+    @property
+    def stale_at(self) -> datetime | None:
+        """The time from which the list refuses nothing, in UTC; None if its age is unknown."""
+        if self.timestamp is None:
+            return None
+        try:
+            return self.timestamp.astimezone(UTC) + STALE_AFTER
+        except OverflowError:
+            return None  # after the year 9999
 
     def has_private_log(self) -> bool:
         """Return True if a log is marked as one of a private authority."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab import Authority
+from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
@@ -166,6 +169,39 @@ def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
     done = run("rotate", "switch", "fullchain.pem", *OFFLINE)
     assert (done.code, "so it needs no pin." in done.out) == (0, True)
     assert Path("pins.toml").read_bytes() == before  # the leaf's pin is not ACTIVE
+
+
+def test_a_renewal_without_the_scts_that_clients_require_is_refused(
+    run: Run, ca: Authority
+) -> None:
+    """An ACME hook asks before it installs, and then keeps the old certificate."""
+    logs = (LabLog.make("Alpha"), LabLog.make("Beta"))
+    now = datetime.now(UTC)
+    listed = json.dumps(log_list(logs, now - timedelta(days=1)).to_json())
+    Path("logs.json").write_text(listed, encoding="utf-8")
+    bare = ca.issue(HOST)
+    key: Any = load_pem_private_key(bare.key_pem, None)
+    write(kit.policy(HOST, bare.pin, BACKUP))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    text = text.replace("[[host]]", 'ct_logs = "logs.json"\n[[host]]\nrequire_ct = true', 1)
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert run("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
+    days_pass(100)
+    key_only = run("rotate", "switch", str(bare.pin), *OFFLINE)
+    assert (key_only.code, "signatures and SCTs (require_ct) are valid" in key_only.out) == (
+        0,
+        True,
+    )
+    before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
+    Path("fullchain.pem").write_bytes(bare.chain_pem)
+    done, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    assert "it has SCTs of 0 known logs, and needs 2" in facts["breaches"][0]["problem"]
+    assert "get a certificate with embedded SCTs" in facts["breaches"][0]["fix"]
+    assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
+    promises = with_scts(ca, logs, now - timedelta(hours=1))
+    Path("fullchain.pem").write_bytes(ca.issue(HOST, key=key, change=promises).chain_pem)
+    assert run("rotate", "switch", "fullchain.pem", *OFFLINE).code == 0
 
 
 def test_the_certificate_of_an_authority_may_be_activated(run: Run, ca: Authority) -> None:

@@ -17,6 +17,7 @@ _FINISH = "certpin/cli/rotate/finish.py"
 _RECORDING = "certpin/cli/rotate/recording.py"
 _IN_START = "tests/cli/test_rotate_start.py::"
 _IN_FINISH = "tests/cli/test_rotate_finish.py::"
+_IN_TRANSPARENCY = "tests/rotation/test_transparency.py::"
 _IN_RENEWAL = "tests/rotation/test_renewal.py::"
 _IN_SIGN = "tests/cli/test_publish.py::"
 
@@ -148,8 +149,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "each path is verified",
         _PROSPECT,
-        "    if len(refused) != 1:",
-        "    if False:",
+        'return found.pop() if len(found) == 1 else "open"',
+        'return "accepted" if "accepted" in found else found.pop()',
         _IN_PROSPECT + "test_each_path_of_a_cross_signed_authority_has_to_be_accepted",
     ),
     Mutation(
@@ -611,5 +612,41 @@ MUTATIONS: list[Mutation] = [
         'if step.act in {"publish", "extend"}:',
         'if step.act == "publish":',
         "tests/incidents/test_renewals.py::test_expiring_pins",
+    ),
+    Mutation(
+        "the gate judges the SCTs of a certificate that was issued",
+        _PROSPECT,
+        "pins_only=chain is None or not _knows_scts(chain)",
+        "pins_only=True",
+        _IN_TRANSPARENCY
+        + "test_a_renewal_without_scts_is_refused_with_the_missing_ones_and_the_fix",
+    ),
+    Mutation(
+        "SCTs are open without the issuer's certificate",
+        _PROSPECT,
+        'return "accepted" if verify(chain, policy, now).decision != "refuse" else "open"',
+        'return "accepted"',
+        _IN_TRANSPARENCY + "test_without_the_certificate_of_its_issuer_the_scts_are_open",
+    ),
+    Mutation(
+        "a certificate that was not issued has no SCTs yet",
+        _PROSPECT,
+        "    if any(map(_is_stand_in, chain.certificates[:2])):\n        return False\n",
+        "",
+        _IN_TRANSPARENCY + "test_a_certificate_that_is_not_issued_yet_is_judged_by_its_pins",
+    ),
+    Mutation(
+        "the SCTs of a new certificate may be later than this clock",
+        _PROSPECT,
+        "        verdict = verify(chain, policy, now + CLOCK_TOLERANCE)\n",
+        "        pass\n",
+        _IN_TRANSPARENCY + "test_a_clock_that_is_a_little_behind_refuses_no_new_certificate",
+    ),
+    Mutation(
+        "pins come before SCTs",
+        _RULES,
+        'if refusals and all(verdict.reason == "too-few-scts" for _, verdict in refusals):',
+        "if refusals:",
+        _IN_TRANSPARENCY + "test_a_key_that_is_not_pinned_is_reported_before_its_scts",
     ),
 ]

@@ -195,6 +195,40 @@ def advice(verdict: Verdict, host: str) -> str:
     return next(filter(None, (hint(verdict, host) for hint in _HINTS)))
 
 
+def missing_scts(verdict: Verdict) -> str:
+    """Return a clause about the SCTs that are missing, and each SCT that there is.
+
+    An SCT is the promise of a log to publish the certificate. ``verdict`` has the reason
+    ``too-few-scts``.
+    """
+    found = verdict.transparency
+    if found is None:
+        return "its SCTs are unknown"
+    scts = "; ".join(map(str, found.scts))
+    return f"{found.problem} ({scts})" if scts else found.problem
+
+
+def scts_fix(verdict: Verdict) -> str:
+    """Return the fix for a certificate with too few SCTs (promises of logs), without a full stop.
+
+    ``verdict`` has the reason ``too-few-scts``.
+    """
+    if not _has_unknown_logs(verdict):
+        return "get a certificate with embedded SCTs: each public authority adds them"
+    logs = verdict.policy.ct_logs
+    source = quoted(logs.source if logs and logs.source else "the list of logs")
+    return (
+        f"the certificate names logs that {source} lacks: take the current log list into "
+        "`ct_logs`, and ship it"
+    )
+
+
+def _has_unknown_logs(verdict: Verdict) -> bool:
+    """Return True if the certificate has an SCT of a log that the policy's list lacks."""
+    scts = verdict.transparency.scts if verdict.transparency else ()
+    return any(each.log is None for each in scts)
+
+
 def _headline(verdict: Verdict, host: str) -> str:
     policy = verdict.policy
     rule = f"policy {str(policy.pattern)!r} (mode {policy.mode}, match {policy.match})"
@@ -250,18 +284,12 @@ def _when_no_chain(verdict: Verdict, host: str) -> str | None:
 
 
 def _when_too_few_scts(verdict: Verdict, host: str) -> str | None:
-    if verdict.reason != "too-few-scts" or verdict.policy.ct_logs is None:
+    if verdict.reason != "too-few-scts":
         return None
-    source = quoted(verdict.policy.ct_logs.source or "the list of logs")
-    scts = verdict.transparency.scts if verdict.transparency else ()
-    if any(each.log is None for each in scts):
-        return (
-            f"the certificate names logs that {source} lacks: take the current log list into "
-            "`ct_logs`, and ship it"
-        )
+    if _has_unknown_logs(verdict):
+        return scts_fix(verdict)
     return (
-        "get a certificate with embedded SCTs: each public authority adds them. If yours did not, "
-        f"treat it as an attack. {_compare(verdict, host)}"
+        f"{scts_fix(verdict)}. If yours did not, treat it as an attack. {_compare(verdict, host)}"
     )
 
 

@@ -1,9 +1,10 @@
 """The chain that a server will present, and whether clients with a policy accept it.
 
 ``conclude`` answers the question of every step that changes a served chain: `pins.verify` on the
-whole chain, with the policy of one version. If only a part of the chain is known, such as its key
-before an authority has issued the certificate, it verifies each chain that the rest allows. If they
-agree, the conclusion is certain; otherwise it is open, and no step may rely on it.
+whole chain, with the policy of one version, and so with the SCTs that it may require. If only a
+part of the chain is known, such as its key before an authority has issued the certificate, it
+verifies each chain that the rest allows. If they agree, the conclusion is certain; otherwise it is
+open, and no step may rely on it.
 
 Names and dates of the certificates are not checked. Expired pins are left to the rule ``expiry`` of
 the gate, because no chain helps against them.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.pins import Pin, verify
+from certpin.rotation.sightings import CLOCK_TOLERANCE
 from certpin.x509 import Certificate, Chain
 from certpin.x509.chain import read_facts, ways_up
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, Verdict
     from certpin.rotation.adoption import Situation, Version
 
 Conclusion = Literal["accepted", "refused", "open"]
@@ -62,6 +64,11 @@ def stand_in(pin: Pin) -> Certificate:
     certificate = Certificate(der=pin.digest, spki=pin.digest)
     vars(certificate).update(spki_sha256=pin.digest, sha256=pin.digest)
     return certificate
+
+
+def _is_stand_in(certificate: Certificate) -> bool:
+    """Return True for the result of ``stand_in``. A real certificate is more than its key."""
+    return certificate.der == certificate.spki
 
 
 # A key that no server has.
@@ -132,28 +139,92 @@ def conclude(
 def _conclude(
     prospects: Sequence[Prospect], policy: HostPolicy | None, now: datetime
 ) -> Conclusion:
-    refused = {
-        chain is None or refuses(chain, policy, now)
+    found = {
+        _conclude_chain(chain, policy, now)
         for prospect in prospects
         for chain in _chains(prospect, policy)
     }
-    if len(refused) != 1:
-        return "open"
-    return "refused" if True in refused else "accepted"
+    return found.pop() if len(found) == 1 else "open"
+
+
+def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Conclusion:
+    """Return whether clients with a policy accept a chain with an issuer that may be unknown.
+
+    An SCT is signed for a certificate and the key of its issuer. So if the certificate was issued,
+    its issuer is unknown and the policy requires SCTs, it is open whether they are valid.
+    """
+    if chain is None or refuses(chain, policy, now):
+        return "refused"
+    if policy is None or _is_stand_in(chain.leaf) or _knows_scts(chain):
+        return "accepted"
+    return "accepted" if verify(chain, policy, now).decision != "refuse" else "open"
 
 
 def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bool:
     """Return True if clients with a policy refuse a chain for another reason than expired pins.
 
+    ``refusal`` has the arguments.
+    """
+    return refusal(chain, policy, now) is not None
+
+
+def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Verdict | None:
+    """Return the verdict by which clients refuse a chain, other than for expired pins.
+
+    The SCTs that a policy may require (promises of Certificate Transparency logs) are judged if the
+    certificate and its issuer are known, so not before an authority has issued the certificate.
+
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
         policy: ``None`` for clients without one, which refuse nothing here.
         now: the time at which the chain is presented.
+
+    Returns:
+        The verdict; ``None`` if the clients don't refuse the chain, or only because of expiry.
     """
     if policy is None:
+        return None
+    verdict = verify(chain, policy, now, pins_only=chain is None or not _knows_scts(chain))
+    if verdict.reason == "too-few-scts":
+        # The SCTs of a new certificate are a few seconds old, and this clock may be behind.
+        verdict = verify(chain, policy, now + CLOCK_TOLERANCE)
+    return verdict if verdict.decision == "refuse" and verdict.reason != "expired" else None
+
+
+def lacks_scts(
+    situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
+) -> Verdict | None:
+    """Return the verdict on the SCTs of a chain, if each of these versions refuses only for them.
+
+    Args:
+        situation: the facts about the host.
+        versions: the versions that refuse the chains.
+        prospects: the chains that the server may present, with the certificate that was issued.
+
+    Returns:
+        A verdict with the reason ``too-few-scts``; ``None`` if another reason is to be fixed first.
+    """
+    found = [
+        refusal(chain, policy, situation.now)
+        for version in versions
+        for policy in situation.policies_of(version)
+        for prospect in prospects
+        for chain in _chains(prospect, policy)
+    ]
+    refusals = [verdict for verdict in found if verdict is not None]
+    if not refusals or any(verdict.reason != "too-few-scts" for verdict in refusals):
+        return None
+    return refusals[0]
+
+
+def _knows_scts(chain: Chain) -> bool:
+    """Return True if a chain has the certificate and the issuer for which logs sign SCTs.
+
+    A single certificate must be its own issuer: a file with only the leaf doesn't show the issuer.
+    """
+    if any(map(_is_stand_in, chain.certificates[:2])):
         return False
-    verdict = verify(chain, policy, now, pins_only=True)  # its SCTs are unknown
-    return verdict.decision == "refuse" and verdict.reason != "expired"
+    return bool(chain.authorities) or read_facts(chain.leaf.der).is_self_issued
 
 
 def conclusion_of(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.pins import Pin
+from certpin.pins.verdict import missing_scts, scts_fix
 from certpin.rotation.adoption import Version, format_duration, in_utc, last_end, policy_in
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
@@ -17,7 +18,8 @@ from certpin.rotation.prospect import (
     conclusion_of,
     conclusions,
     lacks_path,
-    refuses,
+    lacks_scts,
+    refusal,
     trusts_differ,
     with_private_anchors,
 )
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, Verdict
     from certpin.rotation.adoption import Situation
     from certpin.rotation.prospect import Prospect
+    from certpin.rotation.violation import Invariant
 
 
 # Rules about versions: those that are alive, or the draft that is about to be published.
@@ -43,11 +46,16 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
     """
     by = [(version, situation.policies_of(version)) for version in versions]
     for sighting in situation.sightings:
-        refusing = [
-            version
+        found = [
+            (version, refusal(sighting.chain, policy, situation.now))
             for version, policies in by
-            if any(refuses(sighting.chain, policy, situation.now) for policy in policies)
+            for policy in policies
         ]
+        refusals = [(version, verdict) for version, verdict in found if verdict is not None]
+        refusing = list(dict.fromkeys(version for version, _ in refusals))
+        if refusals and all(verdict.reason == "too-few-scts" for _, verdict in refusals):
+            verdict = refusals[0][1]
+            return _too_few_scts(situation, "served-chain", sighting.vantage, refusing, verdict)
         if refusing:
             what = "serves a key that" if sighting.chain else "serves no chain that verifies, so"
             return Violation(
@@ -59,6 +67,27 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
                 fix="let that server use a key that every version alive accepts",
             )
     return None
+
+
+def _too_few_scts(
+    situation: Situation,
+    invariant: Invariant,
+    what: str,
+    refusing: Sequence[Version],
+    verdict: Verdict,
+) -> Violation:
+    """Return the violation for versions that refuse a certificate for its SCTs (promises of logs).
+
+    ``what`` is the server or the key, and ``verdict`` has the SCTs.
+    """
+    return Violation(
+        invariant,
+        f"{what} has a certificate that {version_list(refusing)} {_verb(refusing)}, by require_ct: "
+        f"{missing_scts(verdict)}",
+        _count(situation, refusing),
+        safe_from=last_end(situation, refusing),
+        fix=scts_fix(verdict),
+    )
 
 
 def backup(situation: Situation) -> Violation | None:
@@ -150,6 +179,9 @@ def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -
         return None
     if undecided and not refusing:
         return _open_chain(situation, pin, undecided)
+    verdict = lacks_scts(situation, refusing, prospects)
+    if verdict is not None:
+        return _too_few_scts(situation, "adopted", str(pin), refusing, verdict)
     if refusing and lacks_path(situation, refusing, prospects):
         return Violation(
             "adopted",
@@ -206,7 +238,10 @@ def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) ->
     if trusts_differ(situation):
         why = "the versions trust different anchors, and it is unknown who certifies this key"
     else:
-        why = "clients compare the authorities above this key, and not all of them are known"
+        why = (
+            "clients compare the authorities above this key, or require SCTs (require_ct), which "
+            "are for the key of its issuer, and not all of them are known"
+        )
     return Violation(
         "open-chain",
         f"it is open whether {version_list(undecided)} will accept a chain with {pin}: {why}",

@@ -287,9 +287,11 @@ def _messages(step: KeySwitch, changes: list[tuple[str, Role]]) -> list[str]:
     """Return sentences for the user: the result, and the open questions if only a key is known."""
     lines = [_result(step, changes)]
     if not step.prospects:
+        scts = any(policy.ct_logs for policy in step.policies)
         lines.append(
             "Only the key is known. Open: which authorities certify it, and whether their "
-            "signatures are valid. The file of the chain answers that."
+            f"signatures{' and SCTs (require_ct)' if scts else ''} are valid. The file of the "
+            "chain answers that."
         )
     return lines
 

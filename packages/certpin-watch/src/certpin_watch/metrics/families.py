@@ -67,7 +67,7 @@ def _location_gauges(view: View) -> Iterator[Metric]:
         for seen in host.vantages:
             key = _location(host, seen)
             labels = [str(value) for value in key]
-            match.add_metric(labels, seen.answer == "match")
+            match.add_metric(labels, seen.answer in {"match", "too-few-scts"})
             refusing.add_metric(labels, len(seen.refused_by))
             last.add_metric(labels, seen.last_at.timestamp())
             if seen.not_after:

@@ -12,6 +12,7 @@ from certpin.providers import change_text, load_providers, policy_change
 from certpin.rotation.adoption import policy_in
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.rules import backup, served_chain, version_list
+from certpin.rotation.sightings import CLOCK_TOLERANCE
 from certpin.support.text import counted
 from certpin.x509 import name_of
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
@@ -40,14 +41,12 @@ if TYPE_CHECKING:
 )
 @per_policy
 def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    number = monitored.charge.pins.version
-    holders = [version for version in monitored.live_versions if version.number == number]
-    published = bool(holders) or not monitored.live_versions
+    number, holders = monitored.charge.pins.version, version_holders(monitored)
     for view, chain in monitored.verified:
         verdict = match(monitored, monitored.policy, chain)
         if verdict.matched:
             continue
-        severity, outcome = _mismatch_outcome(monitored, published=published)
+        severity, outcome = refusal_outcome(monitored)
         yield policy_finding(
             monitored,
             "pin-mismatch",
@@ -65,8 +64,15 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         )
 
 
-def _mismatch_outcome(monitored: PolicyEvidence, *, published: bool) -> tuple[Severity, str]:
-    if not published:
+def version_holders(monitored: PolicyEvidence) -> list[Version]:
+    """Return the versions that clients may hold with the number of the pin file."""
+    number = monitored.charge.pins.version
+    return [version for version in monitored.live_versions if version.number == number]
+
+
+def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
+    """Return the severity of a chain that the policy refuses, and its effect on clients as text."""
+    if monitored.live_versions and not version_holders(monitored):
         return "warning", "clients will refuse it once they hold this version, not out yet"
     if monitored.policy.mode == "enforce":
         return "critical", "clients refuse it"
@@ -173,22 +179,23 @@ def _provider_set_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
-    """Return the verdict on a chain by the pins of a policy, as if the pins had not expired.
+    """Return the verdict on a chain by a policy, as if its pins had not expired.
 
-    Expiry is left to the rule ``pins-expired``.
+    Expiry is left to the rule ``pins-expired``. The SCTs of a new certificate are a few seconds
+    old, and this clock may be behind.
     """
-    return verify(chain, replace(policy, expires=None), monitored.now, pins_only=True)
+    return verify(chain, replace(policy, expires=None), monitored.now + CLOCK_TOLERANCE)
 
 
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
-    """Return True if a server's chain was verified, and a pin of the pin file matches it.
+    """Return True if a server's chain was verified, and the policy of the pin file accepts it.
 
     Args:
         monitored: the policy of the server, with its pins.
         view: the state of the server, as one location observed it.
     """
     chain = view.verified
-    return chain is not None and match(monitored, monitored.policy, chain).matched is not None
+    return chain is not None and match(monitored, monitored.policy, chain).reason == "match"
 
 
 def leaf_pin(chain: Chain) -> Pin:

@@ -1,4 +1,4 @@
-"""Alert rules about certificates for monitored hosts in Certificate Transparency logs."""
+"""Alert rules about Certificate Transparency: logged certificates, and missing SCTs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 from certpin.errors import CertificateParseError, HostError
 from certpin.pins import HostPattern, Pin
 from certpin.pins.hosts import ANY_LABEL
-from certpin_watch.rules.pins import expected_pins
-from certpin_watch.rules.rule import AlertFinding, AlertRule, policy_finding
+from certpin.pins.verdict import advice, missing_scts
+from certpin.rotation.fleet import clients_at_risk
+from certpin_watch.rules.pins import (
+    chain_details,
+    expected_pins,
+    match,
+    refusal_outcome,
+    version_holders,
+)
+from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +132,45 @@ def _observed_issuers(monitored: PolicyEvidence) -> set[str]:
             except CertificateParseError:
                 continue
     return issuers
+
+
+@partial(
+    AlertRule,
+    "too-few-scts",
+    ("critical", "warning"),
+    needs="probes",
+    summary="a server presents a certificate with fewer SCTs than `require_ct` demands",
+    why=(
+        "Its key is pinned, but clients refuse it, or an attacker is in front of that server. Only "
+        "a warning if the pins are not published or only report, or if the log list is 70 days old."
+    ),
+)
+@per_policy
+def _too_few_scts(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view, chain in monitored.verified:
+        verdict = match(monitored, monitored.policy, chain)
+        if verdict.reason != "too-few-scts":
+            continue
+        severity, outcome = refusal_outcome(monitored)
+        if verdict.decision == "report" and monitored.policy.mode == "enforce":
+            severity, outcome = "warning", "clients only report it, because the log list is too old"
+        holders = version_holders(monitored)
+        yield policy_finding(
+            monitored,
+            "too-few-scts",
+            severity,
+            f"{view.where}: its certificate has too few SCTs for require_ct: "
+            f"{missing_scts(verdict)}; {outcome}",
+            monitored.check_command(view),
+            subject=view.where,
+            vantage=view.vantage,
+            address=view.edge or view.address,
+            since=int(view.since.timestamp()),
+            version=monitored.charge.pins.version,
+            clients=clients_at_risk(monitored.situation([view]), holders) if holders else None,
+            advice=advice(verdict, view.target.host),
+            chain=chain_details(chain),
+        )
 
 
 def _finding(

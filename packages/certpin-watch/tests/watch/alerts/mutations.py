@@ -219,4 +219,27 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/rules/test_probe_rules.py"
         "::test_a_log_list_that_soon_refuses_nothing_is_a_warning",
     ),
+    Mutation(
+        "a served certificate with too few SCTs is reported",
+        _ALERT_RULES + "pins.py",
+        "return verify(chain, replace(policy, expires=None), monitored.now + CLOCK_TOLERANCE)",
+        "return verify(chain, replace(policy, expires=None), monitored.now, pins_only=True)",
+        "tests/watch/rules/test_probe_rules.py"
+        "::test_a_certificate_without_the_scts_that_clients_require_is_critical",
+    ),
+    Mutation(
+        "a location with too few SCTs doesn't accept the chain",
+        _ALERT_RULES + "pins.py",
+        'match(monitored, monitored.policy, chain).reason == "match"',
+        "match(monitored, monitored.policy, chain).matched is not None",
+        "tests/watch/rules/test_probe_rules.py::test_scts_at_only_one_location_may_be_an_attack",
+    ),
+    Mutation(
+        "an old log list is only a warning",
+        _ALERT_RULES + "transparency.py",
+        'if verdict.decision == "report" and monitored.policy.mode == "enforce":',
+        "if False:",
+        "tests/watch/rules/test_probe_rules.py"
+        "::test_too_few_scts_that_clients_only_report_are_a_warning",
+    ),
 ]

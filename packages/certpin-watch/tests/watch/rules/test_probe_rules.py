@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from certpin.lab.ct_log import LabLog, log_list
+from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import HostPin, Pin
 from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event
@@ -37,6 +37,8 @@ from tests.watch.rules._probes import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from certpin_watch.rules.rule import AlertFinding
 
 
@@ -256,13 +258,73 @@ def test_a_root_that_left_a_store_is_reported_while_it_is_pinned() -> None:
 
 
 def test_a_log_list_that_soon_refuses_nothing_is_a_warning() -> None:
-    logs = log_list([LabLog.make("Alpha")], NOW - 39 * DAY)
-    evidence = probes([view()], pins("leaf", ct_logs=logs))
+    logs = log_list(LOGS, NOW - 39 * DAY)
+    evidence = probes([view(verified=promised(*LOGS))], pins("leaf", ct_logs=logs))
     assert "change-ahead" not in {each.rule for each in findings_of(evidence)}
     finding = one(findings_of(at(evidence, NOW + DAY)), "change-ahead")
     assert finding.severity == "warning"
     assert finding.details["day"] == f"{(NOW + 31 * DAY).date()}"
     assert "the list of logs" in finding.summary
+
+
+LOGS = (LabLog.make("Alpha"), LabLog.make("Beta"))
+LIST = log_list(LOGS, NOW - DAY)
+
+
+def promised(*logs: LabLog, at: datetime | None = None) -> Chain:
+    """The verified path of a certificate with the key of "leaf", and with SCTs of these logs."""
+    issuer = made.authority()
+    key: Any = load_pem_private_key(made.identity("leaf").key_pem, None)
+    issued = issuer.issue(made.HOST, key=key, change=with_scts(issuer, logs, at))
+    return Chain((issued.certificate, issuer.certificate, made.root().certificate))
+
+
+def test_a_certificate_without_the_scts_that_clients_require_is_critical() -> None:
+    content = pins("leaf", ct_logs=LIST)
+    out = [published(content, ago=DAY, clients=40)]
+    finding = one(found([view()], content, out), "too-few-scts")
+    assert (finding.severity, finding.clients) == ("critical", 40)
+    assert "it has SCTs of 0 known logs, and needs 2; clients refuse it" in finding.summary
+    assert "get a certificate with embedded SCTs" in finding.details["advice"]
+    assert finding.command == "certpin check pins.toml --host api.bank.test:443"
+    assert rules(found([view(verified=promised(*LOGS))], content, out)) == []
+
+
+def test_a_log_that_the_list_lacks_is_named_with_its_fix() -> None:
+    seen = view(verified=promised(LOGS[0], LabLog.make("Gamma")))
+    finding = one(found([seen], pins("leaf", ct_logs=LIST)), "too-few-scts")
+    assert "it is not in the list of logs" in finding.summary
+    assert "take the current log list into `ct_logs`" in finding.details["advice"]
+
+
+def test_too_few_scts_that_clients_only_report_are_a_warning() -> None:
+    reporting = one(found([view()], pins("leaf", ct_logs=LIST, mode="report")), "too-few-scts")
+    old = log_list(LOGS, NOW - 70 * DAY)
+    stale = one(found([view()], pins("leaf", ct_logs=old)), "too-few-scts")
+    before = published(pins("leaf"), ago=DAY)
+    draft = one(found([view()], pins("leaf", version=2, ct_logs=LIST), [before]), "too-few-scts")
+    assert {each.severity for each in (reporting, stale, draft)} == {"warning"}
+    assert "because the log list is too old" in stale.summary
+    assert "once they hold this version" in draft.summary
+
+
+def test_a_deployed_version_that_requires_scts_is_a_field_mismatch() -> None:
+    """The pin file no longer requires them; apps that were not updated yet do."""
+    required = published(pins("leaf", ct_logs=LIST), ago=DAY, clients=7)
+    finding = one(found([view()], pins("leaf", version=2), [required]), "field-mismatch")
+    assert finding.clients == 7
+
+
+def test_scts_at_only_one_location_may_be_an_attack() -> None:
+    views = [view(verified=promised(*LOGS)), view("other", "fra1")]
+    for logs, severity in ((LIST, "critical"), (None, "info")):
+        findings = found(views, pins("leaf", "other", ct_logs=logs))
+        assert ("vantages-disagree", severity) in rules(findings)
+
+
+def test_a_clock_that_is_behind_reports_no_new_certificate() -> None:
+    seen = view(verified=promised(*LOGS, at=NOW + timedelta(minutes=5)))
+    assert rules(found([seen], pins("leaf", ct_logs=LIST))) == []
 
 
 def test_a_host_unreachable_from_all_locations_is_critical_else_a_warning() -> None:

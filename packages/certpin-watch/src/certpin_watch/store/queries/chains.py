@@ -192,10 +192,7 @@ def _accepted_paths(
     return {
         digest
         for digest, path in paths.items()
-        if any(
-            path and verify(path, policy, now, pins_only=True).reason == "match"
-            for policy in policies
-        )
+        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
     }
 
 

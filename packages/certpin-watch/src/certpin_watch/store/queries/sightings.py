@@ -18,6 +18,8 @@ from sqlalchemy import exists, func, or_, select, tuple_
 
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
+from certpin.rotation.prospect import refuses
+from certpin.rotation.sightings import CLOCK_TOLERANCE
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
 from certpin_watch.store.queries import Page, clamp_limit, hexadecimal, make_page, to_datetime
 from certpin_watch.store.queries.chains import load_chains
@@ -42,14 +44,24 @@ _FRACTION = 4  # of its lifetime
 _PREPARATION = timedelta(days=7)  # to prepare the successor of a pinned authority
 
 # The reason of a verdict, or `unpinned` if no policy covers the host.
-Answer = Literal["match", "compromised-key", "mismatch", "expired", "no-chain", "unpinned"]
-_WORST_FIRST: tuple[Answer, ...] = ("no-chain", "compromised-key", "mismatch", "expired", "match")
+Answer = Literal[
+    "match", "compromised-key", "mismatch", "too-few-scts", "expired", "no-chain", "unpinned"
+]
+_WORST_FIRST: tuple[Answer, ...] = (
+    "no-chain",
+    "compromised-key",
+    "mismatch",
+    "too-few-scts",
+    "expired",
+    "match",
+)
 
 # `problem_word` of a sighting, by `outcome` and by `answer`.
 _OUTCOME_PROBLEMS = {"unreachable": "unreachable", "unverified": "unverified"}
 _ANSWER_PROBLEMS = {
     "compromised-key": "compromised-key",
     "mismatch": "mismatch",
+    "too-few-scts": "too-few-scts",
     "expired": "pins-ended",
 }
 
@@ -158,7 +170,9 @@ class PinJudge:
         Versions with expired pins are left out: they refuse every chain.
         """
         versions = [version.pins for monitored in self.sets for version in self.alive(monitored)]
-        found = {pins.version for pins in versions if _refuses(pins, host, chain, self.now)}
+        found = {
+            pins.version for pins in versions if refuses(chain, pins.policy_for(host), self.now)
+        }
         return tuple(sorted(found))
 
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
@@ -331,18 +345,8 @@ def _answer(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> Answ
     policy = pins.policy_for(host)
     if policy is None:
         return "unpinned"
-    reason = verify(chain, policy, now, pins_only=True).reason
-    if reason == "debug-anchor":
-        return "match"
-    return "match" if reason == "too-few-scts" else reason  # not with pins_only
-
-
-def _refuses(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> bool:
-    policy = pins.policy_for(host)
-    if policy is None:
-        return False
-    verdict = verify(chain, policy, now, pins_only=True)
-    return verdict.decision == "refuse" and verdict.reason != "expired"
+    reason = verify(chain, policy, now + CLOCK_TOLERANCE).reason
+    return "match" if reason == "debug-anchor" else reason
 
 
 def _vantage(

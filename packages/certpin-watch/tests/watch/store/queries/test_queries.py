@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import update
 
+from certpin.lab.ct_log import LabLog, log_list
 from certpin_watch.settings import AlertSettings, CollectorSettings, ServiceSettings, Thresholds
 from certpin_watch.store.chains import add_usage, lock_usage, read_usage
 from certpin_watch.store.queries import (
@@ -24,6 +26,7 @@ from certpin_watch.store.queries.chains import expected_path
 from certpin_watch.store.queries.report_counts import Range, ReportFilter
 from certpin_watch.store.tables.observations import SIGHTINGS
 from certpin_watch.web import unknowns
+from certpin_watch.web.hosts import PROBLEMS
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, HOUR, NEW, NOW, PAY
 
@@ -65,6 +68,22 @@ def test_the_worst_location_decides_the_status_of_a_host(
         "expiring": 0,
         "holds": 0,
     }
+
+
+def test_a_certificate_with_too_few_scts_is_a_problem_of_its_host(
+    store: Store, digests: dict[str, bytes]
+) -> None:
+    del digests
+    logs, known = log_list([LabLog.make("Alpha")], NOW - DAY), world.snapshot()
+    [watched] = known.sets
+    policies = tuple(replace(each, ct_logs=logs) for each in watched.pins.policies)
+    strict = replace(watched, pins=replace(watched.pins, policies=policies))
+    with store.read() as connection:
+        host = hosts.host(connection, replace(known, sets=(strict,)), NOW, API)
+    assert host is not None
+    assert [seen.answer for seen in host.vantages] == ["mismatch", "too-few-scts"]
+    assert (host.status, "too-few-scts" in host.problems) == ("broken", True)
+    assert "too few SCTs" in PROBLEMS["too-few-scts"]
 
 
 def test_an_old_probe_result_is_stale(store: Store, digests: dict[str, bytes]) -> None:

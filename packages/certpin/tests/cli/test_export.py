@@ -11,7 +11,8 @@ import pytest
 
 from certpin.cli.main import COMMANDS
 from certpin.formats import FORMATS
-from certpin.pins import HostPattern, HostPolicy
+from certpin.lab import Authority
+from certpin.pins import HostPattern, HostPin, HostPolicy
 from certpin.providers import load_providers, root_pins
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -43,6 +44,24 @@ def test_an_export_of_a_root_set_says_what_the_clients_need(run: Run) -> None:
     assert "\nNote:  A root set works: the whole verified chain is compared. " in done.out
     write(LEAF)
     assert "root set" not in run("export", "android", "--out", "app").out
+
+
+def test_certificates_of_a_root_set_are_taken_from_a_bundle(run: Run) -> None:
+    roots = [Authority(name) for name in ("One", "Two", "Unpinned")]
+    bundle = b"".join(each.pem for each in (roots[2], roots[0]))
+    Path("bundle.pem").write_bytes(bundle)
+    pins = tuple(HostPin(each.pin, "root") for each in roots[:2])
+    write(HostPolicy(HostPattern("", HOST), pins, match="ca"))
+    words = ("export", "curl", "--out", "out/")
+    done = run(*words)
+    assert (done.code, "--ca-file FILE" in done.err) == (2, True)
+    done = run(*words, "--ca-file", "bundle.pem")
+    assert done.code == 0
+    assert f"{roots[1].pin} (root) has no certificate in 'bundle.pem'" in done.err
+    assert Path("out/curl-anchors.pem").read_bytes() == roots[0].pem
+    assert run(*words, "--ca-file", "bundle.pem", "--check").code == 0
+    assert run(*words, "--ca-file", "bundle.pem", "--strict").code == 1
+    assert run("export", "go", "--out", "a", "--ca-file", "bundle.pem").code == 2
 
 
 def test_an_unchanged_file_is_not_written_again(run: Run) -> None:

@@ -88,6 +88,28 @@ MUTATIONS = [
         "        except KeyError as exc:\n",
         "tests/lab/test_exports.py::test_a_format_that_cannot_have_the_pins_says_why",
     ),
+    Mutation(
+        "curl trusts no folder beside its CA file",
+        f"{_F}curl.py",
+        '"capath": _NO_FOLDER',
+        '"capath": "/etc/ssl/certs"',
+        "tests/formats/test_curl.py::test_a_root_set_is_a_ca_file_without_pins_of_the_leaf",
+    ),
+    Mutation(
+        "only certificates with a pinned key become anchors",
+        f"{_F}limits/policy.py",
+        " if not policy.live_pins.keys().isdisjoint(pins_of(each))]",
+        "]",
+        "tests/formats/test_curl.py::"
+        "test_only_certificates_with_a_pinned_key_are_taken_and_missing_ones_reported",
+    ),
+    Mutation(
+        "a CA file that certpin didn't write is no pin",
+        f"{_F}curl.py",
+        "if found.hosts or not is_exported(source.text):",
+        "if found.hosts:",
+        "tests/formats/test_curl.py::test_a_foreign_ca_file_is_no_pin",
+    ),
 ]
 
 _DART = "certpin/formats/flutter/dart/src/"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import ImportOptions, Source
+from certpin.formats import FORMATS, AuthorityFile, ImportOptions, Source
 from certpin.formats.curl import CURL
+from certpin.lab import Authority
+from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.formats._sets import KEYS, anchors, authorities
 from tests.kit import pin_set, policy
+
+if TYPE_CHECKING:
+    from certpin.pinfile import PinSet
 
 HOST = "api.bank.example"
 SPELLED = ";".join(str(pin).replace("/", "//", 1) for pin in KEYS[:2])
@@ -30,8 +37,56 @@ def test_the_exported_options() -> None:
 
 def test_trust_anchors_are_a_second_file() -> None:
     options, pem = CURL.export(pin_set(policy(HOST, *KEYS[:2], trust=anchors()[0]))).files
-    assert 'cacert = "curl-anchors.pem"\n' in options.text
+    assert 'cacert = "curl-anchors.pem"\ncapath = "/dev/null"\n' in options.text
     assert pem.text == authorities()[0].pem.decode()
+
+
+BUNDLE = AuthorityFile("roots.pem", tuple(each.certificate for each in authorities()))
+
+
+def root_set() -> PinSet:
+    entries = tuple(HostPin(each.pin, "root") for each in authorities())
+    return pin_set(HostPolicy(HostPattern.parse(HOST), entries, match="ca"))
+
+
+def test_a_root_set_is_a_ca_file_without_pins_of_the_leaf() -> None:
+    options, pem = CURL.export(root_set(), ca_file=BUNDLE).files
+    first, second = (each.pin for each in authorities())
+    assert options.text.endswith(
+        f"# for {HOST} (match ca)\n# pin {first}\n# pin {second}\n"
+        'proto = "=https"\ncacert = "curl-anchors.pem"\ncapath = "/dev/null"\n'
+    )
+    assert pem.text == "".join(each.pem.decode() for each in authorities())
+
+
+def test_only_certificates_with_a_pinned_key_are_taken_and_missing_ones_reported() -> None:
+    other = Authority("Other").certificate
+    wide = AuthorityFile("roots.pem", (authorities()[0].certificate, other))
+    made = CURL.export(root_set(), ca_file=wide)
+    assert made.files[1].text == authorities()[0].pem.decode()
+    [lost] = made.omissions
+    assert (lost.aspect, lost.host) == ("pins", HOST)
+    missing = f"{authorities()[1].pin} (root) has no certificate in 'roots.pem'"
+    assert lost.problem == f"{missing}, so its chains are refused"
+    with pytest.raises(ConfigError, match="none of its pins can match a leaf"):
+        CURL.export(root_set(), ca_file=AuthorityFile("roots.pem", (other,)))
+
+
+def test_a_ca_file_changes_no_policy_with_anchors_or_with_the_pin_of_a_server() -> None:
+    anchored = pin_set(policy(HOST, authorities()[0].pin, KEYS[0], trust=anchors()[0]))
+    for pins in (anchored, pin_set(policy(HOST, *KEYS[:2]))):
+        assert CURL.export(pins, ca_file=BUNDLE) == CURL.export(pins)
+
+
+def test_a_platform_that_compares_the_chain_needs_no_ca_file() -> None:
+    with pytest.raises(ConfigError, match="takes no certificates of authorities"):
+        FORMATS["okhttp-java"].export(root_set(), ca_file=BUNDLE)
+
+
+def test_a_foreign_ca_file_is_no_pin() -> None:
+    text = b'cacert = "own.pem"\n'
+    with pytest.raises(FormatError, match="no pins"):
+        CURL.load(Source(text, lambda _: authorities()[0].pem), ImportOptions(host=HOST))
 
 
 @pytest.mark.parametrize(

@@ -136,17 +136,17 @@ def test_format_with_anchors_only_gets_the_root(name: str) -> None:
 
 def test_a_format_that_cannot_have_the_pins_says_why() -> None:
     with Lab(style=Style.CA) as lab, pytest.raises(CannotServeError) as caught:
-        target(lab).export("curl")
-    assert "curl cannot have these pins" in str(caught.value)
+        target(lab).export("wget")
+    assert "wget cannot have these pins" in str(caught.value)
     assert "none of its pins can match a leaf" in str(caught.value)
 
 
 def test_a_run_with_such_a_format_proves_nothing_and_says_why() -> None:
     with Lab(style=Style.CA) as lab:
-        run = prove(lab, Command(("true", "{export:curl}")), [BY_NAME["rogue-ca-in-store"]])
+        run = prove(lab, Command(("true", "{export:wget}")), [BY_NAME["rogue-ca-in-store"]])
     [control] = run.results
     assert control.outcome is Outcome.NOT_RUN
-    assert "curl cannot have these pins" in control.why
+    assert "wget cannot have these pins" in control.why
 
 
 def test_without_pins_there_is_nothing_to_export() -> None:

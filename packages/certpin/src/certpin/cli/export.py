@@ -14,7 +14,7 @@ from certpin.cli.servers import host_option, select_policies
 
 if TYPE_CHECKING:
     from certpin.cli.output import OutputFile
-    from certpin.formats import Export, Format
+    from certpin.formats import AuthorityFile, Export, Format
     from certpin.pinfile import PinSet
 
 
@@ -45,6 +45,13 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     help="Write nothing; report whether the files at --out are up to date, for CI.",
 )
 @host_option
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Let the platform trust exactly the certificates of this PEM file that have a pinned key, "
+    "for a root set on platforms that compare only the leaf (curl, Flutter, proxies).",
+)
 @click.option(
     "--package",
     default="",
@@ -94,6 +101,7 @@ def export(
     out: str | None,
     checking: bool,
     hosts: tuple[str, ...],
+    ca_file: Path | None,
     package: str,
     vendored: bool,
     signed_root: Path | None,
@@ -113,6 +121,7 @@ def export(
     \b
     certpin export android --out app/src/main
     certpin export flutter --out lib/pinning/ --release --check
+    certpin export curl --out pins/ --ca-file /etc/ssl/certs/ca-certificates.crt
     certpin export --list
 
     The files contain the name and version of the pin set. The same pin file makes the same files.
@@ -134,7 +143,8 @@ def export(
     chosen = FORMATS[name]
     wanted = only(pins, [str(policy.pattern) for policy in select_policies(pins, hosts)])
     source = signed_source(wanted, signed_root, signed_url)
-    made = chosen.export(wanted, package, source, vendored=vendored)
+    authorities = _authority_file(ca_file) if ca_file else None
+    made = chosen.export(wanted, package, source, vendored=vendored, ca_file=authorities)
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))
     if strict and made.omissions:
@@ -147,6 +157,14 @@ def export(
     _print_result(chosen, made, files, use, as_json=as_json)
     lost = strict and made.omissions
     ctx.exit(PROBLEM_FOUND if lost or any(file.stale for file in files) else SUCCESS)
+
+
+def _authority_file(path: Path) -> AuthorityFile:
+    from certpin.cli.options import read_file
+    from certpin.formats import AuthorityFile
+    from certpin.x509.certificate import read_certificates
+
+    return AuthorityFile(path.name, read_certificates(read_file(path)))
 
 
 def _refuse_debug(pins: PinSet, name: str) -> None:

@@ -15,6 +15,7 @@ from certpin.formats.envoy import ENVOY
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.formats.format import (
+    AuthorityFile,
     Export,
     File,
     Format,
@@ -66,6 +67,7 @@ FORMATS: dict[str, Format] = {
 
 __all__ = [
     "FORMATS",
+    "AuthorityFile",
     "Export",
     "File",
     "Format",

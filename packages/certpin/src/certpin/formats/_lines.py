@@ -28,8 +28,13 @@ def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -
     ``name`` is the name of the format.
     """
     [policy] = pins.policies
-    words = "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
-    return f"{commented(pins, name, '#')}# for {policy.pattern}\n{words}"
+    head = f"{commented(pins, name, '#')}# for {policy.pattern}\n"
+    return head + setting_lines(settings, quote)
+
+
+def setting_lines(settings: dict[str, str], quote: str = '"') -> str:
+    """Return the line ``key = "value"`` for each setting."""
+    return "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
 
 
 def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:

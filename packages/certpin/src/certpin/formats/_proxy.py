@@ -1,7 +1,7 @@
-"""Shared by nginx and HAProxy, which verify only trust anchors, and do not support pins.
+"""Shared by nginx and HAProxy, which verify only trust anchors, and by the CA files of curl.
 
-The exported comments list the pins for readers and for the import. Neither program compares the IP
-addresses of a certificate (tested with nginx 1.26 and HAProxy 3.0).
+The exported comments list the pins for readers and for the import. nginx and HAProxy do not compare
+the IP addresses of a certificate (tested with nginx 1.26 and HAProxy 3.0).
 """
 
 from __future__ import annotations

@@ -1,14 +1,20 @@
-"""curl's configuration file (``curl --config FILE``, man curl: ``--pinnedpubkey``)."""
+"""curl's configuration file (``curl --config FILE``, man curl: ``--pinnedpubkey``).
+
+The pin of an authority is exported as a CA file, ``--cacert``, because ``--pinnedpubkey`` compares
+only the leaf.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from certpin.formats import _lines
+from certpin.formats import _lines, _proxy
 from certpin.formats.format import File, Format
+from certpin.formats.header import is_exported
 from certpin.formats.limits import (
     KeysOnly,
-    LeafOnly,
+    LeafOrAnchors,
     NoCompromised,
     NoDebug,
     NoExpiry,
@@ -23,22 +29,37 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 _BUNDLE = "curl-anchors.pem"
+_NO_FOLDER = "/dev/null"  # it contains no file
+_CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
+_NO_HOST = re.compile(r"(?!)()")  # no setting names the host
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a configuration file for one curl command, and the file of its trust anchors."""
     [policy] = pins.policies
     # By default, --location also follows redirects to http://.
-    settings = {"proto": "=https", "pinnedpubkey": _lines.spelled(policy)}
+    settings = {"proto": "=https"}
+    if policy.match == "leaf":
+        settings["pinnedpubkey"] = _lines.spelled(policy)
     if policy.trust:
-        settings["cacert"] = _BUNDLE
-    text = _lines.lines(pins, CURL.name, settings)
+        # Many builds also trust a folder, such as /etc/ssl/certs, in addition to --cacert.
+        settings |= {"cacert": _BUNDLE, "capath": _NO_FOLDER}
+    if policy.match == "leaf":
+        text = _lines.lines(pins, CURL.name, settings)
+    else:
+        text = _proxy.comments(pins, CURL.name) + _lines.setting_lines(settings)
     return (File(CURL.file, text), *_lines.bundle(policy, _BUNDLE))
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``."""
-    return _lines.read_lines(source, "pinnedpubkey", "cacert")
+    """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
+
+    Without pins, ``cacert`` is read only from certpin's export: curl may trust other roots, too.
+    """
+    found = _lines.read_lines(source, "pinnedpubkey", "cacert")
+    if found.hosts or not is_exported(source.text):
+        return found
+    return _proxy.read(source, _CA_FILE, _NO_HOST)
 
 
 CURL = Format(
@@ -55,7 +76,7 @@ CURL = Format(
         NoReports("curl sends no reports"),
         NoTransparency("curl checks no SCTs"),
         KeysOnly("--pinnedpubkey compares public keys only"),
-        LeafOnly("--pinnedpubkey compares only the leaf's key"),
+        LeafOrAnchors("--pinnedpubkey compares only the leaf's key"),
     ),
     write=write,
     read=read,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import ConfigError, FormatError
+from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, with_anchors
 from certpin.formats.projection import Omission, project
 from certpin.formats.shape import pem, pins_from, read_anchors, read_timestamp, timestamp
 from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, OnExpiry, PinSet
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from certpin.formats.projection import Limitation
     from certpin.pins import Pin, Role, State, TrustAnchors
+    from certpin.x509 import Certificate
     from certpin.x509.log_list import LogList
 
 # Far larger than any real pin list: the list that is built into a browser is below 1 MiB.
@@ -68,6 +70,14 @@ class SignedSource:
                 key="--signed-url",
                 fix="write it as https://pins.bank.example/app/",
             )
+
+
+@dataclass(frozen=True)
+class AuthorityFile:
+    """The certificates in a file, such as a bundle of roots, and the name of the file."""
+
+    name: str
+    certificates: tuple[Certificate, ...]
 
 
 @dataclass(frozen=True)
@@ -313,6 +323,7 @@ class Format:
         signed: SignedSource | None = None,
         *,
         vendored: bool = False,
+        ca_file: AuthorityFile | None = None,
     ) -> Export:
         """Return a pin set as files for this platform, and the settings that they omit.
 
@@ -321,12 +332,17 @@ class Format:
             package: the package name of exported Java or Kotlin code.
             signed: the source from which the app updates its pins.
             vendored: also return a copy of the library that the exported code imports.
+            ca_file: certificates of pinned authorities. Policies that pin only authorities then
+                trust exactly those with a pinned key.
 
         Raises:
             ConfigError: the export would be unsafe, or the platform supports no packages, no
-                signed updates or no copy of a library.
+                signed updates or no copy of a library, or compares the chain and needs no
+                ``ca_file``.
         """
+        pins, missing = (pins, ()) if ca_file is None else self._anchored(pins, ca_file)
         projected, omissions = project(pins, self.limits)
+        omissions = (*missing, *omissions)
         files = self.write(projected)
         if signed:
             files += self._following(projected, signed)
@@ -335,6 +351,24 @@ class Format:
         if package:
             files = tuple(self._packed(file, package) for file in files)
         return Export(files, projected, omissions)
+
+    def _anchored(self, pins: PinSet, file: AuthorityFile) -> tuple[PinSet, tuple[Omission, ...]]:
+        """Return a pin set with anchors from a file, and an omission for each host that lacks some.
+
+        Raises:
+            ConfigError: the platform compares the chain, or can't be given anchors.
+        """
+        if not any(isinstance(limit, (LeafOrAnchors, AnchorsOnly)) for limit in self.limits):
+            raise ConfigError(
+                f"the format {self.name} takes no certificates of authorities",
+                key="--ca-file",
+                fix="leave it out; it is for platforms that compare only the leaf, such as curl",
+            )
+        found = [with_anchors(each, file.certificates, file.name) for each in pins.policies]
+        lost = [
+            Omission("pins", str(policy.pattern), problem) for policy, problem in found if problem
+        ]
+        return replace(pins, policies=tuple(policy for policy, _ in found)), tuple(lost)
 
     def _following(self, pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
         if self.signed is None:

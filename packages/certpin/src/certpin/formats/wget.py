@@ -62,7 +62,10 @@ WGET = Format(
         NoReports("wget sends no reports"),
         NoTransparency("wget checks no SCTs"),
         KeysOnly("pinnedpubkey compares public keys only"),
-        LeafOnly("pinnedpubkey compares only the leaf's key"),
+        LeafOnly(
+            "pinnedpubkey compares only the leaf's key, and wget trusts the system's roots beside "
+            "ca_certificate"
+        ),
     ),
     write=write,
     read=read,

@@ -1,23 +1,24 @@
-"""OkHttp accepts each root of a provider, and no other root: the proof of the root sets.
+"""OkHttp and curl accept each root of a provider, and no other root: the proof of the root sets.
 
 Each root of the data, and 20 others, has a substitute (``tests.providers.test_proof``). The Python
-client has its proof there.
+client has its proof there. curl gets a CA file, with the certificates of the roots.
 """
 
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.formats import FORMATS
+from certpin.formats import FORMATS, AuthorityFile
 from certpin.lab.client import write_client_files
 from certpin.lab.target import Target
 from tests.formats.interop._programs import Jvm
-from tests.providers.test_proof import REAL, authorities, pins_of, roots_of, server
+from tests.providers.test_proof import OTHERS, REAL, authorities, pins_of, roots_of, server
 from tests.servers._run import require
 from tests.tls._wire import HOST
 
@@ -121,3 +122,58 @@ def test_okhttp_accepts_every_root_of_a_provider_and_no_other(
     accepted = authorities().keys() - refused.keys()
     assert accepted == roots_of(provider)
     assert all("Certificate pinning failure!" in output for output in refused.values())
+
+
+@pytest.fixture(scope="module")
+def folder_of_roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all substitutes, as ``openssl rehash`` names them: as a system's is."""
+    folder = tmp_path_factory.mktemp("hashed")
+    for number, each in enumerate(authorities().values()):
+        (folder / f"{number}.pem").write_bytes(each.pem)
+    subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+    return folder
+
+
+def fetches(config: Path, tunnel: Tunnel, system: Path) -> bool:
+    """Return whether curl gets an answer, on a system that trusts all roots in a folder."""
+    words = ["curl", "-sS", "--noproxy", "", "--proxy", f"http://127.0.0.1:{tunnel.port}"]
+    words += ["--capath", str(system), "--config", config.name, f"https://{HOST}/"]
+    done = subprocess.run(
+        words, cwd=config.parent, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode in {0, 60}, done.stderr  # 60: the certificate was not verified
+    return done.stdout == "accepted"
+
+
+@pytest.mark.slow
+@pytest.mark.peer("curl")
+@pytest.mark.peer("openssl")
+def test_curl_accepts_every_root_of_a_provider_and_no_other(
+    tunnel: Tunnel, folder_of_roots: Path, tmp_path: Path
+) -> None:
+    bundle = AuthorityFile("bundle.pem", tuple(each.certificate for each in authorities().values()))
+    exported = FORMATS["curl"].export(pins_of("google"), ca_file=bundle)
+    assert not exported.omissions
+    for file in exported.files:
+        (tmp_path / file.path).write_text(file.text, encoding="utf-8")
+    config = tmp_path / exported.files[0].path
+    accepted = set()
+    for tunnel.root in authorities():
+        if fetches(config, tunnel, folder_of_roots):
+            accepted.add(tunnel.root)
+    assert accepted == roots_of("google")
+
+
+@pytest.mark.slow
+@pytest.mark.peer("curl")
+@pytest.mark.peer("openssl")
+def test_without_its_folder_setting_curl_would_trust_the_system_too(
+    tunnel: Tunnel, folder_of_roots: Path, tmp_path: Path
+) -> None:
+    bundle = AuthorityFile("bundle.pem", tuple(each.certificate for each in authorities().values()))
+    config, anchors = FORMATS["curl"].export(pins_of("google"), ca_file=bundle).files
+    (tmp_path / anchors.path).write_text(anchors.text, encoding="utf-8")
+    path = tmp_path / config.path
+    path.write_text(config.text.replace('capath = "/dev/null"\n', ""), encoding="utf-8")
+    tunnel.root = OTHERS[0]
+    assert fetches(path, tunnel, folder_of_roots)

@@ -32,6 +32,7 @@ from certpin.formats.limits.policy import (
     PlainAddresses,
     PlatformTransparency,
     TwoPins,
+    with_anchors,
 )
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "PlatformTransparency",
     "TwoPins",
     "United",
+    "with_anchors",
 ]

@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 from certpin.errors import ConfigError
 from certpin.formats.projection import Limitation, Omission, PolicyLimitation, Projection
-from certpin.pins import pins_of
+from certpin.pins import TrustAnchors, pins_of
 from certpin.x509 import Certificate
 from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from certpin.pins import HostPin, HostPolicy, PinSet
 
@@ -191,7 +191,10 @@ class LeafOrAnchors(LeafOnly):
         "pins of authorities, unless `trust` contains exactly their certificates: "
         "only the leaf is compared"
     )
-    root_sets = "A root set works only if `trust` contains exactly the certificates of its roots."
+    root_sets = (
+        "A root set works only if `trust` contains exactly the certificates of its roots, or "
+        "`--ca-file` a bundle from which certpin takes them."
+    )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return a copy of the policy for a platform that compares only leaves, and the omission.
@@ -208,8 +211,42 @@ class LeafOrAnchors(LeafOnly):
                 exc.problem,
                 key=exc.key,
                 fix="also pin the server's own key and a backup, or set `trust` to a file "
-                "with exactly the certificates of the pinned authorities",
+                "with exactly the certificates of the pinned authorities, or name a bundle that "
+                "contains them: --ca-file FILE",
             ) from exc
+
+
+def with_anchors(
+    policy: HostPolicy, certificates: Sequence[Certificate], source: str
+) -> tuple[HostPolicy, str]:
+    """Return a policy that trusts exactly the certificates with keys that it pins, and an omission.
+
+    A policy that has anchors already, or the pin of a server's key, is returned unchanged. The same
+    is true if there is no certificate: the limitation of the platform then refuses the policy.
+
+    Args:
+        policy: the policy.
+        certificates: the certificates of authorities. Only their keys are compared: neither their
+            dates nor their signatures are checked.
+        source: the name of their file.
+
+    Returns:
+        The policy, and a clause that names its pins without a certificate; empty if there are none.
+    """
+    if policy.trust is not None or (policy.match != "ca" and _for_leaves(policy)):
+        return policy, ""
+    found = [each for each in certificates if not policy.live_pins.keys().isdisjoint(pins_of(each))]
+    if not found:
+        return policy, ""
+    anchors = TrustAnchors(tuple(dict.fromkeys(each.der for each in found)), source)
+    known = {pin for each in found for pin in pins_of(each)}
+    missing = [
+        f"{pin} ({entry.note or entry.role})"
+        for pin, entry in policy.live_pins.items()
+        if pin not in known
+    ]
+    lost = f"{', '.join(missing)} has no certificate in {source!r}, so its chains are refused"
+    return replace(policy, trust=anchors), lost if missing else ""
 
 
 def _anchors_are_pinned(policy: HostPolicy) -> bool:
@@ -227,7 +264,10 @@ class AnchorsOnly(PolicyLimitation):
 
     aspect = "pins"
     summary = "pins: every chain to an anchor of `trust` is accepted; `trust` is required"
-    root_sets = "A root set works as `trust` with exactly the certificates of its roots."
+    root_sets = (
+        "A root set works as `trust` with exactly the certificates of its roots, or with "
+        "`--ca-file`, a bundle from which certpin takes them."
+    )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy unchanged, and a text if its anchors accept more chains than its pins.
@@ -238,7 +278,8 @@ class AnchorsOnly(PolicyLimitation):
             raise ConfigError(
                 'it has trust = "system", which does not restrict the authorities',
                 key="trust",
-                fix='set trust to the certificate of the authority: trust = "root.pem"',
+                fix='set trust to the certificate of the authority: trust = "root.pem"; if the '
+                "authority is pinned, name a bundle that contains it: --ca-file FILE",
             )
         if _anchors_are_pinned(policy) and policy.match != "leaf":
             return policy, ""

@@ -35,8 +35,8 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart fuzz incidents mutations picture providers python recording release revision
-.PHONY: htmx pages roots unstable walk
+.PHONY: clean coverage dart fuzz gallery incidents mutations picture providers python recording release
+.PHONY: revision htmx pages roots unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -67,13 +67,16 @@ suite: setup ## Run all tests.
 	@$(SETUP) .venvs/docs requirements/docs.txt
 	@$(SETUP) .venvs/clouds requirements/clouds.txt
 	@echo "== whole suite"
-	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation" $(COVERAGE)
+	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation and not gallery" $(COVERAGE)
 
 coverage: ## Run all tests with the branch coverage gate; much slower before Python 3.14.
 	@$(MAKE) suite COVERAGE="--cov --cov-report=term"
 
 mutations: setup dart ## Remove each rule of the source in turn: its test has to fail (make test: the core's).
 	@$(PYTEST) packages/certpin/tests/test_mutations.py packages/certpin/tests/formats/flutter/test_mutations.py
+
+gallery: setup dart ## Run every client of examples/clients on the whole matrix of attacks; half an hour.
+	@$(PYTEST) packages/certpin/tests/lab/gallery packages/certpin/tests/formats/interop/test_dart.py
 
 lint: setup ## Check style, formatting and the lock files; change nothing.
 	@echo "== lint"

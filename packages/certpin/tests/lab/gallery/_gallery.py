@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import subprocess
 import sys
+import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,8 @@ from certpin.lab.lab import Lab
 from certpin.lab.report.causes import find_causes
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Ending, Outcome
+from tests.formats.flutter import _vm
+from tests.lab._clients import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +32,17 @@ if TYPE_CHECKING:
     from certpin.lab.pki import Style
     from certpin.lab.runner import Run
     from certpin.lab.target import Target
+    from tests.lab.gallery._table import Hole, Program
 
 CLIENTS = Path(__file__).parents[5] / "examples" / "clients"
 BROKEN = CLIENTS / "broken"
+# The broken clients; the other files there are parts of them.
+FILES = sorted(
+    path
+    for path in BROKEN.rglob("*.*")
+    if path.suffix in {".py", ".sh", ".mjs", ".go", ".dart"}
+    and path.stem not in {"_lab", "lab", "main"}
+)
 STALL = 0.1  # seconds; these clients wait longer, so that the result is the same
 JARS = "/usr/share/java/okhttp.jar:/usr/share/java/okio.jar"
 
@@ -125,6 +138,73 @@ class Jvm:
 def program(*words: str, via: str = "connect") -> Command:
     """Return a program of the gallery."""
     return Command(words, via=via)
+
+
+def in_its_language(name: str, chosen: Program) -> Command:
+    """Return a broken client in Go, Node.js, Dart or shell, by its file below ``BROKEN``."""
+    path = BROKEN / name
+    start: tuple[str, ...]
+    match path.suffix:
+        case ".go":
+            start = (str(_go_program()), path.stem)
+        case ".dart":
+            start = (str(_vm.NEWEST.program), str(_dart_program()), path.stem)
+        case suffix:
+            start = ("node" if suffix == ".mjs" else "sh", str(path))
+    return program(*start, *chosen.words, via=chosen.via)
+
+
+def peer_of(name: str) -> str:
+    """Return the program that a broken client in another language needs (``pytest.mark.peer``)."""
+    beginning = Path(name).name.partition("_")[0]
+    shell = beginning if beginning in {"wget", "openssl"} else "curl"
+    return {".go": "go", ".mjs": "node", ".dart": "dart", ".sh": shell}[Path(name).suffix]
+
+
+@cache
+def _scratch() -> Path:
+    """Return a folder for compiled programs, which is removed when the tests end."""
+    folder = tempfile.TemporaryDirectory(prefix="certpin-gallery-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+@cache
+def _go_program() -> Path:
+    """Compile all broken clients in Go into one program."""
+    binary = _scratch() / "broken_go"
+    files = sorted((BROKEN / "go").glob("*.go"))
+    # The user's cache makes the second build fast; nothing is downloaded.
+    subprocess.run(["go", "build", "-o", binary, *files], check=True, timeout=110)
+    return binary
+
+
+@cache
+def _dart_program() -> Path:
+    """Compile all broken clients in Dart into one snapshot, with full type checks."""
+    packages, kernel = _vm.package_config(_scratch(), {}), _scratch() / "broken.dill"
+    errors = _vm.compile_kernel(BROKEN / "dart" / "main.dart", packages, kernel)
+    assert not errors, errors
+    return kernel
+
+
+def check(client: ClientUnderTest, hole: Hole) -> None:
+    """Run a broken client on the good control, the neighbouring case and those that name its fault.
+
+    Its one cause must have the right name.
+    """
+    chosen = [BY_NAME[name] for name in (hole.neighbour, *hole.cases)]
+    with Lab(style=hole.style, tls=hole.tls, stall=hole.stall) as lab:
+        run = prove(lab, client, chosen, jobs=2)
+    assert run.controlled, [result.why for result in run.results]
+    outcomes = {result.case.name: result.outcome for result in run.results[1:-1]}
+    neighbour = {hole.neighbour: Outcome.RIGHT}
+    assert outcomes == neighbour | dict.fromkeys(hole.cases, hole.outcome)
+    causes = find_causes(run.results)
+    assert [cause.title for cause in causes] == ([hole.cause] if hole.cause else [])
+    assert all(1 <= len(cause.proof) <= 3 for cause in causes)
+    # The neighbour that the client passes is a part of the proof, or another case is.
+    assert all(len(cause.proof) > 1 for cause in causes)
 
 
 def fails(

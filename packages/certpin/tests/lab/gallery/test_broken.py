@@ -10,7 +10,7 @@ from certpin.lab.pki import Style
 from certpin.lab.report.causes import find_causes
 from tests.lab._clients import BY_NAME
 from tests.lab.gallery._gallery import BROKEN, attacked, bad_cases, broken, fails, program
-from tests.lab.gallery.test_holes import HOLES
+from tests.lab.gallery._table import HOLES
 
 # Python's ssl reads the common name if a certificate has no SAN: a warning for each client.
 PYTHON = {"cn-only"}
@@ -106,7 +106,7 @@ CAUSES = {
     "verification_off": "The client accepts any certificate",
     "no_hostname_check": "The client does not check the name in the certificate",
     "pin_over_served_chain": "The client compares pins with the certificates that the server sent",
-    "pin_checked_once": "The client checks only some of its connections",
+    "pin_checked_once": "The client checks its pins only on its first connections",
     "check_after_request": "The client checks its pins too late: its request has already been sent",
     "any_authority": "The client does not check its pins",
     "authority_without_hostname": "The client does not check the name in the certificate",

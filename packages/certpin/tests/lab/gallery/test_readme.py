@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from tests.lab._clients import BY_NAME
-from tests.lab.gallery import test_broken, test_holes, test_programs
+from tests.lab.gallery import test_broken, test_programs
 from tests.lab.gallery._gallery import CLIENTS
+from tests.lab.gallery._table import HOLES, PROGRAMS
 
 PAGE = (CLIENTS / "README.md").read_text(encoding="utf-8")
 
 
 def test_it_links_to_every_program() -> None:
-    files = [
-        path for path in CLIENTS.rglob("*") if path.suffix in {".py", ".sh", ".mjs", ".go", ".java"}
-    ]
-    assert len(files) >= 14
+    kinds = {".py", ".sh", ".mjs", ".go", ".dart", ".java"}
+    files = [path for path in CLIENTS.rglob("*") if path.suffix in kinds]
+    assert len(files) >= 80
     missing = [path.name for path in files if f"]({path.relative_to(CLIENTS)})" not in PAGE]
     assert not missing
 
@@ -26,11 +26,11 @@ def test_it_names_the_case_of_every_broken_client() -> None:
 
 
 def test_it_names_every_case_that_catches_a_client_with_one_hole() -> None:
-    rows = {line.split("]")[0]: line for line in PAGE.splitlines() if "](broken/" in line}
-    holes = {f"{name}.py": hole for name, hole in test_holes.HOLES.items()}
-    holes |= {name: hole for name, (_, _, hole) in test_holes.PROGRAMS.items()}
-    for name, hole in (holes | {"known_keys.go": test_holes.GO}).items():
-        row = rows[f"| [{name}"]
+    rows = {line.split("](")[1].split(")")[0]: line for line in PAGE.splitlines() if "](br" in line}
+    holes = {f"{name}.py": hole for name, hole in HOLES.items()}
+    holes |= {name: each.hole for name, each in PROGRAMS.items()}
+    for name, hole in holes.items():
+        row = rows[f"broken/{name}"]
         assert f"| {hole.style} |" in row
         assert [case for case in hole.cases if f"`{case}`" not in row] == []
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.attacks import CASES
+from certpin.lab.attacks import CASES, OPTIONAL_CASES
 from certpin.lab.pki import Style
-from certpin.lab.report.causes import cause_lines, find_causes
+from certpin.lab.report.causes import cause_lines, find_causes, proof_line
+from certpin.lab.report.faults import FAULTS
 from certpin.lab.runner import Result
 from certpin.lab.verdict import Outcome, Verdict, outcome
 from tests.lab.report import _runs
@@ -83,6 +84,110 @@ def test_one_case_shows_no_more_than_it_can() -> None:
     assert [cause.title for cause in find_causes([only])] == [
         "The client does not check the dates of certificates"
     ]
+
+
+# Each fault with few cases: the failed cases, the style, and its name. All other cases pass.
+SHOWN = [
+    (("fake-ca-same-name",), "The client recognises an authority by its name, and not by its key"),
+    (("rogue-tls-1.2",), "The client does not check its pins in TLS 1.2"),
+    (("rogue-tls-1.3",), "The client does not check its pins in TLS 1.3"),
+    (("rogue-http-2",), "The client does not check its pins on HTTP/2"),
+    (
+        ("rogue-http-1.1", "rogue-without-alpn"),
+        "The client does not check its pins on HTTP/1.1",
+    ),
+    (
+        ("rogue-without-alpn",),
+        "The client does not check its pins unless a protocol is negotiated (ALPN)",
+    ),
+    (
+        ("rogue-ca-in-store", "rogue-http-2", "rogue-tls-1.2", "rogue-tls-1.3", "rogue-p384"),
+        "The client does not check its pins on HTTP/2",
+    ),
+    (
+        ("rogue-ca-in-store", "rogue-tls-1.3", "rogue-http-2", "rogue-p384"),
+        "The client does not check its pins in TLS 1.3",
+    ),
+    (
+        ("rogue-connection-3", "rogue-connection-4", "rogue-connection-5", "rogue-connection-6"),
+        "The client checks its pins only on its first connections",
+    ),
+    (
+        ("rogue-connection-2", "rogue-connection-4"),
+        "The client does not check its pins on a part of its connections to a host",
+    ),
+    (("second-host-unpinned",), "The client checks its pins only for its first host"),
+    (("bad-signature-leaf",), "The client does not verify the signatures of certificates"),
+    (
+        ("stolen-certificate-tls13",),
+        "The client does not check that the server has the key of its certificate",
+    ),
+    (
+        ("ca-false", "leaf-as-ca"),
+        "The client does not check which certificates may sign others",
+    ),
+    (
+        ("extended-key-usage",),
+        "The client does not check that a certificate is meant for servers",
+    ),
+    (("ip-without-ip-san",), "The client looks for an IP address among the DNS names"),
+    (("nul-in-name",), "The client reads a name only up to a NUL byte"),
+    (
+        ("nul-in-name", "wrong-host-wildcard"),
+        "The client lets a wildcard or a part of a name match other hosts",
+    ),
+    (
+        ("pool-reuse",),
+        "The client sends a request over a connection that was made without verification",
+    ),
+    (("compromised-key",), "The client accepts keys that its pins mark compromised"),
+    (("weak-suite",), "The client accepts connections without encryption or without a certificate"),
+    (("old-tls",), "The client accepts outdated versions of TLS"),
+]
+
+
+@pytest.mark.parametrize(("names", "title"), SHOWN)
+def test_a_pattern_of_verdicts_has_one_name_and_a_proof(names: tuple[str, ...], title: str) -> None:
+    [cause] = find_causes(results(accepted(*names)))
+    assert cause.title == title
+    assert set(cause.cases) == set(names)
+    assert 2 <= len(cause.proof) <= 3
+    assert {result.outcome for result in cause.proof} == {Outcome.WRONG, Outcome.RIGHT}
+    assert list(cause.fixes) == ["Python", "Dart", "Kotlin", "Swift", "Go", "Node.js"]
+    assert all(cause.fixes.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("rot-renewed-same-key", "The client pins the certificate, and not its key"),
+        ("rot-shorter-chain", "The client expects its pin at a fixed position of the chain"),
+        ("rot-order-reordered", "The client refuses legitimate changes of the server"),
+    ],
+)
+def test_a_client_that_is_locked_out_has_one_name(name: str, title: str) -> None:
+    assert titles({name: Verdict.REJECT}) == [title]
+
+
+def test_the_proof_names_the_neighbour_that_passed() -> None:
+    [cause] = find_causes(results(accepted("rogue-tls-1.2")))
+    assert proof_line(cause) == "rogue-tls-1.2 (ACCEPT), rogue-ca-in-store (REJECT)"
+    assert cause_lines([cause])[2] == f"   proof: {proof_line(cause)}"
+
+
+def test_a_hole_is_none_of_a_client_without_verification() -> None:
+    found = titles(accepted("untrusted-ca", "rogue-ipv4"))
+    assert "The client does not check its pins for IP addresses" not in found
+    assert found[0] == "The client accepts certificates of authorities that it doesn't trust"
+
+
+def test_the_proof_of_each_fault_has_cases_of_the_matrix() -> None:
+    names = {case.name for case in (*CASES, *OPTIONAL_CASES)}
+    for fault in FAULTS:
+        assert set(fault.proof) <= names, fault.title
+        assert len(set(fault.proof)) == len(fault.proof) >= 2, fault.title
+        assert fault.fix
+        assert not fault.fix.endswith(".")
 
 
 @given(

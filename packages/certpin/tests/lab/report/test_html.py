@@ -268,6 +268,22 @@ def test_pictures_have_descriptions_and_ornaments_have_none() -> None:
         )
 
 
+def test_a_cause_has_its_proof_and_its_fix_in_each_language() -> None:
+    run = _runs.run((_runs.met(_runs.BY_NAME["rogue-ca-in-store"], gives=True),))
+    page = _page(run)
+    assert "Proof: rogue-ca-in-store (ACCEPT)." in page.text
+    assert "The fix in each language" in page.texts
+    assert {"Python", "Dart", "Kotlin", "Swift", "Go", "Node.js"} <= set(page.texts)
+
+
+def test_the_client_its_way_and_its_tls_version_are_named() -> None:
+    page = _page(_runs.every_outcome())
+    assert "curl -sS -H … {url}" in page.texts
+    assert page.texts[page.texts.index("Reached the lab through") + 1] == "no proxy"
+    assert "Way" in page.texts
+    assert any(text.startswith("TLSv1.3") for text in page.texts)
+
+
 def _luminance(colour: str) -> float:
     """Return the relative luminance of WCAG 2.2."""
     parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))

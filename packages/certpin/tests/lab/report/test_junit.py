@@ -90,3 +90,15 @@ def test_hostile_output_leaves_the_xml_well_formed() -> None:
 def test_every_case_of_the_matrix_can_be_written(style: Style) -> None:
     run = _runs.of_every_case(style, gives=True)
     assert len(list(_read(run).iter("testcase"))) == len(run.results)
+
+
+def test_the_client_its_way_and_its_tls_versions_are_named() -> None:
+    root = _read(_runs.every_outcome())
+    for suite in root.iter("testsuite"):
+        known = {each.get("name"): each.get("value") for each in suite.iter("property")}
+        assert known["command"] == "curl -sS -H … {url}"
+        assert (known["ways"], known["tls"]) == ("port", "TLSv1.3")
+    out = _test(root, "rogue-ca-in-store (1 of 3)").findtext("system-out") or ""
+    assert "way: port\nTLS: TLSv1.3" in out
+    out = _test(root, "untrusted-ca (3 of 3)").findtext("system-out") or ""
+    assert "way: not connected\nTLS: no finished handshake" in out

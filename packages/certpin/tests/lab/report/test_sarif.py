@@ -126,3 +126,14 @@ def test_hostile_text_creates_no_placeholders_or_links() -> None:
         assert "\\[a\\](b)" in text
         assert "\0" not in text
     assert "hunter2" not in FORMATS["sarif"](_runs.hostile_run())
+
+
+def test_the_client_its_way_and_its_tls_versions_are_named() -> None:
+    read = _read(_runs.every_outcome())
+    facts = read["properties"]
+    assert facts["command"] == ["curl", "-sS", "-H", "…", "{url}"]
+    assert (facts["ways"], facts["tlsVersions"]) == (["port"], ["TLSv1.3"])
+    found = [
+        (each["properties"]["ways"], each["properties"]["tlsVersions"]) for each in read["results"]
+    ]
+    assert found == [(["port"], ["TLSv1.3"]), (["port"], ["TLSv1.3"]), ([], [])]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.lab.case import CONTROL
 from certpin.lab.pki import LETTERS
-from certpin.lab.report.causes import find_causes
+from certpin.lab.report.causes import find_causes, proof_line
 from certpin.lab.report.html_case import badge, facts_list, finding, fix_box, folded, scroll_table
 from certpin.lab.report.masking import safe_arguments
 from certpin.lab.report.mastg import CONTROLS, TESTS, reference
@@ -23,12 +23,15 @@ from certpin.lab.report.words import (
     LIMITS,
     OUTCOMES,
     STYLES,
+    WAYS,
     advice,
     details,
     exit_code,
     family_of,
     headline,
     tally,
+    tls_versions,
+    ways,
 )
 from certpin.lab.verdict import Outcome
 from certpin.support.markup import chain_style, icon, tag, write
@@ -108,7 +111,9 @@ def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.E
         "section",
         tag("h3", f"{number}. {cause.title}", id=f"cause-{number}"),
         tag("p", f"It explains {counted(len(cause.results), 'case')}.", class_="quiet"),
+        tag("p", f"Proof: {proof_line(cause)}.", class_="quiet"),
         fix_box(cause.fix),
+        _languages(cause),
         finding(run, first, numbers[id(first)], level="h4"),
         aria_labelledby=f"cause-{number}",
         class_="cause",
@@ -116,6 +121,14 @@ def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.E
     for result in others:
         section.append(folded(run, result, numbers[id(result)]))
     return section
+
+
+def _languages(cause: Cause) -> ET.Element | None:
+    """Return the fix in each language, folded; nothing if the cause fits no pattern."""
+    if not cause.fixes:
+        return None
+    listed = facts_list({language: f"{words}." for language, words in cause.fixes.items()})
+    return tag("details", tag("summary", "The fix in each language"), listed, class_="printed")
 
 
 _OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unproven")}
@@ -270,6 +283,8 @@ def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
         "Host": run.host,
         "The client has": STYLES[run.style],
         "Command": tag("code", command) if command else None,
+        "Reached the lab through": ", ".join(WAYS[way] for way in ways(run)) or None,
+        "TLS": ", ".join(tls_versions(run.results)) or None,
         "Cases run": repeated,
         "Started": f"{known.started:%Y-%m-%d %H:%M:%S %Z}" if known.started else None,
         "Took": f"{known.seconds:.1f} seconds",

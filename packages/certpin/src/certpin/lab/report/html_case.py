@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.report.flaws import chain_context, requested_host, served
 from certpin.lab.report.picture import draw_chain
-from certpin.lab.report.words import EXPECTED, OUTCOMES, ending, server, verdict_line
+from certpin.lab.report.words import EXPECTED, OUTCOMES, WAYS, ending, server, verdict_line
 from certpin.lab.verdict import NEEDS_ATTENTION, Outcome, Verdict, judge
 from certpin.support.markup import icon, tag
 from certpin.support.text import readable, sentence
@@ -198,7 +198,7 @@ def _connections(attempt: Attempt, caption: str) -> ET.Element:
     if not attempt.connections:
         return tag("p", "The client made no connection.")
     rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
-    head = ("No.", "Server", "Asked for", "TLS", "Ended by", "Client data")
+    head = ("No.", "Server", "Asked for", "Way", "TLS", "Ended by", "Client data")
     return scroll_table(caption, head, rows)
 
 
@@ -211,6 +211,7 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
         str(number),
         server(seen) or "none",
         requested_host(attempt, seen),
+        WAYS.get(seen.via, seen.via),
         ", ".join(filter(None, tls)),
         f"alert {seen.alert}" if seen.alert else seen.problem or "closing",
         _received(seen),

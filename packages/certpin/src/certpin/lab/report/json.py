@@ -61,7 +61,13 @@ def run_facts(run: Run) -> dict[str, Any]:
         "repeat": about.repeat,
         "bound": about.bound,
         "causes": [
-            {"says": cause.title, "advice": cause.fix, "cases": list(cause.cases)}
+            {
+                "says": cause.title,
+                "advice": cause.fix,
+                "fixes": dict(cause.fixes),
+                "proof": [result.case.name for result in cause.proof],
+                "cases": list(cause.cases),
+            }
             for cause in find_causes(run.results)
         ],
     }

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # only used to write
 
 from certpin.lab.pki import LEGEND
-from certpin.lab.report.words import ending, explain, verdict_line
+from certpin.lab.report.masking import safe_arguments
+from certpin.lab.report.words import (
+    ending,
+    explain,
+    tls_versions,
+    verdict_line,
+    ways,
+    ways_of,
+)
 from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
 from certpin.support.text import clean
 
@@ -74,6 +82,9 @@ def _properties(suite: ET.Element, run: Run) -> None:
         "legend": LEGEND,
         "host": run.host,
         "style": run.style.value,
+        "command": " ".join(safe_arguments(run.about.command)),
+        "ways": " ".join(ways(run)),
+        "tls": " ".join(tls_versions(run.results)),
         "certpin": run.about.certpin,
         "python": run.about.python,
         "openssl": run.about.openssl,
@@ -105,6 +116,8 @@ def _output_text(result: Result) -> str:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]
     if result.outcome in NEEDS_ATTENTION:
         lines.append(LEGEND)
+    lines.append(f"way: {', '.join(ways_of(result)) or 'not connected'}")
+    lines.append(f"TLS: {', '.join(tls_versions([result])) or 'no finished handshake'}")
     for attempt in result.attempts:
         lines.append(f"the client: {ending(attempt.ending)}")
         lines.append(attempt.ending.output)

@@ -19,7 +19,10 @@ from certpin.lab.report.words import (
     explain,
     headline,
     summary,
+    tls_versions,
     verdict_line,
+    ways,
+    ways_of,
 )
 from certpin.lab.verdict import Outcome
 from certpin.support.sarif import SCHEMA, artifact_uri, message
@@ -67,6 +70,8 @@ def _run(run: Run, names: list[str], location: Path) -> dict[str, Any]:
             "style": run.style.value,
             "controlled": run.controlled,
             "command": [encodable(word) for word in safe_arguments(run.about.command)],
+            "ways": list(ways(run)),
+            "tlsVersions": list(tls_versions(run.results)),
             "summary": [encodable(line) for line in summary(run)],
         },
     }
@@ -102,6 +107,8 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
             "verdict": str(result.verdict) if result.verdict else None,
             "expected": EXPECTED[result.expect],
             "attempts": len(result.attempts),
+            "ways": list(ways_of(result)),
+            "tlsVersions": list(tls_versions([result])),
         },
     }
 

@@ -12,6 +12,8 @@ from certpin.lab.verdict import Outcome, Verdict
 from certpin.support.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from certpin.lab.case import Case
     from certpin.lab.runner import Result, Run
     from certpin.lab.verdict import Connection, Ending
@@ -126,13 +128,24 @@ def details(run: Run) -> list[str]:
 
 def ways(run: Run) -> tuple[str, ...]:
     """Return how the client's connections reached the lab: names in the order of ``WAYS``."""
-    used = {
-        "port" if seen.via == "route" else seen.via
-        for result in run.results
-        for attempt in result.attempts
-        for seen in attempt.connections
-    }
+    used = {way for result in run.results for way in ways_of(result)}
     return tuple(way for way in WAYS if way in used)
+
+
+def ways_of(result: Result) -> tuple[str, ...]:
+    """Return how the client's connections reached the lab in one case, each way once."""
+    used = ("port" if seen.via == "route" else seen.via for seen in _connections(result))
+    return tuple(dict.fromkeys(used))
+
+
+def tls_versions(results: Iterable[Result]) -> tuple[str, ...]:
+    """Return the TLS versions of the finished handshakes, such as ``TLSv1.3``, the oldest first."""
+    found = {seen.version for result in results for seen in _connections(result)}
+    return tuple(sorted(found - {""}))
+
+
+def _connections(result: Result) -> Iterator[Connection]:
+    return (seen for attempt in result.attempts for seen in attempt.connections)
 
 
 def _confidence(run: Run) -> list[str]:

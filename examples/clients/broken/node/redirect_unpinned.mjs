@@ -1,0 +1,17 @@
+// Broken: the first request has pins, and the one after a redirect has none.
+//
+// certpin prove --style leaf --via port -- node redirect_unpinned.mjs {host} {port}
+import { request } from "node:https";
+import { checkServerIdentity as checkName } from "node:tls";
+import { fail, get, host, open, path, pinOf, pins } from "./_lab.mjs";
+
+const checkServerIdentity = (name, certificate) =>
+  checkName(name, certificate) ?? (pins.includes(pinOf(certificate.raw)) ? undefined : new Error("not pinned"));
+
+get({ checkServerIdentity }, (answer) => {
+  if (!answer.headers.location) return answer.pipe(process.stdout);
+  const next = new URL(answer.headers.location, `https://${host}`);
+  if (next.protocol !== "https:" || next.hostname !== host) return fail(new Error("another host"));
+  const createConnection = () => open({}, Number(next.port || 443)); // here
+  request({ host, path, createConnection }, (last) => last.pipe(process.stdout)).on("error", fail).end();
+});

@@ -1,0 +1,18 @@
+"""The tree of faults: which mistake of a client the verdicts of a run show.
+
+It is read from the top. The first fault that the verdicts show takes the findings that it explains,
+and the next one is looked for with all verdicts, in the findings that are left: a fault with many
+consequences comes before those that are among them. A fault is derived only from verdicts, so it
+describes a behaviour, and no line of code.
+"""
+
+from __future__ import annotations
+
+from certpin.lab.report.faults.beside import BESIDE_PINS, LOCKED_OUT
+from certpin.lab.report.faults.holes import CONNECTIONS, SKIPPED
+from certpin.lab.report.faults.model import Fault, VerdictPattern, locked_out
+from certpin.lab.report.faults.verification import CERTIFICATES, WHOLE_CLIENT
+
+__all__ = ["FAULTS", "Fault", "VerdictPattern", "locked_out"]
+
+FAULTS = (*WHOLE_CLIENT, *CERTIFICATES, *BESIDE_PINS, *SKIPPED, *CONNECTIONS, *LOCKED_OUT)

@@ -1,0 +1,95 @@
+"""Faults beside the pins, and those that lock a client out."""
+
+from __future__ import annotations
+
+from certpin.lab.case import Family
+from certpin.lab.report.faults import remedies
+from certpin.lab.report.faults.model import ROGUE, Fault, in_clear, locked_out, named, of
+
+_CLEAR_TEXT = (
+    *("plain-http-on-443", "closed-then-clear-text"),
+    *("reset-then-clear-text", "stalled-then-clear-text"),
+)
+_UNPROTECTED = ("anonymous", "weak-suite")
+
+BESIDE_PINS = (
+    Fault(
+        "The client accepts keys that its pins mark compromised",
+        "look for compromised keys on the whole verified path, before any pin is compared, and "
+        "refuse the connection if there is one",
+        remedies.COMPROMISED,
+        ("compromised-key", "compromised-intermediate", ROGUE),
+        lambda seen: seen.failed("compromised-key", "compromised-intermediate"),
+        of(Family.COMPROMISED),
+    ),
+    Fault(
+        "The client accepts certificates that too few logs have",
+        "let the pin file name the list of logs (ct_logs), and set require_ct for the host",
+        remedies.TRANSPARENCY,
+        ("no-scts", "unknown-logs", "logged"),
+        lambda seen: seen.failed("no-scts", "unknown-logs"),
+        of(Family.TRANSPARENCY),
+    ),
+    Fault(
+        "The client accepts connections without encryption or without a certificate",
+        "leave the list of cipher suites to the TLS library",
+        remedies.VERSION,
+        (*_UNPROTECTED, "untrusted-ca"),
+        lambda seen: seen.failed(*_UNPROTECTED),
+        named(*_UNPROTECTED),
+    ),
+    Fault(
+        "The client accepts outdated versions of TLS",
+        "require TLS 1.2 or newer (RFC 8996)",
+        remedies.VERSION,
+        ("old-tls", "anonymous", "untrusted-ca"),
+        lambda seen: seen.failed("old-tls"),
+        named("old-tls"),
+    ),
+    Fault(
+        "The client sends its request in clear text if TLS fails",
+        "let the request fail: remove the code that repeats it with http://, and forbid clear text "
+        "(usesCleartextTraffic, ConnectionSpec.CLEARTEXT, App Transport Security)",
+        remedies.NO_CLEAR_TEXT,
+        (*_CLEAR_TEXT, "exhausting-names", ROGUE),
+        lambda seen: seen.failed(*_CLEAR_TEXT) or seen.in_clear_text,
+        lambda result: named(*_CLEAR_TEXT)(result) or in_clear(result),
+    ),
+)
+LOCKED_OUT = (
+    Fault(
+        "The client pins the certificate, and not its key",
+        "pin the SHA-256 of the key (SubjectPublicKeyInfo): it stays the same in a renewed "
+        "certificate",
+        remedies.KEY,
+        ("rot-renewed-same-key", "rot-backup-live", ROGUE),
+        lambda seen: seen.failed("rot-renewed-same-key"),
+        lambda result: locked_out(result) and result.case.family is Family.ROTATION,
+    ),
+    Fault(
+        "The client refuses the backup key",
+        "give it the backup pin too, and test that it accepts it: otherwise the loss of the first "
+        "key locks it out",
+        remedies.BACKUP,
+        ("rot-backup-live", "rot-renewed-same-key"),
+        lambda seen: seen.failed("rot-backup-live"),
+        named("rot-backup-live", "rot-dual-rsa"),
+    ),
+    Fault(
+        "The client expects its pin at a fixed position of the chain",
+        "compare the pins with each certificate of the verified path",
+        remedies.VERIFIED_PATH,
+        ("rot-shorter-chain", "rot-renewed-same-key", "rot-backup-live"),
+        lambda seen: seen.failed("rot-shorter-chain") and not seen.failed("rot-new-intermediate"),
+        named("rot-shorter-chain", "rot-cross-signed"),
+    ),
+    Fault(
+        "The client refuses legitimate changes of the server",
+        "compare the pins with each certificate of the verified path, whatever its position, its "
+        "issuer or the order in which the server sent them",
+        remedies.VERIFIED_PATH,
+        ("rot-new-intermediate", "rot-order-reordered", "rot-dual-ecdsa"),
+        lambda seen: True,
+        lambda result: locked_out(result) and result.case.family is Family.ROTATION,
+    ),
+)

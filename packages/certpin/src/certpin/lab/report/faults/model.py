@@ -1,0 +1,171 @@
+"""A fault of a client, and the pattern of verdicts that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import Expect, Family
+from certpin.lab.verdict import Outcome, Verdict, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from certpin.lab.report.faults.remedies import Remedy
+    from certpin.lab.runner import Result
+
+
+class VerdictPattern:
+    """The verdicts of a run by the name of the case: those that are right, and those that aren't.
+
+    A client that connects in several ways, such as directly and through a proxy, may pass in one
+    and fail in another: ``open_ways`` are those in which only attacks got through.
+    ``in_clear_text`` is True if an attack got the client's data in clear text.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        wrong = [result for result in results if result.outcome is Outcome.WRONG]
+        self._wrong = {result.case.matrix_name: result.verdict for result in wrong}
+        right = [result for result in results if result.outcome is Outcome.RIGHT]
+        self._passed = {result.case.matrix_name for result in right}
+        self.open_ways = {way for result in wrong for way in open_ways(result)}
+        self.in_clear_text = any(map(in_clear, wrong))
+
+    def failed(self, *names: str) -> bool:
+        """Return True if the client failed one of these cases, whatever its verdict."""
+        return any(name in self._wrong for name in names)
+
+    def accepted(self, *names: str) -> bool:
+        """Return True if the client failed one of these cases, and reported no error afterwards."""
+        return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
+
+    def passed(self, *names: str) -> bool:
+        """Return True if the client passed one of these cases."""
+        return any(name in self._passed for name in names)
+
+
+def open_ways(result: Result) -> set[str]:
+    """Return the ways in which only attacks got through; empty if the way makes no difference."""
+    found: dict[str, set[Verdict | None]] = {}
+    for attempt in result.attempts:
+        for seen in attempt.connections:
+            found.setdefault(seen.via, set()).add(judge(attempt).verdict)
+    given = {way for way, verdicts in found.items() if verdicts <= {Verdict.ACCEPT, Verdict.LEAK}}
+    refused = {way for way, verdicts in found.items() if verdicts == {Verdict.REJECT}}
+    return given if given | refused == found.keys() and refused else set()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake of clients, and the pattern of verdicts that shows it.
+
+    Attributes:
+        title: the mistake, as a sentence without a full stop.
+        fix: the change to make, in any language.
+        remedy: the same in each language.
+        proof: the cases that show it best, the failed ones and neighbours that pass, in order.
+        shown_by: returns True if the verdicts of a run show this fault.
+        explains: returns True for each wrong result that this fault explains.
+    """
+
+    title: str
+    fix: str
+    remedy: Remedy
+    proof: tuple[str, ...]
+    shown_by: Callable[[VerdictPattern], bool]
+    explains: Callable[[Result], bool]
+
+
+ROGUE = "rogue-ca-in-store"
+UNKNOWN_AUTHORITY = ("untrusted-ca", "self-signed")
+TRUSTED_AUTHORITY = (ROGUE, "same-ca-new-key")
+# An ordinary man in the middle, with a handshake or a port that not every server has.
+ROGUE_HANDSHAKE = {
+    "rogue-tls-1.2",
+    "rogue-tls-1.3",
+    "rogue-http-1.1",
+    "rogue-http-2",
+    "rogue-without-alpn",
+    "redirect-to-other-port",
+}
+
+
+def got_through(result: Result) -> bool:
+    """Return True if the client must refuse the server of a case."""
+    return result.expect is Expect.REJECT
+
+
+def only_by_pins(result: Result) -> bool:
+    """Return True if a result is that of an attack that only pins stop.
+
+    The chain of such an attack passes the verification.
+    """
+    by_roots = result.case.expected.none in {Expect.ACCEPT, Expect.EITHER, Expect.UNDEFINED}
+    return got_through(result) and by_roots
+
+
+def past_pins(result: Result) -> bool:
+    """Return True if a result is that of an attack that gets past a client without pin checks.
+
+    Sequences of connections are included: their chains end at a trusted root if the client verifies
+    chains.
+    """
+    return only_by_pins(result) or only_some_connections(result)
+
+
+def only_some_connections(result: Result) -> bool:
+    """Return True for a man in the middle who attacks only some connections of a client."""
+    case = result.case
+    return got_through(result) and (case.family is Family.SEQUENCE or case.name in ROGUE_HANDSHAKE)
+
+
+def of(*families: Family) -> Callable[[Result], bool]:
+    """Return a function that is True for attacks of these families."""
+    return lambda result: got_through(result) and result.case.family in families
+
+
+def named(*names: str) -> Callable[[Result], bool]:
+    """Return a function that is True for these cases of the matrix."""
+    return lambda result: result.case.matrix_name in names
+
+
+def locked_out(result: Result) -> bool:
+    """Return True if the client must accept the server of a case."""
+    return result.expect is Expect.ACCEPT
+
+
+def in_clear(result: Result) -> bool:
+    """Return True if the client sent its data in clear text, whatever the case was about."""
+    met = [seen for attempt in result.attempts for seen in attempt.connections]
+    return got_through(result) and any(seen.clear for seen in met)
+
+
+def pins_hold(seen: VerdictPattern) -> bool:
+    """Return True if an ordinary man in the middle doesn't get through."""
+    return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
+
+
+def hole(
+    title: str,
+    fix: str,
+    remedy: Remedy,
+    names: Sequence[str],
+    neighbour: str = ROGUE,
+    *,
+    also: Sequence[str] = (),
+) -> Fault:
+    """Return a fault that one of these cases shows, although the client's pins hold elsewhere.
+
+    It explains the cases ``also`` too, which don't show it.
+    """
+    return Fault(
+        title,
+        fix,
+        remedy,
+        (*names[:2], neighbour),
+        lambda seen: seen.failed(*names) and pins_hold(seen),
+        named(*names, *also),
+    )
+
+
+BEFORE = "compare the pins in the handshake, before a protocol is chosen, and in every version"

@@ -1,0 +1,329 @@
+"""The broken clients with one hole each, and those in Go, Node.js, Dart and shell: their cases.
+
+The causes are what the tree of faults must say about them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from certpin.lab.pki import Style
+from certpin.lab.verdict import Outcome
+
+ROGUE = "rogue-ca-in-store"
+
+ANY = "The client accepts any certificate"
+ONLY_PINS = "The client compares pins, and verifies nothing else"
+NO_PINS = "The client does not check its pins"
+TOO_LATE = "The client checks its pins too late: its request has already been sent"
+NO_NAME = "The client does not check the name in the certificate"
+SERVED = "The client compares pins with the certificates that the server sent"
+FIRST_ONLY = "The client checks its pins only on its first connections"
+NOT_IN_TLS12 = "The client does not check its pins in TLS 1.2"
+NOT_ON_HTTP2 = "The client does not check its pins on HTTP/2"
+OTHER_PORT = "The client does not check its pins on another port of the host"
+SPELLING = "The client finds no pins for another spelling of the host"
+ADDRESS = "The client does not check its pins for IP addresses"
+UNKNOWN_KEYS = "The client does not check the pins of keys of a kind that it doesn't know"
+SECOND_TRY = "The client repeats a failed connection without its pins"
+CLEAR_TEXT = "The client sends its request in clear text if TLS fails"
+OLD = "The client accepts outdated versions of TLS"
+COMPROMISED = "The client accepts keys that its pins mark compromised"
+
+
+@dataclass(frozen=True)
+class Hole:
+    """The cases that name a client's fault, and one that it handles as a sound client does.
+
+    ``cause`` is the fault as certpin names it; empty if the client gets only warnings. ``stall`` is
+    the delay in seconds of slow attackers, longer than a client's own time-out.
+    """
+
+    cases: tuple[str, ...]
+    cause: str
+    neighbour: str = ROGUE
+    style: Style = Style.LEAF
+    tls: Literal["", "1.2", "1.3"] = ""
+    stall: float = 0.1
+    outcome: Outcome = Outcome.WRONG
+
+
+@dataclass(frozen=True)
+class Program:
+    """A broken client in another language: its arguments, its hole, and how it reaches the lab."""
+
+    words: tuple[str, ...]
+    hole: Hole
+    via: str = "connect"
+
+
+HOLES = {
+    "pin_checked_twice": Hole(
+        tuple(f"rogue-connection-{number}" for number in (3, 4, 5, 6)),
+        FIRST_ONLY,
+        "rogue-connection-2",
+    ),
+    "pin_checked_every_second_time": Hole(
+        tuple(f"rogue-connection-{number}" for number in (2, 4, 6)),
+        "The client does not check its pins on a part of its connections to a host",
+        "rogue-connection-3",
+    ),
+    "websocket_unpinned": Hole(
+        ("other-kind-of-connection",),
+        "The client does not check its pins on connections of another kind, such as WebSockets",
+        "swap-on-reconnect",
+    ),
+    "pins_in_tls13_only": Hole(("rogue-tls-1.2",), NOT_IN_TLS12),
+    "pins_in_tls12_only": Hole(
+        ("rogue-tls-1.3",), "The client does not check its pins in TLS 1.3", tls="1.2"
+    ),
+    "pins_in_http2_only": Hole(
+        ("rogue-http-1.1", "rogue-without-alpn"), "The client does not check its pins on HTTP/1.1"
+    ),
+    "pins_in_http1_only": Hole(("rogue-http-2",), NOT_ON_HTTP2, "rogue-http-1.1"),
+    "pins_need_alpn": Hole(
+        ("rogue-without-alpn",),
+        "The client does not check its pins unless a protocol is negotiated (ALPN)",
+    ),
+    "one_pool_of_pins": Hole(
+        ("second-host-key",), "The client accepts the pins of one host for another"
+    ),
+    "pins_compared_in_part": Hole(("similar-pin",), "The client compares only a part of its pins"),
+    "http_after_close": Hole(("closed-then-clear-text",), CLEAR_TEXT, "reset-then-clear-text"),
+    "http_after_reset": Hole(("reset-then-clear-text",), CLEAR_TEXT, "closed-then-clear-text"),
+    "http_after_timeout": Hole(
+        ("stalled-then-clear-text",), CLEAR_TEXT, "closed-then-clear-text", stall=8
+    ),
+    "unchecked_after_drop": Hole(("dropped-then-rogue",), SECOND_TRY, "bad-then-good"),
+    "unchecked_after_timeout": Hole(
+        ("slow-rogue",),
+        "The client does not check its pins after a time-out",
+        "dropped-then-rogue",
+        stall=8,
+    ),
+    "other_port_unpinned": Hole(("redirect-to-other-port",), OTHER_PORT),
+    "pins_by_text": Hole(
+        ("rogue-trailing-dot", "rogue-upper-case", "rogue-unicode-host"), SPELLING
+    ),
+    "addresses_unpinned": Hole(("rogue-ipv4", "rogue-ipv6"), ADDRESS),
+    "authorities_left_out": Hole(
+        ("rogue-authority-as-server",),
+        "The client does not check its pins if the server's certificate is an authority's",
+    ),
+    "length_of_the_chain": Hole(
+        ("rogue-chain-as-long",),
+        "The client counts the certificates of a chain, and doesn't compare their keys",
+        style=Style.CA,
+    ),
+    "long_chains_unchecked": Hole(
+        ("rogue-chain-longer",),
+        "The client does not check its pins in long chains",
+        "rogue-chain-as-long",
+        Style.CA,
+    ),
+    "pin_at_position": Hole(
+        ("rot-shorter-chain",),
+        "The client expects its pin at a fixed position of the chain",
+        "rot-backup-live",
+        Style.CA,
+    ),
+    "unknown_keys_accepted": Hole(
+        ("rogue-ed25519", "rogue-p384", "rogue-p521", "rogue-rsa-pss", "rogue-rsa-8192"),
+        UNKNOWN_KEYS,
+    ),
+    "common_name_needed": Hole(
+        ("rogue-empty-subject", "rogue-no-common-name"),
+        "The client does not check its pins if the certificate has no common name",
+    ),
+    "large_certificates_accepted": Hole(
+        ("rogue-many-names",),
+        "The client does not check its pins if the certificate has many names",
+    ),
+    "unknown_extensions_accepted": Hole(
+        ("rogue-odd-extensions",),
+        "The client does not check its pins if the certificate has rare extensions",
+    ),
+    "extensions_needed": Hole(
+        ("rogue-version-1",),
+        "The client does not check its pins if the certificate has no extensions",
+    ),
+    "constraints_given_up": Hole(
+        ("exhausting-name-constraints",),
+        "The client does not check its pins in chains with many name constraints",
+    ),
+    "http_after_large_certificate": Hole(("exhausting-names",), CLEAR_TEXT),
+    "common_name_first": Hole(
+        ("cn-beside-other-san",),
+        "The client reads the common name although the certificate has other names",
+        "wrong-host-sibling",
+        Style.NONE,
+    ),
+    "names_by_pattern": Hole(
+        ("wrong-host-public-suffix",), "", "wrong-host-sibling", Style.NONE, outcome=Outcome.WARNING
+    ),
+    "constraints_of_one_authority": Hole(
+        ("name-constraints-widened",),
+        "The client does not check all name constraints of the authorities",
+        "name-constraints",
+        Style.NONE,
+    ),
+    "purposes_compared_one_by_one": Hole(
+        ("extended-key-usage-empty",), "", "extended-key-usage", Style.NONE, outcome=Outcome.WARNING
+    ),
+}
+
+_CURL = ("{ca}", "{pinnedpubkey}")
+_OPENSSL = ("{endpoint}", "{host}", "{canary}", "{ca}")
+
+
+def _go(cases: tuple[str, ...], cause: str, neighbour: str, style: Style = Style.LEAF) -> Program:
+    return Program(("{url}",), Hole(cases, cause, neighbour, style))
+
+
+def _node(
+    cases: tuple[str, ...], cause: str, neighbour: str = ROGUE, style: Style = Style.LEAF
+) -> Program:
+    return Program(("{host}", "{port}"), Hole(cases, cause, neighbour, style), "port")
+
+
+def _dart(
+    cases: tuple[str, ...], cause: str, neighbour: str = ROGUE, style: Style = Style.LEAF
+) -> Program:
+    return Program(("{host}", "{port}", "{canary}"), Hole(cases, cause, neighbour, style), "port")
+
+
+# The programs in other languages, by their file below examples/clients/broken.
+PROGRAMS = {
+    "go/chain_without_name.go": _go(
+        ("wrong-host-sibling", "wrong-host-pinned-ca"), NO_NAME, "untrusted-ca", Style.NONE
+    ),
+    "go/first_host_only.go": _go(
+        ("second-host-unpinned",), "The client checks its pins only for its first host", ROGUE
+    ),
+    "go/http2_unpinned.go": _go(("rogue-http-2",), NOT_ON_HTTP2, "rogue-http-1.1"),
+    "go/insecure_skip_verify.go": _go(
+        ("untrusted-ca", "wrong-host-sibling", "expired"), ANY, "old-tls", Style.NONE
+    ),
+    "go/issuer_by_name.go": _go(
+        ("same-ca-new-key",), "The client accepts every certificate of the pinned authority", ROGUE
+    ),
+    "go/known_keys.go": _go(
+        ("rogue-ed25519", "rogue-p384", "rogue-p521", "rogue-rsa-8192"), UNKNOWN_KEYS, ROGUE
+    ),
+    "go/old_versions.go": _go(("old-tls",), OLD, "untrusted-ca", Style.NONE),
+    "go/pin_among_raw_certificates.go": _go(("pinned-leaf-appended",), SERVED, ROGUE),
+    "go/pin_without_verification.go": _go(("wrong-host-sibling", "expired"), ONLY_PINS, ROGUE),
+    "node/http_after_error.mjs": _node(("reset-then-clear-text",), CLEAR_TEXT),
+    "node/name_by_substring.mjs": _node(
+        ("wrong-host-wildcard-below",),
+        "The client lets a wildcard or a part of a name match other hosts",
+        "wrong-host-sibling",
+        Style.NONE,
+    ),
+    "node/pin_in_answer.mjs": _node(("leak-before-check",), TOO_LATE, "untrusted-ca"),
+    "node/pin_replaces_name.mjs": _node(
+        ("wrong-host-sibling", "wrong-host-pinned-ca"), NO_NAME, "untrusted-ca", Style.CA
+    ),
+    "node/pinned_in_tls13.mjs": _node(("rogue-tls-1.2",), NOT_IN_TLS12),
+    "node/pins_by_text.mjs": Program(
+        ("{host}", "{port}", "api.bank.example"), Hole(("rogue-upper-case",), SPELLING), "port"
+    ),
+    "node/redirect_unpinned.mjs": _node(("redirect-to-other-port",), OTHER_PORT),
+    "node/reject_unauthorized.mjs": _node(
+        ("untrusted-ca", "wrong-host-sibling", "expired"), ANY, "old-tls", Style.NONE
+    ),
+    "node/without_backup.mjs": _node(
+        ("rot-backup-live",), "The client refuses the backup key", "rot-renewed-same-key"
+    ),
+    "dart/any_certificate.dart": _dart(
+        ("untrusted-ca", "wrong-host-sibling", "expired"), ANY, "old-tls", Style.NONE
+    ),
+    "dart/certificate_as_pin.dart": _dart(
+        ("rot-renewed-same-key",), "The client pins the certificate, and not its key"
+    ),
+    "dart/expired_allowed.dart": _dart(
+        ("expired",),
+        "The client does not check the dates of certificates",
+        "untrusted-ca",
+        Style.NONE,
+    ),
+    "dart/first_connection_only.dart": _dart(
+        ("swap-on-reconnect", "rogue-connection-2"), FIRST_ONLY
+    ),
+    "dart/issuer_by_name.dart": _dart(
+        ("fake-ca-same-name", "fake-ca-genuine-shown"),
+        "The client recognises an authority by its name, and not by its key",
+        "untrusted-ca",
+        Style.NONE,
+    ),
+    "dart/pin_after_answer.dart": _dart(("leak-before-check",), TOO_LATE, "untrusted-ca"),
+    "dart/pin_in_callback_only.dart": _dart(
+        (ROGUE, "wrong-host-sibling", "expired"),
+        "The client compares pins only for certificates that TLS refuses",
+        "untrusted-ca",
+    ),
+    "dart/unpinned_after_failure.dart": _dart(("dropped-then-rogue",), SECOND_TRY),
+    "address_unpinned.sh": Program(
+        ("{host}", "{url}", *_CURL), Hole(("rogue-ipv4", "rogue-ipv6"), ADDRESS)
+    ),
+    "curl_any_cipher.sh": Program(
+        ("{url}", "{ca}"),
+        Hole(
+            ("weak-suite",),
+            "The client accepts connections without encryption or without a certificate",
+            "untrusted-ca",
+            Style.NONE,
+        ),
+    ),
+    "curl_pin_without_verification.sh": Program(
+        ("{url}", *_CURL), Hole(("wrong-host-sibling", "expired"), ONLY_PINS)
+    ),
+    "http_after_failure.sh": Program(
+        ("{host}", "{canary}", *_CURL),
+        Hole(("closed-then-clear-text", "reset-then-clear-text"), CLEAR_TEXT),
+    ),
+    "openssl_then_curl.sh": Program(
+        ("{endpoint}", "{host}", "{url}", "{ca}", "{pin}", "{backup}"),
+        Hole(("swap-on-reconnect", "rogue-connection-2"), FIRST_ONLY),
+        "port",
+    ),
+    "openssl_verify_ignored.sh": Program(
+        _OPENSSL,
+        Hole(
+            ("untrusted-ca", "wrong-host-sibling", "expired"),
+            ANY,
+            "plain-http-on-443",
+            Style.NONE,
+        ),
+        "port",
+    ),
+    "openssl_without_name.sh": Program(
+        _OPENSSL,
+        Hole(("wrong-host-sibling", "wrong-host-pinned-ca"), NO_NAME, "untrusted-ca", Style.NONE),
+        "port",
+    ),
+    "pinned_three_times.sh": Program(
+        ("{url}", *_CURL), Hole(("rogue-connection-4",), FIRST_ONLY, "rogue-connection-3")
+    ),
+    "unpinned_after_failure.sh": Program(
+        ("{url}", *_CURL), Hole(("dropped-then-rogue",), SECOND_TRY, "bad-then-good")
+    ),
+    "wget_no_check.sh": Program(
+        ("{url}",),
+        Hole(
+            ("untrusted-ca", "wrong-host-sibling", "expired"),
+            ANY,
+            "plain-http-on-443",
+            Style.NONE,
+        ),
+    ),
+    "wget_old_versions.sh": Program(
+        ("{url}", "{ca}"), Hole(("old-tls",), OLD, "untrusted-ca", Style.NONE)
+    ),
+}
+# A request through a proxy has no pins: two ways in one run show it.
+BY_WAY = {"unpinned_behind_proxy.sh": "The client does not check its pins through an HTTP proxy"}
+
+# The further faults of a client on the whole matrix, beside the one that it is named after.
+ALSO: dict[str, set[str]] = {}

@@ -325,5 +325,54 @@ PROGRAMS = {
 # A request through a proxy has no pins: two ways in one run show it.
 BY_WAY = {"unpinned_behind_proxy.sh": "The client does not check its pins through an HTTP proxy"}
 
-# The further faults of a client on the whole matrix, beside the one that it is named after.
-ALSO: dict[str, set[str]] = {}
+WILDCARD = "The client lets a wildcard or a part of a name match other hosts"
+CHANGES = "The client refuses legitimate changes of the server"
+POSITION = "The client expects its pin at a fixed position of the chain"
+MAY_SIGN = "The client does not check which certificates may sign others"
+PURPOSE = "The client does not check that a certificate is meant for servers"
+CONSTRAINTS = "The client does not check its pins in chains with many name constraints"
+
+BY_HAND = {
+    *(CHANGES, POSITION, MAY_SIGN, PURPOSE, SERVED),
+    "The client looks for an IP address among the DNS names",
+    "The client refuses an honest server (ipv6-san)",
+}
+
+# The further faults of a client on the whole matrix, beside the one that it is named after. Clients
+# that are given pins, and no compromised keys, can't refuse those.
+ALSO = {
+    # Its first client checks the pins, and the second one, which has another ClientHello, doesn't.
+    "openssl_then_curl.sh": {
+        "The client does not check its pins on connections of another kind, such as WebSockets"
+    },
+    "websocket_unpinned.py": {FIRST_ONLY},  # its WebSocket is its second connection
+    "pins_need_alpn.py": {NOT_ON_HTTP2},  # it compares pins for HTTP/1.1 only
+    # OpenSSL's security level 0 allows old versions, and wget's GnuTLS does by default.
+    "curl_any_cipher.sh": {OLD},
+    "wget_no_check.sh": {OLD},
+    "wget_old_versions.sh": {PURPOSE},  # GnuTLS needs a purpose to compare, and wget gives none
+    # Each of these judges the served chain by other things than the keys of the verified path.
+    "length_of_the_chain.py": {CONSTRAINTS, SERVED, CHANGES, POSITION},
+    "pin_at_position.py": {CHANGES},
+    "go/issuer_by_name.go": {
+        CHANGES,
+        POSITION,
+        "The client does not ensure that a chain cleaner follows signatures, not names",
+    },
+    "node/pin_replaces_name.mjs": {CHANGES, POSITION},
+    # The similar pin is that of an RSA key with a long exponent, so that its header is another.
+    "unknown_keys_accepted.py": {"The client compares only a part of its pins"},
+    "large_certificates_accepted.py": {CONSTRAINTS},  # such a certificate is large too
+    # These verify the path by hand, without its purposes, path lengths, order and addresses.
+    "constraints_of_one_authority.py": BY_HAND,
+    "purposes_compared_one_by_one.py": {
+        *BY_HAND,
+        "The client does not check all name constraints of the authorities",
+    },
+    # It compares names with shell patterns, and addresses not at all.
+    "names_by_pattern.py": {WILDCARD, "The client refuses an honest server (ipv6-san)"},
+    "go/first_host_only.go": {SPELLING, ADDRESS},  # these are other hosts for it
+    "node/pins_by_text.mjs": {ADDRESS},
+}
+# tls.checkServerIdentity of Node.js accepts a wildcard within an internationalised name.
+IN_NODE = {WILDCARD}

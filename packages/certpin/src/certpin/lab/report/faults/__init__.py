@@ -8,11 +8,15 @@ describes a behaviour, and no line of code.
 
 from __future__ import annotations
 
-from certpin.lab.report.faults.beside import BESIDE_PINS, LOCKED_OUT
+from certpin.lab.report.faults.beside import BESIDE_PINS, IN_CLEAR_TEXT, LOCKED_OUT
 from certpin.lab.report.faults.holes import CONNECTIONS, SKIPPED
 from certpin.lab.report.faults.model import Fault, VerdictPattern, locked_out
 from certpin.lab.report.faults.verification import CERTIFICATES, WHOLE_CLIENT
 
 __all__ = ["FAULTS", "Fault", "VerdictPattern", "locked_out"]
 
-FAULTS = (*WHOLE_CLIENT, *CERTIFICATES, *BESIDE_PINS, *SKIPPED, *CONNECTIONS, *LOCKED_OUT)
+# Data in clear text shows its fault by itself, whatever its case was about: so it is first.
+FAULTS = (
+    *(IN_CLEAR_TEXT + WHOLE_CLIENT + CERTIFICATES + BESIDE_PINS),
+    *(SKIPPED + CONNECTIONS + LOCKED_OUT),
+)

@@ -12,6 +12,17 @@ _CLEAR_TEXT = (
 )
 _UNPROTECTED = ("anonymous", "weak-suite")
 
+IN_CLEAR_TEXT = (
+    Fault(
+        "The client sends its request in clear text if TLS fails",
+        "let the request fail: remove the code that repeats it with http://, and forbid clear text "
+        "(usesCleartextTraffic, ConnectionSpec.CLEARTEXT, App Transport Security)",
+        remedies.NO_CLEAR_TEXT,
+        (*_CLEAR_TEXT, "exhausting-names", ROGUE),
+        lambda seen: seen.failed(*_CLEAR_TEXT) or seen.in_clear_text,
+        lambda result: named(*_CLEAR_TEXT)(result) or in_clear(result),
+    ),
+)
 BESIDE_PINS = (
     Fault(
         "The client accepts keys that its pins mark compromised",
@@ -46,15 +57,6 @@ BESIDE_PINS = (
         lambda seen: seen.failed("old-tls"),
         named("old-tls"),
     ),
-    Fault(
-        "The client sends its request in clear text if TLS fails",
-        "let the request fail: remove the code that repeats it with http://, and forbid clear text "
-        "(usesCleartextTraffic, ConnectionSpec.CLEARTEXT, App Transport Security)",
-        remedies.NO_CLEAR_TEXT,
-        (*_CLEAR_TEXT, "exhausting-names", ROGUE),
-        lambda seen: seen.failed(*_CLEAR_TEXT) or seen.in_clear_text,
-        lambda result: named(*_CLEAR_TEXT)(result) or in_clear(result),
-    ),
 )
 LOCKED_OUT = (
     Fault(
@@ -80,8 +82,8 @@ LOCKED_OUT = (
         "compare the pins with each certificate of the verified path",
         remedies.VERIFIED_PATH,
         ("rot-shorter-chain", "rot-renewed-same-key", "rot-backup-live"),
-        lambda seen: seen.failed("rot-shorter-chain") and not seen.failed("rot-new-intermediate"),
-        named("rot-shorter-chain", "rot-cross-signed"),
+        lambda seen: seen.failed("rot-shorter-chain"),
+        named("rot-shorter-chain", "rot-cross-signed", "rot-new-intermediate", "rot-dual-rsa"),
     ),
     Fault(
         "The client refuses legitimate changes of the server",

@@ -145,7 +145,7 @@ def pins_hold(seen: VerdictPattern) -> bool:
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 
 
-def hole(
+def hole(  # noqa: PLR0913  # the parts of a fault
     title: str,
     fix: str,
     remedy: Remedy,
@@ -153,17 +153,19 @@ def hole(
     neighbour: str = ROGUE,
     *,
     also: Sequence[str] = (),
+    by_pins: bool = True,
 ) -> Fault:
-    """Return a fault that one of these cases shows, although the client's pins hold elsewhere.
+    """Return a fault that one of these cases shows.
 
-    It explains the cases ``also`` too, which don't show it.
+    It explains the cases ``also`` too, which don't show it. With ``by_pins``, it is a fault of a
+    client whose pins hold in other cases.
     """
     return Fault(
         title,
         fix,
         remedy,
         (*names[:2], neighbour),
-        lambda seen: seen.failed(*names) and pins_hold(seen),
+        lambda seen: seen.failed(*names) and (pins_hold(seen) or not by_pins),
         named(*names, *also),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import Family
@@ -39,6 +40,9 @@ _OVER_SERVED_CHAIN = (
 )
 # These families are about TLS and its surroundings, not about certificates.
 _NOT_CERTIFICATES = {Family.PROTOCOL, Family.STARTTLS, Family.HTTP, Family.ROTATION}
+
+
+_unverified = partial(hole, by_pins=False)
 
 
 def _by_certificate(result: Result) -> bool:
@@ -179,7 +183,7 @@ CERTIFICATES = (
         lambda seen: seen.failed(*_OTHER_NAME),
         of(Family.NAME),
     ),
-    hole(
+    _unverified(
         "The client lets a wildcard or a part of a name match other hosts",
         "compare whole labels: a wildcard is the whole left label, and matches exactly one "
         "(RFC 9525 section 6.3)",
@@ -188,21 +192,21 @@ CERTIFICATES = (
         "wrong-host-sibling",
         also=("nul-in-name", "nul-in-common-name", "cn-beside-other-san", "ip-without-ip-san"),
     ),
-    hole(
+    _unverified(
         "The client reads the common name although the certificate has other names",
         "compare only the names in the SAN (RFC 9525 section 6.3)",
         remedies.NAME,
         ("cn-beside-other-san",),
         "wrong-host-sibling",
     ),
-    hole(
+    _unverified(
         "The client reads a name only up to a NUL byte",
         "compare the whole name, with its length",
         remedies.NAME,
         ("nul-in-name", "nul-in-common-name"),
         "wrong-host-sibling",
     ),
-    hole(
+    _unverified(
         "The client looks for an IP address among the DNS names",
         "compare addresses only with the iPAddress entries of the SAN (RFC 9525 section 6.4)",
         remedies.NAME,
@@ -218,14 +222,14 @@ CERTIFICATES = (
         lambda seen: seen.failed(*_OUT_OF_DATE),
         of(Family.DATE),
     ),
-    hole(
+    _unverified(
         "The client does not verify the signatures of certificates",
         "let only the TLS library verify the chain",
         remedies.VERIFY,
         _SIGNATURES,
         "untrusted-ca",
     ),
-    hole(
+    _unverified(
         "The client does not check that the server has the key of its certificate",
         "use the TLS library's handshake: it verifies the signature (RFC 8446 section 4.4.3)",
         remedies.VERIFY,
@@ -239,9 +243,9 @@ CERTIFICATES = (
         remedies.VERIFY,
         (*_MAY_NOT_SIGN[:2], "untrusted-ca"),
         lambda seen: seen.failed(*_MAY_NOT_SIGN, "unknown-critical-extension"),
-        lambda result: of(Family.CONSTRAINT)(result) or named("leaf-as-ca")(result),
+        named(*_MAY_NOT_SIGN, "unknown-critical-extension"),
     ),
-    hole(
+    _unverified(
         "The client does not check all name constraints of the authorities",
         "let the TLS library verify the chain: each authority of the path limits the names of all "
         "certificates below it (RFC 5280 section 6.1)",
@@ -249,7 +253,7 @@ CERTIFICATES = (
         ("name-constraints", "name-constraints-widened"),
         "untrusted-ca",
     ),
-    hole(
+    _unverified(
         "The client does not check that a certificate is meant for servers",
         "name the purpose serverAuth to the TLS library (extendedKeyUsage, RFC 5280 section "
         "4.2.1.12)",

@@ -369,7 +369,8 @@ ALSO = {
         *BY_HAND,
         "The client does not check all name constraints of the authorities",
     },
-    # It compares names with shell patterns, and addresses not at all.
+    # These compare all names as text, and addresses too.
+    "common_name_first.py": {"The client looks for an IP address among the DNS names"},
     "names_by_pattern.py": {WILDCARD, "The client refuses an honest server (ipv6-san)"},
     "go/first_host_only.go": {SPELLING, ADDRESS},  # these are other hosts for it
     "node/pins_by_text.mjs": {ADDRESS},

@@ -1,4 +1,4 @@
-/// Broken: the callback accepts a certificate whose issuer has the right name,
+/// Broken: the callback accepts a certificate if its issuer has the right name,
 /// which an attacker can choose.
 ///
 /// certpin prove --style none --via port -- \

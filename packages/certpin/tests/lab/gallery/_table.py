@@ -1,6 +1,6 @@
 """The broken clients with one hole each, and those in Go, Node.js, Dart and shell: their cases.
 
-The causes are what the tree of faults must say about them.
+Each has the name that the tree of faults must give to its fault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults of clients whose pins hold, except for some certificates and some connections."""
+"""Faults of clients that check pins, except for some certificates and some connections."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ SKIPPED = (
     ),
     hole(
         "The client does not check its pins in chains with many name constraints",
-        "refuse a chain whose verification was given up",
+        "refuse a chain if its verification was given up",
         remedies.FAIL_CLOSED,
         ("exhausting-name-constraints",),
     ),

@@ -158,7 +158,7 @@ def hole(  # noqa: PLR0913  # the parts of a fault
     """Return a fault that one of these cases shows.
 
     It explains the cases ``also`` too, which don't show it. With ``by_pins``, it is a fault of a
-    client whose pins hold in other cases.
+    client that checks its pins in other cases.
     """
     return Fault(
         title,

@@ -151,7 +151,7 @@ TRANSPARENCY = Remedy(
     python="set require_ct in pins.toml, and a list of logs as ct_logs",
     dart="verify the SCTs behind your server: dart:io doesn't show them",
     kotlin="set certificateTransparency in the network security configuration (Android 16)",
-    swift="keep App Transport Security on: the platform checks SCTs of its own roots",
+    swift="keep App Transport Security on: the platform checks SCTs under its roots",
     go="verify the SCTs of the certificate and of ConnectionState with a list of logs",
     node="verify the SCTs of the certificate with a list of logs",
 )

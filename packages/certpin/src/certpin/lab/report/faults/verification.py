@@ -56,7 +56,7 @@ def _by_certificate(result: Result) -> bool:
 
 
 def _way(words: str, way: str) -> Fault:
-    """Return the fault of a client whose pins hold in other ways (``Connection.via``)."""
+    """Return the fault of a client that checks pins only in other ways (``Connection.via``)."""
     return Fault(
         f"The client does not check its pins {words}",
         "use the same client, with its pins, with and without a proxy",
@@ -68,7 +68,7 @@ def _way(words: str, way: str) -> Fault:
 
 
 def _only_in(words: str, open_case: str, closed_case: str) -> Fault:
-    """Return the fault of a client whose pins hold in one protocol, and not in its usual one."""
+    """Return the fault of a client that checks pins in one protocol, and not in its usual one."""
     return Fault(
         f"The client does not check its pins {words}",
         BEFORE,

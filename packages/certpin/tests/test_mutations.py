@@ -51,6 +51,7 @@ LISTS = (
     "tests.lab.mutations_serve",
     "tests.lab.evidence.mutations",
     "tests.lab.attacks.mutations",
+    "tests.lab.attacks.mutations_changes",
     "tests.lab.attacks.mutations_holes",
     "tests.lab.attacks.mutations_trust",
     "tests.lab.fuzz.mutations",

@@ -55,3 +55,13 @@ def test_cases_that_a_device_cannot_meet_are_not_run() -> None:
     for each in interrupted:
         assert "gives no signal" in found[each.name].why
     assert "A.EXAMPLE" in found["spelled"].why
+
+
+def test_a_device_keeps_its_trust_store() -> None:
+    trusted = case("trusted", Scenario.of(HOSTILE), anchors=lambda _: ())
+    made = _controlled(trusted, ONE)
+    made.refuses_once()
+    made.gives_once()
+    found = made.schedule.queues["a.example"].results
+    assert found["one"].outcome == "right"
+    assert "another trust store" in found["trusted"].why

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.errors import InputError
@@ -160,6 +160,12 @@ class Authority:
         return loaded
 
     @property
+    def common_name(self) -> str:
+        """The common name of this authority; empty if its subject has none."""
+        names = self.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else ""
+
+    @property
     def certificate(self) -> Certificate:
         """The certificate of this authority."""
         return Certificate.from_der(self.x509.public_bytes(serialization.Encoding.DER))
@@ -247,8 +253,9 @@ class Authority:
 
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
         """Return the certificate that a builder describes, signed with the key of the authority."""
-        pure = isinstance(self.key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
-        return builder.sign(self.key, None if pure else hashes.SHA256())
+        # The others, such as Ed25519 and ML-DSA, sign the data itself.
+        hashed = isinstance(self.key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
+        return builder.sign(self.key, hashes.SHA256() if hashed else None)
 
 
 def _as_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from certpin.lab.authority import Authority
     from certpin.lab.pki import Style, TestPKI
     from certpin.pins import HostPin, Pin, PinSet
 
@@ -116,6 +117,7 @@ class Case:
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
     of a compromised key, which the pin set of the host has in addition to its other pins. With
     ``requires_ct``, that pin set requires Certificate Transparency by the logs of the lab.
+    ``anchors`` returns authorities that the client's trust store has before the roots of the lab.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 
@@ -134,6 +136,7 @@ class Case:
     exercise: str = ""
     compromised: Callable[[TestPKI], HostPin] | None = None
     requires_ct: bool = False
+    anchors: Callable[[TestPKI], tuple[Authority, ...]] | None = None
     own: OwnChain | None = None
 
     @property

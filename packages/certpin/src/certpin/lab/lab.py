@@ -203,7 +203,7 @@ class Lab:
             port=port,
             proxy_port=proxy,
             canary=self.canary,
-            folder=self._folder_of(pki),
+            folder=self._client_files(case, pki),
             accepted=(pin, backup, second_pin, second_backup),
             pins=self._pin_file(case, pki),
             pinned_pem=self._certificate_of(pki),
@@ -228,6 +228,18 @@ class Lab:
             if not path.exists():
                 write_pins(path, pins)
         return path
+
+    def _client_files(self, case: Case, pki: TestPKI) -> Path:
+        """Return the folder with the roots and the certificate that the client gets in a case."""
+        if not case.anchors:
+            return self._folder_of(pki)
+        folder = self.folder / f"trust-{case.name}"
+        with self._lock:
+            if not folder.exists():
+                folder.mkdir()
+                added = b"".join(authority.pem for authority in case.anchors(pki))
+                self._write_client_files(folder, added + self.authorities.trusted_pem)
+        return folder
 
     def _folder_of(self, pki: TestPKI) -> Path:
         return self._folders.get(pki, self.folder)

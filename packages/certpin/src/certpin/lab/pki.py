@@ -127,6 +127,16 @@ class Authorities:
         return Authority(f"Rogue root R2, {_WARNING}", now=self.now)
 
     @cached_property
+    def namesake(self) -> Authority:
+        """A root with the name of R and another key, which some cases add to the trust store."""
+        return Authority(self.root.common_name, now=self.now)
+
+    @cached_property
+    def new_root(self) -> Authority:
+        """X: a new root that R has cross-signed, which some cases add to the trust store."""
+        return Authority(f"Root X, {_WARNING}", now=self.now)
+
+    @cached_property
     def untrusted(self) -> Authority:
         """U: a root that is in no trust store of a client."""
         return Authority(f"Untrusted root U, {_WARNING}", now=self.now)

@@ -14,6 +14,8 @@ from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
+from certpin.lab.attacks.post_quantum import POST_QUANTUM
+from certpin.lab.attacks.roots import ROOTS
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -105,10 +107,20 @@ OKHTTP = IPV6 | SUFFIX | {"rogue-trailing-dot": "ACCEPT"}
 # client: one client runs them all (test_dart.py).
 HOLES = frozenset(
     case.name
-    for family in (CONNECTIONS, EXHAUSTION, HANDSHAKES, HOSTS, LEAVES, LOOKALIKES)
+    for family in (
+        CONNECTIONS,
+        EXHAUSTION,
+        HANDSHAKES,
+        HOSTS,
+        LEAVES,
+        LOOKALIKES,
+        POST_QUANTUM,
+        ROOTS,
+    )
     for case in family
 ) | {
     *("rogue-chain-as-long", "rogue-chain-longer", "rot-shorter-chain"),
+    "rot-renewed-other-extensions",
     *("wrong-host-public-suffix", "cn-beside-other-san"),
     *("name-constraints-widened", "extended-key-usage-empty"),
 }

@@ -29,6 +29,7 @@ UNKNOWN_KEYS = "The client does not check the pins of keys of a kind that it doe
 SECOND_TRY = "The client repeats a failed connection without its pins"
 CLEAR_TEXT = "The client sends its request in clear text if TLS fails"
 OLD = "The client accepts outdated versions of TLS"
+CHANGES = "The client refuses legitimate changes of the server"
 COMPROMISED = "The client accepts keys that its pins mark compromised"
 
 
@@ -171,6 +172,15 @@ HOLES = {
     "purposes_compared_one_by_one": Hole(
         ("extended-key-usage-empty",), "", "extended-key-usage", Style.NONE, outcome=Outcome.WARNING
     ),
+    "served_dates_checked": Hole(
+        ("rot-cross-sign-expired", "rot-cross-signer-expired"), CHANGES, "rot-cross-signed"
+    ),
+    "pin_at_top": Hole(("rot-root-cross-signed-too",), CHANGES, "rot-cross-signed", Style.CA),
+    "self_signed_top_needed": Hole(
+        ("rot-intermediate-became-anchor",), CHANGES, "rot-root-cross-signed-too"
+    ),
+    "roots_by_name": Hole(("rot-roots-of-one-name",), CHANGES, "rot-root-cross-signed-too"),
+    "common_name_shown": Hole(("rot-renewed-other-extensions",), CHANGES, "rot-renewed-same-key"),
 }
 
 _CURL = ("{ca}", "{pinnedpubkey}")
@@ -326,7 +336,6 @@ PROGRAMS = {
 BY_WAY = {"unpinned_behind_proxy.sh": "The client does not check its pins through an HTTP proxy"}
 
 WILDCARD = "The client lets a wildcard or a part of a name match other hosts"
-CHANGES = "The client refuses legitimate changes of the server"
 POSITION = "The client expects its pin at a fixed position of the chain"
 MAY_SIGN = "The client does not check which certificates may sign others"
 PURPOSE = "The client does not check that a certificate is meant for servers"

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from certpin.lab.attacks.post_quantum import POST_QUANTUM
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import find_causes
 from tests.lab._clients import BY_NAME
@@ -140,7 +141,9 @@ def test_client_fails_its_case_and_no_rule_that_it_follows(name: str) -> None:
     run = attacked(broken(name), style)
     assert [cause.title for cause in find_causes(run.results)] == [CAUSES[name]]
     found = bad_cases(run)
-    assert set(found) == expected | PYTHON
+    # It depends on the versions of cryptography and OpenSSL (test_roots.py).
+    post_quantum = {case.name for case in POST_QUANTUM}
+    assert set(found) - post_quantum == expected | PYTHON
     late = name == "check_after_request"
     assert found[own] == ("LEAK" if late else "ACCEPT")
     assert all((verdict == "LEAK") == late for case, verdict in found.items() if case != "cn-only")

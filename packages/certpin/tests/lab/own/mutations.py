@@ -35,8 +35,8 @@ _CASES = [
     Mutation(
         "own anchors only",
         f"{_LAB}lab.py",
-        "            folder=self._folder_of(pki),\n",
-        "            folder=self.folder,\n",
+        "            return self._folder_of(pki)\n",
+        "            return self.folder\n",
         f"{_CHAIN}test_its_anchors_are_in_every_file_and_variable",
     ),
     Mutation(

@@ -49,6 +49,7 @@ def test_every_case_is_written_or_left_out_with_a_reason(index: dict[str, Any]) 
     assert sorted(written + left_out) == sorted(case.name for case in (CONTROL, *CASES))
     assert {"control-good", "untrusted-ca", "expired", "rot-cross-signed"} <= set(written)
     assert {"pool-reuse", "old-tls", "pin-set-expired", "compromised-key"} <= set(left_out)
+    assert "rot-roots-of-one-name" in left_out
     assert {"stolen-certificate-tls13", "starttls-strip", "redirect-to-http"} <= set(left_out)
     assert all(case["reason"] for case in index["left_out"])
 

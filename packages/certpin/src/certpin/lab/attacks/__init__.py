@@ -19,8 +19,10 @@ from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.names import NAMES
 from certpin.lab.attacks.paths import PATHS
+from certpin.lab.attacks.post_quantum import POST_QUANTUM
 from certpin.lab.attacks.protocols import PROTOCOLS
 from certpin.lab.attacks.redirects import REDIRECTS
+from certpin.lab.attacks.roots import ROOTS
 from certpin.lab.attacks.rotation import ROTATION
 from certpin.lab.attacks.sequences import SEQUENCES
 from certpin.lab.attacks.signatures import SIGNATURES
@@ -53,6 +55,8 @@ CASES = (
     *REDIRECTS,
     *ROTATION,
     *PATHS,
+    *ROOTS,
+    *POST_QUANTUM,
 )
 
 # For clients with another requirement than pins. Users choose them by name.

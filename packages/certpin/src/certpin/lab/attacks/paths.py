@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cryptography.x509.oid import NameOID
-
 from certpin.lab.attacks.compromised import stolen_intermediate
 from certpin.lab.authority import Authority
 from certpin.lab.case import ALL_ACCEPT, Case, Family
@@ -24,13 +22,8 @@ def _cross_signed(pki: TestPKI) -> Scenario:
     """
     new_root = Authority("Root X", now=pki.now)
     bridge = Authority("Root X", issuer=pki.root, key=new_root.key)
-    above = Authority(_name(pki.intermediate), issuer=bridge, key=pki.intermediate.key)
+    above = Authority(pki.intermediate.common_name, issuer=bridge, key=pki.intermediate.key)
     return Scenario.legitimate(above.issue(pki.host, key=pki.leaf.key))
-
-
-def _name(authority: Authority) -> str:
-    (common_name,) = authority.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(common_name.value)
 
 
 def _reordered(pki: TestPKI) -> Scenario:

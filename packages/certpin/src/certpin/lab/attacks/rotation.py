@@ -7,16 +7,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
 from certpin.lab.case import ALL_ACCEPT, Case, Expect, Expected, Family
+from certpin.lab.forge import forgeries
 from certpin.lab.pki import Style
 from certpin.lab.scenario import Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
+    from certpin.lab.authority import Identity
     from certpin.lab.pki import TestPKI
+
+_DOMAIN_VALIDATED = x509.ObjectIdentifier("2.23.140.1.2.1")  # CA/B Forum Baseline Requirements
+_CA_ISSUERS = AuthorityInformationAccessOID.CA_ISSUERS
+
+
+def _renewed(pki: TestPKI) -> Identity:
+    return pki.intermediate.issue(pki.host, key=pki.leaf.key)
 
 
 def _same_key(pki: TestPKI) -> Scenario:
-    return Scenario.legitimate(pki.intermediate.issue(pki.host, key=pki.leaf.key))
+    return Scenario.legitimate(_renewed(pki))
+
+
+def _other_extensions(pki: TestPKI) -> Scenario:
+    """Return a scenario in which a renewal has another subject and other extensions.
+
+    The subject is empty, and the SAN therefore critical (RFC 5280 section 4.1.2.6), as in short
+    profiles of public authorities.
+    """
+    renewed = _renewed(pki)
+    names = renewed.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    points = [
+        x509.DistributionPoint([_url("http://crl.ca.example/1.crl")], None, None, None),
+    ]
+    about = [x509.AccessDescription(_CA_ISSUERS, _url("http://ca.example/i.der"))]
+    changed = forgeries.change_server(
+        renewed,
+        pki.intermediate,
+        without=(x509.SubjectAlternativeName, x509.SubjectKeyIdentifier),
+        adding=(
+            (x509.CertificatePolicies([x509.PolicyInformation(_DOMAIN_VALIDATED, None)]), False),
+            (x509.AuthorityInformationAccess(about), False),
+            (x509.CRLDistributionPoints(points), False),
+            (names, True),
+        ),
+        subject=x509.Name([]),
+    )
+    return Scenario.legitimate(changed)
+
+
+def _url(text: str) -> x509.UniformResourceIdentifier:
+    return x509.UniformResourceIdentifier(text)
 
 
 def _new_key(pki: TestPKI) -> Scenario:
@@ -58,6 +101,17 @@ ROTATION = (
         reference="RFC 7469 section 2.4; CA/B Forum SC-081v3",
         fix=f"{_FIX_KEY}; have the ACME client keep its key (certbot: --reuse-key)",
         scenario=_same_key,
+    ),
+    Case(
+        name="rot-renewed-other-extensions",
+        family=Family.ROTATION,
+        presents="I→L renewed: the same key, an empty subject, and other extensions",
+        expected=ALL_ACCEPT,
+        guards="that a client depends on nothing in the certificate but its key and its names: "
+        "authorities change their profiles without notice",
+        reference="RFC 5280 section 4.1.2.6; CA/B Forum Baseline Requirements 7.1.2.7",
+        fix=f"{_FIX_KEY}; read no field of the certificate that the TLS library has verified",
+        scenario=_other_extensions,
     ),
     Case(
         name="rot-new-key-pinned-ca",

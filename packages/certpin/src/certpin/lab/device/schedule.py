@@ -246,6 +246,8 @@ def _check_case(case: Case, host: str) -> None:
         raise CannotServeError(f"only applies to an app that speaks {case.protocol}")
     if case.clock:
         raise CannotServeError("it needs a client with a clock that can be moved", fix=_BY_PROVE)
+    if case.anchors:
+        raise CannotServeError("it needs another trust store than the device's", fix=_BY_PROVE)
     if case.compromised or case.requires_ct:
         raise CannotServeError("it needs another pin set than the app's", fix=_BY_PROVE)
 

@@ -11,13 +11,14 @@ from certpin.lab.forge.forgeries import (
     replace_key,
     resign,
 )
-from certpin.lab.forge.keys import large_rsa_key, pss_identity, version_1
+from certpin.lab.forge.keys import large_rsa_key, ml_dsa_key, pss_identity, version_1
 
 __all__ = [
     "ForgedRoot",
     "break_signature",
     "large_rsa_key",
     "mismatched_key_pem",
+    "ml_dsa_key",
     "namesake_of_issuer",
     "pss_identity",
     "reissue",

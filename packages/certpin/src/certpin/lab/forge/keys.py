@@ -1,7 +1,7 @@
-"""Make keys and certificates of rare kinds, which the library ``cryptography`` does not make.
+"""Make keys and certificates of rare kinds, which ``cryptography`` does not make, or not always.
 
-They are an RSA key of 8192 bits, an RSA key only for PSS (RFC 4055), and a certificate of version
-1.
+They are an RSA key of 8192 bits, an RSA key only for PSS (RFC 4055), a post-quantum key (ML-DSA),
+and a certificate of version 1.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -20,10 +21,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from certpin.lab.case import CannotServeError
 from certpin.lab.forge import der
 from certpin.lab.forge.forgeries import pem, resign
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
     from certpin.lab.authority import Authority, Identity
 
 _EXPONENT = 65_537
@@ -46,6 +50,22 @@ def large_rsa_key() -> rsa.RSAPrivateKey:
     )
     # The validation tests both primes again, for a second.
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def ml_dsa_key() -> CertificateIssuerPrivateKeyTypes:
+    """Return a new ML-DSA-65 key (FIPS 204).
+
+    Raises:
+        CannotServeError: the installed ``cryptography`` has no ML-DSA.
+    """
+    try:
+        from cryptography.hazmat.primitives.asymmetric import mldsa
+
+        return mldsa.MLDSA65PrivateKey.generate()
+    except (ImportError, UnsupportedAlgorithm) as exc:
+        raise CannotServeError(
+            "the installed cryptography makes no ML-DSA keys", fix="upgrade it: 48 or newer"
+        ) from exc
 
 
 _RSASSA_PSS = x509.ObjectIdentifier("1.2.840.113549.1.1.10")  # RFC 4055 section 3.1

@@ -122,6 +122,8 @@ def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
         raise CannotServeError("it moves the client's clock")
     if case.compromised:
         raise CannotServeError("it needs a pin that is marked compromised")
+    if case.anchors:
+        raise CannotServeError("it changes the client's trust store")
     if not _signs(step):
         raise CannotServeError("the server signs with another key than that of its certificate")
     return step

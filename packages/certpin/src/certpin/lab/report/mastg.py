@@ -75,7 +75,8 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         no-scts unknown-logs
         swap-on-reconnect second-host-unpinned http2-coalescing leak-before-check
         redirect-to-unpinned-host second-host-key similar-pin rogue-ed25519 rogue-p384 rogue-p521
-        rogue-rsa-pss rogue-rsa-8192 rogue-empty-subject rogue-no-common-name rogue-many-names
+        rogue-rsa-pss rogue-rsa-8192 rogue-ml-dsa rogue-empty-subject rogue-no-common-name
+        rogue-many-names
         rogue-odd-extensions rogue-version-1 rogue-authority-as-server rogue-chain-as-long
         rogue-chain-longer exhausting-names exhausting-name-constraints rogue-connection-2
         rogue-connection-3 rogue-connection-4 rogue-connection-5 rogue-connection-6
@@ -124,7 +125,9 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         """
         control-good logged ipv6-san missing-intermediate rot-renewed-same-key rot-new-key-pinned-ca
         rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
-        rot-shorter-chain
+        rot-shorter-chain rot-renewed-other-extensions rot-cross-sign-expired
+        rot-cross-signer-expired rot-root-cross-signed-too rot-intermediate-became-anchor
+        rot-roots-of-one-name ml-dsa-authority
         rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent
         """,
     ),

@@ -1,0 +1,130 @@
+"""Cases of changes in roots: cross-signs that expire, new anchors, and two roots of one name.
+
+Each of them has locked clients out. The server is honest, and its leaf has the pinned key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.authority import Authority
+from certpin.lab.case import ALL_ACCEPT, Case, Family
+from certpin.lab.scenario import Scenario
+
+if TYPE_CHECKING:
+    from certpin.lab.pki import TestPKI
+
+_EXPIRED = -30.0  # days after which the legacy root's certificates expired
+
+
+def _cross_sign_expired(pki: TestPKI) -> Scenario:
+    """Return a scenario in which the server still sends a cross-sign of R that has expired."""
+    legacy = Authority("Legacy root", now=pki.now)
+    cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key, days=_EXPIRED)
+    return Scenario.legitimate(pki.leaf, cross.x509)
+
+
+def _cross_signer_expired(pki: TestPKI) -> Scenario:
+    """Return a scenario in which the root that cross-signed R has expired, and is sent too."""
+    legacy = Authority("Legacy root", now=pki.now, days=_EXPIRED)
+    cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key)
+    return Scenario.legitimate(pki.leaf, cross.x509, legacy.x509)
+
+
+def _below_new_root(pki: TestPKI) -> Scenario:
+    """Return a scenario in which X is above I: X is a root, and R has cross-signed it."""
+    new_root = pki.authorities.new_root
+    bridge = Authority(new_root.common_name, issuer=pki.root, key=new_root.key)
+    above = Authority(pki.intermediate.common_name, issuer=bridge, key=pki.intermediate.key)
+    return Scenario.legitimate(above.issue(pki.host, key=pki.leaf.key))
+
+
+def _new_root(pki: TestPKI) -> tuple[Authority, ...]:
+    return (pki.authorities.new_root,)
+
+
+def _honest(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.leaf)
+
+
+def _intermediate(pki: TestPKI) -> tuple[Authority, ...]:
+    return (pki.intermediate,)
+
+
+def _namesake(pki: TestPKI) -> tuple[Authority, ...]:
+    return (pki.authorities.namesake,)
+
+
+_FIX_PATH = (
+    "let a current TLS library build the path (OpenSSL 1.1.0, GnuTLS 3.6.14 or newer), and check "
+    "nothing on served certificates that are not on it"
+)
+_FIX_TOP = (
+    "look for the pins on every certificate of the verified path: the certificate at its top "
+    "depends on the client's trust store, and changes with its updates"
+)
+
+ROOTS = (
+    Case(
+        name="rot-cross-sign-expired",
+        family=Family.ROTATION,
+        presents="L, I, and R cross-signed by an older root: the cross-sign has expired, and R is "
+        "trusted itself",
+        expected=ALL_ACCEPT,
+        guards="that a client prefers the path to a root that it trusts to the path that the "
+        "server sent",
+        reference="RFC 4158 section 3.5.6; AddTrust External CA Root, 2020-05-30",
+        fix=_FIX_PATH,
+        scenario=_cross_sign_expired,
+    ),
+    Case(
+        name="rot-cross-signer-expired",
+        family=Family.ROTATION,
+        presents="L, I, R cross-signed by an older root D, and D, which has expired: R is trusted "
+        "itself",
+        expected=ALL_ACCEPT,
+        guards="the same if the cross-sign is valid, and only the root above it has expired",
+        reference="RFC 4158 section 3.5.6; DST Root CA X3, 2021-09-30",
+        fix=_FIX_PATH,
+        scenario=_cross_signer_expired,
+    ),
+    Case(
+        name="rot-root-cross-signed-too",
+        family=Family.ROTATION,
+        presents="R→X→I→L is sent, and the client's trust store has X as a root: one key, "
+        "self-signed and cross-signed",
+        expected=ALL_ACCEPT,
+        guards="that an update of the trust store locks no client out: the path ends at X there, "
+        "so that R, which is pinned, is not on it. I is pinned too",
+        reference="RFC 4158 section 2.4.2; ISRG Root X1 in new and old trust stores",
+        fix=_FIX_TOP,
+        scenario=_below_new_root,
+        anchors=_new_root,
+    ),
+    Case(
+        name="rot-intermediate-became-anchor",
+        family=Family.ROTATION,
+        presents="R→I→L, and the client's trust store has I as an anchor too",
+        expected=ALL_ACCEPT,
+        guards="that a path may end at an anchor that is not self-signed (RFC 5280 section 6.1 "
+        "allows any), and that I counts there as it does elsewhere",
+        reference="RFC 5280 section 6.1.1 (d); OpenSSL, X509_V_FLAG_PARTIAL_CHAIN",
+        fix=_FIX_TOP,
+        scenario=_honest,
+        anchors=_intermediate,
+    ),
+    Case(
+        name="rot-roots-of-one-name",
+        family=Family.ROTATION,
+        presents="R→I→L, and the client's trust store has another root with R's name, and its own "
+        "key",
+        expected=ALL_ACCEPT,
+        guards="that roots are told apart by their keys: authorities have given a new root the "
+        "name of the old one",
+        reference="RFC 5280 section 4.2.1.1; RFC 4158 section 3.5.12",
+        fix="let the TLS library find the issuer by its key identifier and its signature, and not "
+        "by its name only",
+        scenario=_honest,
+        anchors=_namesake,
+    ),
+)

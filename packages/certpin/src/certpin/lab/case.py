@@ -117,7 +117,9 @@ class Case:
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
     of a compromised key, which the pin set of the host has in addition to its other pins. With
     ``requires_ct``, that pin set requires Certificate Transparency by the logs of the lab.
-    ``anchors`` returns authorities that the client's trust store has before the roots of the lab.
+    ``checks`` is the optional check that a case about a policy is for: a client that accepts
+    doesn't make it. ``anchors`` returns authorities that the client's trust store has before the
+    roots of the lab.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 
@@ -136,6 +138,7 @@ class Case:
     exercise: str = ""
     compromised: Callable[[TestPKI], HostPin] | None = None
     requires_ct: bool = False
+    checks: str = ""
     anchors: Callable[[TestPKI], tuple[Authority, ...]] | None = None
     own: OwnChain | None = None
 

@@ -140,7 +140,7 @@ class ServerStep:
     the key of the leaf. ``role`` is the server that the lab plays. ``foreign`` is another host: if
     requests for it arrive on this connection, the client did not check its pins, and they count as
     leaked data. ``alpn`` are the protocols that the server speaks, best first; ``None`` for those
-    of the lab.
+    of the lab. ``staple`` is an OCSP response (DER) for clients that ask for one.
     """
 
     chain: tuple[bytes, ...]
@@ -151,6 +151,7 @@ class ServerStep:
     answer: Answer = Answer.OK
     opening: Opening = Opening.TLS
     alpn: tuple[str, ...] | None = None
+    staple: bytes = b""
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:

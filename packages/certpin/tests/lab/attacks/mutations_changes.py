@@ -6,6 +6,8 @@ from tests._mutation import Mutation
 
 _ATTACKS = "certpin/lab/attacks"
 _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
+_REVOCATION = "tests/lab/attacks/test_revocation.py"
+_STAPLING, _STAPLES = "certpin/lab/server/stapling.py", "tests/lab/server/test_stapling.py"
 _ROOTS = "tests/lab/attacks/test_roots.py"
 
 
@@ -57,6 +59,69 @@ MUTATIONS = [
         f"{_CAUGHT}[common_name_shown]",
     ),
     _in(
+        f"{_ATTACKS}/revocation.py",
+        "the response says that the certificate is revoked",
+        "ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD",
+        "ocsp.OCSPCertStatus.REVOKED",
+        f"{_REVOCATION}::test_the_response_is_about_the_certificate_and_signed_by_its_issuer",
+    ),
+    _in(
+        f"{_ATTACKS}/revocation.py",
+        "the certificate requires a staple",
+        "builder.add_extension(feature, critical=False)",
+        "builder",
+        f"{_REVOCATION}::test_the_certificate_requires_a_staple_and_none_is_sent",
+    ),
+    _in(
+        "certpin/lab/report/words.py",
+        "the report names the check that a client doesn't make",
+        "if checks and result.outcome is Outcome.TOLD and",
+        "if False and result.outcome is Outcome.TOLD and",
+        f"{_REVOCATION}::test_a_client_that_accepts_has_no_finding",
+    ),
+    _in(
+        "certpin/lab/report/words.py",
+        "a client that refuses makes the check",
+        "Outcome.TOLD and result.verdict is not Verdict.REJECT:",
+        "Outcome.TOLD:",
+        f"{_REVOCATION}::test_a_client_that_refuses_has_no_finding_either",
+    ),
+    _in(
+        "certpin/lab/server/tls.py",
+        "a step with a response is stapled",
+        "        if step.staple:\n",
+        "        if False:\n",
+        f"{_REVOCATION}::test_curl_reads_the_staple_if_it_asks_for_one",
+    ),
+    _in(
+        _STAPLING,
+        "only a client that asks gets a response",
+        "place == 0 and offer.asks_status and self._step.staple",
+        "place == 0 and self._step.staple",
+        f"{_STAPLES}::test_without_a_question_there_is_no_response",
+    ),
+    _in(
+        _STAPLING,
+        "the client's Finished is compared",
+        "if not hmac.compare_digest(bytes(self._messages), expected):",
+        "if False:",
+        f"{_STAPLES}::test_the_finished_message_is_compared",
+    ),
+    _in(
+        _STAPLING,
+        "a malformed ClientHello is an error of TLS",
+        "except (IndexError, ValueError) as exc:",
+        "except ZeroDivisionError as exc:",
+        f"{_STAPLES}::test_hostile_bytes_raise_no_other_errors",
+    ),
+    _in(
+        _STAPLING,
+        "TLS 1.2 is not stapled",
+        'if settings.newest != "TLSv1_3":',
+        "if False:",
+        f"{_STAPLES}::test_settings_that_the_server_does_not_have_are_refused",
+    ),
+    _in(
         "certpin/lab/lab.py",
         "added authorities are in the trust store",
         "added + self.authorities.trusted_pem",
@@ -75,6 +140,6 @@ MUTATIONS = [
         "a case with another trust store is not exported",
         "    if case.anchors:",
         "    if False:",
-        "tests/lab/own/test_matrix.py::test_every_case_is_written_or_left_out_with_a_reason",
+        "tests/lab/own/test_matrix.py::test_a_case_with_another_trust_store_is_left_out",
     ),
 ]

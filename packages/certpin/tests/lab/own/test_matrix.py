@@ -134,3 +134,9 @@ def test_a_server_with_another_key_is_left_out(tmp_path: Path) -> None:
         written = write_matrix(tmp_path / "chains", [replace(CONTROL, scenario=stolen)], HOST, NOW)
     assert written.cases == ()
     assert "signs with another key" in written.left_out[0].reason
+
+
+def test_a_case_with_another_trust_store_is_left_out(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == "rot-roots-of-one-name")
+    (left_out,) = write_matrix(tmp_path, [case], HOST, NOW).left_out
+    assert left_out.reason == "it changes the client's trust store"

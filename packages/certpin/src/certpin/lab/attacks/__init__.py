@@ -22,6 +22,7 @@ from certpin.lab.attacks.paths import PATHS
 from certpin.lab.attacks.post_quantum import POST_QUANTUM
 from certpin.lab.attacks.protocols import PROTOCOLS
 from certpin.lab.attacks.redirects import REDIRECTS
+from certpin.lab.attacks.revocation import REVOCATION
 from certpin.lab.attacks.roots import ROOTS
 from certpin.lab.attacks.rotation import ROTATION
 from certpin.lab.attacks.sequences import SEQUENCES
@@ -46,6 +47,7 @@ CASES = (
     *CONSTRAINTS,
     *COMPROMISED,
     *WEAKNESS,
+    *REVOCATION,
     *PROTOCOLS,
     *HANDSHAKES,
     *BEFORE_TLS,

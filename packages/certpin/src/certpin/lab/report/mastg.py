@@ -118,7 +118,10 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
     ),
     (
         MasvsReference(_SECURE, why="MASTG has no test for it"),
-        "weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested",
+        """
+        weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested
+        revoked-staple must-staple
+        """,
     ),
     (
         MasvsReference(why="an honest server: MASVS has no control for availability"),
@@ -127,7 +130,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
         rot-shorter-chain rot-renewed-other-extensions rot-cross-sign-expired
         rot-cross-signer-expired rot-root-cross-signed-too rot-intermediate-became-anchor
-        rot-roots-of-one-name ml-dsa-authority
+        rot-roots-of-one-name ml-dsa-authority rot-stapled
         rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent
         """,
     ),

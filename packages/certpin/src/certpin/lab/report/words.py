@@ -200,8 +200,15 @@ def verdict_line(result: Result) -> str:
 
 
 def action(result: Result) -> str:
-    """Return the client's action in a case, such as ``accepted``, or the reason if unknown."""
-    return _DID.get(result.verdict, result.why) if result.verdict else result.why
+    """Return the client's action in a case, such as ``accepted``, or the reason if unknown.
+
+    If the case is for an optional check, and the client accepted, it also names the check.
+    """
+    did = _DID.get(result.verdict, result.why) if result.verdict else result.why
+    checks = result.case.checks
+    if checks and result.outcome is Outcome.TOLD and result.verdict is not Verdict.REJECT:
+        return f"{did}: this client doesn't check {checks}"
+    return did
 
 
 def explain(result: Result) -> list[str]:

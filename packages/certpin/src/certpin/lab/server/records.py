@@ -85,6 +85,16 @@ class HelloReader:
             raise NotTLSError("a malformed ClientHello") from exc
 
     @property
+    def message(self) -> bytes:
+        """The ClientHello as a handshake message, once it is complete."""
+        return bytes(self._message[: self._length])
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes after the records of the ClientHello."""
+        return bytes(self.raw[self._at :])
+
+    @property
     def _length(self) -> int:
         """The length of the handshake message in bytes, with its header.
 

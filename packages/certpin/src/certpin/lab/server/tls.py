@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
+from certpin.lab.server.stapling import StaplingTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class Tls:
 
     def __init__(
         self,
-        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject],
+        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject | StaplingTls],
         application: Application,
     ) -> None:
         self.closed = False
@@ -171,7 +172,7 @@ class Contexts:
         alpn: tuple[str, ...],
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
-    ) -> ssl.SSLObject:
+    ) -> ssl.SSLObject | StaplingTls:
         """Return a TLS connection that serves a step, between two memory buffers.
 
         Args:
@@ -183,6 +184,8 @@ class Contexts:
         Raises:
             CannotServeError: this machine's OpenSSL refuses the settings.
         """
+        if step.staple:
+            return StaplingTls(step, alpn, incoming, outgoing)
         context = _context(step.chain, step.key_pem, step.settings, alpn, self._clients)
         if not step.settings.tickets:
             return context.wrap_bio(incoming, outgoing, server_side=True)

@@ -1,0 +1,111 @@
+"""Cases of revoked certificates. No client has to check revocation, so they are reported only.
+
+The certificates have the pinned key: a client that accepts them has not failed at pinning.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from certpin.lab.case import ALL_ACCEPT, ALL_POLICY, Case, Family
+from certpin.lab.scenario import Role, Scenario, ServerStep
+
+if TYPE_CHECKING:
+    from certpin.lab.pki import TestPKI
+
+_HOUR = timedelta(hours=1)
+_DAYS = timedelta(days=4)  # the validity of a response (CA/B Forum: at most 10 days)
+
+
+def ocsp_response(pki: TestPKI, *, revoked: bool) -> bytes:
+    """Return an OCSP response (RFC 6960) about the honest certificate as DER, signed by its issuer.
+
+    Args:
+        pki: the test PKI of the case.
+        revoked: True if the certificate is revoked; otherwise it is good.
+    """
+    leaf = pki.leaf.chain[0]
+    issuer = pki.intermediate
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        leaf,
+        issuer.x509,
+        hashes.SHA1(),  # noqa: S303  # the name of the certificate, as clients expect it
+        ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD,
+        this_update=pki.now - _HOUR,
+        next_update=pki.now + _DAYS,
+        revocation_time=pki.now - 2 * _HOUR if revoked else None,
+        revocation_reason=x509.ReasonFlags.key_compromise if revoked else None,
+    )
+    response = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer.x509).sign(
+        issuer.key, hashes.SHA256()
+    )
+    return response.public_bytes(Encoding.DER)
+
+
+def _stapled(pki: TestPKI, *, revoked: bool) -> Scenario:
+    staple = ocsp_response(pki, revoked=revoked)
+    return Scenario.of(ServerStep.of(pki.leaf, role=Role.HONEST, staple=staple))
+
+
+def _must_staple(pki: TestPKI) -> Scenario:
+    """Return a scenario in which the certificate requires a staple (RFC 7633), and none is sent."""
+    feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
+    return Scenario.legitimate(
+        pki.intermediate.issue(
+            pki.host,
+            key=pki.leaf.key,
+            change=lambda builder: builder.add_extension(feature, critical=False),
+        )
+    )
+
+
+_STAPLED = "a revocation that the server itself presents (OCSP stapling)"
+_FIX = (
+    "revocation can't replace the removal of a key from the pins: rotate to the backup key. To "
+    "check staples too, ask for them (curl --cert-status, OpenSSL's status_request callback, a "
+    "PKIXRevocationChecker)"
+)
+
+REVOCATION = (
+    Case(
+        name="rot-stapled",
+        family=Family.ROTATION,
+        presents="I→L with a stapled OCSP response: the certificate is good",
+        expected=ALL_ACCEPT,
+        guards="that a server may begin to staple. Without it, a refusal of revoked-staple would "
+        "prove nothing",
+        reference="RFC 6066 section 8; RFC 8446 section 4.4.2.1",
+        fix="let the TLS library read the response, or don't ask for one",
+        scenario=lambda pki: _stapled(pki, revoked=False),
+    ),
+    Case(
+        name="revoked-staple",
+        family=Family.CONSTRAINT,
+        presents="I→L with a stapled OCSP response: the certificate was revoked because its key "
+        "was stolen",
+        expected=ALL_POLICY,
+        guards="whether the client checks the staples that it gets. A client that asks for none "
+        "gets none",
+        reference="RFC 6960 section 2.2; RFC 6066 section 8",
+        fix=_FIX,
+        scenario=lambda pki: _stapled(pki, revoked=True),
+        checks=_STAPLED,
+    ),
+    Case(
+        name="must-staple",
+        family=Family.CONSTRAINT,
+        presents="I→L, which requires a stapled OCSP response (must-staple), and none is sent",
+        expected=ALL_POLICY,
+        guards="whether a thief of the key can leave the response out",
+        reference="RFC 7633 section 4.2.3.1",
+        fix=_FIX,
+        scenario=_must_staple,
+        checks="a staple that the certificate requires (must-staple)",
+    ),
+)

@@ -121,12 +121,14 @@ STALL_SECONDS = 3.0
 class TLSSettings:
     """The TLS settings with which the lab serves a connection.
 
-    Versions and ciphers are OpenSSL's names; empty for OpenSSL's defaults.
+    Versions and ciphers are OpenSSL's names; empty for OpenSSL's defaults. ``dh_params`` is the
+    group for Diffie-Hellman without curves, as PEM.
     """
 
     oldest: str = "TLSv1_2"
     newest: str = "TLSv1_3"
     ciphers: str = ""
+    dh_params: str = ""
     tickets: str = ""  # steps with the same value share the keys of their session tickets
     asks_certificate: bool = False
     needs_certificate: bool = False  # ends the handshake if the client has none

@@ -15,7 +15,9 @@ from certpin.lab.attacks.hosts import HOSTS
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.post_quantum import POST_QUANTUM
+from certpin.lab.attacks.revocation import REVOCATION
 from certpin.lab.attacks.roots import ROOTS
+from certpin.lab.attacks.weak_keys import WEAK_KEYS
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -115,7 +117,9 @@ HOLES = frozenset(
         LEAVES,
         LOOKALIKES,
         POST_QUANTUM,
+        REVOCATION,
         ROOTS,
+        WEAK_KEYS,
     )
     for case in family
 ) | {

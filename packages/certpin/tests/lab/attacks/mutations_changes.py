@@ -8,6 +8,7 @@ _ATTACKS = "certpin/lab/attacks"
 _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
 _REVOCATION = "tests/lab/attacks/test_revocation.py"
 _STAPLING, _STAPLES = "certpin/lab/server/stapling.py", "tests/lab/server/test_stapling.py"
+_WEAK = "tests/lab/attacks/test_weak_keys.py"
 _ROOTS = "tests/lab/attacks/test_roots.py"
 
 
@@ -120,6 +121,34 @@ MUTATIONS = [
         'if settings.newest != "TLSv1_3":',
         "if False:",
         f"{_STAPLES}::test_settings_that_the_server_does_not_have_are_refused",
+    ),
+    _in(
+        f"{_ATTACKS}/weak_keys.py",
+        "the factored key is small",
+        "key=small_rsa_key())",
+        "key=new_rsa_key())",
+        f"{_WEAK}::test_the_keys_are_of_the_declared_sizes",
+    ),
+    _in(
+        f"{_ATTACKS}/weak_keys.py",
+        "only pins on the server make a new weak key an attack",
+        "Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST",
+        "Role.HONEST",
+        f"{_WEAK}::test_a_new_key_is_an_attack_on_pins_of_the_server_only",
+    ),
+    _in(
+        f"{_ATTACKS}/weak_keys.py",
+        "one suite is served",
+        'TLSSettings(newest="TLSv1_2", ciphers=ciphers, dh_params=dh_params)',
+        'TLSSettings(newest="TLSv1_2")',
+        f"{_WEAK}::test_a_client_that_allows_the_suite_gets_it",
+    ),
+    _in(
+        "certpin/lab/server/tls.py",
+        "the group of the step is served",
+        "        if settings.dh_params:\n",
+        "        if False:\n",
+        f"{_WEAK}::test_a_client_that_allows_the_suite_gets_it[dh-1024-DHE-RSA-AES128-GCM-SHA256]",
     ),
     _in(
         "certpin/lab/lab.py",

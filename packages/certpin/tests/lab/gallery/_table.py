@@ -181,6 +181,12 @@ HOLES = {
     ),
     "roots_by_name": Hole(("rot-roots-of-one-name",), CHANGES, "rot-root-cross-signed-too"),
     "common_name_shown": Hole(("rot-renewed-other-extensions",), CHANGES, "rot-renewed-same-key"),
+    "security_level_0": Hole(
+        ("weak-leaf-rsa-512",),
+        "The client does not ensure that the server's key has a minimum size",
+        "weak-suite",
+        Style.NONE,
+    ),
 }
 
 _CURL = ("{ca}", "{pinnedpubkey}")

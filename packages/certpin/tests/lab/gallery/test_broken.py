@@ -69,6 +69,7 @@ A_CHAIN_TO_NOBODY = IN_THE_MIDDLE | {
     "self-signed",
     "unknown-critical-extension",
     "untrusted-ca",
+    "weak-leaf-rsa-512",
 }
 # The cases that only pins refuse, with chains that are valid for clients without pins.
 # rot-new-key-pinned-ca is an honest server, but a client with pins on the leaf must refuse it.

@@ -30,6 +30,7 @@ from certpin.lab.attacks.signatures import SIGNATURES
 from certpin.lab.attacks.spellings import SPELLINGS
 from certpin.lab.attacks.starttls import BEFORE_TLS
 from certpin.lab.attacks.transparency import TRANSPARENCY
+from certpin.lab.attacks.weak_keys import WEAK_KEYS
 from certpin.lab.attacks.weakness import WEAKNESS
 from certpin.lab.case import CONTROL
 
@@ -47,6 +48,7 @@ CASES = (
     *CONSTRAINTS,
     *COMPROMISED,
     *WEAKNESS,
+    *WEAK_KEYS,
     *REVOCATION,
     *PROTOCOLS,
     *HANDSHAKES,

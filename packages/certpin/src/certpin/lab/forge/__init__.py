@@ -11,7 +11,7 @@ from certpin.lab.forge.forgeries import (
     replace_key,
     resign,
 )
-from certpin.lab.forge.keys import large_rsa_key, ml_dsa_key, pss_identity, version_1
+from certpin.lab.forge.keys import large_rsa_key, ml_dsa_key, pss_identity, small_rsa_key, version_1
 
 __all__ = [
     "ForgedRoot",
@@ -24,5 +24,6 @@ __all__ = [
     "reissue",
     "replace_key",
     "resign",
+    "small_rsa_key",
     "version_1",
 ]

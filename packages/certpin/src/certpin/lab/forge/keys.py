@@ -1,7 +1,7 @@
 """Make keys and certificates of rare kinds, which ``cryptography`` does not make, or not always.
 
-They are an RSA key of 8192 bits, an RSA key only for PSS (RFC 4055), a post-quantum key (ML-DSA),
-and a certificate of version 1.
+They are RSA keys of 8192 and of 512 bits, an RSA key only for PSS (RFC 4055), a post-quantum key
+(ML-DSA), and a certificate of version 1.
 """
 
 from __future__ import annotations
@@ -33,20 +33,31 @@ if TYPE_CHECKING:
 _EXPONENT = 65_537
 # The first primes above 3·2^4094 and 7·2^4093. Random ones of this size would take 10 seconds for
 # each run of the lab. Anyone can compute the private key, which protects nothing.
-_P, _Q = (3 << 4094) + 3389, (7 << 4093) + 135
+_LARGE_PRIMES = (3 << 4094) + 3389, (7 << 4093) + 135
+# cryptography makes no keys below 1024 bits. These are the first primes above 3·2^254 and 7·2^253.
+_SMALL_PRIMES = (3 << 254) + 49, (7 << 253) + 429
 
 
 def large_rsa_key() -> rsa.RSAPrivateKey:
     """Return an RSA key of 8192 bits. It is always the same one, and no secret."""
-    private = pow(_EXPONENT, -1, (_P - 1) * (_Q - 1))
+    return _rsa_key(*_LARGE_PRIMES)
+
+
+def small_rsa_key() -> rsa.RSAPrivateKey:
+    """Return an RSA key of 512 bits. It is always the same one, and no secret."""
+    return _rsa_key(*_SMALL_PRIMES)
+
+
+def _rsa_key(p: int, q: int) -> rsa.RSAPrivateKey:
+    private = pow(_EXPONENT, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(
-        p=_P,
-        q=_Q,
+        p=p,
+        q=q,
         d=private,
-        dmp1=private % (_P - 1),
-        dmq1=private % (_Q - 1),
-        iqmp=pow(_Q, -1, _P),
-        public_numbers=rsa.RSAPublicNumbers(_EXPONENT, _P * _Q),
+        dmp1=private % (p - 1),
+        dmq1=private % (q - 1),
+        iqmp=pow(q, -1, p),
+        public_numbers=rsa.RSAPublicNumbers(_EXPONENT, p * q),
     )
     # The validation tests both primes again, for a second.
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)

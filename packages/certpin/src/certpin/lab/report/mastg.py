@@ -107,7 +107,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
     ),
     (
         MasvsReference(_SECURE, ("MASTG-TEST-0218", "MASTG-TEST-0348")),
-        "old-tls anonymous weak-suite",
+        "old-tls anonymous weak-suite suite-static-rsa suite-cbc suite-3des dh-1024",
     ),
     (
         MasvsReference(_SECURE, ("MASTG-TEST-0236",)),
@@ -120,7 +120,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         MasvsReference(_SECURE, why="MASTG has no test for it"),
         """
         weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested
-        revoked-staple must-staple
+        revoked-staple must-staple weak-leaf-rsa-512 weak-leaf-rsa-1024 weak-leaf-dsa weak-leaf-p192
         """,
     ),
     (

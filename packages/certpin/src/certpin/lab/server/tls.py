@@ -257,6 +257,9 @@ def _set_up(
         context.load_verify_locations(cadata=clients)
     try:
         context.set_ciphers((settings.ciphers or "DEFAULT") + _LAX)
+        if settings.dh_params:
+            with _as_file(settings.dh_params.encode()) as group:
+                context.load_dh_params(group)
     except ssl.SSLError as exc:
         raise _will_not(exc) from exc
     if alpn:

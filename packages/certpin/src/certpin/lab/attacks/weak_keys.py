@@ -1,0 +1,169 @@
+"""Cases of weak server keys, and of suites that give up forward secrecy or authentication.
+
+OpenSSL serves them at security level 0, except for Diffie-Hellman groups below 1024 bits (Logjam),
+which it refuses at every level, and for 3DES, which many builds don't have.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import dsa, ec
+
+from certpin.lab.authority import new_rsa_key
+from certpin.lab.case import ALL_POLICY, ALL_REJECT, Case, Expect, Expected, Family
+from certpin.lab.forge import small_rsa_key
+from certpin.lab.pki import Style
+from certpin.lab.scenario import Role, Scenario, ServerStep, TLSSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+    from certpin.lab.pki import TestPKI
+
+# The second Oakley group (RFC 2409 section 6.2): a prime of 1024 bits that many servers share.
+_GROUP_2 = """-----BEGIN DH PARAMETERS-----
+MIGHAoGBAP//////////yQ/aoiFowjTExmKLgNwc0SkCTgiKZ8x0Agu+pjsTmyJR
+Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
+/1y29Aa37e44a/taiZ+lrp8kEXxLH+ZJKGZR7OZTgf//////////AgEC
+-----END DH PARAMETERS-----
+"""
+_TLS12 = TLSSettings(newest="TLSv1_2")
+_DSS = TLSSettings(newest="TLSv1_2", ciphers="DHE-DSS-AES128-GCM-SHA256", dh_params=_GROUP_2)
+
+_rsa_1024 = cache(lambda: new_rsa_key(1024))
+_dsa_1024 = cache(lambda: dsa.generate_private_key(1024))  # noqa: S505  # the point
+
+
+def _p192() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP192R1())
+
+
+def _with_key(
+    make: Callable[[], CertificateIssuerPrivateKeyTypes], settings: TLSSettings = _TLS12
+) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario with a new, weak key of the server.
+
+    With pins on the server's key, it is an attack: the key is not pinned.
+    """
+
+    def scenario(pki: TestPKI) -> Scenario:
+        role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
+        identity = pki.intermediate.issue(pki.host, key=make())
+        return Scenario.of(ServerStep.of(identity, role=role, settings=settings))
+
+    return scenario
+
+
+def _factored(pki: TestPKI) -> Scenario:
+    identity = pki.intermediate.issue(pki.host, key=small_rsa_key())
+    return Scenario.of(ServerStep.of(identity, settings=_TLS12))
+
+
+def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario with these suites of TLS 1.2, and an RSA key."""
+    settings = TLSSettings(newest="TLSv1_2", ciphers=ciphers, dh_params=dh_params)
+    return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=Role.HONEST, settings=settings))
+
+
+_UNPINNED = Expected(Expect.POLICY, Expect.REJECT, Expect.POLICY)
+_FIX_KEY = (
+    "raise the minimum of the TLS library: OpenSSL's security level 2 (ciphers ending in "
+    "@SECLEVEL=2), jdk.certpath.disabledAlgorithms in Java; don't lower it for an old server"
+)
+_FIX_SUITE = (
+    "allow the suites with ECDHE and an AEAD only (ECDHE+AESGCM:ECDHE+CHACHA20, "
+    "ConnectionSpec.RESTRICTED_TLS), or TLS 1.3 only"
+)
+
+WEAK_KEYS = (
+    Case(
+        name="weak-leaf-rsa-512",
+        family=Family.CONSTRAINT,
+        presents="I→L′ with an RSA key of 512 bits, which an attacker has factored",
+        expected=ALL_REJECT,
+        guards="that the server's key has a minimum size: one of 512 bits is factored in "
+        "hours, for the price of a meal",
+        reference="CVE-2015-0204 (FREAK); Factoring as a Service, 2015",
+        fix=_FIX_KEY,
+        scenario=_factored,
+    ),
+    Case(
+        name="weak-leaf-rsa-1024",
+        family=Family.CONSTRAINT,
+        presents="I→L with an RSA key of 1024 bits, which is not pinned",
+        expected=_UNPINNED,
+        guards="whether the client has a minimum for the server's key; pins on the server's key "
+        "must refuse it whatever its size",
+        reference="NIST SP 800-57 part 1; CA/B Forum Baseline Requirements 6.1.5",
+        fix=_FIX_KEY,
+        scenario=_with_key(_rsa_1024),
+    ),
+    Case(
+        name="weak-leaf-dsa",
+        family=Family.CONSTRAINT,
+        presents="I→L with a DSA key of 1024 bits, which is not pinned",
+        expected=_UNPINNED,
+        guards="whether the client still offers suites with DSA; pins on the server's key must "
+        "refuse it whatever its kind",
+        reference="RFC 9155; FIPS 186-5: DSA is no longer approved",
+        fix=_FIX_KEY,
+        scenario=_with_key(_dsa_1024, _DSS),
+    ),
+    Case(
+        name="weak-leaf-p192",
+        family=Family.CONSTRAINT,
+        presents="I→L with a key on the curve P-192, which is not pinned",
+        expected=_UNPINNED,
+        guards="whether the client accepts curves below P-256; pins on the server's key must "
+        "refuse it whatever its curve",
+        reference="NIST SP 800-57 part 1; RFC 8422 section 5.1.1",
+        fix=_FIX_KEY,
+        scenario=_with_key(_p192),
+    ),
+    Case(
+        name="suite-static-rsa",
+        family=Family.PROTOCOL,
+        presents="I→B with a suite without a key exchange of its own (static RSA)",
+        expected=ALL_POLICY,
+        guards="whether the client does without forward secrecy: a stolen key then opens every "
+        "recorded connection",
+        reference="RFC 9325 section 4.1; CVE-2017-17382 (ROBOT)",
+        fix=_FIX_SUITE,
+        scenario=_suite("AES128-GCM-SHA256"),
+    ),
+    Case(
+        name="suite-cbc",
+        family=Family.PROTOCOL,
+        presents="I→B with a suite in CBC mode, in TLS 1.2",
+        expected=ALL_POLICY,
+        guards="whether the client accepts suites that need constant time to be safe",
+        reference="RFC 9325 section 4.2; CVE-2013-0169 (Lucky 13)",
+        fix=_FIX_SUITE,
+        scenario=_suite("ECDHE-RSA-AES128-SHA"),
+    ),
+    Case(
+        name="suite-3des",
+        family=Family.PROTOCOL,
+        presents="I→B with 3DES",
+        expected=ALL_POLICY,
+        guards="whether the client accepts a cipher with blocks of 64 bits",
+        reference="RFC 9325 section 4.1; CVE-2016-2183 (Sweet32)",
+        fix=_FIX_SUITE,
+        scenario=_suite("DES-CBC3-SHA"),
+    ),
+    Case(
+        name="dh-1024",
+        family=Family.PROTOCOL,
+        presents="I→B with Diffie-Hellman in a group of 1024 bits that many servers share",
+        expected=ALL_POLICY,
+        guards="whether the client has a minimum for the group: a state can prepare the break of "
+        "a common one",
+        reference="RFC 9325 section 4.3; CVE-2015-4000 (Logjam)",
+        fix=_FIX_SUITE,
+        scenario=_suite("DHE-RSA-AES128-GCM-SHA256", _GROUP_2),
+    ),
+)

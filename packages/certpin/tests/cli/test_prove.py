@@ -426,3 +426,36 @@ def test_only_python_is_kept_warm(run: Run) -> None:
     assert done.code == 2
     assert "--warm needs a command that begins with python" in done.err
     assert "fix: leave out --warm" in done.err
+
+
+@pytest.mark.medium
+def test_a_genuine_certificate_of_another_domain_is_one_more_case(run: Run, tmp_path: Path) -> None:
+    authority = Authority("A public authority")
+    chain, key = authority.issue("www.shop.example").write(tmp_path)
+    words = ("--certificate", str(chain), "--key", str(key), "--case", "rot-backup-live")
+    done = run("prove", "--json", *words, *CERTPIN, "{url}")
+    assert done.code == 0, done.err
+    results = {result["case"]: result["outcome"] for result in done.document["results"]}
+    assert results["genuine-for-other-domain"] == "right"
+    own, _ = authority.issue(HOST).write(tmp_path, "own")
+    refused = run("prove", "--certificate", str(own), "--key", str(key), "--", "true")
+    assert refused.code == 2
+    assert "--key" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--certificate", "chain.pem"), "need each other"),
+        (("--key", "key.pem"), "need each other"),
+        (("--certificate", "no.pem", "--key", "no.key"), "no.pem cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", ["prove", "lab serve"])
+def test_a_certificate_without_its_key_is_refused(
+    run: Run, command: str, words: tuple[str, ...], problem: str
+) -> None:
+    rest = ("--", "true") if command == "prove" else ("--host", HOST)
+    done = run(*command.split(), *words, *rest)
+    assert done.code == 2
+    assert problem in done.err

@@ -207,6 +207,54 @@ case_file_option: Decorator = click.option(
     help="Run the cases of this file, your own chains, in place of those of the lab.",
 )
 
+
+def _read_foreign(chain_file: Path | None, key_file: Path | None) -> tuple[bytes, bytes] | None:
+    """Return the content of both files; None if none is given.
+
+    Raises:
+        click.UsageError: only one of them is given.
+        ConfigError: a file can't be read.
+    """
+    if not chain_file and not key_file:
+        return None
+    if not (chain_file and key_file):
+        raise click.UsageError("--certificate and --key need each other: give both")
+    from certpin.errors import ConfigError
+    from certpin.pinfile.file import read_regular
+    from certpin.x509.certificate import MAX_FILE_BYTES
+
+    def read(option: str, path: Path) -> bytes:
+        try:
+            return read_regular(path, MAX_FILE_BYTES)
+        except (OSError, ValueError) as exc:  # ValueError: it is too large
+            problem = f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}"
+            raise ConfigError(problem, key=option, fix="check the path") from exc
+
+    return read("--certificate", chain_file), read("--key", key_file)
+
+
+foreign_option: Decorator = option_group(
+    "foreign",
+    [
+        click.option(
+            "--certificate",
+            "chain_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Also attack with this genuine certificate of another domain of yours (PEM, with "
+            "its chain), for a device whose trust store can't be changed. Needs --key.",
+        ),
+        click.option(
+            "--key",
+            "key_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="The unencrypted private key of --certificate, as PEM.",
+        ),
+    ],
+    _read_foreign,
+)
+
 json_option: Decorator = click.option(
     "--json",
     "as_json",

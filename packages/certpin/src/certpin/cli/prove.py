@@ -20,6 +20,7 @@ from certpin.cli.options import (
     ca_file_option,
     case_file_option,
     case_option,
+    foreign_option,
     json_option,
 )
 from certpin.cli.reply import print_json, say
@@ -74,6 +75,7 @@ def _check_location(
 )
 @case_option
 @case_file_option
+@foreign_option
 @click.option(
     "--fuzz",
     type=click.IntRange(1, _MAX_CHAINS),
@@ -217,6 +219,7 @@ def prove(
     style: str,
     cases: list[Case],
     case_file: Path | None,
+    foreign: tuple[bytes, bytes] | None,
     fuzz: int | None,
     seed: int,
     save: Path | None,
@@ -286,6 +289,7 @@ def prove(
     from certpin.lab.case import LabError
     from certpin.lab.client import Command, EveryWay
     from certpin.lab.lab import Lab, remove_leftovers
+    from certpin.lab.own.foreign import foreign_case
     from certpin.lab.pki import Style
     from certpin.lab.report import FORMATS as REPORTS
     from certpin.lab.report.json import run_facts
@@ -299,6 +303,8 @@ def prove(
     for file in filter(None, files.values()):
         check_folder(file)
     name = normalise(host)
+    if foreign:
+        cases = [*cases, foreign_case(*foreign, [name])]
     key = _prepare_evidence(evidence, sign_key) if evidence else None
     _check_exports(command)
     if fuzzing and not command:

@@ -9,6 +9,7 @@ _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_c
 _REVOCATION = "tests/lab/attacks/test_revocation.py"
 _STAPLING, _STAPLES = "certpin/lab/server/stapling.py", "tests/lab/server/test_stapling.py"
 _WEAK = "tests/lab/attacks/test_weak_keys.py"
+_FOREIGN, _FOREIGNS = "certpin/lab/own/foreign.py", "tests/lab/own/test_foreign.py"
 _ROOTS = "tests/lab/attacks/test_roots.py"
 
 
@@ -149,6 +150,27 @@ MUTATIONS = [
         "        if settings.dh_params:\n",
         "        if False:\n",
         f"{_WEAK}::test_a_client_that_allows_the_suite_gets_it[dh-1024-DHE-RSA-AES128-GCM-SHA256]",
+    ),
+    _in(
+        _FOREIGN,
+        "a certificate for the host is no attack",
+        "        if any(_covers(name, host) for name in names):",
+        "        if False:",
+        f"{_FOREIGNS}::test_a_certificate_for_the_host_itself_is_refused",
+    ),
+    _in(
+        _FOREIGN,
+        "a wildcard covers one label",
+        'name[2:] == host.partition(".")[2]',
+        "host.endswith(name[2:])",
+        f"{_FOREIGNS}::test_a_certificate_for_a_similar_name_is_another_domain",
+    ),
+    _in(
+        _FOREIGN,
+        "the key belongs to the certificate",
+        "    if public != leaf.public_key():",
+        "    if False:",
+        f"{_FOREIGNS}::test_another_key_is_refused",
     ),
     _in(
         "certpin/lab/lab.py",

@@ -9,7 +9,13 @@ import click
 
 from certpin.cli.choices import STYLES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error, stop_on_signals
-from certpin.cli.options import anchors_pem, ca_file_option, case_option, json_option
+from certpin.cli.options import (
+    anchors_pem,
+    ca_file_option,
+    case_option,
+    foreign_option,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +69,7 @@ def _default_folder() -> Path:
     help="The pins of the app: the server's key (leaf), an authority (ca), or none.",
 )
 @case_option
+@foreign_option
 @click.option(
     "--listen",
     default="127.0.0.1",
@@ -123,6 +130,7 @@ def serve(
     hosts: list[str],
     style: str,
     cases: list[Case],
+    foreign: tuple[bytes, bytes] | None,
     listen: str,
     port: int,
     folder: Path,
@@ -152,9 +160,12 @@ def serve(
     from certpin.lab.case import LabError
     from certpin.lab.device.folder import load_state
     from certpin.lab.device.lab import DeviceLab
+    from certpin.lab.own.foreign import foreign_case
     from certpin.lab.pki import Style
     from certpin.pins import utc_now
 
+    if foreign:
+        cases = [*cases, foreign_case(*foreign, hosts)]
     real = _upstreams(hosts, pin_file, upstreams, ca_file)
     try:
         found = load_state(folder, utc_now(), wireguard=wireguard)

@@ -241,7 +241,7 @@ foreign_option: Decorator = option_group(
             "chain_file",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Also attack with this genuine certificate of another domain of yours (PEM, with "
+            help="Also attack with this genuine certificate of your other domain (PEM, with "
             "its chain), for a device whose trust store can't be changed. Needs --key.",
         ),
         click.option(

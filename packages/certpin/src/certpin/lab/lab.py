@@ -33,6 +33,7 @@ from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import CaseRun, Destination, Session
 from certpin.lab.target import Exports, Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
+from certpin.lab.verdict import KEPT, ProxyHead
 from certpin.support import locks
 
 if TYPE_CHECKING:
@@ -309,6 +310,7 @@ class CaseServer:
         if lab.upstream:
             self._case_run.upstream = Destination(UPSTREAM, *lab.upstream.address)
         self._pki = pki
+        self._requests: list[ProxyHead] = []
 
     def open(self) -> Target:
         """Begin to listen, and return the target of the case for the client.
@@ -347,7 +349,7 @@ class CaseServer:
         with ExitStack() as opened:
             ports = [_port(loop, self._case_run, address)]
             opened.callback(ports[0].close)
-            ports.append(Port(loop, partial(Proxied, self._serve)))
+            ports.append(Port(loop, partial(Proxied, self._serve, self._note)))
             opened.callback(ports[1].close)
             if self.scenario.other_port:
                 ports.append(_port(loop, self._case_run, address, OTHER_PORT))
@@ -365,6 +367,18 @@ class CaseServer:
         if not self._case_run.tests(reached.host):
             return None
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
+
+    def _note(self, reached: Destination, head: bytes) -> None:
+        """Keep the head of a request to the proxy, as far as the lab keeps data."""
+        left = KEPT - sum(len(request.head) for request in self._requests)
+        if left > 0:
+            receiver = reached.host if reached.plain else "the proxy"
+            self._requests.append(ProxyHead(receiver, head[:left]))
+
+    @property
+    def requests(self) -> tuple[ProxyHead, ...]:
+        """The client's HTTP requests to the proxy, which are in clear text."""
+        return tuple(self._requests)
 
     def close(self) -> tuple[Connection, ...]:
         """Stop listening, and return the evidence of every connection.

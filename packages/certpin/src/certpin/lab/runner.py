@@ -374,6 +374,7 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
         case_server.hosts,
         case_server.pins,
         seconds,
+        case_server.requests,
     )
 
 

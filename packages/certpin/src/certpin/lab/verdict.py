@@ -85,6 +85,17 @@ class Connection:
 
 
 @dataclass(frozen=True)
+class ProxyHead:
+    """The head of a client's HTTP request to the lab's proxy, which is in clear text.
+
+    ``receiver`` is who reads it: the proxy, or the host of a plain request.
+    """
+
+    receiver: str
+    head: bytes
+
+
+@dataclass(frozen=True)
 class Ending:
     """How the client ended.
 
@@ -128,6 +139,7 @@ class Attempt:
     hosts: tuple[str, ...] = ()  # the host to request, then those that a redirect may lead to
     pins: PinSet | None = None  # None if the client has no pins, or they are unknown
     seconds: float = field(default=0.0, compare=False)
+    requests: tuple[ProxyHead, ...] = ()  # to the lab's proxy
 
 
 class Verdict(StrEnum):

@@ -10,6 +10,8 @@ _REVOCATION = "tests/lab/attacks/test_revocation.py"
 _STAPLING, _STAPLES = "certpin/lab/server/stapling.py", "tests/lab/server/test_stapling.py"
 _WEAK = "tests/lab/attacks/test_weak_keys.py"
 _FOREIGN, _FOREIGNS = "certpin/lab/own/foreign.py", "tests/lab/own/test_foreign.py"
+_CLEAR = "certpin/lab/report/clear_text.py"
+_CLEARS = "tests/lab/report/test_clear_text.py"
 _ROOTS = "tests/lab/attacks/test_roots.py"
 
 
@@ -77,15 +79,15 @@ MUTATIONS = [
     _in(
         "certpin/lab/report/words.py",
         "the report names the check that a client doesn't make",
-        "if checks and result.outcome is Outcome.TOLD and",
-        "if False and result.outcome is Outcome.TOLD and",
+        "if checks and result.outcome",
+        "if False and result.outcome",
         f"{_REVOCATION}::test_a_client_that_accepts_has_no_finding",
     ),
     _in(
         "certpin/lab/report/words.py",
         "a client that refuses makes the check",
-        "Outcome.TOLD and result.verdict is not Verdict.REJECT:",
-        "Outcome.TOLD:",
+        " and result.verdict is not Verdict.REJECT:",
+        ":",
         f"{_REVOCATION}::test_a_client_that_refuses_has_no_finding_either",
     ),
     _in(
@@ -171,6 +173,27 @@ MUTATIONS = [
         "    if public != leaf.public_key():",
         "    if False:",
         f"{_FOREIGNS}::test_another_key_is_refused",
+    ),
+    _in(
+        _CLEAR,
+        "bytes outside of TLS are searched",
+        "        if seen.clear:\n",
+        "        if False:\n",
+        f"{_CLEARS}::test_clear_text_without_a_proxy_is_reported",
+    ),
+    _in(
+        _CLEAR,
+        "requests to the proxy are searched",
+        "    for request in attempt.requests:\n",
+        "    for request in ():\n",
+        f"{_CLEARS}::test_a_header_in_the_request_to_the_proxy_is_reported",
+    ),
+    _in(
+        "certpin/lab/lab.py",
+        "the heads of requests to the proxy are limited",
+        "        if left > 0:\n            receiver",
+        "        if True:\n            receiver",
+        f"{_CLEARS}::test_the_heads_that_a_case_keeps_are_limited",
     ),
     _in(
         "certpin/lab/lab.py",

@@ -119,7 +119,7 @@ ROOTS = (
         presents="R→I→L, and the client's trust store has another root with R's name, and its own "
         "key",
         expected=ALL_ACCEPT,
-        guards="that roots are told apart by their keys: authorities have given a new root the "
+        guards="that roots are distinguished by their keys: authorities have given a new root the "
         "name of the old one",
         reference="RFC 5280 section 4.2.1.1; RFC 4158 section 3.5.12",
         fix="let the TLS library find the issuer by its key identifier and its signature, and not "

@@ -127,7 +127,7 @@ WEAK_KEYS = (
     Case(
         name="suite-static-rsa",
         family=Family.PROTOCOL,
-        presents="I→B with a suite without a key exchange of its own (static RSA)",
+        presents="I→B with a suite without an ephemeral key exchange (static RSA)",
         expected=ALL_POLICY,
         guards="whether the client does without forward secrecy: a stolen key then opens every "
         "recorded connection",

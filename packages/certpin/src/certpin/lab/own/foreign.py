@@ -62,7 +62,7 @@ def foreign_case(chain_pem: bytes, key_pem: bytes, hosts: Sequence[str]) -> Case
         presents=f"a genuine certificate for {shown}, from --certificate",
         expected=ALL_REJECT,
         guards="that the name is compared, with a certificate that no trust store refuses: every "
-        "attacker can get one for a domain of their own",
+        "attacker can get one for another domain",
         reference="RFC 9525 section 6; CWE-297",
         fix="turn the check of the host name on, for the host that the client connects to "
         "(check_hostname, verifyHost, HostnameVerifier)",

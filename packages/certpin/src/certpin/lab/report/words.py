@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
+from certpin.lab.report.clear_text import clear_text_lines
 from certpin.lab.runner import hostile_refusals, skip_bound
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.support.text import counted
@@ -108,7 +109,7 @@ def advice(run: Run) -> str:
 def details(run: Run) -> list[str]:
     """Return the sentences that reports show below the headline of a lab run.
 
-    They are about honest servers, warnings and undecided cases.
+    They are about honest servers, warnings, undecided cases, and credentials in clear text.
     """
     counts = tally(run)
     lines = []
@@ -123,7 +124,13 @@ def details(run: Run) -> list[str]:
             lines.append(f"The leaks are real nevertheless: {_through(counts)}.")
     elif counts.honest:
         lines.append(_honest(counts))
-    return lines + _beside(counts) + _confidence(run) + _ways_line(run)
+    return [
+        *lines,
+        *_beside(counts),
+        *clear_text_lines(run),
+        *_confidence(run),
+        *_ways_line(run),
+    ]
 
 
 def ways(run: Run) -> tuple[str, ...]:

@@ -67,13 +67,18 @@ class Proxied:
     """One connection to the lab's proxy: the proxy request, then the conversation with that host.
 
     ``serve`` returns the conversation that serves a requested destination; None if the connection
-    must be relayed to the destination.
+    must be relayed to the destination. ``note`` gets the head of each HTTP request to the proxy.
     """
 
-    def __init__(self, serve: Callable[[Destination], Conversation | None]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Destination], Conversation | None],
+        note: Callable[[Destination, bytes], None] = lambda *_: None,
+    ) -> None:
         self.done = False
         self.passing: Destination | None = None
         self._serve = serve
+        self._note = note
         self._front = ProxyRequest()
         self._inner: Conversation | None = None
 
@@ -131,6 +136,8 @@ class Proxied:
         self.done = True
 
     def _begin(self, reached: Destination) -> None:
+        if self._front.head:
+            self._note(reached, self._front.head)
         self._inner = self._serve(reached)
         if self._inner is None:
             self.passing = reached
@@ -256,9 +263,11 @@ class ProxyRequest:
         reached: the requested destination, once the request is complete.
         failed: the reason why the bytes are no request; empty if there is none.
         rest: the bytes after the request, which belong to the connection itself.
+        head: the head of an HTTP request, with its empty line; empty for SOCKS5.
     """
 
     def __init__(self) -> None:
+        self.head = b""
         self.reached: Destination | None = None
         self.failed = ""
         self.rest = bytearray()
@@ -318,6 +327,7 @@ class ProxyRequest:
             if len(self.rest) > _LONGEST_HEAD or self.rest[:1] == b"\x16":
                 raise ValueError("no HTTP request")
             return
+        self.head = bytes(self.rest[: end + 4])
         method, _, target = self.rest.partition(b"\r\n")[0].decode("ascii").partition(" ")
         target = target.partition(" ")[0]
         if method == "CONNECT":

@@ -1,0 +1,133 @@
+"""Credentials in clear text are reported, in whatever case, without their values."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.case import CONTROL
+from certpin.lab.client import Call
+from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
+from certpin.lab.report.clear_text import clear_text_lines, tokens_in
+from certpin.lab.report.words import details, exit_code
+from certpin.lab.runner import prove
+from tests.lab._clients import BY_NAME, request, right_client, trusting
+
+if TYPE_CHECKING:
+    from certpin.lab.runner import Run
+    from certpin.lab.target import Target
+
+SECRET = "hunter2"
+_JWT = b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n", ["the header authorization"]),
+        (b"GET / HTTP/1.1\r\nCOOKIE:a=b\r\n\r\n", ["the header cookie"]),
+        (b"GET /?a=1&Access_Token=x HTTP/1.1\r\n\r\n", ["the parameter access_token"]),
+        (b"GET /?apikey=x&api_key=y HTTP/1.1", ["the parameter apikey", "the parameter api_key"]),
+        (b"POST / HTTP/1.1\r\n\r\n" + _JWT, ["a JSON Web Token"]),
+        (b"GET /canary-1 HTTP/1.1\r\n\r\n", ["the canary of the lab's URL"]),
+        (b"GET /canary-2 HTTP/1.1\r\nAccept: */*\r\n\r\n", []),
+        (b"CONNECT a:443 HTTP/1.1\r\nProxy-Authorization: Basic x\r\n\r\n", []),
+        (b"GET /?tokens=1&monkey=2 HTTP/1.1\r\nX-Cookie: no\r\n\r\n", []),
+        (b"eyJ.eyJ. and eyJhbGciOiJIUzI1NiJ9 only", []),
+        (b"", []),
+    ],
+)
+def test_credentials_are_found_by_their_names_and_form(data: bytes, found: list[str]) -> None:
+    assert tokens_in(data, "canary-1") == found
+
+
+def _run(client: Call, *names: str) -> Run:
+    with Lab(style=Style.NONE) as lab:
+        return prove(lab, client, [BY_NAME[name] for name in names])
+
+
+def _plain(target: Target, host: str) -> None:
+    """Send a request in clear text through the lab's proxy, and ignore the answer."""
+    with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+        head = f"GET http://{host}/?token={SECRET} HTTP/1.1\r\nHost: {host}\r\n"
+        sock.sendall(f"{head}Cookie: {SECRET}\r\n\r\n".encode())
+        sock.settimeout(10)
+        sock.recv(100)
+
+
+@pytest.mark.medium
+def test_a_request_in_clear_text_before_the_good_one_is_reported() -> None:
+    def call(target: Target) -> str:
+        _plain(target, target.host)
+        return request(target, trusting(target))
+
+    run = _run(Call(call), "rot-backup-live")
+    assert run.controlled
+    assert exit_code(run) == 0, "no verdict changes"
+    lines = clear_text_lines(run)
+    host = "api.bank.example"
+    assert lines == [
+        f"In clear text, the client sent {token} to {host}, in 2 cases (control-good, …)."
+        for token in ("the header cookie", "the parameter token")
+    ]
+    assert set(lines) <= set(details(run))
+    assert SECRET not in "".join(details(run))
+
+
+@pytest.mark.medium
+def test_a_header_in_the_request_to_the_proxy_is_reported() -> None:
+    """As curl did before 7.42 (CVE-2015-3153)."""
+
+    def call(target: Target) -> str:
+        with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+            head = f"CONNECT {target.host}:443 HTTP/1.1\r\nAuthorization: {SECRET}\r\n\r\n"
+            sock.sendall(head.encode())
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+            context = trusting(target)
+            with context.wrap_socket(sock, server_hostname=target.host) as tls:
+                tls.sendall(f"GET /{target.canary} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                return tls.recv(4096).decode()
+
+    run = _run(Call(call))
+    assert run.controlled
+    (line,) = clear_text_lines(run)
+    assert "the header authorization to the proxy, in 1 case (control-good)." in line
+
+
+@pytest.mark.medium
+def test_a_client_that_sends_nothing_in_clear_text_has_no_line() -> None:
+    run = _run(right_client(Style.NONE), "rot-backup-live", "untrusted-ca")
+    assert clear_text_lines(run) == []
+
+
+def test_the_heads_that_a_case_keeps_are_limited() -> None:
+    with Lab() as lab:
+        server = lab.case_server(CONTROL)
+        target = server.open()
+        try:
+            for _ in range(6):
+                with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+                    sock.sendall(
+                        f"CONNECT {target.host}:443 HTTP/1.1\r\nA: {'a' * 15_000}\r\n\r\n".encode()
+                    )
+                    assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        finally:
+            server.close()
+        assert sum(len(each.head) for each in server.requests) == 64 * 1024
+
+
+@pytest.mark.medium
+def test_clear_text_without_a_proxy_is_reported() -> None:
+    """Clear text at the lab's port has no request to a proxy."""
+
+    def call(target: Target) -> str:
+        with socket.create_connection((target.address, target.port), 10) as sock:
+            sock.sendall(f"GET /?token={SECRET} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert sock.recv(100)
+        return request(target, trusting(target))
+
+    (line,) = clear_text_lines(_run(Call(call)))
+    assert "the parameter token to api.bank.example, in 1 case (control-good)." in line

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 from certpin import PinnedSSLContext, PinSet
 from certpin.lab.attacks import CASES, CONTROL, OPTIONAL_CASES
+from certpin.lab.attacks.post_quantum import POST_QUANTUM
+from certpin.lab.case import CannotServeError
 from certpin.lab.client import Call
+from certpin.lab.forge import ml_dsa_key
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -23,6 +26,18 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
+
+def _makes_ml_dsa() -> bool:
+    try:
+        ml_dsa_key()
+    except CannotServeError:
+        return False
+    return True
+
+
+# Older versions of cryptography make no post-quantum keys.
+MAKES_ML_DSA = _makes_ml_dsa()
+MADE_CASES = tuple(case for case in CASES if MAKES_ML_DSA or case not in POST_QUANTUM)
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
 
 

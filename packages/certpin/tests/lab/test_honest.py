@@ -7,22 +7,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Case, Expect, Family
 from certpin.lab.client import Command
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.report.words import verdict_line
 from certpin.lab.verdict import Outcome, Verdict
-from tests.lab._clients import run_case
+from tests.lab._clients import MADE_CASES, run_case
 
 AUTHORITIES = Authorities(datetime.now(UTC))
-# Honest servers with a weak or incomplete chain, or after the expiry of the pins.
-WEAK = {
-    "weak-key-rsa-1024",
-    "weak-digest-sha1",
-    "weak-digest-md5",
-    "missing-intermediate",
-    "pin-set-expired",
+# Honest servers that a client may refuse, because of its store, its library or its policy.
+REFUSED = {"missing-intermediate", "ml-dsa-authority"}
+POLICY = {
+    *("weak-key-rsa-1024", "weak-digest-sha1", "weak-digest-md5", "pin-set-expired"),
+    *("weak-leaf-rsa-1024", "weak-leaf-dsa", "weak-leaf-p192"),
+    *("suite-static-rsa", "suite-cbc", "suite-3des", "dh-1024"),
+    *("revoked-staple", "must-staple"),
 }
 
 
@@ -31,13 +31,14 @@ def _is_honest(case: Case, style: Style) -> bool:
     expected = {case.expected.of(style) for style in Style}
     if case.expected.of(style) is Expect.ACCEPT:
         return case.family is Family.ROTATION or expected == {Expect.ACCEPT}
-    return case.name in WEAK
+    policy = case.expected.of(style) is Expect.POLICY or case.name == "pin-set-expired"
+    return case.name in REFUSED or (policy and case.name in POLICY)
 
 
 @pytest.mark.parametrize("style", Style)
 def test_only_attack_cases_have_attackers(style: Style) -> None:
     pkis: dict[str, TestPKI] = {}
-    for case in (CONTROL, *CASES):
+    for case in (CONTROL, *MADE_CASES):
         host = case.host("api.bank.example")
         pki = pkis.setdefault(host, TestPKI(AUTHORITIES, host, "cdn.bank.example", style))
         assert case.scenario(pki).attacks is not _is_honest(case, style), case.name

@@ -10,12 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from certpin.lab.attacks import CASES
 from certpin.lab.case import Expect, Family
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Role
 from certpin.pins import Pin
 from certpin.x509 import Certificate
+from tests.lab._clients import MADE_CASES
 from tests.lab.attacks._memory import verified
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _spki(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", MADE_CASES, ids=lambda case: case.name)
 def test_no_leaf_has_the_key_of_an_authority(case: Case) -> None:
     pki = _pki(case, Style.CA)
     certain = (pki.root, pki.intermediate, pki.second_intermediate, pki.rogue, pki.untrusted)
@@ -61,7 +61,7 @@ def _pin(der: bytes) -> Pin:
 APART = {Family.STARTTLS, Family.COMPROMISED}
 MUST_REFUSE = [
     pytest.param(case, style, id=f"{case.name}-{style}")
-    for case in CASES
+    for case in MADE_CASES
     for style in (Style.LEAF, Style.CA)
     if case.expected.of(style) is Expect.REJECT and case.family not in APART
 ]

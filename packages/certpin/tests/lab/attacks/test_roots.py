@@ -8,13 +8,11 @@ import pytest
 from cryptography import x509
 
 from certpin.lab.attacks import CASES
-from certpin.lab.case import CannotServeError
-from certpin.lab.forge import ml_dsa_key
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
-from tests.lab._clients import BY_NAME, right_client, run_case
+from tests.lab._clients import BY_NAME, MAKES_ML_DSA, right_client, run_case
 from tests.lab.attacks._forged import Forged
 from tests.lab.gallery._gallery import broken
 
@@ -89,17 +87,6 @@ def test_the_added_authorities_come_before_the_roots_in_the_trust_store(case: ob
         control = lab.case_server(BY_NAME["expired"])
         assert control.open().ca.read_bytes() == lab.authorities.trusted_pem
         control.close()
-
-
-def _makes_ml_dsa() -> bool:
-    try:
-        ml_dsa_key()
-    except CannotServeError:
-        return False
-    return True
-
-
-MAKES_ML_DSA = _makes_ml_dsa()
 
 
 def _expected(result: Result, outcome: Outcome) -> bool:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.attacks import CASES
 from certpin.lab.pki import LETTERS, Style
 from certpin.lab.report import FORMATS
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.support.markup import tag, write
+from tests.lab._clients import MADE_CASES
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     write: Callable[[Case, Style], Result],
 ) -> None:
     """A client that refuses late or hangs sent its data to the right server."""
-    honest = [case for case in CASES if not case.scenario(_runs.pki(Style.CA)).attacks]
+    honest = [case for case in MADE_CASES if not case.scenario(_runs.pki(Style.CA)).attacks]
     assert len(honest) >= 11
     run = _runs.run([write(case, Style.CA) for case in honest], Style.CA)
     page = _page(run)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks import CONTROL
 from certpin.lab.case import ALL_ACCEPT, Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.report.words import (
@@ -23,10 +23,11 @@ from certpin.lab.report.words import (
 )
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Ending, Outcome, Verdict
+from tests.lab._clients import MADE_CASES
 from tests.lab.report import _runs
 
 UNTRUSTED, ROGUE = _runs.BY_NAME["untrusted-ca"], _runs.BY_NAME["rogue-ca-in-store"]
-CHANGES = [case for case in CASES if case.family is Family.ROTATION]
+CHANGES = [case for case in MADE_CASES if case.family is Family.ROTATION]
 HONEST = replace(ROGUE, name="rot-something", expected=ALL_ACCEPT, scenario=CONTROL.scenario)
 
 

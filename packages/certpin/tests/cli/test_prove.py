@@ -432,11 +432,14 @@ def test_only_python_is_kept_warm(run: Run) -> None:
 def test_a_genuine_certificate_of_another_domain_is_one_more_case(run: Run, tmp_path: Path) -> None:
     authority = Authority("A public authority")
     chain, key = authority.issue("www.shop.example").write(tmp_path)
-    words = ("--certificate", str(chain), "--key", str(key), "--case", "rot-backup-live")
+    words = ("--certificate", str(chain), "--key", str(key), *FEW[2:])
     done = run("prove", "--json", *words, *CERTPIN, "{url}")
     assert done.code == 0, done.err
     results = {result["case"]: result["outcome"] for result in done.document["results"]}
     assert results["genuine-for-other-domain"] == "right"
+    fuzzed = run("prove", "--fuzz", "1", *words[:4], "--", "true")
+    assert fuzzed.code == 2
+    assert "leave out --certificate" in fuzzed.err
     own, _ = authority.issue(HOST).write(tmp_path, "own")
     refused = run("prove", "--certificate", str(own), "--key", str(key), "--", "true")
     assert refused.code == 2

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # The options of prove that have no meaning for mutated chains.
 _UNUSED = (
+    "chain_file",
     *("cases", "case_file", "pin_file", "upstream", "ca_file", "repeat", "bound", "stall"),
     *("evidence", "client_version", "sign_key", "junit", "sarif", "sarif_location", "html"),
 )

@@ -255,6 +255,22 @@ foreign_option: Decorator = option_group(
     _read_foreign,
 )
 
+
+def with_foreign(
+    cases: list[Case], foreign: tuple[bytes, bytes] | None, hosts: Sequence[str]
+) -> list[Case]:
+    """Return the cases, and the one of ``foreign_option`` if it was given.
+
+    Raises:
+        ConfigError: the certificate or its key can't be used, or it is for one of the hosts.
+    """
+    if not foreign:
+        return cases
+    from certpin.lab.own.foreign import foreign_case
+
+    return [*cases, foreign_case(*foreign, hosts)]
+
+
 json_option: Decorator = click.option(
     "--json",
     "as_json",

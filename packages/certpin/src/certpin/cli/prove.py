@@ -22,6 +22,7 @@ from certpin.cli.options import (
     case_option,
     foreign_option,
     json_option,
+    with_foreign,
 )
 from certpin.cli.reply import print_json, say
 
@@ -289,7 +290,6 @@ def prove(
     from certpin.lab.case import LabError
     from certpin.lab.client import Command, EveryWay
     from certpin.lab.lab import Lab, remove_leftovers
-    from certpin.lab.own.foreign import foreign_case
     from certpin.lab.pki import Style
     from certpin.lab.report import FORMATS as REPORTS
     from certpin.lab.report.json import run_facts
@@ -303,8 +303,7 @@ def prove(
     for file in filter(None, files.values()):
         check_folder(file)
     name = normalise(host)
-    if foreign:
-        cases = [*cases, foreign_case(*foreign, [name])]
+    cases = with_foreign(cases, foreign, [name])
     key = _prepare_evidence(evidence, sign_key) if evidence else None
     _check_exports(command)
     if fuzzing and not command:

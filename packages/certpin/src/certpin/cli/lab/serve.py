@@ -15,6 +15,7 @@ from certpin.cli.options import (
     case_option,
     foreign_option,
     json_option,
+    with_foreign,
 )
 
 if TYPE_CHECKING:
@@ -160,12 +161,10 @@ def serve(
     from certpin.lab.case import LabError
     from certpin.lab.device.folder import load_state
     from certpin.lab.device.lab import DeviceLab
-    from certpin.lab.own.foreign import foreign_case
     from certpin.lab.pki import Style
     from certpin.pins import utc_now
 
-    if foreign:
-        cases = [*cases, foreign_case(*foreign, hosts)]
+    cases = with_foreign(cases, foreign, hosts)
     real = _upstreams(hosts, pin_file, upstreams, ca_file)
     try:
         found = load_state(folder, utc_now(), wireguard=wireguard)

@@ -12,7 +12,7 @@ import threading
 import warnings
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.stapling import StaplingTls
@@ -39,7 +39,7 @@ class Tls:
 
     def __init__(
         self,
-        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject | StaplingTls],
+        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject],
         application: Application,
     ) -> None:
         self.closed = False
@@ -172,7 +172,7 @@ class Contexts:
         alpn: tuple[str, ...],
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
-    ) -> ssl.SSLObject | StaplingTls:
+    ) -> ssl.SSLObject:
         """Return a TLS connection that serves a step, between two memory buffers.
 
         Args:
@@ -185,7 +185,8 @@ class Contexts:
             CannotServeError: this machine's OpenSSL refuses the settings.
         """
         if step.staple:
-            return StaplingTls(step, alpn, incoming, outgoing)
+            # It has those methods of ``SSLObject`` that ``Tls`` calls.
+            return cast("ssl.SSLObject", StaplingTls(step, alpn, incoming, outgoing))
         context = _context(step.chain, step.key_pem, step.settings, alpn, self._clients)
         if not step.settings.tickets:
             return context.wrap_bio(incoming, outgoing, server_side=True)

@@ -183,7 +183,7 @@ HOLES = {
     "common_name_shown": Hole(("rot-renewed-other-extensions",), CHANGES, "rot-renewed-same-key"),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
-        "The client does not ensure that the server's key has a minimum size",
+        "The client accepts a key of the server that is too small",
         "weak-suite",
         Style.NONE,
     ),

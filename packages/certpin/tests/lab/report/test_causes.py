@@ -143,6 +143,7 @@ SHOWN = [
     (("compromised-key",), "The client accepts keys that its pins mark compromised"),
     (("weak-suite",), "The client accepts connections without encryption or without a certificate"),
     (("old-tls",), "The client accepts outdated versions of TLS"),
+    (("weak-leaf-rsa-512",), "The client accepts a key of the server that is too small"),
 ]
 
 

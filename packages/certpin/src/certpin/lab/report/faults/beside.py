@@ -57,6 +57,14 @@ BESIDE_PINS = (
         lambda seen: seen.failed("old-tls"),
         named("old-tls"),
     ),
+    Fault(
+        "The client accepts a key of the server that is too small",
+        "leave the security level and the list of cipher suites to the TLS library",
+        remedies.VERSION,
+        ("weak-leaf-rsa-512", "weak-suite", "untrusted-ca"),
+        lambda seen: seen.failed("weak-leaf-rsa-512"),
+        named("weak-leaf-rsa-512"),
+    ),
 )
 LOCKED_OUT = (
     Fault(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,9 @@ from certpin.lab.server.http import Http, redirect, respond
 from certpin.lab.verdict import KEPT
 from tests.lab.server._wire import HOST, HOSTS, SECOND, TOKEN
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ANSWERS = AnswerContext(TOKEN)
 ANSWERS.set_hosts(HOSTS)
 GET = b"GET /canary HTTP/1.1\r\nHost: api.bank.example\r\n\r\n"
@@ -23,6 +26,14 @@ CHUNKED = (
 )
 CHUNKED_HEAD = CHUNKED[: CHUNKED.index(b"4;")]
 COUNTED = b"POST / HTTP/1.1\r\ncontent-length:  11\r\n\r\nhello world"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def same_time() -> Iterator[None]:
+    """Let all answers of a test have one date: they are compared byte by byte."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http, "formatdate", lambda **_: "Sun, 01 Nov 2026 12:00:00 GMT")
+        yield
 
 
 def spoken(answer: Answer = Answer.OK, **fields: Any) -> Http:

@@ -179,6 +179,20 @@ MUTATIONS = [
         f"{_C}test_a_client_that_noticed_the_attack_checks_its_pins",
     ),
     Mutation(
+        "a client that refuses no other key has no failed verification",
+        "certpin/lab/report/faults/verification.py",
+        "            and seen.refused(*TRUSTED_AUTHORITY)\n",
+        "",
+        f"{_C}test_a_client_that_refuses_other_names_does_not_accept_any_certificate",
+    ),
+    Mutation(
+        "a refusal comes before the data of a repeated request",
+        "certpin/lab/report/faults/model.py",
+        "        refused < sent\n",
+        "        True\n",
+        f"{_C}test_a_client_that_repeats_a_refused_connection_compares_pins",
+    ),
+    Mutation(
         "a hole needs pins that hold elsewhere",
         "certpin/lab/report/faults/model.py",
         "lambda seen: seen.failed(*names) and (pins_hold(seen) or not by_pins),",

@@ -26,6 +26,7 @@ OTHER_PORT = "The client does not check its pins on another port of the host"
 SPELLING = "The client finds no pins for another spelling of the host"
 ADDRESS = "The client does not check its pins for IP addresses"
 UNKNOWN_KEYS = "The client does not check the pins of keys of a kind that it doesn't know"
+NO_CHECK = "The client connects without any check after a failed verification"
 SECOND_TRY = "The client repeats a failed connection without its pins"
 CLEAR_TEXT = "The client sends its request in clear text if TLS fails"
 OLD = "The client accepts outdated versions of TLS"
@@ -96,6 +97,7 @@ HOLES = {
     "http_after_timeout": Hole(
         ("stalled-then-clear-text",), CLEAR_TEXT, "closed-then-clear-text", stall=8
     ),
+    "remembered_before_check": Hole((ROGUE, "same-ca-new-key"), SECOND_TRY, "untrusted-ca"),
     "unchecked_after_drop": Hole(("dropped-then-rogue",), SECOND_TRY, "bad-then-good"),
     "unchecked_after_timeout": Hole(
         ("slow-rogue",),
@@ -298,6 +300,9 @@ PROGRAMS = {
     "http_after_failure.sh": Program(
         ("{host}", "{canary}", *_CURL),
         Hole(("closed-then-clear-text", "reset-then-clear-text"), CLEAR_TEXT),
+    ),
+    "insecure_after_failure.sh": Program(
+        ("{url}", *_CURL), Hole(("untrusted-ca", "wrong-host-sibling", "expired"), NO_CHECK)
     ),
     "openssl_then_curl.sh": Program(
         ("{endpoint}", "{host}", "{url}", "{ca}", "{pin}", "{backup}"),

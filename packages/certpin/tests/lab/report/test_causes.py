@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.lab.attacks import CASES, OPTIONAL_CASES
+from certpin.lab.case import Expect
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import cause_lines, find_causes, proof_line
 from certpin.lab.report.faults import FAULTS
@@ -16,7 +18,12 @@ from certpin.lab.runner import Result
 from certpin.lab.verdict import Outcome, Verdict, outcome
 from tests.lab.report import _runs
 
+if TYPE_CHECKING:
+    from certpin.lab.verdict import Connection
+
 ANY = "The client accepts any certificate"
+NO_CHECK = "The client connects without any check after a failed verification"
+SECOND_TRY = "The client repeats a failed connection without its pins"
 NO_PINS = "The client does not check its pins"
 TOO_LATE = "The client checks its pins too late: its request has already been sent"
 
@@ -56,7 +63,10 @@ def test_a_client_that_accepts_everything_has_one_cause() -> None:
 
 
 def test_a_client_that_refuses_other_names_does_not_accept_any_certificate() -> None:
-    assert titles(accepted("untrusted-ca", "wrong-host-sibling", "expired")) == [ANY]
+    everywhere = ("untrusted-ca", "wrong-host-sibling", "expired")
+    assert titles(accepted(*everywhere, "rogue-ca-in-store")) == [ANY]
+    assert titles(accepted(*everywhere), Style.NONE) == [ANY]
+    assert titles(accepted(*everywhere)) == [NO_CHECK]  # its pins hold for verified chains
     untrusted = "The client accepts certificates of authorities that it doesn't trust"
     assert titles(accepted("untrusted-ca", "expired"))[0] == untrusted
     assert ANY not in titles(accepted("untrusted-ca", "wrong-host-sibling"))  # dates are checked
@@ -66,6 +76,22 @@ def test_a_client_that_noticed_the_attack_checks_its_pins() -> None:
     names = ("rogue-ca-in-store", "same-ca-new-key", "leak-before-check")
     assert titles(dict.fromkeys(names, Verdict.LEAK)) == [TOO_LATE]
     assert titles({**dict.fromkeys(names, Verdict.LEAK), **accepted(names[0])}) == [NO_PINS]
+
+
+def test_a_client_that_repeats_a_refused_connection_compares_pins() -> None:
+    case = _runs.BY_NAME["rogue-ca-in-store"]
+    (step,) = case.scenario(_runs.pki()).steps
+    refused, sent = _runs.seen(step, alert="unknown_ca"), _runs.seen(step, b"GET /")
+
+    def title(*attempts: tuple[Connection, ...]) -> str:
+        tried = [_runs.attempt(case.scenario(_runs.pki()), *met) for met in attempts]
+        made = Result(case, Expect.REJECT, Verdict.ACCEPT, Outcome.WRONG, "", tuple(tried))
+        [cause] = find_causes([made])
+        return cause.title
+
+    assert title((refused, sent)) == title((refused, sent), (refused, sent)) == SECOND_TRY
+    assert title((sent,)) == title((sent, refused)) == NO_PINS
+    assert title((refused, sent), (sent,)) == title((refused,), (sent,)) == NO_PINS
 
 
 def test_a_pinned_client_that_verifies_nothing_else_is_not_unpinned() -> None:

@@ -8,6 +8,7 @@ from certpin.lab.report.faults import remedies
 from certpin.lab.report.faults.model import (
     BEFORE,
     ROGUE,
+    SECOND_TRY,
     Fault,
     hole,
     named,
@@ -166,7 +167,7 @@ CONNECTIONS = (
         ("slow-rogue",),
     ),
     hole(
-        "The client repeats a failed connection without its pins",
+        SECOND_TRY,
         "connect with the same settings again, or let the request fail",
         remedies.NO_SECOND_TRY,
         _AFTER_FAILURE,

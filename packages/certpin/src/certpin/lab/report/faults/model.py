@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import Expect, Family
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.report.faults.remedies import Remedy
     from certpin.lab.runner import Result
+    from certpin.lab.verdict import Connection
 
 
 class VerdictPattern:
@@ -20,7 +22,8 @@ class VerdictPattern:
 
     A client that connects in several ways, such as directly and through a proxy, may pass in one
     and fail in another: ``open_ways`` are those in which only attacks got through.
-    ``in_clear_text`` is True if an attack got the client's data in clear text.
+    ``in_clear_text`` is True if an attack got the client's data in clear text, and ``repeated`` if
+    a man in the middle got through although the client had refused him before.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -28,8 +31,11 @@ class VerdictPattern:
         self._wrong = {result.case.matrix_name: result.verdict for result in wrong}
         right = [result for result in results if result.outcome is Outcome.RIGHT]
         self._passed = {result.case.matrix_name for result in right}
+        refused = [result for result in right if result.verdict is Verdict.REJECT]
+        self._refused = {result.case.matrix_name for result in refused}
         self.open_ways = {way for result in wrong for way in open_ways(result)}
         self.in_clear_text = any(map(in_clear, wrong))
+        self.repeated = any(result.case.name == ROGUE and after_refusal(result) for result in wrong)
 
     def failed(self, *names: str) -> bool:
         """Return True if the client failed one of these cases, whatever its verdict."""
@@ -42,6 +48,28 @@ class VerdictPattern:
     def passed(self, *names: str) -> bool:
         """Return True if the client passed one of these cases."""
         return any(name in self._passed for name in names)
+
+    def refused(self, *names: str) -> bool:
+        """Return True if the client refused one of these cases, and that is right."""
+        return any(name in self._refused for name in names)
+
+
+def after_refusal(result: Result) -> bool:
+    """Return True if, in each attempt, the client refused an attacker, and then sent him data."""
+    return bool(result.attempts) and all(
+        refused < sent
+        for attempt in result.attempts
+        for refused, sent in [_first_hostile(attempt.connections)]
+    )
+
+
+def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
+    """Return the positions of the first hostile connection without data, and of that with data."""
+    said = [bool(seen.said) for seen in connections if seen.hostile and seen.hello is not None]
+    return (
+        said.index(False) if False in said else inf,
+        said.index(True) if True in said else -inf,
+    )
 
 
 def open_ways(result: Result) -> set[str]:
@@ -170,4 +198,5 @@ def hole(  # noqa: PLR0913  # the parts of a fault
     )
 
 
+SECOND_TRY = "The client repeats a failed connection without its pins"
 BEFORE = "compare the pins in the handshake, before a protocol is chosen, and in every version"

@@ -11,6 +11,7 @@ from certpin.lab.report.faults.model import (
     BEFORE,
     ROGUE,
     ROGUE_HANDSHAKE,
+    SECOND_TRY,
     TRUSTED_AUTHORITY,
     UNKNOWN_AUTHORITY,
     Fault,
@@ -81,6 +82,21 @@ def _only_in(words: str, open_case: str, closed_case: str) -> Fault:
 
 WHOLE_CLIENT = (
     Fault(
+        "The client connects without any check after a failed verification",
+        "let the request fail: remove the second request without verification (curl -k after exit "
+        "status 60, verify=False in an except clause), and callbacks that accept errors",
+        remedies.NO_SECOND_TRY,
+        ("untrusted-ca", "wrong-host-sibling", ROGUE),
+        lambda seen: (
+            seen.failed(*UNKNOWN_AUTHORITY)
+            and seen.failed(*_OTHER_NAME)
+            and seen.failed(*_OUT_OF_DATE)
+            and seen.refused(*TRUSTED_AUTHORITY)
+            and not seen.failed(*TRUSTED_AUTHORITY)
+        ),
+        _by_certificate,
+    ),
+    Fault(
         "The client accepts any certificate",
         "turn verification on: remove curl -k, verify=False, InsecureSkipVerify, "
         "rejectUnauthorized: false, a trust manager or a badCertificateCallback that accepts "
@@ -145,6 +161,14 @@ WHOLE_CLIENT = (
     _only_in("in TLS 1.3", "rogue-tls-1.3", "rogue-tls-1.2"),
     _only_in("in TLS 1.2", "rogue-tls-1.2", "rogue-tls-1.3"),
     _only_in("on HTTP/2", "rogue-http-2", "rogue-http-1.1"),
+    Fault(
+        SECOND_TRY,
+        "connect with the same settings again, or let the request fail",
+        remedies.NO_SECOND_TRY,
+        (ROGUE, "same-ca-new-key", "untrusted-ca"),
+        lambda seen: seen.accepted(ROGUE) and seen.repeated,
+        past_pins,
+    ),
     Fault(
         "The client does not check its pins",
         "give the pins to the client that makes the connections, and refuse the connection in the "

@@ -31,6 +31,7 @@ SECOND_TRY = "The client repeats a failed connection without its pins"
 CLEAR_TEXT = "The client sends its request in clear text if TLS fails"
 OLD = "The client accepts outdated versions of TLS"
 CHANGES = "The client refuses legitimate changes of the server"
+SMALL_KEY = "The client accepts a key of the server that is too small"
 COMPROMISED = "The client accepts keys that its pins mark compromised"
 
 
@@ -185,7 +186,7 @@ HOLES = {
     "common_name_shown": Hole(("rot-renewed-other-extensions",), CHANGES, "rot-renewed-same-key"),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
-        "The client accepts a key of the server that is too small",
+        SMALL_KEY,
         "weak-suite",
         Style.NONE,
     ),
@@ -367,8 +368,8 @@ ALSO = {
     },
     "websocket_unpinned.py": {FIRST_ONLY},  # its WebSocket is its second connection
     "pins_need_alpn.py": {NOT_ON_HTTP2},  # it compares pins for HTTP/1.1 only
-    # OpenSSL's security level 0 allows old versions, and wget's GnuTLS does by default.
-    "curl_any_cipher.sh": {OLD},
+    # OpenSSL's security level 0 allows these. GnuTLS allows old versions by default.
+    "curl_any_cipher.sh": {OLD, SMALL_KEY},
     "wget_no_check.sh": {OLD},
     "wget_old_versions.sh": {PURPOSE},  # GnuTLS needs a purpose to compare, and wget gives none
     # Each of these judges the served chain by other things than the keys of the verified path.

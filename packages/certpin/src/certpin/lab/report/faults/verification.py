@@ -28,6 +28,8 @@ from certpin.lab.verdict import Verdict
 if TYPE_CHECKING:
     from certpin.lab.runner import Result
 
+# With pins on the server's key, a new key of the same authority.
+_WEAK_NEW_KEYS = ("weak-leaf-rsa-1024", "weak-leaf-dsa", "weak-leaf-p192")
 _OTHER_NAME = ("wrong-host-sibling", "wrong-host-parent", "wrong-host-pinned-ca")
 _WILDCARDS = ("wrong-host-wildcard", "wrong-host-wildcard-below", "wrong-host-idn")
 _OUT_OF_DATE = ("expired", "not-yet-valid")
@@ -185,7 +187,7 @@ WHOLE_CLIENT = (
         remedies.PIN,
         ("same-ca-new-key", ROGUE, "untrusted-ca"),
         lambda seen: seen.accepted("same-ca-new-key") and not seen.failed(ROGUE),
-        named("same-ca-new-key", "rot-new-key-pinned-ca", "compromised-key"),
+        named("same-ca-new-key", "rot-new-key-pinned-ca", "compromised-key", *_WEAK_NEW_KEYS),
     ),
     Fault(
         "The client checks its pins too late: its request has already been sent",

@@ -7,10 +7,8 @@ import ssl
 
 from _lab import Target, ask, check, connect, from_environment, trusting
 
-checked: set[str] = set()
 
-
-def fetch(target: Target) -> str:
+def fetch(target: Target, checked: set[str]) -> str:
     with connect(target, trusting(target)) as tls:
         if target.host not in checked:
             checked.add(target.host)  # here: before the check
@@ -19,10 +17,11 @@ def fetch(target: Target) -> str:
 
 
 def main(target: Target) -> str:
+    checked: set[str] = set()
     try:
-        return fetch(target)
+        return fetch(target, checked)
     except ssl.SSLError:
-        return fetch(target)
+        return fetch(target, checked)
 
 
 if __name__ == "__main__":

@@ -302,10 +302,10 @@ def test_an_unknown_format_is_an_error_before_the_run(run: Run) -> None:
 
 
 def test_pins_that_a_platform_cannot_express_are_an_error(run: Run) -> None:
-    done = run("prove", "--style", "ca", *FEW, "--", "true", "{export:curl}")
+    done = run("prove", "--style", "ca", *FEW, "--", "true", "{export:wget}")
     assert done.code == 3
     assert "Nothing is proven: the client cannot be served." in done.out
-    assert "curl cannot have these pins" in done.out
+    assert "wget cannot have these pins" in done.out
 
 
 @pytest.mark.parametrize(

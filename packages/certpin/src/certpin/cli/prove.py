@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from certpin.cli.cases import case_file_option, case_option, foreign_option, with_foreign
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, STYLES
 from certpin.cli.fuzzing import fuzz_certpin, fuzz_client, fuzz_options
 from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
-from certpin.cli.options import (
-    anchors_pem,
-    ca_file_option,
-    case_file_option,
-    case_option,
-    foreign_option,
-    json_option,
-    with_foreign,
-)
+from certpin.cli.options import anchors_pem, ca_file_option, json_option
 from certpin.cli.reply import print_json, say
 
 if TYPE_CHECKING:

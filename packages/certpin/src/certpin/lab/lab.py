@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import os
@@ -11,14 +10,13 @@ import shutil
 import ssl
 import tempfile
 import threading
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, LabError, pins_of_case
 from certpin.lab.client import write_client_files, write_pins
@@ -27,7 +25,7 @@ from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import OTHER_PORT, STALL_SECONDS, AnswerContext, fit
 from certpin.lab.server.conversation import Proxied
 from certpin.lab.server.dns import LabResolver, ResolverPort
-from certpin.lab.server.port import Port
+from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.protocols import PROTOCOLS, suits
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import CaseRun, Destination, Session
@@ -37,7 +35,8 @@ from certpin.lab.verdict import KEPT, ProxyHead
 from certpin.support import locks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    import asyncio
+    from collections.abc import Iterator
 
     from certpin.lab.case import Case, OwnChain
     from certpin.lab.scenario import Scenario
@@ -416,60 +415,6 @@ def _port(
                 "this machine has no IPv6", fix="switch it on for the loopback interface: ::1"
             ) from exc
         raise
-
-
-T = TypeVar("T")
-
-
-class Loop:
-    """A context manager with an asyncio event loop that runs in its own thread."""
-
-    def __init__(self) -> None:
-        self.asyncio = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="certpin-lab", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.call(self._cancel)
-        self.asyncio.call_soon_threadsafe(self.asyncio.stop)
-        self._thread.join()
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Run a function in the loop's thread, wait for it, and return its result."""
-        answer: Future[T] = Future()
-
-        def run() -> None:  # no task, for speed: each run of a client has three calls
-            try:
-                answer.set_result(function())
-            except BaseException as exc:  # noqa: BLE001  # raised again in the caller's thread
-                answer.set_exception(exc)
-
-        self.asyncio.call_soon_threadsafe(run)
-        return answer.result()
-
-    def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine function in the loop's thread, wait for it, and return its result."""
-        return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
-
-    def _run(self) -> None:
-        self.asyncio.run_forever()
-        # Cancelled tasks need the loop to close their sockets.
-        left = asyncio.all_tasks(self.asyncio)
-        self.asyncio.run_until_complete(_ended(left))
-        self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
-        self.asyncio.close()
-
-    def _cancel(self) -> None:
-        for task in asyncio.all_tasks(self.asyncio):
-            task.cancel()
-
-
-async def _ended(tasks: set[asyncio.Task[object]]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # transports close in the next iteration
 
 
 _PREFIX = "certpin-lab-"

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.lab import Loop
 from certpin.lab.server import dns as lab_dns
 from certpin.lab.server.dns import LONGEST, LabResolver, ResolverPort
+from certpin.lab.server.port import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

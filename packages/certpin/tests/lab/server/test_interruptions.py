@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.lab import Lab, Loop
+from certpin.lab.lab import Lab
 from certpin.lab.scenario import (
     INTERRUPTED,
     OTHER_PORT,
@@ -20,7 +20,7 @@ from certpin.lab.scenario import (
     ServerStep,
 )
 from certpin.lab.server.conversation import Proxied, Routed
-from certpin.lab.server.port import Port
+from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.records import HelloReader
 from certpin.lab.server.session import CaseRun, Destination, Session
 from tests.lab._clients import BY_NAME

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.lab import Loop
 from certpin.lab.server import port as links
-from certpin.lab.server.port import Port
+from certpin.lab.server.port import Loop, Port
 from tests.lab.server._conversations import RecordingConversation, connect, read_all, reset
 from tests.servers._run import accepts
 

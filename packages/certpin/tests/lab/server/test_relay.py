@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.lab import Loop
+from certpin.lab.server.port import Loop
 from certpin.lab.server.relay import relay
 from certpin.lab.server.session import Destination
 from tests.lab.server._conversations import RecordingConversation, read_all

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.candidates import complete_cases
+from certpin.cli.cases import find_case
 from certpin.cli.choices import STYLES
-from certpin.cli.options import find_case, json_option
+from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:

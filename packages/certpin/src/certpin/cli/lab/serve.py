@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.cases import case_option, foreign_option, with_foreign
 from certpin.cli.choices import STYLES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error, stop_on_signals
-from certpin.cli.options import (
-    anchors_pem,
-    ca_file_option,
-    case_option,
-    foreign_option,
-    json_option,
-    with_foreign,
-)
+from certpin.cli.options import anchors_pem, ca_file_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,7 @@ from certpin.lab.case import LabError
 from certpin.lab.device.connection import DeviceConnection
 from certpin.lab.device.page import Page, pin_file
 from certpin.lab.device.schedule import Schedule
-from certpin.lab.lab import Loop
-from certpin.lab.server.port import Port
+from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.relay import is_local, parse_address, relay
 
 if TYPE_CHECKING:

@@ -1,25 +1,29 @@
-"""Listening sockets of the lab, and the link between each accepted socket and its conversation.
+"""The event loop of the lab, its listening sockets, and the link of each accepted socket.
 
-The event loop drives a link directly: there is no task, and no buffer that could lose a byte when
-the case ends.
+A link connects a socket with its conversation. The loop drives it directly: there is no task, and
+no buffer that could lose a byte when the case ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import struct
+import threading
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from certpin.lab.server.relay import relay
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from certpin.lab.server.conversation import Conversation
 
+
+T = TypeVar("T")
 
 _BACKLOG = 1024  # connections that wait while the loop is busy; the kernel may allow fewer
 _ANY_PORT = 0
@@ -28,6 +32,57 @@ _ANY_PORT = 0
 _LAST_PIECES = 128
 _BREATH = 0.1  # seconds until the next attempt if no descriptor is left
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Loop:
+    """A context manager with an asyncio event loop that runs in its own thread."""
+
+    def __init__(self) -> None:
+        self.asyncio = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="certpin-lab", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.call(self._cancel)
+        self.asyncio.call_soon_threadsafe(self.asyncio.stop)
+        self._thread.join()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function in the loop's thread, wait for it, and return its result."""
+        answer: Future[T] = Future()
+
+        def run() -> None:  # no task, for speed: each run of a client has three calls
+            try:
+                answer.set_result(function())
+            except BaseException as exc:  # noqa: BLE001  # raised again in the caller's thread
+                answer.set_exception(exc)
+
+        self.asyncio.call_soon_threadsafe(run)
+        return answer.result()
+
+    def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function in the loop's thread, wait for it, and return its result."""
+        return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
+
+    def _run(self) -> None:
+        self.asyncio.run_forever()
+        # Cancelled tasks need the loop to close their sockets.
+        left = asyncio.all_tasks(self.asyncio)
+        self.asyncio.run_until_complete(_ended(left))
+        self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
+        self.asyncio.close()
+
+    def _cancel(self) -> None:
+        for task in asyncio.all_tasks(self.asyncio):
+            task.cancel()
+
+
+async def _ended(tasks: set[asyncio.Task[object]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # transports close in the next iteration
 
 
 class Port:

@@ -24,6 +24,7 @@ class Target:
     pins: frozenset[str]
     canary: str
     pin_file: str  # the pins of all hosts
+    proxy: int = 0  # the port of the HTTP proxy
 
 
 def from_environment() -> Target:
@@ -35,6 +36,7 @@ def from_environment() -> Target:
         frozenset(os.environ["CERTPIN_LAB_PINS"].split()),
         os.environ["CERTPIN_LAB_URL"].rpartition("/")[2],
         os.environ["CERTPIN_PINS"],
+        int(os.environ["CERTPIN_LAB_PROXY"].rpartition(":")[2]),
     )
 
 
@@ -53,6 +55,27 @@ def connect(
     except BaseException:
         sock.close()
         raise
+
+
+def request_tunnel(target: Target, header: str = "") -> tuple[socket.socket, str]:
+    """Request a tunnel from the proxy. Return the connection, and the answer unless it is 200."""
+    sock = socket.create_connection(("127.0.0.1", target.proxy), 10)
+    sock.sendall(f"CONNECT {target.host}:443 HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer and (piece := sock.recv(4096)):
+        answer += piece
+    if answer.startswith(b"HTTP/1.1 200 "):
+        return sock, ""
+    with sock:
+        while piece := sock.recv(4096):
+            answer += piece
+    return sock, answer.decode()
+
+
+def ask_in_tunnel(sock: socket.socket, target: Target) -> str:
+    with trusting(target).wrap_socket(sock, server_hostname=target.host) as tls:
+        check(tls, target.pins)
+        return ask(tls, target)
 
 
 def trusting(target: Target) -> ssl.SSLContext:
@@ -83,8 +106,9 @@ def pins_by_host(target: Target) -> dict[str, set[str]]:
     return {host["name"]: {entry["pin"] for entry in host["pin"]} for host in hosts}
 
 
-def ask(tls: socket.socket, target: Target) -> str:
-    head = f"GET /{target.canary} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
+def ask(tls: socket.socket, target: Target, server: str = "") -> str:
+    first = f"GET {server}/{target.canary} HTTP/1.1\r\n"
+    head = f"{first}Host: {target.host}\r\nConnection: close\r\n\r\n"
     tls.sendall(head.encode())
     answer = b""
     while piece := tls.recv(4096):

@@ -139,8 +139,8 @@ _VERDICTS = [
     Mutation(
         "the answer printed",
         _JUDGE,
-        "    if not answered_elsewhere and attempt.token",
-        "    if attempt.token",
+        'return "" if answered_elsewhere else _believed(attempt)',
+        "return _believed(attempt)",
         f"{_J}test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one",
     ),
     Mutation(

@@ -65,3 +65,13 @@ def test_a_device_keeps_its_trust_store() -> None:
     found = made.schedule.queues["a.example"].results
     assert found["one"].outcome == "right"
     assert "another trust store" in found["trusted"].why
+
+
+def test_an_app_shows_no_sign_that_it_refused_its_proxy() -> None:
+    proxied = case("proxied", Scenario((HONEST,), proxy_status=403))
+    made = _controlled(proxied, ONE)
+    made.refuses_once()
+    made.gives_once()
+    found = made.schedule.queues["a.example"].results
+    assert (found["one"].outcome, found["proxied"].outcome) == ("right", "not run")
+    assert "gives no signal if its proxy" in found["proxied"].why

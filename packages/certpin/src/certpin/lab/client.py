@@ -320,8 +320,13 @@ class Command:
         It has no input, and runs in a new session.
 
         Raises:
-            CannotServeError: the command names a fixed host, and the case needs another one.
+            CannotServeError: the command names a fixed host, and the case needs another one; or
+                the case needs a client of the proxy.
         """
+        if target.only_by_proxy and self.via != "connect":
+            raise CannotServeError(
+                "only applies to a client that uses an HTTP proxy", fix="run it with --via connect"
+            )
         if target.elsewhere and not self.names_host:
             raise CannotServeError(
                 f"the command calls a fixed host, and not {target.host}",
@@ -400,13 +405,18 @@ class EveryWay:
     def run(self, target: Target) -> Ending:
         """Run the program once, in the next way for this case, and return how it ended.
 
+        A case that needs a client of the proxy is run in that way only, if it is one of the ways.
+
         Raises:
-            CannotServeError: the command names a fixed host, and the case needs another one.
+            CannotServeError: the command names a fixed host, and the case needs another one; or
+                the case needs a client of the proxy.
         """
         with self._lock:
             number = self._runs[target.case]
             self._runs[target.case] += 1
-        return self._commands[number % len(self._commands)].run(target)
+        proxied = [command for command in self._commands if command.via == "connect"]
+        commands = proxied if target.only_by_proxy and proxied else self._commands
+        return commands[number % len(commands)].run(target)
 
     def stop(self) -> None:
         """Kill every running process of the program, and start no further one."""

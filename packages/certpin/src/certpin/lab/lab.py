@@ -23,7 +23,7 @@ from certpin.lab.client import write_client_files, write_pins
 from certpin.lab.own.chain import OwnPKI
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import OTHER_PORT, STALL_SECONDS, AnswerContext, fit
-from certpin.lab.server.conversation import Proxied
+from certpin.lab.server.conversation import Proxied, RefusedTunnel
 from certpin.lab.server.dns import LabResolver, ResolverPort
 from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.protocols import PROTOCOLS, suits
@@ -326,7 +326,8 @@ class CaseServer:
                 fix="let it run fewer at once (--jobs 1), or raise the limit: ulimit -n 4096",
             ) from exc
         port, proxy, *_ = self._ports
-        return self._lab.target(self.case, self._pki, port.number, proxy.number)
+        target = self._lab.target(self.case, self._pki, port.number, proxy.number)
+        return replace(target, only_by_proxy=self.scenario.proxy_status > 0)
 
     @property
     def token(self) -> str:
@@ -358,13 +359,15 @@ class CaseServer:
         self._case_run.direct.set_hosts(self.hosts, ports[0].number, ports[-1].number)
         return ports
 
-    def _serve(self, reached: Destination) -> Session | None:
+    def _serve(self, reached: Destination) -> Session | RefusedTunnel | None:
         """Return the session for a host that a client requested from the proxy of the lab.
 
         ``None`` if the host is not one of this case.
         """
         if not self._case_run.tests(reached.host):
             return None
+        if self.scenario.proxy_status and reached.via == "connect" and not reached.plain:
+            return RefusedTunnel(self._case_run, reached, self._requests[-1].head)
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
     def _note(self, reached: Destination, head: bytes) -> None:

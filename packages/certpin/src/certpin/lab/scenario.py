@@ -107,6 +107,7 @@ class Opening(StrEnum):
     RESET = "reset"  # the same, with a TCP reset
     STALL = "stall"  # the same, after the time for which the lab stalls
     SLOW = "slow"  # begins TLS after the time for which the lab stalls
+    PROXY = "proxy"  # no server: the proxy answers the request for a tunnel itself
 
 
 # The openings that tamper with the part before TLS.
@@ -198,6 +199,9 @@ class Scenario:
     # Of connections to the host under test of another kind than its first one: by another TLS
     # library, or with other settings of it (``ClientHello.kind``).
     other_kind: tuple[ServerStep, ...] = ()
+    # The status with which the HTTP proxy answers each request for a tunnel (CONNECT) itself; 0 if
+    # it opens the tunnel. No other way to the lab meets this attack.
+    proxy_status: int = 0
 
     @classmethod
     def of(
@@ -225,15 +229,20 @@ class Scenario:
     def attacks(self) -> bool:
         """True if data of the client can reach an attacker or an unpinned host.
 
-        Also if an honest server invites the client to leave the checked connection (``lures``).
+        Also if an honest server invites the client to leave the checked connection (``lures``), or
+        the proxy is hostile (``proxy_status``).
         """
-        return self.lures or any(step.role is not Role.HONEST for step in self.steps)
+        invited = self.lures or self.proxy_status > 0
+        return invited or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
         """The steps of all hosts."""
         return self.first + self.second + self.unpinned + self.other_port + self.other_kind
 
+
+# On a connection to a proxy that answers the request for a tunnel itself.
+PROXY_STEP = ServerStep((), b"", opening=Opening.PROXY)
 
 VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
 _ANY = TLSSettings()

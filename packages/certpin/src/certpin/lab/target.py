@@ -63,6 +63,7 @@ class Target:
     exports: Exports | None = None  # the pins in the formats of other platforms
     compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
     requires_ct: bool = False  # whether ``pins`` requires Certificate Transparency
+    only_by_proxy: bool = False  # whether only a client of ``proxy`` meets the attack
 
     @property
     def pin(self) -> str:

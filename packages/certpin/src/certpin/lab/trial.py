@@ -162,7 +162,10 @@ class Mitm(Target):
     @property
     def met(self) -> bool:
         """True if the client connected to the attacker. Reading it stops the attack."""
-        return any(connection.hello or connection.clear for connection in self.seen())
+        return any(
+            connection.hello or connection.clear or connection.tampered
+            for connection in self.seen()
+        )
 
     def check_met(self) -> None:
         """Stop the attack. Raises ``InconclusiveError`` if the client never connected."""

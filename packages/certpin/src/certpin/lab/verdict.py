@@ -39,7 +39,7 @@ class Connection:
     target: str = ""  # the host that it requested from a proxy
     step: ServerStep | None = None  # None if the connection ended before a step was chosen
     hello: ClientHello | None = None
-    tampered: bool = False  # the step tampered with the part before STARTTLS
+    tampered: bool = False  # the step tampered with the part before TLS, or refused the tunnel
     secured: bool = False  # the handshake finished, which is not acceptance
     version: str = ""
     cipher: str = ""
@@ -293,7 +293,18 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     answered_elsewhere = any(
         connection.step and connection not in judged for connection in attempt.connections
     )
-    if not answered_elsewhere and attempt.token and attempt.token in attempt.ending.output:
+    return "" if answered_elsewhere else _believed(attempt)
+
+
+def _believed(attempt: Attempt) -> str:
+    """Return a description of how the client showed that it read the lab's answer as a server's.
+
+    Empty if it didn't. An error may quote the answer of a proxy, so only success counts there.
+    """
+    if attempt.scenario.proxy_status:
+        content = attempt.ending.content
+        return "the client reported success, and only the proxy had answered" if content else ""
+    if attempt.token and attempt.token in attempt.ending.output:
         return "the client printed the lab's answer"
     return ""
 

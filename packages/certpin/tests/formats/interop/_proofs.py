@@ -15,6 +15,7 @@ from certpin.lab.attacks.hosts import HOSTS
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.post_quantum import POST_QUANTUM
+from certpin.lab.attacks.proxies import PROXIES
 from certpin.lab.attacks.revocation import REVOCATION
 from certpin.lab.attacks.roots import ROOTS
 from certpin.lab.attacks.weak_keys import WEAK_KEYS
@@ -117,6 +118,7 @@ HOLES = frozenset(
         LEAVES,
         LOOKALIKES,
         POST_QUANTUM,
+        PROXIES,
         REVOCATION,
         ROOTS,
         WEAK_KEYS,

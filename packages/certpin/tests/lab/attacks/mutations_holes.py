@@ -7,6 +7,7 @@ from tests._mutation import Mutation
 _ATTACKS, _SERVER = "certpin/lab/attacks", "certpin/lab/server"
 _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
 _LEAVES = "tests/lab/attacks/test_leaves.py"
+_PROXIES = "tests/lab/attacks/test_proxies.py"
 _INTERRUPTED = "tests/lab/server/test_interruptions.py"
 
 
@@ -316,8 +317,99 @@ MUTATIONS = [
     _in(
         "certpin/lab/client.py",
         "each way in turn",
-        "self._commands[number % len(self._commands)]",
-        "self._commands[0]",
+        "commands[number % len(commands)]",
+        "commands[0]",
         "tests/cli/test_prove.py::test_both_ways_are_tried_in_one_run",
+    ),
+    _in(
+        f"{_SERVER}/conversation.py",
+        "no tunnel is opened beside a refusal",
+        "            self._front.data_to_send()  # no tunnel",
+        "            pass  # no tunnel",
+        f"{_PROXIES}::test_the_answer_is_the_proxys_and_no_tunnel_is_opened[403]",
+    ),
+    _in(
+        f"{_SERVER}/conversation.py",
+        "clear text to a proxy that refused",
+        'or not data.startswith((b"\\x16", b"CONNECT "))',
+        "and data",
+        f"{_PROXIES}::test_clear_text_after_the_answer_is_data_and_tls_is_not",
+    ),
+    _in(
+        f"{_SERVER}/conversation.py",
+        "a password that answers a proxy",
+        "        if asked and status ==",
+        "        if not asked and status ==",
+        f"{_PROXIES}::test_a_password_that_answers_the_proxy_is_data[Authorization]",
+    ),
+    _in(
+        f"{_SERVER}/http.py",
+        "the redirect of a proxy",
+        "302: f",
+        "303: f",
+        f"{_CAUGHT}[proxy_redirect_followed]",
+    ),
+    _in(
+        f"{_SERVER}/http.py",
+        "a proxy that asks for a password",
+        "407: _BASIC",
+        "401: _BASIC",
+        f"{_PROXIES}::test_the_answer_is_the_proxys_and_no_tunnel_is_opened[407]",
+    ),
+    _in(
+        "certpin/lab/lab.py",
+        "a hostile proxy answers itself",
+        'if self.scenario.proxy_status and reached.via == "connect"',
+        'if False and reached.via == "connect"',
+        f"{_CAUGHT}[proxy_answer_shown]",
+    ),
+    _in(
+        "certpin/lab/lab.py",
+        "plain requests are answered by the lab",
+        'reached.via == "connect" and not reached.plain:',
+        'reached.via == "connect":',
+        f"{_PROXIES}::test_plain_requests_are_not_answered_by_the_proxy",
+    ),
+    _in(
+        "certpin/lab/verdict.py",
+        "success with a proxy's answer",
+        "content = attempt.ending.content\n",
+        "content = False\n",
+        f"{_CAUGHT}[proxy_answer_shown]",
+    ),
+    _in(
+        "certpin/lab/client.py",
+        "only a client of the proxy meets it",
+        'if target.only_by_proxy and self.via != "connect":',
+        "if False:",
+        f"{_PROXIES}::test_other_ways_to_the_lab_do_not_meet_the_proxy",
+    ),
+    _in(
+        "certpin/lab/client.py",
+        "of several ways only the proxy",
+        "proxied if target.only_by_proxy and proxied else self._commands",
+        "self._commands",
+        f"{_PROXIES}::test_of_several_ways_only_the_proxy_is_taken",
+    ),
+    _in(
+        "certpin/lab/device/schedule.py",
+        "no verdict on an app's proxy",
+        "    if scenario.proxy_status:\n",
+        "    if False:\n",
+        "tests/lab/test_serve_kinds.py::test_an_app_shows_no_sign_that_it_refused_its_proxy",
+    ),
+    _in(
+        "certpin/lab/report/faults/model.py",
+        "clear text by a proxy's answer is another fault",
+        "if result.case.matrix_name not in PROXY_ANSWERS]",
+        "]",
+        f"{_CAUGHT}[proxy_redirect_followed]",
+    ),
+    _in(
+        "certpin/lab/trial.py",
+        "a client that asked the proxy has met the attack",
+        "connection.hello or connection.clear or connection.tampered\n",
+        "connection.hello or connection.clear\n",
+        f"{_PROXIES}::test_a_man_in_the_middle_is_met_by_its_proxy",
     ),
 ]

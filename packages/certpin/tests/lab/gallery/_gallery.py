@@ -82,7 +82,7 @@ def broken(name: str) -> Call:
     def call(target: Target) -> object:
         pins = frozenset({target.pin, target.backup})
         words = (target.host, target.port, str(target.ca), pins, target.canary)
-        return program.main(_shared.Target(*words, str(target.pins)))
+        return program.main(_shared.Target(*words, str(target.pins), target.proxy_port))
 
     return Call(call)
 

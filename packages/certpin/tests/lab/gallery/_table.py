@@ -32,6 +32,7 @@ CLEAR_TEXT = "The client sends its request in clear text if TLS fails"
 OLD = "The client accepts outdated versions of TLS"
 CHANGES = "The client refuses legitimate changes of the server"
 SMALL_KEY = "The client accepts a key of the server that is too small"
+PROXY_ANSWER = "The client takes the answer of a proxy for the server's"
 COMPROMISED = "The client accepts keys that its pins mark compromised"
 
 
@@ -50,6 +51,7 @@ class Hole:
     tls: Literal["", "1.2", "1.3"] = ""
     stall: float = 0.1
     outcome: Outcome = Outcome.WRONG
+    via: str = "port"  # how a client in Python reaches the lab
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,18 @@ HOLES = {
     ),
     "roots_by_name": Hole(("rot-roots-of-one-name",), CHANGES, "rot-root-cross-signed-too"),
     "common_name_shown": Hole(("rot-renewed-other-extensions",), CHANGES, "rot-renewed-same-key"),
+    "proxy_answer_shown": Hole(
+        ("proxy-answers-403", "proxy-answers-502"), PROXY_ANSWER, via="connect"
+    ),
+    "proxy_redirect_followed": Hole(
+        ("proxy-redirects",), PROXY_ANSWER, "proxy-answers-403", via="connect"
+    ),
+    "proxy_given_password": Hole(
+        ("proxy-asks-password",),
+        "The client gives a proxy the password of a server",
+        "proxy-answers-403",
+        via="connect",
+    ),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
         SMALL_KEY,

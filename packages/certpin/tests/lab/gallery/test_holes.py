@@ -12,6 +12,7 @@ from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
+from certpin.lab.attacks.proxies import PROXIES
 from certpin.lab.attacks.roots import ROOTS
 from tests.lab.gallery._gallery import BROKEN, FILES, broken, check
 from tests.lab.gallery._table import HOLES
@@ -27,7 +28,7 @@ def test_the_cases_that_name_its_fault_catch_the_client(name: str) -> None:
     check(broken(name), HOLES[name])
 
 
-FAMILIES = (CONNECTIONS, EXHAUSTION, HANDSHAKES, HOSTS, LEAVES, LOOKALIKES, ROOTS)
+FAMILIES = (CONNECTIONS, EXHAUSTION, HANDSHAKES, HOSTS, LEAVES, LOOKALIKES, PROXIES, ROOTS)
 BESIDE = (
     *("rogue-chain-as-long", "rogue-chain-longer", "rot-shorter-chain"),
     "rot-renewed-other-extensions",

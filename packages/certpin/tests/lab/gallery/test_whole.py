@@ -40,7 +40,7 @@ def _names_its_fault(client: Command, hole: Hole, name: str) -> None:
 @pytest.mark.parametrize("name", HOLES)
 def test_a_client_in_python_has_the_cause_of_its_fault(name: str) -> None:
     assert {BY_NAME[case] for case in HOLES[name].cases} <= set(CASES)
-    client = Command((sys.executable, str(BROKEN / f"{name}.py"), "{host}"), via="port")
+    client = Command((sys.executable, str(BROKEN / f"{name}.py"), "{host}"), via=HOLES[name].via)
     _names_its_fault(client, HOLES[name], f"{name}.py")
 
 

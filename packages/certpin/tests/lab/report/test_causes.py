@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,12 +13,11 @@ from certpin.lab.case import Expect
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import cause_lines, find_causes, proof_line
 from certpin.lab.report.faults import FAULTS
+from certpin.lab.report.faults.model import PROXY_ANSWERS
 from certpin.lab.runner import Result
-from certpin.lab.verdict import Outcome, Verdict, outcome
+from certpin.lab.scenario import Scenario
+from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, outcome
 from tests.lab.report import _runs
-
-if TYPE_CHECKING:
-    from certpin.lab.verdict import Connection
 
 ANY = "The client accepts any certificate"
 NO_CHECK = "The client connects without any check after a failed verification"
@@ -59,6 +57,7 @@ def test_a_client_that_accepts_everything_has_one_cause() -> None:
         *("old-tls", "anonymous", "weak-suite", "plain-http-on-443"),
         *("closed-then-clear-text", "reset-then-clear-text", "stalled-then-clear-text"),
         *("starttls-strip", "starttls-injection"),
+        *PROXY_ANSWERS,
     }
 
 
@@ -235,3 +234,23 @@ def test_each_finding_has_exactly_one_cause(style: Style, verdicts: dict[str, Ve
 def test_only_findings_have_causes(outcome: Outcome) -> None:
     result = replace(_runs.met(_runs.BY_NAME["untrusted-ca"], gives=True), outcome=outcome)
     assert find_causes([result]) == []
+
+
+def test_a_client_without_a_tunnel_sends_clear_text_or_believes_the_proxy() -> None:
+    believed = "The client takes the answer of a proxy for the server's"
+    assert titles(accepted("proxy-answers-403")) == [believed]
+    assert titles(accepted(*PROXY_ANSWERS)) == [believed]
+    assert titles(accepted("proxy-asks-password")) == [
+        "The client gives a proxy the password of a server"
+    ]
+    # A client that repeats each failed request in clear text has one fault.
+    closed = "closed-then-clear-text"
+    clear = Attempt(Ending(0), Scenario(()), (Connection(clear=b"GET /"),))
+    names = {closed, "proxy-redirects"}
+    made = [
+        replace(result, attempts=(clear,)) if result.case.name in names else result
+        for result in results(accepted(*names))
+    ]
+    assert [cause.title for cause in find_causes(made)] == [
+        "The client sends its request in clear text if TLS fails"
+    ]

@@ -21,6 +21,7 @@ from certpin.lab.attacks.names import NAMES
 from certpin.lab.attacks.paths import PATHS
 from certpin.lab.attacks.post_quantum import POST_QUANTUM
 from certpin.lab.attacks.protocols import PROTOCOLS
+from certpin.lab.attacks.proxies import PROXIES
 from certpin.lab.attacks.redirects import REDIRECTS
 from certpin.lab.attacks.revocation import REVOCATION
 from certpin.lab.attacks.roots import ROOTS
@@ -53,6 +54,7 @@ CASES = (
     *PROTOCOLS,
     *HANDSHAKES,
     *BEFORE_TLS,
+    *PROXIES,
     *SEQUENCES,
     *CONNECTIONS,
     *HOSTS,

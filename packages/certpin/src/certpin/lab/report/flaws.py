@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 # The openings after which the server sends no certificate.
-_NO_TLS = {Opening.PLAIN, Opening.STRIP} | INTERRUPTED
+_NO_TLS = {Opening.PLAIN, Opening.STRIP, Opening.PROXY} | INTERRUPTED
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:

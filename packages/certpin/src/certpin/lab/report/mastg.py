@@ -113,13 +113,14 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         MasvsReference(_SECURE, ("MASTG-TEST-0236",)),
         """
         plain-http-on-443 starttls-strip starttls-injection redirect-to-http closed-then-clear-text
-        reset-then-clear-text stalled-then-clear-text
+        reset-then-clear-text stalled-then-clear-text proxy-redirects
         """,
     ),
     (
         MasvsReference(_SECURE, why="MASTG has no test for it"),
         """
         weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested
+        proxy-answers-403 proxy-answers-502 proxy-asks-password
         revoked-staple must-staple weak-leaf-rsa-512 weak-leaf-rsa-1024 weak-leaf-dsa weak-leaf-p192
         """,
     ),

@@ -7,10 +7,14 @@ itself serves connections to the hosts under test, and relays all others unchang
 from __future__ import annotations
 
 import ipaddress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from certpin.lab.scenario import PROXY_STEP
+from certpin.lab.server.http import field, refuse_tunnel
 from certpin.lab.server.records import HelloReader, NotTLSError
 from certpin.lab.server.session import Destination, Session
+from certpin.lab.verdict import KEPT, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +143,9 @@ class Proxied:
         if self._front.head:
             self._note(reached, self._front.head)
         self._inner = self._serve(reached)
+        if isinstance(self._inner, RefusedTunnel):
+            self._front.data_to_send()  # no tunnel: its 200 isn't sent
+            self.done = True
         if self._inner is None:
             self.passing = reached
         elif self._front.rest:
@@ -149,6 +156,52 @@ class Proxied:
         self._inner.receive(data)
         self.done = self._inner.done
         self.passing = self._inner.passing
+
+
+class RefusedTunnel:
+    """The lab's proxy answers CONNECT itself, and opens no tunnel. ``seen`` is the evidence.
+
+    All that the client sends on the connection afterwards, except for TLS or another CONNECT, is
+    data that it sends in clear text. So are the credentials with which it answers a 407: the lab's
+    proxy has no password, and they belong to another server.
+
+    Args:
+        case_run: the running case. Its scenario has the status of the answer.
+        reached: the destination that the client requested.
+        head: the head of its request.
+    """
+
+    passing: Destination | None = None
+    early = b""
+    resets = False
+    pause = 0.0
+    done = True
+
+    def __init__(self, case_run: CaseRun, reached: Destination, head: bytes) -> None:
+        self.seen = Connection(reached.via, reached.host, PROXY_STEP, tampered=True)
+        status = case_run.scenario.proxy_status
+        asked = any(seen.step is PROXY_STEP for seen in case_run.connections)
+        if asked and status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            credentials = field(head, b"proxy-authorization") or field(head, b"authorization")
+            self.seen.clear = credentials[:KEPT]
+        self._out = refuse_tunnel(status, case_run.answer_context)
+        case_run.opened(self.seen)
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Do nothing: no bytes are relayed."""
+
+    def resume(self) -> None:
+        """Do nothing: there is no pause."""
+
+    def data_to_send(self) -> bytes:
+        """Return the proxy's answer, and remove it from the buffer."""
+        data, self._out = self._out, b""
+        return data
+
+    def receive(self, data: bytes) -> None:
+        """Record bytes that the client sends in place of TLS."""
+        if self.seen.clear or not data.startswith((b"\x16", b"CONNECT ")):
+            self.seen.clear += data[: KEPT - len(self.seen.clear)]
 
 
 class Routed:

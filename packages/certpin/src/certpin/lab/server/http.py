@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.scenario import KEEPING, Answer
@@ -122,6 +123,7 @@ _LONGEST_HEAD = 64 * 1024  # bytes; RFC 9112 section 2.3 lets the server choose
 # and the answers to pipelined requests use memory (CVE-2023-44487 for HTTP/2).
 MAX_REQUESTS = 100
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_BASIC = 'Proxy-Authenticate: Basic realm="lab"\r\n'  # RFC 7617 section 2
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -284,6 +286,27 @@ def redirect(to: str, *, keep: bool = False) -> bytes:
         "Content-Length: 0\r\n"
     )
     return f"{head}{_connection(keep=keep)}\r\n".encode()
+
+
+def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
+    """Return the answer of a proxy that opens no tunnel, with the lab's token as its body.
+
+    A status other than 2xx means that the answer is the proxy's, and not the server's (RFC 9110
+    section 9.3.6). The connection ends with it.
+
+    Args:
+        status: such as 403. 302 redirects to the host under test in clear text, and 407 asks for a
+            password (RFC 9110 section 11.7.1).
+        answer_context: the token, and the URL of the redirect.
+    """
+    body = f"{answer_context.token}\n".encode()
+    extra = {302: f"Location: {answer_context.plain}\r\n", 407: _BASIC}.get(status, "")
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        f"{extra}Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _connection(*, keep: bool) -> str:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from certpin.lab.case import Family
 from certpin.lab.report.faults import remedies
-from certpin.lab.report.faults.model import ROGUE, Fault, in_clear, locked_out, named, of
+from certpin.lab.report.faults.model import (
+    PROXY_ANSWERS,
+    ROGUE,
+    Fault,
+    in_clear,
+    locked_out,
+    named,
+    of,
+)
 
 _CLEAR_TEXT = (
     *("plain-http-on-443", "closed-then-clear-text"),
     *("reset-then-clear-text", "stalled-then-clear-text"),
 )
+# The answers of a proxy that ask for nothing.
+_TUNNELS = PROXY_ANSWERS[:-1]
 _UNPROTECTED = ("anonymous", "weak-suite")
 
 IN_CLEAR_TEXT = (
@@ -24,6 +34,23 @@ IN_CLEAR_TEXT = (
     ),
 )
 BESIDE_PINS = (
+    Fault(
+        "The client gives a proxy the password of a server",
+        "give each password to the server that it belongs to, and none to a proxy that asks",
+        remedies.PROXY_PASSWORD,
+        ("proxy-asks-password", "proxy-answers-403", ROGUE),
+        lambda seen: seen.failed("proxy-asks-password") and not seen.failed(*_TUNNELS),
+        named("proxy-asks-password"),
+    ),
+    Fault(
+        "The client takes the answer of a proxy for the server's",
+        "treat each answer to CONNECT other than 2xx as a failed connection: don't show it, don't "
+        "follow it, and don't repeat the request without a tunnel",
+        remedies.PROXY_ANSWER,
+        (*PROXY_ANSWERS[:1], "proxy-redirects", ROGUE),
+        lambda seen: seen.failed(*PROXY_ANSWERS),
+        named(*PROXY_ANSWERS),
+    ),
     Fault(
         "The client accepts keys that its pins mark compromised",
         "look for compromised keys on the whole verified path, before any pin is compared, and "

@@ -22,8 +22,9 @@ class VerdictPattern:
 
     A client that connects in several ways, such as directly and through a proxy, may pass in one
     and fail in another: ``open_ways`` are those in which only attacks got through.
-    ``in_clear_text`` is True if an attack got the client's data in clear text, and ``repeated`` if
-    a man in the middle got through although the client had refused him before.
+    ``in_clear_text`` is True if an attack got the client's data in clear text, other than by the
+    answer of a proxy. ``repeated`` is True if a man in the middle got through although the client
+    had refused him before.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -34,7 +35,8 @@ class VerdictPattern:
         refused = [result for result in right if result.verdict is Verdict.REJECT]
         self._refused = {result.case.matrix_name for result in refused}
         self.open_ways = {way for result in wrong for way in open_ways(result)}
-        self.in_clear_text = any(map(in_clear, wrong))
+        on_path = [result for result in wrong if result.case.matrix_name not in PROXY_ANSWERS]
+        self.in_clear_text = any(map(in_clear, on_path))
         self.repeated = any(result.case.name == ROGUE and after_refusal(result) for result in wrong)
 
     def failed(self, *names: str) -> bool:
@@ -105,6 +107,11 @@ class Fault:
 
 
 ROGUE = "rogue-ca-in-store"
+# A proxy answers the request for a tunnel itself, or leads into clear text.
+PROXY_ANSWERS = (
+    *("proxy-answers-403", "proxy-answers-502"),
+    *("proxy-redirects", "proxy-asks-password"),
+)
 UNKNOWN_AUTHORITY = ("untrusted-ca", "self-signed")
 TRUSTED_AUTHORITY = (ROGUE, "same-ca-new-key")
 # An ordinary man in the middle, with a handshake or a port that not every server has.

@@ -103,6 +103,26 @@ NO_CLEAR_TEXT = Remedy(
     go="return the error of http.Client.Do, and refuse other schemes in CheckRedirect",
     node="remove http.request from the error handler",
 )
+PROXY_ANSWER = Remedy(
+    python="leave CONNECT to the library (proxies=, set_tunnel); in code of your own, end the "
+    "connection at a status other than 2xx",
+    dart="use HttpClient.findProxy, which fails at such a status",
+    kotlin="use the proxy of OkHttpClient, which fails at such a status",
+    swift="use the proxy of URLSessionConfiguration, and don't show the body of a failed request",
+    go="use http.Transport.Proxy; in a DialContext of your own, return an error unless "
+    "http.ReadResponse has the status 200",
+    node="in an agent of your own, destroy the socket in the event connect unless the statusCode "
+    "is 200",
+)
+PROXY_PASSWORD = Remedy(
+    python="answer 407 only with a password that the user set for this proxy",
+    dart="add credentials with addCredentials, for the server, and not in authenticateProxy",
+    kotlin="return null from proxyAuthenticator; in a java.net.Authenticator, compare "
+    "requestorType with RequestorType.PROXY",
+    swift="in urlSession(_:didReceive:), compare protectionSpace.isProxy() and its host",
+    go="leave ProxyConnectHeader and GetProxyConnectHeader without the server's Authorization",
+    node="send the server's authorization with the request, and not in the headers of CONNECT",
+)
 VERSION = Remedy(
     python="leave context.minimum_version and the ciphers of ssl.create_default_context() as they "
     "are",

@@ -97,6 +97,8 @@ REASONS = {
     "wrong-host-public-suffix": "accepts a wildcard over a top-level domain",
     "extended-key-usage-empty": "reads an empty list of purposes like a missing one",
     "non-ca-switch": "OkHttp before its pull request 6921 accepts a leaf as an issuer",
+    "weak-leaf-rsa-512": "Go accepts RSA keys below 1024 bits if go.mod names a version below 1.24 "
+    "(GODEBUG rsa1024min)",
 }
 NO_NAMES = {"cn-only": "ACCEPT"}
 PARTIAL = {"wrong-host-wildcard-part": "ACCEPT"}
@@ -105,6 +107,7 @@ NUL = {"nul-in-name": "ACCEPT", "nul-in-common-name": "ACCEPT"}
 IPV6 = {"ipv6-san": "REJECT"}
 SUFFIX = {"wrong-host-public-suffix": "ACCEPT"}
 PURPOSES = {"extended-key-usage-empty": "ACCEPT"}
+SMALL_KEYS = {"weak-leaf-rsa-512": "ACCEPT"}
 OKHTTP = IPV6 | SUFFIX | {"rogue-trailing-dot": "ACCEPT"}
 # The cases that catch clients with one hole. The Dart VM starts too slowly to run them with each
 # client: one client runs them all (test_dart.py).
@@ -210,7 +213,7 @@ PROOFS = (
             ("go",),
             lambda _: _programs.go(),
             ("go", "version"),
-            SUFFIX | PURPOSES,
+            SUFFIX | PURPOSES | (SMALL_KEYS if style is Style.CA else {}),
         )
         for style in (Style.LEAF, Style.CA)
     ),

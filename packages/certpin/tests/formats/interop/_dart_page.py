@@ -26,7 +26,7 @@ _CLIENTS = """
 ## The Dart package
 
 `certpin prove -- dart …` ran each client of the package over the whole matrix, from a kernel
-snapshot of [example/prove.dart](../packages/certpin-dart/example/prove.dart). The pins come from
+snapshot of [example/prove.dart](../../packages/certpin-dart/example/prove.dart). The pins come from
 the words of the command. The name of the host is below `localhost`, so that the addresses of the
 matrix are those of this machine; each run has its own `/etc/hosts`. The client with a proxy needs
 none of this. Only that client ran the cases that catch clients with one hole, such as

@@ -3,8 +3,7 @@
 It has the few methods of ``ssl.SSLObject`` that ``Tls`` calls, and the parts of RFC 8446 that an
 honest server needs for one suite (TLS_AES_128_GCM_SHA256), one group (X25519) and one signature
 algorithm (ecdsa_secp256r1_sha256). It has no sessions, no client certificates and no second
-ClientHello: a client that offers something else can't be served. It is not hardened against timing,
-because every key of the lab is worthless.
+ClientHello: a client that offers something else can't be served.
 """
 
 from __future__ import annotations
@@ -19,11 +18,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.records import HelloReader, NotTLSError, Vectors
+from certpin.lab.server.tls13 import (
+    TrafficKeys,
+    derive,
+    handshake_secret,
+    master_secret,
+    vector,
+    verify_data,
+)
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep
@@ -98,8 +104,8 @@ class StaplingTls:
         self._hello = HelloReader()
         self._buffer = bytearray()  # the beginning of a record
         self._transcript = b""
-        self._reading: _Keys | None = None
-        self._writing: _Keys | None = None
+        self._reading: TrafficKeys | None = None
+        self._writing: TrafficKeys | None = None
         self._master = b""
         self._verify_data = b""  # of the client's Finished
         self._messages = bytearray()  # handshake messages of the client, after its ClientHello
@@ -135,7 +141,7 @@ class StaplingTls:
             if kind != _HANDSHAKE:
                 _fail("UNEXPECTED_MESSAGE")
             self._messages += content
-        self._reading = _Keys(_derive(self._master, b"c ap traffic", self._transcript))
+        self._reading = TrafficKeys(derive(self._master, b"c ap traffic", self._transcript))
 
     def read(self, size: int) -> bytes:
         """Return the application data of the next record; empty if the client closed TLS.
@@ -181,38 +187,37 @@ class StaplingTls:
         if offer.session_id:  # for middleboxes (RFC 8446 appendix D.4)
             self._outgoing.write(_record(_CHANGE_CIPHER_SPEC, b"\1"))
         self._transcript += server_hello
-        early = _derive(_extract(bytes(32), bytes(32)), b"derived", b"")
-        secret = _extract(early, shared)
-        server = _derive(secret, b"s hs traffic", self._transcript)
-        client = _derive(secret, b"c hs traffic", self._transcript)
-        self._master = _extract(_derive(secret, b"derived", b""), bytes(32))
-        self._reading, self._writing = _Keys(client), _Keys(server)
+        secret = handshake_secret(shared)
+        server = derive(secret, b"s hs traffic", self._transcript)
+        client = derive(secret, b"c hs traffic", self._transcript)
+        self._master = master_secret(secret)
+        self._reading, self._writing = TrafficKeys(client), TrafficKeys(server)
         self._send(_HANDSHAKE, self._flight(offer, server))
-        self._writing = _Keys(_derive(self._master, b"s ap traffic", self._transcript))
-        self._verify_data = _verify_data(client, self._transcript)
+        self._writing = TrafficKeys(derive(self._master, b"s ap traffic", self._transcript))
+        self._verify_data = verify_data(client, self._transcript)
 
     def _flight(self, offer: _Offer, secret: bytes) -> bytes:
         """Return the messages from EncryptedExtensions to Finished; add them to the transcript."""
         before = self._transcript
-        names = b"".join(_vector(1, name.encode("ascii")) for name in self._alpn)
-        extensions = _extension(_ALPN, _vector(2, names)) if self._alpn else b""
-        self._transcript += _message(_ENCRYPTED_EXTENSIONS, _vector(2, extensions))
-        self._transcript += _message(_CERTIFICATE, b"\0" + _vector(3, self._entries(offer)))
+        names = b"".join(vector(1, name.encode("ascii")) for name in self._alpn)
+        extensions = _extension(_ALPN, vector(2, names)) if self._alpn else b""
+        self._transcript += _message(_ENCRYPTED_EXTENSIONS, vector(2, extensions))
+        self._transcript += _message(_CERTIFICATE, b"\0" + vector(3, self._entries(offer)))
         signed = _CONTEXT + hashlib.sha256(self._transcript).digest()
         signature = self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
-        proof = _ECDSA_P256.to_bytes(2) + _vector(2, signature)
+        proof = _ECDSA_P256.to_bytes(2) + vector(2, signature)
         self._transcript += _message(_VERIFY, proof)
-        self._transcript += _message(_FINISHED, _verify_data(secret, self._transcript))
+        self._transcript += _message(_FINISHED, verify_data(secret, self._transcript))
         return self._transcript[len(before) :]
 
     def _entries(self, offer: _Offer) -> bytes:
         """Return the certificates with their extensions (RFC 8446 sections 4.4.2 and 4.4.2.1)."""
-        staple = bytes((_OCSP,)) + _vector(3, self._step.staple)
+        staple = bytes((_OCSP,)) + vector(3, self._step.staple)
         entries = b""
         for place, der in enumerate(self._step.chain):
             stapled = place == 0 and offer.asks_status and self._step.staple
             extensions = _extension(_STATUS_REQUEST, staple) if stapled else b""
-            entries += _vector(3, der) + _vector(2, extensions)
+            entries += vector(3, der) + vector(2, extensions)
         return entries
 
     def _finished(self) -> bool:
@@ -246,7 +251,7 @@ class StaplingTls:
             if kind == _CHANGE_CIPHER_SPEC:
                 continue
             if kind == _DATA and self._reading:
-                kind, content = self._reading.decrypt(header, content)
+                kind, content = _decrypted(self._reading, header, content)
             if kind == _ALERT:
                 self._take_alert(content)
             return kind, content
@@ -303,43 +308,24 @@ class _Offer:
 
     def answer(self, public: X25519PublicKey) -> bytes:
         """Return the body of the ServerHello (RFC 8446 section 4.1.3)."""
-        share = _X25519.to_bytes(2) + _vector(2, public.public_bytes_raw())
+        share = _X25519.to_bytes(2) + vector(2, public.public_bytes_raw())
         extensions = _extension(_VERSIONS, b"\3\4") + _extension(_KEY_SHARE, share)
-        head = b"\3\3" + os.urandom(32) + _vector(1, self.session_id)
-        return head + _SUITE.to_bytes(2) + b"\0" + _vector(2, extensions)
+        head = b"\3\3" + os.urandom(32) + vector(1, self.session_id)
+        return head + _SUITE.to_bytes(2) + b"\0" + vector(2, extensions)
 
 
-class _Keys:
-    """The key, the nonce and the counter of one direction (RFC 8446 sections 5.2, 5.3 and 7.3)."""
+def _decrypted(keys: TrafficKeys, header: bytes, content: bytes) -> tuple[int, bytes]:
+    """Return the type and the content of an encrypted record.
 
-    def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(_expand(secret, b"key", b"", 16))
-        self._iv = int.from_bytes(_expand(secret, b"iv", b"", 12))
-        self._number = 0
-
-    def _nonce(self) -> bytes:
-        nonce = (self._iv ^ self._number).to_bytes(12)
-        self._number += 1
-        return nonce
-
-    def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted record with this content."""
-        header = b"\x17\3\3" + (len(content) + 1 + 16).to_bytes(2)
-        return header + self._cipher.encrypt(self._nonce(), content + bytes((kind,)), header)
-
-    def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
-        """Return the type and the content of an encrypted record, without padding.
-
-        Raises:
-            ssl.SSLError: it is not authentic, or has no type.
-        """
-        try:
-            inner = self._cipher.decrypt(self._nonce(), content, header).rstrip(b"\0")
-        except InvalidTag as exc:
-            raise _error("BAD_RECORD_MAC") from exc
-        if not inner:
-            _fail("UNEXPECTED_MESSAGE")
-        return inner[-1], inner[:-1]
+    Raises:
+        ssl.SSLError: it is not authentic, or has no type.
+    """
+    try:
+        return keys.decrypt(header, content)
+    except InvalidTag as exc:
+        raise _error("BAD_RECORD_MAC") from exc
+    except ValueError as exc:
+        raise _error("UNEXPECTED_MESSAGE") from exc
 
 
 def _shares(data: bytes) -> dict[int, bytes]:
@@ -370,36 +356,12 @@ def _error(reason: str) -> ssl.SSLError:
 
 
 def _record(kind: int, content: bytes) -> bytes:
-    return bytes((kind, 3, 3)) + _vector(2, content)
+    return bytes((kind, 3, 3)) + vector(2, content)
 
 
 def _message(kind: int, content: bytes) -> bytes:
-    return bytes((kind,)) + _vector(3, content)
+    return bytes((kind,)) + vector(3, content)
 
 
 def _extension(kind: int, content: bytes) -> bytes:
-    return kind.to_bytes(2) + _vector(2, content)
-
-
-def _vector(octets: int, content: bytes) -> bytes:
-    return len(content).to_bytes(octets) + content
-
-
-def _verify_data(secret: bytes, transcript: bytes) -> bytes:
-    """Return the content of Finished (RFC 8446 section 4.4.4)."""
-    key = _expand(secret, b"finished", b"", 32)
-    return hmac.digest(key, hashlib.sha256(transcript).digest(), "sha256")
-
-
-def _extract(salt: bytes, key: bytes) -> bytes:
-    return hmac.digest(salt, key, "sha256")
-
-
-def _derive(secret: bytes, label: bytes, messages: bytes) -> bytes:
-    return _expand(secret, label, hashlib.sha256(messages).digest(), 32)
-
-
-def _expand(secret: bytes, label: bytes, context: bytes, count: int) -> bytes:
-    """HKDF-Expand-Label (RFC 8446 section 7.1), for no more than one block."""
-    info = count.to_bytes(2) + _vector(1, b"tls13 " + label) + _vector(1, context)
-    return hmac.digest(secret, info + b"\1", "sha256")[:count]
+    return kind.to_bytes(2) + vector(2, content)

@@ -20,7 +20,7 @@ from certpin.lab.case import ALL_REJECT, Case, Family
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.pins.hosts import is_address
 from certpin.support.text import printable
-from certpin.x509.certificate import pem_blocks
+from certpin.x509.certificate import Certificate, pem_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,11 @@ def foreign_case(chain_pem: bytes, key_pem: bytes, hosts: Sequence[str]) -> Case
     Raises:
         ConfigError: a file is no PEM, the key belongs to another certificate, or the certificate is
             for a host under test. ``key`` names the option.
+        CertificateParseError: a name or the key of the certificate can't be read.
     """
     chain = _chain(chain_pem)
-    leaf = x509.load_der_x509_certificate(chain[0])
-    _check_key(leaf, key_pem)
+    leaf = Certificate.from_der(chain[0])
+    _check_key(leaf.parsed, key_pem)
     names = _names(leaf)
     for host in hosts:
         if any(_covers(name, host) for name in names):
@@ -102,15 +103,13 @@ def _check_key(leaf: x509.Certificate, pem: bytes) -> None:
         )
 
 
-def _names(leaf: x509.Certificate) -> set[str]:
-    """Return the names and addresses of a certificate; its common names if it has no SAN."""
-    try:
-        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return {str(attribute.value).lower() for attribute in found}
-    addresses = map(str, san.get_values_for_type(x509.IPAddress))
-    return {name.lower() for name in (*san.get_values_for_type(x509.DNSName), *addresses)}
+def _names(leaf: Certificate) -> set[str]:
+    """Return the names and addresses of a certificate; its common names if it has none."""
+    found = (*leaf.dns_names, *leaf.addresses)
+    if not found:
+        common = leaf.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        found = tuple(str(attribute.value) for attribute in common)
+    return {name.lower() for name in found}
 
 
 def _covers(name: str, host: str) -> bool:

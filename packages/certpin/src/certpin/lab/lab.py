@@ -349,7 +349,7 @@ class CaseServer:
         with ExitStack() as opened:
             ports = [_port(loop, self._case_run, address)]
             opened.callback(ports[0].close)
-            ports.append(Port(loop, partial(Proxied, self._serve, self._note)))
+            ports.append(Port(loop, partial(Proxied, self._serve)))
             opened.callback(ports[1].close)
             if self.scenario.other_port:
                 ports.append(_port(loop, self._case_run, address, OTHER_PORT))
@@ -359,21 +359,22 @@ class CaseServer:
         self._case_run.direct.set_hosts(self.hosts, ports[0].number, ports[-1].number)
         return ports
 
-    def _serve(self, reached: Destination) -> Session | RefusedTunnel | None:
+    def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
         """Return the session for a host that a client requested from the proxy of the lab.
 
-        ``None`` if the host is not one of this case.
+        ``None`` if the host is not one of this case. ``head`` is the head of its HTTP request.
         """
+        self._note(reached, head)
         if not self._case_run.tests(reached.host):
             return None
         if self.scenario.proxy_status and reached.via == "connect" and not reached.plain:
-            return RefusedTunnel(self._case_run, reached, self._requests[-1].head)
+            return RefusedTunnel(self._case_run, reached, head)
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
     def _note(self, reached: Destination, head: bytes) -> None:
         """Keep the head of a request to the proxy, as far as the lab keeps data."""
         left = KEPT - sum(len(request.head) for request in self._requests)
-        if left > 0:
+        if head and left > 0:
             receiver = reached.host if reached.plain else "the proxy"
             self._requests.append(ProxyHead(receiver, head[:left]))
 

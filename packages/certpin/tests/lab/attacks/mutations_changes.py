@@ -191,8 +191,8 @@ MUTATIONS = [
     _in(
         "certpin/lab/lab.py",
         "the heads of requests to the proxy are limited",
-        "        if left > 0:\n            receiver",
-        "        if True:\n            receiver",
+        "self._requests.append(ProxyHead(receiver, head[:left]))",
+        "self._requests.append(ProxyHead(receiver, head))",
         f"{_CLEARS}::test_the_heads_that_a_case_keeps_are_limited",
     ),
     _in(

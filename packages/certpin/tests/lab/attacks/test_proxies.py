@@ -44,10 +44,7 @@ def _run(status: int) -> CaseRun:
 
 def _refused(run: CaseRun, headers: str = "") -> tuple[Proxied, bytes]:
     """Request a tunnel, and return the connection with the proxy's answer."""
-    heads: list[bytes] = []
-    proxied = Proxied(
-        lambda to: RefusedTunnel(run, to, heads[-1]), lambda _, head: heads.append(head)
-    )
+    proxied = Proxied(lambda to, head: RefusedTunnel(run, to, head))
     proxied.receive(f"{HEAD}{headers}\r\n".encode())
     return proxied, proxied.data_to_send()
 
@@ -93,6 +90,19 @@ def test_a_password_that_answers_the_proxy_is_data(header: str) -> None:
     for _ in range(2):
         _refused(other, credentials)
     assert not any(seen.clear for seen in other.connections)
+
+
+def test_a_late_password_is_data_after_more_heads_than_the_lab_keeps() -> None:
+    long, credentials = f"A: {'a' * 15_000}\r\n", f"Proxy-Authorization: Basic {PASSWORD}\r\n"
+    with Lab() as lab:
+        case_server = lab.case_server(BY_NAME["proxy-asks-password"])
+        target = case_server.open()
+        for header in (*[long] * 6, credentials):
+            with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+                sock.sendall(f"{HEAD}{header}\r\n".encode())
+                assert sock.recv(4096).startswith(b"HTTP/1.1 407 ")
+        *_, last = case_server.close()
+    assert last.clear == f"Basic {PASSWORD}".encode()
 
 
 def _attempt(ending: Ending, *others: Connection) -> Attempt:

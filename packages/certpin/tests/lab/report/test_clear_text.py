@@ -117,6 +117,7 @@ def test_the_heads_that_a_case_keeps_are_limited() -> None:
         finally:
             server.close()
         assert sum(len(each.head) for each in server.requests) == 64 * 1024
+        assert all(each.head for each in server.requests)
 
 
 @pytest.mark.medium

@@ -109,7 +109,7 @@ def test_proxies_and_routes_pass_a_pause_and_a_reset_on() -> None:
     for opening in (Opening.STALL, Opening.RESET):
         scenario = case_run(_step(opening))
         to = Destination("connect", HOST, 443)
-        proxied = Proxied(lambda _, run=scenario: Session(run, target=HOST))  # type: ignore[misc]
+        proxied = Proxied(lambda _, __, run=scenario: Session(run, target=HOST))  # type: ignore[misc]
         routed = Routed(scenario, to)
         proxied.receive(f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode())
         for conversation in (proxied, routed):

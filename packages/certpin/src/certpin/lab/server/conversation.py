@@ -70,19 +70,15 @@ class Conversation(Protocol):
 class Proxied:
     """One connection to the lab's proxy: the proxy request, then the conversation with that host.
 
-    ``serve`` returns the conversation that serves a requested destination; None if the connection
-    must be relayed to the destination. ``note`` gets the head of each HTTP request to the proxy.
+    ``serve`` gets a requested destination and the head of the HTTP request, which is empty for
+    SOCKS5. It returns the conversation that serves the destination; None if the connection must be
+    relayed to it.
     """
 
-    def __init__(
-        self,
-        serve: Callable[[Destination], Conversation | None],
-        note: Callable[[Destination, bytes], None] = lambda *_: None,
-    ) -> None:
+    def __init__(self, serve: Callable[[Destination, bytes], Conversation | None]) -> None:
         self.done = False
         self.passing: Destination | None = None
         self._serve = serve
-        self._note = note
         self._front = ProxyRequest()
         self._inner: Conversation | None = None
 
@@ -140,9 +136,7 @@ class Proxied:
         self.done = True
 
     def _begin(self, reached: Destination) -> None:
-        if self._front.head:
-            self._note(reached, self._front.head)
-        self._inner = self._serve(reached)
+        self._inner = self._serve(reached, self._front.head)
         if isinstance(self._inner, RefusedTunnel):
             self._front.data_to_send()  # no tunnel: its 200 isn't sent
             self.done = True

@@ -353,8 +353,8 @@ _RUNS = [
     Mutation(
         "interrupted",
         _RUN,
-        "        client.stop()\n",
-        "        pass\n",
+        "    except BaseException:\n        stop()\n",
+        "    except BaseException:\n",
         f"{_R}test_an_interrupted_run_stops_the_client",
     ),
     Mutation(

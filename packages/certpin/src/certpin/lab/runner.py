@@ -164,7 +164,7 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
                 return not_run(case, lab.style, stuck)
             return try_case(lab, client, case, repeat)
 
-        with _pool(client, jobs) as pool:
+        with client_pool(client.stop, jobs) as pool:
             for result in pool.map(run_case, chosen):
                 progress(result)
                 results.append(result)
@@ -178,13 +178,18 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
 
 
 @contextmanager
-def _pool(client: ClientUnderTest, jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads that run the client. An exception in the block stops the client."""
+def client_pool(stop: Callable[[], None], jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that run a client. An exception in the block stops it.
+
+    Args:
+        stop: stops the client: called at an exception, before it is waited for.
+        jobs: the number of threads.
+    """
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
     try:
         yield pool
     except BaseException:
-        client.stop()
+        stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)

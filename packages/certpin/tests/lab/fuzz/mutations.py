@@ -109,6 +109,13 @@ MUTATIONS = [
         f"{_RUN}test_the_files_of_a_chain_are_deleted_after_its_run",
     ),
     Mutation(
+        "equal chains share their files",
+        f"{_FUZZ}/compare.py",
+        "                if not self._running[chain.own]:\n",
+        "                if True:\n",
+        f"{_RUN}test_equal_chains_that_run_at_once_keep_their_files_until_the_last_ends",
+    ),
+    Mutation(
         "a finding is a problem",
         "certpin/cli/fuzzing.py",
         "    if run.findings:\n        return PROBLEM_FOUND\n",

@@ -209,6 +209,23 @@ def test_a_chain_with_a_known_disagreement_is_counted_and_not_minimised_again() 
     assert not empty.contains(Recipe("two", MUTATIONS[:3]), same)
 
 
+def test_an_interruption_stops_the_client_at_once() -> None:
+    class Stopped(PeerAsClient):
+        stopped = False
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    client = Stopped(Fixed("client", GOOD.__contains__))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        compare(CORPUS, 5, client, PEERS, absent={}, progress=interrupt)
+    assert caught.traceback  # it keeps the frames of the run alive
+    assert client.stopped
+
+
 def test_the_minimal_chains_are_a_case_file(tmp_path: Path) -> None:
     found = run(Fixed("client", lambda _: True), Fixed("peer", lambda own: own in GOOD), count=5)
     assert {each.kind for each in found.findings} == {Disagreement.ACCEPTED}

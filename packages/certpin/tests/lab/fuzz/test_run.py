@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import ssl
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
+from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,6 +153,24 @@ def test_the_files_of_a_chain_are_deleted_after_its_run() -> None:
         lab.forget(case)
         assert sorted(lab.folder.rglob("*")) == before
         assert lab.pki(HOST, case.own) is not pki
+
+
+def test_equal_chains_that_run_at_once_keep_their_files_until_the_last_ends() -> None:
+    begun, ended = Barrier(2, timeout=30), Event()
+
+    def reads_late(target: Target) -> str:
+        if target.case == "fuzz" and begun.wait() == 0:
+            assert ended.wait(30)
+        return request(target, trusting(target))
+
+    chain = CORPUS.build(Recipe("one"))
+    with Lab(HOST, Style.NONE) as lab, ThreadPoolExecutor(2) as pool:
+        client = LabClient(lab, Call(reads_late))
+        running = [pool.submit(client.judge, chain) for _ in range(2)]
+        first = next(as_completed(running, timeout=30))
+        ended.set()
+        assert [first.result().accepts, *[each.result().accepts for each in running]] == [True] * 3
+        assert not list(lab.folder.glob("own-*"))
 
 
 def test_verdicts_as_words() -> None:

@@ -261,8 +261,7 @@ class Corpus:
         for extension in donor.extensions:
             if extension.name == change.field:
                 return grammar.with_extension(plan, extension)
-        kept = tuple(each for each in plan.extensions if each.name != change.field)
-        return replace(plan, extensions=kept)
+        return grammar.without_extension(plan, change.field)
 
     def _rearrange(self, chain: list[bytes], change: Mutation) -> None:
         """Change the certificates above the leaf, which a TLS server must send first."""

@@ -8,10 +8,10 @@ debugging, that finds the minimum and not only a local one.
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab import runner
@@ -21,9 +21,9 @@ from certpin.lab.own.chain import ExpectedVerdict, own_case
 from certpin.lab.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from certpin.lab.case import Case
+    from certpin.lab.case import Case, OwnChain
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.fuzz.chains import Corpus, FuzzChain
     from certpin.lab.fuzz.grammar import Mutation
@@ -49,12 +49,22 @@ class LabClient:
     def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
         self._lab = lab
         self._client = client
+        self._lock = Lock()
+        self._running: Counter[OwnChain] = Counter()  # equal chains share their files
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
         """Run the client. It has no verdict if it died, or if the chain can't be served."""
         case = case_of("fuzz", chain, ExpectedVerdict.REPORT)
-        result = runner.try_case(self._lab, self._client, case)
-        self._lab.forget(case)
+        with self._lock:
+            self._running[chain.own] += 1
+        try:
+            result = runner.try_case(self._lab, self._client, case)
+        finally:
+            with self._lock:
+                self._running[chain.own] -= 1
+                if not self._running[chain.own]:
+                    del self._running[chain.own]
+                    self._lab.forget(case)
         accepts = {Verdict.ACCEPT: True, Verdict.LEAK: True, Verdict.REJECT: False}
         found = accepts.get(result.verdict) if result.verdict else None
         return PeerVerdict(found, result.why)
@@ -322,23 +332,6 @@ def compare(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     )
     if not good:
         return run
-    for number, recipe, verdict in _judged(corpus, count, client, good, jobs):
-        comparison.add(number, recipe, verdict)
-        progress()
-    last = client.judge(corpus.build(Recipe(good[0])))
-    return replace(
-        run,
-        not_compared=dict(comparison.not_compared),
-        agreed=(comparison.agreed[0], comparison.agreed[1]),
-        classes=tuple(comparison.classes),
-        problem="" if last.accepts else "in the end, the client refused a chain that it accepted",
-    )
-
-
-def _judged(
-    corpus: Corpus, count: int, client: FuzzedClient, good: tuple[str, ...], jobs: int
-) -> Iterator[tuple[int, Recipe, PeerVerdict]]:
-    """Yield the client's verdict on each chain, in the order of their numbers."""
 
     def judge(number: int) -> tuple[int, Recipe, PeerVerdict]:
         recipe = corpus.recipe(number)
@@ -347,11 +340,15 @@ def _judged(
             return number, recipe, PeerVerdict(None, why)
         return number, recipe, client.judge(corpus.build(recipe))
 
-    pool = ThreadPoolExecutor(jobs, "certpin-fuzz-client")
-    try:
-        yield from pool.map(judge, range(count))
-    except BaseException:
-        client.stop()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with runner.client_pool(client.stop, jobs) as pool:
+        for number, recipe, verdict in pool.map(judge, range(count)):
+            comparison.add(number, recipe, verdict)
+            progress()
+    last = client.judge(corpus.build(Recipe(good[0])))
+    return replace(
+        run,
+        not_compared=dict(comparison.not_compared),
+        agreed=(comparison.agreed[0], comparison.agreed[1]),
+        classes=tuple(comparison.classes),
+        problem="" if last.accepts else "in the end, the client refused a chain that it accepted",
+    )

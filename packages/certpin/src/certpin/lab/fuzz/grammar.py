@@ -409,8 +409,7 @@ def _apply_to_extension(plan: CertificatePlan, change: Mutation, host: str) -> C
     if old is None:
         return plan
     if change.operation == "remove":
-        kept = tuple(each for each in plan.extensions if each.name != name)
-        return replace(plan, extensions=kept)
+        return without_extension(plan, name)
     if change.operation == "repeat":
         return replace(plan, extensions=(*plan.extensions, old))
     if change.operation == "flag":
@@ -423,4 +422,10 @@ def with_extension(plan: CertificatePlan, new: ExtensionPlan) -> CertificatePlan
     if all(each.name != new.name for each in plan.extensions):
         return replace(plan, extensions=(*plan.extensions, new))
     kept = tuple(new if each.name == new.name else each for each in plan.extensions)
+    return replace(plan, extensions=kept)
+
+
+def without_extension(plan: CertificatePlan, name: str) -> CertificatePlan:
+    """Return a plan without the extensions of a name."""
+    kept = tuple(each for each in plan.extensions if each.name != name)
     return replace(plan, extensions=kept)

@@ -245,7 +245,10 @@ def with_anchors(
         for pin, entry in policy.live_pins.items()
         if pin not in known
     ]
-    lost = f"{', '.join(missing)} has no certificate in {source!r}, so its chains are refused"
+    verb, whose = ("has", "its") if len(missing) == 1 else ("have", "their")
+    lost = (
+        f"{', '.join(missing)} {verb} no certificate in {source!r}, so {whose} chains are refused"
+    )
     return replace(policy, trust=anchors), lost if missing else ""
 
 

@@ -616,8 +616,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the gate judges the SCTs of a certificate that was issued",
         _PROSPECT,
-        "pins_only=chain is None or not _knows_scts(chain)",
-        "pins_only=True",
+        "    if chain is not None and _knows_scts(chain):\n        verdict = judge",
+        "    if False:\n        verdict = judge",
         _IN_TRANSPARENCY
         + "test_a_renewal_without_scts_is_refused_with_the_missing_ones_and_the_fix",
     ),

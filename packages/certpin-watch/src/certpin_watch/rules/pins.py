@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from certpin.pins import Pin, verify
+from certpin.pins import Pin
 from certpin.pins.verdict import advice
 from certpin.providers import change_text, load_providers, policy_change
 from certpin.rotation.adoption import policy_in
 from certpin.rotation.fleet import clients_at_risk
+from certpin.rotation.prospect import judge
 from certpin.rotation.rules import backup, served_chain, version_list
-from certpin.rotation.sightings import CLOCK_TOLERANCE
 from certpin.support.text import counted
 from certpin.x509 import name_of
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
@@ -181,21 +181,24 @@ def _provider_set_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
     """Return the verdict on a chain by a policy, as if its pins had not expired.
 
-    Expiry is left to the rule ``pins-expired``. The SCTs of a new certificate are a few seconds
-    old, and this clock may be behind.
+    Expiry is left to the rule ``pins-expired``.
     """
-    return verify(chain, replace(policy, expires=None), monitored.now + CLOCK_TOLERANCE)
+    return judge(chain, replace(policy, expires=None), monitored.now)
 
 
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
-    """Return True if a server's chain was verified, and the policy of the pin file accepts it.
+    """Return True if a server's chain was verified, and clients with the pin file accept it.
+
+    They accept a pinned chain with too few SCTs that they only report.
 
     Args:
         monitored: the policy of the server, with its pins.
         view: the state of the server, as one location observed it.
     """
-    chain = view.verified
-    return chain is not None and match(monitored, monitored.policy, chain).reason == "match"
+    if view.verified is None:
+        return False
+    verdict = match(monitored, monitored.policy, view.verified)
+    return verdict.matched is not None and verdict.decision != "refuse"
 
 
 def leaf_pin(chain: Chain) -> Pin:

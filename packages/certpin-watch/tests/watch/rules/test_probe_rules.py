@@ -317,7 +317,9 @@ def test_a_deployed_version_that_requires_scts_is_a_field_mismatch() -> None:
 
 def test_scts_at_only_one_location_may_be_an_attack() -> None:
     views = [view(verified=promised(*LOGS)), view("other", "fra1")]
-    for logs, severity in ((LIST, "critical"), (None, "info")):
+    # With an old list, clients accept the chain and report it.
+    old = log_list(LOGS, NOW - 70 * DAY)
+    for logs, severity in ((LIST, "critical"), (old, "info"), (None, "info")):
         findings = found(views, pins("leaf", "other", ct_logs=logs))
         assert ("vantages-disagree", severity) in rules(findings)
 

@@ -184,11 +184,28 @@ def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Ve
     """
     if policy is None:
         return None
-    verdict = verify(chain, policy, now, pins_only=chain is None or not _knows_scts(chain))
-    if verdict.reason == "too-few-scts":
-        # The SCTs of a new certificate are a few seconds old, and this clock may be behind.
-        verdict = verify(chain, policy, now + CLOCK_TOLERANCE)
+    if chain is not None and _knows_scts(chain):
+        verdict = judge(chain, policy, now)
+    else:
+        verdict = verify(chain, policy, now, pins_only=True)
     return verdict if verdict.decision == "refuse" and verdict.reason != "expired" else None
+
+
+def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
+    """Return the verdict of clients on a chain that a server presents: that of ``verify``.
+
+    The SCTs of a new certificate are a few seconds old, and the clock that gave ``now`` may be
+    behind: SCTs of the next five minutes count too.
+
+    Args:
+        chain: a verified path; ``None`` if a server's chain did not verify.
+        policy: the policy of the clients.
+        now: the time at which the chain is presented.
+    """
+    verdict = verify(chain, policy, now)
+    if verdict.reason == "too-few-scts":
+        verdict = verify(chain, policy, now + CLOCK_TOLERANCE)
+    return verdict
 
 
 def lacks_scts(

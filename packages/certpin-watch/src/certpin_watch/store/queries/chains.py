@@ -17,7 +17,8 @@ import msgspec
 from sqlalchemy import select
 
 from certpin.errors import CertificateParseError
-from certpin.pins import pins_of, verify
+from certpin.pins import pins_of
+from certpin.rotation.prospect import judge
 from certpin.support.text import printable
 from certpin.x509 import Certificate, Chain
 from certpin.x509.chain import Signature, chain_paths, public_roots, read_facts, short_name
@@ -192,7 +193,7 @@ def _accepted_paths(
     return {
         digest
         for digest, path in paths.items()
-        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
+        if any(path and judge(path, policy, now).reason == "match" for policy in policies)
     }
 
 

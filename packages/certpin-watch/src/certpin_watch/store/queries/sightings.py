@@ -17,9 +17,8 @@ import msgspec
 from sqlalchemy import exists, func, or_, select, tuple_
 
 from certpin.errors import CertificateParseError
-from certpin.pins import pins_of, verify
-from certpin.rotation.prospect import refuses
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.pins import pins_of
+from certpin.rotation.prospect import judge, refuses
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
 from certpin_watch.store.queries import Page, clamp_limit, hexadecimal, make_page, to_datetime
 from certpin_watch.store.queries.chains import load_chains
@@ -345,7 +344,7 @@ def _answer(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> Answ
     policy = pins.policy_for(host)
     if policy is None:
         return "unpinned"
-    reason = verify(chain, policy, now + CLOCK_TOLERANCE).reason
+    reason = judge(chain, policy, now).reason
     return "match" if reason == "debug-anchor" else reason
 
 

@@ -156,7 +156,7 @@ MUTATIONS = [
     ),
     _ct(
         "the key of the issuer",
-        "precert_data(tbs, issuer.spki_sha256, sct.timestamp",
+        "precert_data(tbs, issuer_key_hash, sct.timestamp",
         "precert_data(tbs, certificate.spki_sha256, sct.timestamp",
         f"{_T}two_scts_of_two_operators_are_enough",
         _SCT,

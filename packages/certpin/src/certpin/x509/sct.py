@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
@@ -81,6 +82,13 @@ def is_signed(certificate: Certificate, issuer: Certificate, sct: EmbeddedSCT, l
         sct: one of the certificate's SCTs.
         log: the log that has the ID of the SCT.
     """
+    return _is_signed(certificate, issuer.spki_sha256, sct, log)
+
+
+@lru_cache(maxsize=1024)  # the service judges a served chain by each version of each pin file
+def _is_signed(
+    certificate: Certificate, issuer_key_hash: bytes, sct: EmbeddedSCT, log: CTLog
+) -> bool:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from certpin.x509.signing import verify_signature
@@ -91,7 +99,7 @@ def is_signed(certificate: Certificate, issuer: Certificate, sct: EmbeddedSCT, l
     if sct.algorithm != ("rsa" if isinstance(key, rsa.RSAPublicKey) else "ecdsa"):
         return False
     tbs = certificate.parsed.tbs_precertificate_bytes
-    signed = precert_data(tbs, issuer.spki_sha256, sct.timestamp, sct.extensions)
+    signed = precert_data(tbs, issuer_key_hash, sct.timestamp, sct.extensions)
     return verify_signature(key, sct.signature, signed)
 
 

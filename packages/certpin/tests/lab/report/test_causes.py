@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.lab.attacks import CASES, OPTIONAL_CASES
-from certpin.lab.case import Expect
+from certpin.lab.case import Expect, OwnChain
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import cause_lines, find_causes, proof_line
 from certpin.lab.report.faults import FAULTS
@@ -102,6 +102,14 @@ def test_a_client_that_refuses_changes_is_no_victim_of_attacks() -> None:
     found = find_causes(results(dict.fromkeys(("rot-backup-live",), Verdict.REJECT)))
     assert [cause.title for cause in found] == ["The client refuses the backup key"]
     assert cause_lines(found)[0].endswith(": 1 honest server was refused")
+
+
+def test_a_chain_of_the_user_is_no_case_of_the_matrix() -> None:
+    chain = replace(_runs.BY_NAME["rogue-tls-1.2"], own=OwnChain(_runs.HOST, (), b"", ()))
+    made = Result(chain, Expect.REJECT, Verdict.ACCEPT, Outcome.WRONG, "")
+    [cause] = find_causes([made])
+    assert cause.title != "The client checks only some of its connections"
+    assert cause.fixes == {}
 
 
 def test_one_case_shows_no_more_than_it_can() -> None:

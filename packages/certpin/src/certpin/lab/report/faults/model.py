@@ -37,7 +37,9 @@ class VerdictPattern:
         self.open_ways = {way for result in wrong for way in open_ways(result)}
         on_path = [result for result in wrong if result.case.matrix_name not in PROXY_ANSWERS]
         self.in_clear_text = any(map(in_clear, on_path))
-        self.repeated = any(result.case.name == ROGUE and after_refusal(result) for result in wrong)
+        self.repeated = any(
+            result.case.matrix_name == ROGUE and after_refusal(result) for result in wrong
+        )
 
     def failed(self, *names: str) -> bool:
         """Return True if the client failed one of these cases, whatever its verdict."""
@@ -155,7 +157,9 @@ def past_pins(result: Result) -> bool:
 def only_some_connections(result: Result) -> bool:
     """Return True for a man in the middle who attacks only some connections of a client."""
     case = result.case
-    return got_through(result) and (case.family is Family.SEQUENCE or case.name in ROGUE_HANDSHAKE)
+    return got_through(result) and (
+        case.family is Family.SEQUENCE or case.matrix_name in ROGUE_HANDSHAKE
+    )
 
 
 def of(*families: Family) -> Callable[[Result], bool]:

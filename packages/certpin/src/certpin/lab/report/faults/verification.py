@@ -54,7 +54,7 @@ def _by_certificate(result: Result) -> bool:
     For a client with pins on the server's key, this includes a renewal with an unpinned key.
     """
     family = result.case.family
-    certificates = family not in _NOT_CERTIFICATES or result.case.name in ROGUE_HANDSHAKE
+    certificates = family not in _NOT_CERTIFICATES or result.case.matrix_name in ROGUE_HANDSHAKE
     return got_through(result) and (certificates or only_by_pins(result))
 
 

@@ -146,7 +146,7 @@ def in_its_language(name: str, chosen: Program) -> Command:
     start: tuple[str, ...]
     match path.suffix:
         case ".go":
-            start = (str(_go_program()), path.stem)
+            start = (str(_broken_in_go()), path.stem)
         case ".dart":
             start = (str(_vm.NEWEST.program), str(_dart_program()), path.stem)
         case suffix:
@@ -170,13 +170,17 @@ def _scratch() -> Path:
 
 
 @cache
-def _go_program() -> Path:
-    """Compile all broken clients in Go into one program."""
-    binary = _scratch() / "broken_go"
-    files = sorted((BROKEN / "go").glob("*.go"))
+def go_program(name: str, *files: Path) -> Path:
+    """Compile files in Go into a program with this name, and return its path."""
+    binary = _scratch() / name
     # The user's cache makes the second build fast; nothing is downloaded.
     subprocess.run(["go", "build", "-o", binary, *files], check=True, timeout=110)
     return binary
+
+
+def _broken_in_go() -> Path:
+    """Compile all broken clients in Go into one program."""
+    return go_program("broken_go", *sorted((BROKEN / "go").glob("*.go")))
 
 
 @cache

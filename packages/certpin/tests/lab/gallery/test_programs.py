@@ -5,7 +5,6 @@ examples/clients/README.md explains each failure, and how it was confirmed as th
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +12,19 @@ import pytest
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import find_causes
 from tests.lab._clients import BY_NAME
-from tests.lab.gallery._gallery import CLIENTS, Jvm, attacked, bad_cases, fails, program
+from tests.lab.gallery._gallery import (
+    CLIENTS,
+    Jvm,
+    attacked,
+    bad_cases,
+    fails,
+    go_program,
+    program,
+)
 from tests.lab.gallery._table import COMPROMISED, WILDCARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -69,18 +75,11 @@ def test_node_with_check_server_identity() -> None:
     ]
 
 
-@pytest.fixture(scope="module")
-def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    binary = tmp_path_factory.mktemp("go") / "go_tls"
-    # The user's cache makes the second build fast; nothing is downloaded.
-    subprocess.run(["go", "build", "-o", binary, CLIENTS / "go_tls.go"], check=True, timeout=110)
-    return binary
-
-
 @pytest.mark.peer("go")
 @pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
-def test_go_with_verify_connection(go_program: Path, style: Style) -> None:
-    assert fails(program(str(go_program), "{url}"), style) == GO
+def test_go_with_verify_connection(style: Style) -> None:
+    binary = go_program("go_tls", CLIENTS / "go_tls.go")
+    assert fails(program(str(binary), "{url}"), style) == GO
 
 
 @pytest.fixture(scope="module")

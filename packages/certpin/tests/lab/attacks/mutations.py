@@ -186,8 +186,8 @@ _ROTATION = [
     _of(
         "rotation",
         "a new key",
-        "pki.intermediate.issue(pki.host), role",
-        "pki.intermediate.issue(pki.host, key=pki.backup.key), role",
+        "identity = pki.intermediate.issue(pki.host, key=key)",
+        "identity = pki.intermediate.issue(pki.host, key=pki.backup.key)",
         "test_the_leaf_has_a_pinned_key_unless_the_case_says_otherwise[rot-new-key-pinned-ca]",
     ),
     _of(
@@ -217,8 +217,8 @@ _PATHS = [
     _of(
         "paths",
         "cross-signed",
-        'Authority("Root X", issuer=pki.root, key=new_root.key)',
-        'Authority("Root X", key=new_root.key)',
+        "Authority(new_root.common_name, issuer=pki.root, key=new_root.key)",
+        "Authority(new_root.common_name, key=new_root.key)",
         "test_the_cross_signed_path",
     ),
     *(

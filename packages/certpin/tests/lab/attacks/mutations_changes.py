@@ -133,7 +133,7 @@ MUTATIONS = [
         f"{_WEAK}::test_the_keys_are_of_the_declared_sizes",
     ),
     _in(
-        f"{_ATTACKS}/weak_keys.py",
+        f"{_ATTACKS}/rotation.py",
         "only pins on the server make a new weak key an attack",
         "Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST",
         "Role.HONEST",

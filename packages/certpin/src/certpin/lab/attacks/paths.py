@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
 
 
-def _cross_signed(pki: TestPKI) -> Scenario:
+def cross_signed(pki: TestPKI) -> Scenario:
     """Return a scenario with a chain that leads to the trusted root R over the cross-signed root X.
 
-    X is a new root that no client trusts yet. R signs X, and X signs I. The path that a client can
-    verify is L, I (signed by X), X (signed by R), R.
+    X is a new root. R signs X, and X signs I. The path that a client without X in its trust store
+    can verify is L, I (signed by X), X (signed by R), R.
     """
-    new_root = Authority("Root X", now=pki.now)
-    bridge = Authority("Root X", issuer=pki.root, key=new_root.key)
+    new_root = pki.authorities.new_root
+    bridge = Authority(new_root.common_name, issuer=pki.root, key=new_root.key)
     above = Authority(pki.intermediate.common_name, issuer=bridge, key=pki.intermediate.key)
     return Scenario.legitimate(above.issue(pki.host, key=pki.leaf.key))
 
@@ -70,7 +70,7 @@ PATHS = (
         "chain gets longer",
         reference="RFC 4158; ISRG Root X1, cross-signed by DST Root CA X3",
         fix=f"{_FIX}; don't limit the length of chains",
-        scenario=_cross_signed,
+        scenario=cross_signed,
     ),
     Case(
         name="rot-shorter-chain",

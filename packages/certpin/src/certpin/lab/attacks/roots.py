@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from certpin.lab.attacks.paths import cross_signed
 from certpin.lab.authority import Authority
 from certpin.lab.case import ALL_ACCEPT, Case, Family
 from certpin.lab.scenario import Scenario
@@ -29,14 +30,6 @@ def _cross_signer_expired(pki: TestPKI) -> Scenario:
     legacy = Authority("Legacy root", now=pki.now, days=_EXPIRED)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key)
     return Scenario.legitimate(pki.leaf, cross.x509, legacy.x509)
-
-
-def _below_new_root(pki: TestPKI) -> Scenario:
-    """Return a scenario in which X is above I: X is a root, and R has cross-signed it."""
-    new_root = pki.authorities.new_root
-    bridge = Authority(new_root.common_name, issuer=pki.root, key=new_root.key)
-    above = Authority(pki.intermediate.common_name, issuer=bridge, key=pki.intermediate.key)
-    return Scenario.legitimate(above.issue(pki.host, key=pki.leaf.key))
 
 
 def _new_root(pki: TestPKI) -> tuple[Authority, ...]:
@@ -98,7 +91,7 @@ ROOTS = (
         "so that R, which is pinned, is not on it. I is pinned too",
         reference="RFC 4158 section 2.4.2; ISRG Root X1 in new and old trust stores",
         fix=_FIX_TOP,
-        scenario=_below_new_root,
+        scenario=cross_signed,
         anchors=_new_root,
     ),
     Case(

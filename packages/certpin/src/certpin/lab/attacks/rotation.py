@@ -5,7 +5,7 @@ They count as much as the attacks: a client that refuses one fails on the day of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -16,6 +16,8 @@ from certpin.lab.pki import Style
 from certpin.lab.scenario import Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
     from certpin.lab.authority import Identity
     from certpin.lab.pki import TestPKI
 
@@ -62,13 +64,21 @@ def _url(text: str) -> x509.UniformResourceIdentifier:
     return x509.UniformResourceIdentifier(text)
 
 
-def _new_key(pki: TestPKI) -> Scenario:
+def with_unpinned_key(
+    pki: TestPKI, key: CertificateIssuerPrivateKeyTypes | None = None, **fields: Any
+) -> Scenario:
     """Return a scenario in which the server has a certificate from I for a new, unpinned key.
 
     The server is honest, but a client with pins on its key must treat it as an attack.
+
+    Args:
+        pki: the test PKI of the case.
+        key: the key; None for one that is made now.
+        fields: other fields of the ``ServerStep``.
     """
     role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
-    return Scenario.of(ServerStep.of(pki.intermediate.issue(pki.host), role=role))
+    identity = pki.intermediate.issue(pki.host, key=key)
+    return Scenario.of(ServerStep.of(identity, role=role, **fields))
 
 
 def _backup(pki: TestPKI) -> Scenario:
@@ -125,7 +135,7 @@ ROTATION = (
         reference="RFC 7469 section 2.6",
         fix="for pins on the CA: look for them on the whole verified chain, not only on the "
         "leaf. For pins on the leaf: they must refuse it, whatever its issuer",
-        scenario=_new_key,
+        scenario=with_unpinned_key,
     ),
     Case(
         name="rot-backup-live",

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec
 
+from certpin.lab.attacks.rotation import with_unpinned_key
+from certpin.lab.attacks.weakness import FIX_LEVEL
 from certpin.lab.authority import new_rsa_key
 from certpin.lab.case import ALL_POLICY, ALL_REJECT, Case, Expect, Expected, Family
 from certpin.lab.forge import small_rsa_key
-from certpin.lab.pki import Style
 from certpin.lab.scenario import Role, Scenario, ServerStep, TLSSettings
 
 if TYPE_CHECKING:
@@ -45,17 +46,8 @@ def _p192() -> ec.EllipticCurvePrivateKey:
 def _with_key(
     make: Callable[[], CertificateIssuerPrivateKeyTypes], settings: TLSSettings = _TLS12
 ) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with a new, weak key of the server.
-
-    With pins on the server's key, it is an attack: the key is not pinned.
-    """
-
-    def scenario(pki: TestPKI) -> Scenario:
-        role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
-        identity = pki.intermediate.issue(pki.host, key=make())
-        return Scenario.of(ServerStep.of(identity, role=role, settings=settings))
-
-    return scenario
+    """Return a function that builds a scenario with a new, weak key of the server."""
+    return lambda pki: with_unpinned_key(pki, make(), settings=settings)
 
 
 def _factored(pki: TestPKI) -> Scenario:
@@ -70,10 +62,7 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
 
 
 _UNPINNED = Expected(Expect.POLICY, Expect.REJECT, Expect.POLICY)
-_FIX_KEY = (
-    "raise the minimum of the TLS library: OpenSSL's security level 2 (ciphers ending in "
-    "@SECLEVEL=2), jdk.certpath.disabledAlgorithms in Java; don't lower it for an old server"
-)
+_FIX_KEY = f"{FIX_LEVEL}; don't lower it for an old server"
 _FIX_SUITE = (
     "allow the suites with ECDHE and an AEAD only (ECDHE+AESGCM:ECDHE+CHACHA20, "
     "ConnectionSpec.RESTRICTED_TLS), or TLS 1.3 only"

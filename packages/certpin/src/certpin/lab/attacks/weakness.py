@@ -51,7 +51,7 @@ def _leaf_alone(pki: TestPKI) -> Scenario:
     return Scenario.legitimate(replace(pki.leaf, chain=(leaf,)))
 
 
-_FIX_LEVEL = (
+FIX_LEVEL = (
     "raise the minimum of the TLS library: OpenSSL's security level 2 (ciphers ending in "
     "@SECLEVEL=2), jdk.certpath.disabledAlgorithms in Java"
 )
@@ -65,7 +65,7 @@ WEAKNESS = (
         guards="whether the client enforces a minimum key size: a state can factor RSA keys of "
         "1024 bits, and no public authority may certify them since 2014",
         reference="NIST SP 800-57 part 1; CA/B Forum Baseline Requirements 6.1.5",
-        fix=_FIX_LEVEL,
+        fix=FIX_LEVEL,
         scenario=_weak_key,
     ),
     Case(
@@ -76,7 +76,7 @@ WEAKNESS = (
         guards="whether the client accepts SHA-1 signatures: an attacker can make two "
         "certificates with one digest, of which an authority sees and signs the harmless one",
         reference="CVE-2005-4900; CA/B Forum Baseline Requirements 7.1.3.2",
-        fix=_FIX_LEVEL,
+        fix=FIX_LEVEL,
         scenario=_signed_over(hashes.SHA1()),  # noqa: S303  # the point
     ),
     Case(
@@ -87,7 +87,7 @@ WEAKNESS = (
         guards="the same for MD5, which was used to forge an authority in 2008, and Flame's "
         "certificate in 2012",
         reference="CVE-2004-2761; RFC 6151",
-        fix=_FIX_LEVEL,
+        fix=FIX_LEVEL,
         scenario=_signed_over(hashes.MD5()),  # noqa: S303  # the point
     ),
     Case(

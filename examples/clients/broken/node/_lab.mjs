@@ -3,7 +3,7 @@ import { X509Certificate, createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { connect as reach, isIP } from "node:net";
-import { connect } from "node:tls";
+import { checkServerIdentity, connect } from "node:tls";
 
 export const host = process.argv[2];
 export const port = Number(process.argv[3]);
@@ -14,6 +14,11 @@ export const pinOf = (raw) => {
   const key = new X509Certificate(raw).publicKey.export({ type: "spki", format: "der" });
   return `sha256/${createHash("sha256").update(key).digest("base64")}`;
 };
+
+// For the option checkServerIdentity of TLS: compares the name, and then the pin.
+export const checkPinned = (name, certificate) =>
+  checkServerIdentity(name, certificate) ??
+  (pins.includes(pinOf(certificate.raw)) ? undefined : new Error("not pinned"));
 
 export const open = (options = {}, to = port) => {
   const socket = reach(to, host === "::1" ? "::1" : "127.0.0.1");

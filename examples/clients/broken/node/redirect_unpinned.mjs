@@ -2,13 +2,9 @@
 //
 // certpin prove --style leaf --via port -- node redirect_unpinned.mjs {host} {port}
 import { request } from "node:https";
-import { checkServerIdentity as checkName } from "node:tls";
-import { fail, get, host, open, path, pinOf, pins } from "./_lab.mjs";
+import { checkPinned, fail, get, host, open, path } from "./_lab.mjs";
 
-const checkServerIdentity = (name, certificate) =>
-  checkName(name, certificate) ?? (pins.includes(pinOf(certificate.raw)) ? undefined : new Error("not pinned"));
-
-get({ checkServerIdentity }, (answer) => {
+get({ checkServerIdentity: checkPinned }, (answer) => {
   if (!answer.headers.location) return answer.pipe(process.stdout);
   const next = new URL(answer.headers.location, `https://${host}`);
   if (next.protocol !== "https:" || next.hostname !== host) return fail(new Error("another host"));

@@ -1,4 +1,4 @@
-"""A server whose certificates come from an ACME client, which calls the hook with the gate."""
+"""A server with certificates from an ACME client, which runs the gate as its hook."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ foreign_option: Decorator = option_group(
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
             help="Also attack with this genuine certificate of your other domain (PEM, with "
-            "its chain), for a device whose trust store can't be changed. Needs --key.",
+            "its chain), for a device with a fixed trust store. Needs --key.",
         ),
         click.option(
             "--key",

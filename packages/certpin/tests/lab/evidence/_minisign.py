@@ -42,7 +42,7 @@ def write_key(path: Path, *, passphrase: bytes | None = None) -> Path:
 
 
 def no_passphrase() -> bytes | None:
-    """Fail: nobody may be asked for the passphrase of a key that has none."""
+    """Fail: the key has no passphrase, so that the user must not be asked for one."""
     raise AssertionError("asked for a passphrase")
 
 

@@ -95,10 +95,10 @@ def _signer_pin(signer: Signer) -> Pin:
 
 
 def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
-    """Refuse a pinned key whose type public authorities don't certify, such as Ed25519.
+    """Refuse a pinned key of a type that public authorities don't certify, such as Ed25519.
 
-    It is refused for a host whose clients trust public authorities. If the pin file can't be read,
-    nothing is refused: a certificate request can be made without it.
+    A host with its own trust anchors may have such a key. If the pin file can't be read, nothing is
+    refused: a certificate request can be made without it.
 
     Raises:
         ConfigError: no public authority would issue a certificate for the key.

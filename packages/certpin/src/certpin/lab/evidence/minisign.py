@@ -77,7 +77,7 @@ def load_key(path: Path, ask: Callable[[], bytes | None]) -> MinisignKey:
 
     Args:
         path: the key file.
-        ask: returns the passphrase; None if there is nobody to ask. Not called for a key without
+        ask: returns the passphrase; None if the user can't be asked. Not called for a key without
             one (``minisign -G -W``).
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.device.page import HOST
@@ -196,7 +195,8 @@ class DeviceConnection(Proxied):
     """
 
     def __init__(self, schedule: Schedule, page: Page) -> None:
-        super().__init__(partial(proxied_connection, schedule))
+        # A lambda, because mypy does not check the number of arguments of a `partial`.
+        super().__init__(lambda reached, _head: proxied_connection(schedule, reached))
         self._page = page
         self._out = b""
 

@@ -59,6 +59,7 @@ LISTS = (
     "tests.lab.server.mutations",
     "tests.lab.server.mutations_starttls",
     "tests.lab.server.mutations_transport",
+    "tests.lab.server.mutations_weak_tls",
     "tests.lint.mutations",
     "tests.providers.mutations",
     "tests.formats.mutations_programs",

@@ -28,7 +28,9 @@ def test_an_alert_is_a_refusal_at_once() -> None:
     assert client_signal(seen, hung_up=False, ended=False) is ClientSignal.REFUSED
 
 
-@pytest.mark.parametrize("problem", ["no shared cipher", "unsupported protocol"])
+@pytest.mark.parametrize(
+    "problem", ["no shared cipher", "unsupported protocol", "this client does not offer 3DES"]
+)
 def test_no_common_parameters_is_a_refusal(problem: str) -> None:
     assert client_signal(Connection(hello=HELLO, problem=problem), hung_up=False, ended=False) is (
         ClientSignal.REFUSED

@@ -225,7 +225,9 @@ class Authority:
         """
         key = key or new_key()
         builder = self._begin(_name(names[0][:_LONGEST_NAME]), key.public_key(), days)
-        leaf = self.sign(change(_as_server(builder, names)))
+        # GnuTLS and Java encrypt to no other key (static RSA).
+        encrypts = isinstance(key, rsa.RSAPrivateKey)
+        leaf = self.sign(change(_as_server(builder, names, encrypts=encrypts)))
         return Identity(key, (leaf, *self._path()))
 
     def _path(self) -> tuple[x509.Certificate, ...]:
@@ -264,20 +266,22 @@ def _as_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
     ).add_extension(_usage(authority=True), critical=True)
 
 
-def _as_server(builder: x509.CertificateBuilder, names: Sequence[str]) -> x509.CertificateBuilder:
+def _as_server(
+    builder: x509.CertificateBuilder, names: Sequence[str], *, encrypts: bool
+) -> x509.CertificateBuilder:
     return (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(_usage(authority=False, encrypts=encrypts), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(list(map(_san, names))), critical=False)
     )
 
 
-def _usage(*, authority: bool) -> x509.KeyUsage:
+def _usage(*, authority: bool, encrypts: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=encrypts,
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=authority,

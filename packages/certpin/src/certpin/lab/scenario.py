@@ -118,6 +118,14 @@ INTERRUPTED = {Opening.CLOSE, Opening.RESET, Opening.STALL}
 STALL_SECONDS = 3.0
 
 
+class Weakness(StrEnum):
+    """A weakness that OpenSSL doesn't have: the lab makes such a server's records by hand."""
+
+    TRIPLE_DES = "3des"
+    SMALL_GROUP = "small-group"  # Diffie-Hellman with a prime of 512 bits
+    EARLY_CHANGE = "early-change"  # ChangeCipherSpec before the keys are exchanged
+
+
 @dataclass(frozen=True)
 class TLSSettings:
     """The TLS settings with which the lab serves a connection.
@@ -133,6 +141,7 @@ class TLSSettings:
     tickets: str = ""  # steps with the same value share the keys of their session tickets
     asks_certificate: bool = False
     needs_certificate: bool = False  # ends the handshake if the client has none
+    weakness: Weakness | None = None  # served by ``server.weak_tls``, in TLS 1.2
 
 
 @dataclass(frozen=True)

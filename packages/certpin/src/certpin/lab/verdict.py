@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 KEPT = 64 * 1024
 
 
+# The beginning of the problem of a connection on which the client offered no weak parameters.
+NOT_OFFERED = "this client does not offer"
+
+
 @dataclass
 class Connection:
     """The evidence of one connection of the client to the lab.
@@ -325,6 +329,9 @@ def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
 def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
     if not any(connection.hello for connection in judged):
         return "the client left before TLS began, and sent nothing"
+    lacking = [seen.problem for seen in judged if seen.problem.startswith(NOT_OFFERED)]
+    if lacking:
+        return lacking[0]
     alerts = sorted({connection.alert for connection in judged if connection.alert})
     how = f"with the alert {', '.join(alerts)}" if alerts else "without an alert"
     when = "after" if any(connection.secured for connection in judged) else "during"

@@ -157,7 +157,7 @@ def in_its_language(name: str, chosen: Program) -> Command:
 def peer_of(name: str) -> str:
     """Return the program that a broken client in another language needs (``pytest.mark.peer``)."""
     beginning = Path(name).name.partition("_")[0]
-    shell = beginning if beginning in {"wget", "openssl"} else "curl"
+    shell = {"wget": "wget", "openssl": "openssl", "gnutls": "gnutls-cli"}.get(beginning, "curl")
     return {".go": "go", ".mjs": "node", ".dart": "dart", ".sh": shell}[Path(name).suffix]
 
 

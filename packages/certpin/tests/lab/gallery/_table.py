@@ -32,6 +32,7 @@ CLEAR_TEXT = "The client sends its request in clear text if TLS fails"
 OLD = "The client accepts outdated versions of TLS"
 CHANGES = "The client refuses legitimate changes of the server"
 SMALL_KEY = "The client accepts a key of the server that is too small"
+SMALL_GROUP = "The client accepts a group of Diffie-Hellman that is too small"
 PROXY_ANSWER = "The client takes the answer of a proxy for the server's"
 COMPROMISED = "The client accepts keys that its pins mark compromised"
 
@@ -40,8 +41,9 @@ COMPROMISED = "The client accepts keys that its pins mark compromised"
 class Hole:
     """The cases that name a client's fault, and one that it handles as a sound client does.
 
-    ``cause`` is the fault as certpin names it; empty if the client gets only warnings. ``stall`` is
-    the delay in seconds of slow attackers, longer than a client's own time-out.
+    ``cause`` is the fault as certpin names it; empty if there is no finding (a warning, or a matter
+    of policy). ``stall`` is the delay in seconds of slow attackers, longer than a client's own
+    time-out.
     """
 
     cases: tuple[str, ...]
@@ -198,6 +200,10 @@ HOLES = {
         "proxy-answers-403",
         via="connect",
     ),
+    "early_change_accepted": Hole(
+        ("early-change-cipher-spec",),
+        "The client accepts ChangeCipherSpec before the key exchange",
+    ),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
         SMALL_KEY,
@@ -247,6 +253,10 @@ PROGRAMS = {
     "go/old_versions.go": _go(("old-tls",), OLD, "untrusted-ca", Style.NONE),
     "go/pin_among_raw_certificates.go": _go(("pinned-leaf-appended",), SERVED, ROGUE),
     "go/pin_without_verification.go": _go(("wrong-host-sibling", "expired"), ONLY_PINS, ROGUE),
+    "go/triple_des.go": Program(
+        ("{url}",),
+        Hole(("suite-3des",), "", "weak-suite", Style.NONE, outcome=Outcome.TOLD),
+    ),
     "node/http_after_error.mjs": _node(("reset-then-clear-text",), CLEAR_TEXT),
     "node/name_by_substring.mjs": _node(
         ("wrong-host-wildcard-below",),
@@ -311,6 +321,11 @@ PROGRAMS = {
     ),
     "curl_pin_without_verification.sh": Program(
         ("{url}", *_CURL), Hole(("wrong-host-sibling", "expired"), ONLY_PINS)
+    ),
+    "gnutls_small_group.sh": Program(
+        ("{address}", "{port}", "{host}", "{canary}", "{ca}"),
+        Hole(("dh-512",), SMALL_GROUP, "weak-suite", Style.NONE),
+        "port",
     ),
     "http_after_failure.sh": Program(
         ("{host}", "{canary}", *_CURL),

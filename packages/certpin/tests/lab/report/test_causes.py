@@ -55,6 +55,7 @@ def test_a_client_that_accepts_everything_has_one_cause() -> None:
     # An old version of TLS is another mistake than an unverified certificate.
     assert {case for other in others for case in other.cases} <= {
         *("old-tls", "anonymous", "weak-suite", "plain-http-on-443"),
+        *("dh-512", "early-change-cipher-spec"),
         *("closed-then-clear-text", "reset-then-clear-text", "stalled-then-clear-text"),
         *("starttls-strip", "starttls-injection"),
         *PROXY_ANSWERS,

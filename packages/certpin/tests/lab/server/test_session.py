@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certpin.lab.scenario import Answer, Opening, Role, ServerStep, TLSSettings
+from certpin.lab.scenario import Answer, Opening, Role, ServerStep, TLSSettings, Weakness
 from certpin.lab.server import session as session_module
+from certpin.lab.server.records import ClientHello
 from certpin.lab.server.session import Session
 from certpin.lab.verdict import KEPT
 from tests.lab.server._wire import (
@@ -184,6 +185,18 @@ def test_without_the_library_http2_is_not_spoken() -> None:
     wire = Wire(Session(scenario), context).handshake()
     assert wire.session.seen.alpn == "http/1.1"
     assert wire.say(GET).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("offered", "spoken"), [(["h2", "http/1.1"], ("http/1.1",)), (["h2"], ("h2",)), ([], ())]
+)
+def test_weak_tls_is_served_over_http_1_if_the_client_can(
+    offered: list[str], spoken: tuple[str, ...]
+) -> None:
+    """HTTP/2 forbids weak suites, and so a client may refuse them there and nowhere else."""
+    weak = ServerStep((), b"", settings=TLSSettings(weakness=Weakness.TRIPLE_DES))
+    hello = ClientHello("api.bank.example", tuple(offered))
+    assert case_run().choose_alpn(weak, hello) == spoken
 
 
 # Clear text.

@@ -1,7 +1,8 @@
-"""Cases of weak server keys, and of suites that give up forward secrecy or authentication.
+"""Cases of weak server keys, of weak suites, and of keys that don't depend on the key exchange.
 
-OpenSSL serves them at security level 0, except for Diffie-Hellman groups below 1024 bits (Logjam),
-which it refuses at every level, and for 3DES, which many builds don't have.
+OpenSSL serves most of them at security level 0. The lab's own TLS 1.2 (``server.weak_tls``) serves
+Diffie-Hellman groups below 1024 bits (Logjam), which OpenSSL refuses at every level, 3DES, which
+many builds don't have, and an early ChangeCipherSpec.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from certpin.lab.attacks.weakness import FIX_LEVEL
 from certpin.lab.authority import new_rsa_key
 from certpin.lab.case import ALL_POLICY, ALL_REJECT, Case, Expect, Expected, Family
 from certpin.lab.forge import small_rsa_key
-from certpin.lab.scenario import Role, Scenario, ServerStep, TLSSettings
+from certpin.lab.scenario import Role, Scenario, ServerStep, TLSSettings, Weakness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,11 +62,29 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=Role.HONEST, settings=settings))
 
 
+def _weak(weakness: Weakness, role: Role = Role.ATTACKER) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario with this weakness of TLS 1.2, and an RSA key.
+
+    If everyone on the path can read the connection, its server counts as an attacker.
+    """
+    settings = TLSSettings(newest="TLSv1_2", weakness=weakness)
+    return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=role, settings=settings))
+
+
 _UNPINNED = Expected(Expect.POLICY, Expect.REJECT, Expect.POLICY)
 _FIX_KEY = f"{FIX_LEVEL}; don't lower it for an old server"
 _FIX_SUITE = (
     "allow the suites with ECDHE and an AEAD only (ECDHE+AESGCM:ECDHE+CHACHA20, "
     "ConnectionSpec.RESTRICTED_TLS), or TLS 1.3 only"
+)
+
+_FIX_GROUP = (
+    "offer no suites with DHE, or leave the minimum of the group to the TLS library: look for "
+    "minDHSize, --dh-bits, gnutls_dh_set_prime_bits and an empty jdk.tls.disabledAlgorithms"
+)
+_FIX_LIBRARY = (
+    "update the TLS library (OpenSSL 0.9.8za, 1.0.0m and 1.0.1h have the fix), and use none of "
+    "your own"
 )
 
 WEAK_KEYS = (
@@ -142,7 +161,7 @@ WEAK_KEYS = (
         guards="whether the client accepts a cipher with blocks of 64 bits",
         reference="RFC 9325 section 4.1; CVE-2016-2183 (Sweet32)",
         fix=_FIX_SUITE,
-        scenario=_suite("DES-CBC3-SHA"),
+        scenario=_weak(Weakness.TRIPLE_DES, Role.HONEST),
     ),
     Case(
         name="dh-1024",
@@ -154,5 +173,28 @@ WEAK_KEYS = (
         reference="RFC 9325 section 4.3; CVE-2015-4000 (Logjam)",
         fix=_FIX_SUITE,
         scenario=_suite("DHE-RSA-AES128-GCM-SHA256", _GROUP_2),
+    ),
+    Case(
+        name="dh-512",
+        family=Family.PROTOCOL,
+        presents="I→B with Diffie-Hellman in a group of 512 bits that many servers shared",
+        expected=ALL_REJECT,
+        guards="that the group has a minimum size: an attacker who has prepared this one finds the "
+        "keys in a minute, and can lead a client of a better server to it",
+        reference="CVE-2015-4000 (Logjam); RFC 8270",
+        fix=_FIX_GROUP,
+        scenario=_weak(Weakness.SMALL_GROUP),
+    ),
+    Case(
+        name="early-change-cipher-spec",
+        family=Family.PROTOCOL,
+        presents="I→B with a ChangeCipherSpec between ServerHello and Certificate: the keys of the "
+        "records then follow from an empty master secret",
+        expected=ALL_REJECT,
+        guards="that ChangeCipherSpec comes only after the key exchange: otherwise everyone on the "
+        "path can read and change the connection, whatever the certificate",
+        reference="CVE-2014-0224; RFC 5246 section 7.1",
+        fix=_FIX_LIBRARY,
+        scenario=_weak(Weakness.EARLY_CHANGE),
     ),
 )

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 from certpin.lab.case import CONTROL
 from certpin.lab.scenario import Answer, AnswerContext, Role
 from certpin.lab.server.session import CaseRun
-from certpin.lab.verdict import Attempt, Ending, Judgement, Verdict, is_judged, judge
+from certpin.lab.verdict import (
+    NOT_OFFERED,
+    Attempt,
+    Ending,
+    Judgement,
+    Verdict,
+    is_judged,
+    judge,
+)
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
@@ -80,7 +88,7 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     """
     if seen.said or seen.passed:
         return ClientSignal.SENT_DATA
-    if seen.hello and (seen.alert or seen.problem in _NO_AGREEMENT):
+    if seen.hello and (seen.alert or _disagrees(seen.problem)):
         return ClientSignal.REFUSED
     if not (hung_up or ended):
         return None
@@ -89,6 +97,11 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     if seen.unclear:
         return ClientSignal.NONE
     return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
+
+
+def _disagrees(problem: str) -> bool:
+    """Return True if client and server had no parameters in common."""
+    return problem in _NO_AGREEMENT or problem.startswith(NOT_OFFERED)
 
 
 # A turn ends after this many connections without a signal, so that junk can't block other cases.

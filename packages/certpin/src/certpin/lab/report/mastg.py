@@ -107,7 +107,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
     ),
     (
         MasvsReference(_SECURE, ("MASTG-TEST-0218", "MASTG-TEST-0348")),
-        "old-tls anonymous weak-suite suite-static-rsa suite-cbc suite-3des dh-1024",
+        "old-tls anonymous weak-suite suite-static-rsa suite-cbc suite-3des dh-1024 dh-512",
     ),
     (
         MasvsReference(_SECURE, ("MASTG-TEST-0236",)),
@@ -121,6 +121,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         """
         weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested
         proxy-answers-403 proxy-answers-502 proxy-asks-password
+        early-change-cipher-spec
         revoked-staple must-staple weak-leaf-rsa-512 weak-leaf-rsa-1024 weak-leaf-dsa weak-leaf-p192
         """,
     ),

@@ -9,7 +9,7 @@ from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.report.clear_text import clear_text_lines
 from certpin.lab.runner import hostile_refusals, skip_bound
-from certpin.lab.verdict import Outcome, Verdict
+from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict
 from certpin.support.text import counted
 
 if TYPE_CHECKING:
@@ -209,9 +209,12 @@ def verdict_line(result: Result) -> str:
 def action(result: Result) -> str:
     """Return the client's action in a case, such as ``accepted``, or the reason if unknown.
 
-    If the case is for an optional check, and the client accepted, it also names the check.
+    If the case is for an optional check, and the client accepted, it also names the check. If the
+    client offers no parameters with the weakness of the case, it names those.
     """
     did = _DID.get(result.verdict, result.why) if result.verdict else result.why
+    if result.why.startswith(NOT_OFFERED):
+        return f"{did}: {result.why}"
     checks = result.case.checks
     if checks and result.outcome is Outcome.TOLD and result.verdict is not Verdict.REJECT:
         return f"{did}: this client doesn't check {checks}"

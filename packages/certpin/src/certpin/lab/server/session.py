@@ -129,7 +129,11 @@ class CaseRun:
 
     def choose_alpn(self, step: ServerStep, hello: ClientHello) -> tuple[str, ...]:
         """Return the protocol (ALPN) that a step negotiates, in a tuple; empty for none."""
-        return choose(hello.alpn, self.alpn if step.alpn is None else step.alpn)
+        spoken = self.alpn if step.alpn is None else step.alpn
+        if step.settings.weakness:
+            # HTTP/2 forbids weak suites (RFC 9113 section 9.2.2), and an attacker avoids it.
+            spoken = sorted(spoken, key=lambda name: name == HTTP2)
+        return choose(hello.alpn, spoken)
 
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server for the part of a connection before TLS; None if there is no such part.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.stapling import StaplingTls
+from certpin.lab.server.weak_tls import NotOfferedError, WeakTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,6 +126,9 @@ class Tls:
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
     """Record in the evidence ``seen`` why TLS failed: the client's alert, or another problem."""
+    if isinstance(exc, NotOfferedError):
+        seen.problem = str(exc.args[0])
+        return
     reason = reason_of(exc)
     _, found, alert = reason.partition("_ALERT_")
     if found:
@@ -182,8 +186,10 @@ class Contexts:
             outgoing: the buffer for bytes to the client.
 
         Raises:
-            CannotServeError: this machine's OpenSSL refuses the settings.
+            CannotServeError: this machine's OpenSSL, or the lab's own TLS, can't serve the step.
         """
+        if step.settings.weakness:
+            return cast("ssl.SSLObject", WeakTls(step, alpn, incoming, outgoing))
         if step.staple:
             # It has those methods of ``SSLObject`` that ``Tls`` calls.
             return cast("ssl.SSLObject", StaplingTls(step, alpn, incoming, outgoing))

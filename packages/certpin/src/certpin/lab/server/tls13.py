@@ -11,6 +11,8 @@ import hmac
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from certpin.lab.server.handmade import vector
+
 
 class TrafficKeys:
     """The key, the nonce and the counter of one direction (RFC 8446 sections 5.2, 5.3 and 7.3).
@@ -45,11 +47,6 @@ class TrafficKeys:
         if not inner:
             raise ValueError("the record has no type")
         return inner[-1], inner[:-1]
-
-
-def vector(octets: int, content: bytes) -> bytes:
-    """Return bytes after their length in so many octets (RFC 8446 section 3.4)."""
-    return len(content).to_bytes(octets) + content
 
 
 def verify_data(secret: bytes, transcript: bytes) -> bytes:

@@ -92,6 +92,23 @@ BESIDE_PINS = (
         lambda seen: seen.failed("weak-leaf-rsa-512"),
         named("weak-leaf-rsa-512"),
     ),
+    Fault(
+        "The client accepts a group of Diffie-Hellman that is too small",
+        "allow suites with ECDHE only, or leave the minimum of the group to the TLS library",
+        remedies.GROUP,
+        ("dh-512", "weak-suite", "untrusted-ca"),
+        lambda seen: seen.failed("dh-512"),
+        named("dh-512"),
+    ),
+    Fault(
+        "The client accepts ChangeCipherSpec before the key exchange",
+        "update the TLS library, or replace your own: ChangeCipherSpec is an error before the "
+        "messages of the key exchange",
+        remedies.LIBRARY,
+        ("early-change-cipher-spec", ROGUE, "untrusted-ca"),
+        lambda seen: seen.failed("early-change-cipher-spec"),
+        named("early-change-cipher-spec"),
+    ),
 )
 LOCKED_OUT = (
     Fault(

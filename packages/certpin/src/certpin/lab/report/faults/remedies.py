@@ -132,6 +132,24 @@ VERSION = Remedy(
     go="remove MinVersion and CipherSuites from tls.Config",
     node="set minVersion: 'TLSv1.2', and remove the option ciphers",
 )
+GROUP = Remedy(
+    python="call context.set_ciphers('ECDHE+AESGCM:ECDHE+CHACHA20'); the ssl of OpenSSL refuses "
+    "small groups, so look for another TLS library, such as python-gnutls",
+    dart="use dart:io, which has no suites with DHE, and no other TLS library",
+    kotlin="set connectionSpecs(listOf(ConnectionSpec.RESTRICTED_TLS)), and don't empty "
+    "jdk.tls.disabledAlgorithms",
+    swift="use URLSession, and remove suites with DHE from tls_ciphersuite_t lists",
+    go="use crypto/tls, which has no suites with DHE, and no other TLS library",
+    node="remove the option minDHSize, and DHE from the option ciphers",
+)
+LIBRARY = Remedy(
+    python="update Python or the OpenSSL that ssl.OPENSSL_VERSION names",
+    dart="update the SDK, and use SecureSocket instead of TLS code of your own",
+    kotlin="call ProviderInstaller.installIfNeeded (Android), or update the JDK and Conscrypt",
+    swift="use URLSession or Network.framework instead of an OpenSSL that is linked in",
+    go="use crypto/tls instead of TLS code of your own, or of a linked OpenSSL",
+    node="update Node.js: process.versions.openssl names its OpenSSL",
+)
 EACH_HOST = Remedy(
     python="keep strict=True of PinnedSSLContext: it normalises hosts, and refuses those without "
     "pins",

@@ -1,0 +1,265 @@
+"""TLS records that the lab makes by hand, for servers that Python's ``ssl`` can't be.
+
+The records, the alerts and the ClientHello of such a server are here. ``stapling`` has the
+handshake of TLS 1.3 that staples, and ``weak_tls`` those of TLS 1.2 with a weakness.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from cryptography.exceptions import InvalidTag
+
+from certpin.lab.server.records import HelloReader, NotTLSError, Vectors
+
+if TYPE_CHECKING:
+    from certpin.lab.server.records import ClientHello
+
+# RFC 8446 section 5.1, and RFC 5246 section 6.2.1.
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
+CLOSE_NOTIFY = 0
+_LONGEST_RECORD = 2**14
+# The names that OpenSSL gives to the alerts of clients (RFC 8446 section 6).
+_ALERTS = {
+    10: "UNEXPECTED_MESSAGE",
+    20: "BAD_RECORD_MAC",
+    40: "HANDSHAKE_FAILURE",
+    42: "BAD_CERTIFICATE",
+    43: "UNSUPPORTED_CERTIFICATE",
+    44: "CERTIFICATE_REVOKED",
+    45: "CERTIFICATE_EXPIRED",
+    46: "CERTIFICATE_UNKNOWN",
+    47: "ILLEGAL_PARAMETER",
+    48: "UNKNOWN_CA",
+    49: "ACCESS_DENIED",
+    50: "DECODE_ERROR",
+    51: "DECRYPT_ERROR",
+    70: "PROTOCOL_VERSION",
+    71: "INSUFFICIENT_SECURITY",
+    80: "INTERNAL_ERROR",
+    90: "USER_CANCELLED",
+    109: "MISSING_EXTENSION",
+    110: "UNSUPPORTED_EXTENSION",
+    113: "BAD_CERTIFICATE_STATUS_RESPONSE",
+}
+
+
+class RecordKeys(Protocol):
+    """The keys of one direction, with the number of its next record."""
+
+    def encrypt(self, kind: int, content: bytes) -> bytes:
+        """Return an encrypted record with this content."""
+
+    def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
+        """Return the type and the content of an encrypted record.
+
+        Raises:
+            InvalidTag: it is not authentic (of ``cryptography``).
+            ValueError: it is malformed.
+        """
+
+
+class HandMadeTls:
+    """The server's side of a TLS connection, between two memory buffers.
+
+    It has those methods of ``ssl.SSLObject`` that ``Tls`` calls, except for ``do_handshake``,
+    ``version`` and ``cipher``. It has no sessions and no client certificates.
+
+    Args:
+        alpn: the protocol to negotiate, in a tuple; empty for none.
+        incoming: the buffer with bytes from the client.
+        outgoing: the buffer for bytes to the client.
+    """
+
+    session_reused = False
+
+    def __init__(
+        self, alpn: tuple[str, ...], incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+    ) -> None:
+        self._alpn = alpn
+        self._incoming, self._outgoing = incoming, outgoing
+        self._hello = HelloReader()
+        self._buffer = bytearray()  # the beginning of a record
+        self._transcript = b""
+        self._messages = bytearray()  # handshake messages of the client, after its ClientHello
+        self._reading: RecordKeys | None = None
+        self._writing: RecordKeys | None = None
+        self._ended = False
+
+    def selected_alpn_protocol(self) -> str | None:
+        """Return the negotiated protocol; None if there is none."""
+        return self._alpn[0] if self._alpn else None
+
+    def getpeercert(self, *, binary_form: bool) -> None:
+        """Return None: no client certificate is requested, in either form (``binary_form``)."""
+
+    def read(self, size: int) -> bytes:
+        """Return the application data of the next record; empty if the client closed TLS.
+
+        A record is at most 16 KiB (RFC 8446 section 5.1), the ``size`` with which the lab reads.
+
+        Raises:
+            ssl.SSLWantReadError: no record is complete.
+            ssl.SSLError: the client sent an alert, or a record can't be decrypted.
+        """
+        while not self._ended:
+            kind, content = self._record()
+            if kind == DATA and content:
+                return content[:size]
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """Send application data."""
+        self._send(DATA, data)
+
+    def unwrap(self) -> None:
+        """Send close_notify."""
+        self._send(ALERT, bytes((1, CLOSE_NOTIFY)))
+
+    def _read_hello(self) -> ClientHello:
+        """Return the ClientHello, the first message of the transcript.
+
+        Raises:
+            ssl.SSLWantReadError: it is not complete.
+            ssl.SSLError: it is none.
+        """
+        data = self._incoming.read()
+        try:
+            hello = self._hello.feed(data)
+        except NotTLSError as exc:
+            raise tls_error(str(exc)) from exc
+        if hello is None:
+            raise ssl.SSLWantReadError
+        self._buffer += self._hello.rest
+        self._transcript = self._hello.message
+        return hello
+
+    def _record(self) -> tuple[int, bytes]:
+        """Return the type and the content of the client's next record, decrypted.
+
+        Raises:
+            ssl.SSLWantReadError: no record is complete.
+            ssl.SSLError: the record is an alert, or can't be decrypted.
+        """
+        self._buffer += self._incoming.read()
+        size = 5 + int.from_bytes(self._buffer[3:5])
+        if len(self._buffer) < 5 or len(self._buffer) < size:
+            raise ssl.SSLWantReadError
+        header, content = bytes(self._buffer[:5]), bytes(self._buffer[5:size])
+        del self._buffer[:size]
+        kind = header[0]
+        if self._reading and self._is_encrypted(kind):
+            kind, content = _decrypted(self._reading, header, content)
+        if kind == ALERT:
+            self._take_alert(content)
+        return kind, content
+
+    def _is_encrypted(self, kind: int) -> bool:
+        """Return True if a record with this type in its header is encrypted, once keys are set."""
+        raise NotImplementedError
+
+    def _take_alert(self, content: bytes) -> None:
+        number = content[-1] if content else 0
+        if number != CLOSE_NOTIFY:
+            fail(f"TLSV1_ALERT_{_ALERTS.get(number, number)}")
+        self._ended = True
+
+    def _send(self, kind: int, data: bytes) -> None:
+        for begin in range(0, len(data), _LONGEST_RECORD):
+            piece = data[begin : begin + _LONGEST_RECORD]
+            made = self._writing.encrypt(kind, piece) if self._writing else record(kind, piece)
+            self._outgoing.write(made)
+
+
+class Offer:
+    """The parts of a ClientHello that the server needs (RFC 8446 section 4.1.2).
+
+    Raises:
+        IndexError: it is malformed.
+    """
+
+    def __init__(self, message: bytes) -> None:
+        reader = Vectors(message[4:])
+        reader.take(2)  # legacy_version
+        self.random = reader.take(32)
+        self.session_id = reader.vector(1).rest()
+        self.suites = _numbers(reader.vector(2))
+        reader.vector(1)  # legacy_compression_methods
+        self.extensions: dict[int, bytes] = {}
+        listed = reader.vector(2) if reader else Vectors(b"")
+        while listed:
+            kind = listed.number(2)
+            self.extensions.setdefault(kind, listed.vector(2).rest())
+
+    def listed(self, extension: int, octets: int = 2) -> set[int]:
+        """Return the numbers in the list of an extension; empty if the client doesn't send it.
+
+        Args:
+            extension: the number of the extension.
+            octets: the length in bytes of the list's length.
+        """
+        content = self.extensions.get(extension, bytes(octets))
+        return _numbers(Vectors(content).vector(octets))
+
+
+def _numbers(reader: Vectors) -> set[int]:
+    found = set()
+    while reader:
+        found.add(reader.number(2))
+    return found
+
+
+def _decrypted(keys: RecordKeys, header: bytes, content: bytes) -> tuple[int, bytes]:
+    """Return the type and the content of an encrypted record.
+
+    Raises:
+        ssl.SSLError: it is not authentic, or malformed.
+    """
+    try:
+        return keys.decrypt(header, content)
+    except InvalidTag as exc:
+        raise tls_error("BAD_RECORD_MAC") from exc
+    except ValueError as exc:
+        raise tls_error("UNEXPECTED_MESSAGE") from exc
+
+
+def fail(reason: str) -> NoReturn:
+    """Raise ``ssl.SSLError`` with this reason."""
+    raise tls_error(reason)
+
+
+def tls_error(reason: str) -> ssl.SSLError:
+    """Return an error with a reason, as those of OpenSSL have."""
+    exc = ssl.SSLError(1, f"[SSL] {reason}")
+    exc.reason = reason
+    return exc
+
+
+def vector(octets: int, content: bytes) -> bytes:
+    """Return bytes after their length in so many octets (RFC 8446 section 3.4)."""
+    return len(content).to_bytes(octets) + content
+
+
+def record(kind: int, content: bytes) -> bytes:
+    """Return a record in clear text."""
+    return bytes((kind, 3, 3)) + vector(2, content)
+
+
+def message(kind: int, content: bytes) -> bytes:
+    """Return a handshake message."""
+    return bytes((kind,)) + vector(3, content)
+
+
+def extension(kind: int, content: bytes) -> bytes:
+    """Return an extension of a message."""
+    return kind.to_bytes(2) + vector(2, content)
+
+
+def alpn_extension(names: tuple[str, ...]) -> bytes:
+    """Return the extension with the negotiated protocol (RFC 7301); empty if there is none."""
+    listed = b"".join(vector(1, name.encode("ascii")) for name in names)
+    return extension(_ALPN, vector(2, listed)) if names else b""
+
+
+_ALPN = 16

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import ipaddress
 import itertools
 import os
 import socket
@@ -25,6 +26,7 @@ class Target:
     canary: str
     pin_file: str  # the pins of all hosts
     proxy: int = 0  # the port of the HTTP proxy
+    case: str = ""
 
 
 def from_environment() -> Target:
@@ -37,6 +39,7 @@ def from_environment() -> Target:
         os.environ["CERTPIN_LAB_URL"].rpartition("/")[2],
         os.environ["CERTPIN_PINS"],
         int(os.environ["CERTPIN_LAB_PROXY"].rpartition(":")[2]),
+        os.environ["CERTPIN_LAB_CASE"],
     )
 
 
@@ -142,8 +145,26 @@ def _pin(spki: bytes) -> str:
     return "sha256/" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
-def by_hand(tls: ssl.SSLSocket, target: Target) -> list[x509.Certificate]:
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def by_hand(
+    tls: ssl.SSLSocket, target: Target, *, signed: bool = True, authorities: bool = True
+) -> list[x509.Certificate]:
     """Verify the served chain without the TLS library: names, dates, signatures, authorities.
+
+    Args:
+        signed: verify the signatures; otherwise only the names of the issuers are compared.
+        authorities: require that each issuer is an authority.
 
     Returns:
         The path to a trusted root. Purposes and name constraints were not compared.
@@ -153,9 +174,11 @@ def by_hand(tls: ssl.SSLSocket, target: Target) -> list[x509.Certificate]:
     path += [root for root in roots if root.subject == path[-1].issuer]
     now = datetime.now(UTC)
     for below, above in itertools.pairwise(path):
-        below.verify_directly_issued_by(above)
-        basic = above.extensions.get_extension_for_class(x509.BasicConstraints).value
-        if not basic.ca:
+        if signed:
+            below.verify_directly_issued_by(above)
+        elif below.issuer != above.subject:
+            raise ssl.SSLError("another issuer")
+        if authorities and not _is_authority(above):
             raise ssl.SSLError("not an authority")
     for certificate in path:
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:

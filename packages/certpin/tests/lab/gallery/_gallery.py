@@ -23,6 +23,7 @@ from certpin.lab.runner import prove
 from certpin.lab.verdict import Ending, Outcome
 from tests.formats.flutter import _vm
 from tests.lab._clients import BY_NAME
+from tests.lab.gallery._table import HOLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ FILES = sorted(
     path
     for path in BROKEN.rglob("*.*")
     if path.suffix in {".py", ".sh", ".mjs", ".go", ".dart"}
-    and path.stem not in {"_lab", "lab", "main"}
+    and not path.stem.startswith("_")
+    and path.stem not in {"lab", "main"}
 )
 STALL = 0.1  # seconds; these clients wait longer, so that the result is the same
 JARS = "/usr/share/java/okhttp.jar:/usr/share/java/okio.jar"
@@ -56,23 +58,27 @@ def load(path: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(path.parent))
         if path.parent == BROKEN:
-            patch.setitem(sys.modules, "_lab", _shared)
+            for name, part in _parts.items():
+                patch.setitem(sys.modules, name, part)
         spec.loader.exec_module(module)
     return module
 
 
-def _load_shared() -> Any:
-    spec = importlib.util.spec_from_file_location("_lab", BROKEN / "_lab.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+def _load_parts() -> dict[str, Any]:
+    """Load the modules that the broken clients share, by name."""
+    parts = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "_lab", module)  # needed by dataclasses
-        spec.loader.exec_module(module)
-    return module
+        for name in ("_lab", "_tls12"):
+            spec = importlib.util.spec_from_file_location(name, BROKEN / f"{name}.py")
+            assert spec is not None
+            assert spec.loader is not None
+            parts[name] = importlib.util.module_from_spec(spec)
+            patch.setitem(sys.modules, name, parts[name])  # for dataclasses, and the next one
+            spec.loader.exec_module(parts[name])
+    return parts
 
 
-_shared = _load_shared()
+_parts = _load_parts()
 
 
 def broken(name: str) -> Call:
@@ -80,9 +86,10 @@ def broken(name: str) -> Call:
     program = load(BROKEN / f"{name}.py")
 
     def call(target: Target) -> object:
-        pins = frozenset({target.pin, target.backup})
-        words = (target.host, target.port, str(target.ca), pins, target.canary)
-        return program.main(_shared.Target(*words, str(target.pins), target.proxy_port))
+        file_only = name in HOLES and HOLES[name].file_only
+        pins = frozenset() if file_only else frozenset({target.pin, target.backup})
+        words = (target.host, target.port, str(target.ca), pins, target.canary, str(target.pins))
+        return program.main(_parts["_lab"].Target(*words, target.proxy_port, target.case))
 
     return Call(call)
 

@@ -54,6 +54,7 @@ class Hole:
     stall: float = 0.1
     outcome: Outcome = Outcome.WRONG
     via: str = "port"  # how a client in Python reaches the lab
+    file_only: bool = False  # whether it reads its pins from the pin file, and from nowhere else
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,20 @@ class Program:
     hole: Hole
     via: str = "connect"
 
+
+@dataclass(frozen=True)
+class Way:
+    """A broken client that checks its pins except in one way, and another way in which it does."""
+
+    cause: str
+    open: str
+    closed: str = "port"
+
+
+MAY_SIGN = "The client does not check which certificates may sign others"
+PURPOSE = "The client does not check that a certificate is meant for servers"
+ALL_CONSTRAINTS = "The client does not check all name constraints of the authorities"
+ADDRESS_AS_NAME = "The client looks for an IP address among the DNS names"
 
 HOLES = {
     "pin_checked_twice": Hole(
@@ -172,7 +187,7 @@ HOLES = {
     ),
     "constraints_of_one_authority": Hole(
         ("name-constraints-widened",),
-        "The client does not check all name constraints of the authorities",
+        ALL_CONSTRAINTS,
         "name-constraints",
         Style.NONE,
     ),
@@ -203,6 +218,52 @@ HOLES = {
     "early_change_accepted": Hole(
         ("early-change-cipher-spec",),
         "The client accepts ChangeCipherSpec before the key exchange",
+    ),
+    "key_not_proven": Hole(
+        ("stolen-certificate-tls12",),
+        "The client does not check that the server has the key of its certificate",
+        "stolen-certificate-tls13",
+    ),
+    "unchecked_if_asked": Hole(
+        ("client-certificate-requested",), "The client checks only some of its connections"
+    ),
+    "name_up_to_nul": Hole(
+        ("nul-in-name", "nul-in-common-name"),
+        "The client reads a name only up to a NUL byte",
+        "wrong-host-sibling",
+        Style.NONE,
+    ),
+    "addresses_as_names": Hole(
+        ("ip-without-ip-san",), ADDRESS_AS_NAME, "wrong-host-sibling", Style.NONE
+    ),
+    "signatures_unchecked": Hole(
+        ("bad-signature-leaf", "bad-signature-intermediate"),
+        "The client does not verify the signatures of certificates",
+        "untrusted-ca",
+    ),
+    "every_certificate_signs": Hole(
+        ("ca-false", "no-basic-constraints", "leaf-as-ca"),
+        MAY_SIGN,
+        "untrusted-ca",
+        Style.NONE,
+    ),
+    "lax_connection_kept": Hole(
+        ("pool-reuse",),
+        "The client sends a request over a connection that was made without verification",
+        "bad-then-good",
+        Style.NONE,
+    ),
+    "compromised_unread": Hole(
+        ("compromised-key", "compromised-intermediate"),
+        COMPROMISED,
+        style=Style.CA,
+        file_only=True,
+    ),
+    "logs_unread": Hole(
+        ("no-scts", "unknown-logs"),
+        "The client accepts certificates that too few logs have",
+        "logged",
+        file_only=True,
     ),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
@@ -253,6 +314,12 @@ PROGRAMS = {
     "go/old_versions.go": _go(("old-tls",), OLD, "untrusted-ca", Style.NONE),
     "go/pin_among_raw_certificates.go": _go(("pinned-leaf-appended",), SERVED, ROGUE),
     "go/pin_without_verification.go": _go(("wrong-host-sibling", "expired"), ONLY_PINS, ROGUE),
+    "go/served_root_trusted.go": _go(
+        ("untrusted-ca", "self-signed"),
+        "The client accepts certificates of authorities that it doesn't trust",
+        "wrong-host-sibling",
+        Style.NONE,
+    ),
     "go/triple_des.go": Program(
         ("{url}",),
         Hole(("suite-3des",), "", "weak-suite", Style.NONE, outcome=Outcome.TOLD),
@@ -360,6 +427,9 @@ PROGRAMS = {
     "unpinned_after_failure.sh": Program(
         ("{url}", *_CURL), Hole(("dropped-then-rogue",), SECOND_TRY, "bad-then-good")
     ),
+    "wget_any_purpose.sh": Program(
+        ("{url}", "{ca}"), Hole(("extended-key-usage",), PURPOSE, "ca-false", Style.NONE)
+    ),
     "wget_no_check.sh": Program(
         ("{url}",),
         Hole(
@@ -373,18 +443,26 @@ PROGRAMS = {
         ("{url}", "{ca}"), Hole(("old-tls",), OLD, "untrusted-ca", Style.NONE)
     ),
 }
-# A request through a proxy has no pins: two ways in one run show it.
-BY_WAY = {"unpinned_behind_proxy.sh": "The client does not check its pins through an HTTP proxy"}
+# Requests in one way have no pins: several ways in one run show it.
+BY_WAY = {
+    "unpinned_behind_proxy.sh": Way(
+        "The client does not check its pins through an HTTP proxy", "connect"
+    ),
+    "unpinned_behind_socks.sh": Way(
+        "The client does not check its pins through a SOCKS5 proxy", "socks5"
+    ),
+    "unpinned_without_proxy.sh": Way(
+        "The client does not check its pins on direct connections", "port", "connect"
+    ),
+}
 
 WILDCARD = "The client lets a wildcard or a part of a name match other hosts"
 POSITION = "The client expects its pin at a fixed position of the chain"
-MAY_SIGN = "The client does not check which certificates may sign others"
-PURPOSE = "The client does not check that a certificate is meant for servers"
 CONSTRAINTS = "The client does not check its pins in chains with many name constraints"
 
 BY_HAND = {
-    *(CHANGES, POSITION, MAY_SIGN, PURPOSE, SERVED),
-    "The client looks for an IP address among the DNS names",
+    *(CHANGES, POSITION, MAY_SIGN, PURPOSE, SERVED, SMALL_KEY),
+    ADDRESS_AS_NAME,
     "The client refuses an honest server (ipv6-san)",
 }
 
@@ -399,6 +477,7 @@ ALSO = {
     "pins_need_alpn.py": {NOT_ON_HTTP2},  # it compares pins for HTTP/1.1 only
     # OpenSSL's security level 0 allows these. GnuTLS allows old versions by default.
     "curl_any_cipher.sh": {OLD, SMALL_KEY},
+    "gnutls_small_group.sh": {OLD},
     "wget_no_check.sh": {OLD},
     "wget_old_versions.sh": {PURPOSE},  # GnuTLS needs a purpose to compare, and wget gives none
     # Each of these judges the served chain by other things than the keys of the verified path.
@@ -413,14 +492,18 @@ ALSO = {
     # The similar pin is that of an RSA key with a long exponent, so that its header is another.
     "unknown_keys_accepted.py": {"The client compares only a part of its pins"},
     "large_certificates_accepted.py": {CONSTRAINTS},  # such a certificate is large too
+    # They check one thing less, and verify the path by hand too.
+    "signatures_unchecked.py": {*BY_HAND, ALL_CONSTRAINTS},
+    "every_certificate_signs.py": {*BY_HAND, ALL_CONSTRAINTS},
+    "logs_unread.py": {COMPROMISED},
     # These verify the path by hand, without its purposes, path lengths, order and addresses.
     "constraints_of_one_authority.py": BY_HAND,
     "purposes_compared_one_by_one.py": {
         *BY_HAND,
-        "The client does not check all name constraints of the authorities",
+        ALL_CONSTRAINTS,
     },
     # These compare all names as text, and addresses too.
-    "common_name_first.py": {"The client looks for an IP address among the DNS names"},
+    "common_name_first.py": {ADDRESS_AS_NAME},
     "names_by_pattern.py": {WILDCARD, "The client refuses an honest server (ipv6-san)"},
     "go/first_host_only.go": {SPELLING, ADDRESS},  # these are other hosts for it
     "node/pins_by_text.mjs": {ADDRESS},

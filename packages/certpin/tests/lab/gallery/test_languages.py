@@ -9,6 +9,7 @@ import pytest
 from certpin.lab.client import EveryWay
 from certpin.lab.lab import Lab
 from certpin.lab.report.causes import find_causes
+from certpin.lab.report.faults import FAULTS
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME
@@ -27,20 +28,22 @@ def test_a_program_in_another_language_is_caught(name: str) -> None:
 
 
 @pytest.mark.peer("curl")
-def test_a_client_without_pins_behind_a_proxy_is_caught_by_both_ways_in_one_run() -> None:
-    [(name, cause)] = BY_WAY.items()
+@pytest.mark.parametrize("name", BY_WAY)
+def test_a_client_without_pins_in_one_way_is_caught_by_several_in_one_run(name: str) -> None:
+    way = BY_WAY[name]
     curl = ("{ca}", "{pinnedpubkey}")
     words = ("sh", str(BROKEN / name), "{endpoint}", "{url}", *curl)
-    direct, proxied = (program(*words, via=via) for via in ("port", "connect"))
-    check(direct, Hole((ROGUE,), "", "self-signed", outcome=Outcome.RIGHT))
+    without, pinned = (program(*words, via=via) for via in (way.open, way.closed))
+    check(pinned, Hole((ROGUE,), "", "self-signed", outcome=Outcome.RIGHT))
     with Lab() as lab:
-        run = prove(lab, EveryWay((proxied, direct)), [BY_NAME[ROGUE]], repeat=2)
+        run = prove(lab, EveryWay((without, pinned)), [BY_NAME[ROGUE]], repeat=2)
     assert run.controlled
     assert run.about.command == words
     found = run.results[1]
     assert (found.verdict, found.outcome) == (Verdict.FLAKY, Outcome.WRONG)
-    assert found.why.endswith("(connect: ACCEPT, port: REJECT)")
-    assert [cause.title for cause in find_causes(run.results)] == [cause]
+    assert f"{way.open}: ACCEPT" in found.why
+    assert f"{way.closed}: REJECT" in found.why
+    assert [cause.title for cause in find_causes(run.results)] == [way.cause]
 
 
 def test_the_gallery_has_enough_clients_languages_and_faults() -> None:
@@ -53,5 +56,12 @@ def test_the_gallery_has_enough_clients_languages_and_faults() -> None:
     causes = {hole.cause for hole in HOLES.values()} | {
         each.hole.cause for each in PROGRAMS.values()
     }
-    causes |= set(CAUSES.values()) | set(BY_WAY.values())
+    causes |= set(CAUSES.values()) | {way.cause for way in BY_WAY.values()}
     assert len(causes - {"", COMPROMISED}) >= 40
+
+
+def test_every_fault_of_the_tree_has_a_client() -> None:
+    shown = {hole.cause for hole in HOLES.values()} | set(CAUSES.values())
+    shown |= {each.hole.cause for each in PROGRAMS.values()}
+    shown |= {way.cause for way in BY_WAY.values()}
+    assert {fault.title for fault in FAULTS} <= shown

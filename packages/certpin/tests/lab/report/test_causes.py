@@ -13,7 +13,7 @@ from certpin.lab.case import Expect, OwnChain
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import cause_lines, find_causes, proof_line
 from certpin.lab.report.faults import FAULTS
-from certpin.lab.report.faults.model import PROXY_ANSWERS
+from certpin.lab.report.faults.model import PROXY_ANSWERS, ROGUE_HANDSHAKE
 from certpin.lab.runner import Result
 from certpin.lab.scenario import Scenario
 from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, outcome
@@ -70,6 +70,12 @@ def test_a_client_that_refuses_other_names_does_not_accept_any_certificate() -> 
     untrusted = "The client accepts certificates of authorities that it doesn't trust"
     assert titles(accepted("untrusted-ca", "expired"))[0] == untrusted
     assert ANY not in titles(accepted("untrusted-ca", "wrong-host-sibling"))  # dates are checked
+
+
+def test_an_unknown_authority_explains_each_kind_of_handshake() -> None:
+    untrusted = "The client accepts certificates of authorities that it doesn't trust"
+    attacks = ("untrusted-ca", "bad-then-good", *ROGUE_HANDSHAKE)
+    assert titles(accepted(*attacks), Style.NONE) == [untrusted]
 
 
 def test_a_client_that_noticed_the_attack_checks_its_pins() -> None:

@@ -226,6 +226,14 @@ MUTATIONS = [
         f"{_W}test_gnutls_with_3des_accepts_it",
     ),
     _in(
+        "certpin/lab/report/faults/verification.py",
+        "an unknown authority explains each kind of handshake",
+        "            or only_some_connections(result)\n",
+        "",
+        "tests/lab/report/test_causes.py::"
+        "test_an_unknown_authority_explains_each_kind_of_handshake",
+    ),
+    _in(
         "certpin/lab/report/faults/beside.py",
         "a small group is named",
         '        lambda seen: seen.failed("dh-512"),\n',

@@ -268,7 +268,7 @@ def test_a_client_without_a_list_of_groups_gets_p256() -> None:
 
 
 def test_the_first_signature_is_one_that_every_client_knows() -> None:
-    """A client that offers both kinds gets PKCS #1, which those of before TLS 1.3 have."""
+    """A client that offers both kinds gets PKCS #1, as in TLS 1.2 before there was TLS 1.3."""
     offer = Offer(_hello(b"\xc0\x2f", extension(13, vector(2, b"\x08\4\4\1")))[5:])
     key = PKI.authorities.backup_key
     assert weak_tls._Signature(offer).sign(key, b"data")[:2] == b"\4\1"

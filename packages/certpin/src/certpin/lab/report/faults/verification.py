@@ -20,6 +20,7 @@ from certpin.lab.report.faults.model import (
     named,
     of,
     only_by_pins,
+    only_some_connections,
     open_ways,
     past_pins,
 )
@@ -155,7 +156,10 @@ WHOLE_CLIENT = (
         remedies.VERIFY,
         ("untrusted-ca", "self-signed", "wrong-host-sibling"),
         lambda seen: seen.failed(*UNKNOWN_AUTHORITY),
-        of(Family.AUTHORITY, Family.CHAIN, Family.CONSTRAINT, Family.SEQUENCE),
+        lambda result: (
+            of(Family.AUTHORITY, Family.CHAIN, Family.CONSTRAINT)(result)
+            or only_some_connections(result)
+        ),
     ),
     _way("through an HTTP proxy", "connect"),
     _way("through a SOCKS5 proxy", "socks5"),

@@ -266,7 +266,7 @@ class WeakTls(HandMadeTls):
             fail("DECRYPT_ERROR")
         self._transcript += taken
         assert self._next is not None  # noqa: S101  # set with the master secret
-        # A second ChangeCipherSpec: with it, a client with the bug expects the right Finished.
+        # OpenSSL 1.0.1c, which has the bug, expects this second ChangeCipherSpec before Finished.
         writing = self._suite.keys(b"", *self._randoms) if self._weak else self._next
         self._change(writing[1])
         finished = verify_data(self._master, b"server finished", self._transcript)

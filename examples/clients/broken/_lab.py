@@ -7,10 +7,12 @@ import itertools
 import os
 import socket
 import ssl
+import time
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -117,6 +119,58 @@ def ask(tls: socket.socket, target: Target, server: str = "") -> str:
     while piece := tls.recv(4096):
         answer += piece
     return answer.decode()
+
+
+def ask_over_quic(target: Target, port: int, **settings: Any) -> str:
+    """Send the request over HTTP/3, and return the answer. No pin is compared.
+
+    Args:
+        target: the case.
+        port: the UDP port.
+        settings: which certificates the library accepts; by default those below its own roots.
+    """
+    from aioquic.h3.connection import H3_ALPN, H3Connection
+    from aioquic.h3.events import DataReceived
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.connection import QuicConnection
+    from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted
+
+    quic = QuicConnection(
+        configuration=QuicConfiguration(
+            alpn_protocols=H3_ALPN,
+            server_name=target.host,
+            **settings,
+        )
+    )
+    peer, answer = ("127.0.0.1", port), b""
+    http: H3Connection | None = None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        quic.connect(peer, time.monotonic())
+        while True:
+            for data, _ in quic.datagrams_to_send(time.monotonic()):
+                sock.sendto(data, peer)
+            sock.settimeout(max(0.001, (quic.get_timer() or 0) - time.monotonic()))
+            try:
+                quic.receive_datagram(sock.recv(65_535), peer, time.monotonic())
+            except TimeoutError:
+                quic.handle_timer(time.monotonic())
+            while event := quic.next_event():
+                if isinstance(event, ConnectionTerminated):
+                    if answer:
+                        return answer.decode()
+                    raise ConnectionError(event.reason_phrase)
+                if isinstance(event, HandshakeCompleted):
+                    http = H3Connection(quic)
+                    head = {":method": "GET", ":scheme": "https", ":authority": target.host}
+                    head |= {":path": f"/{target.canary}"}
+                    fields = [(name.encode(), value.encode()) for name, value in head.items()]
+                    http.send_headers(quic.get_next_available_stream_id(), fields, end_stream=True)
+                elif http:
+                    for each in http.handle_event(event):
+                        if isinstance(each, DataReceived):
+                            answer += each.data
+                            if each.stream_ended:
+                                quic.close()
 
 
 def served(tls: ssl.SSLSocket) -> list[bytes]:

@@ -13,6 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from certpin.lab.client import Command
+from certpin.lab.lab import Lab
+from certpin.lab.report.causes import find_causes
+from certpin.lab.runner import prove
+from tests.lab._clients import BY_NAME
+
 ROOT = Path(__file__).parents[4]
 PYTHON = ROOT / ".venvs" / "niquests" / "bin" / "python"
 CHECKS = sorted(map(str, Path(__file__).parent.joinpath("replaced").glob("check_*.py")))
@@ -57,3 +63,45 @@ def test_pins_are_enforced_with_every_tls_backend(backend: str) -> None:
 @pytest.mark.timeout(300)
 def test_niquests_and_urllib3_future_pass_the_tests_of_all_clients() -> None:
     run_there("rtls", SHARED)
+
+
+# A session, and two requests with it. The name is resolved without a name server.
+_SESSION = """
+import sys
+from niquests import Session
+from certpin import PinSet
+from certpin.clients.niquests import PinnedSession
+
+kind, url, host, address, ca = sys.argv[1:]
+resolver = f"in-memory://default?hosts={host}:{address}"
+if kind == "pinned":
+    session = PinnedSession(PinSet.from_env(), resolver=resolver)
+else:
+    session = Session(resolver=resolver, revocation_configuration=None)
+    session.verify = ca
+with session:
+    for _ in range(2):
+        answer = session.get(url, timeout=10)
+        answer.raise_for_status()
+print(answer.http_version)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "used"),
+    [
+        ("plain", ["The client does not check its pins over HTTP/3"], "; it used HTTP/3"),
+        ("pinned", [], "; it used no HTTP/3"),
+    ],
+)
+def test_only_a_pinned_session_of_niquests_stays_on_tcp_in_the_lab(
+    kind: str, cause: list[str], used: str
+) -> None:
+    """The plain session verifies chains, as for a client with pins over TCP only."""
+    words = (str(PYTHON), "-c", _SESSION, kind, "{url}", "{host}", "{address}", "{ca}")
+    cases = [BY_NAME[name] for name in ("http3-rogue", "http3-untrusted", "rot-http3")]
+    with Lab() as lab:
+        run = prove(lab, Command(words, via="port"), cases)
+    assert run.controlled, [result.why for result in run.results]
+    assert [found.title for found in find_causes(run.results)] == cause
+    assert run.results[3].why.endswith(used)

@@ -75,3 +75,12 @@ def test_an_app_shows_no_sign_that_it_refused_its_proxy() -> None:
     found = made.schedule.queues["a.example"].results
     assert (found["one"].outcome, found["proxied"].outcome) == ("right", "not run")
     assert "gives no signal if its proxy" in found["proxied"].why
+
+
+def test_a_device_has_no_way_to_the_lab_over_quic() -> None:
+    made = _controlled(case("quic", Scenario((HONEST,), http3=HOSTILE)), ONE)
+    made.refuses_once()
+    made.gives_once()
+    found = made.schedule.queues["a.example"].results
+    assert (found["one"].outcome, found["quic"].outcome) == ("right", "not run")
+    assert "no QUIC" in found["quic"].why

@@ -36,10 +36,11 @@ from certpin.support import locks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from certpin.lab.case import Case, OwnChain
     from certpin.lab.scenario import Scenario
+    from certpin.lab.server.quic import QuicPort
     from certpin.lab.upstream import Upstream
     from certpin.lab.verdict import Connection
     from certpin.pins import PinSet
@@ -339,7 +340,7 @@ class CaseServer:
         """The pins that the client has in this case; ``None`` for a client without pins."""
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
-    def _listen(self) -> list[Port]:
+    def _listen(self) -> list[Port | QuicPort]:
         """Open the ports of the case: for direct clients, for the proxy, and any other port.
 
         Raises:
@@ -347,9 +348,10 @@ class CaseServer:
         """
         loop, address = self._lab.loop.asyncio, listening_address(self._pki.host)
         with ExitStack() as opened:
-            ports = [_port(loop, self._case_run, address)]
-            opened.callback(ports[0].close)
-            ports.append(Port(loop, partial(Proxied, self._serve)))
+            ports = self._direct(partial(_port, loop, self._case_run, address), address)
+            for port in ports:
+                opened.callback(port.close)
+            ports.insert(1, Port(loop, partial(Proxied, self._serve)))
             opened.callback(ports[1].close)
             if self.scenario.other_port:
                 ports.append(_port(loop, self._case_run, address, OTHER_PORT))
@@ -357,7 +359,17 @@ class CaseServer:
         self._answer_context.set_hosts(self.hosts)
         self._case_run.direct = AnswerContext(self.token)
         self._case_run.direct.set_hosts(self.hosts, ports[0].number, ports[-1].number)
+        for answers in (self._answer_context, self._case_run.direct):
+            answers.http3_port = ports[0].number
         return ports
+
+    def _direct(self, make: Callable[[], Port], address: str) -> list[Port | QuicPort]:
+        """Open the port for direct clients, and one for HTTP/3 with its number if it is needed."""
+        if not self.scenario.http3:
+            return [make()]
+        from certpin.lab.server.quic import open_with_http3
+
+        return [*open_with_http3(make, self._lab.loop.asyncio, self._case_run, address)]
 
     def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
         """Return the session for a host that a client requested from the proxy of the lab.

@@ -38,6 +38,8 @@ class Answer(StrEnum):
     KEEP = "keep"  # the same, and the connection stays open
     SILENT = "silent"  # no answer: the server closes when the request is complete
     REDIRECT_SAME = "redirect-same"  # to the same host, on a new connection
+    # The same for all other URLs, and the connection stays open.
+    REDIRECT_ONCE = "redirect-once"
     REDIRECT_SECOND = "redirect-second"  # to the second host
     # The same, and the connection stays open, also for requests to the second host.
     REDIRECT_SECOND_KEEP = "redirect-second-keep"
@@ -47,7 +49,7 @@ class Answer(StrEnum):
 
 
 # The answers after which the connection stays open.
-KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
+KEEPING = {Answer.KEEP, Answer.REDIRECT_ONCE, Answer.REDIRECT_SECOND_KEEP}
 # The other port of the host under test, to which ``REDIRECT_PORT`` leads clients that use a proxy.
 # It is one that no real client uses for its ordinary requests.
 OTHER_PORT = 10443
@@ -67,6 +69,11 @@ class AnswerContext:
     plain: str = ""
     unpinned: str = ""
     other_port: str = ""
+    http3_port: int = 0  # the number of the UDP port
+
+    def alt_svc(self, step: ServerStep) -> str:
+        """Return the value of the header ``Alt-Svc`` (RFC 7838) of a step; empty for none."""
+        return f'h3=":{self.http3_port}"; ma=86400' if step.offers_http3 else ""
 
     def set_hosts(self, hosts: Sequence[str], port: int = 0, other: int = OTHER_PORT) -> None:
         """Set the URLs to which answers redirect the client.
@@ -83,10 +90,14 @@ class AnswerContext:
         self.plain, self.second = f"http://{first}", f"https://{second}"
         self.unpinned = f"https://{others[0]}" if others else ""
 
-    def redirect_url(self, answer: Answer) -> str:
-        """Return the URL to which this answer redirects; empty if it does not redirect."""
+    def redirect_url(self, answer: Answer, path: str) -> str:
+        """Return the URL to which this answer redirects; empty if it does not redirect.
+
+        ``path`` is the path of the request.
+        """
         return {
             Answer.REDIRECT_SAME: self.same,
+            Answer.REDIRECT_ONCE: "" if path == self.same else self.same,
             Answer.REDIRECT_SECOND: self.second,
             Answer.REDIRECT_SECOND_KEEP: self.second,
             Answer.REDIRECT_PLAIN: self.plain,
@@ -152,7 +163,8 @@ class ServerStep:
     the key of the leaf. ``role`` is the server that the lab plays. ``foreign`` is another host: if
     requests for it arrive on this connection, the client did not check its pins, and they count as
     leaked data. ``alpn`` are the protocols that the server speaks, best first; ``None`` for those
-    of the lab. ``staple`` is an OCSP response (DER) for clients that ask for one.
+    of the lab. ``staple`` is an OCSP response (DER) for clients that ask for one. With
+    ``offers_http3``, its answers invite the client to HTTP/3 (Alt-Svc).
     """
 
     chain: tuple[bytes, ...]
@@ -164,6 +176,7 @@ class ServerStep:
     opening: Opening = Opening.TLS
     alpn: tuple[str, ...] | None = None
     staple: bytes = b""
+    offers_http3: bool = False
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
@@ -211,6 +224,8 @@ class Scenario:
     # The status with which the HTTP proxy answers each request for a tunnel (CONNECT) itself; 0 if
     # it opens the tunnel. No other way to the lab meets this attack.
     proxy_status: int = 0
+    # The step of every connection over QUIC (UDP); None if the lab serves no HTTP/3.
+    http3: ServerStep | None = None
 
     @classmethod
     def of(
@@ -247,7 +262,8 @@ class Scenario:
     @property
     def steps(self) -> tuple[ServerStep, ...]:
         """The steps of all hosts."""
-        return self.first + self.second + self.unpinned + self.other_port + self.other_kind
+        over_tcp = self.first + self.second + self.unpinned + self.other_port + self.other_kind
+        return (*over_tcp, self.http3) if self.http3 else over_tcp
 
 
 # On a connection to a proxy that answers the request for a tunnel itself.
@@ -262,7 +278,8 @@ def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False)
 
     Args:
         scenario: the scenario of a case.
-        tls: a key of ``VERSIONS``, or empty for both. Steps that set a TLS version keep it.
+        tls: a key of ``VERSIONS``, or empty for both. Steps that set a TLS version keep it, and
+            QUIC is always TLS 1.3.
         client_certificates: True if honest servers require a client certificate. The good control,
             a case with an honest server, then proves that the client has one.
 

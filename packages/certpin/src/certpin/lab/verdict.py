@@ -8,7 +8,7 @@ the exit status that it reported.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -201,7 +201,7 @@ def judge(attempt: Attempt) -> Judgement:
     judged = [connection for connection in met if is_judged(scenario, connection)]
     missed = _missed(attempt, met, judged)
     if not missed:
-        return _weigh(attempt, judged)
+        return _with_http3(scenario, met, _weigh(attempt, judged))
     if ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     if scenario.lures and _lured(scenario, met):
@@ -255,7 +255,26 @@ def _stayed(attempt: Attempt) -> Judgement:
     """
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
+    if attempt.scenario.http3:
+        return Judgement(Verdict.REJECT, "the client stayed on TCP: it used no HTTP/3")
     return Judgement(Verdict.REJECT, "the client did not follow the honest server")
+
+
+def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement) -> Judgement:
+    """Return a judgement with whether the client used the HTTP/3 that an honest server offers.
+
+    A client that reports an error without it may follow no redirects: that decides nothing.
+    Scenarios without such a server leave the judgement unchanged.
+    """
+    if not scenario.http3 or scenario.attacks:
+        return judged
+    tried = [seen for seen in met if seen.step is scenario.http3]
+    if judged.verdict is Verdict.REJECT and not tried:
+        return Judgement(None, f"{judged.why}, before it used HTTP/3")
+    used = "it tried HTTP/3, and sent nothing" if tried else "it used no HTTP/3"
+    if any(seen.data for seen in tried):
+        used = "it used HTTP/3"
+    return replace(judged, why=f"{judged.why}; {used}")
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:

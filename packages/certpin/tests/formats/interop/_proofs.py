@@ -12,6 +12,7 @@ from certpin.lab.attacks.connections import CONNECTIONS
 from certpin.lab.attacks.exhaustion import EXHAUSTION
 from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
+from certpin.lab.attacks.http3 import HTTP3
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.post_quantum import POST_QUANTUM
@@ -118,6 +119,7 @@ HOLES = frozenset(
         EXHAUSTION,
         HANDSHAKES,
         HOSTS,
+        HTTP3,
         LEAVES,
         LOOKALIKES,
         POST_QUANTUM,

@@ -265,6 +265,15 @@ HOLES = {
         "logged",
         file_only=True,
     ),
+    "http3_unpinned": Hole(
+        ("http3-rogue",), "The client does not check its pins over HTTP/3", "http3-untrusted"
+    ),
+    "http3_unverified": Hole(
+        ("http3-untrusted", "http3-rogue"),
+        "The client does not verify certificates over HTTP/3",
+        "untrusted-ca",
+    ),
+    "http3_other_roots": Hole(("rot-http3",), CHANGES, "rot-new-intermediate"),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
         SMALL_KEY,

@@ -10,6 +10,7 @@ from certpin.lab.attacks.connections import CONNECTIONS
 from certpin.lab.attacks.exhaustion import EXHAUSTION
 from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
+from certpin.lab.attacks.http3 import HTTP3
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.proxies import PROXIES
@@ -28,7 +29,10 @@ def test_the_cases_that_name_its_fault_catch_the_client(name: str) -> None:
     check(broken(name), HOLES[name])
 
 
-FAMILIES = (CONNECTIONS, EXHAUSTION, HANDSHAKES, HOSTS, LEAVES, LOOKALIKES, PROXIES, ROOTS)
+FAMILIES = (
+    *(CONNECTIONS, EXHAUSTION, HANDSHAKES, HOSTS, HTTP3, LEAVES, LOOKALIKES),
+    *(PROXIES, ROOTS),
+)
 BESIDE = (
     *("rogue-chain-as-long", "rogue-chain-longer", "rot-shorter-chain"),
     "rot-renewed-other-extensions",

@@ -15,6 +15,7 @@ from certpin.lab.attacks.dates import DATES
 from certpin.lab.attacks.exhaustion import EXHAUSTION
 from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
+from certpin.lab.attacks.http3 import HTTP3
 from certpin.lab.attacks.leaves import LEAVES
 from certpin.lab.attacks.lookalikes import LOOKALIKES
 from certpin.lab.attacks.names import NAMES
@@ -57,6 +58,7 @@ CASES = (
     *PROXIES,
     *SEQUENCES,
     *CONNECTIONS,
+    *HTTP3,
     *HOSTS,
     *REDIRECTS,
     *ROTATION,

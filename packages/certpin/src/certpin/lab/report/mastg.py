@@ -82,7 +82,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rogue-connection-3 rogue-connection-4 rogue-connection-5 rogue-connection-6
         other-kind-of-connection redirect-to-other-port rogue-tls-1.2 rogue-tls-1.3 rogue-http-1.1
         rogue-http-2 rogue-without-alpn dropped-then-rogue slow-rogue rogue-ipv4 rogue-ipv6
-        rogue-trailing-dot rogue-upper-case rogue-unicode-host
+        rogue-trailing-dot rogue-upper-case rogue-unicode-host http3-rogue
         """,
     ),
     (MasvsReference(_PINNED, ("MASTG-TEST-0243",)), "pin-set-expired"),
@@ -94,7 +94,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         stolen-certificate-tls13 explicit-curve-ca expired not-yet-valid expired-intermediate
         ca-false no-basic-constraints pathlen name-constraints extended-key-usage
         name-constraints-widened extended-key-usage-empty unknown-critical-extension bad-then-good
-        retry-x5 pool-reuse resumption-other-host
+        retry-x5 pool-reuse resumption-other-host http3-untrusted
         """,
     ),
     (
@@ -132,7 +132,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
         rot-shorter-chain rot-renewed-other-extensions rot-cross-sign-expired
         rot-cross-signer-expired rot-root-cross-signed-too rot-intermediate-became-anchor
-        rot-roots-of-one-name ml-dsa-authority rot-stapled
+        rot-roots-of-one-name ml-dsa-authority rot-stapled rot-http3
         rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent
         """,
     ),

@@ -15,11 +15,11 @@ from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, T
 from h2.exceptions import H2Error, ProtocolError
 
 from certpin.lab.scenario import KEEPING, Answer
-from certpin.lab.server.http import MAX_REQUESTS
+from certpin.lab.server.http import MAX_REQUESTS, header_text
 from certpin.lab.verdict import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from h2.events import Event
 
@@ -188,9 +188,9 @@ class Http2:
         if isinstance(event, RequestReceived):
             self._requests += 1
             self._asked[event.stream_id] = dict(event.headers)
-            self._say(event.stream_id, _text(event.headers))
+            self._say(event.stream_id, header_text(event.headers))
         elif isinstance(event, TrailersReceived):
-            self._say(event.stream_id, _text(event.headers))
+            self._say(event.stream_id, header_text(event.headers))
         elif isinstance(event, DataReceived):
             self._say(event.stream_id, event.data)
             self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -217,7 +217,9 @@ class Http2:
         self._ending = self._act.answer not in KEEPING
         if self._act.answer is Answer.SILENT:
             return
-        to = "" if self._strayed(asked) else self._answer_context.redirect_url(self._act.answer)
+        path = asked.get(b":path", b"").decode("ascii", "replace")
+        strayed = self._strayed(asked)
+        to = "" if strayed else self._answer_context.redirect_url(self._act.answer, path)
         if to:
             self._send(stream, [(":status", "302"), ("location", to)], b"")
         else:
@@ -229,15 +231,9 @@ class Http2:
             self._send(stream, [(":status", "200"), ("content-type", "text/plain")], body)
 
     def _send(self, stream: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        alt_svc = self._answer_context.alt_svc(self._act)
+        headers = [*headers, ("alt-svc", alt_svc)] if alt_svc else headers
         self._http.send_headers(stream, headers, end_stream=not body)
         if body:
             # If the client's window is too small, this raises, and the connection ends.
             self._http.send_data(stream, body, end_stream=True)
-
-
-def _text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as HTTP/1.1 text, so that the canary can be found in ``:path``.
-
-    The canary is the secret that the client was given.
-    """
-    return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"

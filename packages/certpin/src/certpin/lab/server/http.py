@@ -12,6 +12,8 @@ from certpin.lab.server.websocket import WebSocket, accept_key, switch
 from certpin.lab.verdict import KEPT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from certpin.lab.scenario import AnswerContext, ServerStep
 
 
@@ -142,6 +144,7 @@ class Http:
         self.astray = bytearray()
         self.closing = False
         self._answer = step.answer
+        self._alt_svc = answer_context.alt_svc(step)
         self._foreign = step.foreign.encode()
         self._answer_context = answer_context
         self._pending = bytearray()
@@ -206,6 +209,12 @@ class Http:
         return True
 
     @property
+    def _path(self) -> str:
+        """The path of the current request."""
+        first = self._head.partition(b"\r\n")[0].split(b" ")
+        return first[1].decode("ascii", "replace") if len(first) > 1 else ""
+
+    @property
     def _strayed(self) -> bool:
         """True if the current request is for the foreign host of the step.
 
@@ -225,16 +234,21 @@ class Http:
         self.closing = self._answer not in KEEPING or last or self._answered >= MAX_REQUESTS
         if self._answer is Answer.SILENT:
             return b""
-        to = "" if self._strayed else self._answer_context.redirect_url(self._answer)
+        to = "" if self._strayed else self._answer_context.redirect_url(self._answer, self._path)
         if to:
-            return redirect(to, keep=not self.closing)
+            return redirect(to, keep=not self.closing, alt_svc=self._alt_svc)
         accepted = websocket_key(self._head)
         if accepted:
             self.closing = False  # the frames end the connection
             self._socket = WebSocket(self._answer_context.token, keep=self._answer in KEEPING)
             return switch(accepted, subprotocol(self._head)) + self._socket.begin()
         only_head = self._head.startswith(b"HEAD ")
-        return respond(self._answer_context.token, keep=not self.closing, only_head=only_head)
+        return respond(
+            self._answer_context.token,
+            keep=not self.closing,
+            only_head=only_head,
+            alt_svc=self._alt_svc,
+        )
 
 
 def websocket_key(head: bytes) -> bytes:
@@ -260,32 +274,33 @@ def subprotocol(head: bytes) -> bytes:
     return first if _TOKEN.fullmatch(first) else b""
 
 
-def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
+def respond(token: str, *, keep: bool = False, only_head: bool = False, alt_svc: str = "") -> bytes:
     """Return a complete HTTP response with the lab's token as its body, and with the time.
 
     Args:
         token: a random text: a client that prints it has read the answer.
         keep: keep the connection open.
         only_head: leave out the body, for a HEAD request.
+        alt_svc: another server for later requests (RFC 7838); empty for none.
     """
     body = f"{token}\n".encode()
     head = (
         f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: text/plain\r\n"
-        f"Content-Length: {len(body)}\r\n{_connection(keep=keep)}\r\n"
+        f"Content-Length: {len(body)}\r\n{_alternative(alt_svc)}{_connection(keep=keep)}\r\n"
     )
     return head.encode() + (b"" if only_head else body)
 
 
-def redirect(to: str, *, keep: bool = False) -> bytes:
+def redirect(to: str, *, keep: bool = False, alt_svc: str = "") -> bytes:
     """Return a complete HTTP response that redirects to the URL ``to``, with the time.
 
-    ``keep`` keeps the connection open.
+    ``keep`` keeps the connection open. ``alt_svc`` is another server for later requests.
     """
     head = (
         f"HTTP/1.1 302 Found\r\nDate: {formatdate(usegmt=True)}\r\nLocation: {to}\r\n"
         "Content-Length: 0\r\n"
     )
-    return f"{head}{_connection(keep=keep)}\r\n".encode()
+    return f"{head}{_alternative(alt_svc)}{_connection(keep=keep)}\r\n".encode()
 
 
 def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
@@ -307,6 +322,18 @@ def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
         "Connection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def header_text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as HTTP/1.1 text, so that the canary can be found in ``:path``.
+
+    The canary is the secret that the client was given.
+    """
+    return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"
+
+
+def _alternative(alt_svc: str) -> str:
+    return f"Alt-Svc: {alt_svc}\r\n" if alt_svc else ""
 
 
 def _connection(*, keep: bool) -> str:

@@ -138,6 +138,19 @@ def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
     return tuple(version for version in spoken if version in offered)[:1]
 
 
+def need_http3() -> None:
+    """Check that the lab can speak HTTP/3.
+
+    Raises:
+        CannotServeError: the package aioquic is not installed.
+    """
+    if not find_spec("aioquic"):
+        raise CannotServeError(
+            "it takes HTTP/3 (the package aioquic)",
+            fix="install certpin with its extra lab: certpin[lab]",
+        )
+
+
 def need_http2() -> None:
     """Check that the lab can speak HTTP/2.
 

@@ -142,6 +142,21 @@ CONNECTIONS = (
         ("rogue-without-alpn",),
     ),
     hole(
+        "The client does not verify certificates over HTTP/3",
+        "verify the chain and the name over QUIC too, and compare the pins, or switch HTTP/3 off",
+        remedies.HTTP3,
+        ("http3-untrusted",),
+        "untrusted-ca",
+        also=("http3-rogue",),
+    ),
+    hole(
+        "The client does not check its pins over HTTP/3",
+        "compare the pins in the handshake of QUIC too, or switch HTTP/3 off",
+        remedies.HTTP3,
+        ("http3-rogue",),
+        "http3-untrusted",
+    ),
+    hole(
         "The client does not check its pins on another port of the host",
         "find the pins by the host only, without the port",
         remedies.EACH_HOST,

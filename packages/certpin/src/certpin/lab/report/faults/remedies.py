@@ -95,6 +95,17 @@ NO_SECOND_TRY = Remedy(
     go="retry only with the same http.Client; return its error",
     node="retry only with the same https.Agent; let the error event reach the caller",
 )
+HTTP3 = Remedy(
+    python="use certpin.clients.niquests, or disable_http3=True; with a library for QUIC, compare "
+    "the key of its peer certificate before the first request",
+    dart="in cronet_http, pass enableQuic: false to CronetEngine.build; HttpClient has no HTTP/3",
+    kotlin="in Cronet, call enableQuic(false), or addPublicKeyPins with "
+    "enablePublicKeyPinningBypassForLocalTrustAnchors(false); OkHttp has no HTTP/3",
+    swift="compare the pins in urlSession(_:didReceive:), and for NWConnection in "
+    "sec_protocol_options_set_verify_block of the options of NWProtocolQUIC",
+    go="give http3.Transport of quic-go the tls.Config with your VerifyConnection",
+    node="remove the library for HTTP/3: fetch and https.request have none",
+)
 NO_CLEAR_TEXT = Remedy(
     python="send no request to http://; certpin.PinnedSSLContext's clients refuse it",
     dart="use PinnedHttpClient, which refuses http://",

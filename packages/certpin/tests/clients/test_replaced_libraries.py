@@ -16,6 +16,7 @@ import pytest
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
 from certpin.lab.report.causes import find_causes
+from certpin.lab.report.words import action
 from certpin.lab.runner import prove
 from tests.lab._clients import BY_NAME
 
@@ -105,3 +106,25 @@ def test_only_a_pinned_session_of_niquests_stays_on_tcp_in_the_lab(
     assert run.controlled, [result.why for result in run.results]
     assert [found.title for found in find_causes(run.results)] == cause
     assert run.results[3].why.endswith(used)
+
+
+_CHECKED = """
+import sys
+from niquests import Session
+
+url, host, address, ca = sys.argv[1:]
+with Session(resolver=f"in-memory://default?hosts={host}:{address},127.0.0.1:127.0.0.1") as session:
+    session.get(url, timeout=10, verify=ca).raise_for_status()
+"""
+
+
+def test_niquests_fetches_a_list_of_revoked_certificates_in_the_lab() -> None:
+    words = (str(PYTHON), "-c", _CHECKED, "{url}", "{host}", "{address}", "{ca}")
+    with Lab() as lab:
+        client = Command(words, via="port")
+        run = prove(lab, client, [BY_NAME["rot-crl"], BY_NAME["revoked-crl"]])
+    assert run.controlled, [result.why for result in run.results]
+    _, good, revoked, _ = map(action, run.results)
+    assert run.results[1].why == "the canary arrived; it fetched the list"
+    assert (good, revoked) == ("accepted", "refused (it fetched the list)")
+    assert "has been revoked" in run.results[2].attempts[0].ending.output

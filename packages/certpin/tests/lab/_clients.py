@@ -17,12 +17,14 @@ from certpin.lab.forge import ml_dsa_key
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
+from certpin.lab.scenario import RevocationList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case
     from certpin.lab.client import ClientUnderTest
+    from certpin.lab.pki import Authorities
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
@@ -39,6 +41,12 @@ def _makes_ml_dsa() -> bool:
 MAKES_ML_DSA = _makes_ml_dsa()
 MADE_CASES = tuple(case for case in CASES if MAKES_ML_DSA or case not in POST_QUANTUM)
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
+
+
+def listing(authorities: Authorities) -> Authorities:
+    """Let authorities name lists of revoked certificates, although no lab serves them."""
+    authorities.add_list = lambda: RevocationList("http://127.0.0.1:1/list.crl")
+    return authorities
 
 
 def trusting(target: Target) -> ssl.SSLContext:

@@ -13,16 +13,16 @@ from certpin.lab.client import Command
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.report.words import verdict_line
 from certpin.lab.verdict import Outcome, Verdict
-from tests.lab._clients import MADE_CASES, run_case
+from tests.lab._clients import MADE_CASES, listing, run_case
 
-AUTHORITIES = Authorities(datetime.now(UTC))
+AUTHORITIES = listing(Authorities(datetime.now(UTC)))
 # Honest servers that a client may refuse, because of its store, its library or its policy.
 REFUSED = {"missing-intermediate", "ml-dsa-authority"}
 POLICY = {
     *("weak-key-rsa-1024", "weak-digest-sha1", "weak-digest-md5", "pin-set-expired"),
     *("weak-leaf-rsa-1024", "weak-leaf-dsa", "weak-leaf-p192"),
     *("suite-static-rsa", "suite-cbc", "suite-3des", "dh-1024"),
-    *("revoked-staple", "must-staple"),
+    *("revoked-staple", "revoked-crl", "must-staple"),
 }
 
 

@@ -24,6 +24,7 @@ from certpin.lab.own.chain import OwnPKI
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import OTHER_PORT, STALL_SECONDS, AnswerContext, fit
 from certpin.lab.server.conversation import Proxied, RefusedTunnel
+from certpin.lab.server.crl import RevocationLists
 from certpin.lab.server.dns import LabResolver, ResolverPort
 from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.protocols import PROTOCOLS, suits
@@ -99,6 +100,7 @@ class Lab:
             self.authorities = UpstreamAuthorities(self.authorities.now, upstream)
         self.canary = f"canary-{secrets.token_hex(8)}"
         self.loop = Loop()
+        self._lists = RevocationLists(self.loop)
         self._pkis: dict[tuple[str, OwnChain | None], TestPKI] = {}
         self._folders: dict[TestPKI, Path] = {}  # of the user's own chains
         self._numbers = count()
@@ -110,6 +112,8 @@ class Lab:
         self.folder = self._leaving.enter_context(scratch())
         self._write_client_files(self.folder, self.authorities.trusted_pem)
         self._leaving.enter_context(self.loop)
+        self._leaving.callback(self._lists.close)
+        self.authorities.add_list = self._lists.add
         if self._resolves:
             self._resolver = self.loop.call(self._resolve)
             self._leaving.callback(self.loop.call, self._resolver.close)

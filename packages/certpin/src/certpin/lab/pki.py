@@ -25,10 +25,12 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric import rsa
 
+    from certpin.lab.scenario import RevocationList
     from certpin.pins import Pin
     from certpin.pins import Role as PinRole
 
@@ -101,6 +103,8 @@ class Authorities:
         self, now: datetime, *, root: Authority | None = None, rogue: Authority | None = None
     ) -> None:
         self.now = now
+        # Returns a list of revoked certificates to fill, which the lab serves; None if it can't.
+        self.add_list: Callable[[], RevocationList] | None = None
         if root:
             self.root = root
         if rogue:

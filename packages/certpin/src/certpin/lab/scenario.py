@@ -196,6 +196,21 @@ class ServerStep:
         return replace(self, **fields)
 
 
+@dataclass(eq=False)
+class RevocationList:
+    """A list of revoked certificates (CRL) that the lab serves for one scenario.
+
+    Attributes:
+        url: its address, for the certificate that it is about.
+        der: the signed list (RFC 5280 section 5).
+        fetched: True once a client has fetched it.
+    """
+
+    url: str
+    der: bytes = b""
+    fetched: bool = False
+
+
 @dataclass(frozen=True)
 class Scenario:
     """How the lab serves the connections of a case: a step for each connection to a host, in order.
@@ -226,6 +241,8 @@ class Scenario:
     proxy_status: int = 0
     # The step of every connection over QUIC (UDP); None if the lab serves no HTTP/3.
     http3: ServerStep | None = None
+    # The list of revoked certificates that the server's certificate names; None if it names none.
+    crl: RevocationList | None = None
 
     @classmethod
     def of(

@@ -201,7 +201,9 @@ def judge(attempt: Attempt) -> Judgement:
     judged = [connection for connection in met if is_judged(scenario, connection)]
     missed = _missed(attempt, met, judged)
     if not missed:
-        return _with_http3(scenario, met, _weigh(attempt, judged))
+        weighed = _with_http3(scenario, met, _weigh(attempt, judged))
+        used = list_use(scenario)
+        return replace(weighed, why=f"{weighed.why}; {used}") if used else weighed
     if ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     if scenario.lures and _lured(scenario, met):
@@ -275,6 +277,16 @@ def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement
     if any(seen.data for seen in tried):
         used = "it used HTTP/3"
     return replace(judged, why=f"{judged.why}; {used}")
+
+
+def list_use(scenario: Scenario) -> str:
+    """Return whether the client fetched the list of revoked certificates (CRL), as text.
+
+    Empty if the server's certificate names none.
+    """
+    if not scenario.crl:
+        return ""
+    return "it fetched the list" if scenario.crl.fetched else "it fetched no list"
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:

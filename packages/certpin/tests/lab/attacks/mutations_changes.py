@@ -7,6 +7,7 @@ from tests._mutation import Mutation
 _ATTACKS = "certpin/lab/attacks"
 _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
 _REVOCATION = "tests/lab/attacks/test_revocation.py"
+_CRL, _LISTS = "certpin/lab/server/crl.py", "tests/lab/attacks/test_revocation_lists.py"
 _STAPLING, _STAPLES = "certpin/lab/server/stapling.py", "tests/lab/server/test_stapling.py"
 _WEAK = "tests/lab/attacks/test_weak_keys.py"
 _FOREIGN, _FOREIGNS = "certpin/lab/own/foreign.py", "tests/lab/own/test_foreign.py"
@@ -215,5 +216,61 @@ MUTATIONS = [
         "    if case.anchors:",
         "    if False:",
         "tests/lab/own/test_matrix.py::test_a_case_with_another_trust_store_is_left_out",
+    ),
+    _in(
+        f"{_ATTACKS}/revocation.py",
+        "only a revoked certificate is in the list",
+        "serial if revoked else x509.random_serial_number()",
+        "serial",
+        f"{_LISTS}::test_the_list_is_of_the_issuer_and_has_the_certificate_if_it_is_revoked[rot-crl]",
+    ),
+    _in(
+        f"{_ATTACKS}/revocation.py",
+        "a list needs a running lab",
+        "if not pki.authorities.add_list:",
+        "if False:",
+        f"{_LISTS}::test_without_a_running_lab_there_is_no_address",
+    ),
+    _in(
+        _CRL,
+        "a fetched list is noted",
+        "        found.fetched = True\n",
+        "",
+        f"{_LISTS}::test_a_request_for_a_list_is_no_leak[False]",
+    ),
+    _in(
+        _CRL,
+        "a list through a proxy",
+        ".rpartition('/')[2]",
+        ".removeprefix('/')",
+        f"{_LISTS}::test_a_request_in_pieces_is_answered[http://127.0.0.1:1/1.crl]",
+    ),
+    _in(
+        _CRL,
+        "all lists have one port",
+        "            if self._port is None:",
+        "            if True:",
+        f"{_LISTS}::test_each_attempt_has_its_own_list_on_one_port_that_ends_with_the_lab",
+    ),
+    _in(
+        "certpin/lab/lab.py",
+        "the port of the lists is closed",
+        "        self._leaving.callback(self._lists.close)\n",
+        "",
+        f"{_LISTS}::test_each_attempt_has_its_own_list_on_one_port_that_ends_with_the_lab",
+    ),
+    _in(
+        "certpin/lab/verdict.py",
+        "the reason says whether a list was fetched",
+        "    if not scenario.crl:\n",
+        "    if True:\n",
+        f"{_LISTS}::test_a_client_that_fetches_no_list_has_no_finding[leaf]",
+    ),
+    _in(
+        "certpin/lab/report/words.py",
+        "the report says whether a list was fetched",
+        'return f"{did} ({used})" if used and',
+        'return f"{did} ({used})" if False and',
+        f"{_LISTS}::test_a_client_that_fetches_a_list_and_ignores_it_is_reported",
     ),
 ]

@@ -15,7 +15,7 @@ from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Role
 from certpin.pins import Pin
 from certpin.x509 import Certificate
-from tests.lab._clients import MADE_CASES
+from tests.lab._clients import MADE_CASES, listing
 from tests.lab.attacks._memory import verified
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HOST, SECOND = "api.bank.example", "cdn.bank.example"
 
-AUTHORITIES = Authorities(datetime.now(UTC))
+AUTHORITIES = listing(Authorities(datetime.now(UTC)))
 
 
 def _pki(case: Case, style: Style) -> TestPKI:

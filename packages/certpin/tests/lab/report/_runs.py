@@ -15,6 +15,7 @@ from certpin.lab.runner import About, Result, Run
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.lab.server.records import ClientHello
 from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, judge, outcome
+from tests.lab._clients import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,7 @@ HOSTILE = "<script>alert(1)</script>]]>&amp;\"'\0\x1b[31m\x7f\u202e\ufffe\ud800{
 
 @cache
 def authorities() -> Authorities:
-    return Authorities(NOW)
+    return listing(Authorities(NOW))
 
 
 @cache

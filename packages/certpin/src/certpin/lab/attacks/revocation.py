@@ -5,6 +5,7 @@ The certificates have the pinned key: a client that accepts them has not failed 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from certpin.lab.case import ALL_ACCEPT, ALL_POLICY, Case, Family
+from certpin.lab.case import ALL_ACCEPT, ALL_POLICY, CannotServeError, Case, Family
 from certpin.lab.scenario import Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
@@ -65,6 +66,52 @@ def _must_staple(pki: TestPKI) -> Scenario:
     )
 
 
+def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
+    """Return a scenario in which the certificate names a list of its issuer (a CRL).
+
+    Raises:
+        CannotServeError: the certificate has no address to name, because no lab runs.
+    """
+    if not pki.authorities.add_list:
+        raise CannotServeError(
+            "the certificate names an address of a running lab on this machine",
+            fix="run it with certpin prove",
+        )
+    served = pki.authorities.add_list()
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(served.url)], None, None, None)
+    points = x509.CRLDistributionPoints([point])
+    leaf = pki.intermediate.issue(
+        pki.host,
+        key=pki.leaf.key,
+        change=lambda builder: builder.add_extension(points, critical=False),
+    )
+    serial = leaf.chain[0].serial_number
+    served.der = _signed_list(pki, serial if revoked else x509.random_serial_number())
+    return replace(Scenario.legitimate(leaf), crl=served)
+
+
+def _signed_list(pki: TestPKI, serial: int) -> bytes:
+    """Return a CRL of I (RFC 5280 section 5) as DER, with one revoked certificate."""
+    entry = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(serial)
+        .revocation_date(pki.now - 2 * _HOUR)
+        .add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
+    )
+    issuer = pki.intermediate
+    key_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.subject)
+        .last_update(pki.now - _HOUR)
+        .next_update(pki.now + _DAYS)
+        .add_extension(key_id, critical=False)
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .add_revoked_certificate(entry.build())
+    )
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
 _STAPLED = "a revocation that the server itself presents (OCSP stapling)"
 _FIX = (
     "revocation can't replace the removal of a key from the pins: rotate to the backup key. To "
@@ -107,5 +154,30 @@ REVOCATION = (
         fix=_FIX,
         scenario=_must_staple,
         checks="a staple that the certificate requires (must-staple)",
+    ),
+    Case(
+        name="rot-crl",
+        family=Family.ROTATION,
+        presents="I→L, which names a list of revoked certificates (CRL) without it",
+        expected=ALL_ACCEPT,
+        guards="that an authority may begin to publish lists. Without it, a refusal of revoked-crl "
+        "would prove nothing",
+        reference="RFC 5280 section 4.2.1.13",
+        fix="let the TLS library ignore the address of a list, or let the client reach it: lists "
+        "are fetched over http://",
+        scenario=lambda pki: _listed(pki, revoked=False),
+    ),
+    Case(
+        name="revoked-crl",
+        family=Family.CONSTRAINT,
+        presents="I→L, which names a list of revoked certificates (CRL) with it",
+        expected=ALL_POLICY,
+        guards="whether the client fetches the list, and refuses a certificate that is in it",
+        reference="RFC 5280 sections 5 and 6.3",
+        fix="revocation can't replace the removal of a key from the pins: rotate to the backup "
+        "key. To check lists too, let the client fetch them (OpenSSL's X509_V_FLAG_CRL_CHECK, a "
+        "PKIXRevocationChecker)",
+        scenario=lambda pki: _listed(pki, revoked=True),
+        checks="the list of revoked certificates (CRL) that a certificate names",
     ),
 )

@@ -120,7 +120,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         MasvsReference(_SECURE, why="MASTG has no test for it"),
         """
         weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested
-        proxy-answers-403 proxy-answers-502 proxy-asks-password
+        proxy-answers-403 proxy-answers-502 proxy-asks-password revoked-crl
         early-change-cipher-spec
         revoked-staple must-staple weak-leaf-rsa-512 weak-leaf-rsa-1024 weak-leaf-dsa weak-leaf-p192
         """,
@@ -132,7 +132,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
         rot-shorter-chain rot-renewed-other-extensions rot-cross-sign-expired
         rot-cross-signer-expired rot-root-cross-signed-too rot-intermediate-became-anchor
-        rot-roots-of-one-name ml-dsa-authority rot-stapled rot-http3
+        rot-roots-of-one-name ml-dsa-authority rot-stapled rot-http3 rot-crl
         rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent
         """,
     ),

@@ -9,7 +9,7 @@ from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.report.clear_text import clear_text_lines
 from certpin.lab.runner import hostile_refusals, skip_bound
-from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict
+from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict, list_use
 from certpin.support.text import counted
 
 if TYPE_CHECKING:
@@ -217,8 +217,9 @@ def action(result: Result) -> str:
         return f"{did}: {result.why}"
     checks = result.case.checks
     if checks and result.outcome is Outcome.TOLD and result.verdict is not Verdict.REJECT:
-        return f"{did}: this client doesn't check {checks}"
-    return did
+        did = f"{did}: this client doesn't check {checks}"
+    used = list_use(result.attempts[-1].scenario) if result.attempts else ""
+    return f"{did} ({used})" if used and result.outcome is Outcome.TOLD else did
 
 
 def explain(result: Result) -> list[str]:

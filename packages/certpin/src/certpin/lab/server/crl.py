@@ -1,0 +1,111 @@
+"""Lists of revoked certificates (CRLs), which the lab serves over HTTP in clear text.
+
+RFC 5280 section 8 says why: the list is signed, and TLS to its server would need a list in turn. So
+a request for one is no leak, and these connections are no evidence of a case.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import CannotServeError
+from certpin.lab.scenario import RevocationList
+from certpin.lab.server.port import Port
+
+if TYPE_CHECKING:
+    from certpin.lab.server.port import Loop
+    from certpin.lab.server.session import Destination
+
+
+_LONGEST_REQUEST = 16 * 1024  # bytes
+_END = b"\r\n\r\n"
+
+
+class RevocationLists:
+    """Serves the lists of a run on a port of 127.0.0.1, which the first one opens.
+
+    So the address of a list is known before the certificate that names it is made. Don't use it in
+    the event loop's thread.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._lists: dict[str, RevocationList] = {}
+        self._port: Port | None = None
+        self._lock = threading.Lock()  # cases are prepared in several threads
+
+    def add(self) -> RevocationList:
+        """Return a new list with its address. The caller sets its content.
+
+        Raises:
+            CannotServeError: no port is left.
+        """
+        with self._lock:
+            if self._port is None:
+                try:
+                    self._port = self._loop.call(self._listen)
+                except OSError as exc:
+                    raise CannotServeError(f"the lab cannot listen: {exc.strerror}") from exc
+            path = f"/{secrets.token_hex(8)}.crl"
+            made = RevocationList(f"http://127.0.0.1:{self._port.number}{path}")
+            self._lists[path] = made
+        return made
+
+    def close(self) -> None:
+        """Stop serving."""
+        if self._port:
+            self._loop.call(self._port.close)
+
+    def _listen(self) -> Port:
+        return Port(self._loop.asyncio, lambda: ListRequest(self._lists))
+
+
+class ListRequest:
+    """One request for a list, without I/O (``Conversation``)."""
+
+    passing: Destination | None = None
+    early = b""
+    resets = False
+    pause = 0.0
+
+    def __init__(self, lists: dict[str, RevocationList]) -> None:
+        self.done = False
+        self._lists = lists
+        self._head = bytearray()
+        self._out = b""
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Do nothing: no bytes are relayed."""
+
+    def resume(self) -> None:
+        """Do nothing: there is no pause."""
+
+    def data_to_send(self) -> bytes:
+        """Return the answer, and remove it from the buffer."""
+        data, self._out = self._out, b""
+        return data
+
+    def receive(self, data: bytes) -> None:
+        """Process bytes from the client, and answer a complete request."""
+        if self.done:
+            return
+        self._head += data
+        self.done = _END in self._head or not data or len(self._head) > _LONGEST_REQUEST
+        if _END in self._head:
+            self._answer()
+
+    def _answer(self) -> None:
+        target = bytes(self._head.partition(b"\r\n")[0]).split(b" ")[1:2]
+        path = f"/{b''.join(target).decode('ascii', 'replace').rpartition('/')[2]}"
+        found = self._lists.get(path)
+        if found is None:
+            self._out = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+            return
+        found.fetched = True
+        head = (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/pkix-crl\r\n"  # RFC 2585 section 4.2
+            f"Content-Length: {len(found.der)}\r\nConnection: close\r\n\r\n"
+        )
+        self._out = head.encode() + found.der

@@ -434,7 +434,7 @@ def test_curl_without_pins_follows_the_offer() -> None:
 def test_curl_has_no_http3_through_a_proxy() -> None:
     found = _curl("--alt-svc", "", via="connect")
     assert found["http3-rogue"].why == "the client stayed on TCP: it used no HTTP/3"
-    # It doesn't fall back, and so is locked out. The lab can't tell that from a redirect refused.
+    # It doesn't fall back, and so is locked out. For the lab, it may have refused the redirect.
     control = found["rot-http3"]
     assert control.outcome is Outcome.NOT_RUN
     assert (

@@ -22,7 +22,7 @@ PATIENCE = 20.0  # seconds
 
 
 class QuicClient:
-    """One connection to the UDP port of a target. It verifies the chain, unless told otherwise."""
+    """One connection to the UDP port of a target. It verifies the chain if ``verified`` is True."""
 
     def __init__(self, target: Target, *, verified: bool = True) -> None:
         configuration = QuicConfiguration(alpn_protocols=H3_ALPN, server_name=target.host)
@@ -59,12 +59,12 @@ class QuicClient:
         return stream
 
     def read(self) -> str:
-        """Send what is prepared, wait for the answer, and return its body."""
+        """Send all prepared data, wait for the answer, and return its body."""
         self._pump("_answered")
         return self.answer.decode()
 
     def send(self) -> None:
-        """Send what is prepared, and wait for nothing."""
+        """Send all prepared data, and return at once."""
         for data, _ in self.quic.datagrams_to_send(time.monotonic()):
             self._socket.sendto(data, self._peer)
 

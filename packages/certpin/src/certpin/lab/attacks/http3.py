@@ -35,8 +35,8 @@ def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
 
 _REFERENCE = "RFC 7838 section 2.1; RFC 9114 section 3.1.1"
 _FIX = (
-    "switch HTTP/3 off, or compare the pins in the handshake of QUIC too: it has a TLS library of "
-    "its own, which the settings of TLS over TCP don't reach"
+    "switch HTTP/3 off, or compare the pins in the handshake of QUIC too: it has another TLS "
+    "library, which the settings of TLS over TCP don't reach"
 )
 _TWICE = "let the client follow redirects, or request {url} twice on separate connections"
 

@@ -51,7 +51,7 @@ _CRYPTO_ERRORS = range(0x100, 0x200)  # RFC 9001 section 4.8: 0x100 plus the num
 _TIMERS = 64  # the last timers of a connection: far more than it has until it forgets a peer
 _LONGEST = 65_535  # bytes of a UDP datagram
 _LAST_DATAGRAMS = 4096  # per port when the case ends: a limit for clients that never stop
-_TRIES = 20  # TCP ports whose number is tried for UDP, too
+_TRIES = 20  # TCP ports that are opened until one has a number that is free for UDP
 
 
 def open_with_http3(
@@ -194,7 +194,7 @@ class Http3(QuicConnectionProtocol):
             self._take(self._http, event)
 
     def end(self) -> None:
-        """Close the connection, and process what the library postpones.
+        """Close the connection, and process the events that the library postpones.
 
         It reports why the client closed a connection only after the time in which packets may still
         arrive (RFC 9000 section 10.2): so that time is skipped.

@@ -212,4 +212,11 @@ MUTATIONS = [
         "",
         "test_no_timer_is_left_at_the_end",
     ),
+    _rule(
+        f"{_LAB}/report/words.py",
+        "the report says whether it was used",
+        "seen.step is tried.scenario.http3 for tried",
+        "seen.step is None for tried",
+        "test_the_report_says_whether_a_client_uses_http3",
+    ),
 ]

@@ -16,6 +16,7 @@ from certpin.lab.attacks.http3 import HTTP3
 from certpin.lab.client import Call, Command
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
+from certpin.lab.report.words import details
 from certpin.lab.runner import hostile_refusals, prove
 from certpin.lab.scenario import AnswerContext, Role, Scenario, ServerStep
 from certpin.lab.server import protocols, quic
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
+
+pytestmark = pytest.mark.medium
 
 NAMES = [case.name for case in HTTP3]
 ALT_SVC = 'h3=":4433"; ma=86400'
@@ -413,6 +416,27 @@ def _curl(*words: str, via: str = "port") -> dict[str, Result]:
         run = prove(lab, client, [BY_NAME[name] for name in NAMES])
     assert run.controlled, [result.why for result in run.results]
     return {result.case.name: result for result in run.results}
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (_http3, "It uses HTTP/3 if a server offers it."),
+        (_refused, "It uses HTTP/3 if a server offers it."),
+        (
+            lambda target: request(target, trusting(target)),
+            "It used no HTTP/3: those cases show only that it stays on TCP.",
+        ),
+    ],
+)
+def test_the_report_says_whether_a_client_uses_http3(
+    client: Callable[[Target], object], said: str
+) -> None:
+    with Lab(style=Style.NONE) as lab:
+        run = prove(lab, Call(client), [BY_NAME["rot-http3"]])
+        without = prove(lab, Call(client), [])
+    assert details(run)[-1] == said
+    assert "HTTP/3" not in " ".join(details(without))
 
 
 @pytest.mark.peer("curl")

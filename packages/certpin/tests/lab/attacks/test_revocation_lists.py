@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from certpin.lab.scenario import Scenario
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.medium
+
 NAMES = ("rot-crl", "revoked-crl")
 CHECK = "this client doesn't check the list of revoked certificates (CRL) that a certificate names"
 

@@ -71,8 +71,8 @@ HTTP3 = (
         family=Family.ROTATION,
         presents="I→L over TCP, which begins to offer HTTP/3 (Alt-Svc); I→L over QUIC",
         expected=ALL_ACCEPT,
-        guards="that a server may begin to offer HTTP/3. The reason of the verdict says whether "
-        "the client used it: if not, the other two cases prove only that it stays on TCP",
+        guards="that a server may begin to offer HTTP/3. The report says whether the client used "
+        "it: if not, http3-rogue and http3-untrusted prove only that it stays on TCP",
         reference=_REFERENCE,
         fix="give the client over QUIC the same roots and pins, or switch HTTP/3 off",
         scenario=lambda pki: _offers(pki, pki.honest),

@@ -130,6 +130,7 @@ def details(run: Run) -> list[str]:
         *clear_text_lines(run),
         *_confidence(run),
         *_ways_line(run),
+        *_http3_line(run),
     ]
 
 
@@ -179,6 +180,21 @@ def _ways_line(run: Run) -> list[str]:
         return []
     named = " and ".join(WAYS[way] for way in used)
     return [f"It connected through {named}; not tried: {', '.join(missing)} (--via)."]
+
+
+def _http3_line(run: Run) -> list[str]:
+    """Return the sentence on HTTP/3, for a client to which an honest server offered it."""
+    offered = [
+        attempt
+        for result in run.results
+        for attempt in result.attempts
+        if attempt.scenario.http3 and attempt.connections
+    ]
+    if not offered:
+        return []
+    if any(seen.step is tried.scenario.http3 for tried in offered for seen in tried.connections):
+        return ["It uses HTTP/3 if a server offers it."]
+    return ["It used no HTTP/3: those cases show only that it stays on TCP."]
 
 
 def _untried(run: Run) -> str:

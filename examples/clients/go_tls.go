@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -51,6 +52,12 @@ func stay(request *http.Request, via []*http.Request) error {
 func main() {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{VerifyConnection: pinned}
+	// A Transport compares the pins with the certificate of an https:// proxy too. So TLS with the
+	// proxy begins here, verified and without pins, and the Transport opens its tunnel in it.
+	if proxy, err := url.Parse(os.Getenv("HTTPS_PROXY")); err == nil && proxy.Scheme == "https" {
+		transport.DialContext = new(tls.Dialer).DialContext
+		transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: proxy.Host})
+	}
 	client := &http.Client{Transport: transport, CheckRedirect: stay}
 	response, err := client.Get(os.Args[1])
 	if err != nil {

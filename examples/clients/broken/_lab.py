@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 
@@ -28,6 +28,7 @@ class Target:
     canary: str
     pin_file: str  # the pins of all hosts
     proxy: int = 0  # the port of the HTTP proxy
+    tls_proxy: bool = False  # whether the proxy is reached by TLS (https://)
     case: str = ""
 
 
@@ -41,6 +42,7 @@ def from_environment() -> Target:
         os.environ["CERTPIN_LAB_URL"].rpartition("/")[2],
         os.environ["CERTPIN_PINS"],
         int(os.environ["CERTPIN_LAB_PROXY"].rpartition(":")[2]),
+        os.environ["CERTPIN_LAB_PROXY"].startswith("https:"),
         os.environ["CERTPIN_LAB_CASE"],
     )
 
@@ -62,9 +64,16 @@ def connect(
         raise
 
 
-def request_tunnel(target: Target, header: str = "") -> tuple[socket.socket, str]:
-    """Request a tunnel from the proxy. Return the connection, and the answer unless it is 200."""
+def request_tunnel(
+    target: Target, header: str = "", proxy: ssl.SSLContext | None = None
+) -> tuple[socket.socket, str]:
+    """Request a tunnel from the proxy. Return the connection, and the answer unless it is 200.
+
+    ``proxy`` is the context for TLS to an https:// proxy; by default one that verifies it.
+    """
     sock = socket.create_connection(("127.0.0.1", target.proxy), 10)
+    if target.tls_proxy:
+        sock = (proxy or trusting(target)).wrap_socket(sock, server_hostname="127.0.0.1")
     sock.sendall(f"CONNECT {target.host}:443 HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
     answer = b""
     while b"\r\n\r\n" not in answer and (piece := sock.recv(4096)):
@@ -77,10 +86,70 @@ def request_tunnel(target: Target, header: str = "") -> tuple[socket.socket, str
     return sock, answer.decode()
 
 
+def open_tunnel(target: Target, proxy: ssl.SSLContext | None = None) -> socket.socket:
+    """Return a tunnel. Raise an exception if the proxy opens none."""
+    sock, refusal = request_tunnel(target, proxy=proxy)
+    if refusal:
+        raise OSError(refusal)
+    return sock
+
+
 def ask_in_tunnel(sock: socket.socket, target: Target) -> str:
-    with trusting(target).wrap_socket(sock, server_hostname=target.host) as tls:
+    with begin_tls(sock, target, trusting(target)) as tls:
         check(tls, target.pins)
         return ask(tls, target)
+
+
+class InnerTls:
+    """TLS inside the TLS with a proxy: Python's ssl can't wrap an SSLSocket once more."""
+
+    def __init__(self, outer: ssl.SSLSocket, target: Target, context: ssl.SSLContext) -> None:
+        self._outer = outer
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=target.host)
+        try:
+            self._move(self._tls.do_handshake)
+        except ssl.SSLError:
+            outer.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._outer.close()
+
+    def sendall(self, data: bytes) -> None:
+        self._move(lambda: self._tls.write(data))
+
+    def recv(self, size: int) -> bytes:
+        return self._move(lambda: self._tls.read(size))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tls, name)  # getpeercert, and the chains
+
+    def _move(self, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                piece = self._outer.recv(16384)
+                self._in.write(piece) if piece else self._in.write_eof()
+            finally:
+                self._flush()
+
+    def _flush(self) -> None:
+        self._outer.sendall(self._out.read())
+
+
+def begin_tls(
+    sock: socket.socket, target: Target, context: ssl.SSLContext
+) -> ssl.SSLSocket | InnerTls:
+    """Begin TLS with the host at the end of a tunnel."""
+    if isinstance(sock, ssl.SSLSocket):
+        return InnerTls(sock, target, context)
+    return context.wrap_socket(sock, server_hostname=target.host)
 
 
 def trusting(target: Target) -> ssl.SSLContext:

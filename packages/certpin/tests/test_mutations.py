@@ -54,6 +54,7 @@ LISTS = (
     "tests.lab.attacks.mutations_changes",
     "tests.lab.attacks.mutations_holes",
     "tests.lab.attacks.mutations_http3",
+    "tests.lab.attacks.mutations_https_proxies",
     "tests.lab.attacks.mutations_trust",
     "tests.lab.fuzz.mutations",
     "tests.lab.own.mutations",

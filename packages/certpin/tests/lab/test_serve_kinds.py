@@ -84,3 +84,13 @@ def test_a_device_has_no_way_to_the_lab_over_quic() -> None:
     found = made.schedule.queues["a.example"].results
     assert (found["one"].outcome, found["quic"].outcome) == ("right", "not run")
     assert "no QUIC" in found["quic"].why
+
+
+def test_a_device_has_no_tls_with_its_proxy() -> None:
+    encrypted = case("encrypted", Scenario((HOSTILE,), tls_proxy=HONEST))
+    made = _controlled(encrypted, ONE)
+    made.refuses_once()
+    made.gives_once()
+    found = made.schedule.queues["a.example"].results
+    assert (found["one"].outcome, found["encrypted"].outcome) == ("right", "not run")
+    assert "without TLS" in found["encrypted"].why

@@ -120,6 +120,8 @@ class Case:
     ``checks`` is the optional check that a case about a policy is for: a client that accepts
     doesn't make it. ``anchors`` returns authorities that the client's trust store has before the
     roots of the lab.
+    ``control`` is a case with an honest server that shows whether this case applies to a client: if
+    it doesn't accept that server, the case is not run.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 
@@ -140,6 +142,7 @@ class Case:
     requires_ct: bool = False
     checks: str = ""
     anchors: Callable[[TestPKI], tuple[Authority, ...]] | None = None
+    control: Case | None = None
     own: OwnChain | None = None
 
     @property

@@ -25,7 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.target import PROXY_ADDRESS
+from certpin.lab.scenario import PROXY_ADDRESS
 from certpin.lab.verdict import Ending
 from certpin.pinfile.editor import PinFileEditor
 from certpin.x509.certificate import without_deprecations

@@ -30,6 +30,7 @@ from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.protocols import PROTOCOLS, suits
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import CaseRun, Destination, Session
+from certpin.lab.server.tls_proxy import TlsProxied
 from certpin.lab.target import Exports, Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
 from certpin.lab.verdict import KEPT, ProxyHead
@@ -332,7 +333,9 @@ class CaseServer:
             ) from exc
         port, proxy, *_ = self._ports
         target = self._lab.target(self.case, self._pki, port.number, proxy.number)
-        return replace(target, only_by_proxy=self.scenario.proxy_status > 0)
+        encrypted = self.scenario.tls_proxy is not None
+        hostile = self.scenario.proxy_status > 0
+        return replace(target, only_by_proxy=hostile or encrypted, tls_proxy=encrypted)
 
     @property
     def token(self) -> str:
@@ -355,7 +358,7 @@ class CaseServer:
             ports = self._direct(partial(_port, loop, self._case_run, address), address)
             for port in ports:
                 opened.callback(port.close)
-            ports.insert(1, Port(loop, partial(Proxied, self._serve)))
+            ports.insert(1, Port(loop, self._proxy))
             opened.callback(ports[1].close)
             if self.scenario.other_port:
                 ports.append(_port(loop, self._case_run, address, OTHER_PORT))
@@ -374,6 +377,12 @@ class CaseServer:
         from certpin.lab.server.quic import open_with_http3
 
         return [*open_with_http3(make, self._lab.loop.asyncio, self._case_run, address)]
+
+    def _proxy(self) -> Proxied | TlsProxied:
+        """Return the conversation for a new connection to the proxy of the lab."""
+        if self.scenario.tls_proxy:
+            return TlsProxied(self._case_run, self.scenario.tls_proxy, self._serve)
+        return Proxied(self._serve)
 
     def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
         """Return the session for a host that a client requested from the proxy of the lab.

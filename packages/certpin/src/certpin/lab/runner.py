@@ -157,11 +157,13 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     progress(results[0])
     if results[0].outcome is Outcome.RIGHT:
         chosen = tuple(cases)
-        stuck = clock_problem(lab, client, chosen)
+        conditions = Preconditions(lab, client)
+        for case in chosen:  # before the threads, which then only read the results
+            conditions.problem(case)
 
         def run_case(case: Case) -> Result:
-            if stuck and case.own and case.own.time:
-                return not_run(case, lab.style, stuck)
+            if problem := conditions.problem(case):
+                return not_run(case, lab.style, problem)
             return try_case(lab, client, case, repeat)
 
         with client_pool(client.stop, jobs) as pool:
@@ -259,6 +261,44 @@ def skip_bound(refused: int) -> float:
         refused: the number of refused connections, of which none was accepted. 0 excludes nothing.
     """
     return 1.0 - math.pow(_DOUBT, 1 / refused) if refused else 1.0
+
+
+class Preconditions:
+    """The conditions that some cases have on the client: that an honest server is accepted in them.
+
+    Each is tried once, at the first case that has it. Not thread-safe until then.
+    """
+
+    def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
+        """Nothing is tried yet.
+
+        Args:
+            lab: an open lab.
+            client: the client under test.
+        """
+        self._lab = lab
+        self._client = client
+        self._found: dict[str, str] = {}
+
+    def problem(self, case: Case) -> str:
+        """Return why a case can't be run with this client; empty if it can."""
+        if case.control:
+            name = case.control.name
+            if name not in self._found:
+                self._found[name] = self._refused(case.control)
+            return self._found[name]
+        if case.own and case.own.time:
+            if "clock" not in self._found:
+                self._found["clock"] = clock_problem(self._lab, self._client, [case])
+            return self._found["clock"]
+        return ""
+
+    def _refused(self, control: Case) -> str:
+        """Return why the client did not accept the honest server of a control; empty if it did."""
+        result = try_case(self._lab, self._client, control)
+        if result.outcome is Outcome.RIGHT:
+            return ""
+        return f"{control.presents} was not accepted: {result.why} ({control.fix})"
 
 
 def clock_problem(lab: Lab, client: ClientUnderTest, cases: Iterable[Case]) -> str:

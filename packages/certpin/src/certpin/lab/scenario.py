@@ -53,6 +53,8 @@ KEEPING = {Answer.KEEP, Answer.REDIRECT_ONCE, Answer.REDIRECT_SECOND_KEEP}
 # The other port of the host under test, to which ``REDIRECT_PORT`` leads clients that use a proxy.
 # It is one that no real client uses for its ordinary requests.
 OTHER_PORT = 10443
+# The address of the lab's proxy.
+PROXY_ADDRESS = "127.0.0.1"
 
 
 @dataclass
@@ -243,6 +245,9 @@ class Scenario:
     http3: ServerStep | None = None
     # The list of revoked certificates that the server's certificate names; None if it names none.
     crl: RevocationList | None = None
+    # How the lab's proxy serves TLS, if the client reaches it by ``https://``: its tunnels, and the
+    # hosts in them, are inside that TLS.
+    tls_proxy: ServerStep | None = None
 
     @classmethod
     def of(
@@ -278,9 +283,9 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """The steps of all hosts."""
-        over_tcp = self.first + self.second + self.unpinned + self.other_port + self.other_kind
-        return (*over_tcp, self.http3) if self.http3 else over_tcp
+        """The steps of all hosts, over TCP and QUIC, and of a proxy with TLS."""
+        hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
+        return (*hosts, *(step for step in (self.http3, self.tls_proxy) if step))
 
 
 # On a connection to a proxy that answers the request for a tunnel itself.

@@ -16,6 +16,7 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS, only
 from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, OneHost
 from certpin.lab.case import CannotServeError
+from certpin.lab.scenario import PROXY_ADDRESS
 from certpin.pins import TrustAnchors, normalise
 from certpin.pins.hosts import bracketed, join_address
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, Pin, PinSet
 
 
-PROXY_ADDRESS = "127.0.0.1"
 _T = TypeVar("_T")
 
 
@@ -64,6 +64,7 @@ class Target:
     compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
     requires_ct: bool = False  # whether ``pins`` requires Certificate Transparency
     only_by_proxy: bool = False  # whether only a client of ``proxy`` meets the attack
+    tls_proxy: bool = False  # whether the client reaches ``proxy`` by TLS
 
     @property
     def pin(self) -> str:
@@ -139,8 +140,9 @@ class Target:
 
     @property
     def proxy(self) -> str:
-        """``http://127.0.0.1:PORT``: the lab's HTTP proxy."""
-        return f"http://{PROXY_ADDRESS}:{self.proxy_port}"
+        """``http://127.0.0.1:PORT``: the lab's HTTP proxy; ``https://`` in cases of TLS to it."""
+        scheme = "https" if self.tls_proxy else "http"
+        return f"{scheme}://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
     def socks(self) -> str:

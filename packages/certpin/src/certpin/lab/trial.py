@@ -64,7 +64,7 @@ class Trial:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._control: Result | None = None
-        self._stuck: str | None = None  # why the client's clock can't be set; empty if it can
+        self._conditions: runner.Preconditions | None = None
 
     def attack(self, client: ClientUnderTest, case: Case) -> Result:
         """Run one case, and return its result.
@@ -80,11 +80,9 @@ class Trial:
             expect = case.expected.of(self.lab.style)
             undecided = (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
             return runner.Result(case, expect, *undecided, why, control.attempts)
-        if case.own and case.own.time:
-            if self._stuck is None:
-                self._stuck = runner.clock_problem(self.lab, client, [case])
-            if self._stuck:
-                return runner.not_run(case, self.lab.style, self._stuck)
+        self._conditions = self._conditions or runner.Preconditions(self.lab, client)
+        if problem := self._conditions.problem(case):
+            return runner.not_run(case, self.lab.style, problem)
         return runner.try_case(self.lab, client, case)
 
     def control(self, client: ClientUnderTest) -> Result:

@@ -192,8 +192,9 @@ def judge(attempt: Attempt) -> Judgement:
         for connection in attempt.connections
         if connection.hello or connection.clear or connection.tampered
     ]
-    if not met and attempt.scenario.odd_host and not (ending.broken or ending.content):
-        return Judgement(None, "the client refused this spelling of the host, and didn't connect")
+    unmet = _unproxied(attempt) or ("" if met else _unspelled(attempt))
+    if unmet:
+        return Judgement(None, unmet)
     if not met:
         problem = ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
@@ -218,6 +219,37 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
     those to the host under test: an honest second host is no evidence about it.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
+
+
+def _unproxied(attempt: Attempt) -> str:
+    """Return why the client got no tunnel from the proxy in TLS that a scenario has.
+
+    Empty if it requested one, or met a hostile proxy; and if the scenario has no such proxy, or the
+    client made no connection.
+    """
+    proxy = attempt.scenario.tls_proxy
+    if proxy is None or not attempt.connections:
+        return ""
+    to_proxy = [seen for seen in attempt.connections if seen.step is proxy]
+    begun = [seen for seen in to_proxy if seen.hello]
+    if not begun:
+        problems = [seen.problem for seen in to_proxy if seen.problem]
+        how = f": {problems[0]}" if problems else ""
+        return f"the client began no TLS with its https:// proxy{how}"
+    if proxy.role is Role.HONEST and not any(seen.data for seen in begun):
+        return f"at its https:// proxy, {_refusal(begun, presented=False)}"
+    return ""
+
+
+def _unspelled(attempt: Attempt) -> str:
+    """Return why a client that made no connection refused the host's spelling; empty if it may not.
+
+    A client that was stopped, or reported success, has not refused it.
+    """
+    ending = attempt.ending
+    if not attempt.scenario.odd_host or ending.broken or ending.content:
+        return ""
+    return "the client refused this spelling of the host, and didn't connect"
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
@@ -323,6 +355,8 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     said = b"".join(connection.said for connection in judged)
     if attempt.canary and attempt.canary.encode() in said:
         return "the canary arrived"
+    if said and any(seen.step and seen.step is attempt.scenario.tls_proxy for seen in judged):
+        return "the client requested a tunnel from a proxy with an invalid certificate"
     if said and not (attempt.scenario.canary_only and attempt.canary):
         return f"{len(said)} bytes of the client's data arrived"
     answered_elsewhere = any(

@@ -280,8 +280,8 @@ MUTATIONS = [
     _in(
         "certpin/lab/verdict.py",
         "a client that refuses a spelling is not undecided",
-        "attempt.scenario.odd_host and not (ending.broken or ending.content)",
-        "False",
+        "not attempt.scenario.odd_host or ending.broken or ending.content",
+        "True",
         "tests/lab/test_verdict.py::test_a_client_may_refuse_an_odd_spelling_before_it_connects",
     ),
     _in(

@@ -89,7 +89,8 @@ def broken(name: str) -> Call:
         file_only = name in HOLES and HOLES[name].file_only
         pins = frozenset() if file_only else frozenset({target.pin, target.backup})
         words = (target.host, target.port, str(target.ca), pins, target.canary, str(target.pins))
-        return program.main(_parts["_lab"].Target(*words, target.proxy_port, target.case))
+        proxy = (target.proxy_port, target.tls_proxy)
+        return program.main(_parts["_lab"].Target(*words, *proxy, target.case))
 
     return Call(call)
 

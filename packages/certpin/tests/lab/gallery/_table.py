@@ -34,6 +34,8 @@ CHANGES = "The client refuses legitimate changes of the server"
 SMALL_KEY = "The client accepts a key of the server that is too small"
 SMALL_GROUP = "The client accepts a group of Diffie-Hellman that is too small"
 PROXY_ANSWER = "The client takes the answer of a proxy for the server's"
+PROXY_CERTIFICATE = "The client does not verify the certificate of its proxy"
+INSIDE_PROXY = "The client does not check its pins behind an https:// proxy"
 COMPROMISED = "The client accepts keys that its pins mark compromised"
 
 
@@ -274,6 +276,25 @@ HOLES = {
         "untrusted-ca",
     ),
     "http3_other_roots": Hole(("rot-http3",), CHANGES, "rot-new-intermediate"),
+    "https_proxy_any_certificate": Hole(
+        ("https-proxy-untrusted", "https-proxy-wrong-name"),
+        PROXY_CERTIFICATE,
+        "https-proxy-rogue-inside",
+        via="connect",
+    ),
+    "https_proxy_any_name": Hole(
+        ("https-proxy-wrong-name",),
+        "The client does not check the name in the certificate of its proxy",
+        "https-proxy-untrusted",
+        via="connect",
+    ),
+    "https_proxy_inside_unpinned": Hole(("https-proxy-rogue-inside",), INSIDE_PROXY, via="connect"),
+    "https_proxy_inside_unverified": Hole(
+        ("https-proxy-untrusted-inside", "https-proxy-rogue-inside"),
+        "The client does not verify the host behind an https:// proxy",
+        "untrusted-ca",
+        via="connect",
+    ),
     "security_level_0": Hole(
         ("weak-leaf-rsa-512",),
         SMALL_KEY,
@@ -352,6 +373,9 @@ PROGRAMS = {
     "node/reject_unauthorized.mjs": _node(
         ("untrusted-ca", "wrong-host-sibling", "expired"), ANY, "old-tls", Style.NONE
     ),
+    "node/tunnel_unpinned.mjs": Program(
+        ("{host}",), Hole(("https-proxy-rogue-inside",), INSIDE_PROXY)
+    ),
     "node/without_backup.mjs": _node(
         ("rot-backup-live",), "The client refuses the backup key", "rot-renewed-same-key"
     ),
@@ -402,6 +426,14 @@ PROGRAMS = {
         ("{address}", "{port}", "{host}", "{canary}", "{ca}"),
         Hole(("dh-512",), SMALL_GROUP, "weak-suite", Style.NONE),
         "port",
+    ),
+    "curl_proxy_insecure.sh": Program(
+        ("{url}", *_CURL),
+        Hole(
+            ("https-proxy-untrusted", "https-proxy-wrong-name"),
+            PROXY_CERTIFICATE,
+            "https-proxy-rogue-inside",
+        ),
     ),
     "http_after_failure.sh": Program(
         ("{host}", "{canary}", *_CURL),

@@ -6,15 +6,30 @@ More of them are in ``test_python`` and ``test_programs``, and those of the Dart
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab.attacks.proxies import PROXIES
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import find_causes
-from tests.lab.gallery._gallery import CLIENTS, attacked, bad_cases, program
+from certpin.lab.verdict import Outcome
+from tests.lab._clients import BY_NAME
+from tests.lab.gallery._gallery import (
+    CLIENTS,
+    attacked,
+    bad_cases,
+    go_program,
+    library,
+    program,
+)
 from tests.lab.gallery.test_programs import NO_NAMES
 from tests.lab.gallery.test_python import LIBRARIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +60,7 @@ CORRECT = {
 }
 _PEERS = {"curl": "curl", "node_strict.mjs": "node", "openssl_strict.sh": "openssl"}
 # The correct clients of the other tests: curl, Go with each style, and the Dart package.
-ELSEWHERE = ("curl --pinnedpubkey", "go_tls.go", "certpin-dart")
+ELSEWHERE = ("curl --pinnedpubkey", "go_tls.go", "certpin-dart", "node_proxy.mjs")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +71,44 @@ def test_a_correct_client_gets_no_finding(name: str) -> None:
     run = attacked(program(*client.words, via=client.via), client.style)
     assert set(bad_cases(run)) == client.warnings
     assert find_causes(run.results) == []
+
+
+PROXY_CASES = (*(case for case in PROXIES if case.control), BY_NAME["rogue-ca-in-store"])
+
+
+@pytest.mark.filterwarnings(
+    # Before Python 3.13 asyncio fails on a failed handshake in TLS in TLS, and closes nothing.
+    "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_certpin_checks_pins_behind_an_https_proxy(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = attacked(library(name, "pinned", monkeypatch), Style.LEAF, jobs=1, only=PROXY_CASES)
+    assert {result.outcome for result in run.results} == {Outcome.RIGHT}
+    gc.collect()
+
+
+PINNED_CURL = (*CURL, "--cacert", "{ca}", "--pinnedpubkey", "{pinnedpubkey}")
+
+
+def _in_go() -> tuple[str, ...]:
+    return str(go_program("go_tls", CLIENTS / "go_tls.go")), "{url}"
+
+
+BEHIND_PROXY: dict[str, Callable[[], tuple[str, ...]]] = {
+    "curl": lambda: (*PINNED_CURL, "--proxy-cacert", "{ca}", "{url}"),
+    "go": _in_go,
+    "node": lambda: ("node", str(CLIENTS / "node_proxy.mjs"), "{host}"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.peer(name)) for name in BEHIND_PROXY]
+)
+def test_a_correct_program_checks_pins_behind_an_https_proxy(name: str) -> None:
+    run = attacked(program(*BEHIND_PROXY[name]()), Style.LEAF, only=PROXY_CASES)
+    assert {result.outcome for result in run.results} == {Outcome.RIGHT}
 
 
 def test_the_gallery_has_enough_correct_clients() -> None:

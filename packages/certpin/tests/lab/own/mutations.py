@@ -73,15 +73,15 @@ _TIME = [
     Mutation(
         "a clock that can't be set",
         f"{_LAB}runner.py",
-        "        if stuck and case.own and case.own.time:\n",
-        "        if False:\n",
+        '        if case.own and case.own.time:\n            if "clock"',
+        '        if False:\n            if "clock"',
         f"{_CLOCK}test_a_client_that_ignores_its_clock_is_not_judged",
     ),
     Mutation(
         "a clock that can't be set, in pytest",
         f"{_LAB}trial.py",
-        "            if self._stuck:\n",
-        "            if False:\n",
+        "        if problem := self._conditions.problem(case):\n",
+        "        if False:\n",
         f"{_CLOCK}test_a_trial_of_pytest_tries_the_clock_too",
     ),
     Mutation(

@@ -251,6 +251,27 @@ def test_only_findings_have_causes(outcome: Outcome) -> None:
     assert find_causes([result]) == []
 
 
+def test_tls_with_a_proxy_has_faults_of_its_own() -> None:
+    proxy, name = "https-proxy-untrusted", "https-proxy-wrong-name"
+    outer = (
+        "The client does not verify the certificate of its proxy",
+        "The client does not check the name in the certificate of its proxy",
+    )
+    unverified, unpinned = "https-proxy-untrusted-inside", "https-proxy-rogue-inside"
+    inner = (
+        "The client does not verify the host behind an https:// proxy",
+        "The client does not check its pins behind an https:// proxy",
+    )
+    assert titles(accepted(proxy)) == titles(accepted(proxy, name)) == [outer[0]]
+    assert titles(accepted(name)) == [outer[1]]
+    assert titles(accepted(unverified, unpinned)) == [inner[0]]
+    assert titles(accepted(unpinned)) == [inner[1]]
+    assert titles(accepted(proxy, unpinned)) == [outer[0], inner[1]]
+    # A client with a fault everywhere has no other one behind a proxy.
+    everywhere = accepted("rogue-ca-in-store", "same-ca-new-key", unpinned)
+    assert titles(everywhere) == [NO_PINS]
+
+
 def test_a_client_without_a_tunnel_sends_clear_text_or_believes_the_proxy() -> None:
     believed = "The client takes the answer of a proxy for the server's"
     assert titles(accepted("proxy-answers-403")) == [believed]

@@ -1,18 +1,21 @@
-"""Cases of a hostile HTTP proxy that answers the request for a tunnel (CONNECT) itself.
+"""Cases of an HTTP proxy: a hostile one that answers CONNECT itself, and TLS to the proxy.
 
-Its answer comes before TLS, in clear text, from anyone on the path to the proxy.
+An answer in place of a tunnel comes before TLS, in clear text, from anyone on the path to the
+proxy. A client with an ``https://`` proxy opens TLS to the proxy first, and then TLS to the host
+inside it: both have certificates to verify, and the pins are those of the host.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import ALL_REJECT, Case, Family
-from certpin.lab.scenario import Scenario
+from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, PINS_REJECT, Case, Family
+from certpin.lab.scenario import PROXY_ADDRESS, Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from certpin.lab.authority import Authority
     from certpin.lab.pki import TestPKI
 
 
@@ -30,6 +33,55 @@ _FIX = (
 )
 _REFERENCE = "RFC 9110 section 9.3.6; VU#905344 (FalseCONNECT)"
 _BY_PROXY = "let it use the lab's HTTP proxy (--via connect)"
+
+
+def _trusted_proxy(pki: TestPKI) -> ServerStep:
+    """Return how the proxy serves TLS with a certificate for its own names.
+
+    The issuer is that of the honest server. A client that is pinned on authorities, and checks its
+    pins only in the TLS to its proxy, accepts it.
+    """
+    return ServerStep.of(pki.intermediate.issue(*_PROXY_NAMES), role=Role.HONEST)
+
+
+def _in_tunnel(step: Callable[[TestPKI], ServerStep]) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario: a trusted proxy, and ``step`` in its tunnel."""
+    return lambda pki: Scenario((step(pki),), tls_proxy=_trusted_proxy(pki))
+
+
+def _hostile_proxy(
+    issuer: Callable[[TestPKI], Authority], *names: str
+) -> Callable[[TestPKI], Scenario]:
+    """Return a function that builds a scenario: a hostile proxy in front of the honest server.
+
+    Args:
+        issuer: returns the issuer of the proxy's certificate.
+        names: the names in that certificate.
+    """
+    return lambda pki: Scenario((pki.honest,), tls_proxy=ServerStep.of(issuer(pki).issue(*names)))
+
+
+_PROXY_NAMES = (PROXY_ADDRESS, "localhost")
+_TO_PROXY = "RFC 9110 sections 4.3.4 and 9.3.6; CVE-2021-28363"
+_VERIFY_PROXY = (
+    "verify the chain of the proxy too, and its name for the host in its URL: the proxy learns the "
+    "host, and the client may send it a password"
+)
+_VERIFY_INSIDE = (
+    "give the TLS inside the tunnel the same verification and pins as a direct connection: the "
+    "check of the proxy's certificate says nothing about the host"
+)
+
+# Shows whether a client opens TLS to its proxy, and TLS to the host in it.
+HTTPS_PROXY_CONTROL = Case(
+    name="control-https-proxy",
+    family=Family.CONTROL,
+    presents="the honest server behind a trusted https:// proxy",
+    expected=ALL_ACCEPT,
+    guards="that the client supports https:// proxies: one that doesn't proves nothing about them",
+    fix="the client may not support https:// proxies, or need the lab's root for its proxy: {ca}",
+    scenario=_in_tunnel(lambda pki: pki.honest),
+)
 
 PROXIES = (
     Case(
@@ -76,5 +128,49 @@ PROXIES = (
         "whether a proxy asks (Java: Authenticator.getRequestorType)",
         scenario=_answers(407),
         exercise=_BY_PROXY,
+    ),
+    Case(
+        name="https-proxy-untrusted",
+        family=Family.AUTHORITY,
+        presents="an https:// proxy with a certificate of U, in front of the honest server",
+        expected=ALL_REJECT,
+        guards="that the client verifies the certificate of its proxy before it sends CONNECT",
+        reference=_TO_PROXY,
+        fix=_VERIFY_PROXY,
+        scenario=_hostile_proxy(lambda pki: pki.untrusted, *_PROXY_NAMES),
+        control=HTTPS_PROXY_CONTROL,
+    ),
+    Case(
+        name="https-proxy-wrong-name",
+        family=Family.NAME,
+        presents="an https:// proxy with a trusted certificate for another name",
+        expected=ALL_REJECT,
+        guards="that the client compares the name in the certificate of its proxy",
+        reference=_TO_PROXY,
+        fix=_VERIFY_PROXY,
+        scenario=_hostile_proxy(lambda pki: pki.intermediate, "proxy.evil.example"),
+        control=HTTPS_PROXY_CONTROL,
+    ),
+    Case(
+        name="https-proxy-untrusted-inside",
+        family=Family.AUTHORITY,
+        presents="a trusted https:// proxy, and in its tunnel U→L′",
+        expected=ALL_REJECT,
+        guards="that the client verifies the host too, and not only its proxy",
+        reference="RFC 9110 section 9.3.6",
+        fix=_VERIFY_INSIDE,
+        scenario=_in_tunnel(lambda pki: ServerStep.of(pki.untrusted.issue(pki.host))),
+        control=HTTPS_PROXY_CONTROL,
+    ),
+    Case(
+        name="https-proxy-rogue-inside",
+        family=Family.AUTHORITY,
+        presents="a trusted https:// proxy, and in its tunnel R2→L′",
+        expected=PINS_REJECT,
+        guards="that the pins are those of the host, and are checked inside the TLS to the proxy",
+        reference="RFC 9110 section 9.3.6",
+        fix=_VERIFY_INSIDE,
+        scenario=_in_tunnel(lambda pki: ServerStep.of(pki.attacker_chain)),
+        control=HTTPS_PROXY_CONTROL,
     ),
 )

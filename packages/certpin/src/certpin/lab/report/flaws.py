@@ -57,12 +57,15 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    The result is always a host under test: the first one, if the client sent another name or none.
+    The result is a host under test: the first one, if the client sent another name or none. For TLS
+    to the lab's proxy it is the address of the proxy.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.
         seen: the evidence of the connection.
     """
+    if seen.step and seen.step is attempt.scenario.tls_proxy:
+        return seen.target
     said = (seen.hello.server_name if seen.hello else "") or seen.target
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")
 

@@ -82,13 +82,14 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rogue-connection-3 rogue-connection-4 rogue-connection-5 rogue-connection-6
         other-kind-of-connection redirect-to-other-port rogue-tls-1.2 rogue-tls-1.3 rogue-http-1.1
         rogue-http-2 rogue-without-alpn dropped-then-rogue slow-rogue rogue-ipv4 rogue-ipv6
-        rogue-trailing-dot rogue-upper-case rogue-unicode-host http3-rogue
+        rogue-trailing-dot rogue-upper-case rogue-unicode-host https-proxy-rogue-inside http3-rogue
         """,
     ),
     (MasvsReference(_PINNED, ("MASTG-TEST-0243",)), "pin-set-expired"),
     (
         MasvsReference(_SECURE, ("MASTG-TEST-0282", "MASTG-TEST-0396")),
         """
+        https-proxy-untrusted https-proxy-untrusted-inside
         self-signed untrusted-ca fake-ca-same-name fake-ca-genuine-shown leaf-as-ca
         bad-signature-leaf bad-signature-intermediate replaced-key stolen-certificate-tls12
         stolen-certificate-tls13 explicit-curve-ca expired not-yet-valid expired-intermediate
@@ -103,6 +104,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         wrong-host-pinned-ca wrong-host-parent wrong-host-sibling wrong-host-wildcard
         wrong-host-wildcard-below wrong-host-wildcard-part wrong-host-idn sni-ignored nul-in-name
         nul-in-common-name cn-only cn-beside-other-san wrong-host-public-suffix ip-without-ip-san
+        https-proxy-wrong-name
         """,
     ),
     (

@@ -76,7 +76,7 @@ class Tls:
         seen.alpn = self._object.selected_alpn_protocol() or ""
         seen.resumed = bool(self._object.session_reused)
         seen.client_certificate = self._object.getpeercert(binary_form=True) or b""
-        self._say(self._application.begin(secure=True))
+        self.say(self._application.begin(secure=True))
 
     def _read(self, seen: Connection) -> None:
         while not self.closed or self.listens:
@@ -87,7 +87,7 @@ class Tls:
             reply = self._application.receive(data, secure=True)
             self._keep(seen)
             if not self.closed:
-                self._say(reply)
+                self.say(reply)
 
     def _leave(self) -> None:
         """Close TLS if the application protocol has ended.
@@ -96,7 +96,7 @@ class Tls:
         """
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
-            self._say(farewell() if farewell else b"")
+            self.say(farewell() if farewell else b"")
             self._close()
 
     def _keep(self, seen: Connection) -> None:
@@ -109,7 +109,8 @@ class Tls:
             seen.data = bytes(said.data)
         seen.astray = bytes(getattr(said, "astray", b""))
 
-    def _say(self, data: bytes) -> None:
+    def say(self, data: bytes) -> None:
+        """Encrypt bytes for the client. Only after the handshake."""
         if data:
             self._object.write(data)
 

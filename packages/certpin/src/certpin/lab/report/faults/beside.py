@@ -8,6 +8,7 @@ from certpin.lab.report.faults.model import (
     PROXY_ANSWERS,
     ROGUE,
     Fault,
+    hole,
     in_clear,
     locked_out,
     named,
@@ -50,6 +51,40 @@ BESIDE_PINS = (
         (*PROXY_ANSWERS[:1], "proxy-redirects", ROGUE),
         lambda seen: seen.failed(*PROXY_ANSWERS),
         named(*PROXY_ANSWERS),
+    ),
+    hole(
+        "The client does not verify the certificate of its proxy",
+        "verify the chain and the name of an https:// proxy before the request for a tunnel (for "
+        "curl: remove --proxy-insecure)",
+        remedies.PROXY_TLS,
+        ("https-proxy-untrusted",),
+        "https-proxy-rogue-inside",
+        also=("https-proxy-wrong-name",),
+        by_pins=False,
+    ),
+    hole(
+        "The client does not check the name in the certificate of its proxy",
+        "compare it with the host in the URL of the proxy",
+        remedies.PROXY_TLS,
+        ("https-proxy-wrong-name",),
+        "https-proxy-untrusted",
+        by_pins=False,
+    ),
+    hole(
+        "The client does not verify the host behind an https:// proxy",
+        "verify the host inside the TLS to the proxy as on a direct connection, with its pins",
+        remedies.INSIDE_PROXY,
+        ("https-proxy-untrusted-inside",),
+        "untrusted-ca",
+        also=("https-proxy-rogue-inside",),
+        by_pins=False,
+    ),
+    hole(
+        "The client does not check its pins behind an https:// proxy",
+        "compare the pins of the host inside the TLS to the proxy, and not with the proxy's "
+        "certificate",
+        remedies.INSIDE_PROXY,
+        ("https-proxy-rogue-inside",),
     ),
     Fault(
         "The client accepts keys that its pins mark compromised",

@@ -134,6 +134,24 @@ PROXY_PASSWORD = Remedy(
     go="leave ProxyConnectHeader and GetProxyConnectHeader without the server's Authorization",
     node="send the server's authorization with the request, and not in the headers of CONNECT",
 )
+PROXY_TLS = Remedy(
+    python="leave proxy_ssl_context of urllib3 and ssl_context of httpx.Proxy at their defaults, "
+    "or give them ssl.create_default_context()",
+    dart="open the TLS to the proxy with SecureSocket.connect and without onBadCertificate",
+    kotlin="in the SocketFactory that opens TLS to the proxy, keep the default trust manager, and "
+    'set endpointIdentificationAlgorithm = "HTTPS"',
+    swift="set no verify block in the tlsOptions of ProxyConfiguration(httpCONNECTProxy:)",
+    go="remove InsecureSkipVerify: http.Transport uses its TLSClientConfig for the proxy too",
+    node="remove rejectUnauthorized: false from the options of tls.connect to the proxy",
+)
+INSIDE_PROXY = Remedy(
+    python="use certpin.clients: they check the pins inside the TLS to the proxy",
+    dart="use PinnedHttpClient for the host in the tunnel, and no check of the proxy in its place",
+    kotlin="keep the CertificatePinner in the OkHttpClient: it checks the host in the tunnel",
+    swift="answer the challenge of the host too, and not only that with protectionSpace.isProxy()",
+    go="wrap the connection of the tunnel with tls.Client and the tls.Config that has the pins",
+    node="pass checkServerIdentity and servername to tls.connect({ socket }) inside the tunnel",
+)
 VERSION = Remedy(
     python="leave context.minimum_version and the ciphers of ssl.create_default_context() as they "
     "are",

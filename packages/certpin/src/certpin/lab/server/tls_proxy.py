@@ -1,0 +1,143 @@
+"""One client's connection to the lab's proxy inside TLS (``https://`` proxy), without I/O.
+
+TLS is between the client and the proxy only. The request for a tunnel is inside it, and after that
+the client's TLS to the requested host (RFC 9110 section 9.3.6).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import CannotServeError
+from certpin.lab.scenario import PROXY_ADDRESS
+from certpin.lab.server.conversation import Proxied
+from certpin.lab.server.records import HelloReader, NotTLSError
+from certpin.lab.server.tls import Tls
+from certpin.lab.verdict import KEPT, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.scenario import ServerStep
+    from certpin.lab.server.conversation import Conversation
+    from certpin.lab.server.session import CaseRun, Destination
+
+    _Serve = Callable[[Destination, bytes], Conversation | None]
+
+
+class _Tunnels:
+    """The proxy as the application under the outer TLS. ``data`` is the client's request to it."""
+
+    listens = True  # data that arrives in a tunnel after the lab closed its side counts too
+    upgrade = False
+
+    def __init__(self, serve: _Serve) -> None:
+        self.data = bytearray()
+        self.closing = False
+        self.proxied = Proxied(self._begin)
+        self._serve = serve
+        self._requested = False
+
+    def begin(self, *, secure: bool) -> bytes:
+        """Return nothing: the client speaks first."""
+        del secure
+        return b""
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Process the client's bytes under TLS, and return those to send to it."""
+        del secure
+        if not self._requested:
+            self.data += data[: KEPT - len(self.data)]
+        self.proxied.receive(data)
+        self.closing = self.proxied.done
+        return self.proxied.data_to_send()
+
+    def _begin(self, reached: Destination, head: bytes) -> Conversation | None:
+        self._requested = True
+        if head:
+            self.data[:] = head[:KEPT]  # the bytes after it belong to the tunnel
+        # The lab reports the head of a request as clear text: this one is encrypted.
+        return self._serve(reached, b"")
+
+
+class TlsProxied:
+    """A connection to the lab's proxy in TLS. ``seen`` is the evidence of the outer TLS.
+
+    The inner conversations have their own evidence. A host that is not under test can't be reached:
+    the case is then not run.
+
+    Args:
+        case_run: the running case.
+        step: how the lab serves the outer TLS.
+        serve: returns the conversation for a requested host, as for ``Proxied``; ``None`` if it is
+            not under test.
+    """
+
+    passing: Destination | None = None
+    early = b""
+
+    def __init__(self, case_run: CaseRun, step: ServerStep, serve: _Serve) -> None:
+        self.seen = Connection("connect", PROXY_ADDRESS, step)
+        self.done = False
+        self._case_run = case_run
+        self._hello = HelloReader()
+        self._tunnels = _Tunnels(serve)
+        self._tls: Tls | None = None
+        self._wrap = partial(case_run.contexts.wrap, step, ())
+        case_run.opened(self.seen)
+
+    @property
+    def resets(self) -> bool:
+        """True if the connection ends with a TCP reset, once ``done``."""
+        return self._tunnels.proxied.resets
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        return self._tunnels.proxied.pause
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self._tls:
+            self._tunnels.proxied.resume()
+            self._tls.say(self._tunnels.proxied.data_to_send())
+            self.done = self._tunnels.proxied.done
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Do nothing: no bytes are relayed."""
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send to the client, and remove them from the buffer."""
+        return self._tls.data_to_send() if self._tls else b""
+
+    def receive(self, data: bytes) -> None:
+        """Process bytes from the client; empty bytes mean that it closed the connection."""
+        if self._tls and data:
+            self._secure(self._tls, data)
+        elif data and not self.done:
+            self._begin_tls(data)
+        else:
+            self._tunnels.proxied.receive(b"")
+            self.done = True
+
+    def _begin_tls(self, data: bytes) -> None:
+        try:
+            self.seen.hello = self._hello.feed(data)
+        except NotTLSError:
+            self.seen.problem = "it spoke in clear text"
+            self.done = True
+            return
+        if self.seen.hello:
+            self._tls = Tls(self._wrap, self._tunnels)
+            self._secure(self._tls, bytes(self._hello.raw))
+
+    def _secure(self, tls: Tls, data: bytes) -> None:
+        tls.receive(data, self.seen)
+        self.done = tls.closed
+        to = self._tunnels.proxied.passing
+        if to:
+            self._case_run.failed(
+                CannotServeError(f"the lab's https:// proxy leads to no other host ({to.host})")
+            )
+            self.done = True

@@ -1,0 +1,159 @@
+"""Mutations of the cases about TLS with a proxy, each caught by a test or by its broken client."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_LAB = "certpin/lab"
+_CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
+_CASES = "tests/lab/attacks/test_https_proxies.py"
+_SERVED = "tests/lab/server/test_tls_proxy.py"
+
+
+def _in(file: str, rule: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(f"https proxies: {rule}", f"{_LAB}/{file}", old, new, test)
+
+
+MUTATIONS = [
+    _in(
+        "attacks/proxies.py",
+        "the trusted proxy has its own names",
+        "pki.intermediate.issue(*_PROXY_NAMES), role=Role.HONEST",
+        "pki.intermediate.issue(pki.host), role=Role.HONEST",
+        f"{_CASES}::test_each_case_has_the_certificates_that_it_describes",
+    ),
+    _in(
+        "attacks/proxies.py",
+        "a hostile proxy is an attacker",
+        "tls_proxy=ServerStep.of(issuer(pki).issue(*names))",
+        "tls_proxy=ServerStep.of(issuer(pki).issue(*names), role=Role.HONEST)",
+        f"{_CASES}::test_each_case_has_the_certificates_that_it_describes",
+    ),
+    _in(
+        "attacks/proxies.py",
+        "a name of another proxy",
+        'pki.intermediate, "proxy.evil.example"',
+        "pki.intermediate, *_PROXY_NAMES",
+        f"{_CASES}::test_each_case_has_the_certificates_that_it_describes",
+    ),
+    _in(
+        "attacks/proxies.py",
+        "a man in the middle behind the proxy",
+        "_in_tunnel(lambda pki: ServerStep.of(pki.attacker_chain))",
+        "_in_tunnel(lambda pki: pki.honest)",
+        f"{_CASES}::test_each_case_has_the_certificates_that_it_describes",
+    ),
+    _in(
+        "attacks/proxies.py",
+        "an unknown authority behind the proxy",
+        "_in_tunnel(lambda pki: ServerStep.of(pki.untrusted.issue(pki.host)))",
+        "_in_tunnel(lambda pki: pki.honest)",
+        f"{_CASES}::test_each_case_has_the_certificates_that_it_describes",
+    ),
+    _in(
+        "lab.py",
+        "the proxy speaks TLS",
+        "        if self.scenario.tls_proxy:\n            return TlsProxied",
+        "        if False:\n            return TlsProxied",
+        f"{_CAUGHT}[https_proxy_any_name]",
+    ),
+    _in(
+        "target.py",
+        "the scheme of the proxy",
+        'scheme = "https" if self.tls_proxy else "http"',
+        'scheme = "http"',
+        f"{_CASES}::test_the_client_gets_the_address_of_the_proxy_with_its_scheme",
+    ),
+    _in(
+        "lab.py",
+        "only a client of the proxy meets it",
+        "only_by_proxy=hostile or encrypted",
+        "only_by_proxy=hostile",
+        f"{_CASES}::test_other_ways_to_the_lab_have_no_tls_with_a_proxy",
+    ),
+    _in(
+        "runner.py",
+        "a client that doesn't support it is not judged",
+        "        if case.control:\n",
+        "        if False:\n",
+        f"{_CASES}::test_a_client_that_refuses_the_trusted_proxy_is_not_judged",
+    ),
+    _in(
+        "runner.py",
+        "the control must be accepted",
+        'if result.outcome is Outcome.RIGHT:\n            return ""\n        return f"{control',
+        'if True:\n            return ""\n        return f"{control',
+        f"{_CASES}::test_a_client_that_refuses_the_trusted_proxy_is_not_judged",
+    ),
+    _in(
+        "verdict.py",
+        "a client that leaves the proxy out is not judged",
+        "unmet = _unproxied(attempt) or",
+        "unmet =",
+        f"{_CASES}::test_a_client_that_leaves_the_proxy_out_is_not_judged",
+    ),
+    _in(
+        "verdict.py",
+        "a tunnel must be requested",
+        "proxy.role is Role.HONEST and not any(seen.data for seen in begun)",
+        "False",
+        f"{_CASES}::test_without_a_tunnel_there_is_no_verdict_on_the_host",
+    ),
+    _in(
+        "scenario.py",
+        "a hostile proxy is an attack",
+        "return (*hosts, self.tls_proxy) if self.tls_proxy else hosts",
+        "return hosts",
+        f"{_SERVED}::test_a_scenario_with_a_hostile_proxy_is_an_attack",
+    ),
+    _in(
+        "server/tls_proxy.py",
+        "the request for a tunnel is evidence",
+        "            self.data += data[: KEPT - len(self.data)]\n",
+        "            pass\n",
+        f"{_SERVED}::test_a_request_that_is_none_ends_the_connection",
+    ),
+    _in(
+        "server/tls_proxy.py",
+        "an encrypted head is no clear text",
+        'self._serve(reached, b"")',
+        "self._serve(reached, head)",
+        f"{_SERVED}::test_the_host_is_served_inside_the_tls_with_the_proxy",
+    ),
+    _in(
+        "server/tls_proxy.py",
+        "data after the end of a tunnel",
+        "    listens = True",
+        "    listens = False",
+        f"{_SERVED}::test_data_after_the_end_of_a_tunnel_counts",
+    ),
+    _in(
+        "server/tls_proxy.py",
+        "no other host is reached",
+        "        if to:\n",
+        "        if False:\n",
+        f"{_SERVED}::test_another_host_is_not_relayed_and_the_case_is_not_run",
+    ),
+    _in(
+        "device/schedule.py",
+        "a device has no TLS with its proxy",
+        "    if scenario.tls_proxy:\n",
+        "    if False:\n",
+        "tests/lab/test_serve_kinds.py::test_a_device_has_no_tls_with_its_proxy",
+    ),
+    _in(
+        "own/matrix.py",
+        "no case of a chain only",
+        "    if scenario.proxy_status or scenario.tls_proxy:\n",
+        "    if scenario.proxy_status:\n",
+        f"{_CASES}::test_it_is_no_case_of_a_chain_only",
+    ),
+    _in(
+        "report/flaws.py",
+        "the certificate of a proxy has the names of the proxy",
+        "    if seen.step and seen.step is attempt.scenario.tls_proxy:\n",
+        "    if False:\n",
+        "tests/lab/report/test_flaws_of_the_matrix.py::"
+        "test_picture_marks_only_chains_that_must_be_refused[https-proxy-rogue-inside-leaf]",
+    ),
+]

@@ -22,6 +22,9 @@ var errNotPinned = errors.New("not pinned")
 // The clients by name, each with the TLS settings that it adds to the trusted roots.
 var clients = map[string]func(*tls.Config){}
 
+// The TLS settings of those that connect again without ECH after a rejection.
+var again = map[string]func(*tls.Config){}
+
 func main() {
 	broken, known := clients[os.Args[1]]
 	if !known {
@@ -30,7 +33,13 @@ func main() {
 	}
 	config := &tls.Config{RootCAs: trusted()}
 	broken(config)
-	if err := get(config, os.Args[2]); err != nil {
+	err := get(config, os.Args[2])
+	if rejected := new(tls.ECHRejectionError); errors.As(err, &rejected) {
+		config = &tls.Config{RootCAs: trusted()}
+		again[os.Args[1]](config)
+		err = get(config, os.Args[2])
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -55,6 +64,22 @@ func trusted() *x509.CertPool {
 		panic("no roots")
 	}
 	return pool
+}
+
+// Offers ECH in the cases that have a configuration.
+func offerECH(config *tls.Config) {
+	if list, _ := base64.StdEncoding.DecodeString(os.Getenv("CERTPIN_LAB_ECH")); len(list) > 0 {
+		config.EncryptedClientHelloConfigList = list
+	}
+}
+
+func verifyPins(config *tls.Config) {
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if !pinned(state.PeerCertificates[0]) {
+			return errNotPinned
+		}
+		return nil
+	}
 }
 
 func pinned(certificate *x509.Certificate) bool {

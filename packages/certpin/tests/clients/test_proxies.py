@@ -34,6 +34,7 @@ pytestmark = [
 SOCKS = [each for each in DRIVERS if each.name.startswith(("requests", "niquests"))]
 # The error texts of OpenSSL and rustls (rtls, if it is installed).
 _UNKNOWN = "unable to get local issuer certificate|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
+_OTHER_NAME = "IP address mismatch|doesn't match|not valid for name|NotValidForName"
 driven_through_tls = pytest.mark.parametrize(
     "driver", [each for each in DRIVERS if each.https_proxies], ids=lambda driver: driver.name
 )
@@ -106,6 +107,16 @@ def test_a_tls_proxy_is_verified(driver: Driver, home: Bank, url: str) -> None:
         with pytest.raises(driver.base, match=_UNKNOWN):
             driver.get(home.pins, url, proxy=stranger.url)
         assert stranger.asked() == []
+
+
+@driven_through_tls
+def test_a_tls_proxy_with_a_certificate_for_another_name_is_refused(
+    driver: Driver, home: Bank, url: str, intermediate: Authority
+) -> None:
+    with https_proxy(intermediate.issue("proxy.other.example")) as other:
+        with pytest.raises(driver.base, match=_OTHER_NAME):
+            driver.get(home.pins, url, proxy=other.url)
+        assert other.asked() == []
 
 
 @pytest.mark.parametrize("driver", SOCKS, ids=lambda driver: driver.name)

@@ -94,3 +94,13 @@ def test_a_device_has_no_tls_with_its_proxy() -> None:
     found = made.schedule.queues["a.example"].results
     assert (found["one"].outcome, found["encrypted"].outcome) == ("right", "not run")
     assert "without TLS" in found["encrypted"].why
+
+
+def test_a_device_has_no_ech_of_the_lab() -> None:
+    rejected = case("rejected", Scenario((HOSTILE,), ech=(HONEST,)))
+    made = _controlled(rejected, ONE)
+    made.refuses_once()
+    made.gives_once()
+    found = made.schedule.queues["a.example"].results
+    assert (found["one"].outcome, found["rejected"].outcome) == ("right", "not run")
+    assert "no ECH configuration" in found["rejected"].why

@@ -202,6 +202,7 @@ OF_CLIENTS = (
         "the pins, a compromised key, the pinned certificate and its fingerprint, the folder of "
         "exported files",
     ),
+    Variable(("CERTPIN_LAB_ECH",), "in the cases `ech-…`: an ECHConfigList, as base64"),
     Variable(("CERTPIN_LAB_CLIENT_CERT", "CERTPIN_LAB_CLIENT_KEY"), "a client certificate"),
     Variable(
         (

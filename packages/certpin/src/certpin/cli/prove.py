@@ -256,9 +256,9 @@ def prove(
     Environment variables make most clients trust the lab's root, and use the lab's proxy. For other
     clients, these placeholders are replaced in the command: {host} {url} {address} {port}
     {endpoint} {proxy} {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey}
-    {compromised} {anchors} {cert} {fingerprint} {canary} {case} {client_cert} {client_key}, {host2}
-    {url2} {pin2} {backup2} {anchors2} for a second host, and {export:FORMAT} for the file that
-    `certpin export FORMAT` writes.
+    {compromised} {anchors} {cert} {fingerprint} {canary} {case} {ech} {client_cert} {client_key},
+    {host2} {url2} {pin2} {backup2} {anchors2} for a second host, and {export:FORMAT} for the file
+    that `certpin export FORMAT` writes.
 
     Exit code 0: no problem found. 1: an attack succeeded, or a legitimate server was refused; with
     --fuzz, the client accepted a chain that all others refuse. 3: inconclusive, for example because

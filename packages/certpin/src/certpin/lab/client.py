@@ -176,6 +176,7 @@ def environment(target: Target, via: str) -> dict[str, str]:
         "CERTPIN_LAB_CERT": str(target.pinned_pem),
         "CERTPIN_LAB_FINGERPRINT": target.pinned_sha256,
         "CERTPIN_LAB_EXPORTS": str(target.exports.folder) if target.exports else "",
+        "CERTPIN_LAB_ECH": target.ech,
         "CERTPIN_LAB_CLIENT_CERT": str(target.client_certificate),
         "CERTPIN_LAB_CLIENT_KEY": str(target.client_key),
     }
@@ -239,6 +240,7 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "compromised": lambda target: target.compromised,
     "truststore": lambda target: str(target.truststore),
     "dns": lambda target: f"{PROXY_ADDRESS}:{target.dns_port}",
+    "ech": lambda target: target.ech,
     "client_cert": lambda target: str(target.client_certificate),
     "client_key": lambda target: str(target.client_key),
 }

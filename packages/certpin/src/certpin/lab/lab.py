@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import os
@@ -335,7 +336,13 @@ class CaseServer:
         target = self._lab.target(self.case, self._pki, port.number, proxy.number)
         encrypted = self.scenario.tls_proxy is not None
         hostile = self.scenario.proxy_status > 0
-        return replace(target, only_by_proxy=hostile or encrypted, tls_proxy=encrypted)
+        configs = self._lab.authorities.ech_configs if self.scenario.ech else b""
+        return replace(
+            target,
+            only_by_proxy=hostile or encrypted,
+            tls_proxy=encrypted,
+            ech=base64.b64encode(configs).decode(),
+        )
 
     @property
     def token(self) -> str:

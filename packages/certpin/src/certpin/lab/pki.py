@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key
 from certpin.lab.ct_log import LabLog, with_scts
-from certpin.lab.scenario import Role, ServerStep
+from certpin.lab.scenario import PUBLIC_NAME, Role, ServerStep
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
 
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
     from certpin.pins import Role as PinRole
 
 _CLIENT_DAYS = 47
+
+# The values of the lab's ECH configuration: RFC 9849 section 4, RFC 9180 section 7.
+_ECH_VERSION = b"\xfe\x0d"
+_ECH_ID = b"\1"
+_DHKEM_X25519 = b"\0\x20"
+_HKDF_AES_128 = b"\0\1\0\1"  # one suite: HKDF-SHA256 and AES-128-GCM
+_LONGEST_HOST = 253
+_NO_EXTENSIONS = b"\0\0"
 
 
 class Style(StrEnum):
@@ -165,6 +174,22 @@ class Authorities:
     def unknown_logs(self) -> tuple[LabLog, ...]:
         """Two Certificate Transparency logs that are not in the client's list."""
         return LabLog.make("Operator C"), LabLog.make("Operator D")
+
+    @cached_property
+    def ech_configs(self) -> bytes:
+        """An ECHConfigList (RFC 9849 section 4) for ``PUBLIC_NAME``.
+
+        Its private key is thrown away: the lab can only reject ECH, and has no other configuration.
+        """
+        key = X25519PrivateKey.generate().public_key().public_bytes_raw()
+        contents = (
+            *(_ECH_ID, _DHKEM_X25519, len(key).to_bytes(2), key),
+            *(len(_HKDF_AES_128).to_bytes(2), _HKDF_AES_128, _LONGEST_HOST.to_bytes()),
+            *(len(PUBLIC_NAME).to_bytes(), PUBLIC_NAME.encode(), _NO_EXTENSIONS),
+        )
+        config = b"".join(contents)
+        entry = _ECH_VERSION + len(config).to_bytes(2) + config
+        return len(entry).to_bytes(2) + entry
 
     @cached_property
     def client(self) -> Identity:

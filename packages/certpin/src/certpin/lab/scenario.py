@@ -53,6 +53,8 @@ KEEPING = {Answer.KEEP, Answer.REDIRECT_ONCE, Answer.REDIRECT_SECOND_KEEP}
 # The other port of the host under test, to which ``REDIRECT_PORT`` leads clients that use a proxy.
 # It is one that no real client uses for its ordinary requests.
 OTHER_PORT = 10443
+# The name in the outer ClientHello of a client that offers ECH (RFC 9849 section 6.1).
+PUBLIC_NAME = "public.ech.example"
 # The address of the lab's proxy.
 PROXY_ADDRESS = "127.0.0.1"
 
@@ -248,6 +250,9 @@ class Scenario:
     # How the lab's proxy serves TLS, if the client reaches it by ``https://``: its tunnels, and the
     # hosts in them, are inside that TLS.
     tls_proxy: ServerStep | None = None
+    # Of connections to the public name of the lab's ECH configuration (``PUBLIC_NAME``). A client
+    # gets that configuration only if there are any.
+    ech: tuple[ServerStep, ...] = ()
 
     @classmethod
     def of(
@@ -283,9 +288,9 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """The steps of all hosts, over TCP and QUIC, and of a proxy with TLS."""
+        """The steps of all hosts, over TCP and QUIC, of rejections of ECH, and of a proxy with TLS."""
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
-        return (*hosts, *(step for step in (self.http3, self.tls_proxy) if step))
+        return (*hosts, *self.ech, *(step for step in (self.http3, self.tls_proxy) if step))
 
 
 # On a connection to a proxy that answers the request for a tunnel itself.

@@ -65,6 +65,7 @@ class Target:
     requires_ct: bool = False  # whether ``pins`` requires Certificate Transparency
     only_by_proxy: bool = False  # whether only a client of ``proxy`` meets the attack
     tls_proxy: bool = False  # whether the client reaches ``proxy`` by TLS
+    ech: str = ""  # an ECHConfigList to offer ECH with, as base64; empty in most cases
 
     @property
     def pin(self) -> str:

@@ -192,7 +192,7 @@ def judge(attempt: Attempt) -> Judgement:
         for connection in attempt.connections
         if connection.hello or connection.clear or connection.tampered
     ]
-    unmet = _unproxied(attempt) or ("" if met else _unspelled(attempt))
+    unmet = _unproxied(attempt) or _unoffered(attempt) or ("" if met else _unspelled(attempt))
     if unmet:
         return Judgement(None, unmet)
     if not met:
@@ -239,6 +239,18 @@ def _unproxied(attempt: Attempt) -> str:
     if proxy.role is Role.HONEST and not any(seen.data for seen in begun):
         return f"at its https:// proxy, {_refusal(begun, presented=False)}"
     return ""
+
+
+def _unoffered(attempt: Attempt) -> str:
+    """Return that the client offered no ECH, in a scenario that rejects it; empty if it did.
+
+    Empty also if the client made no connection.
+    """
+    rejecting = attempt.scenario.ech
+    if not rejecting or not attempt.connections:
+        return ""
+    offered = any(seen.step in rejecting for seen in attempt.connections)
+    return "" if offered else "the client did not offer ECH with the lab's configuration"
 
 
 def _unspelled(attempt: Attempt) -> str:

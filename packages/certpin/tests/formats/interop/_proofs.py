@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from certpin.formats import FORMATS
 from certpin.lab.attacks import CASES
 from certpin.lab.attacks.connections import CONNECTIONS
+from certpin.lab.attacks.ech import ECH
 from certpin.lab.attacks.exhaustion import EXHAUSTION
 from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
@@ -116,6 +117,7 @@ HOLES = frozenset(
     case.name
     for family in (
         CONNECTIONS,
+        ECH,
         EXHAUSTION,
         HANDSHAKES,
         HOSTS,

@@ -39,7 +39,7 @@ URLLIB = """
 import sys, urllib.request
 print(urllib.request.urlopen(sys.argv[1], timeout=10).read())
 """
-# Leaves the proxy alone.
+# Connects without the proxy.
 DIRECT = """
 import os, socket, ssl, sys
 host, port, canary = sys.argv[1:]
@@ -121,7 +121,6 @@ def test_a_client_that_refuses_the_trusted_proxy_is_not_judged() -> None:
     client = Command(("curl", "-sS", "--cacert", "{ca}", "{url}"))
     why = _all_not_run(client)
     assert "at its https:// proxy, the client left during the handshake" in why
-    assert "unknown_ca" in why
 
 
 @pytest.mark.peer("curl")

@@ -328,6 +328,16 @@ PROGRAMS = {
     "go/chain_without_name.go": _go(
         ("wrong-host-sibling", "wrong-host-pinned-ca"), NO_NAME, "untrusted-ca", Style.NONE
     ),
+    "go/ech_rejection_unverified.go": _go(
+        ("ech-rejected-by-rogue",),
+        "The client gives ECH up without verifying the server that rejects it",
+        "ech-rejected-then-rogue",
+    ),
+    "go/ech_retry_unpinned.go": _go(
+        ("ech-rejected-then-rogue",),
+        "The client does not check its pins after a rejection of ECH",
+        ROGUE,
+    ),
     "go/first_host_only.go": _go(
         ("second-host-unpinned",), "The client checks its pins only for its first host", ROGUE
     ),

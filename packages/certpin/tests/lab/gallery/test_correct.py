@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab.attacks.ech import ECH
 from certpin.lab.attacks.proxies import PROXIES
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import find_causes
@@ -60,7 +61,7 @@ CORRECT = {
 }
 _PEERS = {"curl": "curl", "node_strict.mjs": "node", "openssl_strict.sh": "openssl"}
 # The correct clients of the other tests: curl, Go with each style, and the Dart package.
-ELSEWHERE = ("curl --pinnedpubkey", "go_tls.go", "certpin-dart", "node_proxy.mjs")
+ELSEWHERE = ("curl --pinnedpubkey", "go_tls.go", "certpin-dart", "node_proxy.mjs", "go_ech.go")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,13 @@ BEHIND_PROXY: dict[str, Callable[[], tuple[str, ...]]] = {
 )
 def test_a_correct_program_checks_pins_behind_an_https_proxy(name: str) -> None:
     run = attacked(program(*BEHIND_PROXY[name]()), Style.LEAF, only=PROXY_CASES)
+    assert {result.outcome for result in run.results} == {Outcome.RIGHT}
+
+
+@pytest.mark.peer("go")
+def test_a_correct_client_checks_its_pins_after_a_rejection_of_ech() -> None:
+    words = str(go_program("go_ech", CLIENTS / "go_ech.go")), "{url}"
+    run = attacked(program(*words), Style.LEAF, only=(*ECH, BY_NAME["rogue-ca-in-store"]))
     assert {result.outcome for result in run.results} == {Outcome.RIGHT}
 
 

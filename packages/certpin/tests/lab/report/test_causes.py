@@ -272,6 +272,15 @@ def test_tls_with_a_proxy_has_faults_of_its_own() -> None:
     assert titles(everywhere) == [NO_PINS]
 
 
+def test_a_rejection_of_ech_has_two_faults() -> None:
+    unpinned = "The client does not check its pins after a rejection of ECH"
+    unverified = "The client gives ECH up without verifying the server that rejects it"
+    rogue, given_up = "ech-rejected-then-rogue", "ech-rejected-by-rogue"
+    assert titles(accepted(rogue)) == [unpinned]
+    assert titles(accepted(given_up)) == [unverified]
+    assert titles(accepted("rogue-ca-in-store", rogue)) == [NO_PINS]
+
+
 def test_a_client_without_a_tunnel_sends_clear_text_or_believes_the_proxy() -> None:
     believed = "The client takes the answer of a proxy for the server's"
     assert titles(accepted("proxy-answers-403")) == [believed]

@@ -12,7 +12,7 @@ from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, pins_of_case
 from certpin.lab.pki import Style, TestPKI
 from certpin.lab.report.flaws import chain_context, flaws, served
-from certpin.lab.scenario import PROXY_ADDRESS
+from certpin.lab.scenario import PROXY_ADDRESS, PUBLIC_NAME
 from certpin.lab.server.records import ClientHello
 from certpin.lab.verdict import is_judged
 from certpin.x509.chain import chain_paths
@@ -43,6 +43,8 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
         )
         for step in steps
     ]
+    rejected = ClientHello(PUBLIC_NAME)
+    connections += [_runs.seen(step, hello=rejected) for step in scenario.ech]
     if scenario.tls_proxy:
         connections.append(_runs.seen(scenario.tls_proxy, target=PROXY_ADDRESS))
     pins = None if style is Style.NONE else pins_of_case(case, pki)

@@ -6,7 +6,9 @@ import ssl
 
 import pytest
 
+from certpin.lab.server.session import Session
 from certpin.lab.server.tls import reason_of
+from tests.lab.server._wire import anyone, case_run, hello_of
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,15 @@ from certpin.lab.server.tls import reason_of
 )
 def test_reason_that_is_only_in_the_message(exc: ssl.SSLError, reason: str) -> None:
     assert reason_of(exc) == reason
+
+
+def test_an_alert_without_a_name_is_called_so() -> None:
+    session = Session(case_run())
+    client = anyone()
+    client.maximum_version = ssl.TLSVersion.TLSv1_2  # its alerts are not encrypted yet
+    session.receive(hello_of(client))
+    session.receive(b"\x15\3\3\0\2\2\xfa")  # RFC 8446 section 6.2 has no alert 250
+    assert session.seen.problem == "an alert that OpenSSL has no name for"
 
 
 def test_a_reason_that_python_knows() -> None:

@@ -45,7 +45,7 @@ class Connected:
         self.outer.carry()
 
     def data_to_send(self) -> bytes:
-        """Return what the client received in the tunnel."""
+        """Return the data that the client received in the tunnel."""
         return self.outer.hear()
 
 
@@ -125,6 +125,7 @@ def test_data_after_the_end_of_a_tunnel_counts() -> None:
     inner = client.open_tunnel().handshake()
     inner.say(REQUEST)
     assert client.proxied.done
+    assert client.outer.tls.read(1) == b""  # close_notify
     client.receive(b"GET / in clear text, late\r\n")
     assert client.run.connections[1].clear.startswith(b"GET / in clear text")
 

@@ -12,6 +12,7 @@ from certpin.lab.attacks.compromised import COMPROMISED
 from certpin.lab.attacks.connections import CONNECTIONS
 from certpin.lab.attacks.constraints import CONSTRAINTS
 from certpin.lab.attacks.dates import DATES
+from certpin.lab.attacks.ech import ECH
 from certpin.lab.attacks.exhaustion import EXHAUSTION
 from certpin.lab.attacks.handshakes import HANDSHAKES
 from certpin.lab.attacks.hosts import HOSTS
@@ -54,6 +55,7 @@ CASES = (
     *REVOCATION,
     *PROTOCOLS,
     *HANDSHAKES,
+    *ECH,
     *BEFORE_TLS,
     *PROXIES,
     *SEQUENCES,

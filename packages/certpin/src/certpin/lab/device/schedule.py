@@ -264,6 +264,8 @@ def _check_scenario(scenario: Scenario) -> None:
         raise CannotServeError("an app gives no signal if its proxy opens no tunnel", fix=_BY_PROVE)
     if scenario.http3:
         raise CannotServeError("the lab routes no QUIC of a device", fix=_BY_PROVE)
+    if scenario.ech:
+        raise CannotServeError("an app has no ECH configuration of the lab", fix=_BY_PROVE)
     if scenario.tls_proxy:
         raise CannotServeError("a device reaches its proxy without TLS", fix=_BY_PROVE)
     if any(step.opening in INTERRUPTED for step in scenario.steps):

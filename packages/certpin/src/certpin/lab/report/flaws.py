@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.errors import CertificateParseError, HostError
-from certpin.lab.scenario import INTERRUPTED, Opening
+from certpin.lab.scenario import INTERRUPTED, PUBLIC_NAME, Opening
 from certpin.pins import Pin
 from certpin.probe.scan import name_matches
 from certpin.x509.chain import Signature
@@ -58,7 +58,7 @@ def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
     The result is a host under test: the first one, if the client sent another name or none. For TLS
-    to the lab's proxy it is the address of the proxy.
+    to the lab's proxy it is the address of the proxy, and for ECH the public name.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.
@@ -67,6 +67,8 @@ def requested_host(attempt: Attempt, seen: Connection) -> str:
     if seen.step and seen.step is attempt.scenario.tls_proxy:
         return seen.target
     said = (seen.hello.server_name if seen.hello else "") or seen.target
+    if attempt.scenario.ech and said == PUBLIC_NAME:
+        return said
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")
 
 

@@ -83,6 +83,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         other-kind-of-connection redirect-to-other-port rogue-tls-1.2 rogue-tls-1.3 rogue-http-1.1
         rogue-http-2 rogue-without-alpn dropped-then-rogue slow-rogue rogue-ipv4 rogue-ipv6
         rogue-trailing-dot rogue-upper-case rogue-unicode-host https-proxy-rogue-inside http3-rogue
+        ech-rejected-then-rogue
         """,
     ),
     (MasvsReference(_PINNED, ("MASTG-TEST-0243",)), "pin-set-expired"),
@@ -123,7 +124,7 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         """
         weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested
         proxy-answers-403 proxy-answers-502 proxy-asks-password revoked-crl
-        early-change-cipher-spec
+        early-change-cipher-spec ech-rejected-by-rogue
         revoked-staple must-staple weak-leaf-rsa-512 weak-leaf-rsa-1024 weak-leaf-dsa weak-leaf-p192
         """,
     ),

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.scenario import BEFORE_TLS, OTHER_PORT, STALL_SECONDS, Opening
+from certpin.lab.scenario import BEFORE_TLS, OTHER_PORT, PUBLIC_NAME, STALL_SECONDS, Opening
 from certpin.lab.server.http import respond
 from certpin.lab.server.protocols import HTTP, HTTP2, PROTOCOLS, choose
 from certpin.lab.server.records import RECORD_TYPES, HelloReader, NotTLSError, RecordCounter
@@ -78,6 +78,8 @@ class CaseRun:
         self.contexts = Contexts(clients)
         own = zip(hosts, (scenario.first, scenario.second, scenario.unpinned), strict=False)
         self._steps = {host: steps for host, steps in own if steps}
+        if scenario.ech:
+            self._steps[PUBLIC_NAME] = scenario.ech
         self._first = hosts[0]
         self._met: Counter[str] = Counter()
         self._kinds: list[str] = []  # of the connections to the host under test

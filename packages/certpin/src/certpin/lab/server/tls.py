@@ -114,6 +114,11 @@ class Tls:
         if data:
             self._object.write(data)
 
+    def end(self) -> None:
+        """Send close_notify, if all data of the client was read. Later data can still be read."""
+        with suppress(ssl.SSLError):  # the client's own close_notify has not arrived
+            self._object.unwrap()
+
     def _close(self) -> None:
         """Send close_notify (the end of TLS), without waiting for the client's."""
         self.closed = True
@@ -135,7 +140,9 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
     if found:
         seen.alert = alert.lower()
     else:
-        seen.problem = seen.problem or reason.lower().replace("_", " ")
+        # OpenSSL has a name for every other reason.
+        unnamed = "an alert that OpenSSL has no name for" if reason == "UNKNOWN_ERROR" else ""
+        seen.problem = seen.problem or unnamed or reason.lower().replace("_", " ")
 
 
 def reason_of(exc: ssl.SSLError) -> str:

@@ -134,6 +134,8 @@ class TlsProxied:
 
     def _secure(self, tls: Tls, data: bytes) -> None:
         tls.receive(data, self.seen)
+        if tls.closed and not self.done:
+            tls.end()
         self.done = tls.closed
         to = self._tunnels.proxied.passing
         if to:

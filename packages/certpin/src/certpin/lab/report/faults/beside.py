@@ -86,6 +86,15 @@ BESIDE_PINS = (
         remedies.INSIDE_PROXY,
         ("https-proxy-rogue-inside",),
     ),
+    hole(
+        "The client gives ECH up without verifying the server that rejects it",
+        "let the request fail if the certificate for the public name is invalid: otherwise an "
+        "attacker on the path learns the name of the host",
+        remedies.ECH,
+        ("ech-rejected-by-rogue",),
+        "ech-rejected-then-rogue",
+        by_pins=False,
+    ),
     Fault(
         "The client accepts keys that its pins mark compromised",
         "look for compromised keys on the whole verified path, before any pin is compared, and "

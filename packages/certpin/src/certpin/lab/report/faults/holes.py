@@ -182,6 +182,12 @@ CONNECTIONS = (
         ("slow-rogue",),
     ),
     hole(
+        "The client does not check its pins after a rejection of ECH",
+        "connect again with the same settings, and only without the ECH configuration",
+        remedies.NO_SECOND_TRY,
+        ("ech-rejected-then-rogue",),
+    ),
+    hole(
         SECOND_TRY,
         "connect with the same settings again, or let the request fail",
         remedies.NO_SECOND_TRY,

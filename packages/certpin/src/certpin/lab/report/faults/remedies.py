@@ -152,6 +152,15 @@ INSIDE_PROXY = Remedy(
     go="wrap the connection of the tunnel with tls.Client and the tls.Config that has the pins",
     node="pass checkServerIdentity and servername to tls.connect({ socket }) inside the tunnel",
 )
+ECH = Remedy(
+    python="ssl has no ECH: in another library, let an invalid certificate end the request",
+    dart="dart:io has no ECH: in another library, let an invalid certificate end the request",
+    kotlin="let the exception of the handshake reach the caller; repeat a call only if the TLS "
+    "library reports an authenticated rejection",
+    swift="cancel the challenge for the public name if SecTrustEvaluateWithError fails",
+    go="remove EncryptedClientHelloRejectionVerify, and repeat only after a tls.ECHRejectionError",
+    node="node:tls has no ECH: in another library, let an invalid certificate end the request",
+)
 VERSION = Remedy(
     python="leave context.minimum_version and the ciphers of ssl.create_default_context() as they "
     "are",

@@ -1,4 +1,4 @@
-"""Mutations of the cases about TLS with a proxy, each caught by a test or by its broken client."""
+"""Mutations of the cases with a control: TLS with a proxy, and ECH that the server rejects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ _CASES = "tests/lab/attacks/test_https_proxies.py"
 _SERVED = "tests/lab/server/test_tls_proxy.py"
 
 
+_ECH = "tests/lab/attacks/test_ech.py"
+
+
 def _in(file: str, rule: str, old: str, new: str, test: str) -> Mutation:
     return Mutation(f"https proxies: {rule}", f"{_LAB}/{file}", old, new, test)
+
+
+def _ech(file: str, rule: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(f"ech: {rule}", f"{_LAB}/{file}", old, new, f"{_ECH}::{test}")
 
 
 MUTATIONS = [
@@ -102,8 +109,8 @@ MUTATIONS = [
     _in(
         "scenario.py",
         "a hostile proxy is an attack",
-        "return (*hosts, self.tls_proxy) if self.tls_proxy else hosts",
-        "return hosts",
+        "*([self.tls_proxy] if self.tls_proxy else [])",
+        "",
         f"{_SERVED}::test_a_scenario_with_a_hostile_proxy_is_an_attack",
     ),
     _in(
@@ -125,6 +132,13 @@ MUTATIONS = [
         "data after the end of a tunnel",
         "    listens = True",
         "    listens = False",
+        f"{_SERVED}::test_data_after_the_end_of_a_tunnel_counts",
+    ),
+    _in(
+        "server/tls_proxy.py",
+        "the end of TLS with the proxy",
+        "            tls.end()\n",
+        "            pass\n",
         f"{_SERVED}::test_data_after_the_end_of_a_tunnel_counts",
     ),
     _in(
@@ -155,5 +169,90 @@ MUTATIONS = [
         "    if False:\n",
         "tests/lab/report/test_flaws_of_the_matrix.py::"
         "test_picture_marks_only_chains_that_must_be_refused[https-proxy-rogue-inside-leaf]",
+    ),
+    _ech(
+        "attacks/ech.py",
+        "the rejection is authenticated",
+        "pki.intermediate.issue(PUBLIC_NAME), role=Role.HONEST",
+        "pki.untrusted.issue(PUBLIC_NAME), role=Role.HONEST",
+        "test_the_rejection_has_a_certificate_for_the_public_name",
+    ),
+    _ech(
+        "attacks/ech.py",
+        "the rejection is not authenticated",
+        "ServerStep.of(pki.untrusted.issue(PUBLIC_NAME)),)",
+        "ServerStep.of(pki.intermediate.issue(PUBLIC_NAME)),)",
+        "test_the_rejection_has_a_certificate_for_the_public_name",
+    ),
+    _ech(
+        "attacks/ech.py",
+        "a man in the middle after the rejection",
+        "Scenario((pki.man_in_the_middle,)",
+        "Scenario((pki.honest,)",
+        "test_the_connection_without_ech_is_honest_or_not",
+    ),
+    _ech(
+        "attacks/ech.py",
+        "the relayed connection leaks the name",
+        "pki.honest.but(role=Role.ATTACKER)",
+        "pki.honest",
+        "test_a_connection_without_ech_after_an_unauthenticated_rejection_is_a_finding",
+    ),
+    _ech(
+        "scenario.py",
+        "a hostile rejection is an attack",
+        "*self.ech, *([",
+        "*([",
+        "test_each_case_is_an_attack_and_the_control_is_none",
+    ),
+    _ech(
+        "server/session.py",
+        "the public name has steps of its own",
+        "        if scenario.ech:\n",
+        "        if False:\n",
+        "test_only_a_client_hello_with_the_public_name_meets_the_rejection",
+    ),
+    _ech(
+        "lab.py",
+        "a configuration only if it is rejected",
+        "ech_configs if self.scenario.ech else",
+        "ech_configs if True else",
+        "test_only_these_cases_give_the_client_a_configuration",
+    ),
+    _ech(
+        "pki.py",
+        "the configuration names the public name",
+        "PUBLIC_NAME.encode(), _NO_EXTENSIONS",
+        'b"", _NO_EXTENSIONS',
+        "test_the_configuration_is_what_rfc_9849_section_4_describes",
+    ),
+    _ech(
+        "verdict.py",
+        "a client without ECH is not judged",
+        "or _unoffered(attempt) or",
+        "or",
+        "test_a_client_without_ech_is_not_judged",
+    ),
+    Mutation(
+        "ech: a device has no configuration",
+        f"{_LAB}/device/schedule.py",
+        "    if scenario.ech:\n",
+        "    if False:\n",
+        "tests/lab/test_serve_kinds.py::test_a_device_has_no_ech_of_the_lab",
+    ),
+    Mutation(
+        "ech: the certificate of a rejection is for the public name",
+        f"{_LAB}/report/flaws.py",
+        "    if attempt.scenario.ech and said == PUBLIC_NAME:\n",
+        "    if False:\n",
+        "tests/lab/report/test_flaws_of_the_matrix.py::"
+        "test_picture_marks_only_chains_that_must_be_refused[ech-rejected-then-rogue-leaf]",
+    ),
+    Mutation(
+        "ech: an alert without a name",
+        f"{_LAB}/server/tls.py",
+        'if reason == "UNKNOWN_ERROR" else',
+        "if False else",
+        "tests/lab/server/test_reason.py::test_an_alert_without_a_name_is_called_so",
     ),
 ]

@@ -1,0 +1,74 @@
+"""Cases of Encrypted ClientHello (ECH) that the server rejects, and of the connection after that.
+
+The lab gives the client a configuration for which it has no key. So it serves the outer ClientHello
+and has no other configuration: the client may then connect again without ECH, if the certificate
+for the public name was valid (RFC 9849 sections 6.1.6 and 6.1.7). The name of the host is then in
+clear text, and the host is verified as always.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Family
+from certpin.lab.scenario import PUBLIC_NAME, Role, Scenario, ServerStep
+
+if TYPE_CHECKING:
+    from certpin.lab.pki import TestPKI
+
+
+def _rejection(pki: TestPKI) -> ServerStep:
+    """Return how the server for the public name rejects ECH with a valid certificate."""
+    return ServerStep.of(pki.intermediate.issue(PUBLIC_NAME), role=Role.HONEST)
+
+
+def _then_honest(pki: TestPKI) -> Scenario:
+    return Scenario((pki.honest,), ech=(_rejection(pki),))
+
+
+def _then_rogue(pki: TestPKI) -> Scenario:
+    return Scenario((pki.man_in_the_middle,), ech=(_rejection(pki),))
+
+
+def _by_rogue(pki: TestPKI) -> Scenario:
+    # The attacker relays the second connection, in which he reads the name of the host: the client
+    # must not make it.
+    relayed = pki.honest.but(role=Role.ATTACKER)
+    return Scenario((relayed,), ech=(ServerStep.of(pki.untrusted.issue(PUBLIC_NAME)),))
+
+
+ECH_CONTROL = Case(
+    name="control-ech-rejected",
+    family=Family.CONTROL,
+    presents="the honest server after a rejection of ECH",
+    expected=ALL_ACCEPT,
+    guards="that the client offers ECH, and connects without it after an authenticated rejection",
+    fix="the client may not offer ECH with {ech}, or not connect without it after a rejection",
+    scenario=_then_honest,
+)
+
+ECH = (
+    Case(
+        name="ech-rejected-then-rogue",
+        family=Family.SEQUENCE,
+        presents="a rejection of ECH with a valid certificate, and then a man in the middle",
+        expected=ALL_REJECT,
+        guards="that the connection without ECH after a rejection is verified and pinned too",
+        reference="RFC 9849 section 6.1.6",
+        fix="connect again with the same settings, and only without the ECH configuration",
+        scenario=_then_rogue,
+        control=ECH_CONTROL,
+    ),
+    Case(
+        name="ech-rejected-by-rogue",
+        family=Family.AUTHORITY,
+        presents="a rejection of ECH with a certificate of U, and then the honest server",
+        expected=ALL_REJECT,
+        guards="that an attacker can't make the client send the name of its host in clear text",
+        reference="RFC 9849 sections 6.1.6 and 6.1.7",
+        fix="verify the certificate for the public name before ECH counts as rejected, and let the "
+        "request fail if it is invalid",
+        scenario=_by_rogue,
+        control=ECH_CONTROL,
+    ),
+)

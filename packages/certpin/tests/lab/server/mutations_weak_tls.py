@@ -195,7 +195,7 @@ MUTATIONS = [
         "the verdict names the missing parameters",
         "    if lacking:\n",
         "    if False:\n",
-        f"{_W}test_openssl_refuses_records_made_by_hand",
+        f"{_W}test_the_report_says_that_a_client_does_not_offer_the_weakness",
     ),
     _in(
         "certpin/lab/report/words.py",

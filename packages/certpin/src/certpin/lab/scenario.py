@@ -288,7 +288,7 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """The steps of all hosts, over TCP and QUIC, of rejections of ECH, and of a proxy with TLS."""
+        """The steps of all hosts (TCP and QUIC), of rejections of ECH, and of a proxy with TLS."""
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
         return (*hosts, *self.ech, *(step for step in (self.http3, self.tls_proxy) if step))
 

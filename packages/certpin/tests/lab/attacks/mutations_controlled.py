@@ -207,7 +207,7 @@ MUTATIONS = [
     ),
     _ech(
         "server/session.py",
-        "the public name has steps of its own",
+        "the public name has other steps",
         "        if scenario.ech:\n",
         "        if False:\n",
         "test_only_a_client_hello_with_the_public_name_meets_the_rejection",

@@ -109,8 +109,8 @@ MUTATIONS = [
     _in(
         "scenario.py",
         "a hostile proxy is an attack",
-        "*([self.tls_proxy] if self.tls_proxy else [])",
-        "",
+        "(self.http3, self.tls_proxy)",
+        "(self.http3,)",
         f"{_SERVED}::test_a_scenario_with_a_hostile_proxy_is_an_attack",
     ),
     _in(
@@ -201,8 +201,8 @@ MUTATIONS = [
     _ech(
         "scenario.py",
         "a hostile rejection is an attack",
-        "*self.ech, *([",
-        "*([",
+        "*self.ech, *(",
+        "*(",
         "test_each_case_is_an_attack_and_the_control_is_none",
     ),
     _ech(

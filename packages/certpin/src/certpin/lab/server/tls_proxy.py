@@ -126,6 +126,10 @@ class TlsProxied:
             self.seen.hello = self._hello.feed(data)
         except NotTLSError:
             self.seen.problem = "it spoke in clear text"
+            before = self._case_run.connections
+            if any(each.hello for each in before if each.step is self.seen.step):
+                # It can use TLS, and went on without it: the request, and a password in it, leak.
+                self.seen.clear = bytes(self._hello.raw[:KEPT])
             self.done = True
             return
         if self.seen.hello:

@@ -56,7 +56,12 @@ func main() {
 	// proxy begins here, verified and without pins, and the Transport opens its tunnel in it.
 	if proxy, err := url.Parse(os.Getenv("HTTPS_PROXY")); err == nil && proxy.Scheme == "https" {
 		transport.DialContext = new(tls.Dialer).DialContext
-		transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: proxy.Host})
+		inside := *proxy
+		inside.Scheme = "http"
+		if inside.Port() == "" {
+			inside.Host += ":443"
+		}
+		transport.Proxy = http.ProxyURL(&inside)
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: stay}
 	response, err := client.Get(os.Args[1])

@@ -17,7 +17,17 @@ from certpin.lab.case import CannotServeError
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import ServerStep, TLSSettings, Weakness
 from certpin.lab.server import weak_tls
-from certpin.lab.server.handmade import Offer, extension, message, record, vector
+from certpin.lab.server.handmade import (
+    ALERT,
+    DATA,
+    HANDSHAKE,
+    Offer,
+    alert_name,
+    extension,
+    message,
+    record,
+    vector,
+)
 from certpin.lab.server.records import Vectors
 from certpin.lab.server.tls12 import Suite
 from certpin.lab.server.weak_tls import SMALL_PRIME, NotOfferedError, WeakTls
@@ -183,6 +193,39 @@ def test_openssl_refuses_an_early_change_with_an_alert() -> None:
     with pytest.raises(ssl.SSLError) as caught:
         wire.server.do_handshake()
     assert caught.value.reason == "TLSV1_ALERT_UNEXPECTED_MESSAGE"
+
+
+@pytest.mark.parametrize("number", [80, 109, 200])
+def test_an_alert_has_its_name_or_its_number(number: int) -> None:
+    assert alert_name(number) == {80: "internal_error", 109: "missing_extension"}.get(number, "200")
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"\1\0", "CLOSED_IN_HANDSHAKE"), (b"", "")])
+def test_a_client_that_closes_tls_in_the_handshake_breaks_no_rule(
+    content: bytes, reason: str
+) -> None:
+    wire = Wire(EARLY)
+    wire.start()
+    wire.answer()
+    wire.to_server.write(record(ALERT, content) if content else record(DATA, b"x"))
+    with pytest.raises(ssl.SSLError) as caught:
+        wire.server.do_handshake()
+    assert caught.value.reason == (reason or "UNEXPECTED_MESSAGE")
+
+
+def test_static_rsa_needs_no_algorithm_of_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weak_tls.SUITES, Weakness.TRIPLE_DES, (PYTHON["AES128-SHA"],))
+    wire = Wire()
+    wire.context.maximum_version = ssl.TLSVersion.TLSv1_2  # without a random session ID
+    hello = bytearray(wire.start())
+    begin = hello.index(b"\0\x0d", 43)  # the extension signature_algorithms
+    length = int.from_bytes(hello[begin + 4 : begin + 6])
+    hello[begin + 6 : begin + 6 + length] = b"\4\3" * (length // 2)  # ECDSA only
+    wire.to_server.read()
+    wire.to_server.write(bytes(hello))
+    with suppress(ssl.SSLWantReadError):
+        wire.server.do_handshake()
+    assert wire.to_client.read()[0] == HANDSHAKE
 
 
 def test_openssl_refuses_the_small_group() -> None:

@@ -20,29 +20,6 @@ if TYPE_CHECKING:
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 CLOSE_NOTIFY = 0
 _LONGEST_RECORD = 2**14
-# The names that OpenSSL gives to the alerts of clients (RFC 8446 section 6).
-_ALERTS = {
-    10: "UNEXPECTED_MESSAGE",
-    20: "BAD_RECORD_MAC",
-    40: "HANDSHAKE_FAILURE",
-    42: "BAD_CERTIFICATE",
-    43: "UNSUPPORTED_CERTIFICATE",
-    44: "CERTIFICATE_REVOKED",
-    45: "CERTIFICATE_EXPIRED",
-    46: "CERTIFICATE_UNKNOWN",
-    47: "ILLEGAL_PARAMETER",
-    48: "UNKNOWN_CA",
-    49: "ACCESS_DENIED",
-    50: "DECODE_ERROR",
-    51: "DECRYPT_ERROR",
-    70: "PROTOCOL_VERSION",
-    71: "INSUFFICIENT_SECURITY",
-    80: "INTERNAL_ERROR",
-    90: "USER_CANCELLED",
-    109: "MISSING_EXTENSION",
-    110: "UNSUPPORTED_EXTENSION",
-    113: "BAD_CERTIFICATE_STATUS_RESPONSE",
-}
 
 
 class RecordKeys(Protocol):
@@ -162,8 +139,16 @@ class HandMadeTls:
     def _take_alert(self, content: bytes) -> None:
         number = content[-1] if content else 0
         if number != CLOSE_NOTIFY:
-            fail(f"TLSV1_ALERT_{_ALERTS.get(number, number)}")
+            fail(f"TLSV1_ALERT_{alert_name(number).upper()}")
         self._ended = True
+
+    def _refuse(self) -> NoReturn:
+        """End a handshake in which the client sent another record than the next one.
+
+        Raises:
+            ssl.SSLError: always. A client that closed TLS has broken no rule.
+        """
+        fail("CLOSED_IN_HANDSHAKE" if self._ended else "UNEXPECTED_MESSAGE")
 
     def _send(self, kind: int, data: bytes) -> None:
         for begin in range(0, len(data), _LONGEST_RECORD):
@@ -222,6 +207,22 @@ def _decrypted(keys: RecordKeys, header: bytes, content: bytes) -> tuple[int, by
         raise tls_error("BAD_RECORD_MAC") from exc
     except ValueError as exc:
         raise tls_error("UNEXPECTED_MESSAGE") from exc
+
+
+def alert_name(number: int) -> str:
+    """Return the name of an alert as OpenSSL writes it, such as ``unknown_ca``.
+
+    One without a name is its number.
+    """
+    if number == _MISSING_EXTENSION:
+        return "missing_extension"
+    try:
+        return ssl.AlertDescription(number).name.removeprefix("ALERT_DESCRIPTION_").lower()
+    except ValueError:
+        return str(number)
+
+
+_MISSING_EXTENSION = 109  # RFC 8446 section 6: ssl.AlertDescription doesn't have it
 
 
 def fail(reason: str) -> NoReturn:

@@ -114,7 +114,7 @@ class StaplingTls(HandMadeTls):
             if kind == CHANGE_CIPHER_SPEC:  # for middleboxes (RFC 8446 appendix D.4)
                 continue
             if kind != HANDSHAKE:
-                fail("UNEXPECTED_MESSAGE")
+                self._refuse()
             self._messages += content
         self._reading = TrafficKeys(derive(self._master, b"c ap traffic", self._transcript))
 

@@ -164,7 +164,7 @@ class WeakTls(HandMadeTls):
                 self._messages += content
                 finished = self._take_messages()
             else:
-                fail("UNEXPECTED_MESSAGE")
+                self._refuse()
 
     def _answer_hello(self) -> None:
         hello = self._read_hello()
@@ -172,7 +172,8 @@ class WeakTls(HandMadeTls):
             offer = Offer(self._transcript)
             self._require("TLS 1.2", offered=_TLS12 in hello.versions)
             self._choose(offer)
-            signature = _Signature(offer)
+            # Static RSA signs nothing.
+            signature = _Signature(offer) if self._exchange.parameters else None
         except IndexError as exc:
             raise tls_error("DECODE_ERROR") from exc
         # Without the marks of a server with TLS 1.3 (RFC 8446 section 4.1.3).
@@ -184,8 +185,8 @@ class WeakTls(HandMadeTls):
             self._weak = self._suite.keys(b"", *self._randoms)
             self._change(self._weak[1])
         self._say(_CERTIFICATE, vector(3, b"".join(vector(3, der) for der in self._step.chain)))
-        parameters = self._exchange.parameters
-        if parameters:
+        if signature:
+            parameters = self._exchange.parameters
             signed = signature.sign(self._key, b"".join(self._randoms) + parameters)
             self._say(_SERVER_KEY, parameters + signed)
         self._say(_HELLO_DONE, b"")

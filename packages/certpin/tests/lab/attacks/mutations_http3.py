@@ -219,4 +219,18 @@ MUTATIONS = [
         "seen.step is None for tried",
         "test_the_report_says_whether_a_client_uses_http3",
     ),
+    _rule(
+        _QUIC,
+        "what arrived counts without an answer",
+        "        try:\n            self._answer(http, event)\n        finally:",
+        "        self._answer(http, event)\n        if True:",
+        "test_a_request_whose_answer_is_stopped_is_data",
+    ),
+    _rule(
+        _QUIC,
+        "the bytes of a client are limited",
+        "            if self._taken > MAX_RECEIVED:",
+        "            if False:",
+        "test_a_client_that_sends_without_end_is_left",
+    ),
 ]

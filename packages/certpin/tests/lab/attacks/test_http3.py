@@ -24,7 +24,7 @@ from certpin.lab.server.h2 import Http2
 from certpin.lab.server.http import Http
 from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.quic import Http3, open_with_http3
-from certpin.lab.server.session import CaseRun
+from certpin.lab.server.session import TOO_MUCH, CaseRun
 from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, judge
 from tests.lab._clients import BY_NAME, request, right_client, run_case, trusting
 from tests.lab.server._quic import QuicClient
@@ -203,6 +203,33 @@ def test_a_request_that_cannot_be_parsed_is_data() -> None:
 
     [seen] = _seen("http3-rogue", call)
     assert seen.data == b"GET /secret HTTP/1.1\r\n\r\n"
+
+
+def test_a_request_whose_answer_is_stopped_is_data() -> None:
+    """The library resets that side of the stream, so that the lab can't answer."""
+
+    def call(target: Target) -> None:
+        with QuicClient(target) as client:
+            stream = client.request()
+            client.quic.stop_stream(stream, 0x10C)
+            client.send()
+
+    [seen] = _seen("http3-rogue", call)
+    assert seen.data.startswith(b":method: GET\r\n")
+
+
+def test_a_client_that_sends_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quic, "MAX_RECEIVED", 10_000)
+
+    def call(target: Target) -> None:
+        with QuicClient(target) as client:
+            client.http.send_data(client.request("POST"), bytes(30_000), end_stream=True)
+            with pytest.raises(ConnectionError):
+                client.read()
+
+    [seen] = _seen("http3-rogue", call)
+    assert seen.problem == TOO_MUCH
+    assert b":method: POST" in seen.data
 
 
 def test_a_handshake_is_no_data() -> None:

@@ -142,7 +142,7 @@ _SESSION = [
     Mutation(
         "so much and no more",
         f"{_SESSIONS}session.py",
-        "        if not data or self._taken > _MAX_RECEIVED:\n",
+        "        if not data or self._taken > MAX_RECEIVED:\n",
         "        if not data:\n",
         f"{_S}test_session.py::test_a_client_that_never_ends_is_cut_off",
     ),

@@ -299,7 +299,7 @@ def test_a_damaged_connection_raises_nothing(data: st.DataObject) -> None:
 
 
 def test_a_client_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "_MAX_RECEIVED", 300_000)
+    monkeypatch.setattr(session_module, "MAX_RECEIVED", 300_000)
     session = Session(case_run(pki().honest.but(answer=Answer.KEEP)))
     wire = Wire(session).handshake()
     wire.say(b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")

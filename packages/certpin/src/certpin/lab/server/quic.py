@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import ssl
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,10 @@ from aioquic.quic.events import (
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from certpin.lab.server.handmade import alert_name
 from certpin.lab.server.http import header_text
 from certpin.lab.server.records import ClientHello
+from certpin.lab.server.session import MAX_RECEIVED, TOO_MUCH
 from certpin.lab.verdict import KEPT, Connection
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class Http3(QuicConnectionProtocol):
         self._token = token
         self._http: H3Connection | None = None
         self._words = b""
+        self._taken = 0  # bytes of all streams
         self._unread: dict[int, bytes] = {}  # of requests of which nothing was parsed
         self._only_head: set[int] = set()  # the streams of HEAD requests
 
@@ -211,9 +213,22 @@ class Http3(QuicConnectionProtocol):
             self.transmit()  # ends the timer
 
     def _take(self, http: H3Connection, event: QuicEvent) -> None:
-        if isinstance(event, StreamDataReceived) and _is_request(event.stream_id):
-            known = self._unread.get(event.stream_id, b"")
-            self._unread[event.stream_id] = (known + event.data)[:KEPT]
+        """Process an event after the handshake."""
+        if isinstance(event, StreamDataReceived):
+            self._taken += len(event.data)
+            if self._taken > MAX_RECEIVED:  # the library keeps the bytes of an unfinished header
+                self.seen.problem, self._http = TOO_MUCH, None
+                self.close()
+                return
+            if _is_request(event.stream_id):
+                known = self._unread.get(event.stream_id, b"")
+                self._unread[event.stream_id] = (known + event.data)[:KEPT]
+        try:
+            self._answer(http, event)
+        finally:  # an answer that can't be sent changes nothing about what the client sent
+            self.seen.data = (self._words + b"".join(self._unread.values()))[:KEPT]
+
+    def _answer(self, http: H3Connection, event: QuicEvent) -> None:
         for each in http.handle_event(event):
             if isinstance(each, HeadersReceived):
                 self._say(each.stream_id, header_text(each.headers))
@@ -225,7 +240,6 @@ class Http3(QuicConnectionProtocol):
                 continue
             if each.stream_ended:
                 self._reply(http, each.stream_id)
-        self.seen.data = (self._words + b"".join(self._unread.values()))[:KEPT]
 
     def _say(self, stream: int, words: bytes) -> None:
         self._unread.pop(stream, None)
@@ -241,7 +255,7 @@ class Http3(QuicConnectionProtocol):
     def _note_end(self, event: ConnectionTerminated) -> None:
         """Record why the client closed the connection: an alert of TLS, or another error."""
         if event.frame_type is not None and event.error_code in _CRYPTO_ERRORS:
-            self.seen.alert = _alert_name(event.error_code - _CRYPTO_ERRORS.start)
+            self.seen.alert = alert_name(event.error_code - _CRYPTO_ERRORS.start)
         elif event.error_code and event.reason_phrase:
             self.seen.problem = event.reason_phrase
 
@@ -249,14 +263,6 @@ class Http3(QuicConnectionProtocol):
 def _is_request(stream: int) -> bool:
     """Return True for the stream of a request: bidirectional, of the client (RFC 9000 2.1)."""
     return stream % 4 == 0
-
-
-def _alert_name(number: int) -> str:
-    """Return the name of an alert as OpenSSL writes it, such as ``unknown_ca``."""
-    try:
-        return ssl.AlertDescription(number).name.removeprefix("ALERT_DESCRIPTION_").lower()
-    except ValueError:
-        return f"number {number}"
 
 
 def _configuration(step: ServerStep) -> QuicConfiguration:

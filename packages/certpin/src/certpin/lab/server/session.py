@@ -173,7 +173,8 @@ _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _GLIMPSE = 16  # bytes that are examined to distinguish text from junk
 _SHORTEST_PAUSE = 0.001  # seconds: zero means that there is none
-_MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is disconnected
+MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is disconnected
+TOO_MUCH = "the client sent more than the lab reads"
 
 
 class Session:
@@ -230,8 +231,8 @@ class Session:
         if self.done:
             self._hear_out(data)
             return
-        if not data or self._taken > _MAX_RECEIVED:
-            self._end("" if not data else "the client sent more than the lab reads")
+        if not data or self._taken > MAX_RECEIVED:
+            self._end("" if not data else TOO_MUCH)
             return
         try:
             self._take(data)
@@ -360,9 +361,9 @@ class Session:
 
     def _hear_out(self, data: bytes) -> None:
         """Record bytes that arrive after the lab closed its side, if they still count as data."""
-        if self._tls and self._taken <= _MAX_RECEIVED:
+        if self._tls and self._taken <= MAX_RECEIVED:
             self._note_clear(data)
-        if self._tls and self._tls.listens and data and self._taken <= _MAX_RECEIVED:
+        if self._tls and self._tls.listens and data and self._taken <= MAX_RECEIVED:
             self._tls.receive(data, self.seen)
 
     def _note_clear(self, data: bytes) -> None:

@@ -152,7 +152,28 @@ class Proxied:
         self.passing = self._inner.passing
 
 
-class RefusedTunnel:
+class Unrelayed:
+    """The parts of a ``Conversation`` that the lab holds itself, without pauses."""
+
+    passing: Destination | None = None
+    early = b""
+    resets = False
+    pause = 0.0
+    _out = b""
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Do nothing: no bytes are relayed."""
+
+    def resume(self) -> None:
+        """Do nothing: there is no pause."""
+
+    def data_to_send(self) -> bytes:
+        """Return the answer, and remove it from the buffer."""
+        data, self._out = self._out, b""
+        return data
+
+
+class RefusedTunnel(Unrelayed):
     """The lab's proxy answers CONNECT itself, and opens no tunnel. ``seen`` is the evidence.
 
     All that the client sends on the connection afterwards, except for TLS or another CONNECT, is
@@ -165,10 +186,6 @@ class RefusedTunnel:
         head: the head of its request.
     """
 
-    passing: Destination | None = None
-    early = b""
-    resets = False
-    pause = 0.0
     done = True
 
     def __init__(self, case_run: CaseRun, reached: Destination, head: bytes) -> None:
@@ -180,17 +197,6 @@ class RefusedTunnel:
             self.seen.clear = credentials[:KEPT]
         self._out = refuse_tunnel(status, case_run.answer_context)
         case_run.opened(self.seen)
-
-    def passed(self, data: bytes, *, back: bool) -> None:
-        """Do nothing: no bytes are relayed."""
-
-    def resume(self) -> None:
-        """Do nothing: there is no pause."""
-
-    def data_to_send(self) -> bytes:
-        """Return the proxy's answer, and remove it from the buffer."""
-        data, self._out = self._out, b""
-        return data
 
     def receive(self, data: bytes) -> None:
         """Record bytes that the client sends in place of TLS."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.scenario import RevocationList
+from certpin.lab.server.conversation import Unrelayed
 from certpin.lab.server.port import Port
 
 if TYPE_CHECKING:
     from certpin.lab.server.port import Loop
-    from certpin.lab.server.session import Destination
 
 
 _LONGEST_REQUEST = 16 * 1024  # bytes
@@ -62,30 +62,13 @@ class RevocationLists:
         return Port(self._loop.asyncio, lambda: ListRequest(self._lists))
 
 
-class ListRequest:
+class ListRequest(Unrelayed):
     """One request for a list, without I/O (``Conversation``)."""
-
-    passing: Destination | None = None
-    early = b""
-    resets = False
-    pause = 0.0
 
     def __init__(self, lists: dict[str, RevocationList]) -> None:
         self.done = False
         self._lists = lists
         self._head = bytearray()
-        self._out = b""
-
-    def passed(self, data: bytes, *, back: bool) -> None:
-        """Do nothing: no bytes are relayed."""
-
-    def resume(self) -> None:
-        """Do nothing: there is no pause."""
-
-    def data_to_send(self) -> bytes:
-        """Return the answer, and remove it from the buffer."""
-        data, self._out = self._out, b""
-        return data
 
     def receive(self, data: bytes) -> None:
         """Process bytes from the client, and answer a complete request."""

@@ -138,6 +138,9 @@ def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
     return tuple(version for version in spoken if version in offered)[:1]
 
 
+_EXTRA = "install certpin with its extra lab: certpin[lab]"
+
+
 def need_http3() -> None:
     """Check that the lab can speak HTTP/3.
 
@@ -145,10 +148,7 @@ def need_http3() -> None:
         CannotServeError: the package aioquic is not installed.
     """
     if not find_spec("aioquic"):
-        raise CannotServeError(
-            "it takes HTTP/3 (the package aioquic)",
-            fix="install certpin with its extra lab: certpin[lab]",
-        )
+        raise CannotServeError("it takes HTTP/3 (the package aioquic)", fix=_EXTRA)
 
 
 def need_http2() -> None:
@@ -158,6 +158,4 @@ def need_http2() -> None:
         CannotServeError: the package h2 is not installed.
     """
     if HTTP2 not in spoken():
-        raise CannotServeError(
-            "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
-        )
+        raise CannotServeError("it takes HTTP/2 (the package h2)", fix=_EXTRA)

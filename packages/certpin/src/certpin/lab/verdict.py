@@ -219,7 +219,7 @@ def judge(attempt: Attempt) -> Judgement:
     ]
     unmet = _unproxied(attempt) or _unoffered(attempt) or ("" if met else _unspelled(attempt))
     if unmet:
-        # One that was stopped might still have done what the case needs.
+        # One that was stopped might have met the condition later.
         undone = Judgement(Verdict.INCONCLUSIVE, f"{unmet}; {ending.broken}")
         return undone if ending.broken else Judgement(None, unmet)
     if not met:

@@ -225,7 +225,7 @@ class Http3(QuicConnectionProtocol):
                 self._unread[event.stream_id] = (known + event.data)[:KEPT]
         try:
             self._answer(http, event)
-        finally:  # an answer that can't be sent changes nothing about what the client sent
+        finally:  # an answer that can't be sent removes no evidence
             self.seen.data = (self._words + b"".join(self._unread.values()))[:KEPT]
 
     def _answer(self, http: H3Connection, event: QuicEvent) -> None:

@@ -53,7 +53,7 @@ class Connection:
     The session that serves the connection fills it in, and ``judge`` judges it.
     """
 
-    via: str = "port"  # how the client connected: port, connect, socks5 or route
+    via: str = "port"  # how the client connected: port, connect or socks5
     target: str = ""  # the host that it requested from a proxy
     step: ServerStep | None = None  # None if the connection ended before a step was chosen
     hello: ClientHello | None = None

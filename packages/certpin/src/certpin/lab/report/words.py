@@ -142,8 +142,7 @@ def ways(run: Run) -> tuple[str, ...]:
 
 def ways_of(result: Result) -> tuple[str, ...]:
     """Return how the client's connections reached the lab in one case, each way once."""
-    used = ("port" if seen.via == "route" else seen.via for seen in _connections(result))
-    return tuple(dict.fromkeys(used))
+    return tuple(dict.fromkeys(seen.via for seen in _connections(result)))
 
 
 def tls_versions(results: Iterable[Result]) -> tuple[str, ...]:

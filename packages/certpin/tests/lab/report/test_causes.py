@@ -130,6 +130,10 @@ def test_one_case_shows_no_more_than_it_can() -> None:
 SHOWN = [
     (("fake-ca-same-name",), "The client recognises an authority by its name, and not by its key"),
     (("rogue-tls-1.2",), "The client does not check its pins in TLS 1.2"),
+    (
+        ("rogue-tls-1.2", "weak-leaf-rsa-1024", "weak-leaf-dsa", "weak-leaf-p192"),
+        "The client does not check its pins in TLS 1.2",
+    ),
     (("rogue-tls-1.3",), "The client does not check its pins in TLS 1.3"),
     (("rogue-http-2",), "The client does not check its pins on HTTP/2"),
     (

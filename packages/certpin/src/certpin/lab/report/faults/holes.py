@@ -113,6 +113,8 @@ CONNECTIONS = (
         BEFORE,
         remedies.PIN,
         ("rogue-tls-1.2",),
+        # Unpinned keys that no library serves in TLS 1.3.
+        also=("weak-leaf-rsa-1024", "weak-leaf-dsa", "weak-leaf-p192"),
     ),
     hole(
         "The client does not check its pins in TLS 1.3",

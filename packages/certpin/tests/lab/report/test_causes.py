@@ -134,6 +134,10 @@ SHOWN = [
         ("rogue-tls-1.2", "weak-leaf-rsa-1024", "weak-leaf-dsa", "weak-leaf-p192"),
         "The client does not check its pins in TLS 1.2",
     ),
+    (
+        ("rogue-p384", "rogue-ml-dsa"),
+        "The client does not check the pins of keys of a kind that it doesn't know",
+    ),
     (("rogue-tls-1.3",), "The client does not check its pins in TLS 1.3"),
     (("rogue-http-2",), "The client does not check its pins on HTTP/2"),
     (

@@ -25,7 +25,10 @@ _OTHER_HOSTS = ("second-host-unpinned", "http2-coalescing", "resumption-other-ho
 _SPELLED = ("rogue-trailing-dot", "rogue-upper-case", "rogue-unicode-host")
 _ADDRESSES = ("rogue-ipv4", "rogue-ipv6")
 _AFTER_FAILURE = ("dropped-then-rogue", "bad-then-good", "retry-x5")
-_KEYS = ("rogue-ed25519", "rogue-p384", "rogue-p521", "rogue-rsa-pss", "rogue-rsa-8192")
+_KEYS = (
+    *("rogue-ed25519", "rogue-p384", "rogue-p521", "rogue-rsa-pss", "rogue-rsa-8192"),
+    "rogue-ml-dsa",
+)
 _NO_COMMON_NAME = ("rogue-no-common-name", "rogue-empty-subject")
 
 

@@ -194,14 +194,18 @@ def test_connections_of_httpx_and_httpcore(world: World, server: RecordingServer
 
 
 @pytest.mark.medium
-def test_connections_of_aiohttp_and_asyncio(world: World, server: RecordingServer) -> None:
-    async def run(context: ssl.SSLContext, pinned: bool) -> None:
+def test_connections_of_aiohttp_and_asyncio(world: World) -> None:
+    async def run(server: RecordingServer, context: ssl.SSLContext, pinned: bool) -> None:
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
             session.get(f"https://127.0.0.1:{server.port}/", server_hostname=HOST) as response,
         ):
-            if response.connection is not None:  # the answer may have ended
-                _judge(response.connection, pinned)
+            connection = response.connection  # there is one, because the answer hasn't ended
+            assert connection is not None
+            _judge(connection, pinned)
+            # Without it, TLS may still be closing when the loop ends.
+            assert connection.transport is not None
+            connection.transport.abort()
         _, writer = await asyncio.open_connection(
             *server.address, ssl=context, server_hostname=HOST
         )
@@ -209,8 +213,9 @@ def test_connections_of_aiohttp_and_asyncio(world: World, server: RecordingServe
         _judge(writer.transport, pinned)
         writer.transport.abort()
 
-    for context, pinned in _contexts(world):
-        asyncio.run(run(context, pinned))
+    with RecordingServer(server_context(world.good), greeting=_ANSWER[:-1]) as serving:
+        for context, pinned in _contexts(world):
+            asyncio.run(run(serving, context, pinned))
 
 
 def test_tls_inside_tls_is_judged_by_the_inner_connection(

@@ -140,8 +140,10 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
     if found:
         seen.alert = alert.lower()
     else:
-        # OpenSSL has a name for every other reason.
-        unnamed = "an alert that OpenSSL has no name for" if reason == "UNKNOWN_ERROR" else ""
+        # OpenSSL has a name for every other reason. Python 3.14 and newer add its number.
+        unnamed = (
+            "an alert that OpenSSL has no name for" if reason.startswith("UNKNOWN_ERROR") else ""
+        )
         seen.problem = seen.problem or unnamed or reason.lower().replace("_", " ")
 
 

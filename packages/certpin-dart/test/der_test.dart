@@ -1,5 +1,6 @@
 import 'dart:convert';
 
+import 'package:certpin/src/der.dart';
 import 'package:certpin/src/digests.dart';
 import 'package:test/test.dart';
 
@@ -18,6 +19,22 @@ void main() {
         expect(pinsOf(der), pins);
       });
     }
+  });
+
+  test('the size of an RSA key is read', () {
+    const sizes = {
+      'rsa2048': 2048,
+      'rsa3072': 3072,
+      'rsa4096': 4096,
+      'rsa-pss': 2048,
+      'p256': null,
+      'ed25519': null,
+      'ml-dsa-44': null,
+    };
+    sizes.forEach((name, size) {
+      final der = base64.decode(certificates[name]!['der'] as String);
+      expect(rsaKeySize(subjectPublicKeyInfo(der)), size);
+    });
   });
 
   test('a certificate that is cut short anywhere is refused', () {

@@ -5,11 +5,15 @@ import 'dart:developer' as developer;
 import 'dart:io';
 import 'dart:typed_data';
 
+import 'der.dart';
 import 'digests.dart';
 import 'exceptions.dart';
 import 'policy.dart';
 import 'report.dart';
 import 'verdict.dart';
+
+// NIST SP 800-131A: fewer bits give less than 80 bits of security.
+const int _leastBits = 1024;
 
 /// Compares the certificates of servers with the pins, and reports failures.
 final class PinCheck {
@@ -38,10 +42,12 @@ final class PinCheck {
     if (shown == null) {
       throw TlsHandshakeException(host, 'the server showed no certificate');
     }
+    _requireSize(host, port, policy, shown.der);
     // If the anchors are the pins, the handshake has already compared them.
     final isAnchored = policy.match == 'ca' || policy.match == 'any';
     final compared = !isAnchored || policy.compromised.isNotEmpty;
-    final presented = compared ? _read(host, shown.der) : <String>[];
+    final presented =
+        compared ? _read(host, () => pinsOf(shown.der)) : <String>[];
     final at = now();
     final (decision, reason) = judge(policy, presented, at);
     if (decision != Decision.refuse) {
@@ -95,9 +101,23 @@ final class PinCheck {
     );
   }
 
-  List<String> _read(String host, Uint8List der) {
+  /// Throws if the key of a certificate is so small that it can be factored.
+  ///
+  /// The TLS library of Dart verifies such certificates (CVE-2015-0204).
+  void _requireSize(String host, int port, HostPolicy policy, Uint8List der) {
+    final bits = _read(host, () => rsaKeySize(subjectPublicKeyInfo(der)));
+    if (bits != null && bits < _leastBits) {
+      reportUntrusted(host, port, policy);
+      throw TlsHandshakeException(
+        host,
+        'the server has an RSA key of $bits bits',
+      );
+    }
+  }
+
+  T _read<T>(String host, T Function() read) {
     try {
-      return pinsOf(der);
+      return read();
     } on FormatException catch (error) {
       throw TlsHandshakeException(host, error.message);
     }

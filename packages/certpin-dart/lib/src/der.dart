@@ -42,6 +42,46 @@ Uint8List subjectPublicKeyInfo(Uint8List der) {
   return der.sublist(at, end);
 }
 
+/// Returns the size in bits of an RSA key, or `null` if the key is of another
+/// kind (RFC 8017, appendix A.1.1).
+///
+/// [key] is the result of [subjectPublicKeyInfo]. Throws a [FormatException] on
+/// invalid DER.
+int? rsaKeySize(Uint8List key) {
+  final (start, end) = _enter(key, 0, key.length, _sequence);
+  final (algorithm, algorithmEnd) = _enter(key, start, end, _sequence);
+  final (kind, kindEnd) =
+      _enter(key, algorithm, algorithmEnd, _objectIdentifier);
+  if (!_isRsa(key.sublist(kind, kindEnd))) {
+    return null;
+  }
+  final (bits, _) = _enter(key, algorithmEnd, end, _bitString);
+  // After the number of unused bits, which is 0.
+  final (fields, fieldsEnd) = _enter(key, bits + 1, end, _sequence);
+  var (first, modulusEnd) = _enter(key, fields, fieldsEnd, _integer);
+  while (first < modulusEnd && key[first] == 0) {
+    first += 1;
+  }
+  if (first == modulusEnd) {
+    return 0;
+  }
+  return 8 * (modulusEnd - first - 1) + key[first].bitLength;
+}
+
+/// Whether an algorithm is rsaEncryption or RSASSA-PSS (RFC 8017, appendix C).
+bool _isRsa(Uint8List kind) {
+  final known = kind.length == _rsaFamily.length + 1;
+  for (var at = 0; known && at < _rsaFamily.length; at += 1) {
+    if (kind[at] != _rsaFamily[at]) {
+      return false;
+    }
+  }
+  return known && (kind.last == 1 || kind.last == 10);
+}
+
+// 1.2.840.113549.1.1
+const List<int> _rsaFamily = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
+
 /// Checks that a key is an algorithm and a whole number of octets.
 void _checkKey(Uint8List der, int at, int limit) {
   final (algorithm, end) = _enter(der, at, limit, _sequence);

@@ -31,6 +31,14 @@ def _rule(rule: int | str, file: str, old: str, new: str, test: str = _CLIENT) -
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "a key of 512 bits is refused",
+        "check.dart",
+        "    _requireSize(host, port, policy, shown.der);\n",
+        "",
+        "tests/formats/interop/test_dart.py::"
+        "test_a_client_without_pins_of_keys_refuses_a_key_of_512_bits",
+    ),
+    _rule(
         "the library makes every connection",
         "pinned_http_client.dart",
         "      ..connectionFactory = _connector.call\n",

@@ -92,6 +92,20 @@ def test_a_client_fails_no_case_that_catches_clients_with_one_hole(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.peer("dart", "unshare")
+def test_a_client_without_pins_of_keys_refuses_a_key_of_512_bits(tmp_path: Path) -> None:
+    """Dart's TLS library verifies it."""
+    _need_names()
+    [client] = [each for each in CLIENTS if each.style is Style.CA]
+    weak = [case for case in HOLE_CASES if case.name.startswith("weak-leaf-rsa")]
+    report = client.run(tmp_path, _vm.NEWEST, given=weak)
+    verdicts = {result["case"]: result["verdict"] for result in report["results"]}
+    assert verdicts["weak-leaf-rsa-512"] == Verdict.REJECT
+    assert verdicts["weak-leaf-rsa-1024"] == Verdict.ACCEPT
+    assert report["exit_code"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart", "unshare")
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_a_mistake_fails_the_listed_cases(mistake: Mistake, tmp_path: Path) -> None:
     """Without pins, the same run has wrong outcomes: these are also tests of the test above."""

@@ -561,3 +561,5 @@ ALSO = {
 }
 # tls.checkServerIdentity of Node.js accepts a wildcard within an internationalised name.
 IN_NODE = {WILDCARD}
+# The TLS library of Dart (BoringSSL) verifies certificates with RSA keys of 512 bits.
+IN_DART = {SMALL_KEY}

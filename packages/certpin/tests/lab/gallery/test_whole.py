@@ -6,6 +6,7 @@ The cause of its fault is found among all findings, beside no others than those 
 from __future__ import annotations
 
 import sys
+from pathlib import PurePath
 
 import pytest
 
@@ -17,7 +18,7 @@ from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome
 from tests.lab._clients import BY_NAME
 from tests.lab.gallery._gallery import BROKEN, in_its_language, peer_of
-from tests.lab.gallery._table import ALSO, COMPROMISED, HOLES, IN_NODE, PROGRAMS, Hole
+from tests.lab.gallery._table import ALSO, COMPROMISED, HOLES, IN_DART, IN_NODE, PROGRAMS, Hole
 
 pytestmark = [pytest.mark.gallery, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -31,7 +32,8 @@ def _names_its_fault(client: Command, hole: Hole, name: str) -> None:
     undecided = {each.case.name for each in run.results if each.outcome is Outcome.UNDECIDED}
     assert not undecided & {*hole.cases, hole.neighbour}
     causes = find_causes(run.results)
-    allowed = ALSO.get(name, set()) | {COMPROMISED} | (IN_NODE if name.endswith(".mjs") else set())
+    in_language = {".mjs": IN_NODE, ".dart": IN_DART}.get(PurePath(name).suffix, set())
+    allowed = ALSO.get(name, set()) | {COMPROMISED} | in_language
     found = {cause.title for cause in causes}
     assert found - (allowed - {hole.cause}) == {hole.cause} - {""}
     wrong = sorted(each.case.name for each in run.results if each.outcome is Outcome.WRONG)

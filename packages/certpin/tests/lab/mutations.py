@@ -380,4 +380,32 @@ _RUNS = [
     ),
 ]
 
-MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_MARKED, *_LOGGED, *_RUNS]
+_LATE = (
+    "tests/lab/test_warm.py::"
+    "test_modules_that_a_client_imports_late_are_imported_before_the_next_one"
+)
+_WARM = [
+    Mutation(
+        "warm: late modules are imported once",
+        "certpin/lab/zygote.py",
+        "        _import(name for name in _left_names(shared) if _is_installed(name))\n",
+        "",
+        f"{_LATE}[late]",
+    ),
+    Mutation(
+        "warm: own modules are never imported before",
+        "certpin/lab/zygote.py",
+        ' and _own_file(name.partition(".")[0]) is None',
+        "",
+        f"{_LATE}[late]",
+    ),
+    Mutation(
+        "warm: a fork would lack the threads of a module",
+        "certpin/lab/zygote.py",
+        "    if threading.active_count() == 1 and ",
+        "    if ",
+        f"{_LATE}[with a thread]",
+    ),
+]
+
+MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_MARKED, *_LOGGED, *_RUNS, *_WARM]

@@ -112,6 +112,35 @@ def test_installed_modules_are_imported_once_and_own_ones_for_each_run(
     assert first[3] != second[3]
 
 
+# Imports a module of the standard library and one of its own at first use.
+_LATE = """
+import sys
+print("wave" in sys.modules, "own" in sys.modules)
+import importlib
+importlib.import_module("wave"), importlib.import_module("own")
+"""
+_WITH_A_THREAD = (
+    "import threading, time\nthreading.Thread(target=time.sleep, args=[9], daemon=True).start()"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        pytest.param("", "True", id="late"),
+        pytest.param(_WITH_A_THREAD, "False", id="with a thread"),
+    ],
+)
+def test_modules_that_a_client_imports_late_are_imported_before_the_next_one(
+    target: Target, script: Path, more: str, kept: str
+) -> None:
+    script.with_name("own.py").write_text("")
+    script.write_text(f"{_LATE}\n{more}\n")
+    with warm(script) as client:
+        found = [client.run(target).output.split() for _ in range(3)]
+    assert found == [["False", "False"], [kept, "False"], [kept, "False"]]
+
+
 def test_a_client_that_does_not_end_is_killed_with_its_children(
     target: Target, script: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,10 @@ with two descriptors (``SCM_RIGHTS``, unix(7)): a file for the client's output, 
 request and the result. It forks a supervisor for the run, which forks the client, so that a client
 that hangs or ends badly disturbs no other one.
 
+Many libraries import a part of their modules at first use. So a client that ends in order leaves
+the names of the modules that it has imported in memory that it shares with this process, which
+imports those that are installed before the next fork.
+
 A request is JSON after its length (four bytes, big-endian): ``client``, the words after the options
 of Python; its ``environment``; and ``patience`` in seconds. The result is JSON: the exit
 ``status``, ``null`` if the client was killed after that time.
@@ -19,10 +23,13 @@ from __future__ import annotations
 
 import array
 import ast
+import atexit
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
 import json
+import mmap
 import os
 import runpy
 import select
@@ -35,12 +42,16 @@ import time
 import types
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LENGTH = struct.Struct("!I")
 _DESCRIPTORS = 2  # with each request: the output, and the socket of the run
 _INSTALLED = {"site-packages", "dist-packages"}
 _HERE = __file__  # Python 3.14 deletes that name before it prints an exception
+_SHARED = 256 * 1024  # bytes: the names of some thousand modules
 _POLL = 0.01  # seconds between two looks at the client, on a system without pidfd_open(2)
 
 
@@ -50,22 +61,20 @@ def main(descriptor: int, client: list[str]) -> None:
     ``descriptor`` is the socket to the lab, and ``client`` the words after the options of Python.
     """
     _find_modules_as_the_client_does(client)
-    for name in sorted(_installed_imports(client)):
-        try:
-            importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112  # the client meets the same error, and may handle it
-            continue
-    if threading.active_count() > 1:
-        sys.exit("a module that the client imports starts threads, and a fork would lack them")
+    _import(_installed_imports(client))
+    shared = mmap.mmap(-1, _SHARED)
     control = socket.socket(fileno=descriptor)
     control.sendall(b"+")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
     while received := _receive(control):
         output, run = received
+        _import(name for name in _left_names(shared) if _is_installed(name))
         if os.fork() == 0:
             control.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _run_client(_supervise(socket.socket(fileno=run), output))
+            words = _supervise(socket.socket(fileno=run), output)
+            atexit.register(_leave_names, shared, frozenset(sys.modules))
+            _run_client(words)
             return
         os.close(output)
         os.close(run)
@@ -181,6 +190,45 @@ def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) 
 
 
 # The modules that are imported before.
+
+
+def _import(names: Iterable[str]) -> None:
+    """Import modules. One that fails is left out: the client meets the same error."""
+    for name in sorted(names):
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001, S112  # the client may handle it
+            continue
+    gc.freeze()  # a collection in a fork would copy the pages of these objects
+    if threading.active_count() > 1:
+        sys.exit("a module that the client imports starts threads, and a fork would lack them")
+
+
+def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
+    """Leave the names of the modules that this client has imported, in the shared memory.
+
+    Not if it has other threads: one of the modules may have started them, and a fork would lack
+    them. Two clients that end at once may damage the text, which is then ignored.
+    """
+    names = json.dumps(sorted(set(sys.modules) - known)).encode()
+    if threading.active_count() == 1 and _LENGTH.size + len(names) <= _SHARED:
+        shared[_LENGTH.size : _LENGTH.size + len(names)] = names
+        shared[: _LENGTH.size] = _LENGTH.pack(len(names))
+
+
+def _left_names(shared: mmap.mmap) -> list[str]:
+    """Return the names that a client has left, and remove them."""
+    length = _LENGTH.unpack(shared[: _LENGTH.size])[0]
+    shared[: _LENGTH.size] = _LENGTH.pack(0)
+    try:
+        return list(json.loads(shared[_LENGTH.size : _LENGTH.size + length]))
+    except ValueError:
+        return []
+
+
+def _is_installed(name: str) -> bool:
+    """Return False for modules of the client's own folder: their code may depend on the case."""
+    return name not in sys.modules and _own_file(name.partition(".")[0]) is None
 
 
 def _find_modules_as_the_client_does(client: list[str]) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import ipaddress
 import itertools
 import os
+import re
 import socket
 import ssl
 import time
@@ -188,6 +189,18 @@ def ask(tls: socket.socket, target: Target, server: str = "") -> str:
     while piece := tls.recv(4096):
         answer += piece
     return answer.decode()
+
+
+def ask_and_follow(target: Target, **settings: Any) -> str:
+    """Send the request over TCP, with the pins, and again over HTTP/3 if the server offers it.
+
+    The settings are those of ``ask_over_quic``.
+    """
+    with connect(target, trusting(target)) as tls:
+        check(tls, target.pins)
+        answer = ask(tls, target)
+    offered = re.search(r'^Alt-Svc: h3=":(\d+)"', answer, re.MULTILINE)
+    return ask_over_quic(target, int(offered[1]), **settings) if offered else answer
 
 
 def ask_over_quic(target: Target, port: int, **settings: Any) -> str:

@@ -3,19 +3,11 @@
 certpin prove --style leaf --via port -- python http3_other_roots.py
 """
 
-import re
-
-from _lab import Target, ask, ask_over_quic, check, connect, from_environment, trusting
+from _lab import Target, ask_and_follow, from_environment
 
 
 def main(target: Target) -> str:
-    with connect(target, trusting(target)) as tls:
-        check(tls, target.pins)
-        answer = ask(tls, target)
-    offered = re.search(r'^Alt-Svc: h3=":(\d+)"', answer, re.MULTILINE)
-    if offered:
-        return ask_over_quic(target, int(offered[1]))  # here: its own roots
-    return answer
+    return ask_and_follow(target)  # here: HTTP/3 has its own roots
 
 
 if __name__ == "__main__":

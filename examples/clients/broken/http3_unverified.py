@@ -3,20 +3,13 @@
 certpin prove --style leaf --via port -- python http3_unverified.py
 """
 
-import re
 import ssl
 
-from _lab import Target, ask, ask_over_quic, check, connect, from_environment, trusting
+from _lab import Target, ask_and_follow, from_environment
 
 
 def main(target: Target) -> str:
-    with connect(target, trusting(target)) as tls:
-        check(tls, target.pins)
-        answer = ask(tls, target)
-    offered = re.search(r'^Alt-Svc: h3=":(\d+)"', answer, re.MULTILINE)
-    if offered:
-        return ask_over_quic(target, int(offered[1]), verify_mode=ssl.CERT_NONE)  # here
-    return answer
+    return ask_and_follow(target, verify_mode=ssl.CERT_NONE)  # here: over HTTP/3
 
 
 if __name__ == "__main__":

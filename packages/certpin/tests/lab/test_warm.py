@@ -112,7 +112,7 @@ def test_installed_modules_are_imported_once_and_own_ones_for_each_run(
     assert first[3] != second[3]
 
 
-# Imports a module of the standard library and one of its own at first use.
+# Imports `wave` of the standard library, and the module `own` of the client, after it has printed.
 _LATE = """
 import sys
 print("wave" in sys.modules, "own" in sys.modules)

@@ -1,8 +1,9 @@
-"""A session and an OpenSSL client, connected without a socket."""
+"""A server of the lab and an OpenSSL client, connected without a socket."""
 
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from certpin.lab.server.session import CaseRun
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from certpin.lab.server.handmade import HandMadeTls
     from certpin.lab.server.session import Session
 
 HOST, SECOND, UNPINNED = HOSTS = ("api.bank.example", "cdn.bank.example", "www.partner.example")
@@ -112,3 +114,18 @@ def records(message: bytes, sizes: Sequence[int]) -> bytes:
         made += b"\x16\3\1" + len(piece).to_bytes(2) + piece
         at += size
     return made
+
+
+def read_and_close(client: ssl.SSLObject, server: HandMadeTls) -> None:
+    """Let a client read more than one record of a hand-made server, and both close TLS."""
+    large = bytes(range(256)) * 300  # several records
+    server.write(large)
+    received = b""
+    while len(received) < len(large):
+        received += client.read(100_000)
+    assert received == large
+    server.unwrap()
+    assert client.read(1) == b""
+    with suppress(ssl.SSLError):
+        client.unwrap()
+    assert server.read(1) == b""

@@ -15,6 +15,7 @@ from certpin.lab.case import CannotServeError
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import ServerStep, TLSSettings
 from certpin.lab.server.stapling import StaplingTls
+from tests.lab.server._wire import read_and_close
 
 HOST = "api.bank.example"
 PKI = TestPKI(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
@@ -58,17 +59,7 @@ def test_a_client_verifies_the_server_and_both_sides_exchange_data() -> None:
     assert wire.server.read(100) == b"request"
     with pytest.raises(ssl.SSLWantReadError):
         wire.server.read(100)
-    large = bytes(range(256)) * 300  # several records
-    wire.server.write(large)
-    received = b""
-    while len(received) < len(large):
-        received += wire.client.read(100_000)
-    assert received == large
-    wire.server.unwrap()
-    assert wire.client.read(1) == b""
-    with suppress(ssl.SSLError):
-        wire.client.unwrap()
-    assert wire.server.read(1) == b""
+    read_and_close(wire.client, wire.server)
 
 
 def test_without_a_question_there_is_no_response() -> None:

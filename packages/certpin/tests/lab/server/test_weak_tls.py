@@ -31,6 +31,7 @@ from certpin.lab.server.handmade import (
 from certpin.lab.server.records import Vectors
 from certpin.lab.server.tls12 import Suite
 from certpin.lab.server.weak_tls import SMALL_PRIME, NotOfferedError, WeakTls
+from tests.lab.server._wire import read_and_close
 
 HOST = "api.bank.example"
 PKI = TestPKI(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
@@ -105,17 +106,7 @@ def test_a_client_verifies_the_server_and_both_sides_exchange_data(suite: Suite)
         assert wire.server.read(100) == b"x" * (count + 1)
     with pytest.raises(ssl.SSLWantReadError):
         wire.server.read(100)
-    large = bytes(range(256)) * 300  # several records
-    wire.server.write(large)
-    received = b""
-    while len(received) < len(large):
-        received += wire.client.read(100_000)
-    assert received == large
-    wire.server.unwrap()
-    assert wire.client.read(1) == b""
-    with suppress(ssl.SSLError):
-        wire.client.unwrap()
-    assert wire.server.read(1) == b""
+    read_and_close(wire.client, wire.server)
 
 
 def test_a_changed_record_is_refused(suite: Suite) -> None:

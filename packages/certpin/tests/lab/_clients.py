@@ -43,6 +43,13 @@ MADE_CASES = tuple(case for case in CASES if MAKES_ML_DSA or case not in POST_QU
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
 
 
+# urllib reads only the address of an https:// proxy, and sends CONNECT in clear text.
+URLLIB = """
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1], timeout=10).read())
+"""
+
+
 def listing(authorities: Authorities) -> Authorities:
     """Let authorities name lists of revoked certificates, although no lab serves them."""
     authorities.add_list = lambda: RevocationList("http://127.0.0.1:1/list.crl")

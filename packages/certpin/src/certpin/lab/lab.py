@@ -334,13 +334,11 @@ class CaseServer:
             ) from exc
         port, proxy, *_ = self._ports
         target = self._lab.target(self.case, self._pki, port.number, proxy.number)
-        encrypted = self.scenario.tls_proxy is not None
-        hostile = self.scenario.proxy_status > 0
         configs = self._lab.authorities.ech_configs if self.scenario.ech else b""
         return replace(
             target,
-            only_by_proxy=hostile or encrypted,
-            tls_proxy=encrypted,
+            only_by_proxy=self.scenario.needs_proxy,
+            tls_proxy=self.scenario.tls_proxy is not None,
             ech=base64.b64encode(configs).decode(),
         )
 

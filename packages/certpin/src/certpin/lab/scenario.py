@@ -287,6 +287,11 @@ class Scenario:
         return invited or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
+    def needs_proxy(self) -> bool:
+        """True if only a client that uses the lab's HTTP proxy meets the case."""
+        return self.proxy_status > 0 or self.tls_proxy is not None
+
+    @property
     def steps(self) -> tuple[ServerStep, ...]:
         """The steps of all hosts (TCP and QUIC), of rejections of ECH, and of a proxy with TLS."""
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind

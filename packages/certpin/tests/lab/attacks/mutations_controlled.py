@@ -8,8 +8,6 @@ _LAB = "certpin/lab"
 _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
 _CASES = "tests/lab/attacks/test_https_proxies.py"
 _SERVED = "tests/lab/server/test_tls_proxy.py"
-
-
 _ECH = "tests/lab/attacks/test_ech.py"
 
 
@@ -72,10 +70,10 @@ MUTATIONS = [
         f"{_CASES}::test_the_client_gets_the_address_of_the_proxy_with_its_scheme",
     ),
     _in(
-        "lab.py",
+        "scenario.py",
         "only a client of the proxy meets it",
-        "only_by_proxy=hostile or encrypted",
-        "only_by_proxy=hostile",
+        "self.proxy_status > 0 or self.tls_proxy is not None",
+        "self.proxy_status > 0",
         f"{_CASES}::test_other_ways_to_the_lab_have_no_tls_with_a_proxy",
     ),
     _in(
@@ -158,7 +156,7 @@ MUTATIONS = [
     _in(
         "own/matrix.py",
         "no case of a chain only",
-        "    if scenario.proxy_status or scenario.tls_proxy:\n",
+        "    if scenario.needs_proxy:\n",
         "    if scenario.proxy_status:\n",
         f"{_CASES}::test_it_is_no_case_of_a_chain_only",
     ),

@@ -18,7 +18,7 @@ from certpin.lab.server.records import ClientHello
 from certpin.lab.server.session import CaseRun, Session
 from certpin.lab.trial import Mitm
 from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, judge
-from tests.lab._clients import BY_NAME
+from tests.lab._clients import BY_NAME, URLLIB
 from tests.lab.server._wire import HOST, HOSTS, TOKEN, Wire, anyone, case_run, pki
 
 THEN_ROGUE, BY_ROGUE = ECH
@@ -85,14 +85,8 @@ def test_only_these_cases_give_the_client_a_configuration() -> None:
             target.seen()
 
 
-_URLLIB = """
-import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=10).read())
-"""
-
-
 def test_a_client_without_ech_is_not_judged() -> None:
-    client = Command((sys.executable, "-c", _URLLIB, "{url}"))
+    client = Command((sys.executable, "-c", URLLIB, "{url}"))
     with Lab(style=Style.NONE) as lab:
         run = prove(lab, client, ECH)
     assert run.controlled

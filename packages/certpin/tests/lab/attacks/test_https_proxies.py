@@ -21,7 +21,7 @@ from certpin.lab.server.records import ClientHello
 from certpin.lab.trial import Mitm, Trial
 from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, judge
 from certpin.pins.policy import utc_now
-from tests.lab._clients import BY_NAME, right_client
+from tests.lab._clients import BY_NAME, URLLIB, right_client
 from tests.lab.server._wire import HOST, TOKEN, pki
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ CASES = [BY_NAME[f"https-proxy-{name}"] for name in NAMES]
 NAME_OF_PROXY = ("127.0.0.1", "localhost")
 HOSTILE = pki().honest.but(role=Role.ATTACKER)
 HELLO = ClientHello("localhost")
-# urllib reads only the address of an https:// proxy, and sends CONNECT in clear text.
-URLLIB = """
-import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=10).read())
-"""
 # Connects without the proxy.
 DIRECT = """
 import os, socket, ssl, sys

@@ -114,7 +114,7 @@ def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
         CannotServeError: the case needs something else, or its chain can't be made here.
     """
     step = scenario.first[0]
-    if scenario.proxy_status or scenario.tls_proxy:
+    if scenario.needs_proxy:
         raise CannotServeError("it needs a client that uses an HTTP proxy")
     if scenario != Scenario.of(step):
         raise CannotServeError("it needs several connections")

@@ -80,8 +80,9 @@ def open_ways(result: Result) -> set[str]:
     """Return the ways in which only attacks got through; empty if the way makes no difference."""
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:
-        for seen in attempt.connections:
-            found.setdefault(seen.via, set()).add(judge(attempt).verdict)
+        verdict = judge(attempt).verdict
+        for via in {seen.via for seen in attempt.connections}:
+            found.setdefault(via, set()).add(verdict)
     given = {way for way, verdicts in found.items() if verdicts <= {Verdict.ACCEPT, Verdict.LEAK}}
     refused = {way for way, verdicts in found.items() if verdicts == {Verdict.REJECT}}
     return given if given | refused == found.keys() and refused else set()

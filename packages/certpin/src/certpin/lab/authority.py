@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.errors import InputError
 from certpin.pins import Pin
+from certpin.pins.hosts import is_address
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     # Changes a certificate before it is signed, to forge one that no authority would issue.
     Change = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
 
+_EXPONENT = 65_537  # of RSA keys
 _LEAF_DAYS = 47  # CA/B Forum SC-081v3, from 2029-03-15
 _AUTHORITY_DAYS = 3650
 _LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1); the whole name is in the SAN
@@ -50,7 +52,23 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
     """Return a new RSA key. This takes some 40 ms."""
-    return rsa.generate_private_key(65537, bits)
+    return rsa.generate_private_key(_EXPONENT, bits)
+
+
+def rsa_key_of(p: int, q: int, exponent: int = _EXPONENT) -> rsa.RSAPrivateKey:
+    """Return the RSA key of two primes and a public exponent that is prime to λ(pq)."""
+    private = pow(exponent, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p=p,
+        q=q,
+        d=private,
+        dmp1=private % (p - 1),
+        dmq1=private % (q - 1),
+        iqmp=pow(q, -1, p),
+        public_numbers=rsa.RSAPublicNumbers(exponent, p * q),
+    )
+    # The validation tests both primes again, for a second if they are large.
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
@@ -292,10 +310,9 @@ def _usage(*, authority: bool, encrypts: bool = False) -> x509.KeyUsage:
 
 
 def _san(name: str) -> x509.GeneralName:
-    try:
+    if is_address(name):
         return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+    return x509.DNSName(name)
 
 
 def _name(common_name: str) -> x509.Name:

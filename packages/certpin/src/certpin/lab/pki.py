@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key
 from certpin.lab.ct_log import LabLog, with_scts
 from certpin.lab.scenario import PUBLIC_NAME, Role, ServerStep
+from certpin.lab.similar_keys import imitable_key
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
 
@@ -127,7 +128,7 @@ class Authorities:
     @cached_property
     def intermediate(self) -> Authority:
         """I: the intermediate below R that issues the certificate of the honest server."""
-        return self.root.intermediate(f"Intermediate I, {_WARNING}")
+        return Authority(f"Intermediate I, {_WARNING}", issuer=self.root, key=imitable_key())
 
     @cached_property
     def second_intermediate(self) -> Authority:
@@ -222,7 +223,7 @@ class TestPKI:
     @cached_property
     def leaf(self) -> Identity:
         """The honest server's key and chain: leaf L, issued by I below the root R."""
-        return self.intermediate.issue(self.host)
+        return self.intermediate.issue(self.host, key=imitable_key())
 
     @cached_property
     def backup(self) -> Identity:

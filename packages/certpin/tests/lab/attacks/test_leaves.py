@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from certpin.lab.attacks.lookalikes import similar_key
+from certpin.lab import similar_keys
+from certpin.lab.authority import Authority, new_key
 from certpin.lab.case import CannotServeError
 from certpin.lab.forge import large_rsa_key
 from certpin.lab.lab import Lab
-from certpin.lab.pki import Authorities, Style, TestPKI
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
+from certpin.lab.similar_keys import imitable_key, similar_key
 from certpin.lab.verdict import Verdict
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME, right_client
 from tests.lab.attacks._forged import HOST, Forged, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.medium
 
@@ -96,12 +101,26 @@ def test_the_shorter_chain_is_honest() -> None:
     assert forged.has_the_pinned_key
 
 
-def test_a_similar_pin_shares_three_characters_only_by_work() -> None:
-    pki = TestPKI(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
-    wanted = pki.leaf.pin
-    identity = pki.rogue.issue(HOST, key=similar_key(wanted.digest))
-    assert str(identity.pin)[:10] == str(wanted)[:10]
-    assert identity.pin != wanted
+@pytest.mark.parametrize("make", [imitable_key, new_key])
+def test_a_similar_pin_shares_three_characters(
+    make: Callable[[], ec.EllipticCurvePrivateKey],
+) -> None:
+    rogue = Authority("Rogue")
+    wanted = rogue.issue(HOST, key=make()).pin
+    found = rogue.issue(HOST, key=similar_key(wanted.digest)).pin
+    assert str(found)[:10] == str(wanted)[:10]
+    assert found != wanted
+
+
+@pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
+def test_the_first_pin_of_a_client_is_imitated_without_work(
+    style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imitable_key()  # makes the keys that are tried before there is a pin
+    monkeypatch.setattr(similar_keys, "_tried", lambda _: iter(()))
+    forged = Forged("similar-pin", style=style)
+    assert forged.pki.pins is not None
+    assert _pin(forged.step.chain[0])[:10] == str(forged.pki.pins.policies[0].pins[0].pin)[:10]
 
 
 def test_the_second_hosts_key_is_pinned_for_that_host_only() -> None:

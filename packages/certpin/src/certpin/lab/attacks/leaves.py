@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.lab.attacks.spellings import LONGEST_NAME
-from certpin.lab.authority import Identity, new_rsa_key
+from certpin.lab.authority import Identity, rsa_key_of
 from certpin.lab.case import PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
 from certpin.lab.forge import forgeries, large_rsa_key, pss_identity, version_1
 from certpin.lab.scenario import Scenario, ServerStep
+from certpin.lab.similar_keys import SAFE_PRIMES
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
@@ -42,11 +43,10 @@ def _with_key(
 
 
 _large_key = cache(large_rsa_key)
-_rsa_key = cache(new_rsa_key)
 
 
 def _pss(pki: TestPKI) -> Scenario:
-    issued = pki.rogue.issue(pki.host, key=_rsa_key())
+    issued = pki.rogue.issue(pki.host, key=rsa_key_of(*SAFE_PRIMES))
     chain, key_pem = pss_identity(issued, pki.rogue)
     return Scenario.of(ServerStep(chain, key_pem))
 

@@ -11,7 +11,13 @@ from certpin.lab.forge.forgeries import (
     replace_key,
     resign,
 )
-from certpin.lab.forge.keys import large_rsa_key, ml_dsa_key, pss_identity, small_rsa_key, version_1
+from certpin.lab.forge.keys import (
+    large_rsa_key,
+    ml_dsa_key,
+    pss_identity,
+    small_rsa_key,
+    version_1,
+)
 
 __all__ = [
     "ForgedRoot",

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from certpin.lab.authority import rsa_key_of
 from certpin.lab.case import CannotServeError
 from certpin.lab.forge import der
 from certpin.lab.forge.forgeries import pem, resign
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from certpin.lab.authority import Authority, Identity
 
-_EXPONENT = 65_537
 # The first primes above 3·2^4094 and 7·2^4093. Random ones of this size would take 10 seconds for
 # each run of the lab. Anyone can compute the private key, which protects nothing.
 _LARGE_PRIMES = (3 << 4094) + 3389, (7 << 4093) + 135
@@ -40,27 +40,12 @@ _SMALL_PRIMES = (3 << 254) + 49, (7 << 253) + 429
 
 def large_rsa_key() -> rsa.RSAPrivateKey:
     """Return an RSA key of 8192 bits. It is always the same one, and no secret."""
-    return _rsa_key(*_LARGE_PRIMES)
+    return rsa_key_of(*_LARGE_PRIMES)
 
 
 def small_rsa_key() -> rsa.RSAPrivateKey:
     """Return an RSA key of 512 bits. It is always the same one, and no secret."""
-    return _rsa_key(*_SMALL_PRIMES)
-
-
-def _rsa_key(p: int, q: int) -> rsa.RSAPrivateKey:
-    private = pow(_EXPONENT, -1, (p - 1) * (q - 1))
-    numbers = rsa.RSAPrivateNumbers(
-        p=p,
-        q=q,
-        d=private,
-        dmp1=private % (p - 1),
-        dmq1=private % (q - 1),
-        iqmp=pow(q, -1, p),
-        public_numbers=rsa.RSAPublicNumbers(_EXPONENT, p * q),
-    )
-    # The validation tests both primes again, for a second.
-    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    return rsa_key_of(*_SMALL_PRIMES)
 
 
 def ml_dsa_key() -> CertificateIssuerPrivateKeyTypes:

@@ -25,6 +25,8 @@ RUN := $(VENV)/bin/python
 SETUP := $(PYTHON) -m scripts.setup_venv
 PYTEST := $(RUN) -m pytest -q -n $(JOBS)
 RECORD := build/test-record.jsonl
+# Which tests `make suite` runs.
+MARKS := not mutation and not gallery
 # The options of pytest that measure coverage: `make coverage` sets them.
 COVERAGE :=
 # Where the package `tests` is: a folder of it in each package.
@@ -59,7 +61,6 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 	@$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none
 	@$(PYTHON) -m scripts.dart
 	@$(MAKE) lint types
-	@CERTPIN_RECORD=$(RECORD) $(MAKE) suite
 	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
@@ -67,8 +68,8 @@ suite: setup ## Run all tests.
 	@$(SETUP) .venvs/niquests requirements/niquests.txt
 	@$(SETUP) .venvs/docs requirements/docs.txt
 	@$(SETUP) .venvs/clouds requirements/clouds.txt
-	@echo "== whole suite"
-	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation and not gallery" $(COVERAGE)
+	@echo "== suite: $(MARKS)"
+	@CERTPIN_RUN="$$($(RUN) -V)" $(PYTEST) -m "$(MARKS)" $(COVERAGE)
 
 coverage: ## Run all tests with the branch coverage gate; much slower before Python 3.14.
 	@$(MAKE) suite COVERAGE="--cov --cov-report=term"

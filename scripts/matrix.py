@@ -1,40 +1,180 @@
-"""Run quick tests on every other Python found, and with the lowest dependencies on the oldest.
+"""Run all tests, each on the Pythons where it can find a fault.
 
-The other Pythons test the built wheel, as a user gets it. If this machine lacks a Python, it
-comes from Debian's unstable suite.
+The Python of ``.venv`` runs the tests with other programs, and the slow ones. The newest Python,
+and the oldest with the lowest dependencies, run all others, on the built wheels, as a user gets
+them. The Pythons between them run the quick tests of what depends on Python itself (decision 84).
 
-The oldest and the newest Python run all tests without other programs. Those between them run what
-``make quick`` runs, because a difference that is in neither end of the range is rare.
+If this machine lacks a Python, it comes from Debian's unstable suite. The newest also measures
+branch coverage, which ``sys.monitoring`` makes cheap (Python 3.14, PEP 669; decision 62).
 
-The newest also measures branch coverage, which `sys.monitoring` makes cheap (Python 3.14, PEP 669).
-On the oldest it takes more time than the tests (decision 62).
+The environments are made while the first tests run. Then the test files of each are divided among
+some processes, of which as many run at once as the variable JOBS says.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts import debian_pythons, pythons, record
 from scripts.console import fail, say, succeeds
 from scripts.setup_venv import ensure
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_PEERS = "(peer or slow) and not mutation and not gallery"
 # And the tunnel, which needs a Python newer than the oldest.
-WITHOUT_PEERS = "(not peer and not slow) or wireguard"
-COVERAGE = ["--cov", "--cov-report=", "--cov-fail-under=87"]  # 88.9 % in November 2026
-QUICK = "(not peer and not slow and not medium) or wireguard"
+_WITHOUT_PEERS = "(not peer and not slow) or wireguard"
+_QUICK = "(not peer and not slow and not medium) or wireguard"
+_LEAST_COVERED = "87"  # per cent; 88.9 % in November 2026
+_COVERAGE = Path("build/coverage")
+
+_TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
+# The tests of what depends on Python itself: its ssl, asyncio, http, processes and parsers.
+_DEPENDENT = (
+    *("apps", "clients", "lab/server", "pinfile", "pins", "probe"),
+    *("reports", "support", "tls", "updates", "x509"),
+)
+_PIECES = 5  # processes for all tests of a Python
+
 _VENVS = Path(".venvs")
 _LATEST = Path("requirements/test.txt")
 _LOWEST = Path("requirements/lowest.txt")
 
 
+@dataclass(frozen=True)
+class Tests:
+    """The tests of one environment.
+
+    ``folder`` is the environment, which ``python`` makes from ``lock``. ``pieces`` are the test
+    files, each for one process, and ``marks`` chooses among their tests.
+    """
+
+    name: str
+    folder: Path
+    python: str
+    lock: Path
+    pieces: Sequence[Sequence[Path]]
+    marks: str
+    covered: bool = False
+
+
 def main() -> None:
     """Run all of them, then fail if one failed."""
-    passed = [_latest(each) for each in pythons.supported() if each != pythons.running()]
-    passed.append(_lowest())
+    shutil.rmtree(_COVERAGE, ignore_errors=True)
+    with ThreadPoolExecutor(1) as beside:
+        suite = beside.submit(succeeds, ["make", "suite", f"MARKS={_PEERS}"])
+        ready = [
+            (tests, ensure(tests.folder, tests.python, tests.lock, project="wheel"))
+            for tests in _planned()
+        ]
+        passed = [suite.result()]
+    with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+        runs = [
+            pool.submit(_run, tests, inside, number)
+            for tests, inside in ready
+            for number in range(len(tests.pieces))
+        ]
+        passed += [run.result() for run in runs]
+    passed += [_enough_covered(inside) for tests, inside in ready if tests.covered]
     if not all(passed):
         _print_failures()
-        fail("a run on another Python failed", "read the failures above")
+        fail("a run of the tests failed", "read the failures above")
+
+
+def _planned() -> Iterator[Tests]:
+    """Yield the tests of the other Pythons, those with most tests first."""
+    oldest, *_, newest = pythons.supported()
+    everything = pieces(_files(_TESTS), _PIECES)
+    dependent = pieces(_files(_TESTS[0] / name for name in _DEPENDENT), 1)
+    found = next(python for each in pythons.supported() if (python := pythons.find(each)))
+    lowest = f"Python {oldest}, lowest dependencies"
+    yield Tests(lowest, _VENVS / "lowest", found, _LOWEST, everything, _WITHOUT_PEERS)
+    for version in reversed(pythons.supported()):
+        name, folder = f"Python {version}", _VENVS / version
+        python = _python(version) if version != pythons.running() else None
+        if python and version == newest:
+            yield Tests(name, folder, python, _LATEST, everything, _WITHOUT_PEERS, covered=True)
+        elif python:
+            yield Tests(name, folder, python, _LATEST, dependent, _QUICK)
+
+
+def _python(version: str) -> str | None:
+    """Return the path of a Python, which may have to be fetched. Record it if that failed."""
+    try:
+        return pythons.find(version) or str(debian_pythons.fetch(version))
+    except debian_pythons.UnavailableError as exc:
+        say(f"left out: Python {version}: {exc}")
+        left_out = {f"{record.UNSTABLE}{exc}": 0}
+        record.append(record.Run(f"Python {version}", left_out=left_out))
+        return None
+
+
+def _files(folders: Iterable[Path]) -> list[Path]:
+    return [file for folder in folders for file in sorted(folder.rglob("test_*.py"))]
+
+
+def pieces(files: Sequence[Path], count: int) -> list[list[Path]]:
+    """Divide test files, in order, into pieces of about the same size in bytes.
+
+    Files that share fixtures are near each other, so most of them stay together.
+
+    Args:
+        files: the files.
+        count: the number of pieces, at most that of the files.
+    """
+    sizes = [file.stat().st_size for file in files]
+    divided: list[list[Path]] = [[] for _ in range(count)]
+    before, total = 0, sum(sizes)
+    for file, size in zip(files, sizes, strict=True):
+        divided[min(count * before // max(total, 1), count - 1)].append(file)
+        before += size
+    return [piece for piece in divided if piece]
+
+
+def _run(tests: Tests, inside: str, number: int) -> bool:
+    """Run one piece of the tests in an environment. Print its last line, or all if it failed."""
+    words = ["-m", "pytest", "-q", "-m", tests.marks, "-p", "no:cacheprovider"]
+    words += ["--hypothesis-profile=quick", "--no-header"]
+    environment = {**os.environ, record.RUN: tests.name}
+    if tests.covered:
+        words += ["--cov", "--cov-report="]
+        environment["COVERAGE_FILE"] = str(_data_file(number))
+    done = subprocess.run(
+        [inside, *words, *map(str, tests.pieces[number])],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    say(f"{tests.name}, {number + 1} of {len(tests.pieces)}: {lines[-1] if lines else 'no output'}")
+    if done.returncode:
+        print(done.stdout, flush=True)
+    return done.returncode == 0
+
+
+def _data_file(number: int) -> Path:
+    return (_COVERAGE / f"piece-{number}").absolute()
+
+
+def _enough_covered(inside: str) -> bool:
+    """Return True if the tests of a Python covered enough branches."""
+    words = [inside, "-m", "coverage"]
+    data = f"--data-file={_COVERAGE / 'all'}"
+    combined = succeeds([*words, "combine", "--quiet", data, str(_COVERAGE)])
+    report = [*words, "report", data, "--format=total", f"--fail-under={_LEAST_COVERED}"]
+    say("branch coverage, per cent:")
+    return combined and succeeds(report)
 
 
 def _print_failures() -> None:
@@ -43,35 +183,6 @@ def _print_failures() -> None:
         for test, error in run.failures.items():
             say(f"failed: {run.name}: {test}")
             print(error, flush=True)
-
-
-def _latest(version: str) -> bool:
-    try:
-        python = pythons.find(version) or str(debian_pythons.fetch(version))
-    except debian_pythons.UnavailableError as exc:
-        say(f"left out: Python {version}: {exc}")
-        left_out = {f"{record.UNSTABLE}{exc}": 0}
-        record.append(record.Run(f"Python {version}", left_out=left_out))
-        return True
-    newest = version == pythons.supported()[-1]
-    words = ["-m", WITHOUT_PEERS, *COVERAGE] if newest else ["-m", QUICK]
-    return _run(f"Python {version}, quick suite", _VENVS / version, python, _LATEST, words)
-
-
-def _lowest() -> bool:
-    found = ((version, pythons.find(version)) for version in pythons.supported())
-    version, python = next((version, python) for version, python in found if python)
-    name = f"Python {version}, quick suite, lowest dependencies"
-    return _run(name, _VENVS / "lowest", python, _LOWEST, ["-m", WITHOUT_PEERS])
-
-
-def _run(name: str, directory: Path, python: str, lock: Path, chosen: list[str]) -> bool:
-    inside = ensure(directory, python, lock, project="wheel")
-    say(name)
-    jobs = os.environ.get("JOBS", "2")
-    words = ["-m", "pytest", "-q", "-n", jobs, *chosen, "-p", "no:cacheprovider"]
-    words.append("--hypothesis-profile=quick")
-    return succeeds([inside, *words], env={**os.environ, record.RUN: name})
 
 
 if __name__ == "__main__":

@@ -31,6 +31,14 @@ class Run:
     left_out: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
+    def add(self, other: Run) -> None:
+        """Add the counts and the failures of another part of this run."""
+        self.passed += other.passed
+        self.failed += other.failed
+        for reason, count in other.left_out.items():
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
+        self.failures |= other.failures
+
     @property
     def must_not_be(self) -> bool:
         """Return True if a left-out test could run on this machine."""
@@ -45,10 +53,14 @@ def append(run: Run) -> None:
 
 
 def read() -> list[Run]:
-    """Return the recorded runs in order."""
+    """Return the recorded runs in order. Runs with the same name are one."""
     path = Path(os.environ.get(FILE, os.devnull))
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [Run(**json.loads(line)) for line in lines]
+    runs: dict[str, Run] = {}
+    for line in lines:
+        piece = Run(**json.loads(line))
+        runs.setdefault(piece.name, Run(piece.name)).add(piece)
+    return list(runs.values())
 
 
 def all_required() -> bool:

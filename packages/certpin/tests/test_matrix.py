@@ -1,0 +1,54 @@
+"""`make test` runs each test file on the Pythons that have to run it, in one process of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts import matrix, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+@given(sizes=st.lists(st.integers(0, 1000), max_size=40), count=st.integers(1, 8))
+def test_each_file_is_in_one_piece(
+    sizes: list[int], count: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    files = [folder / f"test_{number}.py" for number in range(len(sizes))]
+    for file, size in zip(files, sizes, strict=True):
+        file.write_bytes(bytes(size))
+    divided = matrix.pieces(files, count)
+    assert [file for piece in divided for file in piece] == files
+    assert len(divided) <= count
+    assert all(divided)
+
+
+def test_pieces_have_similar_sizes(tmp_path: Path) -> None:
+    files = [tmp_path / f"test_{number}.py" for number in range(40)]
+    for file in files:
+        file.write_bytes(bytes(100))
+    assert [len(piece) for piece in matrix.pieces(files, 4)] == [10, 10, 10, 10]
+
+
+def test_each_folder_that_depends_on_python_has_tests() -> None:
+    for name in matrix._DEPENDENT:
+        assert list((matrix._TESTS[0] / name).glob("test_*.py")), name
+
+
+def test_parts_of_a_run_are_recorded_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(record.FILE, str(tmp_path / "record.jsonl"))
+    record.append(record.Run("a", 2, 1, {"no nginx": 1}, {"one": "failed"}))
+    record.append(record.Run("b", left_out={"no Python": 0}))
+    record.append(record.Run("a", 3, 1, {"no nginx": 2}, {"two": "failed"}))
+    assert record.read() == [
+        record.Run("a", 5, 2, {"no nginx": 3}, {"one": "failed", "two": "failed"}),
+        record.Run("b", left_out={"no Python": 0}),
+    ]

@@ -79,11 +79,24 @@ def test_the_client_fails_no_case(client: DartClient, vm: DartVM, tmp_path: Path
     assert client_row(client, vm, report) in PAGE.splitlines()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(_WHOLE)
-@pytest.mark.peer("dart")
-def test_a_client_fails_no_case_that_catches_clients_with_one_hole(tmp_path: Path) -> None:
-    [client] = [each for each in CLIENTS if each.proxied]
+@pytest.mark.parametrize(
+    "client",
+    [
+        pytest.param(client, id=client.name, marks=marks)
+        for client in CLIENTS
+        for chosen, marks in (
+            (client.proxied, _DART),
+            (client.style is Style.CA, [pytest.mark.gallery, *_RESOLVING]),
+        )
+        if chosen
+    ],
+)
+def test_a_client_fails_no_case_that_catches_clients_with_one_hole(
+    client: DartClient, tmp_path: Path
+) -> None:
+    if not client.proxied:
+        _need_names()
     report = client.run(tmp_path, _vm.NEWEST, given=HOLE_CASES)
     found = outcomes(report)
     assert not found.keys() & {"wrong", "undecided", "warning"}, report["summary"]

@@ -16,7 +16,7 @@ import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import LabError
-from certpin.lab.client import Command, environment
+from certpin.lab.client import Command, environment, wait_for
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -200,7 +200,7 @@ def test_a_run_that_waited_while_the_client_was_stopped_starts_no_process(
     script.write_text("print('it ran')")
     with warm(script) as client, tempfile.TemporaryFile() as output:
         client.stop()
-        ending = client.start([sys.executable, str(script)], target, output)
+        ending = client.start([sys.executable, str(script)], target, output, wait_for)
     assert (ending.problem, ending.output) == ("the run was interrupted", "")
 
 

@@ -15,14 +15,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.scenario import PROXY_ADDRESS
@@ -31,7 +34,7 @@ from certpin.pinfile.editor import PinFileEditor
 from certpin.x509.certificate import without_deprecations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime, timedelta
     from typing import BinaryIO
 
@@ -98,6 +101,8 @@ def _places() -> Iterator[Path]:
 
 
 _JAVA_PASSWORD = "changeit"  # noqa: S105  # Java's own default; the store holds no secret
+
+_JAVA_ROUNDS = 1000  # of PBKDF2: the least that RFC 8018 section 4.2 recommends
 
 # The environment variables from which clients read their roots.
 _CA_FILE = (
@@ -205,12 +210,33 @@ def _java_store(trusted_pem: bytes) -> bytes:
         pkcs12.PKCS12Certificate(certificate, b"lab-%d" % index)
         for index, certificate in enumerate(roots)
     ]
-    encryption = BestAvailableEncryption(_JAVA_PASSWORD.encode())
+    # The roots are public: without many rounds, a case with its own roots begins 3 ms earlier.
+    encryption = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(_JAVA_ROUNDS)
+        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        .hmac_hash(SHA256())
+        .build(_JAVA_PASSWORD.encode())
+    )
     return pkcs12.serialize_java_truststore(certificates, encryption)
+
+
+# Waits until a descriptor is readable, for so many seconds: returns True if it is. Without a
+# descriptor it waits for the whole time.
+Wait = Callable[[int | None, float], bool]
+
+
+def wait_for(descriptor: int | None, seconds: float) -> bool:
+    """Wait until a descriptor is readable, and do nothing else (``Wait``)."""
+    end = select.poll()
+    if descriptor is not None:
+        end.register(descriptor, select.POLLIN)
+    return bool(end.poll(1000 * seconds))
 
 
 PATIENCE = 20.0  # seconds, the time limit of one run of a client
 INTERRUPTED = "the run was interrupted"
+_POLLED = 0.05  # seconds between two looks at a process without a descriptor; most take less
 _KEPT = 8 * 1024  # bytes of a client's output that are kept, counted from its end
 
 # The placeholders of a command, and their values.
@@ -316,10 +342,14 @@ class Command:
         """True if the command has ``{host}`` or ``{url}``, so it requests the host of the case."""
         return any("{host}" in word or "{url}" in word for word in self.words)
 
-    def run(self, target: Target) -> Ending:
+    def run(self, target: Target, wait: Wait = wait_for) -> Ending:
         """Run the command once against a case, and return how it ended. Then kill its children.
 
         It has no input, and runs in a new session.
+
+        Args:
+            target: the case.
+            wait: waits for the command. It may serve it meanwhile.
 
         Raises:
             CannotServeError: the command names a fixed host, and the case needs another one; or
@@ -338,15 +368,16 @@ class Command:
             return Ending(None, problem=INTERRUPTED)
         words = substitute(self.words, target.direct if self.via == "port" else target)
         with tempfile.TemporaryFile() as output:
-            return self.start(words, target, output)
+            return self.start(words, target, output, wait)
 
-    def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
+    def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:
         """Start the program once, and return how it ended.
 
         Args:
             words: the program and its arguments, without placeholders.
             target: the case.
             output: the file for the program's output and errors.
+            wait: waits for the program.
         """
         try:
             process = subprocess.Popen(
@@ -359,7 +390,7 @@ class Command:
             )
         except OSError as exc:
             return Ending(None, problem=f"{words[0]} did not start: {exc.strerror}")
-        return self._end(process, output)
+        return self._end(process, output, wait)
 
     def stop(self) -> None:
         """Kill every running process of the command, and start no further one."""
@@ -370,12 +401,12 @@ class Command:
     def close(self) -> None:
         """Do nothing: a command keeps nothing between two runs. ``WarmCommand`` keeps a process."""
 
-    def _end(self, process: subprocess.Popen[bytes], output: BinaryIO) -> Ending:
+    def _end(self, process: subprocess.Popen[bytes], output: BinaryIO, wait: Wait) -> Ending:
         self._running.add(process)
         if self._stopped.is_set():  # stop() ran between the start and the line above
             _kill(process)
         try:
-            in_time = _ends(process, self.patience)
+            in_time = _ends(process, self.patience, wait)
         finally:
             self._running.discard(process)
             _kill(process)  # and its children
@@ -404,10 +435,14 @@ class EveryWay:
         self._runs: Counter[str] = Counter()  # of each case: cases run in parallel
         self._lock = threading.Lock()
 
-    def run(self, target: Target) -> Ending:
+    def run(self, target: Target, wait: Wait = wait_for) -> Ending:
         """Run the program once, in the next way for this case, and return how it ended.
 
         A case that needs a client of the proxy is run in that way only, if it is one of the ways.
+
+        Args:
+            target: the case.
+            wait: waits for the program. It may serve it meanwhile.
 
         Raises:
             CannotServeError: the command names a fixed host, and the case needs another one; or
@@ -418,7 +453,7 @@ class EveryWay:
             self._runs[target.case] += 1
         proxied = [command for command in self._commands if command.via == "connect"]
         commands = proxied if target.only_by_proxy and proxied else self._commands
-        return commands[number % len(commands)].run(target)
+        return commands[number % len(commands)].run(target, wait)
 
     def stop(self) -> None:
         """Kill every running process of the program, and start no further one."""
@@ -431,18 +466,17 @@ class EveryWay:
             command.close()
 
 
-def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
+def _ends(process: subprocess.Popen[bytes], patience: float, wait: Wait) -> bool:
     """Wait for a process. Return True if it ended within ``patience`` seconds."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or an old kernel
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)  # polls every 50 ms, and most clients take less
+        limit = time.monotonic() + patience
+        while process.poll() is None and time.monotonic() < limit:
+            wait(None, _POLLED)
         return process.poll() is not None
     try:
-        end = select.poll()
-        end.register(descriptor, select.POLLIN)
-        return bool(end.poll(1000 * patience))
+        return wait(descriptor, patience)
     finally:
         os.close(descriptor)
 

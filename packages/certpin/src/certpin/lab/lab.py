@@ -27,7 +27,7 @@ from certpin.lab.scenario import OTHER_PORT, STALL_SECONDS, AnswerContext, fit
 from certpin.lab.server.conversation import Proxied, RefusedTunnel
 from certpin.lab.server.crl import RevocationLists
 from certpin.lab.server.dns import LabResolver, ResolverPort
-from certpin.lab.server.port import Loop, Port
+from certpin.lab.server.port import Loop, Port, WaitingLoop
 from certpin.lab.server.protocols import PROTOCOLS, suits
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import CaseRun, Destination, Session
@@ -318,15 +318,19 @@ class CaseServer:
         self._pki = pki
         self._requests: list[ProxyHead] = []
 
-    def open(self) -> Target:
+    def open(self, loop: Loop | WaitingLoop | None = None) -> Target:
         """Begin to listen, and return the target of the case for the client.
+
+        Args:
+            loop: the event loop that serves it; by default the lab's, which has a thread.
 
         Raises:
             LabError: no port is left.
             CannotServeError: the machine has no IPv6, and the case needs it.
         """
+        self._loop = loop or self._lab.loop
         try:
-            self._ports = self._lab.loop.call(self._listen)
+            self._ports = self._loop.call(self._listen)
         except OSError as exc:
             raise LabError(
                 f"the lab cannot listen: {exc.strerror}",
@@ -341,6 +345,14 @@ class CaseServer:
             tls_proxy=self.scenario.tls_proxy is not None,
             ech=base64.b64encode(configs).decode(),
         )
+
+    @property
+    def needs_thread(self) -> bool:
+        """True if the case needs an event loop that runs in a thread.
+
+        QUIC needs a running loop. What a real server sends is relayed after the client has ended.
+        """
+        return self.scenario.http3 is not None or self._lab.upstream is not None
 
     @property
     def token(self) -> str:
@@ -358,7 +370,7 @@ class CaseServer:
         Raises:
             OSError: a port can't be opened. Then all of them are closed again.
         """
-        loop, address = self._lab.loop.asyncio, listening_address(self._pki.host)
+        loop, address = self._loop.asyncio, listening_address(self._pki.host)
         with ExitStack() as opened:
             ports = self._direct(partial(_port, loop, self._case_run, address), address)
             for port in ports:
@@ -381,7 +393,7 @@ class CaseServer:
             return [make()]
         from certpin.lab.server.quic import open_with_http3
 
-        return [*open_with_http3(make, self._lab.loop.asyncio, self._case_run, address)]
+        return [*open_with_http3(make, self._loop.asyncio, self._case_run, address)]
 
     def _proxy(self) -> Proxied | TlsProxied:
         """Return the conversation for a new connection to the proxy of the lab."""
@@ -420,7 +432,7 @@ class CaseServer:
             CannotServeError: a connection could not be served as the case requires, and no data of
                 the client reached an attacker.
         """
-        self._lab.loop.call(self._shut)
+        self._loop.call(self._shut)
         leaked = any(
             connection.exposed and connection.said for connection in self._case_run.connections
         )

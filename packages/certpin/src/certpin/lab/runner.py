@@ -6,12 +6,13 @@ refuse every attack too, so that its run proves nothing.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import platform
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from certpin._version import __version__
 from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
 from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
+from certpin.lab.server.port import WaitingLoop
 from certpin.lab.verdict import (
     Attempt,
     Judgement,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
+    from certpin.lab.verdict import Connection, Ending
 
 
 @dataclass(frozen=True)
@@ -415,12 +418,7 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 
 
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
-    target = case_server.open()
-    begin = time.monotonic()
-    try:
-        ending = client.run(target)
-    finally:
-        connections = case_server.close()
+    begin, ending, connections = _served(case_server, client)
     seconds = time.monotonic() - begin
     return Attempt(
         ending,
@@ -433,6 +431,41 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
         seconds,
         case_server.requests,
     )
+
+
+def _served(
+    case_server: CaseServer, client: ClientUnderTest
+) -> tuple[float, Ending, tuple[Connection, ...]]:
+    """Run a client once, and serve it. A program is served by the thread that waits for it.
+
+    Returns:
+        When the client began (``time.monotonic``), how it ended, and all its connections.
+    """
+    if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
+        target = case_server.open()
+        begin = time.monotonic()
+        try:
+            ending = client.run(target)
+        finally:
+            connections = case_server.close()
+        return begin, ending, connections
+    with closing(WaitingLoop()) as loop:
+        target = case_server.open(loop)
+        begin = time.monotonic()
+        try:
+            ending = client.run(target, loop.wait_for)
+        finally:
+            connections = case_server.close()
+    return begin, ending, connections
+
+
+def _is_serving() -> bool:
+    """Return True if an event loop runs in this thread: another one can't."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def not_run(case: Case, style: Style, why: str) -> Result:

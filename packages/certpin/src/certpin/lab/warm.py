@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import LabError
-from certpin.lab.client import INTERRUPTED, Command, end_of, environment
+from certpin.lab.client import INTERRUPTED, Command, Wait, end_of, environment
 from certpin.lab.verdict import Ending
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ class WarmCommand(Command):
         if not hasattr(os, "fork") or not hasattr(os, "waitid"):
             raise LabError("--warm needs fork and waitid, which this system lacks", fix=_COLD)
 
-    def start(self, words: list[str], target: Target, output: BinaryIO) -> Ending:
+    def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:
         """Run the client once, in a fork of the process with its modules, and return how it ended.
 
         A case that moves the clock or has its own trust anchors starts the program as usual.
         """
         options, client = split_command(tuple(words))
         if target.clock or target.time:
-            return super().start(words, target, output)
+            return super().start(words, target, output, wait)
         with self._starting:
             if self._stopped.is_set():  # stop() ran after the check of run()
                 return Ending(None, problem=INTERRUPTED)
@@ -75,11 +75,11 @@ class WarmCommand(Command):
                 self._process.append(_Zygote(options, client, variables, target.ca))
             zygote = self._process[0]  # stop() may empty the list from now on
         if zygote.roots != target.ca:  # a module may read them when it is imported
-            return super().start(words, target, output)
+            return super().start(words, target, output, wait)
         variables = {**os.environ, **environment(target, self.via)}
         request = {"client": client, "environment": variables, "patience": self.patience}
         try:
-            status = zygote.run(request, output.fileno(), self.patience + _GRACE)
+            status = zygote.run(request, output.fileno(), self.patience + _GRACE, wait)
         except OSError:
             problem = INTERRUPTED if self._stopped.is_set() else _NO_RESULT
             return Ending(None, end_of(output), problem)
@@ -154,13 +154,16 @@ class _Zygote:
         except OSError:
             return False
 
-    def run(self, request: dict[str, object], output: int, patience: float) -> int | None:
+    def run(
+        self, request: dict[str, object], output: int, patience: float, wait: Wait
+    ) -> int | None:
         """Run the client once, in a fork.
 
         Args:
             request: its words, environment and time limit.
             output: the descriptor of the file for its output.
             patience: seconds to wait for the result.
+            wait: waits for it.
 
         Returns:
             The exit status of the client, negative for a signal; None if it did not end in time.
@@ -177,6 +180,8 @@ class _Zygote:
                 with theirs, self._lock:
                     socket.send_fds(self._control, [b"."], [output, theirs.fileno()])
                 ours.sendall(_LENGTH.pack(len(data)) + data)
+                if not wait(ours.fileno(), patience):
+                    return None
                 result = ours.makefile("rb").read(_LONGEST_RESULT)
             except TimeoutError:
                 return None

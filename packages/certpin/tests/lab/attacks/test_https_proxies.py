@@ -11,7 +11,7 @@ from cryptography import x509
 
 from certpin.lab.attacks.proxies import HTTPS_PROXY_CONTROL, PROXIES
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command, EveryWay, environment
+from certpin.lab.client import Command, EveryWay, Wait, environment, wait_for
 from certpin.lab.lab import Lab
 from certpin.lab.own.matrix import write_matrix
 from certpin.lab.pki import Style
@@ -145,7 +145,7 @@ def test_the_control_is_tried_once_for_a_client() -> None:
     runs: list[str] = []
 
     class Counting(Command):
-        def run(self, target: Target) -> Ending:
+        def run(self, target: Target, wait: Wait = wait_for) -> Ending:
             runs.append(target.case)
             return Ending(1)
 

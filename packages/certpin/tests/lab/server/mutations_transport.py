@@ -6,6 +6,7 @@ from tests._mutation import Mutation
 
 _AT, _T = "certpin/lab/server/", "tests/lab/server/"
 _P, _F, _R = f"{_T}test_port.py::", f"{_T}test_front.py::", f"{_T}test_relay.py::"
+_W = f"{_T}test_waiting.py::"
 
 MUTATIONS = [
     Mutation(
@@ -77,5 +78,26 @@ MUTATIONS = [
         "    task.add_done_callback(lambda _: sock.close())",
         "    # nothing",
         f"{_R}test_nothing_is_left_of_a_relay_whose_lab_ends",
+    ),
+    Mutation(
+        "a relay that is left when its program has ended",
+        f"{_AT}port.py",
+        "        if left:\n            self.asyncio.run_until",
+        "        if False:\n            self.asyncio.run_until",
+        f"{_W}test_nothing_is_left_of_a_relay_when_the_loop_is_closed",
+    ),
+    Mutation(
+        "a thread in which an event loop runs",
+        "certpin/lab/runner.py",
+        " or case_server.needs_thread or _is_serving():\n",
+        " or case_server.needs_thread:\n",
+        f"{_W}test_where_an_event_loop_runs_the_thread_of_the_lab_serves",
+    ),
+    Mutation(
+        "a case with QUIC",
+        "certpin/lab/lab.py",
+        "return self.scenario.http3 is not None or",
+        "return",
+        "tests/lab/attacks/test_http3.py::test_curl_checks_its_pins_over_http3",
     ),
 ]

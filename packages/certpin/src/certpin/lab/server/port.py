@@ -80,6 +80,57 @@ class Loop:
             task.cancel()
 
 
+class WaitingLoop:
+    """An asyncio event loop that runs in the thread that waits for a client, while it waits.
+
+    A program that is answered by the thread that waits for it is served faster: no other thread
+    has to wake up. Close it in the end.
+    """
+
+    def __init__(self) -> None:
+        self.asyncio = asyncio.new_event_loop()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function, and return its result."""
+        return function()
+
+    def wait_for(self, descriptor: int | None, seconds: float) -> bool:
+        """Serve until a descriptor is readable.
+
+        Args:
+            descriptor: the descriptor; None to serve for the whole time.
+            seconds: the longest time.
+
+        Returns:
+            True if the descriptor is readable.
+        """
+        readable = threading.Event()
+
+        def end() -> None:
+            readable.set()
+            self.asyncio.stop()
+
+        timer = self.asyncio.call_later(seconds, self.asyncio.stop)
+        if descriptor is not None:
+            self.asyncio.add_reader(descriptor, end)
+        try:
+            self.asyncio.run_forever()
+        finally:
+            timer.cancel()
+            if descriptor is not None:
+                self.asyncio.remove_reader(descriptor)
+        return readable.is_set()
+
+    def close(self) -> None:
+        """End what is left of the connections."""
+        left = asyncio.all_tasks(self.asyncio)
+        for task in left:
+            task.cancel()
+        if left:
+            self.asyncio.run_until_complete(_ended(left))
+        self.asyncio.close()
+
+
 async def _ended(tasks: set[asyncio.Task[object]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0)  # transports close in the next iteration

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.lab.case import Case, OwnChain
-    from certpin.lab.scenario import Scenario
+    from certpin.lab.scenario import RevocationList, Scenario
     from certpin.lab.server.quic import QuicPort
     from certpin.lab.upstream import Upstream
     from certpin.lab.verdict import Connection
@@ -102,7 +102,7 @@ class Lab:
             self.authorities = UpstreamAuthorities(self.authorities.now, upstream)
         self.canary = f"canary-{secrets.token_hex(8)}"
         self.loop = Loop()
-        self._lists = RevocationLists(self.loop)
+        self._lists: RevocationLists | None = None  # until a case needs one
         self._pkis: dict[tuple[str, OwnChain | None], TestPKI] = {}
         self._folders: dict[TestPKI, Path] = {}  # of the user's own chains
         self._numbers = count()
@@ -114,8 +114,7 @@ class Lab:
         self.folder = self._leaving.enter_context(scratch())
         self._write_client_files(self.folder, self.authorities.trusted_pem)
         self._leaving.enter_context(self.loop)
-        self._leaving.callback(self._lists.close)
-        self.authorities.add_list = self._lists.add
+        self.authorities.add_list = self._add_list
         if self._resolves:
             self._resolver = self.loop.call(self._resolve)
             self._leaving.callback(self.loop.call, self._resolver.close)
@@ -127,6 +126,14 @@ class Lab:
     def _write_client_files(self, folder: Path, trusted_pem: bytes) -> None:
         write_client_files(folder, trusted_pem)
         self.authorities.client.write(folder, "client")
+
+    def _add_list(self) -> RevocationList:
+        """Return a new list of revoked certificates, to fill. The first one opens their port."""
+        with self._lock:
+            if self._lists is None:
+                self._lists = RevocationLists(self.loop)
+                self._leaving.callback(self._lists.close)
+        return self._lists.add()
 
     def _resolve(self) -> ResolverPort:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))

@@ -97,7 +97,7 @@ def test_the_list_is_of_the_issuer_and_has_the_certificate_if_it_is_revoked(name
 def test_each_attempt_has_its_own_list_on_one_port_that_ends_with_the_lab() -> None:
     with Lab() as lab:
         lab.case_server(BY_NAME["control-good"])
-        assert lab._lists._port is None
+        assert lab._lists is None
         servers = [lab.case_server(BY_NAME[name]) for name in (*NAMES, *NAMES)]
         lists = [server.scenario.crl for server in servers]
         urls = [found.url for found in lists if found]

@@ -7,7 +7,6 @@ a request for one is no leak, and these connections are no evidence of a case.
 from __future__ import annotations
 
 import secrets
-import threading
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
@@ -24,39 +23,32 @@ _END = b"\r\n\r\n"
 
 
 class RevocationLists:
-    """Serves the lists of a run on a port of 127.0.0.1, which the first one opens.
+    """Serves the lists of a run on a port of 127.0.0.1.
 
     So the address of a list is known before the certificate that names it is made. Don't use it in
     the event loop's thread.
+
+    Raises:
+        CannotServeError: no port is left.
     """
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._lists: dict[str, RevocationList] = {}
-        self._port: Port | None = None
-        self._lock = threading.Lock()  # cases are prepared in several threads
+        try:
+            self._port = loop.call(self._listen)
+        except OSError as exc:
+            raise CannotServeError(f"the lab cannot listen: {exc.strerror}") from exc
 
     def add(self) -> RevocationList:
-        """Return a new list with its address. The caller sets its content.
-
-        Raises:
-            CannotServeError: no port is left.
-        """
-        with self._lock:
-            if self._port is None:
-                try:
-                    self._port = self._loop.call(self._listen)
-                except OSError as exc:
-                    raise CannotServeError(f"the lab cannot listen: {exc.strerror}") from exc
-            path = f"/{secrets.token_hex(8)}.crl"
-            made = RevocationList(f"http://127.0.0.1:{self._port.number}{path}")
-            self._lists[path] = made
+        """Return a new list with its address. The caller sets its content."""
+        path = f"/{secrets.token_hex(8)}.crl"
+        made = self._lists[path] = RevocationList(f"http://127.0.0.1:{self._port.number}{path}")
         return made
 
     def close(self) -> None:
         """Stop serving."""
-        if self._port:
-            self._loop.call(self._port.close)
+        self._loop.call(self._port.close)
 
     def _listen(self) -> Port:
         return Port(self._loop.asyncio, lambda: ListRequest(self._lists))

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 class About:
     """The facts about a run that are not results: client, tools, times and trusted roots.
 
-    ``command`` is the client's command as the user wrote it. ``trusted`` are the certificates (DER)
+    ``command`` is the client's command as the user wrote it. ``trusted_pem`` are the certificates
     that the client was configured to trust. ``repeat`` is the number of runs of each case that the
     user asked for, and ``bound`` the share of skipped checks to exclude, if any (see ``prove``).
     """
@@ -61,9 +61,14 @@ class About:
     openssl: str = ""
     started: datetime | None = None
     seconds: float = 0.0
-    trusted: tuple[bytes, ...] = ()
+    trusted_pem: bytes = b""
     repeat: int = 1
     bound: float | None = None
+
+    @property
+    def trusted(self) -> tuple[bytes, ...]:
+        """The certificates of ``trusted_pem`` as DER, for reports that show chains."""
+        return ders_of(self.trusted_pem)
 
 
 def about(
@@ -83,7 +88,7 @@ def about(
         openssl=ssl.OPENSSL_VERSION,
         started=started,
         seconds=(ended - started).total_seconds(),
-        trusted=ders_of(lab.authorities.trusted_pem),
+        trusted_pem=lab.authorities.trusted_pem,
         repeat=repeat,
         bound=bound,
     )
@@ -302,7 +307,7 @@ class Preconditions:
             return self._found[name]
         if case.own and case.own.time:
             if "clock" not in self._found:
-                self._found["clock"] = clock_problem(self._lab, self._client, [case])
+                self._found["clock"] = self._clock_unset(case.own.time)
             return self._found["clock"]
         return ""
 
@@ -315,25 +320,21 @@ class Preconditions:
             return ""
         return f"{control.presents} was not accepted: {result.why} ({control.fix})"
 
+    def _clock_unset(self, moment: datetime) -> str:
+        """Return why the client's clock can't be set to a time; empty if it can.
 
-def clock_problem(lab: Lab, client: ClientUnderTest, cases: Iterable[Case]) -> str:
-    """Return why the client's clock can't be set; empty if it can, or no case needs it.
-
-    A program that ignores libfaketime would judge the chains of the user at the wrong time: it
-    would refuse an attack because of its dates only.
-    """
-    moment = next((case.own.time for case in cases if case.own and case.own.time), None)
-    if moment is None:
-        return ""
-    control = try_case(lab, client, clock_control(lab.host, moment))
-    if control.outcome is Outcome.RIGHT:
-        return ""
-    if control.outcome is Outcome.NOT_RUN:
-        return control.why
-    return (
-        f"the client's clock can't be set: at {moment:%Y-%m-%d %H:%M:%S %Z} it refuses an honest "
-        "server of that time (statically linked programs ignore libfaketime)"
-    )
+        A program that ignores libfaketime would judge the chains of the user at the wrong time: it
+        would refuse an attack because of its dates only.
+        """
+        control = try_case(self._lab, self._client, clock_control(self._lab.host, moment))
+        if control.outcome is Outcome.RIGHT:
+            return ""
+        if control.outcome is Outcome.NOT_RUN:
+            return control.why
+        return (
+            f"the client's clock can't be set: at {moment:%Y-%m-%d %H:%M:%S %Z} it refuses an "
+            "honest server of that time (statically linked programs ignore libfaketime)"
+        )
 
 
 def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> Result:

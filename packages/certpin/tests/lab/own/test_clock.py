@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab import Authority, Command, client, prove
+from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.own.chain import clock_control
 from certpin.lab.pki import Style
-from certpin.lab.runner import clock_problem
+from certpin.lab.runner import Preconditions
 from certpin.lab.trial import Trial
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Certificate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab.case import Case
+    from certpin.lab.target import Target
 
 OLD = Authority("Old root", now=LONG_AGO)
 OLD_SERVER = OLD.issue(HOST, days=1)
@@ -118,9 +120,11 @@ def test_the_control_of_the_clock_is_valid_for_an_hour_only() -> None:
     assert leaf.not_after - LONG_AGO == LONG_AGO - leaf.not_before == timedelta(hours=1)
 
 
-def test_without_a_case_with_a_time_no_clock_is_tried() -> None:
+def test_without_a_time_no_clock_is_tried() -> None:
+    tried: list[Target] = []
     with Lab(style=Style.NONE) as lab:
-        assert clock_problem(lab, right_client(Style.NONE), [case(ACCEPT)]) == ""
+        assert Preconditions(lab, Call(tried.append)).problem(case(ACCEPT)) == ""
+    assert not tried
 
 
 def test_the_clock_stops_at_a_whole_second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -39,9 +39,8 @@ def pki(style: Style = Style.LEAF) -> TestPKI:
 
 
 def about(**fields: Any) -> About:
-    trusted = tuple(root.certificate.der for root in (authorities().root, authorities().rogue))
     words = ("/usr/bin/curl", "-sS", "-H", "Authorization: hunter2", "{url}")
-    made = About(words, "1.2.3", "3.13.1", "OpenSSL 3.5.0", NOW, 12.5, trusted)
+    made = About(words, "1.2.3", "3.13.1", "OpenSSL 3.5.0", NOW, 12.5, authorities().trusted_pem)
     return replace(made, **fields)
 
 

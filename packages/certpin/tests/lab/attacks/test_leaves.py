@@ -9,14 +9,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from certpin.lab import similar_keys
+from certpin.lab import pki
 from certpin.lab.authority import Authority, new_key
 from certpin.lab.case import CannotServeError
 from certpin.lab.forge import large_rsa_key
 from certpin.lab.lab import Lab
-from certpin.lab.pki import Style
+from certpin.lab.pki import Style, imitable_key, similar_key
 from certpin.lab.runner import prove
-from certpin.lab.similar_keys import imitable_key, similar_key
 from certpin.lab.verdict import Verdict
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME, right_client
@@ -117,7 +116,7 @@ def test_the_first_pin_of_a_client_is_imitated_without_work(
     style: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imitable_key()  # makes the keys that are tried before there is a pin
-    monkeypatch.setattr(similar_keys, "_tried", lambda _: iter(()))
+    monkeypatch.setattr(pki, "_tried", lambda _: iter(()))
     forged = Forged("similar-pin", style=style)
     assert forged.pki.pins is not None
     assert _pin(forged.step.chain[0])[:10] == str(forged.pki.pins.policies[0].pins[0].pin)[:10]

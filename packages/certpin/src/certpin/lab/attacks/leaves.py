@@ -18,8 +18,8 @@ from certpin.lab.attacks.spellings import LONGEST_NAME
 from certpin.lab.authority import Identity, rsa_key_of
 from certpin.lab.case import PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
 from certpin.lab.forge import forgeries, large_rsa_key, pss_identity, version_1
+from certpin.lab.pki import SAFE_PRIMES
 from certpin.lab.scenario import Scenario, ServerStep
-from certpin.lab.similar_keys import SAFE_PRIMES
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import PINS_REJECT, Case, Family
+from certpin.lab.pki import similar_key
 from certpin.lab.scenario import Scenario, ServerStep
-from certpin.lab.similar_keys import similar_key
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI

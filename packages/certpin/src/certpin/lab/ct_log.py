@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from certpin.lab.authority import new_key
+from certpin.lab.server.records import vector
 from certpin.x509.der import element
 from certpin.x509.log_list import CTLog, LogList
 from certpin.x509.sct import precert_data
@@ -74,7 +75,7 @@ class LabLog:
             algorithm = _SHA256_RSA
             signature = self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
         moment = milliseconds.to_bytes(8, "big")
-        return _V1 + self.entry.log_id + moment + _vector(b"") + algorithm + _vector(signature)
+        return _V1 + self.entry.log_id + moment + vector(2, b"") + algorithm + vector(2, signature)
 
 
 def with_scts(authority: Authority, logs: Sequence[LabLog], at: datetime | None = None) -> Change:
@@ -99,15 +100,10 @@ def with_scts(authority: Authority, logs: Sequence[LabLog], at: datetime | None 
 
 def sct_extension(scts: Sequence[bytes]) -> x509.UnrecognizedExtension:
     """Return the extension of a certificate with these SCTs (RFC 6962 section 3.3)."""
-    content = _vector(b"".join(map(_vector, scts)))
+    content = vector(2, b"".join(vector(2, sct) for sct in scts))
     return x509.UnrecognizedExtension(_SCT_LIST, element(b"\4", content))
 
 
 def log_list(logs: Sequence[LabLog], made: datetime) -> LogList:
     """Return the list of these Certificate Transparency logs, with ``made`` as its date."""
     return LogList(tuple(log.entry for log in logs), made, "log_list.json")
-
-
-def _vector(content: bytes) -> bytes:
-    """Return the content after its length in two bytes: a vector of TLS (RFC 5246 section 4.3)."""
-    return len(content).to_bytes(2, "big") + content

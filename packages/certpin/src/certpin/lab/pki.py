@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key, rsa_key_of
 from certpin.lab.ct_log import LabLog, with_scts
 from certpin.lab.scenario import PUBLIC_NAME, Role, ServerStep
+from certpin.lab.server.records import vector
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
 
@@ -57,7 +58,6 @@ _ECH_ID = b"\1"
 _DHKEM_X25519 = b"\0\x20"
 _HKDF_AES_128 = b"\0\1\0\1"  # one suite: HKDF-SHA256 and AES-128-GCM
 _LONGEST_HOST = 253
-_NO_EXTENSIONS = b"\0\0"
 
 
 class Style(StrEnum):
@@ -250,14 +250,12 @@ class Authorities:
         Its private key is thrown away: the lab can only reject ECH, and has no other configuration.
         """
         key = X25519PrivateKey.generate().public_key().public_bytes_raw()
+        suites, name = vector(2, _HKDF_AES_128), vector(1, PUBLIC_NAME.encode())
         contents = (
-            *(_ECH_ID, _DHKEM_X25519, len(key).to_bytes(2), key),
-            *(len(_HKDF_AES_128).to_bytes(2), _HKDF_AES_128, _LONGEST_HOST.to_bytes()),
-            *(len(PUBLIC_NAME).to_bytes(), PUBLIC_NAME.encode(), _NO_EXTENSIONS),
+            *(_ECH_ID, _DHKEM_X25519, vector(2, key), suites),
+            *(_LONGEST_HOST.to_bytes(), name, vector(2, b"")),  # no extensions
         )
-        config = b"".join(contents)
-        entry = _ECH_VERSION + len(config).to_bytes(2) + config
-        return len(entry).to_bytes(2) + entry
+        return vector(2, _ECH_VERSION + vector(2, b"".join(contents)))
 
     @cached_property
     def client(self) -> Identity:

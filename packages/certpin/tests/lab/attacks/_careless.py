@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from certpin.lab.server.handmade import vector
+from certpin.lab.server.records import vector
 from certpin.lab.server.tls13 import (
     TrafficKeys,
     derive,

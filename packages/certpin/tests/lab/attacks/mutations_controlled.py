@@ -220,8 +220,8 @@ MUTATIONS = [
     _ech(
         "pki.py",
         "the configuration names the public name",
-        "PUBLIC_NAME.encode(), _NO_EXTENSIONS",
-        'b"", _NO_EXTENSIONS',
+        "vector(1, PUBLIC_NAME.encode())",
+        'vector(1, b"")',
         "test_the_configuration_is_what_rfc_9849_section_4_describes",
     ),
     _ech(

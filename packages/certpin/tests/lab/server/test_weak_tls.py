@@ -26,9 +26,8 @@ from certpin.lab.server.handmade import (
     extension,
     message,
     record,
-    vector,
 )
-from certpin.lab.server.records import Vectors
+from certpin.lab.server.records import Vectors, vector
 from certpin.lab.server.tls12 import Suite
 from certpin.lab.server.weak_tls import SMALL_PRIME, NotOfferedError, WeakTls
 from tests.lab.server._wire import read_and_close

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidTag
 
-from certpin.lab.server.records import HelloReader, NotTLSError, Vectors
+from certpin.lab.server.records import HelloReader, NotTLSError, Vectors, vector
 
 if TYPE_CHECKING:
     from certpin.lab.server.records import ClientHello
@@ -235,11 +235,6 @@ def tls_error(reason: str) -> ssl.SSLError:
     exc = ssl.SSLError(1, f"[SSL] {reason}")
     exc.reason = reason
     return exc
-
-
-def vector(octets: int, content: bytes) -> bytes:
-    """Return bytes after their length in so many octets (RFC 8446 section 3.4)."""
-    return len(content).to_bytes(octets) + content
 
 
 def record(kind: int, content: bytes) -> bytes:

@@ -418,3 +418,8 @@ class Vectors:
 
     def __bool__(self) -> bool:
         return self._at < len(self._data)
+
+
+def vector(octets: int, content: bytes) -> bytes:
+    """Return a TLS vector: bytes after their length in so many octets (RFC 8446 section 3.4)."""
+    return len(content).to_bytes(octets) + content

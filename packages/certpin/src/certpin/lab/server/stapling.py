@@ -31,9 +31,8 @@ from certpin.lab.server.handmade import (
     message,
     record,
     tls_error,
-    vector,
 )
-from certpin.lab.server.records import Vectors
+from certpin.lab.server.records import Vectors, vector
 from certpin.lab.server.tls13 import (
     TrafficKeys,
     derive,

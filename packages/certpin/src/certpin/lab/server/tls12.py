@@ -17,7 +17,7 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from certpin.lab.server.handmade import vector
+from certpin.lab.server.records import vector
 
 if TYPE_CHECKING:
     from certpin.lab.server.handmade import RecordKeys

@@ -11,7 +11,7 @@ import hmac
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from certpin.lab.server.handmade import vector
+from certpin.lab.server.records import vector
 
 
 class TrafficKeys:

@@ -35,9 +35,8 @@ from certpin.lab.server.handmade import (
     fail,
     message,
     tls_error,
-    vector,
 )
-from certpin.lab.server.records import Vectors
+from certpin.lab.server.records import Vectors, vector
 from certpin.lab.server.tls12 import Suite, master_secret, verify_data
 from certpin.lab.verdict import NOT_OFFERED
 

@@ -11,7 +11,7 @@ _CRL, _LISTS = "certpin/lab/server/crl.py", "tests/lab/attacks/test_revocation_l
 _STAPLING, _STAPLES = "certpin/lab/server/stapling.py", "tests/lab/server/test_stapling.py"
 _WEAK = "tests/lab/attacks/test_weak_keys.py"
 _FOREIGN, _FOREIGNS = "certpin/lab/own/foreign.py", "tests/lab/own/test_foreign.py"
-_CLEAR = "certpin/lab/report/clear_text.py"
+_WORDS = "certpin/lab/report/words.py"
 _CLEARS = "tests/lab/report/test_clear_text.py"
 _ROOTS = "tests/lab/attacks/test_roots.py"
 
@@ -78,14 +78,14 @@ MUTATIONS = [
         f"{_REVOCATION}::test_the_certificate_requires_a_staple_and_none_is_sent",
     ),
     _in(
-        "certpin/lab/report/words.py",
+        _WORDS,
         "the report names the check that a client doesn't make",
         "if checks and result.outcome",
         "if False and result.outcome",
         f"{_REVOCATION}::test_a_client_that_accepts_has_no_finding",
     ),
     _in(
-        "certpin/lab/report/words.py",
+        _WORDS,
         "a client that refuses makes the check",
         " and result.verdict is not Verdict.REJECT:",
         ":",
@@ -176,14 +176,14 @@ MUTATIONS = [
         f"{_FOREIGNS}::test_another_key_is_refused",
     ),
     _in(
-        _CLEAR,
+        _WORDS,
         "bytes outside of TLS are searched",
         "        if seen.clear:\n",
         "        if False:\n",
         f"{_CLEARS}::test_clear_text_without_a_proxy_is_reported",
     ),
     _in(
-        _CLEAR,
+        _WORDS,
         "requests to the proxy are searched",
         "    for request in attempt.requests:\n",
         "    for request in ():\n",
@@ -267,7 +267,7 @@ MUTATIONS = [
         f"{_LISTS}::test_a_client_that_fetches_no_list_has_no_finding[leaf]",
     ),
     _in(
-        "certpin/lab/report/words.py",
+        _WORDS,
         "the report says whether a list was fetched",
         'return f"{did} ({used})" if used and',
         'return f"{did} ({used})" if False and',

@@ -17,8 +17,7 @@ from certpin.lab.case import CannotServeError
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Authorities, Style, TestPKI
-from certpin.lab.report.clear_text import clear_text_lines
-from certpin.lab.report.words import action, exit_code
+from certpin.lab.report.words import action, clear_text_lines, exit_code
 from certpin.lab.runner import prove
 from certpin.lab.scenario import RevocationList
 from certpin.lab.server.crl import ListRequest

@@ -11,8 +11,7 @@ from certpin.lab.case import CONTROL
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
-from certpin.lab.report.clear_text import clear_text_lines, tokens_in
-from certpin.lab.report.words import details, exit_code
+from certpin.lab.report.words import clear_text_lines, details, exit_code, tokens_in
 from certpin.lab.runner import prove
 from tests.lab._clients import BY_NAME, request, right_client, trusting
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
-from certpin.lab.report.clear_text import clear_text_lines
 from certpin.lab.runner import hostile_refusals, skip_bound
 from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict, list_use
 from certpin.support.text import counted
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.case import Case
     from certpin.lab.runner import Result, Run
-    from certpin.lab.verdict import Connection, Ending
+    from certpin.lab.verdict import Attempt, Connection, Ending
 
 
 STYLES = {
@@ -47,10 +47,19 @@ _DID = {
     Verdict.LEAK: "reported an error after it had sent its data",
 }
 
-
 # How a client reaches the lab (``Connection.via``).
 WAYS = {"connect": "an HTTP proxy", "socks5": "a SOCKS5 proxy", "port": "no proxy"}
 
+# Credentials in the bytes of a client.
+_HEADER = re.compile(
+    rb"^(authorization|cookie|x-api-key|x-auth-token|x-csrf-token)[ \t]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PARAMETER = re.compile(
+    rb"[?&](access_token|refresh_token|token|api_?key|password|passwd|secret|session|sessionid)=",
+    re.IGNORECASE,
+)
+_JSON_WEB_TOKEN = re.compile(rb"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.")  # RFC 7519: {"… in Base64
 
 # The limits of every result, however good.
 LIMITS = (
@@ -194,6 +203,63 @@ def _http3_line(run: Run) -> list[str]:
     if any(seen.step is tried.scenario.http3 for tried in offered for seen in tried.connections):
         return ["It uses HTTP/3 if a server offers it."]
     return ["It used no HTTP/3: those cases show only that it stays on TCP."]
+
+
+def clear_text_lines(run: Run) -> list[str]:
+    """Return a sentence for each credential that the client sent in clear text during a run.
+
+    A sentence names the credential, its receiver, and the number of cases. It changes no verdict:
+    a client that sends its token over HTTP first, or with its request to a proxy, may be right in
+    every verdict about TLS. In a case about clear text, the same data is a finding, too.
+    """
+    cases: dict[tuple[str, str], set[str]] = {}
+    for result in run.results:
+        for attempt in result.attempts:
+            for receiver, data in _in_clear(attempt):
+                for token in tokens_in(data, attempt.canary):
+                    cases.setdefault((token, receiver), set()).add(result.case.name)
+    return [
+        f"In clear text, the client sent {token} to {receiver}, in {counted(len(names), 'case')} "
+        f"({_few(names)})."
+        for (token, receiver), names in cases.items()
+    ]
+
+
+def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
+    """Yield the receivers and the bytes of everything that the client sent without TLS."""
+    for seen in attempt.connections:
+        if seen.clear:
+            yield seen.target or next(iter(attempt.hosts), "the lab"), seen.clear
+    for request in attempt.requests:
+        yield request.receiver, request.head
+
+
+def _few(names: set[str]) -> str:
+    first, *others = sorted(names)
+    return f"{first}, …" if others else first
+
+
+def tokens_in(data: bytes, canary: str = "") -> list[str]:
+    """Return descriptions of the credentials in clear text, each once, without their values.
+
+    They are recognised by the names of headers and parameters and by the form of a JSON Web Token:
+    one with another name is not found.
+
+    Args:
+        data: the bytes that a client sent without TLS.
+        canary: the marker in the URL of the lab, which is as secret as a token; empty for none.
+    """
+    found = [f"the header {_name(match)}" for match in _HEADER.finditer(data)]
+    found += [f"the parameter {_name(match)}" for match in _PARAMETER.finditer(data)]
+    if _JSON_WEB_TOKEN.search(data):
+        found.append("a JSON Web Token")
+    if canary and canary.encode() in data:
+        found.append("the canary of the lab's URL")
+    return list(dict.fromkeys(found))
+
+
+def _name(match: re.Match[bytes]) -> str:
+    return match[1].decode().lower()
 
 
 def _untried(run: Run) -> str:

@@ -49,36 +49,22 @@ class FuzzOptions:
     verbose: bool
 
 
-def fuzz_options(
-    ctx: click.Context, count: int | None, seed: int, save: Path | None
-) -> FuzzOptions | None:
-    """Return the options of ``--fuzz``; None if it wasn't given.
+def fuzz_options(ctx: click.Context, count: int, seed: int, save: Path | None) -> FuzzOptions:
+    """Return the options of ``--fuzz``.
 
     Args:
         ctx: the context of the command.
-        count: the number of chains; None without ``--fuzz``.
+        count: the number of chains.
         seed: the seed.
         save: the new folder for the minimal chains.
 
     Raises:
-        click.UsageError: an option or an argument is missing, or does not go together with another.
+        click.UsageError: an option does not go together with ``--fuzz``.
     """
-    names = {parameter.name: parameter.opts[0] for parameter in ctx.command.params}
-    given = {
-        name: option
-        for name, option in names.items()
-        if name and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
-    if count is None:
-        for name in ("seed", "save"):
-            if name in given:
-                raise click.UsageError(f"{given[name]} needs --fuzz N")
-        if not ctx.params["command"]:
-            raise click.MissingParameter(ctx=ctx, param_hint="'COMMAND...'", param_type="argument")
-        return None
+    options = {parameter.name: parameter.opts[0] for parameter in ctx.command.params}
     for name in _UNUSED:
-        if name in given:
-            raise click.UsageError(f"--fuzz has its own chains: leave out {given[name]}")
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--fuzz has its own chains: leave out {options[name]}")
     if ctx.params["via"] == "all":
         raise click.UsageError("--fuzz runs the client once for each chain: choose one way")
     shown = {name: ctx.params[name] for name in ("jobs", "as_json", "quiet", "verbose")}

@@ -11,6 +11,7 @@ from shutil import which
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from certpin.cli.cases import case_file_option, case_option, foreign_option, with_foreign
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, STYLES
@@ -22,6 +23,7 @@ from certpin.cli.reply import print_json, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from certpin.cli.fuzzing import FuzzOptions
     from certpin.lab.case import Case
     from certpin.lab.evidence.minisign import MinisignKey
     from certpin.lab.runner import Run
@@ -265,7 +267,7 @@ def prove(
     the client never connected to the honest server, or a judged case of --case-file could not be
     run.
     """  # noqa: D301  # click reads the \b itself
-    fuzzing = fuzz_options(ctx, fuzz, seed, save)
+    fuzzing = _fuzzing(ctx, fuzz, seed, save)
     _refuse_if(
         {
             "--quiet and --verbose contradict each other: use one of them": quiet and verbose,
@@ -348,6 +350,24 @@ def prove(
     if evidence:
         _write_evidence(run, evidence, key, client_version, quiet=quiet or as_json)
     ctx.exit(exit_code(run))
+
+
+def _fuzzing(
+    ctx: click.Context, count: int | None, seed: int, save: Path | None
+) -> FuzzOptions | None:
+    """Return the options of ``--fuzz``; None without it.
+
+    Raises:
+        click.UsageError: there is no command, or options don't go together.
+    """
+    if count is not None:
+        return fuzz_options(ctx, count, seed, save)
+    for name in ("seed", "save"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} needs --fuzz N")
+    if not ctx.params["command"]:
+        raise click.MissingParameter(ctx=ctx, param_hint="'COMMAND...'", param_type="argument")
+    return None
 
 
 def _refuse_if(problems: dict[str, object]) -> None:

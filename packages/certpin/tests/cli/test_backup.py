@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certpin.cli.key_place import is_on_token
+from certpin.cli.options import is_on_token
 from certpin.errors import TokenError
 from certpin.lab import Identity
 from certpin.pinfile import PinSet, editor

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.x509 import load_pem_x509_csr
 
-from certpin.cli.key_place import key_place, serving_note
-from certpin.cli.named_key import resolve_key
+from certpin.cli.named_key import resolve_key, serving_note
+from certpin.cli.options import key_place
 from certpin.pinfile import PinSet
 from certpin.publish.settings import load
 from tests import kit

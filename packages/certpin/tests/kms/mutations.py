@@ -101,7 +101,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no key is made in a key service, nor in a file of that name",
-        "certpin/cli/key_place.py",
+        "certpin/cli/options.py",
         '    if found == "service":\n',
         "    if False:\n",
         _COMMANDS + "test_no_key_is_made_in_a_service",

@@ -25,6 +25,7 @@ from certpin.cli.options import (
     anchors_pem,
     connection_options,
     file_option,
+    is_on_token,
     json_option,
     pin_file_option,
     provider_name,
@@ -264,8 +265,6 @@ def _new_key_name(place: str | None) -> str:
     Without a place, the name is for the current folder.
     """
     from pathlib import Path
-
-    from certpin.cli.key_place import is_on_token
 
     if place is not None and (is_on_token(place) or not os.path.lexists(place)):
         return place

@@ -17,9 +17,16 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.choices import KEY_ALGORITHMS
-from certpin.cli.key_place import is_on_token, key_place, makes_on_token, open_by_uri
-from certpin.cli.named_key import KEY_FILE, resolve_key
-from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
+from certpin.cli.named_key import KEY_FILE, open_by_uri, resolve_key
+from certpin.cli.options import (
+    PASSPHRASE_VARIABLE,
+    ask_passphrase,
+    ask_pin,
+    is_on_token,
+    key_place,
+    makes_on_token,
+    read_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,19 +8,22 @@ will present.
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.key_place import URI_SCHEME, open_by_uri
-from certpin.cli.options import ask_passphrase, read_file
+from certpin.cli.options import URI_SCHEME, ask_passphrase, ask_pin, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from certpin.cli.options import KeyPlace
     from certpin.cli.servers import ProbeOptions
+    from certpin.hsm import TokenKey
+    from certpin.kms import ServiceKey
     from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import Situation
     from certpin.rotation.adoption import Version
@@ -89,6 +92,43 @@ def resolve_key(text: str) -> KeyReference:
         return KeyReference(pin, note, key_type=items[0].key)
     leaf = certificates[0]
     return KeyReference(pin, note, (*leaf.dns_names, *leaf.addresses), certificates, leaf.key)
+
+
+@contextmanager
+def open_by_uri(
+    uri: str, pin: Callable[[str], str] = ask_pin, *, for_server: bool = True
+) -> Iterator[TokenKey | ServiceKey]:
+    """Context manager: open a key on a PKCS#11 token or in a key service, to sign with it.
+
+    Args:
+        uri: the URI of the key.
+        pin: returns the PIN of a token, for example by asking the user.
+        for_server: the key is a server's. Then it may be in no key service but AWS KMS.
+
+    Raises:
+        TokenError: the URI, the token or the key service can't be used.
+    """
+    from certpin.hsm import is_token_uri, open_key
+    from certpin.kms import open_service_key, require_leaf_service
+
+    if is_token_uri(uri):
+        with open_key(uri, pin) as on_token:
+            yield on_token
+        return
+    if for_server:
+        require_leaf_service(uri)
+    yield open_service_key(uri)
+
+
+def serving_note(place: KeyPlace) -> str:
+    """Return a sentence about how servers can use a key in this kind of place; empty for a file."""
+    if place == "file":
+        return ""
+    where = "on a token" if place == "token" else "in a key service"
+    return (
+        f"The key stays {where}: it can't be installed on a server that reads key files. nginx, "
+        "Apache and HAProxy can use it through a PKCS#11 module: see docs/guides/key-services.md."
+    )
 
 
 def noted_place(note: str) -> str:

@@ -1,18 +1,19 @@
 """Options that several commands share, and the functions that use their values.
 
-They connect to a server and explain why its chain did not verify, read
-files, and ask for passphrases and PINs.
+They connect to a server and explain why its chain did not verify, read files, find the kind of
+place that a user names for a key, and ask for passphrases and PINs.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
     from certpin.probe import Endpoint, Observation
 
     Decorator = Callable[[Any], Any]
+    KeyPlace = Literal["file", "token", "service"]
 
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
 PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
+
+# RFC 3986 section 3.1. A single letter is a drive on Windows.
+URI_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 
 _PRIVATE_AUTHORITY = "If its authority is private, name it: --ca-file ROOT.pem"
 
@@ -350,6 +355,58 @@ def read_file(path: Path) -> bytes:
             f"{printable(str(path))} cannot be read: {exc.strerror}",
             fix="check the path and its permissions",
         ) from exc
+
+
+def key_place(text: str) -> KeyPlace:
+    """Return the kind of place for a key that a text names: a file, a token, or a key service.
+
+    Args:
+        text: the path of a file; or a URI, valid or not.
+
+    Raises:
+        TokenError: the URI has another scheme. Used as a path, it would name a new, unencrypted
+            private key.
+    """
+    if URI_SCHEME.match(text) is None:
+        return "file"
+    from certpin.hsm import is_token_uri
+    from certpin.kms import is_service_uri, unsupported_scheme
+
+    if is_token_uri(text):
+        return "token"
+    if is_service_uri(text):
+        return "service"
+    raise unsupported_scheme(text)
+
+
+def is_on_token(place: str) -> bool:
+    """Return True if a text names a key on a PKCS#11 token.
+
+    Raises:
+        TokenError: the text is a URI with an unknown scheme (``key_place``).
+    """
+    return key_place(place) == "token"
+
+
+def makes_on_token(place: str) -> bool:
+    """Return True if a new key at this place is made on a PKCS#11 token, False for a file.
+
+    Raises:
+        TokenError: the place is a URI with an unknown scheme, or in a key service: certpin makes no
+            keys there.
+    """
+    from certpin.errors import TokenError
+    from certpin.kms import ServiceURI
+
+    found = key_place(place)
+    if found == "service":
+        title = ServiceURI.parse(place).service.title
+        raise TokenError(
+            f"certpin makes no key in {title}",
+            fix=f"make it with the tools of {title}, and give its URI to the command that takes an "
+            "existing key",
+        )
+    return found == "token"
 
 
 def ask_passphrase() -> bytes | None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from certpin.cli.candidates import complete_hosts_or_files
-from certpin.cli.key_place import open_by_uri
 from certpin.cli.main import PROBLEM_FOUND
+from certpin.cli.named_key import open_by_uri
 from certpin.cli.options import (
     ConnectionOptions,
     ask_passphrase,

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from certpin.cli.extras import extra_needed
-from certpin.cli.key_place import key_place
 from certpin.cli.keys import new_key_file, new_passphrase, passphrase_of, signer_of
-from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, read_file
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, key_place, read_file
 from certpin.cli.rotate.files import RotationFiles
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.candidates import complete_files, complete_hosts
-from certpin.cli.key_place import key_place, serving_note
 from certpin.cli.keys import signer_of
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.named_key import policies_of_name, serving_note
+from certpin.cli.options import json_option, key_place, pin_file_option
 from certpin.cli.reply import print_json, say
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
         ConfigError: no public authority would issue a certificate for the key.
     """
     from certpin.cli.keys import require_certifiable
-    from certpin.cli.named_key import policies_of_name
     from certpin.errors import CertpinError
     from certpin.pinfile import PinSet
     from certpin.x509.keys import public_key

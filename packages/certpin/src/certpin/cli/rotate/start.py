@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.key_place import is_on_token, key_place, makes_on_token, serving_note
 from certpin.cli.keys import (
     Backup,
     ask_passphrase_option,
@@ -21,8 +20,14 @@ from certpin.cli.keys import (
     require_certifiable,
     signer_of,
 )
-from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key, serving_note
+from certpin.cli.options import (
+    is_on_token,
+    json_option,
+    key_place,
+    makes_on_token,
+    pin_file_option,
+)
 from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
 from certpin.cli.rotate.recording import way_out_command

@@ -6,7 +6,7 @@ from tests._mutation import Mutation
 
 _DATA, _SETS = "certpin/providers/data.py", "certpin/providers/sets.py"
 _T = "tests/providers/"
-_ADDED, _UPDATE = "certpin/cli/added_pins.py", "certpin/cli/providers/update.py"
+_AUTHORITY, _UPDATE = "certpin/cli/authority_pins.py", "certpin/cli/providers/update.py"
 _LINT, _LOCKOUT = "certpin/lint/providers.py", "certpin/lint/lockout.py"
 _ADD_TESTS, _UPDATE_TESTS = "tests/cli/test_add_providers.py::", "tests/cli/test_providers.py::"
 _LINT_TESTS = "tests/lint/test_providers.py::"
@@ -77,7 +77,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a private root is never proposed",
-        _ADDED,
+        _AUTHORITY,
         "    if load_providers().is_public(_key_pin(chain.certificates[-1])):",
         "    if load_providers():",
         f"{_ADD_TESTS}test_a_chain_to_a_root_that_is_not_public_is_never_proposed",
@@ -91,21 +91,21 @@ MUTATIONS = [
     ),
     Mutation(
         "a provider that does not issue the chain",
-        _ADDED,
+        _AUTHORITY,
         "    if not pinned & {_key_pin(each) for each in chain.authorities}:",
         "    if not pinned:",
         f"{_ADD_TESTS}test_a_provider_that_does_not_issue_the_chain_is_refused",
     ),
     Mutation(
         "a second root",
-        _ADDED,
+        "certpin/cli/add.py",
         '    if len(found) == 1 and mode == "enforce" and not backup.is_given:',
         "    if not found:",
         f"{_ADD_TESTS}test_match_ca_pins_a_public_root_of_no_provider_only_with_a_second_one",
     ),
     Mutation(
         "the lowest root of a cross-signed path",
-        _ADDED,
+        _AUTHORITY,
         "    for certificate in chain.authorities:\n        if owners",
         "    for certificate in reversed(chain.authorities):\n        if owners",
         f"{_ADD_TESTS}test_match_ca_takes_the_lowest_known_root_of_a_cross_signed_one",

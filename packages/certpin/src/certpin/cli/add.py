@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.added_pins import (
-    chain_if_verified,
-    known_pin,
-    pin_json,
-    served_pins,
+from certpin.cli.authority_pins import (
+    pins_of_authority,
+    pins_of_providers,
+    private_root,
+    second_root_missing,
     without_backup,
 )
 from certpin.cli.choices import MATCHES, MODES
@@ -23,6 +23,7 @@ from certpin.cli.keys import backup_options, certifiable_unknown, require_certif
 from certpin.cli.options import (
     ConnectionOptions,
     anchors_pem,
+    chain_fix,
     connection_options,
     file_option,
     is_on_token,
@@ -30,7 +31,7 @@ from certpin.cli.options import (
     pin_file_option,
     provider_name,
 )
-from certpin.cli.reply import fold, print_json
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
         HostServer,
         Match,
         Mode,
+        Role,
         TrustAnchors,
     )
-    from certpin.probe import Endpoint
+    from certpin.probe import Endpoint, Observation
+    from certpin.x509 import Chain
 
 # The lifetime of new pins: a year, as an app version is used; in report mode, the longest time that
 # lint accepts without a warning (decision 41).
@@ -163,11 +166,11 @@ def add(
     anchors = _trust_anchors(connection.ca_file, connection.strict)
     require_certifiable(backup.key_type, pattern, anchors, match)
     if not backup.is_given and options["mode"] == "enforce" and match != "ca":
-        raise without_backup(host, None if known else chain_if_verified(host, connection))
+        raise without_backup(host, None if known else _chain_if_verified(host, connection))
     first = (
-        (known_pin(known, match),)
+        (_known_pin(known, match),)
         if known is not None
-        else served_pins(host, connection, backup, match, options["mode"], providers)
+        else _served_pins(host, connection, backup, match, options["mode"], providers)
     )
     servers = _server_entries(endpoint)
     policy = _new_policy(pattern, first, backup, anchors, match=match, servers=servers, **options)
@@ -271,6 +274,145 @@ def _new_key_name(place: str | None) -> str:
     folder = Path(place).parent if place else Path()
     names = ("next.key" if number == 1 else f"next-{number}.key" for number in count(1))
     return next(str(key) for key in map(folder.joinpath, names) if not os.path.lexists(key))
+
+
+def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
+    """Return the verified chain of a host.
+
+    None if there is no answer, the chain doesn't verify, or the host has its own authority
+    (``--ca-file``).
+    """
+    from certpin.errors import ProbeError
+
+    if connection.ca_file is not None:
+        return None
+    try:
+        return connection.observe(host).verified
+    except ProbeError:
+        return None
+
+
+def _known_pin(text: str, match: Match) -> HostPin:
+    """Return an entry for the pin file from a pin that the user gave as text.
+
+    The entry's role depends on ``match``: a leaf, or an authority if only those are compared.
+
+    Raises:
+        PinParseError: the text is not a pin.
+    """
+    from certpin.pins import HostPin, Pin
+    from certpin.providers import load_providers
+
+    pin = Pin.parse(text)
+    if match != "ca":
+        return HostPin(pin, "leaf")
+    return HostPin(pin, "root" if load_providers().is_public(pin) else "intermediate")
+
+
+def _served_pins(
+    host: str,
+    connection: ConnectionOptions,
+    backup: Backup,
+    match: Match,
+    mode: Mode,
+    providers: tuple[str, ...],
+) -> tuple[HostPin, ...]:
+    """Connect to the host and return the pins of its key, of its authority or of its providers.
+
+    Args:
+        host: the host, as the user gave it.
+        connection: how to connect.
+        backup: the backup, which the host must not present.
+        match: which certificate of a chain may match a pin.
+        mode: ``enforce`` or ``report``: only an enforced host needs two pins.
+        providers: the names of the providers to pin; empty to pin the served chain.
+
+    Raises:
+        ConfigError: the chain does not verify, it contains the backup, its root is not public,
+            none of the providers issued it, or it gives an enforced host only one pin.
+        ProbeError: the host does not answer.
+    """
+    from certpin.errors import ConfigError
+
+    observation = connection.observe(host)
+    if observation.verified is None:
+        raise ConfigError(
+            f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
+            "Its key is not pinned, because it may be an attacker's",
+            fix=chain_fix(observation, strict=_accept_in_add(connection)),
+        )
+    _refuse_served_backup(backup, observation)
+    chain = observation.verified
+    problem = private_root(chain) if connection.ca_file is None else None
+    if providers or match == "ca":
+        if problem:
+            raise problem
+    elif problem:
+        say("certpin: warning", f"{problem.problem}\n  fix: {problem.fix}")
+    if providers:
+        return pins_of_providers(providers, chain)
+    if match != "ca" or connection.ca_file is not None:
+        return (_chain_pin(chain, match),)
+    found = pins_of_authority(chain)
+    if len(found) == 1 and mode == "enforce" and not backup.is_given:
+        raise second_root_missing(chain)
+    return found
+
+
+def _accept_in_add(connection: ConnectionOptions) -> str:
+    """Return ``fix:`` text with the options of ``add`` that switch strict X.509 rules off.
+
+    It is for a chain that only these rules refuse.
+    """
+    trust = (
+        "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
+    )
+    return f"accept it for this host: {trust}--no-strict-x509"
+
+
+def _chain_pin(chain: Chain, match: Match) -> HostPin:
+    """Return the pin of the leaf's key; with ``match = "ca"``, of the authority that issued it.
+
+    Args:
+        chain: a verified chain.
+        match: which certificate of a chain may match a pin.
+
+    Raises:
+        ConfigError: an authority is needed, and the leaf is self-signed.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import HostPin, pins_of
+
+    if match != "ca":
+        return HostPin(pins_of(chain.leaf)[0], "leaf")
+    if not chain.authorities:
+        raise ConfigError(
+            "the certificate is self-signed: there is no authority to pin",
+            key="--match",
+            fix="pin the leaf: --match leaf",
+        )
+    role: Role = "intermediate" if len(chain.authorities) > 1 else "root"
+    return HostPin(pins_of(chain.authorities[0])[0], role)
+
+
+def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
+    """Refuse a backup that the server already uses: both keys would be lost together.
+
+    Raises:
+        ConfigError: the backup is in the served or the verified chain.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import pins_of
+
+    verified = observation.verified.certificates if observation.verified else ()
+    presented = (*observation.served.certificates, *verified)
+    if backup.pin in {pin for certificate in presented for pin in pins_of(certificate)}:
+        raise ConfigError(
+            f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
+            "together",
+            key="pin",
+            fix="make a key that no server uses: --backup-key FILE",
+        )
 
 
 def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
@@ -391,6 +533,17 @@ def _result_json(
         "server": _server_text(policy),
         "pins": [pin_json(entry) for entry in policy.pins],
         "backup_key": backup.place,
+    }
+
+
+def pin_json(entry: HostPin) -> dict[str, Any]:
+    """Return a pin of the pin file as JSON, with the provider and the name of a provider's root."""
+    return {
+        "pin": str(entry.pin),
+        "role": entry.role,
+        "provider": list(entry.provider),
+        "name": entry.note if entry.provider else None,
+        "not_after": entry.not_after.isoformat() if entry.not_after else None,
     }
 
 

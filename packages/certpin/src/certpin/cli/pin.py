@@ -227,7 +227,7 @@ def _advice(
 ) -> Iterable[str]:
     import shlex
 
-    from certpin.cli.added_pins import private_root
+    from certpin.cli.authority_pins import private_root
     from certpin.pins import Pin
 
     endpoint = observation.endpoint

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.added_pins import pin_json
+from certpin.cli.add import pin_json
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, provider_name
 from certpin.cli.reply import fold, print_json

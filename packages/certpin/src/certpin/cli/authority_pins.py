@@ -1,4 +1,4 @@
-"""The first pins that ``certpin add`` writes: of the host's key, its authority, or its providers.
+"""The pins of the authorities above a served chain, which ``certpin add`` writes and proposes.
 
 The roots of a known provider are proposed only for a chain that ends at a public root. A chain to
 another root comes from a private authority, or from a proxy that inspects this machine's traffic.
@@ -6,166 +6,21 @@ another root comes from a private authority, or from a proxy that inspects this 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from certpin.cli.options import chain_fix
-from certpin.cli.reply import say
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from certpin.cli.keys import Backup
-    from certpin.cli.options import ConnectionOptions
     from certpin.errors import ConfigError
-    from certpin.pins import HostPin, Match, Mode, Pin, Role
-    from certpin.probe import Observation
+    from certpin.pins import HostPin, Pin
     from certpin.providers import Provider, ProviderData
     from certpin.x509 import Certificate, Chain
 
 _MAX_NAMED = 8  # roots that one error names
 
 
-def known_pin(text: str, match: Match) -> HostPin:
-    """Return an entry for the pin file from a pin that the user gave as text.
-
-    The entry's role depends on ``match``: a leaf, or an authority if only those are compared.
-
-    Raises:
-        PinParseError: the text is not a pin.
-    """
-    from certpin.pins import HostPin, Pin
-    from certpin.providers import load_providers
-
-    pin = Pin.parse(text)
-    if match != "ca":
-        return HostPin(pin, "leaf")
-    return HostPin(pin, "root" if load_providers().is_public(pin) else "intermediate")
-
-
-def chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
-    """Return the verified chain of a host.
-
-    None if there is no answer, the chain doesn't verify, or the host has its own authority
-    (``--ca-file``).
-    """
-    from certpin.errors import ProbeError
-
-    if connection.ca_file is not None:
-        return None
-    try:
-        return connection.observe(host).verified
-    except ProbeError:
-        return None
-
-
-def served_pins(
-    host: str,
-    connection: ConnectionOptions,
-    backup: Backup,
-    match: Match,
-    mode: Mode,
-    providers: tuple[str, ...],
-) -> tuple[HostPin, ...]:
-    """Connect to the host and return the pins of its key, of its authority or of its providers.
-
-    Args:
-        host: the host, as the user gave it.
-        connection: how to connect.
-        backup: the backup, which the host must not present.
-        match: which certificate of a chain may match a pin.
-        mode: ``enforce`` or ``report``: only an enforced host needs two pins.
-        providers: the names of the providers to pin; empty to pin the served chain.
-
-    Raises:
-        ConfigError: the chain does not verify, it contains the backup, its root is not public,
-            none of the providers issued it, or it gives an enforced host only one pin.
-        ProbeError: the host does not answer.
-    """
-    from certpin.errors import ConfigError
-
-    observation = connection.observe(host)
-    if observation.verified is None:
-        raise ConfigError(
-            f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
-            "Its key is not pinned, because it may be an attacker's",
-            fix=chain_fix(observation, strict=_accept_in_add(connection)),
-        )
-    _refuse_served_backup(backup, observation)
-    chain = observation.verified
-    problem = private_root(chain) if connection.ca_file is None else None
-    if providers or match == "ca":
-        if problem:
-            raise problem
-    elif problem:
-        say("certpin: warning", f"{problem.problem}\n  fix: {problem.fix}")
-    if providers:
-        return _pins_of_providers(providers, chain)
-    if match != "ca" or connection.ca_file is not None:
-        return (_chain_pin(chain, match),)
-    found = _pins_of_authority(chain)
-    if len(found) == 1 and mode == "enforce" and not backup.is_given:
-        raise _second_root_missing(chain)
-    return found
-
-
-def _accept_in_add(connection: ConnectionOptions) -> str:
-    """Return ``fix:`` text with the options of ``add`` that switch strict X.509 rules off.
-
-    It is for a chain that only these rules refuse.
-    """
-    trust = (
-        "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
-    )
-    return f"accept it for this host: {trust}--no-strict-x509"
-
-
-def _chain_pin(chain: Chain, match: Match) -> HostPin:
-    """Return the pin of the leaf's key; with ``match = "ca"``, of the authority that issued it.
-
-    Args:
-        chain: a verified chain.
-        match: which certificate of a chain may match a pin.
-
-    Raises:
-        ConfigError: an authority is needed, and the leaf is self-signed.
-    """
-    from certpin.errors import ConfigError
-    from certpin.pins import HostPin, pins_of
-
-    if match != "ca":
-        return HostPin(pins_of(chain.leaf)[0], "leaf")
-    if not chain.authorities:
-        raise ConfigError(
-            "the certificate is self-signed: there is no authority to pin",
-            key="--match",
-            fix="pin the leaf: --match leaf",
-        )
-    role: Role = "intermediate" if len(chain.authorities) > 1 else "root"
-    return HostPin(pins_of(chain.authorities[0])[0], role)
-
-
-def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
-    """Refuse a backup that the server already uses: both keys would be lost together.
-
-    Raises:
-        ConfigError: the backup is in the served or the verified chain.
-    """
-    from certpin.errors import ConfigError
-    from certpin.pins import pins_of
-
-    verified = observation.verified.certificates if observation.verified else ()
-    presented = (*observation.served.certificates, *verified)
-    if backup.pin in {pin for certificate in presented for pin in pins_of(certificate)}:
-        raise ConfigError(
-            f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
-            "together",
-            key="pin",
-            fix="make a key that no server uses: --backup-key FILE",
-        )
-
-
-def _pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...]:
+def pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...]:
     """Return the pins of all roots of the providers that the user named.
 
     Args:
@@ -195,7 +50,7 @@ def _pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...
     return found
 
 
-def _pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
+def pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
     """Return the pins for ``match = "ca"``: all roots of the chain's provider, or the chain's root.
 
     Args:
@@ -295,7 +150,7 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
     )
 
 
-def _second_root_missing(chain: Chain) -> ConfigError:
+def second_root_missing(chain: Chain) -> ConfigError:
     """Return the error for a single pinned root of no known provider: it needs a second one."""
     from certpin.errors import ConfigError
 
@@ -313,17 +168,6 @@ def _root_name(chain: Chain) -> str:
     from certpin.x509.chain import short_name
 
     return repr(short_name(name_of(chain.certificates[-1])))
-
-
-def pin_json(entry: HostPin) -> dict[str, Any]:
-    """Return a pin of the pin file as JSON, with the provider and the name of a provider's root."""
-    return {
-        "pin": str(entry.pin),
-        "role": entry.role,
-        "provider": list(entry.provider),
-        "name": entry.note if entry.provider else None,
-        "not_after": entry.not_after.isoformat() if entry.not_after else None,
-    }
 
 
 def _key_pin(certificate: Certificate) -> Pin:

@@ -357,7 +357,7 @@ class CaseServer:
     def needs_thread(self) -> bool:
         """True if the case needs an event loop that runs in a thread.
 
-        QUIC needs a running loop. What a real server sends is relayed after the client has ended.
+        QUIC needs a running loop. A real server may still answer when the client has ended.
         """
         return self.scenario.http3 is not None or self._lab.upstream is not None
 

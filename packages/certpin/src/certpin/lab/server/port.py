@@ -122,7 +122,7 @@ class WaitingLoop:
         return readable.is_set()
 
     def close(self) -> None:
-        """End what is left of the connections."""
+        """Close the connections that are still open."""
         left = asyncio.all_tasks(self.asyncio)
         for task in left:
             task.cancel()

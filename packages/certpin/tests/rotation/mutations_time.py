@@ -12,7 +12,7 @@ _SERVERS = "certpin/rotation/servers.py"
 _SIGHTINGS = "certpin/rotation/sightings.py"
 _ADOPTION = "certpin/rotation/adoption.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
-_DATE = "certpin/probe/date.py"
+_DIAL = "certpin/probe/dial.py"
 _FILES = "certpin/cli/rotate/files.py"
 _GONE = "certpin/cli/rotate/gone.py"
 _REPAIR = "certpin/cli/rotate/clock.py"
@@ -249,14 +249,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the connection that a time comes from is verified",
-        _DATE,
+        _DIAL,
         "if observation.verified is None:",
         "if True:",
         _IN_DATE + "test_an_attacker_who_answers_only_the_second_connection_is_not_believed",
     ),
     Mutation(
         "the time in a cache is added",
-        _DATE,
+        _DIAL,
         'parsedate_to_datetime(answer.headers.get("Date", "")) + _age(answer.headers)',
         'parsedate_to_datetime(answer.headers.get("Date", ""))',
         _IN_DATE + "test_the_time_in_a_cache_is_added",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from certpin.pins.hosts import join_address, split_address
-from certpin.probe.date import server_time, url_time
 from certpin.probe.dial import (
     DIAL_TIMEOUT,
     HTTPS,
@@ -16,6 +15,8 @@ from certpin.probe.dial import (
     observe,
     probe_context,
     served_at,
+    server_time,
+    url_time,
 )
 from certpin.probe.starttls import PROTOCOLS
 

@@ -11,7 +11,7 @@ from certpin.cli.rotate.files import RotationFiles
 from certpin.cli.rotate.recording import mark_published
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from certpin.rotation import (
     Event,
     History,

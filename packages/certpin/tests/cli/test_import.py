@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.pinfile import PinSet
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.formats._sets import authorities, logs

@@ -15,7 +15,7 @@ from certpin.errors import CertpinError, ConfigError, FormatError
 from certpin.formats import FORMATS, ImportOptions, Source, project
 from certpin.formats.format import FormatWarning
 from certpin.pins import HostServer
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from tests.formats._sets import DATES, KEYS, WHOLE, anchors, pin_sets
 from tests.kit import pin_set, policy
 

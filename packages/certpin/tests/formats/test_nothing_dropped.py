@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certpin.errors import CertpinError
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from tests.formats._files import PINS, A, B, C, D, E, F, load
 from tests.formats._sets import authorities
 

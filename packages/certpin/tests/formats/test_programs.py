@@ -12,8 +12,8 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS
 from certpin.formats._program import fill
 from certpin.pins import HostPin, HostPolicy
-from certpin.pins.changes import meaning
 from certpin.pins.hosts import HostPattern
+from certpin.pins.policy import meaning
 from tests.formats._sets import DATES, KEYS, WHOLE, anchors, compromised
 from tests.formats._syntax import errors, names
 from tests.formats._text import exported, imported

@@ -12,7 +12,7 @@ from certpin.errors import PinFileError
 from certpin.lab.ct_log import LabLog, log_list
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from tests.kit import NOBODY, NOBODY_ELSE
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import pytest
 from certpin import PinnedSSLContext
 from certpin.errors import ConfigError, HostError
 from certpin.pins import HostPattern, HostServer, StartTLS, utc_now
-from certpin.pins.changes import changes, meaning
+from certpin.pins.changes import changes
+from certpin.pins.policy import meaning
 from certpin.probe import PROTOCOLS, Endpoint, endpoint_at, served_at
 from certpin.updates.trust import require_following
 from tests import kit

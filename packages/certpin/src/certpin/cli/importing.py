@@ -16,7 +16,7 @@ from certpin.errors import ConfigError, InputError
 from certpin.formats.shape import pem
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pinfile.file import write_atomically
-from certpin.pins.changes import policy_meaning
+from certpin.pins.policy import policy_meaning
 from certpin.x509.certificate import MAX_FILE_BYTES, read_certificates
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from certpin.formats import Format
     from certpin.lint import ExportedFile, LintDocument, LiveResult, Severity
     from certpin.pins import PinSet
-    from certpin.pins.changes import PolicyMeaning
+    from certpin.pins.policy import PolicyMeaning
     from certpin.probe.checkup import Checkup
 
 
@@ -241,7 +241,7 @@ def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
 
 
 def _differences(expected: PinSet, actual: PinSet) -> Iterator[str]:
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     if expected.version != actual.version:
         yield f"it has version {actual.version}, and the pin file has version {expected.version}"

@@ -13,7 +13,7 @@ set after the servers changed their keys.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from certpin.pins.policy import (
         HostPin,
         HostPolicy,
-        Match,
-        Mode,
-        OnExpiry,
         Pin,
         PinSet,
-        TrustAnchors,
     )
 
     Comparison = Callable[[HostPolicy, HostPolicy, datetime], Iterator["Finding"]]
@@ -305,63 +301,3 @@ def _transparency(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[F
 
 
 _COMPARISONS: tuple[Comparison, ...] = (_mode, _match, _expiry, _trust, _reports, _transparency)
-
-
-# The content of a pin set that affects clients: equal, or not.
-
-
-class PolicyMeaning(NamedTuple):
-    """The fields of a policy that affect clients. Compare it as a whole, or field by field."""
-
-    pins: frozenset[Pin]
-    compromised: frozenset[Pin]
-    mode: Mode
-    match: Match
-    expires: datetime | None
-    on_expiry: OnExpiry | None  # None if nothing expires
-    trust: frozenset[bytes] | None
-    strict_x509: bool | None
-    report_to: frozenset[str]
-    ct_logs: bytes | None  # the digest of the list
-
-    def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
-        """Return the names of the fields with different values, in the order of declaration."""
-        return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
-
-
-class Meaning(NamedTuple):
-    """The content of a pin set that affects clients: policies by pattern, and debug anchors.
-
-    Clients of two pin sets with equal meanings accept, refuse and report the same. Roles, notes and
-    the order of entries are left out. A pin's state counts only in so far as clients accept the
-    pin, refuse it as compromised, or ignore it.
-    """
-
-    policies: dict[str, PolicyMeaning]
-    debug: frozenset[bytes] | None
-
-
-def meaning(pins: PinSet) -> Meaning:
-    """Return the content of a pin set that affects clients, without its name and version."""
-    policies = {str(policy.pattern): policy_meaning(policy) for policy in pins.policies}
-    return Meaning(policies, _anchors(pins.debug))
-
-
-def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
-    """Return the fields of a policy that affect clients."""
-    return PolicyMeaning(
-        pins=frozenset(policy.live_pins),
-        compromised=policy.compromised,
-        mode=policy.mode,
-        match=policy.match,
-        expires=policy.expires,
-        on_expiry=policy.on_expiry if policy.expires else None,
-        trust=_anchors(policy.trust),
-        strict_x509=policy.trust.strict if policy.trust else None,
-        report_to=frozenset(policy.report_to),
-        ct_logs=policy.ct_logs.digest if policy.ct_logs else None,
-    )
-
-
-def _anchors(anchors: TrustAnchors | None) -> frozenset[bytes] | None:
-    return frozenset(anchors.der) if anchors else None

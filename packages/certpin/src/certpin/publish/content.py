@@ -16,7 +16,7 @@ from certpin.formats.flutter.published import PINS_JSON, published
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import without_servers
 from certpin.pinfile.file import read_text
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from certpin.updates.settings import Limits
 from certpin.updates.trust import PIN_FILE, SignedSet, is_plain
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
 from certpin.pins import HostPattern
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
 from certpin.rotation.corrections import corrected
 from certpin.rotation.journal import (

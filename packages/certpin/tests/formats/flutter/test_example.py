@@ -11,7 +11,7 @@ import pytest
 from certpin.formats import Source
 from certpin.formats.flutter import FLUTTER
 from certpin.pinfile import PinSet
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from tests.formats.flutter import _vm, example
 from tests.formats.flutter._vm import PACKAGE
 

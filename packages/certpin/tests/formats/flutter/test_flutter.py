@@ -9,7 +9,7 @@ from certpin.formats import FORMATS, Source
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
-from certpin.pins.changes import meaning
+from certpin.pins.policy import meaning
 from tests.formats._sets import KEYS, WHOLE, anchors, authorities
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 

@@ -12,7 +12,7 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS, limits
 from certpin.formats.projection import Omission, project
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
-from certpin.pins.changes import policy_meaning
+from certpin.pins.policy import policy_meaning
 from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities, compromised, logs
 from tests.kit import pin_set
 

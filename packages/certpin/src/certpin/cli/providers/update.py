@@ -243,7 +243,7 @@ def _raise_version(files: RotationFiles, before: PinSet) -> None:
 
     If the journal has no version, clients may have that of the file, with the pins ``before``.
     """
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     if files.deployed.latest is None:
         if meaning(files.pins) != meaning(before):

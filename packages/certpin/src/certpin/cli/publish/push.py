@@ -256,7 +256,7 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
         UpdateError: the journal does not have the version, or has it with another content.
     """
     from certpin.errors import UpdateError
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     pins = pushed.local.signed.pins
     for version in deployed.versions:

@@ -38,7 +38,7 @@ def needs_record(files: RotationFiles) -> bool:
 
     A version that was recorded unsigned, and is signed now, keeps its number.
     """
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is None or pins.version > latest.number:
@@ -52,7 +52,7 @@ def changed_under_its_number(files: RotationFiles) -> str:
 
     Otherwise it is empty.
     """
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is None or pins.version > latest.number or meaning(pins) == meaning(latest.pins):
@@ -111,7 +111,7 @@ def release_options(files: RotationFiles) -> str:
 
 def differs_from_latest(files: RotationFiles) -> bool:
     """Return True if clients would notice the changes of the pin file since the latest version."""
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     latest = files.deployed.latest
     return latest is None or meaning(files.pins) != meaning(latest.pins)

@@ -305,7 +305,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
             different pins.
     """
     from certpin.errors import ConfigError
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     pins = files.pins
     recorded = [each.pins for each in files.deployed.versions if each.number == version]
@@ -343,7 +343,7 @@ def _number(files: RotationFiles, version: int) -> None:
         ConfigError: the pin file has another version, or nothing was changed since the latest one.
     """
     from certpin.errors import ConfigError
-    from certpin.pins.changes import meaning
+    from certpin.pins.policy import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is not None and version == files.next_version and pins.version == latest.number:

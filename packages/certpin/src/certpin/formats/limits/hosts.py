@@ -14,8 +14,8 @@ from certpin.formats.projection import (
     with_policies,
 )
 from certpin.pins import HostPattern
-from certpin.pins.changes import policy_meaning
 from certpin.pins.hosts import is_address
+from certpin.pins.policy import policy_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _CLOCK = "certpin/rotation/clock.py"
-_CORRECTIONS = "certpin/rotation/corrections.py"
+_HISTORY = "certpin/rotation/history.py"
 _GATE = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _SERVERS = "certpin/rotation/servers.py"
@@ -95,14 +95,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a corrected entry counts as written at its correction",
-        _CORRECTIONS,
+        _HISTORY,
         "times[digest] = min([by_line[digest].time, *bounds])",
         "times[digest] = by_line[digest].time",
         _IN_CORRECTIONS + "test_an_entry_that_is_ahead_counts_as_written_at_its_correction",
     ),
     Mutation(
         "a correction moves no entry to a later time",
-        _CORRECTIONS,
+        _HISTORY,
         "min([by_line[digest].time, *bounds])",
         "min(bounds or [by_line[digest].time])",
         _IN_CORRECTIONS + "test_a_correction_moves_no_entry_to_a_later_time",
@@ -116,7 +116,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a release is shipped at the corrected time",
-        _CORRECTIONS,
+        _HISTORY,
         "release = replace(event.release, shipped=time) if event.release else None",
         "release = event.release",
         _IN_CORRECTIONS + "test_a_release_is_shipped_at_the_corrected_time",

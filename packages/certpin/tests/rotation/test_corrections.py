@@ -16,7 +16,7 @@ from certpin.rotation import (
     load_journal,
     parse_journal,
 )
-from certpin.rotation.corrections import ahead_of, corrected, correction
+from certpin.rotation.history import ahead_of, corrected, correction
 from tests.rotation._situations import DAY, HOUR, NOW, TIMING, pin, pin_set
 
 if TYPE_CHECKING:

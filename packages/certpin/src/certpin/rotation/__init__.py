@@ -3,9 +3,9 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → corrections → history ──┐               ┌→ fleet ─────┬──────────────┐
-    measured, releases ───────────────┴→ adoption ────┴→ prospect → gate → plan → simulate
-                                           clock, servers ───────────┘ └──→ deadlines
+    journal → history ──────┐              ┌→ fleet ─────┬──────────────┐
+    measured, releases ─────┴→ adoption ───┴→ prospect → gate → plan → simulate
+                               clock, servers ───────────┘ └──→ deadlines
 """
 
 from __future__ import annotations

@@ -1,35 +1,39 @@
-"""Derive deployed versions, states of pins and delays from the events of a rotation journal."""
+"""Read a rotation journal, and derive deployed versions, states of pins and delays from its events.
+
+The times of entries from a clock that was ahead are corrected, and contradictions are reported.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
 from certpin.pins import HostPattern
 from certpin.pins.policy import meaning
 from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
-from certpin.rotation.corrections import corrected
 from certpin.rotation.journal import (
     MAX_JOURNAL_BYTES,
     STATE_AFTER,
     SUFFIX,
+    Event,
     StepName,
+    in_order,
     may_follow,
     parse_journal,
 )
 from certpin.rotation.releases import AppRelease
-from certpin.rotation.sightings import ServerObservation
+from certpin.rotation.sightings import CLOCK_TOLERANCE, ServerObservation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from certpin.pins import Pin, State
     from certpin.rotation.adoption import AdoptionDelays
-    from certpin.rotation.journal import Event
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}
@@ -147,21 +151,85 @@ def load_journal(path: Path) -> History:
     return History(corrected(parse_journal(_read(path), path=path)))
 
 
-def contradictions(history: History) -> tuple[str, ...]:
-    """Return the contradictions in a rotation journal, as sentences without full stops.
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_JOURNAL_BYTES + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise JournalError(f"it cannot be read: {exc.strerror or exc}", path=path) from exc
+    if len(data) > MAX_JOURNAL_BYTES:
+        raise JournalError(f"it has more than {MAX_JOURNAL_BYTES} bytes", path=path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise JournalError("it is not UTF-8 text", path=path, line=line) from exc
 
-    A merge of two journals can leave them behind; the user has to resolve them.
+
+# Corrected times.
+#
+# An entry from a clock that was ahead would block the journal until its time has passed
+# (``certpin.rotation.clock``). The journal is append-only, so the entry stays as it is. A ``clock``
+# event names its line by SHA-256; from then on the entry counts as written at the time of that
+# event.
+#
+# That time is a safe bound: the entry existed when it was corrected, so it was written before. A
+# version counts as published later than it was, and the version before it as held longer. A
+# correction never moves an entry to a later time than it has.
+
+
+def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return the events of a journal with corrected times, sorted by time.
+
+    A ``clock`` event may itself be corrected by a later one.
     """
-    return tuple(dict.fromkeys(text for _, text in contradicting(history)))
+    events = tuple(events)
+    by_line = {event.digest: event for event in events if event.digest}
+    repairs: dict[str, list[str]] = {}
+    for digest, event in by_line.items():
+        for line in event.lines:
+            if line in by_line:
+                repairs.setdefault(line, []).append(digest)
+    # No cycle: a line would have to contain the digest of a line that contains its own digest.
+    times: dict[str, datetime] = {}
+    for digest in TopologicalSorter(repairs).static_order():
+        bounds = [times[repair] for repair in repairs.get(digest, ())]
+        times[digest] = min([by_line[digest].time, *bounds])
+    return in_order(_at(event, times.get(event.digest, event.time)) for event in events)
 
 
-def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
-    """Return the events that contradict earlier ones, each with the contradiction as a sentence.
+def ahead_of(events: Sequence[Event], now: datetime) -> tuple[Event, ...]:
+    """Return the entries with times after the current time, which servers confirmed.
 
-    The sentences have no full stop. An example is a version that was published twice with different
-    pins.
+    Args:
+        events: the events of a journal, with corrected times.
+        now: the confirmed current time. ``CLOCK_TOLERANCE`` is allowed.
     """
-    return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
+    return tuple(event for event in events if event.time - now > CLOCK_TOLERANCE)
+
+
+def correction(late: Sequence[Event], now: datetime, who: str, reason: str) -> Event:
+    """Return the event that corrects the times of journal entries to ``now``.
+
+    Args:
+        late: the entries with wrong times, as they were read from the journal.
+        now: the confirmed current time.
+        who: the person who corrects them.
+        reason: why their times are wrong.
+    """
+    return Event(now, who, "clock", reason=reason, lines=tuple(event.digest for event in late))
+
+
+def _at(event: Event, time: datetime) -> Event:
+    if time == event.time:
+        return event
+    release = replace(event.release, shipped=time) if event.release else None
+    return replace(event, time=time, recorded=event.time, release=release)
+
+
+# Versions, from the events that publish, push and end them.
 
 
 def _publish(versions: list[Version], event: Event) -> None:
@@ -256,6 +324,9 @@ def _end(versions: list[Version], event: Event) -> None:
             versions[index] = replace(known, ended=event.time)
 
 
+# States of pins.
+
+
 def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin, State, Event]]:
     for event in events:
         if event.step == "publish" and event.pins:
@@ -274,6 +345,26 @@ def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
             yield event.pin
         for policy in event.pins.policies if event.pins else ():
             yield from (entry.pin for entry in policy.pins if entry.state == state)
+
+
+# Contradictions, which a merge of two journals can leave behind.
+
+
+def contradictions(history: History) -> tuple[str, ...]:
+    """Return the contradictions in a rotation journal, as sentences without full stops.
+
+    A merge of two journals can leave them behind; the user has to resolve them.
+    """
+    return tuple(dict.fromkeys(text for _, text in contradicting(history)))
+
+
+def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
+    """Return the events that contradict earlier ones, each with the contradiction as a sentence.
+
+    The sentences have no full stop. An example is a version that was published twice with different
+    pins.
+    """
+    return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 
 
 def _version_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
@@ -329,20 +420,3 @@ def _may_be_recorded(before: State, state: State) -> bool:
     if before == state or may_follow(before, state):
         return True
     return before == "published" and state == "active"
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_JOURNAL_BYTES + 1)
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise JournalError(f"it cannot be read: {exc.strerror or exc}", path=path) from exc
-    if len(data) > MAX_JOURNAL_BYTES:
-        raise JournalError(f"it has more than {MAX_JOURNAL_BYTES} bytes", path=path)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise JournalError("it is not UTF-8 text", path=path, line=line) from exc

@@ -198,7 +198,7 @@ class Event:
             ``gone`` (``certpin.rotation.sightings``).
         problem: why the chain of an observed server did not verify.
         lines: the entries that a ``clock`` corrects, by the SHA-256 of their lines
-            (``certpin.rotation.corrections``).
+            (``certpin.rotation.history``).
         digest: the SHA-256 of the line that the event was read from; empty for a new event.
         recorded: the time in that line, if a correction changed ``time``.
         release: the release of an app with the published version in its binary.

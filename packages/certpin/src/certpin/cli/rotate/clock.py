@@ -66,7 +66,7 @@ def clock(
     was refused. 2: wrong usage, or an invalid file.
     """  # noqa: D301  # click reads the \b itself
     from certpin.rotation.clock import agrees_with_servers, unconfirmed
-    from certpin.rotation.corrections import ahead_of, correction
+    from certpin.rotation.history import ahead_of, correction
 
     if reason is not None and not reason.strip():
         raise click.UsageError("--reason is empty: it is recorded in the journal")

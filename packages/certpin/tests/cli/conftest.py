@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from certpin.cli.main import cli
-from certpin.cli.rotate import observing
+from certpin.cli.rotate import files
 from certpin.pins import utc_now
 from certpin.rotation import ServerDate
 from tests import kit
@@ -130,7 +130,7 @@ def _no_process_outlives_its_test() -> Iterator[None]:
     del _started[before:]
 
 
-_REAL_DATES = observing.repository_dates
+_REAL_DATES = files.repository_dates
 
 
 @pytest.fixture(autouse=True)
@@ -140,13 +140,13 @@ def _confirmed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     def agreeing(*_: object, **__: object) -> tuple[ServerDate, ...]:
         return (ServerDate("pins.bank.example", utc_now(), utc_now()),)
 
-    monkeypatch.setattr(observing, "repository_dates", agreeing)
+    monkeypatch.setattr(files, "repository_dates", agreeing)
 
 
 @pytest.fixture
 def unconfirmed_clock(_confirmed_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the clock to the servers, for tests of the rules about time."""
-    monkeypatch.setattr(observing, "repository_dates", _REAL_DATES)
+    monkeypatch.setattr(files, "repository_dates", _REAL_DATES)
 
 
 @pytest.fixture

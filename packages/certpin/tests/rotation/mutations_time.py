@@ -18,7 +18,6 @@ _GONE = "certpin/cli/rotate/gone.py"
 _REPAIR = "certpin/cli/rotate/clock.py"
 _SHIPPED = "certpin/cli/rotate/shipped.py"
 _SWITCH = "certpin/cli/rotate/switch.py"
-_OBSERVING = "certpin/cli/rotate/observing.py"
 _PUSH = "certpin/cli/publish/push.py"
 
 _IN_CLOCK = "tests/rotation/test_clock.py::"
@@ -263,7 +262,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "without a connection the repository is not asked",
-        _OBSERVING,
+        _FILES,
         "if offline or not place.is_file():",
         "if not place.is_file():",
         _IN_TIME + "test_the_update_repository_confirms_the_clock",

@@ -16,9 +16,8 @@ from certpin.cli.add import pin_json
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, provider_name
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
+from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
 from certpin.cli.rotate.finish import FinishRun
-from certpin.cli.rotate.observing import probe_for_step
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, force_options
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options

@@ -13,8 +13,7 @@ from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.context import tuf_needed
 from certpin.cli.reply import fold, print_json, progress, say
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
-from certpin.cli.rotate.observing import repository_dates
+from certpin.cli.rotate.files import RotationFiles, name_of, repository_dates, who_option
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,8 +11,7 @@ import click
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
-from certpin.cli.rotate.observing import probe_for_reading
+from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_reading, who_option
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, event_json
 from certpin.cli.servers import ProbeOptions, probe_options
 

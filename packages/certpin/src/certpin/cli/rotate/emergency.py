@@ -14,8 +14,7 @@ from certpin.cli.named_key import policies_of_name, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.emergency_text import PathCommands, PathText
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
-from certpin.cli.rotate.observing import probe_for_reading
+from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_reading, who_option
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:

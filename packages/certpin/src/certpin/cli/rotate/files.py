@@ -1,9 +1,10 @@
-"""The pin file and the journal beside it, which the commands of a rotation read and write."""
+"""What a rotation is judged from: the pin file, the journal beside it, and the servers' answers."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pinfile.editor import PinFileEditor
     from certpin.pins import HostPolicy, Pin, PinSet, State
     from certpin.rotation import (
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         Event,
         History,
         PinHistory,
+        ServerDate,
         Sighting,
         Situation,
     )
@@ -206,14 +209,6 @@ class RotationFiles:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
 
 
-def settings_path(pin_file: Path) -> Path:
-    """Return the path of ``publish/publish.toml``, the settings of ``certpin publish``.
-
-    The folder ``publish`` is beside the pin file.
-    """
-    return pin_file.parent / "publish" / "publish.toml"
-
-
 def append_lines(path: Path, lines: str) -> None:
     """Append whole lines to a file, and write it to the disk.
 
@@ -226,33 +221,6 @@ def append_lines(path: Path, lines: str) -> None:
         file.write(lines.encode())
         file.flush()
         os.fsync(file.fileno())
-
-
-who_option = click.option(
-    "--who",
-    envvar="CERTPIN_WHO",
-    show_envvar=True,
-    metavar="NAME",
-    help="The person who takes this step, for the journal; by default your login name.",
-)
-
-
-def name_of(who: str | None) -> str:
-    """Return the person's name for the journal: ``who``, else the login name, else the user ID.
-
-    Args:
-        who: the value of ``--who``; None if it is not given.
-    """
-    import getpass
-
-    from certpin.support.text import printable
-
-    if who is None:
-        try:
-            who = getpass.getuser()
-        except (OSError, KeyError):
-            who = str(os.getuid())
-    return printable(who)[:_MAX_NAME]
 
 
 # The states COMPROMISED and LOST in the pin file, as the journal records them.
@@ -305,3 +273,133 @@ def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
                 yield entry.pin, "compromised"
         elif entry.pin in past.lost and entry.usable:
             yield entry.pin, "lost"
+
+
+# The person who takes a step.
+
+who_option = click.option(
+    "--who",
+    envvar="CERTPIN_WHO",
+    show_envvar=True,
+    metavar="NAME",
+    help="The person who takes this step, for the journal; by default your login name.",
+)
+
+
+def name_of(who: str | None) -> str:
+    """Return the person's name for the journal: ``who``, else the login name, else the user ID.
+
+    Args:
+        who: the value of ``--who``; None if it is not given.
+    """
+    import getpass
+
+    from certpin.support.text import printable
+
+    if who is None:
+        try:
+            who = getpass.getuser()
+        except (OSError, KeyError):
+            who = str(os.getuid())
+    return printable(who)[:_MAX_NAME]
+
+
+# What servers present: their chains and clocks. Commands that change a rotation also record these
+# observations in the journal; commands that only read, such as ``status``, record nothing.
+
+
+def probe_for_reading(
+    files: RotationFiles, probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]
+) -> tuple[ProbeResults, datetime]:
+    """Contact the servers of policies; store the servers' times in ``files.evidence``.
+
+    Args:
+        files: the pin file and the journal.
+        probes: the options that choose the servers.
+        pins: the pin set that has the policies.
+        policies: the policies.
+
+    Returns:
+        The served chains, and the time at which to judge them.
+
+    Raises:
+        InputError: a file is not a chain.
+        click.UsageError: ``--host`` leaves out a policy or a server.
+    """
+    from certpin.pins import utc_now
+    from certpin.rotation import step_time, time_evidence
+
+    results = probes.probe(pins, policies)
+    found = [sighting for policy in policies for sighting in results.of(policy)]
+    others = repository_dates(files, offline=probes.offline, timeout=probes.timeout)
+    files.evidence = time_evidence(files.newest, found, others)
+    return results, step_time(files.newest, utc_now())
+
+
+def probe_for_step(
+    files: RotationFiles,
+    probes: ProbeOptions,
+    pins: PinSet,
+    policies: Sequence[HostPolicy],
+    who: str | None,
+) -> tuple[ProbeResults, datetime]:
+    """Contact servers like ``probe_for_reading``, and prepare journal entries about the chains.
+
+    The entries are in ``files.observations``; ``files.commit`` writes them. ``who`` is the value of
+    ``--who``.
+    """
+    from certpin.rotation import new_observations
+
+    results, now = probe_for_reading(files, probes, pins, policies)
+    files.observations = [
+        event
+        for policy in policies
+        for event in new_observations(
+            files.situation(policy, results.of(policy), now, pins=pins), name_of(who)
+        )
+    ]
+    return results, now
+
+
+def repository_dates(
+    files: RotationFiles, *, offline: bool, timeout: float
+) -> tuple[ServerDate, ...]:
+    """Ask the server from which clients fetch signed pin sets for its time.
+
+    Args:
+        files: the pin file, beside which ``publish/publish.toml`` is.
+        offline: do not connect.
+        timeout: seconds for each of connecting, the handshake and the response.
+
+    Returns:
+        The time of the server; empty if ``publish.toml`` has no ``fetch_url``, or the server no
+        valid answer. An invalid ``publish.toml`` is reported by the commands that need it.
+    """
+    from certpin.errors import PinFileError
+    from certpin.pins import utc_now
+    from certpin.probe import ContextCache, url_time
+    from certpin.publish.settings import load
+    from certpin.rotation import ServerDate
+
+    place = settings_path(files.path)
+    if offline or not place.is_file():
+        return ()
+    try:
+        url = load(place).fetch_url
+    except PinFileError:
+        return ()
+    host = urlsplit(url).hostname if url else None
+    if url is None or host is None:
+        return ()
+    policy = files.pins.policy_for(host)
+    context = ContextCache().get(policy.trust if policy else None)
+    date = url_time(url, context, timeout=timeout)
+    return (ServerDate(host, date, utc_now()),) if date else ()
+
+
+def settings_path(pin_file: Path) -> Path:
+    """Return the path of ``publish/publish.toml``, the settings of ``certpin publish``.
+
+    The folder ``publish`` is beside the pin file.
+    """
+    return pin_file.parent / "publish" / "publish.toml"

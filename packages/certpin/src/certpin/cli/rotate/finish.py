@@ -10,8 +10,7 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
-from certpin.cli.rotate.observing import probe_for_step
+from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.start import date_text
 from certpin.cli.rotate.steps import (

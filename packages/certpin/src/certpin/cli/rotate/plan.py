@@ -13,14 +13,14 @@ from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles
-from certpin.cli.rotate.observing import probe_for_reading
+from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.recording import is_signed_by_default, release_options
-from certpin.cli.rotate.steps import format_violation, violation_json
-from certpin.cli.rotate.update_options import (
+from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
+    format_violation,
     usage_options,
+    violation_json,
     with_delays,
 )
 from certpin.cli.servers import ProbeOptions, probe_options

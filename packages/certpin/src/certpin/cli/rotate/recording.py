@@ -15,10 +15,20 @@ import click
 
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, settings_path, who_option
-from certpin.cli.rotate.observing import probe_for_step
-from certpin.cli.rotate.steps import ForceOptions, force_options, of_host
-from certpin.cli.rotate.update_options import delay_options, with_delays
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    name_of,
+    probe_for_step,
+    settings_path,
+    who_option,
+)
+from certpin.cli.rotate.steps import (
+    ForceOptions,
+    delay_options,
+    force_options,
+    of_host,
+    with_delays,
+)
 from certpin.cli.servers import probe_options
 
 if TYPE_CHECKING:

@@ -12,11 +12,15 @@ import click
 
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import json_option, option_group, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
-from certpin.cli.rotate.observing import probe_for_step
+from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
 from certpin.cli.rotate.recording import mark_published, publish_violations
-from certpin.cli.rotate.steps import ForceOptions, StepOutcome, force_options
-from certpin.cli.rotate.update_options import delay_options, with_delays
+from certpin.cli.rotate.steps import (
+    ForceOptions,
+    StepOutcome,
+    delay_options,
+    force_options,
+    with_delays,
+)
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import KEY_FILE, KeyReference, policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, progress
-from certpin.cli.rotate.files import RotationFiles
-from certpin.cli.rotate.observing import probe_for_reading
+from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.simulate_input import (
     FleetOptions,
     fleet_options,
@@ -24,10 +23,10 @@ from certpin.cli.rotate.simulate_input import (
     parse_moves,
     read_steps,
 )
-from certpin.cli.rotate.steps import format_violation
-from certpin.cli.rotate.update_options import (
+from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
+    format_violation,
     usage_options,
     with_delays,
 )

@@ -13,15 +13,15 @@ from certpin.cli.candidates import complete_hosts
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles
-from certpin.cli.rotate.observing import probe_for_reading
+from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.recording import differs_from_latest
 from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
-from certpin.cli.rotate.steps import format_violation, violation_json
-from certpin.cli.rotate.update_options import (
+from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
+    format_violation,
     usage_options,
+    violation_json,
     with_delays,
 )
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options

@@ -16,17 +16,17 @@ from certpin.cli.named_key import (
     resolve_key,
 )
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
-from certpin.cli.rotate.observing import probe_for_step
+from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
 from certpin.cli.rotate.steps import (
     ForceOptions,
     HostConclusion,
     HostViolation,
     StepOutcome,
+    UsageOptions,
     force_options,
     of_host,
+    usage_options,
 )
-from certpin.cli.rotate.update_options import UsageOptions, usage_options
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:

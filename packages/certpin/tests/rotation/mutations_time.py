@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_CLOCK = "certpin/rotation/clock.py"
 _HISTORY = "certpin/rotation/history.py"
 _GATE = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
-_SERVERS = "certpin/rotation/servers.py"
 _SIGHTINGS = "certpin/rotation/sightings.py"
 _ADOPTION = "certpin/rotation/adoption.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
@@ -31,14 +29,14 @@ _IN_PUSH = "tests/cli/test_publish_push.py::"
 MUTATIONS: list[Mutation] = [
     Mutation(
         "a step follows the newest entry",
-        _CLOCK,
+        _GATE,
         "if newest is None or newest - now <= CLOCK_TOLERANCE:",
         "if True:",
         _IN_CLOCK + "test_a_step_before_the_newest_entry_is_refused",
     ),
     Mutation(
         "the clock agrees with the servers",
-        _CLOCK,
+        _GATE,
         "wrong = [each for each in evidence.dates if each.difference > CLOCK_TOLERANCE]",
         "wrong: list[ServerDate] = []",
         _IN_CLOCK + "test_a_clock_that_differs_from_a_server_is_refused",
@@ -66,7 +64,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a time over an unverified connection proves nothing",
-        _CLOCK,
+        _GATE,
         "[each.date for each in sightings if each.chain and each.date]",
         "[each.date for each in sightings if each.date]",
         _IN_CLOCK + "test_a_date_over_an_unverified_connection_is_only_a_hint",
@@ -80,7 +78,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a version of a clock slightly ahead is alive",
-        _CLOCK,
+        _GATE,
         "return newest.time if newest and is_close else now",
         "return now",
         _IN_CLOCK + "test_a_version_of_a_clock_slightly_ahead_is_alive_at_once",
@@ -171,14 +169,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "observations are journaled again after a day",
-        _SERVERS,
+        _GATE,
         "and now - last.time < _OBSERVED_AGAIN",
         "",
         _IN_SERVERS + "test_an_observation_is_journaled_when_it_changes_something",
     ),
     Mutation(
         "a file is no server",
-        _SERVERS,
+        _GATE,
         "if each.server and not (",
         "if not (",
         _IN_SERVERS + "test_a_chain_from_a_file_is_no_observation_of_a_server",

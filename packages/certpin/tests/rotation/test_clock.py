@@ -17,8 +17,8 @@ from certpin.rotation import (
     step_time,
     time_evidence,
 )
-from certpin.rotation.clock import clock_problem, without_ends
 from certpin.rotation.emergency import emergency_path
+from certpin.rotation.gate import clock_problem, without_ends
 from certpin.rotation.sightings import CLOCK_TOLERANCE
 from tests.rotation._situations import (
     DAY,

@@ -21,7 +21,7 @@ from certpin.rotation import (
     parse_journal,
     server_states,
 )
-from certpin.rotation.servers import listed_servers, observed_here
+from certpin.rotation.gate import listed_servers, observed_here
 from tests.rotation._situations import (
     DAY,
     HOST,

@@ -3,9 +3,9 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → history ──────┐              ┌→ fleet ─────┬──────────────┐
-    measured, releases ─────┴→ adoption ───┴→ prospect → gate → plan → simulate
-                               clock, servers ───────────┘ └──→ deadlines
+    journal → history ──┐            ┌→ fleet ──────┬─────────────┐
+    measured, releases ─┴→ adoption ─┴→ prospect → gate → plan → simulate
+                                            └→ deadlines
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from certpin.rotation.adoption import (
     in_utc,
     parse_duration,
 )
-from certpin.rotation.clock import step_time, time_evidence
 from certpin.rotation.deadlines import (
     ExposureStage,
     KeyExposure,
@@ -31,14 +30,21 @@ from certpin.rotation.deadlines import (
     key_exposure,
     publish_deadlines,
 )
-from certpin.rotation.gate import check_now, check_step
+from certpin.rotation.gate import (
+    ServerStatus,
+    check_now,
+    check_step,
+    new_observations,
+    server_states,
+    step_time,
+    time_evidence,
+)
 from certpin.rotation.history import History, contradictions, journal_path, load_journal
 from certpin.rotation.journal import Event, after, format_journal, parse_journal, pin_state
 from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
 from certpin.rotation.prospect import Prospect
 from certpin.rotation.releases import AppRelease
-from certpin.rotation.servers import ServerStatus, new_observations, server_states
 from certpin.rotation.sightings import (
     ServerDate,
     ServerObservation,

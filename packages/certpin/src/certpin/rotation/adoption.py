@@ -192,7 +192,7 @@ class DeployedVersions:
         reporting: how many clients reported any version on one day of the last week, at most;
             ``None`` without reports.
         endless: True if versions end only when the journal says so, and never because of a date:
-            for decisions that must not rely on the clock (``certpin.rotation.clock``).
+            for decisions that must not rely on the clock (``certpin.rotation.gate``).
     """
 
     versions: tuple[Version, ...] = ()

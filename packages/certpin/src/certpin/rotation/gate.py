@@ -3,16 +3,24 @@
 ``check_step`` applies the safety rules of a step to a situation (the facts about one host), before
 the step is taken. It returns one violation for each rule that the step would break; an empty tuple
 means that the step is safe. ``check_now`` applies the rules that must hold at every moment. The
-rules themselves are in ``rules``, ``clock`` and ``servers``. The draft is the pin file that would
-be published next.
+draft is the pin file that would be published next.
+
+The rules about pins and versions are in ``rules``. Those about the evidence that every step needs
+are here: the time, and the servers of the host.
 """
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from certpin.rotation.adoption import Version
-from certpin.rotation.clock import clock_violations, ends_confirmed, without_ends
+from certpin.pins.hosts import split_address
+from certpin.probe import endpoint_at, served_at
+from certpin.rotation.adoption import Version, format_duration, in_utc
+from certpin.rotation.fleet import client_count
+from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
 from certpin.rotation.rules import (
     backup,
@@ -30,15 +38,23 @@ from certpin.rotation.rules import (
     version_list,
     version_rises,
 )
-from certpin.rotation.servers import no_unlisted_server
+from certpin.rotation.sightings import (
+    CLOCK_TOLERANCE,
+    ServerObservation,
+    TimeEvidence,
+    server_name,
+)
+from certpin.rotation.violation import Violation
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
-    from certpin.pins import Pin
+    from certpin.pins import HostPolicy, Pin, State
     from certpin.rotation.adoption import Situation
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.violation import Violation
+    from certpin.rotation.sightings import ServerDate, Sighting
 
 GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
 
@@ -166,3 +182,307 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         *(served_keys_known(situation, pin) for pin in dropped),
         no_unlisted_server(situation),
     )
+
+
+# Rules about time: no step relies only on the clock of this machine.
+#
+# Whether clients may still hold a version follows from dates in the journal and from the time. A
+# clock that is ahead makes versions look gone, and one that is behind dates new versions too early.
+# Both would let a step lock clients out. So three rules are part of the gate:
+#
+#     the time of a step follows the newest entry of the journal
+#     it agrees with the time that each contacted server reports
+#     if a version must have ended, a server's time has to confirm that
+#
+# ``CLOCK_TOLERANCE`` is allowed each time. Only a time that came over a connection with a verified
+# chain counts. A time from another connection may be an attacker's: it is a hint in messages.
+
+_MINUTE = timedelta(minutes=1)
+REPAIR = (
+    "set the clock; if it is right, the clock of that entry was ahead: certpin rotate clock "
+    "corrects it"
+)
+
+
+def time_evidence(
+    newest: Event | None, sightings: Sequence[Sighting] = (), others: Sequence[ServerDate] = ()
+) -> TimeEvidence:
+    """Return the evidence about the time of a step.
+
+    Args:
+        newest: the newest entry of the journal.
+        sightings: the servers of the pin file that answered.
+        others: the times of other servers, over verified connections.
+    """
+    proven = [each.date for each in sightings if each.chain and each.date]
+    hints = [each.date for each in sightings if not each.chain and each.date]
+    entry = f"{newest.step} by {printable(newest.who)}" if newest else ""
+    return TimeEvidence(newest.time if newest else None, entry, (*proven, *others), tuple(hints))
+
+
+def step_time(newest: Event | None, now: datetime) -> datetime:
+    """Return the time of a step: that of this machine, but not before the newest journal entry.
+
+    Clocks may differ by ``CLOCK_TOLERANCE``. Without this, a version that was published with a
+    clock slightly ahead would not count as alive yet. A larger difference is not hidden.
+    """
+    is_close = newest is not None and now < newest.time <= now + CLOCK_TOLERANCE
+    return newest.time if newest and is_close else now
+
+
+def clock_violations(situation: Situation) -> tuple[Violation, ...]:
+    """Return the violations of the rules about the clock of this machine, for any step."""
+    if situation.evidence is None:
+        return ()
+    found = (follows_journal(situation), agrees_with_servers(situation))
+    return tuple(violation for violation in found if violation is not None)
+
+
+def follows_journal(situation: Situation) -> Violation | None:
+    """Return a violation if the time of the step is before the newest entry of the journal."""
+    problem = behind_journal(situation.evidence, situation.now) if situation.evidence else ""
+    if not problem:
+        return None
+    return Violation("clock", problem + _hint(situation), client_count(situation), fix=REPAIR)
+
+
+def behind_journal(evidence: TimeEvidence, now: datetime) -> str:
+    """Return why a step may not be recorded at the time ``now``: the newest journal entry is later.
+
+    Empty if it may. ``CLOCK_TOLERANCE`` is allowed.
+    """
+    newest = evidence.newest
+    if newest is None or newest - now <= CLOCK_TOLERANCE:
+        return ""
+    return (
+        f"the newest entry of the journal ({evidence.entry}, {in_utc(newest)}) is "
+        f"{_apart(newest - now)} later than the clock of this machine"
+    )
+
+
+def agrees_with_servers(situation: Situation) -> Violation | None:
+    """Return a violation if the clock of this machine differs from that of a contacted server."""
+    problem = clock_problem(situation.evidence) if situation.evidence else ""
+    if not problem:
+        return None
+    return Violation(
+        "clock",
+        problem,
+        client_count(situation),
+        fix="set the clock of this machine, or of that server if it is the one that is wrong",
+    )
+
+
+def clock_problem(evidence: TimeEvidence) -> str:
+    """Return how the clock of this machine differs from that of a server; empty if none differs."""
+    wrong = [each for each in evidence.dates if each.difference > CLOCK_TOLERANCE]
+    return f"the clock of this machine is {difference_text(wrong[0])}" if wrong else ""
+
+
+def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
+    """Return a violation if only the clock of this machine says that versions have ended.
+
+    A version has ended when no client holds it any more.
+
+    Args:
+        situation: the facts about a host. A step at this host is safe only if the versions have
+            ended.
+        numbers: the versions, as text.
+    """
+    found = unconfirmed(situation)
+    if found is None:
+        return None
+    problem = f"only the clock of this machine says that no client holds {numbers} any more"
+    return replace(found, problem=f"{problem}: {found.problem}")
+
+
+def unconfirmed(situation: Situation) -> Violation | None:
+    """Return a violation unless a server's time confirms the clock of this machine."""
+    if situation.evidence is None or situation.evidence.confirmed:
+        return None
+    return Violation(
+        "clock",
+        f"no server confirmed the time{_hint(situation)}",
+        client_count(situation),
+        fix="contact a server that answers by HTTPS with a Date: leave out --offline; if there is "
+        "none, repeat it with --force --reason TEXT",
+    )
+
+
+def without_ends(situation: Situation) -> Situation:
+    """Return a copy of the facts about a host in which versions end only by a journal entry.
+
+    There no date has ended a version: clients may still hold it.
+    """
+    return replace(situation, deployed=replace(situation.deployed, endless=True))
+
+
+def difference_text(date: ServerDate) -> str:
+    """Return how far the clock of this machine is from that of a server, as text."""
+    word = "ahead of" if date.local > date.date else "behind"
+    return f"{_apart(date.difference)} {word} that of {date.source} ({in_utc(date.date)})"
+
+
+def _apart(difference: timedelta) -> str:
+    """Return a difference of clocks as text, to the minute: servers' times are no more exact."""
+    return format_duration(round(difference / _MINUTE) * _MINUTE)
+
+
+def _hint(situation: Situation) -> str:
+    """Return the first wrong time of an unverified server, as text; empty if there is none."""
+    hints = situation.evidence.hints if situation.evidence else ()
+    wrong = [each for each in hints if each.difference > CLOCK_TOLERANCE]
+    if not wrong:
+        return ""
+    return f"; it seems to be {difference_text(wrong[0])}, which has no verified chain"
+
+
+# The servers of a host, and the rule that a server that was seen once is not forgotten.
+#
+# The pin file lists the servers of a host (``[[host.server]]``); without a list, the host itself is
+# the only one. A step contacts all of them. The journal keeps the last observation of each server
+# until a user confirms that the server is gone. A server that was seen once, and that neither is
+# listed nor answered now, blocks the steps that depend on the keys of all servers.
+
+# An observation that changes nothing is journaled again after this time: the journal shows that a
+# server still presented its key, and does not grow with each run.
+_OBSERVED_AGAIN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What one server of a host presents, now or when it was last seen.
+
+    Attributes:
+        server: its address and port, as in the pin file.
+        region: its label in the pin file; empty if it has none.
+        leaf: the pin of the key of its leaf certificate; ``None`` if it was never seen.
+        state: the state of that pin at this host; ``None`` if the host never had that pin, as with
+            pinned authorities.
+        problem: why its chain did not verify; empty if it did.
+        time: when it presented this key; ``None`` if it was never seen.
+        current: True if it answered a probe of this command; False if only the journal knows.
+        listed: True if the pin file lists it, or lists no server and it is the host itself.
+    """
+
+    server: str
+    region: str
+    leaf: Pin | None
+    state: State | None
+    problem: str
+    time: datetime | None
+    current: bool
+    listed: bool
+
+
+def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
+    """Return the status of each server of a host, with the key it presents, to compare regions.
+
+    Returns:
+        The listed servers in the order of the pin file, then the others by name. A chain from a
+        file (``--served``) counts as a server that isn't listed. A listed server that was never
+        seen has no time; a server that did not answer has its last observation.
+    """
+    regions = listed_servers(situation.policy)
+    found = {
+        name: ServerStatus(name, region, None, None, "", None, current=False, listed=True)
+        for name, region in regions.items()
+    }
+    others = {
+        seen.server: _status(situation, regions, seen, current=False)
+        for seen in observed_here(situation)
+    }
+    for each in situation.sightings:
+        name = each.server or each.vantage
+        seen = ServerObservation(situation.pattern, name, situation.now, each.leaf, each.problem)
+        others[name] = _status(situation, regions, seen, current=True)
+    return tuple((found | dict(sorted(others.items()))).values())
+
+
+def listed_servers(policy: HostPolicy) -> dict[str, str]:
+    """Return the region of each server that a policy lists, by the server's name in the journal.
+
+    Without a list in the pin file, the host of the pattern is the only server. A wildcard then has
+    none.
+    """
+    return {
+        server_name(endpoint_at(host, server), policy.pattern): server.region
+        for host, server in served_at(policy)
+    }
+
+
+def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
+    """Return the last observations of the servers that belong to the policy of a situation.
+
+    If the pin file no longer has the pattern for which a server was observed, the server belongs to
+    the policy that now covers its host: a changed pattern does not make a server unknown.
+    """
+    patterns = {policy.pattern for policy in situation.pins.policies}
+    return tuple(
+        each
+        for each in situation.observed
+        if each.host == situation.pattern
+        or (each.host not in patterns and _covers(situation, each))
+    )
+
+
+def no_unlisted_server(situation: Situation) -> Violation | None:
+    """Return a violation if a server that was seen once is neither listed nor contacted now.
+
+    It may present a key that a step would take from the clients. A user has to confirm that it is
+    gone (``certpin rotate gone``).
+    """
+    known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
+    missing = [seen for seen in observed_here(situation) if seen.server not in known]
+    if not missing:
+        return None
+    last = missing[0]
+    others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return Violation(
+        "unlisted",
+        f"{printable(last.server)} presented {last.leaf or 'a chain'} on {in_utc(last.time)}, and "
+        f"the pin file does not list it{others}: its present key is unknown",
+        client_count(situation),
+        fix="list it ([[host.server]]) or contact it (--connect); if it is switched off: certpin "
+        f"rotate gone {shlex.quote(last.server)} --reason TEXT",
+    )
+
+
+def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
+    """Return the journal entries for the servers that answered a probe.
+
+    If a server's key and problem are those of its last observation, it gets an entry only once a
+    day.
+
+    Args:
+        situation: the facts about the host, with its sightings.
+        who: the person who takes the step.
+    """
+    host, now = str(situation.pattern), situation.now
+    known = {each.server: each for each in situation.observed if each.host == situation.pattern}
+    found: dict[str, Event] = {}
+    for each in situation.sightings:
+        last = known.get(each.server)
+        same = last is not None and (last.leaf, last.problem) == (each.leaf, each.problem)
+        if each.server and not (last and same and now - last.time < _OBSERVED_AGAIN):
+            found[each.server] = Event(
+                now, who, "observe", host, each.leaf, server=each.server, problem=each.problem
+            )
+    return tuple(found.values())
+
+
+def _covers(situation: Situation, seen: ServerObservation) -> bool:
+    host = seen.host.name
+    if seen.host.wildcard:
+        host = split_address(seen.server.partition(" at ")[0])[0]
+    return situation.pins.policy_for(host) is situation.policy
+
+
+def _status(
+    situation: Situation, regions: Mapping[str, str], seen: ServerObservation, *, current: bool
+) -> ServerStatus:
+    leaf, name = seen.leaf, seen.server
+    is_known = leaf is not None and (situation.entry(leaf) or leaf in situation.past.states)
+    state = pin_state(situation, leaf) if leaf and is_known else None
+    region, listed = regions.get(name, ""), name in regions
+    return ServerStatus(name, region, leaf, state, seen.problem, seen.time, current, listed)

@@ -171,7 +171,7 @@ def _read(path: Path) -> str:
 # Corrected times.
 #
 # An entry from a clock that was ahead would block the journal until its time has passed
-# (``certpin.rotation.clock``). The journal is append-only, so the entry stays as it is. A ``clock``
+# (``certpin.rotation.gate``). The journal is append-only, so the entry stays as it is. A ``clock``
 # event names its line by SHA-256; from then on the entry counts as written at the time of that
 # event.
 #

@@ -1,8 +1,8 @@
-"""The safety rules of a rotation, except those about time (``clock``) and servers (``servers``).
+"""The safety rules of a rotation about versions and pins.
 
 Each rule is a function that returns its violation, or ``None`` if the situation (the facts about a
-host) keeps the rule. The gate (``certpin.rotation.gate``) decides which rules a step must keep. The
-draft is the pin file that would be published next.
+host) keeps the rule. The gate (``certpin.rotation.gate``) decides which rules a step must keep, and
+has the rules about time and servers. The draft is the pin file that would be published next.
 """
 
 from __future__ import annotations

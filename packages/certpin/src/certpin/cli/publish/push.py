@@ -87,7 +87,7 @@ def _require_clock(files: RotationFiles) -> None:
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
     from certpin.rotation import time_evidence
-    from certpin.rotation.clock import clock_problem
+    from certpin.rotation.gate import clock_problem
 
     files.require_time(utc_now())
     dates = repository_dates(files, offline=False, timeout=PROBE_SECONDS)

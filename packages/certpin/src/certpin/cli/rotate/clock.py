@@ -64,7 +64,7 @@ def clock(
     Exit code 0: no entry is ahead, or they were corrected. 1: entries are ahead, or the correction
     was refused. 2: wrong usage, or an invalid file.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.rotation.clock import agrees_with_servers, unconfirmed
+    from certpin.rotation.gate import agrees_with_servers, unconfirmed
     from certpin.rotation.history import ahead_of, correction
 
     if reason is not None and not reason.strip():

@@ -191,7 +191,7 @@ class RotationFiles:
                 wrong.
         """
         from certpin.errors import JournalError
-        from certpin.rotation.clock import REPAIR, behind_journal
+        from certpin.rotation.gate import REPAIR, behind_journal
 
         if problem := behind_journal(self.evidence, now):
             raise JournalError(problem, path=self.journal, fix=REPAIR)

@@ -118,7 +118,7 @@ def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
 def _refuse_listed(files: RotationFiles, server: str) -> None:
     """Raise ``ConfigError`` if the pin file lists a server: steps would contact it again."""
     from certpin.errors import ConfigError
-    from certpin.rotation.servers import listed_servers
+    from certpin.rotation.gate import listed_servers
 
     for policy in files.pins.policies:
         if server in listed_servers(policy):

@@ -195,8 +195,7 @@ class KeySwitch:
 
         Only hosts that the certificate names are checked.
         """
-        from certpin.rotation.clock import without_ends
-        from certpin.rotation.gate import relies_on_ends
+        from certpin.rotation.gate import relies_on_ends, without_ends
         from certpin.rotation.rules import refused_by_version
 
         (_, situation), *_ = self.situations()
@@ -259,13 +258,17 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
 def _require_certifiable(step: KeySwitch) -> None:
     """Refuse a key, given without its certificate, that no public authority would certify.
 
+    A pin alone doesn't show the type of its key, so nothing is refused.
+
     Raises:
         ConfigError: no authority that clients of a host trust certifies such a key.
     """
+    named = step.named
+    if named.certificates or not named.key_type:
+        return
     from certpin.cli.keys import require_certifiable
 
-    named = step.named
-    for policy in () if named.certificates else step.policies:
+    for policy in step.policies:
         pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
         require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
 

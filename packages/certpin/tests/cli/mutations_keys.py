@@ -69,7 +69,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an imported backup is not active",
-        "certpin/formats/format.py",
+        "certpin/formats/parsed.py",
         'return "published" if role == "backup" else "active"',
         'return "active"',
         "tests/cli/test_import.py::test_an_imported_backup_is_not_active",

@@ -11,7 +11,7 @@ import pytest
 import xmlschema
 
 from certpin.errors import ConfigError
-from certpin.formats import FORMATS, shape
+from certpin.formats import FORMATS, parsed
 from certpin.pins import TrustAnchors
 from certpin.x509.log_list import PLATFORM_LOGS
 from tests.formats._files import DAY, PINS, A, B, C, D, digests, load, refusal, text_of, two
@@ -212,7 +212,7 @@ def test_a_nested_domain_config_inherits_and_overrides() -> None:
 
 
 def test_trust_anchors_are_inherited_from_the_base() -> None:
-    pem = shape.pem(anchors()[1]).encode()
+    pem = parsed.pem(anchors()[1]).encode()
     text = config(
         f"<base-config>{trusting('@raw/my_ca')}</base-config>",
         domain("a.example", pinned(A, B)),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import CertpinError, ConfigError, FormatError
 from certpin.formats import FORMATS, ImportOptions, Source, project
-from certpin.formats.format import FormatWarning
+from certpin.formats.parsed import FormatWarning
 from certpin.pins import HostServer
 from certpin.pins.policy import meaning
 from tests.formats._sets import DATES, KEYS, WHOLE, anchors, pin_sets

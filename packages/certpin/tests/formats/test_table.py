@@ -9,8 +9,7 @@ import pytest
 from certpin.errors import FormatError
 from certpin.formats import Source
 from certpin.formats.code import read_table
-from certpin.formats.format import row
-from certpin.formats.shape import read_timestamp
+from certpin.formats.parsed import read_timestamp, row
 from certpin.pins import Pin
 from tests.formats._sets import KEYS, REPORTS, anchors
 from tests.kit import policy

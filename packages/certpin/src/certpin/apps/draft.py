@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from certpin.apps.model import Unknown
 from certpin.errors import ConfigError
-from certpin.formats.format import imported_state
+from certpin.formats.parsed import imported_state
 from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
 from certpin.x509 import name_of
 

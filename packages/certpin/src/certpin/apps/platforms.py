@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.apps.model import SourceFile
-    from certpin.formats.format import Found
+    from certpin.formats.parsed import Found
 
     Beside = Callable[[str], bytes]
 

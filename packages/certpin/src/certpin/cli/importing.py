@@ -13,7 +13,7 @@ import click
 
 from certpin.cli.keys import certifiable_unknown, require_certifiable
 from certpin.errors import ConfigError, InputError
-from certpin.formats.shape import pem
+from certpin.formats.parsed import pem
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pinfile.file import write_atomically
 from certpin.pins.policy import policy_meaning

@@ -14,17 +14,7 @@ from certpin.formats.dotnet import DOTNET
 from certpin.formats.envoy import ENVOY
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
-from certpin.formats.format import (
-    AuthorityFile,
-    Export,
-    File,
-    Format,
-    FormatWarning,
-    ImportOptions,
-    SignedSource,
-    Source,
-    only,
-)
+from certpin.formats.format import AuthorityFile, Export, File, Format, SignedSource, only
 from certpin.formats.go import GO
 from certpin.formats.haproxy import HAPROXY
 from certpin.formats.json import JSON
@@ -33,6 +23,7 @@ from certpin.formats.nginx import NGINX
 from certpin.formats.node import NODE
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+from certpin.formats.parsed import FormatWarning, ImportOptions, Source
 from certpin.formats.projection import Omission, project
 from certpin.formats.react_native import REACT_NATIVE
 from certpin.formats.trustkit_android import TRUSTKIT_ANDROID

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats.shape import read_timestamp
+from certpin.formats.parsed import read_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from certpin.formats.format import Found
+    from certpin.formats.parsed import Found
 
 
 def pattern(name: str, *, below: bool) -> str:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats.code import read_table, tokens
-from certpin.formats.format import File, row
+from certpin.formats.format import File
 from certpin.formats.header import commented, is_exported
 from certpin.formats.limits import LeafOrAnchors, NoTransparency, PlainAddresses
-from certpin.formats.shape import pem, read_anchors
+from certpin.formats.parsed import pem, read_anchors, row
 
 if TYPE_CHECKING:
-    from certpin.formats.format import ParsedFile, Source
+    from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 FILE = "pins.dart"

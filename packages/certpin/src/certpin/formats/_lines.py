@@ -9,12 +9,12 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats.format import File, Found, ParsedFile
+from certpin.formats.format import File
 from certpin.formats.header import commented, read_header
-from certpin.formats.shape import pem, pins_from, read_anchors
+from certpin.formats.parsed import Found, ParsedFile, pem, pins_from, read_anchors
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
 
 _HOST = re.compile(r"^# for (\S{1,260})$", re.MULTILINE)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _domains, _xml
-from certpin.formats.format import File, Found, ParsedFile, pass_over
+from certpin.formats.format import File
 from certpin.formats.header import header, read_header
-from certpin.formats.shape import pins_from, read_anchors
+from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from, read_anchors
 from certpin.pins import TrustAnchors
 from certpin.x509.log_list import PLATFORM_LOGS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from certpin.formats._xml import Element
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
     from certpin.x509.log_list import LogList
 

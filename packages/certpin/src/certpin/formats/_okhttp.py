@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.formats.code import tokens
-from certpin.formats.format import Found, ParsedFile, pass_over
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -20,13 +19,13 @@ from certpin.formats.limits import (
     NoTrust,
     United,
 )
-from certpin.formats.shape import pins_from
+from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.formats.code import Token
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
 
 _PIN = re.compile(r"sha(?:1|256)/")

@@ -11,12 +11,11 @@ from xml.parsers.expat import ExpatError
 
 from certpin.errors import FormatError
 from certpin.formats import _xml
-from certpin.formats.format import pass_over
 from certpin.formats.header import header
-from certpin.formats.shape import Shape
+from certpin.formats.parsed import Shape, pass_over
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.pins import PinSet
 
 # The elements of http://www.apple.com/DTDs/PropertyList-1.0.dtd. plistlib ignores others.

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from certpin.formats.format import LISTS, File, row
+from certpin.formats.format import File
 from certpin.formats.header import commented
+from certpin.formats.parsed import LISTS, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, get_args
 
 from certpin.formats._lines import beside
-from certpin.formats.format import Found, ParsedFile, choice
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     AnchorsOnly,
@@ -23,12 +22,12 @@ from certpin.formats.limits import (
     NoTransparency,
     OneHost,
 )
-from certpin.formats.shape import pins_from, read_anchors
+from certpin.formats.parsed import Found, ParsedFile, choice, pins_from, read_anchors
 from certpin.pins import Match, pins_of
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.formats.projection import Limitation
     from certpin.pins import Pin, PinSet, TrustAnchors
 

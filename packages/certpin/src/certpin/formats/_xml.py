@@ -16,7 +16,7 @@ from certpin.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
 
 # Android nests domain-configs a few levels deep; property lists of apps reach about ten levels.
 MAX_DEPTH = 50

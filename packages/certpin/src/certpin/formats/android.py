@@ -21,7 +21,8 @@ from certpin.formats.limits import (
 )
 
 if TYPE_CHECKING:
-    from certpin.formats.format import File, ParsedFile, Source
+    from certpin.formats.format import File
+    from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError
 from certpin.formats import _domains, _plist
-from certpin.formats.format import File, Format, Found, ParsedFile
+from certpin.formats.format import File, Format
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     ApexAndOneLabel,
@@ -26,13 +26,12 @@ from certpin.formats.limits import (
     NoTransparency,
     NoTrust,
 )
-from certpin.formats.shape import pins_from
+from certpin.formats.parsed import Found, ParsedFile, pins_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.formats.format import Source
-    from certpin.formats.shape import Shape
+    from certpin.formats.parsed import Shape, Source
     from certpin.pins import HostPolicy, Match, PinSet
 
 _DIGEST = "SPKI-SHA256-BASE64"

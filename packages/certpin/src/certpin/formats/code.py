@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import FormatError
-from certpin.formats.format import ParsedFile, found
 from certpin.formats.header import read_header
+from certpin.formats.parsed import ParsedFile, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.formats.format import Row, Source
+    from certpin.formats.parsed import Row, Source
 
 Kind = Literal["string", "word", "mark"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError
 from certpin.formats._lines import beside, pattern_of
-from certpin.formats.format import File, Format, Found, ParsedFile
+from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     LeafOnly,
@@ -25,14 +25,14 @@ from certpin.formats.limits import (
     NoTransparency,
     OneHost,
 )
-from certpin.formats.shape import Shape, pem, pins_from, read_anchors
+from certpin.formats.parsed import Found, ParsedFile, Shape, pem, pins_from, read_anchors
 from certpin.pins.hosts import is_address
 from certpin.support.yaml import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"

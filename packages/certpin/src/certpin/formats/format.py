@@ -1,38 +1,27 @@
-"""The model of a format: exported files, parsed files, and conversion from and to a pin set."""
+"""The model of a format: how to write a pin set for a platform, and how to read it back."""
 
 from __future__ import annotations
 
 import re
-import warnings
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError
 from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, with_anchors
+from certpin.formats.parsed import ImportOptions
 from certpin.formats.projection import Omission, project
-from certpin.formats.shape import pem, pins_from, read_anchors, read_timestamp, timestamp
-from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, OnExpiry, PinSet
+from certpin.pins import HostPattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import date, datetime
 
+    from certpin.formats.parsed import ParsedFile, Source
     from certpin.formats.projection import Limitation
-    from certpin.pins import Pin, Role, State, TrustAnchors
+    from certpin.pins import PinSet
     from certpin.x509 import Certificate
-    from certpin.x509.log_list import LogList
 
 # Far larger than any real pin list: the list that is built into a browser is below 1 MiB.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
-
-
-class FormatWarning(UserWarning):
-    """Warning: an import skipped a setting, because a pin file cannot express it."""
-
-
-def pass_over(what: str) -> None:
-    """Warn that an import skips ``what``, a setting whose loss can't lock clients out."""
-    warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
 # A package name: a reversed domain name (Java Language Specification, section 6.1).
@@ -78,196 +67,6 @@ class AuthorityFile:
 
     name: str
     certificates: tuple[Certificate, ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file to import.
-
-    ``beside`` reads another file by its path relative to this one, and raises ``FormatError`` if
-    that file does not exist.
-    """
-
-    data: bytes
-    beside: Callable[[str], bytes] = field(repr=False)
-
-    @property
-    def text(self) -> str:
-        """The content as text. Raises ``FormatError`` if it is not UTF-8."""
-        try:
-            return self.data.decode().removeprefix("\N{BOM}")
-        except UnicodeDecodeError as exc:
-            raise FormatError("the file is not UTF-8 text", fix="save it as UTF-8") from exc
-
-
-@dataclass(frozen=True)
-class Found:
-    """The pinning settings of one host, as read from a platform's file.
-
-    Attributes:
-        pattern: the host pattern; empty if the file names no host. Then the user has to name it
-            (``--host``).
-        compromised: the pins of keys that clients have to refuse.
-        ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
-            requirement.
-        entries: the pins with roles, states and notes; empty if the file has none of these.
-    """
-
-    pattern: str
-    pins: tuple[Pin, ...]
-    mode: Mode = "enforce"
-    match: Match = "any"
-    expires: datetime | None = None
-    on_expiry: OnExpiry = "fail-closed"
-    trust: TrustAnchors | None = None
-    report_to: tuple[str, ...] = ()
-    compromised: tuple[Pin, ...] = ()
-    ct_logs: LogList | None = None
-    entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
-    provider_edition: date | None = None
-
-    def policy(self, options: ImportOptions) -> HostPolicy:
-        """Return the host's policy, with the user's options for settings that the file lacks.
-
-        Raises ``ConfigError`` and ``HostError`` if the policy is invalid.
-        """
-        pattern = self.pattern or options.host
-        if not pattern:
-            raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
-        return HostPolicy(
-            HostPattern.parse(pattern),
-            self.entries or self._guessed(),
-            mode=options.mode or self.mode,
-            match=self.match,
-            expires=self.expires,
-            on_expiry=self.on_expiry,
-            trust=self.trust,
-            report_to=self.report_to,
-            ct_logs=self.ct_logs,
-            provider_edition=self.provider_edition,
-        )
-
-    def _guessed(self) -> tuple[HostPin, ...]:
-        """Return the pins with guessed roles and states, because most platforms record none.
-
-        The first pin is taken for that of the key in use, and the others for backups.
-        """
-        first: Role = "intermediate" if self.match == "ca" else "leaf"
-        pins = dict.fromkeys(self.pins)  # a list may contain duplicates
-        roles: list[Role] = ["backup" if index else first for index in range(len(pins))]
-        live = tuple(
-            HostPin(pin, role, imported_state(role)) for pin, role in zip(pins, roles, strict=True)
-        )
-        return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
-
-
-def imported_state(role: Role) -> State:
-    """Return the state of an imported pin, which clients already accept, by its role.
-
-    It is PUBLISHED for a backup, whose key no server uses, and ACTIVE otherwise.
-    """
-    return "published" if role == "backup" else "active"
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """The user's values for settings that the imported file lacks."""
-
-    name: str = ""
-    host: str = ""
-    mode: Mode | None = None
-
-
-@dataclass(frozen=True)
-class ParsedFile:
-    """The settings in a platform's file.
-
-    ``name`` and ``version`` are those of the exported pin set if certpin wrote the file.
-    """
-
-    hosts: tuple[Found, ...]
-    name: str = ""
-    version: int = 1
-    debug: TrustAnchors | None = None
-
-    def pin_set(self, options: ImportOptions) -> PinSet:
-        """Return the pin set that the file describes. ``options`` has what the file lacks.
-
-        Raises ``ConfigError`` if the pin set is unsafe, and ``FormatError`` if the file has no
-        pins.
-        """
-        policies = tuple(found.policy(options) for found in self.hosts)
-        if not policies:
-            raise FormatError("the file contains no pins", fix="check that it is the right file")
-        name = options.name or self.name or policies[0].pattern.name
-        return PinSet(name, self.version, policies, self.debug)
-
-
-# A policy by the names of its settings, which are the same in JSON and in all source code.
-Row = dict[str, list[str]]
-
-LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has one value
-
-
-def row(policy: HostPolicy) -> Row:
-    """Return a policy's settings as texts: the values of each setting that isn't empty, by name.
-
-    Exported JSON and source code have them in this form.
-    """
-    made: Row = {
-        "pattern": [str(policy.pattern)],
-        "mode": [policy.mode],
-        "match": [policy.match],
-        "pins": [str(pin) for pin in policy.live_pins],
-        "compromised": [str(each.pin) for each in policy.pins if each.state == "compromised"],
-        "expires": [timestamp(policy.expires)] if policy.expires else [],
-        "onExpiry": [policy.on_expiry] if policy.expires else [],
-        "trust": [pem(policy.trust)] if policy.trust else [],
-        "reportTo": list(policy.report_to),
-    }
-    return {name: values for name, values in made.items() if values}
-
-
-def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
-    """Return the settings of a host from exported source code or JSON.
-
-    Args:
-        fields: the values of each setting, by its name.
-        entries: the pins with roles, states and notes, if the format has them.
-
-    Raises:
-        FormatError: a field has an invalid value.
-    """
-    return Found(
-        pattern=_one(fields, "pattern", ""),
-        pins=pins_from(fields.get("pins", [])),
-        mode=choice(fields, "mode", get_args(Mode), "enforce"),
-        match=choice(fields, "match", get_args(Match), "any"),
-        expires=read_timestamp(fields["expires"][0]) if fields.get("expires") else None,
-        on_expiry=choice(fields, "onExpiry", get_args(OnExpiry), "fail-closed"),
-        trust=read_anchors(fields["trust"][0].encode()) if fields.get("trust") else None,
-        report_to=tuple(fields.get("reportTo", [])),
-        compromised=pins_from(fields.get("compromised", [])),
-        entries=entries,
-    )
-
-
-def _one(fields: Row, name: str, default: str) -> str:
-    values = fields.get(name) or [default]
-    return values[0]
-
-
-def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
-    """Return a policy setting from ``fields``, or ``default`` if it is missing.
-
-    Raises ``FormatError`` if the value is not in ``choices``.
-    """
-    value = _one(fields, name, default)
-    if value not in choices:
-        raise FormatError(
-            f"{value[:40]!r} is not a valid {name}", fix=f"one of {', '.join(choices)}"
-        )
-    return value
 
 
 @dataclass(frozen=True)

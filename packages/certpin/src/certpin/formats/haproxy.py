@@ -11,7 +11,7 @@ from certpin.formats.format import File, Format
 from certpin.formats.limits import NoWildcard
 
 if TYPE_CHECKING:
-    from certpin.formats.format import ParsedFile, Source
+    from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "haproxy-anchors.pem"

@@ -11,21 +11,24 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import FormatError
-from certpin.formats.format import (
-    File,
-    Format,
+from certpin.formats.format import File, Format
+from certpin.formats.parsed import (
     ImportOptions,
     ParsedFile,
+    Shape,
     choice,
     found,
     imported_state,
+    pem,
+    pins_from,
+    read_anchors,
+    read_logs,
     row,
 )
-from certpin.formats.shape import Shape, pem, pins_from, read_anchors, read_logs
 from certpin.pins import HostPin, Role, State
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Found, Source
+    from certpin.formats.parsed import Found, Source
     from certpin.pins import HostPolicy, PinSet
     from certpin.x509.log_list import LogList
 

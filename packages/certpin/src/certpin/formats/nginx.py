@@ -10,7 +10,7 @@ from certpin.formats._lines import bundle
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
-    from certpin.formats.format import ParsedFile, Source
+    from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "nginx-anchors.pem"

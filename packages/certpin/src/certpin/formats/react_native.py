@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import FormatError
 from certpin.formats import _domains
 from certpin.formats.code import tokens
-from certpin.formats.format import File, Format, Found, ParsedFile
+from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -29,13 +29,13 @@ from certpin.formats.limits import (
     OneDateInOverlaps,
     United,
 )
-from certpin.formats.shape import pins_from
+from certpin.formats.parsed import Found, ParsedFile, pins_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.formats.code import Token
-    from certpin.formats.format import Source
+    from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
 
 _SOURCE = """\

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from certpin.formats import _network_security
-from certpin.formats.format import Format, pass_over
+from certpin.formats.format import Format
 from certpin.formats.limits import (
     AnywhereInChain,
     ApexAndBelow,
@@ -22,10 +22,12 @@ from certpin.formats.limits import (
     PlatformTransparency,
     TwoPins,
 )
+from certpin.formats.parsed import pass_over
 
 if TYPE_CHECKING:
     from certpin.formats._xml import Element
-    from certpin.formats.format import File, Found, ParsedFile, Source
+    from certpin.formats.format import File
+    from certpin.formats.parsed import Found, ParsedFile, Source
     from certpin.pins import HostPolicy, Mode, PinSet
 
 

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from certpin.formats import _domains, _plist
-from certpin.formats.format import File, Format, Found, ParsedFile, pass_over
+from certpin.formats.format import File, Format
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -19,11 +19,10 @@ from certpin.formats.limits import (
     NoTransparency,
     NoTrust,
 )
-from certpin.formats.shape import pins_from
+from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Source
-    from certpin.formats.shape import Shape
+    from certpin.formats.parsed import Shape, Source
     from certpin.pins import HostPolicy, PinSet
 
 

@@ -19,7 +19,7 @@ from certpin.formats.limits import (
 )
 
 if TYPE_CHECKING:
-    from certpin.formats.format import ParsedFile, Source
+    from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "wget-anchors.pem"

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from certpin.errors import ConfigError, FormatError, InputError, JournalError
 from certpin.formats.json import from_json, to_json
-from certpin.formats.shape import Shape
+from certpin.formats.parsed import Shape
 from certpin.pins import HostPattern, Pin, normalise
 from certpin.pins.hosts import join_address, split_address
 from certpin.rotation.adoption import AdoptionDelays, adoption

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.formats.format import row
+from certpin.formats.parsed import row
 from tests.formats.flutter import _vm
 
 if TYPE_CHECKING:

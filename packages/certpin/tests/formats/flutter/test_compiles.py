@@ -15,7 +15,7 @@ from certpin.formats import SignedSource
 from certpin.formats._flutter import PINS_FORMAT
 from certpin.formats.flutter import FLUTTER, library
 from certpin.formats.flutter_pins import FLUTTER_PINS
-from certpin.formats.shape import pem
+from certpin.formats.parsed import pem
 from tests.formats._sets import anchors, pin_sets
 from tests.formats.flutter import _vm, example
 from tests.formats.flutter._bridge import in_dart

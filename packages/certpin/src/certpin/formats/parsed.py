@@ -1,0 +1,408 @@
+"""The content of a platform's file: its typed values, and the pinning settings of its hosts.
+
+``Shape`` gives typed access to untrusted JSON, property lists and YAML. ``Found`` has the settings
+of one host, and ``ParsedFile`` makes a pin set of them. ``row``, ``pem`` and ``timestamp`` write
+what ``found``, ``read_anchors`` and ``read_timestamp`` read.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import warnings
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from certpin.errors import ConfigError, FormatError, InputError
+from certpin.pins import (
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    Match,
+    Mode,
+    OnExpiry,
+    Pin,
+    PinSet,
+    TrustAnchors,
+)
+from certpin.x509.certificate import read_certificates
+from certpin.x509.log_list import LogList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.pins import Role, State
+
+Value = TypeVar("Value")
+
+
+class FormatWarning(UserWarning):
+    """Warning: an import skipped a setting, because a pin file cannot express it."""
+
+
+def pass_over(what: str) -> None:
+    """Warn that an import skips ``what``, a setting whose loss can't lock clients out."""
+    warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to import.
+
+    ``beside`` reads another file by its path relative to this one, and raises ``FormatError`` if
+    that file does not exist.
+    """
+
+    data: bytes
+    beside: Callable[[str], bytes] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The content as text. Raises ``FormatError`` if it is not UTF-8."""
+        try:
+            return self.data.decode().removeprefix("\N{BOM}")
+        except UnicodeDecodeError as exc:
+            raise FormatError("the file is not UTF-8 text", fix="save it as UTF-8") from exc
+
+
+# Typed values.
+
+
+class Shape:
+    """A value in an untrusted file, with its location for errors, and a record of what was read.
+
+    ``place`` is the location. The methods raise ``FormatError`` if the value has another type.
+    """
+
+    def __init__(self, value: object, place: str = "it") -> None:
+        self._value = value
+        self._parts: dict[object, Shape] = {}  # the children that were read, by name or index
+        self.place = place
+
+    @staticmethod
+    def json(text: str) -> Shape:
+        """Parse a JSON text (RFC 8259)."""
+        try:
+            return Shape(json.loads(text))
+        except (ValueError, RecursionError) as exc:  # ValueError: also for a number of 5000 digits
+            raise FormatError(f"the file is not JSON: {exc}"[:200]) from exc
+
+    def get(self, name: str) -> Shape | None:
+        """Return the value of the key ``name`` in this mapping, or ``None`` if it lacks the key."""
+        mapping: dict[Any, Any] = self._typed(dict, "a mapping")
+        return self._part(name, mapping[name], self._under(name)) if name in mapping else None
+
+    def need(self, name: str) -> Shape:
+        """Return the value of the key ``name``. Raises ``FormatError`` if it is missing."""
+        found = self.get(name)
+        if found is None:
+            raise FormatError(f"{self._under(name)} is missing")
+        return found
+
+    def entries(self) -> Iterator[tuple[str, Shape]]:
+        """Yield the keys and values of this value, a mapping. Raises ``FormatError``."""
+        mapping: dict[Any, Any] = self._typed(dict, "a mapping")
+        for name, value in mapping.items():
+            if not isinstance(name, str):
+                raise FormatError(f"{self.place}: a key must be a text")
+            yield name, self._part(name, value, self._under(name))
+
+    def items(self) -> Iterator[Shape]:
+        """Yield the elements of this value. Raises ``FormatError`` if it is not a list."""
+        values: list[Any] = self._typed(list, "a list")
+        for index, value in enumerate(values):
+            yield self._part(index, value, f"{self.place}[{index}]")
+
+    @property
+    def is_text(self) -> bool:
+        """True if this value of the file is a text."""
+        return isinstance(self._value, str)
+
+    def text(self) -> str:
+        """Return this value, a text. Raises ``FormatError`` if it has another type."""
+        return self._typed(str, "a text")
+
+    def texts(self) -> list[str]:
+        """Return this value, a list of texts. Raises ``FormatError`` if it has another type."""
+        return [each.text() for each in self.items()]
+
+    def flag(self) -> bool:
+        """Return this value, a boolean. Raises ``FormatError`` if it has another type."""
+        return self._typed(bool, "true or false")
+
+    def integer(self) -> int:
+        """Return this value, an integer. Raises ``FormatError`` if it has another type."""
+        if isinstance(self._value, bool):
+            raise self._wrong("a whole number")
+        return self._typed(int, "a whole number")
+
+    def day(self) -> str:
+        """Return this value, a date, as text. Raises ``FormatError`` if it has another type.
+
+        The parsers of some formats return a date object for it, and others a text.
+        """
+        if isinstance(self._value, date):
+            return self._value.isoformat()
+        return self.text()
+
+    def as_json(self) -> bytes:
+        """Return this value, with all values inside it, as JSON. It comes from a JSON file."""
+        return json.dumps(self._value).encode()
+
+    def agree(self, name: str, *, value: bool) -> None:
+        """Mark the boolean ``name`` in this mapping as read if it has ``value``.
+
+        ``value`` is the only one that certpin supports; the import warns about another one.
+        """
+        mapping: dict[Any, Any] = self._typed(dict, "a mapping")
+        if mapping.get(name) is value:
+            self.get(name)
+
+    def unread(self) -> Iterator[str]:
+        """Yield the location of each value inside this one that the import did not read."""
+        inside: dict[Any, Any] = {}
+        if isinstance(self._value, dict):
+            inside = self._value
+        elif isinstance(self._value, list):
+            inside = dict(enumerate(self._value))
+        for name in inside:
+            if name in self._parts:
+                yield from self._parts[name].unread()
+            elif isinstance(name, int):
+                yield f"{self.place}[{name}]"
+            else:
+                yield self._under(str(name))
+
+    def _part(self, name: object, value: object, place: str) -> Shape:
+        return self._parts.setdefault(name, Shape(value, place))
+
+    def _typed(self, kind: type[Value], words: str) -> Value:
+        if not isinstance(self._value, kind):
+            raise self._wrong(words)
+        return self._value
+
+    def _wrong(self, words: str) -> FormatError:
+        return FormatError(f"{self.place} must be {words}")
+
+    def _under(self, name: str) -> str:
+        short = name if len(name) <= 80 else name[:77] + "…"
+        return short if self.place == "it" else f"{self.place}.{short}"
+
+
+def pins_from(texts: list[str]) -> tuple[Pin, ...]:
+    """Parse pins in any supported notation. Raises ``FormatError``."""
+    try:
+        return tuple(map(Pin.parse, texts))
+    except InputError as exc:
+        raise FormatError(exc.problem, fix=exc.fix) from exc
+
+
+def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
+    """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
+    try:
+        return TrustAnchors(tuple(each.der for each in read_certificates(data)), source=source)
+    except InputError as exc:
+        raise FormatError(f"the trust anchors cannot be read: {exc.problem}") from exc
+
+
+def read_logs(value: Shape) -> LogList:
+    """Return the list of Certificate Transparency logs in a JSON value. Raises ``FormatError``."""
+    try:
+        return LogList.parse(value.as_json(), value.place)
+    except InputError as exc:
+        raise FormatError(f"{value.place} is no list of logs: {exc.problem}", fix=exc.fix) from exc
+
+
+def pem(anchors: TrustAnchors) -> str:
+    """Return trust anchors as PEM text."""
+    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in anchors.der)
+
+
+def read_timestamp(text: str) -> datetime:
+    """Parse a date or a time; without a time zone it is in UTC. Raises ``FormatError``."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise FormatError(f"{text[:40]!r} is not a date", fix="write it as 2027-06-01") from exc
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a time as RFC 3339 text in UTC, which every platform can parse."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+# The settings of hosts.
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pinning settings of one host, as read from a platform's file.
+
+    Attributes:
+        pattern: the host pattern; empty if the file names no host. Then the user has to name it
+            (``--host``).
+        compromised: the pins of keys that clients have to refuse.
+        ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
+            requirement.
+        entries: the pins with roles, states and notes; empty if the file has none of these.
+    """
+
+    pattern: str
+    pins: tuple[Pin, ...]
+    mode: Mode = "enforce"
+    match: Match = "any"
+    expires: datetime | None = None
+    on_expiry: OnExpiry = "fail-closed"
+    trust: TrustAnchors | None = None
+    report_to: tuple[str, ...] = ()
+    compromised: tuple[Pin, ...] = ()
+    ct_logs: LogList | None = None
+    entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
+    provider_edition: date | None = None
+
+    def policy(self, options: ImportOptions) -> HostPolicy:
+        """Return the host's policy, with the user's options for settings that the file lacks.
+
+        Raises ``ConfigError`` and ``HostError`` if the policy is invalid.
+        """
+        pattern = self.pattern or options.host
+        if not pattern:
+            raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
+        return HostPolicy(
+            HostPattern.parse(pattern),
+            self.entries or self._guessed(),
+            mode=options.mode or self.mode,
+            match=self.match,
+            expires=self.expires,
+            on_expiry=self.on_expiry,
+            trust=self.trust,
+            report_to=self.report_to,
+            ct_logs=self.ct_logs,
+            provider_edition=self.provider_edition,
+        )
+
+    def _guessed(self) -> tuple[HostPin, ...]:
+        """Return the pins with guessed roles and states, because most platforms record none.
+
+        The first pin is taken for that of the key in use, and the others for backups.
+        """
+        first: Role = "intermediate" if self.match == "ca" else "leaf"
+        pins = dict.fromkeys(self.pins)  # a list may contain duplicates
+        roles: list[Role] = ["backup" if index else first for index in range(len(pins))]
+        live = tuple(
+            HostPin(pin, role, imported_state(role)) for pin, role in zip(pins, roles, strict=True)
+        )
+        return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
+
+
+def imported_state(role: Role) -> State:
+    """Return the state of an imported pin, which clients already accept, by its role.
+
+    It is PUBLISHED for a backup, whose key no server uses, and ACTIVE otherwise.
+    """
+    return "published" if role == "backup" else "active"
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """The user's values for settings that the imported file lacks."""
+
+    name: str = ""
+    host: str = ""
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """The settings in a platform's file.
+
+    ``name`` and ``version`` are those of the exported pin set if certpin wrote the file.
+    """
+
+    hosts: tuple[Found, ...]
+    name: str = ""
+    version: int = 1
+    debug: TrustAnchors | None = None
+
+    def pin_set(self, options: ImportOptions) -> PinSet:
+        """Return the pin set that the file describes. ``options`` has what the file lacks.
+
+        Raises ``ConfigError`` if the pin set is unsafe, and ``FormatError`` if the file has no
+        pins.
+        """
+        policies = tuple(found.policy(options) for found in self.hosts)
+        if not policies:
+            raise FormatError("the file contains no pins", fix="check that it is the right file")
+        name = options.name or self.name or policies[0].pattern.name
+        return PinSet(name, self.version, policies, self.debug)
+
+
+# A policy by the names of its settings, which are the same in JSON and in all source code.
+Row = dict[str, list[str]]
+
+LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has one value
+
+
+def row(policy: HostPolicy) -> Row:
+    """Return a policy's settings as texts: the values of each setting that isn't empty, by name.
+
+    Exported JSON and source code have them in this form.
+    """
+    made: Row = {
+        "pattern": [str(policy.pattern)],
+        "mode": [policy.mode],
+        "match": [policy.match],
+        "pins": [str(pin) for pin in policy.live_pins],
+        "compromised": [str(each.pin) for each in policy.pins if each.state == "compromised"],
+        "expires": [timestamp(policy.expires)] if policy.expires else [],
+        "onExpiry": [policy.on_expiry] if policy.expires else [],
+        "trust": [pem(policy.trust)] if policy.trust else [],
+        "reportTo": list(policy.report_to),
+    }
+    return {name: values for name, values in made.items() if values}
+
+
+def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
+    """Return the settings of a host from exported source code or JSON.
+
+    Args:
+        fields: the values of each setting, by its name.
+        entries: the pins with roles, states and notes, if the format has them.
+
+    Raises:
+        FormatError: a field has an invalid value.
+    """
+    return Found(
+        pattern=_one(fields, "pattern", ""),
+        pins=pins_from(fields.get("pins", [])),
+        mode=choice(fields, "mode", get_args(Mode), "enforce"),
+        match=choice(fields, "match", get_args(Match), "any"),
+        expires=read_timestamp(fields["expires"][0]) if fields.get("expires") else None,
+        on_expiry=choice(fields, "onExpiry", get_args(OnExpiry), "fail-closed"),
+        trust=read_anchors(fields["trust"][0].encode()) if fields.get("trust") else None,
+        report_to=tuple(fields.get("reportTo", [])),
+        compromised=pins_from(fields.get("compromised", [])),
+        entries=entries,
+    )
+
+
+def _one(fields: Row, name: str, default: str) -> str:
+    values = fields.get(name) or [default]
+    return values[0]
+
+
+def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
+    """Return a policy setting from ``fields``, or ``default`` if it is missing.
+
+    Raises ``FormatError`` if the value is not in ``choices``.
+    """
+    value = _one(fields, name, default)
+    if value not in choices:
+        raise FormatError(
+            f"{value[:40]!r} is not a valid {name}", fix=f"one of {', '.join(choices)}"
+        )
+    return value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.support.http import Deadline
+from certpin.support.network import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

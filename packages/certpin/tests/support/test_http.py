@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.support.http import Deadline, exchange
+from certpin.support.network import Deadline, exchange
 
 
 def test_https_without_a_context_sends_nothing_in_clear_text() -> None:

@@ -6,7 +6,7 @@ from threading import Event, get_ident
 
 import pytest
 
-from certpin.support.pool import DaemonPool
+from certpin.support.network import DaemonPool
 
 DEADLINE = 30  # seconds
 

@@ -236,7 +236,7 @@ MUTATIONS: list[Mutation] = [
     ),
     mutation(
         "a deadline for the whole request",
-        _SUPPORT + "http.py",
+        _SUPPORT + "network.py",
         "        timer.start()\n",
         "",
         _CHANNEL + "a_server_that_sends_too_slowly_is_abandoned",
@@ -327,14 +327,14 @@ MUTATIONS: list[Mutation] = [
     ),
     mutation(
         "closing ends the connection",
-        _SUPPORT + "http.py",
+        _SUPPORT + "network.py",
         "        self.cancelled = True\n        self._end()\n",
         "        self.cancelled = True\n",
         _UPDATER + "closing_ends_a_running_check",
     ),
     mutation(
         "a handshake is ended too",
-        _SUPPORT + "http.py",
+        _SUPPORT + "network.py",
         "                self._hold(sock)\n",
         "",
         _UPDATER + "closing_ends_a_check_that_cannot_connect",

@@ -30,7 +30,7 @@ from urllib.parse import unquote, urlsplit
 
 from certpin.errors import ConfigError
 from certpin.probe import join_address
-from certpin.support.http import Deadline, exchange
+from certpin.support.network import Deadline, exchange
 from certpin_watch.alerts.message import (
     clients_text,
     command_line,

@@ -17,7 +17,7 @@ from certpin.errors import InputError, ProbeError
 from certpin.pins import TrustAnchors
 from certpin.probe import ContextCache, Endpoint, describe_error, observe
 from certpin.probe.scan import ScanLimits, scan
-from certpin.support.pool import DaemonPool
+from certpin.support.network import DaemonPool
 from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.results import ResultBuilder
 

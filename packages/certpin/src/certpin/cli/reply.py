@@ -100,7 +100,7 @@ def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result
     """
     from concurrent.futures import as_completed
 
-    from certpin.support.pool import DaemonPool
+    from certpin.support.network import DaemonPool
 
     with DaemonPool(_MAX_THREADS, "certpin-cli") as pool, progress(len(jobs), word) as advance:
         futures = [pool.submit(job) for job in jobs]

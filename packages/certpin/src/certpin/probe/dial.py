@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import CertificateParseError, DialError, HandshakeError
 from certpin.pins.hosts import HostServer, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
-from certpin.support.http import Deadline, exchange
+from certpin.support.network import Deadline, exchange
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from certpin.pins import PinSet
-    from certpin.support.http import Deadline
+    from certpin.support.network import Deadline
     from certpin.updates.fetch import UpdateSource
     from certpin.updates.status import UpdateHook, What
     from certpin.updates.trust import SignedSet

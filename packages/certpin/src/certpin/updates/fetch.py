@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
     from urllib3.response import BaseHTTPResponse
 
-    from certpin.support.http import Deadline
+    from certpin.support.network import Deadline
     from certpin.tls import PinnedSSLContext
     from certpin.updates.cache import Store
     from certpin.updates.settings import Address, Limits

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
 from certpin.support.forks import Forked, register
-from certpin.support.http import Deadline
+from certpin.support.network import Deadline
 from certpin.updates import trust
 from certpin.updates.cache import Store
 from certpin.updates.checker import Checker, Enforced, Notifier, closed

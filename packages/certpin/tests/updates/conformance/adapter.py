@@ -26,7 +26,7 @@ from tuf.api.exceptions import RepositoryError
 from urllib3.connection import HTTPConnection
 
 from certpin.errors import UpdateError
-from certpin.support.http import Deadline
+from certpin.support.network import Deadline
 from certpin.updates import Limits, trust
 from certpin.updates.cache import Store
 from certpin.updates.fetch import Channel, UpdateSource, fetch_target, follow

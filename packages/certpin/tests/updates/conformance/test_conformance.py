@@ -20,7 +20,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile
 from tuf.ngclient._internal import trusted_metadata_set
 
 from certpin.errors import UpdateError
-from certpin.support.http import Deadline
+from certpin.support.network import Deadline
 from certpin.updates.fetch import Channel
 from certpin.updates.refusals import update_errors
 from certpin.updates.settings import Address

@@ -17,7 +17,7 @@ from certpin.probe import describe_error
 from certpin.rotation import ReportedUsage
 from certpin.rotation.exports import MAX_EXPORT_BYTES, read_export
 from certpin.rotation.measured import measured_releases
-from certpin.support.http import BodyTooLargeError, Deadline, exchange
+from certpin.support.network import BodyTooLargeError, Deadline, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

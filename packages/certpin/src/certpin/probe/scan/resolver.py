@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from certpin.support.pool import DaemonPool
+from certpin.support.network import DaemonPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

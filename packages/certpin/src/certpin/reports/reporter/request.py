@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from certpin._version import __version__
 from certpin.pins import normalise
-from certpin.support.http import exchange
+from certpin.support.network import exchange
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import PinSet
     from certpin.reports.reporter.settings import ReporterSettings
-    from certpin.support.http import Deadline
+    from certpin.support.network import Deadline
 
     # Returns the context that verifies the TLS of a normalised host.
     ContextFor = Callable[[str], ssl.SSLContext]

@@ -21,7 +21,7 @@ from certpin.reports.reporter.request import (
     post,
     retry_after_seconds,
 )
-from certpin.support.http import Deadline
+from certpin.support.network import Deadline
 from certpin.support.text import printable
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from certpin.cli.rotate.simulate_input import parse_steps, read_steps
 from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
 from certpin.pinfile.file import Table
-from certpin.rotation.adoption import LONGEST
 from certpin.rotation.simulate_script import MAX_STEPS
+from certpin.support.text import LONGEST_DURATION
 from tests.cli._rotating import record_signed
 from tests.cli._simulating import FEW, NEXT, publish, schedule
 from tests.cli.conftest import HOST, Run
@@ -221,7 +221,7 @@ def test_any_toml_is_read_or_a_typed_error(top: Any) -> None:
     except ConfigError:
         return
     assert 1 <= len(found) <= MAX_STEPS
-    assert all(abs(dated.at - NOW) <= LONGEST for dated in found)
+    assert all(abs(dated.at - NOW) <= LONGEST_DURATION for dated in found)
 
 
 @pytest.mark.medium

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_ADOPTION = "certpin/rotation/adoption.py"
+_SITUATION = "certpin/rotation/situation.py"
 _GATE = "certpin/rotation/gate.py"
 _RULES = "certpin/rotation/rules.py"
 _HISTORY = "certpin/rotation/history.py"
@@ -36,28 +36,28 @@ _DRAFT = "tests/cli/test_rotate_draft.py::"
 MUTATIONS: list[Mutation] = [
     Mutation(
         "a version is alive until T_adopt after the next one",
-        _ADOPTION,
+        _SITUATION,
         "ends.append(out + timing.adopt if out else None)",
         "ends.append(out)",
         _IN_ADOPTION + "test_a_version_is_alive_until_t_adopt_after_the_next_one",
     ),
     Mutation(
         "the next version counts, not the latest",
-        _ADOPTION,
+        _SITUATION,
         "return min(following, default=None)",
         "return max(following, default=None)",
         _IN_ADOPTION + "test_the_next_version_counts_not_the_latest",
     ),
     Mutation(
         "a binary is alive until its end is recorded",
-        _ADOPTION,
+        _SITUATION,
         "ends += self._binary_ends(version, timing) or [None]",
         "ends += self._binary_ends(version, timing)",
         _IN_ADOPTION + "test_a_version_that_is_fetched_and_bundled_is_alive_as_long_as_the_binary",
     ),
     Mutation(
         "a pending version supersedes nothing",
-        _ADOPTION,
+        _SITUATION,
         "and not other.pending and",
         "and",
         _IN_ADOPTION + "test_a_pending_version_is_held_and_supersedes_nothing",
@@ -71,7 +71,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "adopted by every version alive",
-        _ADOPTION,
+        _SITUATION,
         "if refusing or not alive:",
         "if len(refusing) == len(alive):",
         _IN_ADOPTION + "test_a_pin_is_adopted_when_every_version_alive_accepts_it",
@@ -218,7 +218,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the older pattern of a host counts",
-        _ADOPTION,
+        _SITUATION,
         "return tuple(dict.fromkeys(map(pins.policy_for, covered))) or (policy_in(pins, pattern),)",
         "return (policy_in(pins, pattern),)",
         _IN_PROSPECT + "test_an_older_version_counts_whatever_its_pattern_is",
@@ -267,7 +267,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the number of the pin file rises if it is recorded",
-        "certpin/rotation/adoption.py",
+        "certpin/rotation/situation.py",
         "else max(draft.version, latest.number + 1)",
         "else draft.version",
         _IN_START + "test_the_number_rises_only_if_it_is_recorded",
@@ -365,7 +365,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a lost key of the journal is no backup",
-        _ADOPTION,
+        _SITUATION,
         "return usable - self.past.lost - self.past.compromised",
         "return usable",
         _IN_GATE + "test_a_lost_key_is_no_backup",

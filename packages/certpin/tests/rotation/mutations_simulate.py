@@ -84,7 +84,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "dates have a limit",
         _INPUT,
-        "if abs(at - now) > LONGEST:",
+        "if abs(at - now) > LONGEST_DURATION:",
         "if at == now > at:",
         _OF_STEPS + "test_an_invalid_date_is_reported_with_its_line",
     ),
@@ -112,8 +112,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a simulation has a limit",
         _SCRIPT,
-        "+ adopt > LONGEST:",
-        "+ adopt > 9 * LONGEST:",
+        "+ adopt > LONGEST_DURATION:",
+        "+ adopt > 9 * LONGEST_DURATION:",
         _ENGINE + "test_a_simulation_of_too_long_a_time_is_refused",
     ),
     Mutation(

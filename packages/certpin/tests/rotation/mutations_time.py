@@ -7,8 +7,7 @@ from tests._mutation import Mutation
 _HISTORY = "certpin/rotation/history.py"
 _GATE = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
-_SIGHTINGS = "certpin/rotation/sightings.py"
-_ADOPTION = "certpin/rotation/adoption.py"
+_SITUATION = "certpin/rotation/situation.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
 _DIAL = "certpin/probe/dial.py"
 _FILES = "certpin/cli/rotate/files.py"
@@ -57,7 +56,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a server with another time confirms nothing",
-        _SIGHTINGS,
+        _SITUATION,
         "any(each.difference <= CLOCK_TOLERANCE for each in self.dates)",
         "bool(self.dates)",
         _IN_CLOCK + "test_a_server_with_a_wrong_clock_confirms_nothing",
@@ -71,7 +70,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the end of a release is a date, too",
-        _ADOPTION,
+        _SITUATION,
         "if self.endless:",
         "if self.endless and version.bundled is None:",
         _IN_CLOCK + "test_the_end_of_a_release_needs_a_date",

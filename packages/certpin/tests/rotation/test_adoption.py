@@ -9,7 +9,7 @@ import pytest
 
 from certpin.pins import HostPattern, HostPolicy, PinSet, State
 from certpin.rotation import DeployedVersions, Situation, adoption, pin_state
-from certpin.rotation.adoption import policy_in
+from certpin.rotation.situation import policy_in
 from tests.rotation._situations import (
     DAY,
     NOW,

@@ -19,7 +19,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.emergency import emergency_path
 from certpin.rotation.gate import clock_problem, without_ends
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.rotation.situation import CLOCK_TOLERANCE
 from tests.rotation._situations import (
     DAY,
     HOUR,

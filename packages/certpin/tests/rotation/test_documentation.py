@@ -12,7 +12,7 @@ import pytest
 from certpin.lab import Authority, Identity
 from certpin.pinfile import PinSet
 from certpin.rotation import AdoptionDelays, DeployedVersions, Invariant, Version, plan
-from certpin.rotation.adoption import in_utc
+from certpin.support.text import in_utc
 from tests.documentation._blocks import DOCS, blocks, shell_script
 from tests.documentation._scripts import run_with_hosts
 from tests.rotation._situations import pin, pin_set, sighting, situation

@@ -17,10 +17,10 @@ from certpin.rotation import (
     Violation,
     check_step,
 )
-from certpin.rotation.adoption import in_utc
 from certpin.rotation.gate import check_now
 from certpin.rotation.prospect import Prospect
 from certpin.rotation.rules import dropped_pins
+from certpin.support.text import in_utc
 from tests import kit
 from tests.rotation._situations import (
     DAY,

@@ -12,7 +12,7 @@ import pytest
 from certpin.pins import HostPattern, Pin, State
 from certpin.rotation import AdoptionDelays, Event, History, after, contradictions
 from certpin.rotation.journal import in_order
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.rotation.situation import CLOCK_TOLERANCE
 from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_set
 
 if TYPE_CHECKING:

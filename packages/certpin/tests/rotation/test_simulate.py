@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from certpin.errors import InputError
 from certpin.pins import HostPin
 from certpin.rotation import AdoptionDelays, AppRelease, Situation, Step, Version, plan
-from certpin.rotation.adoption import LONGEST
 from certpin.rotation.fleet import Fleet
 from certpin.rotation.simulate import simulate
 from certpin.rotation.simulate_script import (
@@ -25,6 +24,7 @@ from certpin.rotation.simulate_script import (
     dated_steps,
     moved_steps,
 )
+from certpin.support.text import LONGEST_DURATION
 from tests.rotation._situations import (
     DAY,
     HOUR,
@@ -339,8 +339,8 @@ def test_a_push_without_a_pending_version_is_an_error() -> None:
 
 def test_a_simulation_of_too_long_a_time_is_refused() -> None:
     now, _ = the_plan()
-    far = DatedStep(1, Step("publish"), NOW + LONGEST - TIMING.adopt)
-    assert build_script(now, [far]).until == (LONGEST + DAY) / MOMENT
+    far = DatedStep(1, Step("publish"), NOW + LONGEST_DURATION - TIMING.adopt)
+    assert build_script(now, [far]).until == (LONGEST_DURATION + DAY) / MOMENT
     with pytest.raises(InputError, match="take more than 3650d"):
         build_script(now, [replace(far, at=far.at + MOMENT)])
     many = [DatedStep(number, Step("publish"), NOW) for number in range(MAX_STEPS + 1)]
@@ -359,7 +359,7 @@ def test_the_callback_is_called_after_each_chunk() -> None:
 def test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps() -> None:
     """Ten years, as many steps as there may be, and three times as many clients."""
     now, _ = the_plan()
-    apart = (LONGEST - TIMING.adopt) / MAX_STEPS
+    apart = (LONGEST_DURATION - TIMING.adopt) / MAX_STEPS
     steps = [DatedStep(at, Step("publish"), NOW + at * apart) for at in range(MAX_STEPS)]
     script = build_script(now, steps)
 

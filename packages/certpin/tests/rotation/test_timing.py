@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import InputError
 from certpin.rotation import AdoptionDelays, format_duration, parse_duration
-from certpin.rotation.adoption import LONGEST
+from certpin.support.text import LONGEST_DURATION
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_an_invalid_duration_is_refused(text: str) -> None:
     assert caught.value.fix
 
 
-@given(st.integers(0, int(LONGEST.total_seconds())))
+@given(st.integers(0, int(LONGEST_DURATION.total_seconds())))
 def test_a_formatted_duration_is_read_back(seconds: int) -> None:
     assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
 
@@ -58,7 +58,7 @@ def test_delays_are_read_back_and_missing_ones_have_their_default() -> None:
     assert AdoptionDelays.parse({"cdn": "5m", "of a newer certpin": "1x"}) == timing
 
 
-@pytest.mark.parametrize("delay", [timedelta(seconds=-1), LONGEST + timedelta(seconds=1)])
+@pytest.mark.parametrize("delay", [timedelta(seconds=-1), LONGEST_DURATION + timedelta(seconds=1)])
 def test_a_delay_out_of_range_is_refused(delay: timedelta) -> None:
     with pytest.raises(InputError, match="poll"):
         AdoptionDelays(poll=delay)

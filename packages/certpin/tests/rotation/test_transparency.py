@@ -12,7 +12,7 @@ from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import HostPin, PinSet
 from certpin.rotation import Prospect, Sighting, Version, check_now, check_step
 from certpin.rotation.prospect import conclude, refuses, stand_in
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.x509 import Chain
 from tests.rotation._situations import DAY, HOST, NOW, pin, policy, situation
 

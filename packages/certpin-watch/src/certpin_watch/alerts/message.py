@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from certpin.rotation.adoption import format_duration
-from certpin.support.text import printable
+from certpin.support.text import format_duration, printable
 from certpin_watch.settings import SEVERITIES
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import HostError, InputError
 from certpin.pins import HostPattern
 from certpin.pins.hosts import normalise
-from certpin.rotation.adoption import format_duration
-from certpin.support.text import printable
+from certpin.support.text import format_duration, printable
 from certpin_watch.rules.engine import check_rule
 from certpin_watch.store.alerts import insert_silence, record_event, set_acknowledged
 

@@ -6,7 +6,7 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
-from certpin.rotation.adoption import in_utc
+from certpin.support.text import in_utc
 from certpin_watch.monitor.results import MAX_BYTES, encoded_size
 from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
 

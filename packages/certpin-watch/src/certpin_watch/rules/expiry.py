@@ -12,10 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.rotation.adoption import in_utc, policy_in
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.rules import expiry
-from certpin.support.text import in_days
+from certpin.rotation.situation import policy_in
+from certpin.support.text import in_days, in_utc
 from certpin.x509 import name_of
 from certpin_watch.rules.pins import certificate_details
 from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding

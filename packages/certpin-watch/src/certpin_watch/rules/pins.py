@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from certpin.pins import Pin
 from certpin.pins.verdict import advice
 from certpin.providers import change_text, load_providers, policy_change
-from certpin.rotation.adoption import policy_in
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import judge
 from certpin.rotation.rules import backup, served_chain, version_list
+from certpin.rotation.situation import policy_in
 from certpin.support.text import counted
 from certpin.x509 import name_of
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.kms import ServiceKey
     from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import Situation
-    from certpin.rotation.adoption import Version
+    from certpin.rotation.situation import Version
     from certpin.x509 import Certificate
     from certpin.x509.certificate import Item
 

@@ -3,25 +3,13 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → history ──┐            ┌→ fleet ──────┬─────────────┐
-    measured, releases ─┴→ adoption ─┴→ prospect → gate → plan → simulate
-                                            └→ deadlines
+    journal → history ──┐             ┌→ fleet ──────┬─────────────┐
+    measured, releases ─┴→ situation ─┴→ prospect → gate → plan → simulate
+                                             └→ deadlines
 """
 
 from __future__ import annotations
 
-from certpin.rotation.adoption import (
-    Adoption,
-    AdoptionDelays,
-    DeployedVersions,
-    PinHistory,
-    Situation,
-    Version,
-    adoption,
-    format_duration,
-    in_utc,
-    parse_duration,
-)
 from certpin.rotation.deadlines import (
     ExposureStage,
     KeyExposure,
@@ -45,14 +33,22 @@ from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
 from certpin.rotation.prospect import Prospect
 from certpin.rotation.releases import AppRelease
-from certpin.rotation.sightings import (
+from certpin.rotation.situation import (
+    Adoption,
+    AdoptionDelays,
+    DeployedVersions,
+    PinHistory,
     ServerDate,
     ServerObservation,
     Sighting,
+    Situation,
     TimeEvidence,
+    Version,
+    adoption,
     server_name,
 )
 from certpin.rotation.violation import Invariant, Violation
+from certpin.support.text import format_duration, in_utc, parse_duration
 
 __all__ = [
     "NEXT_BACKUP",

@@ -23,8 +23,8 @@ from certpin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.rotation.adoption import AdoptionDelays
     from certpin.rotation.releases import AppRelease
+    from certpin.rotation.situation import AdoptionDelays
 
 SECOND = timedelta(seconds=1)
 WHOLE = 2**32  # a share of 100 %

@@ -10,19 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from certpin.rotation.adoption import in_utc, last_end
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import assumed_prospects, conclusion_of
 from certpin.rotation.rules import number_list
+from certpin.rotation.situation import last_end
 from certpin.rotation.violation import clients_text
+from certpin.support.text import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from certpin.pins import Pin
-    from certpin.rotation.adoption import Situation, Version
     from certpin.rotation.prospect import Prospect
+    from certpin.rotation.situation import Situation, Version
 
 # How the next version reaches the clients of a version: they fetch it, or only an app brings it.
 Way = Literal["fetch", "app"]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import Pin
-    from certpin.rotation.adoption import Situation
     from certpin.rotation.deadlines import KeyExposure
+    from certpin.rotation.situation import Situation
     from certpin.rotation.violation import Violation
 
 Fact = Literal["stolen", "lost"]

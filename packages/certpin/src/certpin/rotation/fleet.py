@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
-from certpin.rotation.adoption import AdoptionDelays
 from certpin.rotation.arrivals import (
     SECOND,
     USUAL_STRAGGLERS,
@@ -31,13 +30,14 @@ from certpin.rotation.arrivals import (
     check_openings,
     fetch_arrivals,
 )
+from certpin.rotation.situation import AdoptionDelays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from fractions import Fraction
 
-    from certpin.rotation.adoption import DeployedVersions, Situation, Version
     from certpin.rotation.releases import AppRelease
+    from certpin.rotation.situation import DeployedVersions, Situation, Version
 
 MAX_CLIENTS = 1_000_000_000
 ALWAYS = -(2**62)  # before every other time

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.pins.hosts import split_address
 from certpin.probe import endpoint_at, served_at
-from certpin.rotation.adoption import Version, format_duration, in_utc
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
@@ -38,23 +37,23 @@ from certpin.rotation.rules import (
     version_list,
     version_rises,
 )
-from certpin.rotation.sightings import (
+from certpin.rotation.situation import (
     CLOCK_TOLERANCE,
     ServerObservation,
     TimeEvidence,
+    Version,
     server_name,
 )
 from certpin.rotation.violation import Violation
-from certpin.support.text import printable
+from certpin.support.text import format_duration, in_utc, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin, State
-    from certpin.rotation.adoption import Situation
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.sightings import ServerDate, Sighting
+    from certpin.rotation.situation import ServerDate, Sighting, Situation
 
 GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from certpin.errors import JournalError
 from certpin.pins import HostPattern
 from certpin.pins.policy import meaning
-from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
 from certpin.rotation.journal import (
     MAX_JOURNAL_BYTES,
     STATE_AFTER,
@@ -25,7 +24,14 @@ from certpin.rotation.journal import (
     parse_journal,
 )
 from certpin.rotation.releases import AppRelease
-from certpin.rotation.sightings import CLOCK_TOLERANCE, ServerObservation
+from certpin.rotation.situation import (
+    CLOCK_TOLERANCE,
+    DeployedVersions,
+    PinHistory,
+    ServerObservation,
+    Version,
+    policy_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import Pin, State
-    from certpin.rotation.adoption import AdoptionDelays
+    from certpin.rotation.situation import AdoptionDelays
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}

@@ -40,16 +40,15 @@ from certpin.formats.json import from_json, to_json
 from certpin.formats.parsed import Shape
 from certpin.pins import HostPattern, Pin, normalise
 from certpin.pins.hosts import join_address, split_address
-from certpin.rotation.adoption import AdoptionDelays, adoption
 from certpin.rotation.releases import AppRelease, check_name, format_curve, parse_curve
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.rotation.situation import CLOCK_TOLERANCE, AdoptionDelays, adoption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from certpin.pins import PinSet, State
-    from certpin.rotation.adoption import Situation
+    from certpin.rotation.situation import Situation
 
 
 # In the order of a rotation, for drawings.
@@ -195,7 +194,7 @@ class Event:
         reason: why the step was forced; empty if it was not.
         pins: the whole pin set of a ``publish``.
         server: the server of an ``observe``, which records the key that it presents, or of a
-            ``gone`` (``certpin.rotation.sightings``).
+            ``gone`` (``certpin.rotation.situation``).
         problem: why the chain of an observed server did not verify.
         lines: the entries that a ``clock`` corrects, by the SHA-256 of their lines
             (``certpin.rotation.history``).
@@ -441,7 +440,7 @@ def _timing(shape: Shape | None) -> AdoptionDelays | None:
 
 
 def _server(shape: Shape) -> str:
-    """Read a server's name, as ``certpin.rotation.sightings.server_name`` writes it."""
+    """Read a server's name, as ``certpin.rotation.situation.server_name`` writes it."""
     name, _, address = shape.text().rpartition(" at ")
     host, port = split_address(address, 0)
     if not port:

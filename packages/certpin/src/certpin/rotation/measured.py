@@ -34,9 +34,9 @@ from certpin.rotation.releases import MAX_DAYS, MAX_POINTS, later_releases
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from certpin.rotation.adoption import AdoptionDelays, DeployedVersions, Version
     from certpin.rotation.exports import ReleaseUsage
     from certpin.rotation.releases import AdoptionCurve, AppRelease
+    from certpin.rotation.situation import AdoptionDelays, DeployedVersions, Version
 
 DAY = timedelta(days=1)
 CYCLE = 7  # days: apps are used differently on each day of the week

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import Pin
-    from certpin.rotation.adoption import Situation
     from certpin.rotation.gate import GatedStep
+    from certpin.rotation.situation import Situation
     from certpin.rotation.violation import Violation
 
 NextAct = Literal[

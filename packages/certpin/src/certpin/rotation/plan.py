@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError
 from certpin.pins import HostPin, Pin
-from certpin.rotation.adoption import adoption
 from certpin.rotation.fleet import client_count
 from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.prospect import assumed_prospects, chain_with
 from certpin.rotation.rules import dropped_pins
-from certpin.rotation.sightings import Sighting
+from certpin.rotation.situation import Sighting, adoption
 from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import Role, State
-    from certpin.rotation.adoption import Situation
+    from certpin.rotation.situation import Situation
 
 Act = Literal["generate", "stage", "publish", "push", "activate", "serve", "retire", "remove"]
 

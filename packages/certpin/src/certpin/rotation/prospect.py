@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.pins import Pin, verify
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.x509 import Certificate, Chain
 from certpin.x509.chain import read_facts, ways_up
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Verdict
-    from certpin.rotation.adoption import Situation, Version
+    from certpin.rotation.situation import Situation, Version
 
 Conclusion = Literal["accepted", "refused", "open"]
 

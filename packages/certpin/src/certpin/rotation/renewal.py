@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin.rotation.adoption import adoption
 from certpin.rotation.plan import replaced_pins, with_published, with_pushed
 from certpin.rotation.rules import has_backup_without
+from certpin.rotation.situation import adoption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from certpin.pins import Pin
-    from certpin.rotation.adoption import Situation, Version
+    from certpin.rotation.situation import Situation, Version
 
 # A backup's entry may have any state, but no server was recorded to use it.
 _SERVER_ROLES = {"leaf", "intermediate", "root"}

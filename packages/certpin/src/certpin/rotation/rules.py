@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import Pin
 from certpin.pins.verdict import missing_scts, scts_fix
-from certpin.rotation.adoption import Version, format_duration, in_utc, last_end, policy_in
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
     conclude,
@@ -23,7 +22,9 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
+from certpin.rotation.situation import Version, last_end, policy_in
 from certpin.rotation.violation import Violation
+from certpin.support.text import format_duration, in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Verdict
-    from certpin.rotation.adoption import Situation
     from certpin.rotation.prospect import Prospect
+    from certpin.rotation.situation import Situation
     from certpin.rotation.violation import Invariant
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
 from certpin.pins import HostPin, verify
-from certpin.rotation.adoption import LONGEST, format_duration, in_utc, policy_in
 from certpin.rotation.arrivals import SECOND
 from certpin.rotation.fleet import fetch_order, is_unnamed, named_releases, seconds_of
 from certpin.rotation.prospect import UNPINNED, chain_with, stand_in
+from certpin.rotation.situation import policy_in
+from certpin.support.text import LONGEST_DURATION, format_duration, in_utc
 from certpin.x509 import Chain
 
 if TYPE_CHECKING:
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation.adoption import Situation, Version
     from certpin.rotation.plan import Step
     from certpin.rotation.releases import AppRelease
+    from certpin.rotation.situation import Situation, Version
 
     Chains = tuple[Chain | None, ...]  # None for a server whose chain did not verify
 
 # The steps that clients notice, at once or later. The others are only recorded in the journal.
 NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
 
-# Each version is counted for each hour: with this many over LONGEST, that takes about 350 MB.
+# Each version is counted for each hour: with this many in ten years, that takes about 350 MB.
 MAX_STEPS = 500
 
 _ANY = datetime.min.replace(tzinfo=UTC)  # the policies that are compared don't expire
@@ -290,9 +291,9 @@ def _check(situation: Situation, ordered: Sequence[DatedStep]) -> None:
             f"step {ordered[0].number} is before the beginning of the simulation",
             fix=f"move it to {in_utc(now)} or later",
         )
-    if (ordered[-1].at - now if ordered else 0 * SECOND) + adopt > LONGEST:
+    if (ordered[-1].at - now if ordered else 0 * SECOND) + adopt > LONGEST_DURATION:
         raise InputError(
-            f"the simulation would take more than {format_duration(LONGEST)}",
+            f"the simulation would take more than {format_duration(LONGEST_DURATION)}",
             fix="give earlier dates, or shorter delays",
         )
 

@@ -1,9 +1,27 @@
-"""Make text from untrusted sources safe to show in any format; and count nouns.
+"""Text for users: untrusted text made safe to show, counted nouns, times and durations.
 
 Each format still has to escape its own syntax.
 """
 
 from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from certpin.errors import InputError
+
+# A longer delay is a mistake, and dates end in the year 9999.
+LONGEST_DURATION = timedelta(days=3650)
+
+_UNITS = {
+    "w": timedelta(weeks=1),
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+}
+_DURATION = re.compile(r"(?:[0-9]{1,9}[wdhms])+", re.ASCII)
+_PART = re.compile(r"([0-9]+)([wdhms])", re.ASCII)
 
 
 def printable(text: str) -> str:
@@ -43,3 +61,39 @@ def counted(count: int, noun: str) -> str:
 def sentence(text: str) -> str:
     """Return a text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration such as ``7d``, ``6h`` or ``1d12h``; the units are w, d, h, m and s.
+
+    Raises:
+        InputError: the text is not a duration, or longer than ``LONGEST_DURATION``.
+    """
+    text = text.strip()
+    if not _DURATION.fullmatch(text):
+        raise InputError(f"{text[:40]!r} is not a duration", fix="write it as 6h, 7d or 1d12h")
+    total = sum((int(count) * _UNITS[unit] for count, unit in _PART.findall(text)), timedelta(0))
+    if total > LONGEST_DURATION:
+        raise InputError(
+            f"{text[:40]} is too long", fix=f"at most {format_duration(LONGEST_DURATION)}"
+        )
+    return total
+
+
+def format_duration(duration: timedelta) -> str:
+    """Format a duration so that ``parse_duration`` reads it. Fractions of a second round up."""
+    seconds = -(-duration // timedelta(seconds=1))
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def in_utc(moment: datetime) -> str:
+    """Format a time for users, in UTC to the minute, rounded up: an earlier time may be unsafe."""
+    moment = moment.astimezone(UTC)
+    if moment.second or moment.microsecond:
+        moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,7 @@ _COUNTING = "tests/watch/collector/test_counting.py::test_"
 MUTATIONS: list[Mutation] = [
     Mutation(
         "measured: a late report delays the end",
-        "certpin/rotation/adoption.py",
+        "certpin/rotation/situation.py",
         "        if version.last_reported is None or not self.is_overdue(version, timing):\n",
         "        if True:\n",
         _MEASURED + "a_version_reported_after_its_expected_end_stays_alive",

@@ -25,7 +25,7 @@ from certpin.pins import Pin
 from certpin.rotation import AdoptionDelays, Prospect, Situation, check_step
 from certpin.rotation.prospect import stand_in
 from certpin.rotation.rules import refused_by_version
-from certpin.rotation.sightings import CLOCK_TOLERANCE
+from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.support.text import printable
 from certpin.x509.request import read_request
 

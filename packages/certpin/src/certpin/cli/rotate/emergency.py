@@ -393,7 +393,7 @@ def _append(journal: Path, history: History, events: list[Event]) -> None:
     from certpin.cli.rotate.files import append_lines
     from certpin.errors import JournalError
     from certpin.rotation import after, format_journal
-    from certpin.rotation.sightings import CLOCK_TOLERANCE
+    from certpin.rotation.situation import CLOCK_TOLERANCE
 
     dated = list(after(history.events, events, any_lag=True))
     if dated[0].time - events[0].time > CLOCK_TOLERANCE:

@@ -139,7 +139,7 @@ def _pin_changes(
 
     Only pins that clients accept are compared. ``name`` returns the name of a pin.
     """
-    from certpin.rotation.adoption import policy_in
+    from certpin.rotation.situation import policy_in
 
     old = policy_in(before, pattern) if before else None
     new = policy_in(after, pattern) if after else None
@@ -156,7 +156,7 @@ def _concerns(event: Event, host: str) -> bool:
     An event without a host concerns all; a published version concerns the hosts that it pins.
     """
     from certpin.pins import HostPattern
-    from certpin.rotation.adoption import policy_in
+    from certpin.rotation.situation import policy_in
 
     wanted = HostPattern.parse(host)
     if event.pins is not None:

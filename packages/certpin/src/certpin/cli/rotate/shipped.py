@@ -33,7 +33,7 @@ _DATE_METAVAR = "DATE"
 
 def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     """Return the time that an option names: a time with a zone, or the end of a day in UTC."""
-    from certpin.rotation.adoption import LONGEST
+    from certpin.support.text import LONGEST_DURATION
 
     if text is None:
         return None
@@ -49,7 +49,7 @@ def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> d
             ctx,
             parameter,
         )
-    if abs(moment - datetime.now(UTC)) > LONGEST:
+    if abs(moment - datetime.now(UTC)) > LONGEST_DURATION:
         raise click.BadParameter("the date is too far away", ctx, parameter)
     return moment.astimezone(UTC) + timedelta(days=1 if is_day else 0)
 

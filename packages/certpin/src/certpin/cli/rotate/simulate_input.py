@@ -399,7 +399,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
     """
     from certpin.errors import ConfigError, InputError
     from certpin.rotation import format_duration, parse_duration
-    from certpin.rotation.adoption import LONGEST
+    from certpin.support.text import LONGEST_DURATION
 
     if "after" in table.data:
         if "at" in table.data:
@@ -415,11 +415,11 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
         raise ConfigError(
             "the time has no zone", key=table.under("at"), fix="write it as 2027-03-01T09:00:00Z"
         )
-    if abs(at - now) > LONGEST:
+    if abs(at - now) > LONGEST_DURATION:
         raise ConfigError(
             "the date is too far away",
             key=table.under("at"),
-            fix=f"at most {format_duration(LONGEST)} from now",
+            fix=f"at most {format_duration(LONGEST_DURATION)} from now",
         )
     return at.astimezone(UTC)
 

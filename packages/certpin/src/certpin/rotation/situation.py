@@ -1,4 +1,7 @@
-"""Which versions of the pin set clients hold, and whether every client accepts a pin.
+"""The situation of a host: the versions that clients hold, what servers present, and the time.
+
+Everything that a decision about a rotation depends on is in a ``Situation``; ``adoption`` answers
+whether every client accepts a pin.
 
 A version is alive while some client may hold it. One that clients fetch is alive until T_adopt
 after a higher version was published; T_adopt is the delay until every client has a published
@@ -9,35 +12,27 @@ That is derived from the versions, the delays and the clock; it is never declare
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from certpin.errors import ConfigError, InputError
-from certpin.pins.hosts import ANY_LABEL
+from certpin.pins import pins_of
+from certpin.pins.hosts import ANY_LABEL, join_address
 from certpin.rotation.releases import release_end
+from certpin.support.text import LONGEST_DURATION, format_duration, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
+    from certpin.probe import Endpoint
     from certpin.rotation.releases import AppRelease
-    from certpin.rotation.sightings import ServerObservation, Sighting, TimeEvidence
+    from certpin.x509 import Chain
 
-
-# A longer delay is a mistake, and dates end in the year 9999.
-LONGEST = timedelta(days=3650)
-
-_UNITS = {
-    "w": timedelta(weeks=1),
-    "d": timedelta(days=1),
-    "h": timedelta(hours=1),
-    "m": timedelta(minutes=1),
-    "s": timedelta(seconds=1),
-}
-_DURATION = re.compile(r"(?:[0-9]{1,9}[wdhms])+", re.ASCII)
-_PART = re.compile(r"([0-9]+)([wdhms])", re.ASCII)
+# By how much two correct clocks may differ.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class AdoptionDelays:
         skew: by how much the clocks differ.
 
     Raises:
-        InputError: a delay is negative, or longer than ``LONGEST``.
+        InputError: a delay is negative, or longer than ``LONGEST_DURATION``.
     """
 
     cdn: timedelta = timedelta(hours=1)
@@ -66,10 +61,10 @@ class AdoptionDelays:
 
     def __post_init__(self) -> None:
         for delay in fields(self):
-            if not timedelta(0) <= getattr(self, delay.name) <= LONGEST:
+            if not timedelta(0) <= getattr(self, delay.name) <= LONGEST_DURATION:
                 raise InputError(
                     f"the delay {delay.name} is out of range",
-                    fix=f"give 0s to {format_duration(LONGEST)}",
+                    fix=f"give 0s to {format_duration(LONGEST_DURATION)}",
                 )
 
     @property
@@ -95,40 +90,6 @@ class AdoptionDelays:
         return AdoptionDelays(
             **{name: parse_duration(text) for name, text in texts.items() if name in known}
         )
-
-
-def parse_duration(text: str) -> timedelta:
-    """Read a duration such as ``7d``, ``6h`` or ``1d12h``; the units are w, d, h, m and s.
-
-    Raises:
-        InputError: the text is not a duration, or longer than ``LONGEST``.
-    """
-    text = text.strip()
-    if not _DURATION.fullmatch(text):
-        raise InputError(f"{text[:40]!r} is not a duration", fix="write it as 6h, 7d or 1d12h")
-    total = sum((int(count) * _UNITS[unit] for count, unit in _PART.findall(text)), timedelta(0))
-    if total > LONGEST:
-        raise InputError(f"{text[:40]} is too long", fix=f"at most {format_duration(LONGEST)}")
-    return total
-
-
-def format_duration(duration: timedelta) -> str:
-    """Format a duration so that ``parse_duration`` reads it. Fractions of a second round up."""
-    seconds = -(-duration // timedelta(seconds=1))
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
-
-
-def in_utc(moment: datetime) -> str:
-    """Format a time for users, in UTC to the minute, rounded up: an earlier time may be unsafe."""
-    moment = moment.astimezone(UTC)
-    if moment.second or moment.microsecond:
-        moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True)
@@ -314,6 +275,132 @@ def _examples(pattern: HostPattern) -> tuple[str, ...]:
     one = f"{ANY_LABEL}.{pattern.name}"
     two = f"{ANY_LABEL}.{one}"
     return (one,) if pattern.wildcard == "*." else (pattern.name, one, two)
+
+
+# What servers presented: to a probe now, or earlier in the journal.
+#
+# ``Sighting`` is the answer of one server to a probe. The journal keeps a ``ServerObservation`` of
+# it, so that a server that was seen once is not forgotten. ``ServerDate`` compares the clock of a
+# server with that of this machine, and ``TimeEvidence`` has all facts about the time of a step.
+
+
+@dataclass(frozen=True)
+class ServerDate:
+    """The time that a server reported in the header ``Date`` (RFC 9110 section 6.6.1).
+
+    Attributes:
+        source: the server.
+        date: its time, to the second.
+        local: the time of this machine when the answer came.
+    """
+
+    source: str
+    date: datetime
+    local: datetime
+
+    @property
+    def difference(self) -> timedelta:
+        """How far the clocks of the server and of this machine are apart; never negative."""
+        return abs(self.date - self.local)
+
+
+@dataclass(frozen=True)
+class TimeEvidence:
+    """The facts about the time of a step, besides the clock of this machine.
+
+    Attributes:
+        newest: the time of the newest entry of the journal; ``None`` if it has none.
+        entry: the step and the person of that entry, as text.
+        dates: the times of servers, over connections with verified chains.
+        hints: the times of servers without a verified chain. They prove nothing.
+    """
+
+    newest: datetime | None = None
+    entry: str = ""
+    dates: tuple[ServerDate, ...] = ()
+    hints: tuple[ServerDate, ...] = ()
+
+    @property
+    def confirmed(self) -> bool:
+        """True if the time of a server confirms the clock of this machine."""
+        return any(each.difference <= CLOCK_TOLERANCE for each in self.dates)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The certificates that one server presented to a probe.
+
+    Attributes:
+        vantage: the description of the server, such as its address.
+        chain: the verified path from leaf to root; ``None`` if verification failed.
+        served: the certificates that the server sent. Without a verified path they may be an
+            attacker's.
+        server: the name of the server in the journal (``server_name``); empty for a file.
+        problem: why OpenSSL refused the chain.
+        date: the time that the server reported; ``None`` if it reported none. It proves nothing
+            if ``chain`` is ``None``.
+    """
+
+    vantage: str
+    chain: Chain | None
+    served: Chain | None = None
+    server: str = ""
+    problem: str = ""
+    date: ServerDate | None = None
+
+    @property
+    def pins(self) -> frozenset[Pin]:
+        """The pins (of key and of certificate) of every certificate in the verified path."""
+        return _pins(self.chain)
+
+    @property
+    def unverified(self) -> frozenset[Pin]:
+        """The pins of the certificates that the server sent; empty if a path was verified."""
+        return frozenset() if self.chain else _pins(self.served)
+
+    @property
+    def leaf(self) -> Pin | None:
+        """The pin of the key of the server's own certificate; ``None`` if it sent none."""
+        chain = self.chain or self.served
+        return pins_of(chain.certificates[0])[0] if chain and chain.certificates else None
+
+
+@dataclass(frozen=True)
+class ServerObservation:
+    """The key that a server presented at a time, as the journal records it.
+
+    Attributes:
+        host: the pattern of the policy for which the server was contacted.
+        server: the server (``server_name``).
+        time: when it was contacted.
+        leaf: the pin of the key of its leaf certificate.
+        problem: why its chain did not verify; empty if it did.
+    """
+
+    host: HostPattern
+    server: str
+    time: datetime
+    leaf: Pin | None
+    problem: str = ""
+
+
+def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
+    """Return the name of a server in the journal: its address in the pin file, with the port.
+
+    A TLS name that is neither the address nor the name of the pattern, as with a wildcard and
+    ``--connect``, comes first: ``www.bank.example at 192.0.2.7:443``.
+    """
+    host, port = endpoint.address
+    address = join_address(host, port)
+    return address if endpoint.name in {host, pattern.name} else f"{endpoint.name} at {address}"
+
+
+def _pins(chain: Chain | None) -> frozenset[Pin]:
+    certificates = chain.certificates if chain else ()
+    return frozenset(pin for certificate in certificates for pin in pins_of(certificate))
+
+
+# The situation of a host, and whether its clients accept a pin.
 
 
 @dataclass(frozen=True)

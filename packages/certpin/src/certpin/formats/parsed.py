@@ -42,7 +42,7 @@ class FormatWarning(UserWarning):
 
 
 def pass_over(what: str) -> None:
-    """Warn that an import skips ``what``, a setting whose loss can't lock clients out."""
+    """Warn that an import skips the setting ``what``; its loss can't lock clients out."""
     warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
@@ -70,7 +70,7 @@ class Source:
 
 
 class Shape:
-    """A value in an untrusted file, with its location for errors, and a record of what was read.
+    """A value in an untrusted file, with its location for errors. It records which parts were read.
 
     ``place`` is the location. The methods raise ``FormatError`` if the value has another type.
     """
@@ -302,7 +302,7 @@ class Found:
 def imported_state(role: Role) -> State:
     """Return the state of an imported pin, which clients already accept, by its role.
 
-    It is PUBLISHED for a backup, whose key no server uses, and ACTIVE otherwise.
+    It is PUBLISHED for a backup, because no server uses its key, and ACTIVE otherwise.
     """
     return "published" if role == "backup" else "active"
 
@@ -329,10 +329,10 @@ class ParsedFile:
     debug: TrustAnchors | None = None
 
     def pin_set(self, options: ImportOptions) -> PinSet:
-        """Return the pin set that the file describes. ``options`` has what the file lacks.
+        """Return the pin set that the file describes.
 
-        Raises ``ConfigError`` if the pin set is unsafe, and ``FormatError`` if the file has no
-        pins.
+        ``options`` has the settings that the file lacks. Raises ``ConfigError`` if the pin set is
+        unsafe, and ``FormatError`` if the file has no pins.
         """
         policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:

@@ -1,4 +1,4 @@
-"""What a rotation is judged from: the pin file, the journal beside it, and the servers' answers."""
+"""The facts about a rotation: the pin file, the journal beside it, and the servers' answers."""
 
 from __future__ import annotations
 
@@ -304,8 +304,8 @@ def name_of(who: str | None) -> str:
     return printable(who)[:_MAX_NAME]
 
 
-# What servers present: their chains and clocks. Commands that change a rotation also record these
-# observations in the journal; commands that only read, such as ``status``, record nothing.
+# The chains and clocks of servers. Commands that change a rotation also record these observations
+# in the journal; commands that only read, such as ``status``, record nothing.
 
 
 def probe_for_reading(

@@ -1,4 +1,4 @@
-"""What the steps of a rotation share: ``--force``, their outcome, and options about clients.
+"""Common to the steps of a rotation: ``--force``, their outcome, and options about clients.
 
 A step that would violate a rule is refused, unless the user forces it. The options about clients
 say how fast they get a version: update delays, and the usage that was measured.

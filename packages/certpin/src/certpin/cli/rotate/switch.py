@@ -258,7 +258,7 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
 def _require_certifiable(step: KeySwitch) -> None:
     """Refuse a key, given without its certificate, that no public authority would certify.
 
-    A pin alone doesn't show the type of its key, so nothing is refused.
+    A pin doesn't show the type of its key, so it is never refused.
 
     Raises:
         ConfigError: no authority that clients of a host trust certifies such a key.

@@ -65,9 +65,8 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
 suite: setup ## Run all tests.
-	@$(SETUP) .venvs/niquests requirements/niquests.txt
-	@$(SETUP) .venvs/docs requirements/docs.txt
-	@$(SETUP) .venvs/clouds requirements/clouds.txt
+	@for each in niquests docs clouds; do $(SETUP) .venvs/$$each requirements/$$each.txt & begun+=($$!); done; \
+		for each in "$${begun[@]}"; do wait $$each; done
 	@echo "== suite: $(MARKS)"
 	@CERTPIN_RUN="$$($(RUN) -V)" $(PYTEST) -m "$(MARKS)" $(COVERAGE)
 
@@ -89,8 +88,8 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 
 types: setup ## Check types strictly, as the oldest and as the newest Python.
 	@echo "== types"
-	@$(RUN) -m mypy --no-error-summary
-	@$(RUN) -m mypy --no-error-summary --python-version 3.15
+	@$(RUN) -m mypy --no-error-summary & oldest=$$!; \
+		$(RUN) -m mypy --no-error-summary --python-version 3.15; wait $$oldest
 
 lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none

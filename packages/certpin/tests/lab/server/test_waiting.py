@@ -105,7 +105,7 @@ def test_where_an_event_loop_runs_the_thread_of_the_lab_serves(used: list[str]) 
 
 
 def test_a_process_without_a_descriptor_is_served_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(pid: int) -> int:
+    def fails(*_: int) -> int:
         raise OSError("no descriptor")
 
     monkeypatch.setattr(os, "pidfd_open", fails)

@@ -109,6 +109,7 @@ def test_a_store_that_others_write_to_is_ready(
         assert _ask(sqlite_store, "/readyz")[0] == 200
 
 
+@pytest.mark.medium
 def test_many_requests_check_the_store_once(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ def test_other_files_and_folders_are_refused(run: Run) -> None:
     assert run("lab", "export", ".").code == 2
 
 
+@pytest.mark.medium
 def test_the_chains_of_the_matrix_are_written(run: Run) -> None:
     done = run("lab", "export", "chains", "--host", "API.shop.example.")
     assert (done.code, done.err) == (0, "")
@@ -146,6 +147,7 @@ def test_the_chains_of_the_matrix_are_written(run: Run) -> None:
     assert "left out: pool-reuse: it needs several connections" in done.out
 
 
+@pytest.mark.medium
 def test_the_json_of_an_export_is_as_documented(run: Run) -> None:
     exported = run("lab", "export", "chains", "--json").json
     _documented.check("exported matrix", exported)

@@ -133,6 +133,7 @@ else:
 """
 
 
+@pytest.mark.medium
 def test_both_ways_are_tried_in_one_run(run: Run) -> None:
     words = (*python(_TWO_WAYS), "{address}", "{port}")
     one = run("prove", "--json", *FEW, *words)

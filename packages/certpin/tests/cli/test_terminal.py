@@ -98,6 +98,7 @@ def test_json_output_is_valid_while_a_progress_bar_is_shown(connect_args: tuple[
     assert (out[0], err) == ("{", "")
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize(
     "words",

@@ -178,6 +178,7 @@ def _is_int(value: object) -> bool:
 # JSON.
 
 
+@pytest.mark.medium
 def test_the_schema_accepts_real_output_and_refuses_other_objects() -> None:
     done = CliRunner().invoke(main.cli, ["explain", "no-backup", "--json"])
     printed = json.loads(done.stdout)

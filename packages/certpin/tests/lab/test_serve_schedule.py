@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -133,5 +134,5 @@ class Devices(RuleBasedStateMachine):
             assert missed <= {case.name for case in OF_SEVERAL}
 
 
-TestDevices = Devices.TestCase
+TestDevices = pytest.mark.medium(Devices.TestCase)
 TestDevices.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)

@@ -81,6 +81,7 @@ def test_a_client_ends_as_if_it_was_started(program: str, script: Path, target: 
         assert client.run(target) == cold
 
 
+@pytest.mark.medium
 def test_a_module_and_a_code_run_as_main(target: Target, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "package").mkdir()
@@ -141,6 +142,7 @@ def test_modules_that_a_client_imports_late_are_imported_before_the_next_one(
     assert found == [["False", "False"], [kept, "False"], [kept, "False"]]
 
 
+@pytest.mark.medium
 def test_a_client_that_does_not_end_is_killed_with_its_children(
     target: Target, script: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +128,7 @@ def test_a_release_is_shipped_at_the_corrected_time(tmp_path: Path) -> None:
     assert (known.bundled, known.releases[0].shipped) == (NOW, NOW)
 
 
+@pytest.mark.medium
 def test_a_long_chain_of_corrections_is_read() -> None:
     events = [staged("c", NOW + 5000 * DAY)]
     for number in range(1, 3000):

@@ -126,6 +126,7 @@ def simulated(now: Situation, moment: datetime) -> int:
     return sum(caused)
 
 
+@pytest.mark.medium
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(deployments(), st.integers(0, 80 * 24 * 3600))
 def test_the_figure_of_a_refusal_is_that_of_the_simulation(
@@ -146,6 +147,7 @@ def test_the_figure_of_a_refusal_is_that_of_the_simulation(
     assert found == [simulated(now, moment)]
 
 
+@pytest.mark.medium
 @given(deployments(), st.integers(-90 * 24, 90 * 24))
 def test_no_client_is_counted_twice(
     deployment: tuple[DeployedVersions, AdoptionDelays], hours: int

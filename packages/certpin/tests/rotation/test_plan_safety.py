@@ -133,6 +133,7 @@ def moments(start: datetime, end: datetime, worker: Operator) -> Iterator[dateti
     yield start
 
 
+@pytest.mark.medium
 @given(situations(), st.sampled_from(OTHERS), st.lists(st.integers(0, 800), max_size=9))
 def test_following_a_plan_never_locks_a_client_out(
     situation: Situation, to: str, delays: list[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -109,5 +110,5 @@ class Alerts(RuleBasedStateMachine):
         assert known == self.open.keys()
 
 
-TestAlerts = Alerts.TestCase
+TestAlerts = pytest.mark.medium(Alerts.TestCase)
 TestAlerts.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -64,6 +64,7 @@ def test_login_rehashes_a_password_with_other_parameters(
     assert sign_in(service.browser(), "anna").status_code == 303
 
 
+@pytest.mark.medium
 def test_unknown_name_costs_as_much_as_a_wrong_password(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

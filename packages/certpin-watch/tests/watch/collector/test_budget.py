@@ -72,6 +72,7 @@ def used(store: Store) -> int:
         return read_usage(connection)
 
 
+@pytest.mark.medium
 def test_invented_chains_of_one_host_do_not_hide_a_chain_of_another(
     sqlite_store: Store,
 ) -> None:

@@ -134,6 +134,7 @@ except OSError:
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", STATUS)
 def test_urllib_refuses_the_answer(name: str) -> None:
     client = Command((sys.executable, "-c", _URLLIB, "{url}"))

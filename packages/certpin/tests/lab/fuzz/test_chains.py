@@ -64,6 +64,7 @@ def test_seeds_and_numbers_give_different_chains(seed: int, number: int) -> None
     assert len(drawn) > 5
 
 
+@pytest.mark.medium
 @settings(deadline=None, max_examples=100)
 @given(seeds, numbers)
 def test_no_two_mutations_change_the_same_field(seed: int, number: int) -> None:

@@ -43,6 +43,7 @@ def index(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.medium
 def test_every_case_is_written_or_left_out_with_a_reason(index: dict[str, Any]) -> None:
     written = [case["name"] for case in index["cases"]]
     left_out = [case["name"] for case in index["left_out"]]

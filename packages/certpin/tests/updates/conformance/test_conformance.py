@@ -167,6 +167,7 @@ def test_nothing_is_requested_with_an_invalid_first_root(
     assert follower.trusted() == dict.fromkeys(ROLES, NONE)
 
 
+@pytest.mark.medium
 def test_a_refresh_ends_after_the_largest_number_of_roots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

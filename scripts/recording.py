@@ -12,6 +12,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from scripts.private_network import in_private_network
 from scripts.terminal_picture import Line, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs/start/recording.svg"
@@ -74,8 +75,11 @@ def example_client() -> str:
     return page.partition("```python\n")[2].partition("```")[0]
 
 
-def record() -> list[Line]:
-    """Run all commands, in this network, and return the lines of the terminal."""
+def record(options: Sequence[str] = ()) -> list[Line]:
+    """Run all commands, in this network, and return the lines of the terminal.
+
+    ``options`` are more options of ``certpin prove``, which the terminal doesn't show.
+    """
     root, rogue = Authority("Bank Root"), Authority("Rogue Root (installed on this machine)")
     bank = root.intermediate("Bank Issuing")
     with tempfile.TemporaryDirectory() as name:
@@ -87,7 +91,7 @@ def record() -> list[Line]:
             terminal.run(*HONEST)
             server.use(rogue.issue(HOST))
             terminal.run(*ATTACKED)
-        terminal.run(*PROOF)
+        terminal.run(*PROOF, options=options)
     return _shortened(terminal.lines)
 
 
@@ -119,13 +123,13 @@ class _Terminal:
         }
         self._at = 0.0
 
-    def run(self, *steps: Step) -> None:
+    def run(self, *steps: Step, options: Sequence[str] = ()) -> None:
         for step in steps:
             if step.remark:
                 self._show(*([""] if self.lines else []), f"\x1b[2m# {step.remark}\x1b[0m")
             self._show(f"\x1b[32m$\x1b[0m \x1b[1m{step.command}\x1b[0m")
             self._at += _TYPING
-            self._run(step.command)
+            self._run(step.command.replace(" prove ", f" {shlex.join(['prove', *options])} "))
             self._at += _READING
 
     def _show(self, *lines: str) -> None:
@@ -167,7 +171,7 @@ def _output_of(command: str, folder: Path, environment: dict[str, str]) -> Itera
 
 def main(words: list[str]) -> None:
     """Record again inside of the private network, and write the picture."""
-    if words != ["--inside"]:
+    if words[:1] != ["--inside"]:
         command = [*in_private_network(HOST), sys.executable, "-m", "scripts.recording", "--inside"]
         TARGET.write_text(
             subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout,
@@ -175,7 +179,7 @@ def main(words: list[str]) -> None:
         )
         sys.stdout.write(f"{TARGET.name}: recorded\n")
         return
-    sys.stdout.write(draw(record(), COLUMNS, "certpin: pin, refuse, prove"))
+    sys.stdout.write(draw(record(words[1:]), COLUMNS, "certpin: pin, refuse, prove"))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ _CHROMIUM = (
 )  # fmt: skip
 
 
-def write_report(folder: Path) -> Path:
-    """Attack the client, and return the report.
+def write_report(folder: Path, *options: str) -> Path:
+    """Attack the client, and return the report. ``options`` are more options of ``prove``.
 
     Raises:
         RuntimeError: the run did not find the client's fault.
@@ -34,6 +34,7 @@ def write_report(folder: Path) -> Path:
         "port",
         "--html",
         str(report),
+        *options,
         "--",
     )
     client = (sys.executable, str(ROOT / CLIENT))

@@ -14,6 +14,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[4]
 DOCS = ROOT / "docs"
 
+# Two attacks and an honest server. test_five_minutes and test_action run all cases.
+FEW = "--case untrusted-ca --case rogue-ca-in-store --case rot-renewed-same-key"
+
 _BLOCK = re.compile(
     r"(?:^(?P<indent> *)<!-- not run: (?P<reason>[^\n]+) -->\n+)?"
     r"^(?P<margin> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=margin)```$",
@@ -58,6 +61,12 @@ def path_of(page: str) -> Path:
 def shell_blocks(page: str) -> list[str]:
     """Return the shell blocks of a page that are run, in their order."""
     return [each.text for each in blocks(page) if each.language == "sh" and not each.not_run]
+
+
+def with_few_cases(script: str) -> str:
+    """Return a script whose ``certpin prove`` attacks with a few cases, and is else unchanged."""
+    assert "certpin prove " in script
+    return script.replace("certpin prove ", f"certpin prove {FEW} ")
 
 
 def shell_script(page: str, before: str = "") -> str:

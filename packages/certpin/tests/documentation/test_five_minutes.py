@@ -37,11 +37,6 @@ def _block(start: str) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return make_wheels(tmp_path_factory.mktemp("wheels"))
-
-
 def _measure(trace: list[TracedCommand], last: str) -> str:
     """Return how many commands, and seconds, it is from pip to the end of a command."""
     first = next(number for number, each in enumerate(trace) if each.words.startswith("pip"))
@@ -56,32 +51,30 @@ def _without_numbers(text: str) -> set[str]:
     return {re.sub(r"\d+", "N", " ".join(line.split())) for line in text.splitlines()}
 
 
-def test_a_reader_with_a_server_pins_it_and_refuses_a_man_in_the_middle(
-    wheels: str, tmp_path: Path
-) -> None:
-    script = shell_script("start/five-minutes.md")
+def _script() -> str:
+    """Return the page for a reader with a server, then in another folder for one without."""
+    page = shell_script("start/five-minutes.md")
+    with_server = page
     for start in ("openssl req", "kill $server"):
-        script = script.replace(_block(start), "")
-    reader = follow(tmp_path, wheels, [Served((HOST,))], script, client=_block("import sys"))
+        with_server = with_server.replace(_block(start), "")
+    without = page.partition(_block("HOST=example.com"))[2].replace(_block("certpin prove -- "), "")
+    another = "mkdir without-server\ncp client.py without-server\ncd without-server\n"
+    ended = 'sleep 1\necho "still running: $(jobs -rp)"\n'
+    return f"{with_server}\n{another}{without}\n{ended}"
+
+
+def test_a_reader_refuses_a_man_in_the_middle_with_and_without_a_server(tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    wheels = make_wheels(tmp_path / "wheels")
+    reader = follow(tmp_path, wheels, [Served((HOST,))], _script(), client=_block("import sys"))
     for block in blocks("start/five-minutes.md"):
         if block.language == "text":
             assert _without_numbers(block.text) <= _without_numbers(reader.output)
-    assert "200" in reader.output.splitlines()
+    assert reader.output.splitlines().count("200") == 2
+    assert reader.output.splitlines()[-1].strip() == "still running:"
     proven = re.findall(r"None of the (\d+) attacks got through", reader.output)
-    assert all(int(number) > least for number, least in zip(proven, (10, 40), strict=True))
+    assert all(int(number) > least for number, least in zip(proven, (10, 40, 10), strict=True))
     assert HOST in (reader.folder / "pins.toml").read_text(encoding="utf-8")
+    assert "localhost" in (reader.folder / "without-server/pins.toml").read_text(encoding="utf-8")
     for last in ("certpin demo", "certpin prove --pins"):
         sys.stdout.write(_measure(reader.trace, last))
-
-
-def test_a_reader_without_a_server_starts_one_with_openssl(wheels: str, tmp_path: Path) -> None:
-    script = shell_script("start/five-minutes.md")
-    for start in ("HOST=example.com", "certpin demo", "certpin prove -- "):
-        script = script.replace(_block(start), "")
-    script += '\nsleep 1\necho "still running: $(jobs -rp)"\n'
-    reader = follow(tmp_path, wheels, [Served((HOST,))], script, client=_block("import sys"))
-    assert "200" in reader.output.splitlines()
-    assert reader.output.splitlines()[-1].strip() == "still running:"
-    (proven,) = re.findall(r"None of the (\d+) attacks got through", reader.output)
-    assert int(proven) > 10
-    sys.stdout.write(_measure(reader.trace, "certpin prove --pins"))

@@ -16,7 +16,7 @@ from certpin.cli.main import cli
 from scripts import recording, report_picture
 from scripts.private_network import in_private_network
 from scripts.terminal_picture import Line, draw
-from tests.documentation._blocks import ROOT
+from tests.documentation._blocks import FEW, ROOT
 from tests.documentation._reader import require_network
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_the_recording_can_be_made_again() -> None:
     require_network()
     words = [*in_private_network(recording.HOST), sys.executable, "-m", "scripts.recording"]
     done = subprocess.run(
-        [*words, "--inside"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*words, "--inside", *FEW.split()], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     rows = _rows(done.stdout)
@@ -86,7 +86,9 @@ def test_the_recording_can_be_made_again() -> None:
 @pytest.mark.peer("chromium")
 def test_the_report_can_be_photographed_again(tmp_path: Path) -> None:
     picture = tmp_path / "report.png"
-    report = report_picture.write_report(tmp_path)
+    report = report_picture.write_report(
+        tmp_path, "--case", "rogue-ca-in-store", "--case", "same-ca-new-key"
+    )
     assert "attacks got through" in report.read_text(encoding="utf-8")
     report_picture.photograph(report, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")

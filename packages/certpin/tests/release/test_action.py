@@ -15,6 +15,7 @@ import yaml
 from tests._sarif import complaints
 from tests._wheels import for_action
 from tests.cli._pinfiles import write
+from tests.documentation._blocks import FEW
 from tests.kit import policy
 from tests.release._clone import ROOT
 from tests.release._composite import ActionRun, CompositeAction
@@ -67,13 +68,18 @@ def use(installed: Path, offline: dict[str, str], tmp_path: Path, root: Authorit
     install = action["runs"]["steps"][1]
     assert install["id"] == "install"
     install["run"] = f'echo "bin={installed}/certpin/bin" >> "$GITHUB_OUTPUT"'
+    # And with a variable for more options of `prove`: by default, a few cases.
+    run = action["runs"]["steps"][2]
+    assert run["run"].count("words=(prove ") == 1
+    run["run"] = run["run"].replace("words=(prove ", "words=(prove $CASES ")
     short = tmp_path / "action" / "action.yml"
     short.parent.mkdir()
     short.write_text(yaml.safe_dump(action))
 
-    def _use(**inputs: str) -> ActionRun:
+    def _use(*, cases: str = FEW, **inputs: str) -> ActionRun:
         words = {name.replace("_", "-"): text for name, text in inputs.items()}
-        return CompositeAction(short, tmp_path, installed, offline).run(words)
+        environment = {**offline, "CASES": cases}
+        return CompositeAction(short, tmp_path, installed, environment).run(words)
 
     return _use
 
@@ -162,11 +168,11 @@ def test_a_client_without_pins_is_found_out(use: Use, tmp_path: Path) -> None:
     assert done.summary.startswith("### certpin prove")
 
 
-def test_a_pinned_client_passes(use: Use, installed: Path, tmp_path: Path) -> None:
+def test_a_pinned_client_passes_all_cases(use: Use, installed: Path, tmp_path: Path) -> None:
     # One argument a line: a path may contain spaces.
     (tmp_path / "my client.py").write_text(PINNED_CLIENT)
     client = f"{installed}/certpin/bin/python\nmy client.py\n{{url}}\n{{pins}}\n"
-    done = use(command="prove", client=client)
+    done = use(command="prove", client=client, cases="")
     assert (done.status, done.outputs["result"]) == (0, "passed"), done.log
 
 

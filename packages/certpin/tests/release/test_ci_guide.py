@@ -14,7 +14,7 @@ import yaml
 
 from tests._wheels import for_action
 from tests.cli._pinfiles import write
-from tests.documentation._blocks import blocks, shell_script
+from tests.documentation._blocks import FEW, blocks, shell_script
 from tests.kit import policy
 from tests.release._clone import ROOT, git, needs_clone
 from tests.release.test_action import PINNED_CLIENT
@@ -86,8 +86,11 @@ def test_the_commands_of_the_page_run_as_written(
     (tmp_path / "root.pem").write_bytes(root.pem)
     write(policy("api.bank.example"), trust=Path("root.pem"), path=str(tmp_path / "pins.toml"))
     (tmp_path / "client.py").write_text(PINNED_CLIENT)
+    # test_action attacks this client with all cases, in such an environment.
+    script = shell_script("guides/ci.md").replace("/certpin prove ", f"/certpin prove {FEW} ")
+    assert FEW in script
     done = subprocess.run(
-        ["bash", "-c", shell_script("guides/ci.md")], cwd=tmp_path, env=environment,
+        ["bash", "-c", script], cwd=tmp_path, env=environment,
         capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,6 +5,8 @@ The environment has the packages of requirements/core.txt and certpin as a wheel
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +100,26 @@ pin = "sha256/AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 """
 
 
-def _base() -> str:
+# Runs each line as the program would, in a fork of one process, so that Python starts once.
+_RUN_EACH = """\
+import json, os, runpy, shlex, sys
+import certpin.cli.main, certpin.pinfile, cryptography.x509, rich.console
+nothing = os.open(os.devnull, os.O_RDWR)
+for number, line in enumerate(json.loads(sys.argv[1])):
+    if pid := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        continue
+    said = os.open(f"{number}.err", os.O_WRONLY | os.O_CREAT)
+    for stream, file in enumerate((nothing, nothing, said)):
+        os.dup2(file, stream)
+    sys.argv = ["certpin", *shlex.split(os.path.expandvars(line))]
+    runpy.run_module("certpin", run_name="__main__", alter_sys=True)
+    os._exit(99)  # a command ends with SystemExit
+"""
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
     """Return the Python of the environment, which is made again only if the lock changes."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(ROOT)
@@ -109,24 +130,28 @@ def _base() -> str:
 
 
 def _problems(python: str, folder: Path) -> Iterator[str]:
-    for name, (words, extra) in [*CALLS.items(), ("import", ("dart .", "apps"))]:
-        line = f'"$0" -m certpin {name} {words} < /dev/null'
-        done = subprocess.run(
-            ["bash", "-c", line, python],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        lines = [each for each in done.stderr.splitlines() if "certpin[" in each]
+    calls = [*CALLS.items(), ("import", ("dart .", "apps"))]
+    asked = json.dumps([f"{name} {words}" for name, (words, _) in calls])
+    ran = subprocess.run(
+        [python, "-c", _RUN_EACH, asked],
+        cwd=folder,
+        env={**os.environ, "PWD": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=500,
+        check=True,
+    )
+    codes = map(int, ran.stdout.split())
+    for number, ((name, (words, extra)), code) in enumerate(zip(calls, codes, strict=True)):
+        said = (folder / f"{number}.err").read_text(encoding="utf-8")
+        lines = [each for each in said.splitlines() if "certpin[" in each]
         named = len(lines) == 1 and f"pip install 'certpin[{extra}]'" in lines[0]
-        if extra and (done.returncode != 2 or not named):
-            yield f"{name} {words}: exit code {done.returncode}\n{done.stderr}"
-        if not extra and (done.returncode not in {0, 1, 2, 3} or lines):
-            yield f"{name} {words}: exit code {done.returncode}\n{done.stderr}"
-        if "Traceback" in done.stderr:
-            yield f"{name} {words}: {done.stderr}"
+        if extra and (code != 2 or not named):
+            yield f"{name} {words}: exit code {code}\n{said}"
+        if not extra and (code not in {0, 1, 2, 3} or lines):
+            yield f"{name} {words}: exit code {code}\n{said}"
+        if "Traceback" in said:
+            yield f"{name} {words}: {said}"
 
 
 def test_every_command_has_a_call_here() -> None:
@@ -135,21 +160,22 @@ def test_every_command_has_a_call_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_on_a_base_install_each_error_names_the_missing_extra(tmp_path: Path) -> None:
+def test_on_a_base_install_each_error_names_the_missing_extra(base: str, tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text(_PINS)
     (tmp_path / "hosts.txt").write_text("127.0.0.1:1\n")
     (tmp_path / "envoy.yaml").write_text("a: 1\n")
-    python = _base()
-    assert list(_problems(python, tmp_path)) == []
+    assert list(_problems(base, tmp_path)) == []
     if hasattr(_common, "missing_library"):
-        assert list(_silent_adapters(python)) == []
+        assert list(_silent_adapters(base)) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(tmp_path: Path) -> None:
+def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(
+    base: str, tmp_path: Path
+) -> None:
     def export(*words: str) -> subprocess.CompletedProcess[str]:
-        argv = [_base(), "-m", "certpin", "export", *words]
+        argv = [base, "-m", "certpin", "export", *words]
         return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert "certpin export --list" in export("--help").stdout

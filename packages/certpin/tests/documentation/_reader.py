@@ -15,6 +15,7 @@ import pytest
 
 from scripts.private_network import in_private_network, obstacle
 from scripts.record import FORBIDDEN
+from tests._quick_venv import quick_python
 from tests._wheels import ROOT, build, downloaded, locked
 from tests.documentation._played import Served, TracedCommand, arguments, read_trace
 
@@ -36,24 +37,34 @@ def require_network() -> None:
         pytest.skip(f"left out: {FORBIDDEN}a private network ({reason})")
 
 
-def make_wheels(folder: Path) -> str:
-    """Return folders of all wheels that readers install, as pip reads them from the environment.
+class Machine(NamedTuple):
+    """What a reader has: a Python, and folders of wheels as pip reads them from a variable."""
+
+    python: Path
+    wheels: str
+
+
+def prepare(factory: pytest.TempPathFactory) -> Machine:
+    """Return the machine of a reader, with all wheels that readers install.
 
     Skip the test if this machine can't give a reader a private network.
     """
     require_network()
+    folder = factory.mktemp("wheels")
     build("packages/certpin", folder)
-    return f"{folder} {downloaded()} {locked('httpx')}"
+    return Machine(quick_python(factory), f"{folder} {downloaded()} {locked('httpx')}")
 
 
 def follow(
-    tmp_path: Path, wheels: str, servers: Sequence[Served], script: str, *, client: str = ""
+    tmp_path: Path, machine: Machine, servers: Sequence[Served], script: str, *, client: str = ""
 ) -> Reader:
     """Run a script as a reader with this Python as ``python3``, and check that it succeeds.
 
+    pip compiles nothing: each module is compiled when it is first imported.
+
     Args:
         tmp_path: an empty folder.
-        wheels: those of ``make_wheels``.
+        machine: that of ``prepare``.
         servers: the honest servers of the reader's network.
         script: the shell blocks of a page.
         client: the program that the page asks the reader to save as ``client.py``.
@@ -61,8 +72,9 @@ def follow(
     """
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "python3").symlink_to(Path(sys.executable).resolve())
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    (programs / "python3").symlink_to(machine.python)
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": machine.wheels, "PIP_COMPILE": "0"}
+    pip["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     return _run(tmp_path / "reader", programs, servers, script, {"client.py": client}, pip)
 
 

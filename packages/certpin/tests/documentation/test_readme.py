@@ -10,7 +10,7 @@ import pytest
 
 from tests.documentation._blocks import ROOT, blocks, shell_script, with_few_cases
 from tests.documentation._played import Served
-from tests.documentation._reader import follow, make_wheels
+from tests.documentation._reader import follow, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +48,10 @@ def test_each_named_extra_exists() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.peer("unshare", "ip")
-def test_its_commands_work_in_a_clone(tmp_path: Path) -> None:
-    (tmp_path / "wheels").mkdir()
-    wheels = make_wheels(tmp_path / "wheels")
+def test_its_commands_work_in_a_clone(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine = prepare(tmp_path_factory)
     (client,) = (each.text for each in blocks("README.md") if each.language == "python")
     script = f"""\
 python3 -m venv environment
@@ -59,7 +60,7 @@ ln -s {ROOT}/packages packages
 {with_few_cases(shell_script("README.md"))}
 CERTPIN_PINS=pins.toml python client.py https://{HOST}/
 """
-    reader = follow(tmp_path, wheels, [Served((HOST,))], script, client=client)
+    reader = follow(tmp_path, machine, [Served((HOST,))], script, client=client)
     assert reader.output.splitlines()[-1] == "200"
     assert "None of the 2 attacks got through" in reader.output
     for name in ("report.html", "lib/pinning", "app/src/main/res/xml", "Info.pins.plist"):

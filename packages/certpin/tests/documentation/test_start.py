@@ -14,7 +14,7 @@ from certpin.providers import load_providers, root_pins
 from tests._wheels import ROOT
 from tests.documentation._blocks import shell_script
 from tests.documentation._played import Served
-from tests.documentation._reader import follow, make_wheels, play
+from tests.documentation._reader import follow, play, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,9 @@ HOST = "api.bank.example"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.peer("unshare", "ip")]
 
 
-def test_a_reader_installs_both_packages_from_a_clone(tmp_path: Path) -> None:
-    (tmp_path / "wheels").mkdir()
+def test_a_reader_installs_both_packages_from_a_clone(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     script = f"""\
 python3 -m venv environment
 . environment/bin/activate
@@ -33,7 +34,7 @@ ln -s {ROOT}/packages packages
 {shell_script("start/install.md")}
 certpin serve --help > serve.txt
 """
-    reader = follow(tmp_path, make_wheels(tmp_path / "wheels"), [], script)
+    reader = follow(tmp_path, prepare(tmp_path_factory), [], script)
     version, demo = reader.output.partition("{")[::2]
     assert "certpin, version " in version
     assert json.loads("{" + demo)["pinned_fooled"] == 0

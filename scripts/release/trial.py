@@ -77,7 +77,9 @@ def _try(python: str, extra: str, folders: tuple[Path, ...], version: str) -> st
         inside, command = environment / "bin/python", environment / "bin/certpin"
         find = [f"--find-links={folder.absolute()}" for folder in folders]
         # This pip installs into the other environment: an unpacked Python has none.
-        pip = [sys.executable, *_PIP, "--python", str(inside), "install", "--no-index", *find]
+        # It compiles nothing: the trial imports a few of the modules, and compiles those.
+        install = ["install", "--no-index", "--no-compile", *find]
+        pip = [sys.executable, *_PIP, "--python", str(inside), *install]
         steps: list[list[str]] = [
             [python, "-m", "venv", "--without-pip", str(environment)],
             [*pip, "--only-binary", ":all:", f"certpin{extra}=={version}"],

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import pytest
 
 from scripts import debian_pythons, pythons, setup_venv
 from scripts.record import UNSTABLE, Run
+from tests._quick_venv import quick_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,13 +70,17 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def set_up(tmp_path: Path, index: Path) -> Callable[[str], str]:
+def set_up(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, index: Path
+) -> Callable[[str], str]:
     """Set up an environment from the text of a lock; returns the version that was installed."""
+
+    python = str(quick_python(tmp_path_factory))
 
     def _set_up(lock: str) -> str:
         path = tmp_path / "lock.txt"
         path.write_text(lock)
-        inside = setup_venv.ensure(tmp_path / "venv", sys.executable, path, project="none")
+        inside = setup_venv.ensure(tmp_path / "venv", python, path, project="none")
         words = [inside, "-c", "import inner; print(inner.VERSION)"]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 

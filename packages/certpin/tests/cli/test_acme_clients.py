@@ -13,7 +13,7 @@ import pytest
 from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
 from tests.cli._acme import EACH, Site, new_site
-from tests.cli._rotating import JOURNAL, journal, next_number
+from tests.cli._rotating import journal, next_number
 from tests.servers.acme_clients import HOOK, HOST
 
 if TYPE_CHECKING:
@@ -61,14 +61,20 @@ def site(
     return site
 
 
-def test_a_renewal_with_the_same_key_is_installed(site: Site, reloads: Path) -> None:
-    before, events = site.leaf, JOURNAL.read_bytes()
+def test_the_same_key_is_installed_and_then_a_new_key_is_refused(site: Site, reloads: Path) -> None:
+    before, (_, *written) = site.leaf, site.state()
     code, said = site.client.renew()
     assert code == 0, said
     assert site.leaf.serial_number != before.serial_number
-    assert site.leaf.spki_sha256 == before.spki_sha256
+    assert (site.leaf.spki_sha256, site.pin) == (before.spki_sha256, site.ordered)
     assert reloads.read_text() == "reloaded\n" * 2
-    assert JOURNAL.read_bytes() == events  # the key was ACTIVE already
+    # Neither the pin file nor the journal: the key was ACTIVE already.
+    assert list(site.state())[1:] == written
+
+    unchanged = site.state(), reloads.read_bytes()
+    site.refuses(*site.client.renew_with_a_new_key(), "is not adopted")
+    assert (site.state(), reloads.read_bytes()) == unchanged
+    assert site.ordered != site.pin  # the ACME client has it, the server does not
 
 
 def test_a_renewal_with_the_backup_key_is_installed_and_recorded(run: Run, site: Site) -> None:
@@ -81,15 +87,6 @@ def test_a_renewal_with_the_backup_key_is_installed_and_recorded(run: Run, site:
     steps = [(event.step, event.pin, event.who) for event in journal()]
     assert steps[1:] == [("activate", backup, "acme")]
     assert PinSet.load("pins.toml").policies[0].pins[1].state == "active"
-
-
-def test_a_renewal_with_a_new_key_is_refused_and_the_certificate_stays(
-    site: Site, reloads: Path
-) -> None:
-    before = site.state(), reloads.read_bytes()
-    site.refuses(*site.client.renew_with_a_new_key(), "is not adopted")
-    assert (site.state(), reloads.read_bytes()) == before
-    assert site.ordered != site.pin  # the ACME client has it, the server does not
 
 
 @pytest.fixture

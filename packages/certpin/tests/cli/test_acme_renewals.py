@@ -1,7 +1,8 @@
 """Renewals of certbot, acme.sh and lego at a real authority, through the gate in their hook.
 
-Each client renews with the same key, a staged key, a surprise key, and a new key under a pinned
-root. The journals are written without commands; only the hook names the gate's command.
+Each client renews with a staged key, and with a new key under a pinned and under another root:
+``test_acme_clients`` has the other renewals. The journals are written without commands; only the
+hook names the gate's command.
 """
 
 from __future__ import annotations
@@ -54,14 +55,6 @@ def pinned(site: Site) -> Site:
     return site
 
 
-def test_a_reused_key_is_installed_and_nothing_is_written(pinned: Site) -> None:
-    serial, (_, *written) = pinned.leaf.serial_number, pinned.state()
-    code, said = pinned.client.renew()
-    assert code == 0, said
-    assert (pinned.leaf.serial_number != serial, pinned.pin) == (True, pinned.ordered)
-    assert list(pinned.state())[1:] == written
-
-
 def test_a_staged_key_is_installed_once_every_client_has_it(run: Run, pinned: Site) -> None:
     key, request = Path("next.key").absolute(), Path("next.csr").absolute()
     pem, public = new_private_key("p256", None)
@@ -85,20 +78,13 @@ def test_a_staged_key_is_installed_once_every_client_has_it(run: Run, pinned: Si
     assert (journal()[-1].step, journal()[-1].pin) == ("activate", staged)
 
 
-def test_a_surprise_key_is_refused_and_the_certificate_stays(pinned: Site) -> None:
-    before = pinned.state()
-    pinned.refuses(*pinned.client.renew_with_a_new_key(), "is not adopted")
-    assert pinned.state() == before
-    assert pinned.ordered != pinned.pin
-
-
 def _pin_root(root: Certificate) -> None:
     entries = (HostPin(Pin.of_key(root.spki_sha256), "root"), HostPin(kit.NOBODY, "root"))
     write_policy(HostPolicy(PATTERN, entries, match="ca"), version=1, trust="root.pem")
     publish()
 
 
-def test_a_new_key_under_a_pinned_root_is_installed(site: Site, authority: Pebble) -> None:
+def test_a_new_key_is_installed_under_a_pinned_root_only(site: Site, authority: Pebble) -> None:
     """The hook gives the gate the chain that was issued, which lacks the root."""
     Path("root.pem").write_bytes(authority.root_pem())
     (root,) = read_certificates(authority.root_pem())
@@ -112,12 +98,6 @@ def test_a_new_key_under_a_pinned_root_is_installed(site: Site, authority: Pebbl
     chain = read_items(site.installed.read_bytes())
     assert root not in chain
 
-
-def test_a_new_key_under_another_root_is_refused(site: Site, authority: Pebble) -> None:
-    Path("root.pem").write_bytes(authority.root_pem())
-    (root,) = read_certificates(authority.root_pem())
-    _pin_root(root)
-    site.begin()
     other = Authority("Another Root")
     JOURNAL.unlink()
     _pin_root(other.certificate)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests._quick_venv import quick_python
 from tests._sarif import complaints
 from tests._wheels import for_action
 from tests.cli._pinfiles import write
@@ -41,15 +42,17 @@ urllib.request.urlopen(sys.argv[1], timeout=10, context=context).read()
 @pytest.fixture(scope="module")
 def offline() -> dict[str, str]:
     """Return the environment in which pip sees only the locked wheels."""
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(for_action()), "PIP_NO_CACHE_DIR": "1"}
+    pip = {"NO_INDEX": "1", "FIND_LINKS": str(for_action()), "NO_CACHE_DIR": "1", "COMPILE": "0"}
+    return {f"PIP_{name}": value for name, value in pip.items()}
 
 
 @pytest.fixture(scope="module")
 def installed(offline: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the action once as ``install``, and return its RUNNER_TEMP."""
+    python = str(quick_python(tmp_path_factory))
     temporary, workspace = (tmp_path_factory.mktemp(name) for name in ("runner", "workspace"))
     action = CompositeAction(ROOT / "action.yml", workspace, temporary, offline)
-    done = action.run({"command": "install", "python": sys.executable})
+    done = action.run({"command": "install", "python": python})
     assert done.status == 0, done.log
     assert done.outputs == {"bin": f"{temporary}/certpin/bin", "result": "", "sarif": ""}
     return temporary

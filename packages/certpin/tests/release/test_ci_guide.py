@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from tests._quick_venv import quick_python
 from tests._wheels import for_action
 from tests.cli._pinfiles import write
 from tests.documentation._blocks import FEW, blocks, shell_script
@@ -61,16 +61,17 @@ def test_the_hooks_are_those_of_the_repository() -> None:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the variables of a CI job that sees only the last commit and the locked wheels."""
     if problem := needs_clone():
         pytest.skip(problem)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python3").symlink_to(sys.executable)
+    (tmp_path / "bin/python3").symlink_to(quick_python(tmp_path_factory))
     values = {
         "CERTPIN_REPOSITORY": str(ROOT),
         "CERTPIN_COMMIT": git(ROOT, "rev-parse", "HEAD").strip(),
         "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PIP_COMPILE": "0",
         "PIP_FIND_LINKS": str(for_action()),
         "PIP_NO_INDEX": "1",
         "TMPDIR": str(tmp_path),

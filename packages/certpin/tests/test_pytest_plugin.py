@@ -1,4 +1,4 @@
-"""The pytest plugin, as its users run it: in a separate pytest, and with pytest-xdist."""
+"""The pytest plugin: in a pytest of its own, in a separate process, and with pytest-xdist."""
 
 from __future__ import annotations
 
@@ -49,7 +49,21 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Write a test file that defines the clients, and run it in a separate process."""
+    """Write a test file that defines the clients, and run it: in a pytest inside of this one.
+
+    It starts in a tenth of the time of a program. Some tests start one: see ``run_apart``.
+    """
+
+    def write_and_run(text: str, *words: str) -> pytest.RunResult:
+        pytester.makepyfile(CLIENT + text)
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *words)
+
+    return write_and_run
+
+
+@pytest.fixture
+def run_apart(pytester: pytest.Pytester) -> Run:
+    """Like ``run``, in a separate process."""
 
     def write_and_run(text: str, *words: str) -> pytest.RunResult:
         pytester.makepyfile(CLIENT + text)
@@ -81,8 +95,10 @@ def test_its_markers_and_options_are_declared(pytester: pytest.Pytester) -> None
     help_text.fnmatch_lines(["*certpin_style*", "*certpin_host*", "*certpin_protocol*"])
 
 
-def test_a_pinned_client_passes_every_case(run: Run) -> None:
-    done = run(f"@pytest.mark.certpin({FEW})\ndef test_it(attack):\n    attack(pinned)\n", "-v")
+def test_a_pinned_client_passes_every_case(run_apart: Run) -> None:
+    done = run_apart(
+        f"@pytest.mark.certpin({FEW})\ndef test_it(attack):\n    attack(pinned)\n", "-v"
+    )
     done.assert_outcomes(passed=3)
     done.stdout.fnmatch_lines(
         ["*test_it?untrusted-ca? PASSED*", "*rogue-ca-in-store*", "*rot-backup-live*"]
@@ -365,9 +381,9 @@ def test_parameter(mitm):
 
 @pytest.mark.slow
 def test_the_plugin_works_with_xdist_and_a_control_per_worker(
-    run: Run, pytester: pytest.Pytester
+    run_apart: Run, pytester: pytest.Pytester
 ) -> None:
-    done = run(
+    done = run_apart(
         """
 def noted(target):
     with open(os.environ["NOTES"] + os.environ["PYTEST_XDIST_WORKER"], "a") as notes:
@@ -393,7 +409,7 @@ def test_it(attack):
 
 def test_the_test_names_are_deterministic(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(attack):\n    attack(print)\n")
-    lists = [pytester.runpytest_subprocess("--collect-only", "-q").outlines for _ in range(2)]
+    lists = [pytester.runpytest_inprocess("--collect-only", "-q").outlines for _ in range(2)]
     names = [[line for line in lines if "::" in line] for lines in lists]
     assert names[0] == names[1]
     assert json.dumps(names[0][1]).endswith('test_it[untrusted-ca]"')
@@ -429,7 +445,7 @@ def test_the_tests_of_the_guide_pass_with_a_pinned_client(pytester: pytest.Pytes
     for number, text in enumerate(texts):
         with_pins = re.sub(r"ca=(\w+)\.ca", r"ca=\1.ca, pins=\1.pins", text)
         pytester.makepyfile(**{f"test_{number}": f"from myapp import *\n{with_pins}"})
-    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=5)
 
 
@@ -473,13 +489,13 @@ def test_it(attack):
 
 @pytest.mark.usefixtures("chains")
 def test_a_wrong_case_file_is_a_usage_error_with_its_line(
-    run: Run, pytester: pytest.Pytester
+    run: Run, run_apart: Run, pytester: pytest.Pytester
 ) -> None:
     named = '@pytest.mark.certpin(case_file="cases.toml", cases=["expired"])'
     test = "\ndef test_it(attack):\n    attack(unpinned)\n"
     done = run(named + test)
     done.stdout.fnmatch_lines(["*no case 'expired': see *cases.toml*"])
     (pytester.path / "cases.toml").write_text(toml(GOOD | {"host": "3"}), encoding="utf-8")
-    done = run(named + test)
+    done = run_apart(named + test)  # a pytest reads a case file once
     assert done.ret == pytest.ExitCode.INTERRUPTED
     done.stdout.fnmatch_lines(["*cases.toml:4: case?0?.host: *"])

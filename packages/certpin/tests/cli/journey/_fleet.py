@@ -1,4 +1,4 @@
-"""Forty clients in parallel: start them, read their logs, and stop them."""
+"""Many clients in parallel: start them, read their logs, and stop them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Python whose ``-m venv`` is fast: it links the pip that ``ensurepip`` has installed once.
+"""Make environments fast: with links to a pip that ``ensurepip`` installed once.
 
 ``ensurepip`` unpacks and compiles the same pip in each new environment, which takes 2.7 s.
 
@@ -34,7 +34,8 @@ def quick_python(factory: pytest.TempPathFactory) -> Path:
     The workers of one run of the tests share it: the first one that needs it makes it.
     """
     base = factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "quick-venv"
+    # pytest-xdist gives each worker a folder of this name, in the folder of the run.
+    shared = (base.parent if base.name.startswith("popen-") else base) / "quick-venv"
     shared.mkdir(exist_ok=True)
     ready, program = shared / "ready", shared / "python3"
     python = Path(sys.executable).resolve()

@@ -1,4 +1,4 @@
-"""The pytest plugin: in a pytest of its own, in a separate process, and with pytest-xdist."""
+"""The pytest plugin, in a pytest inside of this one; in a separate process; with pytest-xdist."""
 
 from __future__ import annotations
 

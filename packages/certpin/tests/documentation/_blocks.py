@@ -64,7 +64,7 @@ def shell_blocks(page: str) -> list[str]:
 
 
 def with_few_cases(script: str) -> str:
-    """Return a script whose ``certpin prove`` attacks with a few cases, and is else unchanged."""
+    """Return the script with a few cases for each ``certpin prove``, and no other change."""
     assert "certpin prove " in script
     return script.replace("certpin prove ", f"certpin prove {FEW} ")
 

@@ -38,7 +38,7 @@ def require_network() -> None:
 
 
 class Machine(NamedTuple):
-    """What a reader has: a Python, and folders of wheels as pip reads them from a variable."""
+    """A reader's Python, and folders of wheels as pip reads them from a variable."""
 
     python: Path
     wheels: str

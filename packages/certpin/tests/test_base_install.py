@@ -5,6 +5,7 @@ The environment has the packages of requirements/core.txt and certpin as a wheel
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -119,14 +120,23 @@ for number, line in enumerate(json.loads(sys.argv[1])):
 
 
 @pytest.fixture(scope="module")
-def base() -> str:
-    """Return the Python of the environment, which is made again only if the lock changes."""
-    with pytest.MonkeyPatch.context() as patched:
+def base(testrun_uid: str) -> str:
+    """Return the Python of the environment, which is made again only if the lock changes.
+
+    The first worker of a run installs the wheel, and no other one, which would disturb its tests.
+    """
+    folder = Path(".venvs") / f"base-{running()}"
+    (ROOT / folder).parent.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patched, (ROOT / f"{folder}.run").open("a+") as run:
         patched.chdir(ROOT)
-        folder = Path(".venvs") / f"base-{running()}"
-        lock, packages = Path("requirements/core.txt"), [Path("packages/certpin")]
-        inside = ensure(folder, sys.executable, lock, project="wheel", packages=packages)
-        return str(Path(inside).absolute())
+        fcntl.flock(run, fcntl.LOCK_EX)
+        run.seek(0)
+        if run.read() != testrun_uid:
+            lock, packages = Path("requirements/core.txt"), [Path("packages/certpin")]
+            ensure(folder, sys.executable, lock, project="wheel", packages=packages)
+            run.truncate(0)
+            run.write(testrun_uid)
+    return str(ROOT / folder / "bin" / "python")
 
 
 def _problems(python: str, folder: Path) -> Iterator[str]:

@@ -143,9 +143,7 @@ def _leaf_key(key_pem: bytes) -> str:
     if not key_pem:
         return ""
     try:
-        # It takes OpenSSL seconds to validate a key of 8192 bits, and only its public half counts.
-        key = load_pem_private_key(key_pem, None, unsafe_skip_rsa_key_validation=True)
-        public = key.public_key()
+        public = load_pem_private_key(key_pem, None).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return ""  # a forged key that can't be parsed
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

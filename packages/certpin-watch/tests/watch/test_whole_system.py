@@ -177,7 +177,7 @@ class Load:
             while not _post(next(attempts), body):
                 time.sleep(0.05)
             self.acknowledged[marker] += 1
-            if self._stop.wait(0.02):
+            if self._stop.wait(0.05):
                 return
 
 
@@ -209,7 +209,7 @@ def _until(holds: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not holds():
         assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+        time.sleep(0.2)  # many of these ask a service for a page
 
 
 def _not_ready(port: int, word: str) -> bool:

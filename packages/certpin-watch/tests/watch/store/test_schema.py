@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import func, inspect, select, text
 
 from certpin.errors import StoreError
@@ -120,6 +121,29 @@ def test_an_empty_database_is_migrated_once(bare: Store) -> None:
     assert migrate(bare) == schema.Migration(None, newest)
     assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, newest)
     assert migrate(bare) == schema.Migration(newest, newest)
+
+
+def test_the_files_of_the_revisions_have_their_names_in_order() -> None:
+    scripts = ScriptDirectory(str(schema._REVISIONS))
+    names = [script.revision for script in scripts.walk_revisions()]
+    assert schema._revisions() == names[::-1]
+    assert latest() == scripts.get_current_head()
+
+
+def test_a_database_of_this_version_is_opened_without_alembic(tmp_path: Path) -> None:
+    """Alembic takes long to import."""
+    url = f"sqlite:///{tmp_path / 'watch.db'}"
+    with closing(open_store(url)) as store:
+        migrate(store)
+    program = (
+        "import sys\nfrom certpin_watch.store import open_store, prepare\n"
+        f"assert prepare(open_store({url!r})) is None\n"
+        "print([name for name in sys.modules if name.startswith('alembic')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_reading_the_state_creates_no_file(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import okhttp3.*;
 
 class Proof {
   static final Map<String, CertificatePinner> PINNERS = new HashMap<>();
+  static final Map<String, KeyStore> STORES = new HashMap<>();
 
   public static void main(String[] none) throws Exception {
     BufferedReader input = new BufferedReader(new InputStreamReader(System.in, "UTF-8"));
@@ -65,11 +66,7 @@ class Proof {
 
   static String okhttp(String url, int port, String store, CertificatePinner pinner)
       throws Exception {
-    KeyStore roots = KeyStore.getInstance("PKCS12");
-    try (InputStream file = new FileInputStream(store)) {
-      roots.load(file, "changeit".toCharArray());
-    }
-    TrustManagerFactory trust = managers(roots);
+    TrustManagerFactory trust = managers(roots(store));
     String host = HttpUrl.get(url).host();
     OkHttpClient client = new OkHttpClient.Builder()
         .proxy(new Proxy(Proxy.Type.HTTP, new InetSocketAddress("127.0.0.1", port)))
@@ -89,6 +86,19 @@ class Proof {
     } finally {
       client.connectionPool().evictAll();
     }
+  }
+
+  // To read a store takes longer than a call: its key is derived from a password.
+  static KeyStore roots(String store) throws Exception {
+    String version = store + " " + Files.getLastModifiedTime(Paths.get(store));
+    if (!STORES.containsKey(version)) {
+      KeyStore roots = KeyStore.getInstance("PKCS12");
+      try (InputStream file = new FileInputStream(store)) {
+        roots.load(file, "changeit".toCharArray());
+      }
+      STORES.put(version, roots);
+    }
+    return STORES.get(version);
   }
 
   // Java's own client has no pins: its trust anchors are those of the file.

@@ -22,15 +22,20 @@ CHOSEN = (
 )
 
 
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tool, compiled."""
+    folder = tmp_path_factory.mktemp("tool")
+    packages = _vm.package_config(folder, {"bank_app": example.APP / "lib"})
+    compiled = folder / "prove.dill"
+    assert _vm.compile_kernel(example.APP / "tool/prove.dart", packages, compiled) == ""
+    return compiled
+
+
 @pytest.mark.slow
 @pytest.mark.peer("dart")
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
-def test_the_tool_refuses_attackers_and_accepts_the_honest_server(
-    host: str, tmp_path: Path
-) -> None:
-    packages = _vm.package_config(tmp_path, {"bank_app": example.APP / "lib"})
-    program = tmp_path / "prove.dill"
-    assert _vm.compile_kernel(example.APP / "tool/prove.dart", packages, program) == ""
+def test_the_tool_refuses_attackers_and_accepts_the_honest_server(host: str, program: Path) -> None:
     words = ("{host}", "{port}", "{ca}", "{pin}", "{backup}", "{canary}")
     client = Command((str(_vm.NEWEST.program), str(program), *words), via="port")
     cases = [case for case in CASES if case.name in CHOSEN]

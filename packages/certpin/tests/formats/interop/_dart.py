@@ -83,7 +83,7 @@ class DartClient:
         command = _programs.dart_words(vm, *words)
         options = ["--host", _programs.LOCAL, "--via", "port"]
         if self.proxied:  # the lab answers for every name, so there is nothing to resolve
-            command = (str(vm.program), "--root-certs-file={ca}", *words)
+            command = (str(vm.program), _vm.BRIEF, "--root-certs-file={ca}", *words)
             options = ["--via", "connect"]
         cases = [word for case in given for word in ("--case", case.name)]
         options += [

@@ -90,7 +90,7 @@ LOCAL = "api.bank.localhost"
 
 def dart_words(vm: DartVM, *words: str) -> tuple[str, ...]:
     """Return the command of a Dart program that trusts the lab's roots and resolves its names."""
-    return ("sh", *NAMED, str(vm.program), "--root-certs-file={ca}", *words)
+    return ("sh", *NAMED, str(vm.program), _vm.BRIEF, "--root-certs-file={ca}", *words)
 
 
 def may_resolve() -> bool:

@@ -16,9 +16,12 @@ from tests.lab.attacks import _starttls as clients
 STRIP, INJECTION = "starttls-strip", "starttls-injection"
 
 
+# Each protocol, and each style: tests/lab/test_matrix.py has all styles without STARTTLS.
+PAIRS = tuple(zip(clients.RIGHT, Style, strict=True))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("style", Style)
-@pytest.mark.parametrize("protocol", clients.RIGHT)
+@pytest.mark.parametrize(("protocol", "style"), PAIRS)
 def test_correct_client_raises_no_alarm(protocol: str, style: Style) -> None:
     with Lab(style=style, protocol=protocol) as lab:
         run = prove(lab, clients.right(protocol, style), CASES, jobs=2)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ _PEERS = "(peer or slow) and not mutation and not gallery"
 _WITHOUT_PEERS = "(not peer and not slow) or wireguard"
 _QUICK = "(not peer and not slow and not medium) or wireguard"
 _LEAST_COVERED = "87"  # per cent; 88.9 % in November 2026
+_MONITORING = "3.14"  # the first Python with cheap coverage
 _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the pieces is beside it
 
 _TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
@@ -68,13 +70,17 @@ class Tests:
 def main() -> None:
     """Run all of them, then fail if one failed."""
     shutil.rmtree(_COVERAGE.parent, ignore_errors=True)
-    with ThreadPoolExecutor(1) as beside:
-        suite = beside.submit(succeeds, ["make", "suite", f"MARKS={_PEERS}"])
-        ready = [
-            (tests, ensure(tests.folder, tests.python, tests.lock, project="wheel"))
-            for tests in _planned()
-        ]
-        passed = [suite.result()]
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            suite = beside.submit(succeeds, ["make", "suite", f"MARKS={_PEERS}"])
+            ready = [
+                (tests, ensure(tests.folder, tests.python, tests.lock, project="wheel"))
+                for tests in _planned()
+            ]
+            passed = [suite.result()]
+    except SystemExit:
+        _print_failures()
+        fail("an environment could not be made", "read the error among the output of the suite")
     with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
         runs = [
             pool.submit(_run, tests, inside, number)
@@ -90,19 +96,25 @@ def main() -> None:
 
 def _planned() -> Iterator[Tests]:
     """Yield the tests of the other Pythons, those with most tests first."""
-    oldest, *_, newest = pythons.supported()
     everything = pieces(_files(_TESTS), _PIECES)
     dependent = pieces(_files(_TESTS[0] / name for name in _DEPENDENT), 1)
-    found = next(python for each in pythons.supported() if (python := pythons.find(each)))
+    oldest, found = next(
+        (each, path) for each in pythons.supported() if (path := pythons.find(each))
+    )
     lowest = f"Python {oldest}, lowest dependencies"
     yield Tests(lowest, _VENVS / "lowest", found, _LOWEST, everything, _WITHOUT_PEERS)
+    newest = True
     for version in reversed(pythons.supported()):
-        name, folder = f"Python {version}", _VENVS / version
         python = _python(version) if version != pythons.running() else None
-        if python and version == newest:
-            yield Tests(name, folder, python, _LATEST, everything, _WITHOUT_PEERS, covered=True)
-        elif python:
-            yield Tests(name, folder, python, _LATEST, dependent, _QUICK)
+        if python:
+            name, folder = f"Python {version}", _VENVS / version
+            wanted = (everything, _WITHOUT_PEERS) if newest else (dependent, _QUICK)
+            covered = newest and version >= _MONITORING
+            yield Tests(name, folder, python, _LATEST, *wanted, covered=covered)
+            newest = False
+    if newest:  # there is no other Python here
+        name, folder = f"Python {pythons.running()}", _VENVS / pythons.running()
+        yield Tests(name, folder, sys.executable, _LATEST, everything, _WITHOUT_PEERS)
 
 
 def _python(version: str) -> str | None:

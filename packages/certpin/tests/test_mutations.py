@@ -103,6 +103,7 @@ _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
 _WORDS = (
     *("-q", "-x", "-o", "addopts=--import-mode=importlib", "--disable-plugin-autoload"),
     *("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    "--hypothesis-profile=unshrunk",  # quicker: a failure is enough
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 

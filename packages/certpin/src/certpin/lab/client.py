@@ -367,7 +367,11 @@ class Command:
         if self._stopped.is_set():
             return Ending(None, problem=INTERRUPTED)
         words = substitute(self.words, target.direct if self.via == "port" else target)
-        with tempfile.TemporaryFile() as output:
+        try:
+            output = tempfile.TemporaryFile()  # noqa: SIM115  # it is the context below
+        except OSError as exc:
+            return Ending(None, problem=f"{words[0]} did not start: {exc.strerror}")
+        with output:
             return self.start(words, target, output, wait)
 
     def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:

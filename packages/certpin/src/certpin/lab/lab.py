@@ -323,22 +323,28 @@ class CaseServer:
         if lab.upstream:
             self._case_run.upstream = Destination(UPSTREAM, *lab.upstream.address)
         self._pki = pki
+        self._loop: Loop | WaitingLoop = lab.loop
         self._requests: list[ProxyHead] = []
 
-    def open(self, loop: Loop | WaitingLoop | None = None) -> Target:
+    def open(self, *, waiting: bool = False) -> Target:
         """Begin to listen, and return the target of the case for the client.
 
         Args:
-            loop: the event loop that serves it; by default the lab's, which has a thread.
+            waiting: True if the case is served only while the caller waits, by ``wait_for``. By
+                default, the lab's thread serves it.
 
         Raises:
             LabError: no port is left.
             CannotServeError: the machine has no IPv6, and the case needs it.
         """
-        self._loop = loop or self._lab.loop
         try:
+            if waiting:
+                self._loop = WaitingLoop()
             self._ports = self._loop.call(self._listen)
-        except OSError as exc:
+        except (OSError, CannotServeError) as exc:
+            self._leave()
+            if isinstance(exc, CannotServeError):
+                raise
             raise LabError(
                 f"the lab cannot listen: {exc.strerror}",
                 fix="let it run fewer at once (--jobs 1), or raise the limit: ulimit -n 4096",
@@ -352,6 +358,11 @@ class CaseServer:
             tls_proxy=self.scenario.tls_proxy is not None,
             ech=base64.b64encode(configs).decode(),
         )
+
+    def wait_for(self, descriptor: int | None, seconds: float) -> bool:
+        """Serve until a descriptor is readable: see ``WaitingLoop``. Only if opened so."""
+        assert isinstance(self._loop, WaitingLoop)  # noqa: S101  # the caller opened it
+        return self._loop.wait_for(descriptor, seconds)
 
     @property
     def needs_thread(self) -> bool:
@@ -439,13 +450,20 @@ class CaseServer:
             CannotServeError: a connection could not be served as the case requires, and no data of
                 the client reached an attacker.
         """
-        self._loop.call(self._shut)
+        try:
+            self._loop.call(self._shut)
+        finally:
+            self._leave()
         leaked = any(
             connection.exposed and connection.said for connection in self._case_run.connections
         )
         if self._case_run.error and not leaked:
             raise self._case_run.error
         return tuple(self._case_run.connections)
+
+    def _leave(self) -> None:
+        if isinstance(self._loop, WaitingLoop):
+            self._loop.close()
 
     def _shut(self) -> None:
         for port in self._ports:

@@ -12,15 +12,15 @@ import platform
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin._version import __version__
 from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
 from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
-from certpin.lab.server.port import WaitingLoop
 from certpin.lab.verdict import (
     Attempt,
     Judgement,
@@ -443,20 +443,15 @@ def _served(
         When the client began (``time.monotonic``), how it ended, and all its connections.
     """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
-        target = case_server.open()
-        begin = time.monotonic()
-        try:
-            ending = client.run(target)
-        finally:
-            connections = case_server.close()
-        return begin, ending, connections
-    with closing(WaitingLoop()) as loop:
-        target = case_server.open(loop)
-        begin = time.monotonic()
-        try:
-            ending = client.run(target, loop.wait_for)
-        finally:
-            connections = case_server.close()
+        target, run = case_server.open(), client.run
+    else:
+        target = case_server.open(waiting=True)
+        run = partial(client.run, wait=case_server.wait_for)
+    begin = time.monotonic()
+    try:
+        ending = run(target)
+    finally:
+        connections = case_server.close()
     return begin, ending, connections
 
 

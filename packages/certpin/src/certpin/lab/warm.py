@@ -72,7 +72,7 @@ class WarmCommand(Command):
                 return Ending(None, problem=INTERRUPTED)
             if not self._process:
                 variables = environment(target, self.via)
-                self._process.append(_Zygote(options, client, variables, target.ca))
+                self._process.append(_Zygote(options, client, variables, target.ca, wait))
             zygote = self._process[0]  # stop() may empty the list from now on
         if zygote.roots != target.ca:  # a module may read them when it is imported
             return super().start(words, target, output, wait)
@@ -121,7 +121,12 @@ class _Zygote:
     """The process that has imported the client's modules and forks for each run, and its socket."""
 
     def __init__(
-        self, options: list[str], client: list[str], variables: dict[str, str], roots: Path
+        self,
+        options: list[str],
+        client: list[str],
+        variables: dict[str, str],
+        roots: Path,
+        wait: Wait,
     ) -> None:
         self.roots = roots
         self._lock = threading.Lock()
@@ -142,15 +147,14 @@ class _Zygote:
                 self._control.close()
                 raise LabError(f"{options[0]} did not start: {exc.strerror}", fix=_COLD) from exc
             theirs.close()  # so that its end is seen
-            if not self._ready():
+            if not self._ready(wait):
                 self.close()
                 last = (end_of(output).strip() or "its imports take too long").splitlines()[-1]
                 raise LabError(f"the client can't be kept warm: {last}", fix=_COLD)
 
-    def _ready(self) -> bool:
-        self._control.settimeout(_START)
+    def _ready(self, wait: Wait) -> bool:
         try:
-            return self._control.recv(1) == b"+"
+            return wait(self._control.fileno(), _START) and self._control.recv(1) == b"+"
         except OSError:
             return False
 

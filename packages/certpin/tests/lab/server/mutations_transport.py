@@ -100,4 +100,11 @@ MUTATIONS = [
         "return",
         "tests/lab/attacks/test_http3.py::test_curl_checks_its_pins_over_http3",
     ),
+    Mutation(
+        "a server that reads nothing",
+        f"{_AT}relay.py",
+        "    if task and task.cancelling() and",
+        "    if task and not task.cancelling() and",
+        f"{_W}test_a_server_that_reads_nothing_does_not_keep_the_loop_open",
+    ),
 ]

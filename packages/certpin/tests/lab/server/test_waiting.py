@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -67,6 +68,23 @@ def test_nothing_is_left_of_a_relay_when_the_loop_is_closed() -> None:
     assert near.fileno() == -1
 
 
+def test_a_server_that_reads_nothing_does_not_keep_the_loop_open() -> None:
+    loop = WaitingLoop()
+    near, client = socket.socketpair()
+    near.setblocking(False)
+    conversation = RecordingConversation()
+    conversation.early = bytes(20_000_000)  # more than the buffers of both sockets
+    with socket.create_server(("127.0.0.1", 0)) as listener, client:
+        to = Destination("connect", *listener.getsockname())
+        loop.call(lambda: relay(loop.asyncio, near, conversation, to))
+        assert loop.wait_for(listener.fileno(), 20)
+        server, _ = listener.accept()
+        with server:
+            assert loop.wait_for(server.fileno(), 20)
+            loop.close()
+    assert near.fileno() == -1
+
+
 def _control() -> Result:
     with Lab() as lab:
         return try_case(lab, Command(PROGRAM), CONTROL)
@@ -110,3 +128,16 @@ def test_a_process_without_a_descriptor_is_served_too(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(os, "pidfd_open", fails)
     assert _control().outcome is Outcome.RIGHT
+
+
+@pytest.mark.parametrize("missing", ["certpin.lab.lab.WaitingLoop.__init__", "tempfile.TemporaryFile"])
+def test_without_descriptors_a_case_is_undecided(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(missing, fails)
+    result = _control()
+    assert result.outcome is Outcome.UNDECIDED
+    assert "Too many open files" in result.why

@@ -199,6 +199,9 @@ async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
 
 
 async def _end(writer: Writer) -> None:
+    task = asyncio.current_task()
+    if task and task.cancelling() and isinstance(writer, asyncio.StreamWriter):
+        writer.transport.abort()  # a peer that no longer reads would be waited for
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()

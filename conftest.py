@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certpin.lab import Authority
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 # No test depends on timing, including those of Hypothesis.
 settings.register_profile("certpin", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
-# For the tests of removed rules: any example that fails is enough.
-_UNSHRUNK = (Phase.explicit, Phase.generate)
-settings.register_profile("unshrunk", deadline=None, phases=_UNSHRUNK, database=None)
 settings.load_profile("certpin")
 
 pytest_plugins = ["tests._browser", "tests._leftout", "tests._loopback"]

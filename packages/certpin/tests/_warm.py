@@ -17,6 +17,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from hypothesis import Phase, settings
+
 # All slow imports except certpin. Packages that aren't installed are skipped.
 LIBRARIES = (
     *("aiohttp", "alembic", "apprise", "asyncio", "brotli", "click.testing", "concurrent.futures"),
@@ -36,6 +38,8 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     assert not any(name.partition(".")[0] in {"certpin", "tests"} for name in sys.modules)
+    unshrunk = (Phase.explicit, Phase.generate)  # any example that fails is enough
+    settings.register_profile("unshrunk", deadline=None, phases=unshrunk, database=None)
     gc.freeze()  # pytest collects garbage at its end: exclude the objects that were loaded here
     for line in sys.stdin:
         sys.stdout.write(f"{_run(json.loads(line))}\n")

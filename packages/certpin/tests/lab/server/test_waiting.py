@@ -130,7 +130,9 @@ def test_a_process_without_a_descriptor_is_served_too(monkeypatch: pytest.Monkey
     assert _control().outcome is Outcome.RIGHT
 
 
-@pytest.mark.parametrize("missing", ["certpin.lab.lab.WaitingLoop.__init__", "tempfile.TemporaryFile"])
+@pytest.mark.parametrize(
+    "missing", ["certpin.lab.lab.WaitingLoop.__init__", "tempfile.TemporaryFile"]
+)
 def test_without_descriptors_a_case_is_undecided(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

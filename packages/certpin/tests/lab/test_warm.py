@@ -304,8 +304,7 @@ def _imported(path: Path) -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in found - {"__future__", "typing"})
 
 
-# A fork differs from a program that was started in what was imported before: so one broken client
-# for each set of modules that they import.
+# In a fork, modules are already imported. So: one broken client for each set of imported modules.
 DIFFERENT = {_imported(path): path.name for path in sorted(BROKEN.glob("[a-z]*.py"))}
 COMPARED = ("rogue-ca-in-store", "same-ca-new-key", "expired", "wrong-host-sibling", "cn-only")
 PROGRAMS = [

@@ -119,8 +119,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "expired pins are attributed to their version",
         _SIMULATE,
-        'Cause("expiry", version=release.number)',
-        'Cause("expiry", version=max(self._held))',
+        'LockoutCause("expiry", version=release.number)',
+        'LockoutCause("expiry", version=max(self._held))',
         _ENGINE + "test_expired_pins_are_attributed_to_the_version_that_clients_hold",
     ),
     Mutation(

@@ -87,7 +87,7 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
         text = str(warning.message)
         if not text.startswith(_UNRELATED):
             findings.dropped.append(_dropped(file, text.removeprefix("not imported: ")))
-    places = _Places(file)
+    places = _WordPlaces(file)
     for found in parsed.hosts:
         _add(places, name, found, findings)
         findings.mistakes += _check_expiry(places, found, now)
@@ -96,7 +96,7 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
     return findings
 
 
-class _Places:
+class _WordPlaces:
     """The first line of each word of a file, to find the lines of pins and hosts.
 
     It is needed because the importers of formats return no lines.
@@ -114,7 +114,7 @@ class _Places:
         return Place(self._path, self._lines.get(word, 1))
 
 
-def _add(places: _Places, name: str, found: Found, findings: FileFindings) -> None:
+def _add(places: _WordPlaces, name: str, found: Found, findings: FileFindings) -> None:
     for pin in found.pins:
         place = places.of(base64.b64encode(pin.digest).decode())
         debug = _DEBUG in f"/{place.file}"
@@ -137,7 +137,7 @@ def _add(places: _Places, name: str, found: Found, findings: FileFindings) -> No
     ]
 
 
-def _check_expiry(places: _Places, found: Found, now: datetime) -> list[Mistake]:
+def _check_expiry(places: _WordPlaces, found: Found, now: datetime) -> list[Mistake]:
     if found.expires is None or found.expires > now:
         return []
     day = found.expires.date().isoformat()

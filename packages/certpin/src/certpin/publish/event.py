@@ -79,7 +79,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Event:
+class SigningEvent:
     """The files and signatures of a signing event: a proposal, and commits that sign it.
 
     Attributes:
@@ -95,7 +95,7 @@ class Event:
 
 def require_event(
     commits: Sequence[Commit], pin_file: str, journal: str, trust_files: Iterable[str]
-) -> Event:
+) -> SigningEvent:
     """Require that the commits of a branch are a proposal, then signatures of one key each.
 
     The proposal may have several commits, which may contain signatures of its author. It ends at
@@ -139,10 +139,10 @@ def require_event(
             else:
                 signatures[change.signature] = None
     anchors = [name for name in files if name != journal and name not in proposal]
-    return Event(tuple(files), tuple(signatures), tuple(anchors))
+    return SigningEvent(tuple(files), tuple(signatures), tuple(anchors))
 
 
-def require_valid(event: Event, state: FolderState) -> None:
+def require_valid(event: SigningEvent, state: FolderState) -> None:
     """Require that every signature of a signing event is valid for the draft that it belongs to.
 
     Args:
@@ -164,7 +164,7 @@ def require_valid(event: Event, state: FolderState) -> None:
             )
 
 
-def require_covered(event: Event, journal: str, plan: SigningPlan) -> None:
+def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> None:
     """Require that the branch has a draft, and that signatures cover every other changed file.
 
     Args:

@@ -147,7 +147,7 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
 
 
 @dataclass(frozen=True)
-class _Choice:
+class _Candidate:
     """A key that servers could switch to: when that is safe, or the harm if it is never safe.
 
     ``publish_first`` is True if a version with the key has to be published before.
@@ -159,7 +159,7 @@ class _Choice:
     publish_first: bool = False
 
 
-def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Choice:
+def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Candidate:
     """Return the key to switch to: with the earliest safe date, or else with the least harm."""
     choices = [
         choice
@@ -176,7 +176,7 @@ def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Choice:
     return min(choices, key=_order)
 
 
-def _order(choice: _Choice) -> tuple[object, ...]:
+def _order(choice: _Candidate) -> tuple[object, ...]:
     """Return a sort key: no harm first, then earliest date, fewest clients, no extra publish."""
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
@@ -189,21 +189,21 @@ def _order(choice: _Choice) -> tuple[object, ...]:
     )
 
 
-def _choice(situation: Situation, pin: Pin) -> _Choice:
+def _choice(situation: Situation, pin: Pin) -> _Candidate:
     """Return when the gate allows servers to switch to a key, or the harm if no date is safe."""
     prospects = assumed_prospects(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
     if not violations:
-        return _Choice(pin)
+        return _Candidate(pin)
     dates = [each.safe_from for each in violations if each.safe_from]
     if len(dates) < len(violations):
-        return _Choice(pin, harm=violations[0])
+        return _Candidate(pin, harm=violations[0])
     # Pins may expire until then: ask again for that time.
     later = check_step(at_time(situation, max(dates)), "activate", pin, prospects)
-    return _Choice(pin, harm=violations[0]) if later else _Choice(pin, max(dates))
+    return _Candidate(pin, harm=violations[0]) if later else _Candidate(pin, max(dates))
 
 
-def _after_publishing(situation: Situation) -> Iterator[_Choice]:
+def _after_publishing(situation: Situation) -> Iterator[_Candidate]:
     """Yield a new key that is published before servers switch to it, if a date for that is safe."""
     if NEXT_BACKUP in situation.policy.live_pins or not situation.alive:
         return
@@ -217,7 +217,7 @@ def _after_publishing(situation: Situation) -> Iterator[_Choice]:
 
 
 def _steps(
-    situation: Situation, pin: Pin, fact: Fact, choice: _Choice | None
+    situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None
 ) -> tuple[list[EmergencyStep], datetime]:
     """Return the steps, and the earliest time at which the next version can be published.
 

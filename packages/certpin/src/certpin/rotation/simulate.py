@@ -37,7 +37,7 @@ CauseEvent = Literal["beginning", "publish", "serve", "expiry"]
 
 
 @dataclass(frozen=True)
-class Cause:
+class LockoutCause:
     """The reason why clients are locked out.
 
     Attributes:
@@ -60,7 +60,7 @@ class Lockout:
         last: when the last client is let in again; the end of the simulation if some never are.
     """
 
-    cause: Cause
+    cause: LockoutCause
     clients: int
     first: datetime
     last: datetime
@@ -236,7 +236,7 @@ class Span:
     begin: int
     end: int
     chains: Chains
-    cause: Cause
+    cause: LockoutCause
 
 
 @dataclass
@@ -260,7 +260,7 @@ class Tally:
     def __init__(self, script: Script) -> None:
         self.spans = spans(script)
         self.locked_out = self.seconds = 0
-        self.causes: dict[Cause, CauseTotal] = {}
+        self.causes: dict[LockoutCause, CauseTotal] = {}
         self.hours = script.until // HOUR
         self._refused = self._empty()
         self._held: dict[int, Integers] = {}
@@ -314,8 +314,8 @@ class Tally:
         """
         (span, release), fresh = by, start > group.until[at]
         in_span = fresh & (start == span.begin)
-        published = Cause("publish", release.step, release.number)
-        expired = Cause("expiry", version=release.number)
+        published = LockoutCause("publish", release.step, release.number)
+        expired = LockoutCause("expiry", version=release.number)
         begun = expired if span.cause.event == "expiry" else span.cause
         group.blame(self.causes, begun, at[in_span], start[in_span])
         group.blame(self.causes, published, at[fresh & ~in_span], start[fresh & ~in_span])
@@ -350,10 +350,14 @@ class _Group:
         self.weight = weight
         self.until = np.full(size, ALWAYS, np.int64)
         self._cause = np.zeros(size, np.int64)
-        self._causes: list[Cause] = []
+        self._causes: list[LockoutCause] = []
 
     def blame(
-        self, causes: dict[Cause, CauseTotal], cause: Cause, at: Integers, start: Integers
+        self,
+        causes: dict[LockoutCause, CauseTotal],
+        cause: LockoutCause,
+        at: Integers,
+        start: Integers,
     ) -> None:
         """Count the clients with indexes ``at`` as newly locked out by ``cause``.
 
@@ -369,7 +373,7 @@ class _Group:
         found.clients += int(at.size) * self.weight
         found.first = min(found.first, int(start.min()))
 
-    def extend(self, causes: dict[Cause, CauseTotal], at: Integers, stop: Integers) -> None:
+    def extend(self, causes: dict[LockoutCause, CauseTotal], at: Integers, stop: Integers) -> None:
         """Record that the clients with indexes ``at`` are locked out until the seconds in ``stop``.
 
         Only the last second of each cause is kept.
@@ -385,10 +389,12 @@ def spans(script: Script) -> list[Span]:
     of_apps = [release for app in script.apps for release in app.releases]
     known = (*script.releases, *script.binaries, *of_apps)
     ends = {each.end for each in known if each.end is not None}
-    changes = [(at, Cause("expiry")) for at in ends]
-    changes += [(serving.at, Cause("serve", serving.step)) for serving in script.servings[1:]]
+    changes = [(at, LockoutCause("expiry")) for at in ends]
+    changes += [
+        (serving.at, LockoutCause("serve", serving.step)) for serving in script.servings[1:]
+    ]
     changes = [change for change in changes if 0 <= change[0] < script.until]
-    changes = [(0, Cause("beginning")), *sorted(changes, key=lambda change: change[0])]
+    changes = [(0, LockoutCause("beginning")), *sorted(changes, key=lambda change: change[0])]
     ends_at = [*(at for at, _ in changes[1:]), script.until]
     return [
         Span(at, end, _served(script, at), cause)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.publish.context import PublishContext
     from certpin.errors import ConfigError
-    from certpin.publish.event import Event
+    from certpin.publish.event import SigningEvent
     from certpin.publish.signing_plan import PendingSignature
 
 _OFFLINE = {"root", "targets"}  # the roles that people sign
@@ -83,7 +83,7 @@ class ReviewOutcome:
     """
 
     commit: str
-    event: Event | None = None
+    event: SigningEvent | None = None
     missing: tuple[PendingSignature, ...] = ()
     refused: ConfigError | None = None
 

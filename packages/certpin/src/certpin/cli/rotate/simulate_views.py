@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.simulate_input import PinNames
     from certpin.pins import Pin
-    from certpin.rotation.simulate import Cause, Hour, Lockout, Safety, Simulation
+    from certpin.rotation.simulate import Hour, Lockout, LockoutCause, Safety, Simulation
     from certpin.rotation.simulate_script import DatedStep, Script
 
 # The steps at which something changes for a client, at once or soon.
@@ -355,7 +355,7 @@ def _safe_date(host: HostSimulation, dated: DatedStep) -> str:
     return short_time(safety.guaranteed) if safety.guaranteed else "never"
 
 
-def _cause_text(cause: Cause) -> str:
+def _cause_text(cause: LockoutCause) -> str:
     if cause.step is not None:
         return f"step {cause.step}"
     if cause.event == "beginning":

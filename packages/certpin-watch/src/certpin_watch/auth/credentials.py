@@ -357,9 +357,15 @@ class LoginThrottle:
         return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
 
     def failed(self, source: str, account: str, now: datetime) -> bool:
-        """Record that a password was wrong. Return True if the failure belongs in the audit log.
+        """Record that a password was wrong.
 
-        The arguments are those of ``begin``.
+        Args:
+            source: the network of the client.
+            account: the name that was sent.
+            now: the current time.
+
+        Returns:
+            True if the failure is to be written to the audit log, which takes a limited number.
         """
         with self._lock:
             self._signed_in.pop(_key(source, account), None)

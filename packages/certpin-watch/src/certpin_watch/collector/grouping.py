@@ -324,7 +324,10 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Remember rows that a transaction wrote or read, by hour. Call it after the commit."""
+        """Keep the groups and chains that a transaction stored, so that they aren't read again.
+
+        Call it after the commit. ``found`` has them by hour.
+        """
         for hour, new in found.items():
             known = self.of(hour)
             known.groups |= new.groups

@@ -299,7 +299,7 @@ class _Views:
         self._chains = load_chains(connection, digests)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield the state of a target's servers, one for each address and each location."""
+        """Yield the latest result for each address and each probing location of a target."""
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)

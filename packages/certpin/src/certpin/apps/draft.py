@@ -275,9 +275,9 @@ def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
 
 
 def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
-    """Yield a question about the types of a host's backup keys of which only a digest is known.
+    """Yield a question to the user: the types of a host's backup keys that are known as digests.
 
-    There is none for a host with its own trust anchors: a private authority may sign any key.
+    None is needed for a host with its own trust anchors: a private authority may sign any key.
     """
     open_pins = [
         str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type

@@ -1,7 +1,7 @@
 """The options ``--host``, ``--connect`` and ``--starttls``: which servers a command contacts.
 
-``check`` and ``lint --live`` use ``server_options``. The steps of a rotation use ``probe_options``,
-and read the served chains before the rotation gate decides.
+``check`` and ``lint --live`` use ``server_options``. The steps of a rotation use ``probe_options``:
+the served chains are evidence for the rules that allow or refuse a step.
 """
 
 from __future__ import annotations

@@ -59,13 +59,13 @@ _FIX = "install libfaketime: apt-get install libfaketime"
 
 
 def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
-    """Return the environment variables that move or stop the clock of a program.
+    """Return the environment variables that move the clock of a program, or make it stand still.
 
     A statically linked program, as Go programs often are, ignores them.
 
     Args:
         by: the offset; zero returns no variables, if there is no ``to``.
-        to: the time at which the clock stops, to the second; it has a time zone.
+        to: the time that the clock always shows, in whole seconds, with a time zone.
 
     Raises:
         CannotServeError: libfaketime is missing.

@@ -198,10 +198,10 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
 
 @contextmanager
 def client_pool(stop: Callable[[], None], jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads that run a client. An exception in the block stops it.
+    """Context manager: yield a pool of threads that run a client, and wait for them in the end.
 
     Args:
-        stop: stops the client: called at an exception, before it is waited for.
+        stop: stops the client. It is called before the wait if the block raises an exception.
         jobs: the number of threads.
     """
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")

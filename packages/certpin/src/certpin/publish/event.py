@@ -260,7 +260,7 @@ def _require_appended(commit: Commit, change: FileChange) -> None:
 def _is_new_anchor(change: FileChange) -> bool:
     """Return True if a change adds a file of certificates, or a list of CT logs.
 
-    Its name can't be one that has another use.
+    False for a hidden file, and for one in the folder ``publish``, which has other uses.
 
     ``require_covered`` then requires that the pin file names it as ``trust``.
     """

@@ -49,8 +49,9 @@ class SigningPolicy:
         settings: the settings in ``publish.toml``.
         now: the current time in whole seconds, as in metadata.
         offer: the pin set of the pin file, with its files; or the error if it can't be signed.
-        published: the pin sets that the journal records as published for signing, by version.
-        latest: the version that was published last; ``None`` if none was.
+        published: the pin sets that ``rotate`` gave out to be signed, by version: the rotation
+            journal records them.
+        latest: the newest version of these pin sets; ``None`` if there is none.
     """
 
     state: FolderState

@@ -296,7 +296,10 @@ def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
 
 
 def unconfirmed(situation: Situation) -> Violation | None:
-    """Return a violation unless a server's time confirms the clock of this machine."""
+    """Return a violation if servers were contacted, and none confirmed this machine's clock.
+
+    A server confirms it by an HTTP ``Date`` that is about the same.
+    """
     if situation.evidence is None or situation.evidence.confirmed:
         return None
     return Violation(

@@ -60,10 +60,10 @@ class Threshold:
     """The condition under which few enough clients hold an old version to accept their lockout.
 
     Attributes:
-        share: how large a share of ``clients`` must hold something newer, on each of ``days``
-            whole days in a row.
-        clients: how many clients must report each day; with fewer, no version ends early.
-        days: the number of whole days in a row, at least ``CYCLE``.
+        share: the share of the reporting clients that must hold a newer version of the pin set, on
+            each of ``days`` whole days in a row.
+        clients: the least number of clients that must report on each of these days.
+        days: the number of whole days in a row, at least seven (``CYCLE``).
 
     Raises:
         InputError: a value is out of range.

@@ -77,10 +77,10 @@ _UNPINNED = stand_in(UNPINNED)
 
 
 def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
-    """Return what the pin of a key says about the chains of a server that begins to use the key.
+    """Return which keys the chains of a server will have if it switches to this key.
 
-    The key is an authority's if its entry in the pin file has such a role, and the leaf's
-    otherwise. If only authorities are compared (``match = "ca"``), it may be either.
+    The key is an authority's if its entry in the pin file has the role of an authority, and the
+    leaf's otherwise. If only authorities are compared (``match = "ca"``), it may be either.
     """
     leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
     entry = situation.entry(pin)

@@ -217,7 +217,7 @@ called_now = _called.get  # for this thread or task
 
 @contextmanager
 def calling(host: str, port: int) -> Iterator[None]:
-    """Make failures of connections to ``host`` name ``port``, while the ``with`` block runs.
+    """Context manager: errors of connections to ``host`` name this ``port`` in their messages.
 
     The connections themselves are not affected.
     """

@@ -73,13 +73,13 @@ def review(
 
 @dataclass(frozen=True)
 class ReviewOutcome:
-    """The result of a review: the signing event, or why the branch is none.
+    """The result of reviewing a branch that requests signatures (a signing event).
 
     Attributes:
         commit: the hash of the newest commit of the branch, which was examined.
         event: the signing event; None if the branch was refused.
         missing: the root and targets metadata that need more signatures.
-        refused: why the branch is no signing event; None if it is one.
+        refused: why the branch was refused; None if it was not.
     """
 
     commit: str

@@ -153,7 +153,9 @@ class EmergencyReport:
         _append(journal, history, events)
 
     def find_paths(self, probes: ProbeOptions) -> None:
-        """Mark the key in the pin file, contact the servers, and compute the way out for each host.
+        """Mark the key as lost or compromised in the pin file; find the next steps of each host.
+
+        The servers of the hosts are contacted for that.
 
         An error is kept in ``problem`` and not raised: the theft or loss is recorded already.
         """

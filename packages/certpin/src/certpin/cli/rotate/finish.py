@@ -133,7 +133,7 @@ class FinishRun:
     events: list[tuple[str, Step, Pin]] = field(default_factory=list)
 
     def finish(self, pattern: str, named: Pin | None) -> None:
-        """Take replaced keys of one host out of the draft, as far as that is safe.
+        """Remove the replaced keys of one host from the pin file that no client needs any more.
 
         Args:
             pattern: the pattern of the host's policy.

@@ -183,7 +183,7 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """Return the verdict that the connections show so far, with its reason."""
+        """Return how the app reacted to this case in its connections so far, with the reason."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(visit.seen for visit in self.visits if self._is_evidence(visit))

@@ -55,7 +55,7 @@ class Conversation(Protocol):
 
     @property
     def pause(self) -> float:
-        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
 
     def resume(self) -> None:
         """Go on after a pause."""
@@ -94,7 +94,7 @@ class Proxied:
 
     @property
     def pause(self) -> float:
-        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
         return self._inner.pause if self._inner else 0.0
 
     def resume(self) -> None:
@@ -234,7 +234,7 @@ class Routed:
 
     @property
     def pause(self) -> float:
-        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
         return self._session.pause if self._session else 0.0
 
     def resume(self) -> None:

@@ -49,7 +49,10 @@ class Counted:
 
 
 class Chunked:
-    """A chunked request body with a trailer (RFC 9112 section 7.1). A malformed chunk ends it."""
+    """Reads a chunked request body and its trailer (RFC 9112 section 7.1).
+
+    The body ends at a malformed chunk, too.
+    """
 
     def __init__(self) -> None:
         self.whole = False

@@ -262,7 +262,7 @@ class ReportQueue:
     def put(self, report: QueuedReport, now: datetime) -> bool:
         """Add a report. Return True if it was written to disk, False if it is only in memory.
 
-        ``now`` is its time in the queue.
+        ``now`` is the time at which it is added.
         """
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:

@@ -59,7 +59,7 @@ _FIX = "install libfaketime: apt-get install libfaketime"
 
 
 def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
-    """Return the environment variables that move the clock of a program, or make it stand still.
+    """Return the environment variables that move or freeze the clock of a program.
 
     A statically linked program, as Go programs often are, ignores them.
 

@@ -162,6 +162,13 @@ def test_certificate_contains_names_and_addresses() -> None:
     assert leaf.names == ("a.example", "*.b.example", "::1")
 
 
+@pytest.mark.parametrize("name", ["1.2.3.999", "host.1", "a:b"])
+def test_what_only_looks_like_an_address_is_a_name(name: str) -> None:
+    leaf = Authority("Root").issue(name).chain[0]
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert list(names) == [x509.DNSName(name)]
+
+
 def test_name_too_long_for_the_subject_is_in_the_san() -> None:
     name = ".".join(["a" * 60] * 4)
     leaf = Authority("Root").issue(name).certificate

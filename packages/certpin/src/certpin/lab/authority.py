@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -310,8 +311,9 @@ def _usage(*, authority: bool, encrypts: bool = False) -> x509.KeyUsage:
 
 
 def _san(name: str) -> x509.GeneralName:
-    if is_address(name):
-        return x509.IPAddress(ipaddress.ip_address(name))
+    if is_address(name):  # an exception for each of 10,000 names would take long
+        with suppress(ValueError):  # it only ends in a number, such as 1.2.3.999
+            return x509.IPAddress(ipaddress.ip_address(name))
     return x509.DNSName(name)
 
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
-    from certpin.lab.verdict import Connection, Ending
 
 
 @dataclass(frozen=True)
@@ -419,7 +418,17 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 
 
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
-    begin, ending, connections = _served(case_server, client)
+    """Run a client once, and serve it. A program is served by the thread that waits for it."""
+    if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
+        target, run = case_server.open(), client.run
+    else:
+        target = case_server.open(waiting=True)
+        run = partial(client.run, wait=case_server.wait_for)
+    begin = time.monotonic()
+    try:
+        ending = run(target)
+    finally:
+        connections = case_server.close()
     seconds = time.monotonic() - begin
     return Attempt(
         ending,
@@ -432,27 +441,6 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
         seconds,
         case_server.requests,
     )
-
-
-def _served(
-    case_server: CaseServer, client: ClientUnderTest
-) -> tuple[float, Ending, tuple[Connection, ...]]:
-    """Run a client once, and serve it. A program is served by the thread that waits for it.
-
-    Returns:
-        When the client began (``time.monotonic``), how it ended, and all its connections.
-    """
-    if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
-        target, run = case_server.open(), client.run
-    else:
-        target = case_server.open(waiting=True)
-        run = partial(client.run, wait=case_server.wait_for)
-    begin = time.monotonic()
-    try:
-        ending = run(target)
-    finally:
-        connections = case_server.close()
-    return begin, ending, connections
 
 
 def _is_serving() -> bool:

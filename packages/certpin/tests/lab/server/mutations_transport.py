@@ -82,8 +82,8 @@ MUTATIONS = [
     Mutation(
         "a relay that is left when its program has ended",
         f"{_AT}port.py",
-        "        if left:\n            self.asyncio.run_until",
-        "        if False:\n            self.asyncio.run_until",
+        "    if left:\n        loop.run_until",
+        "    if False:\n        loop.run_until",
         f"{_W}test_nothing_is_left_of_a_relay_when_the_loop_is_closed",
     ),
     Mutation(

@@ -46,7 +46,6 @@ class Loop:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.call(self._cancel)
         self.asyncio.call_soon_threadsafe(self.asyncio.stop)
         self._thread.join()
 
@@ -69,15 +68,9 @@ class Loop:
 
     def _run(self) -> None:
         self.asyncio.run_forever()
-        # Cancelled tasks need the loop to close their sockets.
-        left = asyncio.all_tasks(self.asyncio)
-        self.asyncio.run_until_complete(_ended(left))
+        _end_tasks(self.asyncio)
         self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
         self.asyncio.close()
-
-    def _cancel(self) -> None:
-        for task in asyncio.all_tasks(self.asyncio):
-            task.cancel()
 
 
 class WaitingLoop:
@@ -104,10 +97,11 @@ class WaitingLoop:
         Returns:
             True if the descriptor is readable.
         """
-        readable = threading.Event()
+        readable = False
 
         def end() -> None:
-            readable.set()
+            nonlocal readable
+            readable = True
             self.asyncio.stop()
 
         timer = self.asyncio.call_later(seconds, self.asyncio.stop)
@@ -119,16 +113,21 @@ class WaitingLoop:
             timer.cancel()
             if descriptor is not None:
                 self.asyncio.remove_reader(descriptor)
-        return readable.is_set()
+        return readable
 
     def close(self) -> None:
         """Close the connections that are still open."""
-        left = asyncio.all_tasks(self.asyncio)
-        for task in left:
-            task.cancel()
-        if left:
-            self.asyncio.run_until_complete(_ended(left))
+        _end_tasks(self.asyncio)
         self.asyncio.close()
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the tasks of a loop that was stopped. They need it to close their sockets."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(_ended(left))
 
 
 async def _ended(tasks: set[asyncio.Task[object]]) -> None:

@@ -92,10 +92,10 @@ class Exporter:
         self._timeout = timeout
 
     def instrument(self, app: ASGIApp, begin: Callable[..., None]) -> ASGIApp:
-        """Wrap an ASGI application so that each request is recorded as a span.
+        """Return a wrapper of an ASGI application that records each request as a span.
 
-        The metrics of OpenTelemetry's instrumentation are off, because they would repeat the
-        service's.
+        The metrics of OpenTelemetry's instrumentation are off, because the service exports the same
+        numbers itself.
 
         Args:
             app: the application.
@@ -111,7 +111,7 @@ class Exporter:
         )
 
     def span(self, name: str) -> AbstractContextManager[Span]:
-        """Start a span, which ends with the block.
+        """Return a context manager that starts a span named ``name``, and ends it with the block.
 
         An exception in the block is not recorded, because its message may contain secrets.
         """
@@ -129,6 +129,11 @@ class Exporter:
 
         If the name ends with ``_seconds`` or ``_size``, the number is recorded in a histogram; if
         not, it is added to a counter.
+
+        Args:
+            name: the name of the counter.
+            number: the increment: a count, or a measured value in the unit at the end of the name.
+            labels: the labels of the counter, which become attributes.
         """
         if name.endswith(("_seconds", "_size")):
             self._instrument(name, self._meter.create_histogram).record(number, labels)
@@ -150,8 +155,9 @@ class Exporter:
 class _AllowedOnly(SpanExporter):
     """A span exporter that removes all data that could be secret, and calls another exporter.
 
-    Events, links, the description of a status, and all attributes but those in ``ATTRIBUTES`` are
-    removed. OpenTelemetry's instrumentation would export messages and tracebacks of exceptions.
+    Events, links, the description of a status, and all attributes are removed, except the
+    attributes in ``ATTRIBUTES``, the list of allowed names. OpenTelemetry's instrumentation would
+    export messages and tracebacks of exceptions.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
@@ -186,7 +192,10 @@ def _allowed(span: ReadableSpan) -> ReadableSpan:
 
 
 def exported_attributes(recorded: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return the attributes of a span that are in ``ATTRIBUTES``, under their exported names."""
+    """Return the attributes of a span that may be exported, under their exported names.
+
+    ``ATTRIBUTES`` maps the allowed names to the exported names; all other attributes are dropped.
+    """
     return {
         ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_MAX_VALUE]
         for name, value in recorded.items()

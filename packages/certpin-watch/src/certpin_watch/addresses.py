@@ -138,7 +138,10 @@ def _network_text(version: int, first: int, bits: int) -> str:
 
 
 def provider_network(network: str) -> str:
-    """Return the network of the provider (IPv4 /16, IPv6 /32) that contains a network, as text."""
+    """Return the network of the provider (IPv4 /16, IPv6 /32) that contains a network, as text.
+
+    The result is empty if ``network`` is not a network.
+    """
     try:
         found = ipaddress.ip_network(network)
     except ValueError:
@@ -180,12 +183,12 @@ class Origin:
 
     @property
     def guesser(self) -> str:
-        """The client's network (IPv4 /32, IPv6 /64), to count its wrong passwords and tokens."""
+        """The client's network (IPv4 /32, IPv6 /64), to count wrong passwords and tokens."""
         return network_of(self.address, _GUESSER_BITS)
 
     @property
     def is_local(self) -> bool:
-        """True if a program on this machine sent the request, to a name of the loopback.
+        """True if a program on this machine sent the request, to ``localhost`` or a loopback IP.
 
         The check of the name stops DNS rebinding: if an attacker lets the name of a web page
         resolve to this machine, the requests of the page still have that name.
@@ -199,8 +202,8 @@ def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
 
     Args:
         scope: the ASGI scope of the request.
-        trusted_proxies: the networks of proxies with ``X-Forwarded-…`` headers that count; none if
-            no proxy is in front.
+        trusted_proxies: the networks of the proxies in front of the service; may be empty.
+            ``X-Forwarded-…`` headers count only if one of these proxies sent them.
     """
     headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:  # ASGI: the names are in lower case
@@ -236,5 +239,5 @@ def local_path(text: str) -> str:
 
 
 def _last(headers: dict[str, list[str]], name: str) -> str:
-    """Return the last value of a header, which the nearest proxy added."""
+    """Return the last value of a header, which the nearest proxy added; empty if it is missing."""
     return ",".join(headers.get(name, ())).rpartition(",")[2].strip()

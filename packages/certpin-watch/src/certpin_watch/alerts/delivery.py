@@ -1,7 +1,8 @@
 """Delivery of messages: which notification services get a message about an alert, and sending it.
 
-Each service has a separate thread, with a deadline. A service that does not respond delays no
-other, and gets no further message until it has returned.
+Messages to each service are sent in a separate thread, with a deadline. A service that does not
+respond does not delay messages to other services. It gets no further message until its thread has
+ended.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ TIMED_OUT = "it gave no answer in time"
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
     """Return True if the settings of a notification service ask for an event of an alert.
 
-    A service gets no messages about its own failures. The event that an alert resolved is judged by
-    the highest severity that the alert had.
+    The settings are compared with the alert's rule, host and severity. If the alert resolved, its
+    highest severity is compared. A service gets no messages about its own failures.
 
     Args:
         settings: the settings of the service.
@@ -178,11 +179,14 @@ class Notifier:
 
 
 def is_paused(sent: Sequence[int], now: int) -> bool:
-    """Return True if a service got so many messages recently that it must wait for the next.
+    """Return True if a notification service must wait, because it recently got many messages.
+
+    After ``_BURST`` messages within ``_BURST_SECONDS``, the next one has to wait ``_PAUSE_SECONDS``
+    after the last one.
 
     Args:
-        sent: when messages were sent, in Unix seconds. Times in the future, from before the clock
-            was set back, do not count.
+        sent: when messages were sent to the service, in Unix seconds. Times in the future, from
+            before the clock was set back, do not count.
         now: the current time in Unix seconds.
     """
     recent = [at for at in sent if 0 <= now - at < _BURST_SECONDS]
@@ -207,12 +211,13 @@ async def send_once(service: AnyService, message: Message, deadline: float) -> s
 def _start(
     service: AnyService, message: Message, incident: str
 ) -> tuple[threading.Thread, Future[str]]:
-    """Start a daemon thread that sends a message.
+    """Start a daemon thread that sends a message to a notification service.
 
     It is a daemon thread so that a service that hangs can't keep the process running.
 
     Returns:
-        The thread, and its future result: the reason if sending failed, else an empty text.
+        The thread, and a future. The future's result is the reason if sending failed, else an
+        empty text.
     """
     answer: Future[str] = Future()
 
@@ -265,7 +270,7 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
     Args:
         connection: a transaction.
         rows: the messages to the service that are due, the oldest first.
-        digest: the number of new alerts from which on they share an incident.
+        digest: the largest number of new alerts that get separate incidents.
     """
     if not rows:
         return Batch()

@@ -58,7 +58,7 @@ class FailureHistory:
 
     Attributes:
         counted_at: the hour in which the cache was filled (its first second, Unix time).
-        hours: the numbers, by host and hour.
+        hours: the numbers of failure reports, by host and hour.
         heard: the hours in which any report arrived.
         patterns: the host patterns for which reports were counted.
     """
@@ -126,8 +126,8 @@ def gather_service(
         connection: a read transaction.
         watch: the settings, the store and the pin files.
         now: the Unix time.
-        failures: maps each rule, or source of data, that failed to the reason. It becomes a part of
-            the result, so that an alert fires.
+        failures: maps the name of each rule or source of data that failed to the reason. The result
+            contains this mapping, so that an alert about the failure fires.
     """
     at, thresholds = datetime.fromtimestamp(now, UTC), watch.settings.thresholds
     sets = watch.pin_files.snapshot().sets
@@ -146,9 +146,9 @@ def gather_service(
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
     """Return the report groups (identical failure reports) of the last day, the largest first.
 
-    Only monitored hosts are included. If there are too many groups, the largest are returned, and
-    at least ``_RESERVED_GROUPS`` for each quota (hosts that one pattern covers,
-    ``Patterns.share``). So many groups of one host don't displace those of another.
+    Only monitored hosts are included. If there are too many groups, only the largest are returned,
+    but at least ``_RESERVED_GROUPS`` for each monitored host or wildcard (``Patterns.share``). So a
+    flood of reports about one host doesn't displace the reports about another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -202,7 +202,7 @@ class CheckedChains(NamedTuple):
         accepted: the pairs in which a pin matches, in a version that clients may still hold.
         strange: the pairs in which no pin matches.
         vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
-        issuers: the issuer in the leaf of each chain, by digest.
+        issuers: maps the digest of each chain to the issuer in its leaf.
     """
 
     accepted: frozenset[HostChain]
@@ -216,9 +216,9 @@ def check_chains(
 ) -> CheckedChains:
     """Check the most reported chains against all pins that clients may still hold.
 
-    Chains that are no longer stored are not checked. The number of checks is limited. Hosts of each
-    pattern (``Patterns.share``) take turns, so that invented chains for one host don't displace the
-    chains of another.
+    Chains that are no longer stored are not checked. The number of checks is limited. The monitored
+    hosts and wildcards (``Patterns.share``) take turns, so that invented chains for one host don't
+    displace the chains of another.
 
     Args:
         connection: a read transaction.
@@ -249,10 +249,10 @@ def check_chains(
 
 
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
-    """Order pairs of host and chain so that the host patterns (``Patterns.share``) take turns.
+    """Order pairs of host and chain so that monitored hosts and wildcards take turns.
 
-    First comes the most reported chain of each pattern, then the second of each, and so on.
-    ``counts`` has the number of reports of each pair.
+    First comes the most reported chain of each host or wildcard (``Patterns.share``), then the
+    second of each, and so on. ``counts`` maps each pair to its number of reports.
     """
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []
@@ -264,11 +264,11 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
 
 
 def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
-    """Yield for each TUF role of a pin set when its newest signature expires.
+    """Yield an entry for each TUF role of a pin set, with the expiry of its newest metadata.
 
-    The metadata is read from the folder ``publish`` beside the pin file, if it exists. Signatures
-    are not verified: ``certpin publish status`` and clients do that. A forged date makes an alert
-    fire too early or too late, and has no other effect.
+    The metadata is read from the folder ``publish`` beside the pin file. A role without metadata is
+    left out. Signatures are not verified: ``certpin publish status`` and clients do that. A forged
+    date makes an alert fire too early or too late, and has no other effect.
     """
     folder = watched.path.parent / "publish"
     metadata = folder / "site" / "metadata"
@@ -282,7 +282,10 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
 
 
 def _lifetimes(path: Path) -> dict[str, int]:
-    """Return for how many seconds a signature of each TUF role is valid, from ``publish.toml``."""
+    """Return the seconds for which a signature of each TUF role is valid, by the name of the role.
+
+    ``path`` is ``publish.toml``. If it can't be read, the default lifetimes are returned.
+    """
     from certpin.publish.settings import DEFAULT_DAYS, load
 
     try:

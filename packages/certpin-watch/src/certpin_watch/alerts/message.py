@@ -1,4 +1,4 @@
-"""The text of a message about one alert, or about many (a digest); as text, Markdown or HTML. Pure.
+"""The text of a message about one alert or many (a digest), as text, Markdown or HTML. No I/O.
 
 Texts from the network do nothing in mail, chats and pagers. A report may contain ``<!channel>``,
 ``@everyone``, ``[the page](https://evil.example)`` or HTML: the characters that a service acts on
@@ -53,7 +53,10 @@ _Block = tuple[Literal["words", "command", "item"], str]
 
 @dataclass(frozen=True)
 class Item:
-    """An event of an alert in a message, such as "opened"; ``note`` is an additional sentence."""
+    """An event of an alert in a message.
+
+    ``what`` is the event, such as "opened" or "resolved"; ``note`` is an additional sentence.
+    """
 
     what: str
     alert: AlertRow
@@ -240,9 +243,9 @@ def _text(blocks: Sequence[_Block]) -> str:
 
 
 def _markdown(blocks: Sequence[_Block]) -> str:
-    """Join the blocks of a message as Markdown.
+    """Return the blocks of a message (pairs of kind and text) as Markdown.
 
-    Items become a list, commands fenced code, and all other blocks paragraphs.
+    Blocks of the kind "item" become a list, commands fenced code, and all others paragraphs.
     """
     found = []
     for kind, text in blocks:

@@ -1,4 +1,8 @@
-"""The task of ``certpin serve`` for alerts: evaluate rules, store alerts, send messages."""
+"""The task of ``certpin serve`` for alerts: evaluate rules, store alerts, send messages.
+
+If several processes share a store, only the one that holds the *lease* does this. The lease is a
+row in the store that one process at a time holds, and has to renew.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +133,10 @@ async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> 
 async def _notify(
     watch: Watch, evaluator: Evaluator, notifier: Notifier, stop: asyncio.Event
 ) -> None:
-    """Send queued messages to one service, while this process holds the lease for alerts."""
+    """Send queued messages to one service until ``stop`` is set.
+
+    Messages are sent only while this process holds the lease for alerts (one process has it).
+    """
     while not stop.is_set():
         more = False
         try:
@@ -143,7 +150,10 @@ async def _notify(
 
 
 class Evaluator:
-    """Evaluates all alert rules and stores the alerts, while this process holds the lease for that.
+    """Evaluates all alert rules and stores the alerts.
+
+    It does this only while this process holds the lease for alerts, a row in the store that one
+    process at a time holds.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -166,9 +176,10 @@ class Evaluator:
         self._failures: dict[str, str] = {}
 
     def holds_lease(self, now: int) -> bool:
-        """Return True if this process holds the lease, so that it evaluates and sends messages.
+        """Return True if this process holds the lease for alerts.
 
-        ``now`` is the Unix time.
+        Only the process with the lease evaluates rules and sends messages. ``now`` is the Unix
+        time.
         """
         return self._lease is not None and self._lease.is_valid_at(now)
 
@@ -176,7 +187,8 @@ class Evaluator:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages that were queued; None if another process has the lease.
+            The number of messages that were queued; None if another process has the lease for
+            alerts, so that nothing was evaluated.
 
         Raises:
             StoreError: the store is unavailable.
@@ -215,8 +227,8 @@ class Evaluator:
             failures: if probe data or report data can't be read, the reason is added here.
 
         Returns:
-            The data that could be read. It also names the rules that failed at the previous
-            evaluation, because those of this one are not known yet.
+            The data that could be read. It also contains the rules that failed at the previous
+            evaluation: the rules that fail at this one are not known yet.
         """
         missing: set[Source] = set()
         probes, reports = ProbeEvidence(), ReportEvidence()
@@ -333,7 +345,7 @@ def _event_note(
 
 
 def _log(event: WrittenEvent, now: int, url: str) -> None:
-    """Log an event of an alert, with the fields of the webhook's JSON.
+    """Write an event of an alert to the log, with the fields of the JSON that webhooks get.
 
     ``now`` is the Unix time, and ``url`` the base address of the web pages, or empty.
     """

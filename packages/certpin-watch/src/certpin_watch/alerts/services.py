@@ -170,7 +170,7 @@ class AppriseService:
 
 
 def _format_of(plugin: Any) -> Format:
-    """Return the text format ("text", "markdown" or "html") that a service prefers."""
+    """Return the text format ("text", "markdown" or "html") that a plugin of apprise prefers."""
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
     return _FORMATS.get(str(getattr(first, "value", first)), "text")

@@ -1,7 +1,8 @@
 """Conditions that suppress messages about alerts: silences, maintenance windows, acknowledgements.
 
 A step of a rotation in the journal opens a maintenance window for the host and pin of that step.
-The steps are ``activate`` (a server starts to use a key), and ``publish`` for pins that are ACTIVE.
+The steps are ``activate`` (a server starts to use a key), and ``publish``, for each pin that has
+the state ACTIVE in the published version.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class MaintenanceWindow:
     Attributes:
         pin_set: the name of the pin set.
         host: the host pattern.
-        pin: the pin to which the servers change.
+        pin: the pin of the key that the servers start to use.
         since: the begin, in Unix seconds.
         until: the end, in Unix seconds.
-        why: the step, as text.
+        why: the name of the step and the user who recorded it, as text.
     """
 
     pin_set: str
@@ -85,9 +86,11 @@ def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSetti
 def describe_cover(
     problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
 ) -> tuple[str, str]:
-    """Return the user and the reason of the silence or maintenance window that covers a problem.
+    """Return the user and the reason of what suppresses messages about a problem.
 
-    A maintenance window has no user. Both texts are empty if no messages are suppressed.
+    For a silence, these are the user who made it, and the text in it. For a maintenance window, the
+    user is empty, and the reason is the step of the rotation. Both texts are empty if messages are
+    not suppressed.
     """
     for silence in silencing.silences:
         if _is_silenced_by(silence, problem, now, settings):
@@ -110,9 +113,10 @@ def _is_silenced_by(
 
 
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
-    """Return True if a step of a rotation explains a problem: both have the same host and pin.
+    """Return True if a maintenance window suppresses messages about a problem.
 
-    A critical problem is never explained, because clients then refuse the server.
+    It does if it is open, both have the same host, and servers present the pin of the window. A
+    critical problem is never suppressed, because clients then refuse the server.
     """
     pins = served_pins(problem.details)
     return (
@@ -143,7 +147,7 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 def maintenance_windows(
     sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
-    """Return the maintenance windows that are open at ``now``, in Unix seconds.
+    """Return the maintenance windows of these pin sets that are open at ``now``, in Unix seconds.
 
     A window begins with a step in the journal of a pin set's rotation, and lasts for ``length``.
     """

@@ -43,7 +43,10 @@ _MAX_LAG = 60  # seconds that `last_at` may lag behind, so that not every evalua
 
 @dataclass(frozen=True)
 class Transition:
-    """An event of an alert, such as "opened", and whether services get a message about it."""
+    """An event of an alert, such as "opened".
+
+    ``notify`` is True if notification services get a message about the event.
+    """
 
     what: What
     notify: bool
@@ -53,7 +56,7 @@ class Transition:
 class AlertChange:
     """A new or changed alert to store, its new events, and its previous state.
 
-    ``before`` is None for a new alert.
+    ``transitions`` are the events; ``before`` is None for a new alert.
     """
 
     alert: AlertRow
@@ -80,10 +83,10 @@ def decide(
     now: int,
     settings: AlertSettings,
 ) -> tuple[AlertChange, ...]:
-    """Compare findings with the stored alerts.
+    """Compare the findings of the alert rules with the stored alerts.
 
     Args:
-        known: the open alerts, and the last resolved one of every other problem.
+        known: the stored alerts: all open ones, and for every other problem the last resolved one.
         evaluation: the findings of all rules.
         silencing: silences and maintenance windows.
         now: the Unix time.
@@ -102,7 +105,10 @@ def decide(
 
 
 def _not_later(alert: AlertRow, now: int) -> AlertRow:
-    """Return an alert with each time in the future replaced by ``now`` (the clock was set back)."""
+    """Return a copy of an alert in which each time after ``now`` is replaced by ``now``.
+
+    An alert has such a time if the clock was set back.
+    """
     names = ("opened_at", "last_at", "gone_at", "resolved_at", "told_at", "acknowledged_at")
     times = {name: min(value, now) for name in names if (value := getattr(alert, name)) is not None}
     return replace(alert, **times)
@@ -123,9 +129,15 @@ def _present(
 def _open(
     finding: AlertFinding, clients: int | None, last: AlertRow | None, context: _Context
 ) -> AlertChange:
-    """Open an alert for a finding (rule 1 of this module's docstring).
+    """Return a new alert for a finding, with the event "opened".
 
-    ``last`` is the previous, resolved alert about the same problem.
+    If the problem is silenced, the alert is also marked as silenced, and no message is sent.
+
+    Args:
+        finding: the problem that a rule found.
+        clients: the number of affected clients; None if unknown.
+        last: the previous, resolved alert about the same problem; None if there was none.
+        context: silences, time and settings.
     """
     now = context.now
     alert = AlertRow(
@@ -153,11 +165,13 @@ def _open(
 def _continue(
     known: AlertRow, finding: AlertFinding, clients: int | None, context: _Context
 ) -> AlertChange:
-    """Update an open alert with a problem that remains (rules 2, 4 and 7 of the module).
+    """Return an open alert, updated with a problem that remains, and its new events.
+
+    The events are a repetition that is due, a higher severity, and the begin or end of a silence.
 
     Args:
         known: the alert as it is stored.
-        finding: the problem as it is now.
+        finding: the problem as the rule found it now.
         clients: the number of affected clients; None if unknown.
         context: silences, time and settings.
     """
@@ -187,7 +201,7 @@ def _continue(
 def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, ...]:
     """Return the new events of an open alert with a problem that remains, such as "repeated".
 
-    ``alert`` is the alert as it is now, ``known`` as it is stored.
+    ``alert`` is the alert with the current data of the problem, ``known`` the alert as stored.
     """
     rose: tuple[What, ...] = ("escalated",) if is_worse(alert.severity, alert.peak) else ()
     if alert.quiet != known.quiet:
@@ -207,9 +221,10 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Yield the changes of open alerts with a problem that no rule found: they wait, or resolve.
+    """Yield the changes of open alerts with a problem that no rule found.
 
-    These are rules 3 and 5 of the module's docstring. ``before`` are the stored alerts by key.
+    An alert resolves when its problem has been gone for the hold time. If its rule could not be
+    evaluated, the problem doesn't count as gone. ``before`` has the stored alerts by key.
     """
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
@@ -235,8 +250,8 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
 def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
     """Return True if a changed alert must be stored now.
 
-    If only ``last_at`` (when the problem was last found) changed, the alert is stored only once in
-    ``_MAX_LAG`` seconds.
+    If only ``last_at`` (when the problem was last found) changed, the alert is stored at most once
+    in ``_MAX_LAG`` seconds.
 
     Args:
         change: the changed alert.

@@ -71,9 +71,10 @@ class Parameter:
     Attributes:
         name: its name.
         about: a description for OpenAPI.
-        read: converts the text; raises ``ValueError`` with the expected form.
+        read: converts the text of the parameter to its value; raises ``ValueError`` with the
+            expected form.
         schema: its JSON Schema.
-        default: the value if it is missing.
+        default: the value if the request doesn't have the parameter.
     """
 
     name: str
@@ -84,13 +85,13 @@ class Parameter:
 
 
 def text(name: str, about: str) -> Parameter:
-    """Declare a query parameter with a text. NUL is refused, because PostgreSQL can't store it."""
+    """Return a ``Parameter`` that accepts text. NUL is refused: PostgreSQL can't store it."""
     schema = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT, "pattern": r"^[^\x00]+$"}
     return Parameter(name, about, _read_text, schema)
 
 
 def choice(name: str, about: str, words: Sequence[str], default: str) -> Parameter:
-    """Declare a query parameter with one of the given words as its value."""
+    """Return a ``Parameter`` that accepts one of the given words."""
 
     def read(value: str) -> str:
         if value not in words:
@@ -104,7 +105,7 @@ def choice(name: str, about: str, words: Sequence[str], default: str) -> Paramet
 def number(
     name: str, about: str, default: int | None, minimum: int = 1, maximum: int = _MAX_NUMBER
 ) -> Parameter:
-    """Declare a query parameter with an integer between ``minimum`` and ``maximum``."""
+    """Return a ``Parameter`` that accepts an integer between ``minimum`` and ``maximum``."""
 
     def read(value: str) -> int:
         is_number = re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII)
@@ -118,12 +119,12 @@ def number(
 
 
 def moment(name: str, about: str) -> Parameter:
-    """Declare a query parameter with a time and its time zone (RFC 3339)."""
+    """Return a ``Parameter`` that accepts a time with a time zone (RFC 3339)."""
     return Parameter(name, about, _read_moment, {"type": "string", "format": "date-time"})
 
 
 def digest(name: str, about: str) -> Parameter:
-    """Declare a query parameter with a SHA-256 digest in lower-case hexadecimal."""
+    """Return a ``Parameter`` that accepts a SHA-256 digest in lower-case hexadecimal."""
     return Parameter(name, about, read_digest, {"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
 
@@ -215,7 +216,7 @@ def _is_storable(value: int | str) -> bool:
 
 
 def row_number(word: str) -> int | None:
-    """Parse the row number in a URL path; return None if the text is no possible row number."""
+    """Parse the row number in a URL path; return None if the text can't be a row number."""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 

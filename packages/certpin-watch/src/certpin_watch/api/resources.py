@@ -41,7 +41,7 @@ Item = TypeVar("Item")
 
 
 class Listed(msgspec.Struct, Generic[Item], frozen=True):
-    """A page of a list: some items.
+    """One page of a list of items.
 
     ``next`` is the value of the parameter `cursor` for the next page; null on the last page.
     """
@@ -85,7 +85,7 @@ class ResourceRequest:
 
     @property
     def only(self) -> report_counts.ReportFilter:
-        """The filter for reports in the query parameters."""
+        """The filter for reports in the query parameters, such as ``host`` and ``reason``."""
         values = {parameter.name: self.query[parameter.name] for parameter in _REPORT_FILTERS}
         return report_counts.ReportFilter(**values)
 
@@ -245,7 +245,7 @@ class PinSetFacts(msgspec.Struct, frozen=True):
         hosts: the number of host patterns.
         published: the latest published version; null if there is none.
         alive: the versions that clients may hold.
-        adopt_seconds: the time in which clients adopt a new version.
+        adopt_seconds: the seconds in which clients adopt a new version.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The routes of the API, and its OpenAPI 3.1 description, which is generated from the resources.
 
-Reading needs the scope ``read``, actions need ``silence``. The routes of probe workers
-(``workers``) need a token for a location.
+GET requests need a token or session with the scope ``read``, actions on alerts the scope
+``silence``. The routes of probe workers (``workers``) need a token for a location.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _resource_route(watch: Watch, resource: Resource) -> BaseRoute:
 
 
 def _read(watch: Watch, resource: Resource, request: Request) -> Response:
-    """Return the response with a resource. Runs in a thread, because it waits for the store."""
+    """Read a resource from the store, and return it as a response. Blocks: call it in a thread."""
     query = read_query(request, resource.parameters)
     path = {name: str(value) for name, value in request.path_params.items()}
     if any("\x00" in value for value in path.values()):
@@ -140,8 +140,10 @@ def _action_route(watch: Watch, action: str) -> BaseRoute:
 def _act(watch: Watch, action: str, request: Request, note: str) -> Response:
     """Apply an action to an alert, such as "acknowledge", and return the changed alert as response.
 
+    ``note`` is the user's text.
+
     Raises:
-        RefusedError: there is no such alert, or the action changes nothing.
+        RefusedError: the alert does not exist (status 404), or the action changes nothing (409).
     """
     number = require_found(row_number(request.path_params["id"]))
     settings = watch.settings.alerts

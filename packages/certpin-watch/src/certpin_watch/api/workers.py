@@ -123,7 +123,7 @@ async def _respond(
 
 @contextmanager
 def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
-    """Count the block as one of the concurrent requests with a token.
+    """Count the code in the block as one of the concurrent requests with a token.
 
     Raises:
         RefusedError: the token already has the maximum number of concurrent requests.

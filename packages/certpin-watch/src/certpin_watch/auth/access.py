@@ -1,11 +1,12 @@
 """Access to pages, API and metrics (not to reports or health checks): check each request.
 
-A request passes these steps in order:
+The service checks these things in order:
 
 1. The origin: the client's address, and the scheme and host of the browser's address bar.
-2. The identity: a token, a session, this machine's only user, or none.
-3. If it changes something, the browser must prove that a page of the service sent it.
-4. The requirement of its route (``require``). If a route has none, its response is discarded.
+2. The identity of the sender: a token, a session, the only user of this machine, or none.
+3. CSRF: if a request changes something, the browser must prove that a page of the service sent it.
+4. The requirement of the route (``require``), such as a scope. If a route has none, its response is
+   discarded.
 
 Every response gets the security headers. Every route declares a requirement. If one doesn't, the
 service doesn't start.
@@ -163,9 +164,9 @@ class AccessMiddleware:
         """Identify the sender of a request, and check its host name and CSRF token.
 
         Returns:
-            The response that refuses the request, or None if the request is passed on; and a
-            function that receives the body. The body was read for the CSRF token, so this function
-            returns it again.
+            A pair. First, the response that refuses the request, or None if the request is passed
+            on. Second, the ASGI ``receive`` for the application: if the body was read for the CSRF
+            token, this function returns it again.
         """
         request = Request(scope)
         now = self._watch.clock()
@@ -192,10 +193,11 @@ class AccessMiddleware:
         return _forged(request) if forged else None, receive
 
     def _is_unknown(self, origin: Origin) -> bool:
-        """Return True if the request is for a host name that isn't in the settings.
+        """Return True if a request is for a host name that isn't in the settings.
 
-        Programs with a token may use any name, because they have no cookies and follow no links.
-        Prometheus requests each process by its address.
+        Requests from this machine are never refused for that. This is not checked for programs with
+        a token, because they have no cookies and follow no links. Prometheus, for example, requests
+        each process by its address.
         """
         known = self._hosts
         return bool(known) and not origin.is_local and host_of(origin.host) not in known
@@ -214,7 +216,8 @@ class AccessMiddleware:
 class _Answer:
     """An ASGI ``send`` that adds security headers to a response.
 
-    If the route has no requirement, its response is discarded, because nothing was checked.
+    If the route has declared no requirement (``require``), its response is discarded, because the
+    access to it was not checked.
     """
 
     def __init__(self, scope: Scope, origin: Origin, send: Send) -> None:
@@ -225,7 +228,7 @@ class _Answer:
         self._discarded = False
 
     def with_csrf_token(self, request: Request, identity: Identity) -> Identity:
-        """Return the identity with a CSRF token for the forms on pages.
+        """Return a copy of the identity that has a CSRF token for the forms on pages.
 
         The token is derived from a cookie. If the browser has no such cookie, and the response is a
         page, the response sets one.
@@ -253,9 +256,9 @@ class _Answer:
             await self._send(message)
 
     def _is_unchecked(self, status: int) -> bool:
-        """Return True if a route responded without a check of its requirement.
+        """Return True if a route responded, and its requirement (``require``) was not checked.
 
-        For a ``status`` such as 404 there may be no route.
+        Responses with a ``status`` such as 404 need no check, because they may have no route.
         """
         if self._scope["state"].get(CHECKED) or self._discarded:
             return False
@@ -333,7 +336,8 @@ def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
     """Decorate an endpoint function: it then serves only requests that meet a requirement.
 
     Args:
-        requirement: ``anyone``, ``signed-in``, a scope, or ``worker``.
+        requirement: which senders are permitted: ``anyone``, ``signed-in`` (any user), ``worker``
+            (a token for a location), or a scope that the sender must have.
 
     Raises:
         ConfigError: there is no such requirement.
@@ -359,7 +363,10 @@ def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
 
 
 def requirement_of(route: BaseRoute) -> str | None:
-    """Return the requirement that a route declares (with ``require``); None if it declares none."""
+    """Return the requirement that a route declares with ``require``, such as a scope.
+
+    Return None if it declares none.
+    """
     declared = getattr(getattr(route, "endpoint", None), _REQUIREMENT, None)
     return declared if isinstance(declared, str) else None
 
@@ -367,8 +374,8 @@ def requirement_of(route: BaseRoute) -> str | None:
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
     """Yield all routes that must declare a requirement (with ``require``).
 
-    A mount is replaced by the routes inside it. One without routes, such as a mounted application,
-    can declare none.
+    A mount is replaced by the routes inside it. A mount without routes, such as a mounted
+    application, is yielded itself; it can't declare a requirement.
     """
     for route in routes:
         if isinstance(route, Mount) and route.routes:
@@ -378,7 +385,7 @@ def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def check_routes(routes: Iterable[BaseRoute]) -> None:
-    """Check that each route declares its requirement (with ``require``).
+    """Check that each route declares with ``require`` which senders may request it.
 
     Raises:
         ConfigError: a route doesn't.
@@ -440,8 +447,8 @@ def _check_requirement(requirement: str) -> None:
 def _to_login(request: Request, *, recheck: bool) -> Response:
     """Return the response to a request that needs a login.
 
-    A browser is redirected to the login page or, with ``recheck``, to the OpenID provider. A
-    program gets an error.
+    A browser is redirected to the login page or, if ``recheck`` is True because the user's session
+    has to be confirmed, to the OpenID provider. A program gets an error.
     """
     if request.headers.get("hx-request") == "true":
         # Part of a page was requested: htmx then loads this address in the whole window.
@@ -457,7 +464,10 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Return the path and the query of a page's URL, which htmx sends in ``HX-Current-URL``."""
+    """Return the path and the query of a URL as a pair; ``("/", "")`` if the URL is invalid.
+
+    The URL is that of the page that htmx sends in ``HX-Current-URL``.
+    """
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -468,7 +478,8 @@ def _split(address: str) -> tuple[str, str]:
 def _login_address(path: str, query: str, *, recheck: bool) -> str:
     """Return the address of the login page, which redirects to the given path after the login.
 
-    With ``recheck``, it is the address that asks the OpenID provider to confirm the user.
+    If ``recheck`` is True, return instead the address that redirects the browser to the OpenID
+    provider to confirm the user.
     """
     back = quote(local_path(path + (f"?{query}" if query else "")), safe="/")
     return f"{OPENID_LOGIN}?again=1&next={back}" if recheck else f"{LOGIN_PAGE}?next={back}"

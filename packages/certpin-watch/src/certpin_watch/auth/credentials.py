@@ -88,7 +88,8 @@ _SWEPT = 50  # outdated rows that are deleted at each attempt
 class Hasher:
     """Hashes passwords and secrets of tokens with Argon2id. Thread-safe; two hashes at a time.
 
-    ``parameters`` are those of Argon2id.
+    Args:
+        parameters: the parameters of Argon2id, such as the memory it uses.
     """
 
     def __init__(self, parameters: Parameters) -> None:
@@ -112,14 +113,15 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Take as long as checking a password, because no account has the name that was sent.
+        """Compare a secret with a random hash, for a login with a name that has no account.
 
-        A faster response would show that there is no such account.
+        This takes as long as checking a password. A faster response would show that there is no
+        such account.
         """
         self.matches(self._unknown, secret)
 
     def is_outdated(self, hashed: str) -> bool:
-        """Return True if a hash was computed with other parameters than the current ones."""
+        """Return True if a hash was computed with other Argon2id parameters than the current."""
         return self._argon2.check_needs_rehash(hashed)
 
     @cached_property
@@ -247,9 +249,9 @@ def make_token(
 class VerifiedTokens:
     """A bounded cache of recently verified tokens, because Argon2 is slow for each request.
 
-    The cache contains keyed digests, no secrets; the key is random for each process. The token's
-    row is read at each use nevertheless, so that a revoked token is refused at once. Threads may
-    share it.
+    The cache contains keyed digests and no secrets; the key is random for each process. Callers
+    still read the token's row from the store for each request, so that a revoked token is refused
+    at once. Threads may share the cache.
     """
 
     def __init__(self) -> None:
@@ -258,12 +260,12 @@ class VerifiedTokens:
         self._lock = threading.Lock()
 
     def is_known(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if this token was verified with this secret recently. Fast."""
+        """Return True if the cache contains this token and secret as recently verified. Fast."""
         with self._lock:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 
     def verify(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if the secret is that of the token, and remember that. Slow (Argon2)."""
+        """Return True if the token has this secret, and cache that. Slow (Argon2)."""
         if not TOKEN_HASHER.matches(token.secret, secret):
             return False
         digest = self._digest(token, secret)
@@ -278,7 +280,7 @@ class VerifiedTokens:
         """Return the cache key of a token and a secret.
 
         It depends on the stored hash, so that an entry is void if the hash changes. Clients can't
-        choose the key, so the time of a look-up reveals nothing about it.
+        compute this key, so the time of a look-up reveals nothing about the secret.
         """
         return hashlib.blake2b(f"{token.secret}\0{secret}".encode(), key=self._key).digest()
 
@@ -299,7 +301,7 @@ def _check_token(name: str, scopes: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class LoginDecision:
-    """If an attempt to log in is refused or delayed.
+    """The decision whether an attempt to log in is refused, delayed or allowed.
 
     Attributes:
         refused_for: the seconds for which no attempt is allowed; 0 if this one is allowed.
@@ -365,14 +367,18 @@ class LoginThrottle:
             now: the current time.
 
         Returns:
-            True if the failure is to be written to the audit log, which takes a limited number.
+            True if the failure is to be written to the audit log; False if this minute's limit of
+            such entries is reached.
         """
         with self._lock:
             self._signed_in.pop(_key(source, account), None)
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str, account: str) -> None:
-        """Record that a password was correct, so that ``begin`` counted no failure after all."""
+        """Record that a password was correct, and delete the failures of this source and account.
+
+        ``begin`` counted the attempt as a failure before the password was checked.
+        """
         with self._store.write() as connection:
             clear_failures(connection, _key("source", source), _key("account", account))
         with self._lock:
@@ -394,14 +400,15 @@ class TokenThrottle:
         self._lock = threading.Lock()
 
     def wait(self, source: str, now: datetime) -> float:
-        """Return the seconds until a token from this source is checked; 0 if that is now."""
+        """Return the seconds to wait before a token from this source is checked; 0 for none."""
         with self._lock:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 
     def failed(self, source: str, now: datetime) -> bool:
-        """Record that a token was wrong. Return True if the failure belongs in the audit log.
+        """Record that a token was wrong. Return True if the audit log should get an entry.
 
-        There is a limit for each minute. ``source`` is the network of the client.
+        Return False if this minute's limit of such entries is reached. ``source`` is the network of
+        the client.
         """
         at = now.timestamp()
         with self._lock:
@@ -412,7 +419,7 @@ class TokenThrottle:
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str) -> None:
-        """Record that a token was correct: earlier failures of the source no longer count."""
+        """Record that a token was correct, and forget earlier failures of its source (network)."""
         with self._lock:
             self._sources.pop(source, None)
 
@@ -436,7 +443,7 @@ class AuditLimit:
 def counted(failures: FailureCount | None, at: float) -> int:
     """Return the number of failures that have not expired at ``at``, in Unix seconds.
 
-    If the last failure is far in the future, the clock ran ahead when it was counted, and the
+    If the last failure is far in the future, the clock ran ahead when it was counted. Then the
     number is 0.
     """
     if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
@@ -457,5 +464,5 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
 
 
 def _key(*parts: str) -> bytes:
-    """Return the key of a counter: a digest of fixed size of a source or of an account's name."""
+    """Return the key of a failure counter: a digest of a network or of an account's name."""
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

@@ -2,7 +2,8 @@
 
 1. The token is signed with an algorithm of the settings: never ``none``, never one with a shared
    secret.
-2. The key is in the provider's key set; if the token names a key (``kid``), it is that one.
+2. The key that signed it is in the provider's key set. If the token names a key (``kid``), only
+   that key is accepted.
 3. ``iss`` is the provider, ``aud`` is this client, and so is ``azp`` if it is present.
 4. The token has not expired (``exp``), and was issued neither in the future nor long ago (``iat``).
 5. ``nonce`` is the value with which this browser was sent to the provider.
@@ -32,9 +33,9 @@ _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 
 
 class UnknownKeyError(InputError):
-    """An ID token is signed with a key that is not in the provider's key set that was fetched.
+    """An ID token is signed with a key that is not in the fetched key set of the provider.
 
-    The provider may have added the key since.
+    The provider may have added the key since the key set was fetched.
     """
 
 
@@ -81,7 +82,8 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
 def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
     """Return the highest role that the settings give to a user's groups; None if there is none.
 
-    ``claims`` are those of the ID token, with the groups.
+    ``claims`` are the claims of the user's ID token. The setting ``claim`` names the one with the
+    groups.
     """
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]

@@ -1,8 +1,8 @@
 """The sender of a request, and whether local requests need a login.
 
-A sender is a program with a token, a signed-in user, a local user, or unknown. ``AuthState`` has
-the caches and throttles that requests share; ``check_listening`` checks access control before the
-service listens.
+A sender is a program with a token, a signed-in user, a user of this machine without a login, or
+unknown. ``AuthState`` has the caches and throttles that requests share; ``check_listening`` checks
+access control before the service listens.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Identity(Actor):
     """The user or program that sent a request, and the permitted actions.
 
     Attributes:
-        kind: how the sender was identified.
+        kind: how the sender was identified: "account" (a password), "openid", "token", "local" (a
+            user of this machine, without a login), or "anonymous".
         scopes: the permitted actions.
         csrf: the token that forms on this user's pages must contain.
         session: the SHA-256 of the session's cookie; None without a session.
@@ -106,7 +107,7 @@ class Identity(Actor):
         return location_of(self.scopes)
 
     def may(self, requirement: str) -> bool:
-        """Return True if this user or program meets the requirement of a route.
+        """Return True if this user or program meets the requirement of a route, such as a scope.
 
         An unknown requirement is never met.
         """
@@ -139,8 +140,8 @@ def authenticate(
 ) -> Identity | RefusedToken:
     """Return the user or program that sent a request, identified by its token or cookie.
 
-    Blocks: it reads the database, and may compute Argon2. A wrong token is refused, even if the
-    request has a valid cookie.
+    If the token can't be accepted, return a ``RefusedToken``, even if the request has a valid
+    cookie. Blocks: it reads the database, and may compute Argon2.
 
     Args:
         state: the state of access control.
@@ -196,7 +197,8 @@ def _is_outdated(
 ) -> bool:
     """Return True if the OpenID provider must confirm the user and role of a session again.
 
-    A submitted form (``is_change``) is accepted for longer, because its input would be lost.
+    If ``is_change`` is True (the request submits a form), a session counts as current for longer,
+    because the user's input would be lost.
     """
     if session.owner.account is not None:
         return False
@@ -250,7 +252,10 @@ def _verify(
 
 
 def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -> None:
-    """Store when a token was used, at most once a minute; add its first use to the audit log."""
+    """Store when a token was used, at most once a minute; write its first use to the audit log.
+
+    A failure of the store is ignored.
+    """
     if token.used_at is not None and _is_use_recorded(token.used_at, now):
         return
     with suppress(StoreError), state.store.write() as connection:

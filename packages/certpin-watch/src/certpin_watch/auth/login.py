@@ -145,9 +145,10 @@ def _attempt(
 
 
 def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datetime) -> None:
-    """Add a wrong password to the audit log, unless there were too many in this minute.
+    """Write a wrong password to the audit log, unless there were too many in this minute.
 
-    The throttle counted the attempt when it began. ``name`` is the name that was sent.
+    The failure itself was already counted when the attempt began (``LoginThrottle.begin``).
+    ``name`` is the name that was sent.
     """
     if state.logins.failed(origin.guesser, name, now):
         actor, outcome = Actor(source=origin.source), "wrong name or password"
@@ -156,7 +157,10 @@ def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datet
 
 
 def login_routes(watch: Watch) -> list[BaseRoute]:
-    """Return the routes for logging in and out; those of OpenID Connect only with a provider."""
+    """Return the routes for logging in and out.
+
+    The routes of OpenID Connect are included only if the settings have a provider.
+    """
     pages = _LoginPages(watch)
     routes: list[BaseRoute] = [
         Route(LOGIN_PAGE, require(ANYONE)(pages.show), methods=["GET"]),
@@ -207,7 +211,8 @@ class _LoginPages:
     async def log_out(self, request: Request) -> Response:
         """End the session, and return a page that says so.
 
-        If an OpenID provider has a session too, the page has a link that ends that one.
+        If the user signed in at an OpenID provider, the page has a link that ends the session at
+        the provider, too.
         """
         identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
@@ -295,9 +300,9 @@ class _OpenIDPages:
             )
 
     def _continue(self, request: Request, owner: SessionOwner) -> str:
-        """Replace the cookie of a session, after the provider confirmed its user.
+        """Replace the cookie of a session, after the OpenID provider confirmed its user.
 
-        The session ends when it would have ended before.
+        The time at which the session ends does not change.
 
         Returns:
             The value of the new cookie.

@@ -1,9 +1,9 @@
 """Logins with OpenID Connect: the browser goes to the provider, and returns with a code.
 
 The browser keeps one secret in a cookie, and three values are derived from it: ``state`` proves
-that this is the browser that was sent to the provider, ``nonce`` that the token belongs to this
-login, and the PKCE verifier that this client requested the code. So nothing is stored here for
-logins that are never finished. None of the three values reveals another.
+that this is the browser that was sent to the provider, ``nonce`` proves that the ID token belongs
+to this login, and the PKCE verifier proves that this client requested the code. So the service
+stores nothing for logins that are never finished. None of the three values reveals another.
 
 authlib makes the requests of OAuth 2.0 (RFC 6749, with PKCE, RFC 7636); ``id_token`` verifies the
 tokens. No value that a browser sends decides which server is contacted.
@@ -125,7 +125,7 @@ class PendingLogin:
 
 @dataclass(frozen=True)
 class ProviderMetadata:
-    """The fields of a discovery document that are used (OpenID Connect Discovery 1.0, 3).
+    """The used fields of a provider's discovery document (OpenID Connect Discovery 1.0, 3).
 
     ``names_issuer`` is True if the provider adds its issuer to each response (RFC 9207).
     ``end_session_endpoint`` is empty if the provider has none.
@@ -187,7 +187,7 @@ class OpenIDProvider:
         Args:
             code: the code with which the browser returned.
             login: the login that the browser began.
-            redirect_uri: as in ``login_address``.
+            redirect_uri: the address to which the provider sent the browser back.
             now: the current time.
 
         Raises:
@@ -213,7 +213,7 @@ class OpenIDProvider:
             return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
 
     async def logout_address(self, back: str) -> str:
-        """Return the provider's URL that ends the user's session there; empty if there is none.
+        """Return the provider's URL that ends the user's session there; empty if it has none.
 
         ``back`` is the address to which the provider redirects afterwards.
         """
@@ -311,8 +311,8 @@ def code_of(
 def _as_input_error(problem: str) -> Iterator[None]:
     """Convert errors of the HTTP client in the block to an ``InputError``.
 
-    Its text is ``problem``. The original text is left out: it may contain a code, or an address
-    with a code.
+    ``problem`` becomes the text of the error. The original text is left out: it may contain a code,
+    or an address with a code.
     """
     # Imported here, because only services with a provider need them.
     from authlib.common.errors import AuthlibBaseError
@@ -325,7 +325,7 @@ def _as_input_error(problem: str) -> Iterator[None]:
 
 
 def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
-    """Check a discovery document, and return the fields that are used.
+    """Check a provider's discovery document, and return the fields that are used.
 
     The issuer in the document must be exactly ``issuer`` (OpenID Connect Discovery 1.0, 4.3).
 

@@ -76,7 +76,7 @@ class _AccountPages:
         return await to_thread.run_sync(self._page, request)
 
     async def change_password(self, request: Request) -> Response:
-        """Change the user's password as the form says, and end all their sessions.
+        """Change the user's password to the one in the form, and end all their sessions.
 
         This browser gets a new session.
         """
@@ -174,10 +174,9 @@ class _AccountPages:
                 audit(connection, identity, "session.ended", "all", at=self._watch.clock())
 
     def _owner(self, identity: Identity) -> SessionOwner | None:
-        """Return the user of the request's session.
+        """Return the user of the request's session; None if the request has no session.
 
-        Returns:
-            None without a session, as for a service on this machine without accounts.
+        For example, there is no session if the service runs on this machine without accounts.
         """
         if identity.session is None:
             return None

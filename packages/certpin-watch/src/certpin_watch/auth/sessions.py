@@ -1,7 +1,7 @@
 """Sessions: cookies, how a session starts and continues; forms: their CSRF tokens and bodies.
 
-A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that another
-site makes a browser send (CSRF) must pass two checks:
+A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that changes
+something must pass two checks against CSRF (another site makes the browser send it):
 
 1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which no page can
    forge, or in ``Origin`` if it is an old browser.
@@ -72,7 +72,9 @@ def begin_session(
     source: str,
     agent: str,
 ) -> str:
-    """Store a new session with a new secret, never with a cookie that the browser sent.
+    """Store a new session with a new secret, and return the value of its cookie.
+
+    The secret is always new: a cookie that the browser sent is never used.
 
     Args:
         connection: a write transaction.
@@ -81,9 +83,6 @@ def begin_session(
         now: the current time.
         source: the network of the client.
         agent: the ``User-Agent`` of the browser.
-
-    Returns:
-        The value of the cookie.
     """
     secret, at = new_secret(), int(now.timestamp())
     agent = printable(agent[:_MAX_AGENT])[:_MAX_AGENT]
@@ -96,10 +95,13 @@ def begin_session(
 def continue_session(
     connection: Connection, old: Session, owner: SessionOwner, now: datetime
 ) -> str:
-    """Replace the cookie of a session, and store the provider's current name and role of the user.
+    """Replace the cookie of a session, and store the user's name and role in ``owner``.
+
+    These are the name and role that the OpenID provider states now. The time at which the session
+    ends does not change.
 
     Returns:
-        The value of the new cookie. The session ends when it would have ended before.
+        The value of the new cookie.
     """
     secret = new_secret()
     renew_session(connection, old, digest_of(secret), owner, now)
@@ -114,7 +116,7 @@ def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
     Args:
         headers: the request's headers.
         name: the cookie's name without ``__Host-``.
-        origin: the request's origin, which decides about the prefix.
+        origin: the request's origin, which shows if the browser used TLS.
     """
     try:
         jar = SimpleCookie("; ".join(headers.getlist("cookie")))
@@ -130,16 +132,17 @@ def set_cookie(
     """Add a Set-Cookie header to a response; an empty value deletes the cookie.
 
     The prefix ``__Host-`` (RFC 6265bis, 4.1.3.2) means Secure, and only for this host. The cookie
-    is Lax, not Strict, because the link to an alert in a mail, and the way back from a provider,
-    need the session. Changes are POST requests, with which other sites send no Lax cookie.
+    is Lax, not Strict, because a link to an alert in a mail, and the redirect from an OpenID
+    provider, need the session. Changes are POST requests, with which other sites send no Lax
+    cookie.
 
     Args:
         headers: the response's headers.
         name: the cookie's name without ``__Host-``.
         value: the cookie's value.
-        origin: the request's origin, which decides about the prefix.
-        seconds: after which the browser deletes the cookie; None for the end of the browser's
-            session.
+        origin: the request's origin, which shows if the browser used TLS.
+        seconds: the seconds after which the browser deletes the cookie; None for the end of the
+            browser's session.
     """
     parts = [f"{_cookie_name(name, origin)}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
     if not value:
@@ -168,8 +171,9 @@ def is_csrf_token(expected: str, received: str) -> bool:
 def is_same_origin(headers: Headers, own_origin: str) -> bool:
     """Return True unless the browser states that a page of another origin sent the request.
 
-    A client that sends neither header isn't a current browser; it still needs the CSRF token.
-    ``own_origin`` is the origin of this service's pages.
+    The browser states it in ``Sec-Fetch-Site`` or ``Origin``. A client that sends neither header
+    isn't a current browser; it still needs the CSRF token. ``own_origin`` is the origin of this
+    service's pages.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site == "same-origin"
@@ -179,9 +183,9 @@ def is_same_origin(headers: Headers, own_origin: str) -> bool:
 
 
 def _cookie_name(name: str, origin: Origin) -> str:
-    """Return the full name of a cookie: with the prefix ``__Host-`` over TLS.
+    """Return the full name of a cookie: with the prefix ``__Host-`` if the browser used TLS.
 
-    Browsers accept the prefix only over TLS; plain http is for the loopback.
+    Browsers accept the prefix only over TLS. Plain http is used only on the loopback.
     """
     return f"__Host-{name}" if origin.is_secure else name
 
@@ -191,10 +195,10 @@ async def read_body(
 ) -> tuple[bytes | HTTPStatus, Receive]:
     """Read the body of a request, with a limit for its size and time.
 
-    No page reads a body that was not limited here. Starlette would write a multipart form to the
+    Every page reads its body through this function. Starlette would write a multipart form to the
     disk without a limit, and decode it with the character set that the form names: some of Python's
-    fail, and some produce lone surrogates. A body that never arrives would occupy one of the
-    server's connections, which reports need too.
+    decoders fail, and some produce lone surrogates. A body that never arrives would occupy one of
+    the server's connections, which reports need too.
 
     Args:
         receive: the request's ASGI ``receive``.

@@ -91,7 +91,13 @@ def _print_alert(alert: AlertRow) -> None:
 
 
 def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
-    """Send a test message to each service. Return True if a service did not accept it."""
+    """Send a test message to each notification service, and print the results.
+
+    Return True if a service did not accept its message.
+
+    Raises:
+        ConfigError: the settings have no notification service.
+    """
     import asyncio
 
     from certpin.errors import ConfigError

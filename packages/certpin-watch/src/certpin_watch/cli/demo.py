@@ -1,4 +1,7 @@
-"""The last part of ``certpin demo --watch``: monitor a bank and an attacker; apps send reports."""
+"""The last part of ``certpin demo --watch``: the monitoring service for a demo bank.
+
+It monitors the bank's server and an attacker's server, while demo apps send reports.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,10 @@ async def _serve(settings: ServiceSettings, apps: list[PinnedSSLContext], attack
 
 @contextmanager
 def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLContext]]:
-    """Yield the TLS contexts of demo apps, which check the demo's pins and send reports."""
+    """Yield a list of TLS contexts, one for each demo app.
+
+    Each context checks the demo's pins, and sends a report if a check fails.
+    """
     address = "http://{}:{}/reports".format(*settings.listen)
     pins = PinSet.load(folder / "pins.toml")
     with ExitStack() as stack:
@@ -141,7 +147,10 @@ def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLCon
 
 
 def _connect(app: PinnedSSLContext, attacker: int) -> None:
-    """Connect an app to the attacker's server under the bank's name. Ignore errors."""
+    """Connect an app to the attacker's server under the bank's name. Ignore errors.
+
+    ``app`` is the app's TLS context, ``attacker`` the port of the attacker's server.
+    """
     with suppress(PinError, OSError):
         opener(app).open(f"https://{HOST}:{attacker}/", timeout=10).close()
 

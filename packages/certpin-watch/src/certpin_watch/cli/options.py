@@ -44,7 +44,10 @@ listen_option = click.option(
 
 
 def settings_options(command: Any) -> Any:
-    """Decorate a command: add ``--config`` and ``--store``, and pass it the ``settings``."""
+    """Decorate a command: add ``--config`` and ``--store``, and pass it the ``settings``.
+
+    ``settings`` are the settings of the service, loaded from the file that the options select.
+    """
 
     @wraps(command)
     def with_settings(*, config: Path | None, written: str | None, **options: Any) -> Any:
@@ -100,7 +103,9 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
 
 
 def _check_rule(name: str) -> None:
-    """Check that an alert rule in the settings exists. Most settings name none.
+    """Check that the alert rule that a setting names exists.
+
+    The rules are imported only here, because most settings files name no rule.
 
     Raises:
         InputError: there is no such rule.
@@ -130,9 +135,10 @@ def open_watch(settings: ServiceSettings) -> Watch:
 
 @contextmanager
 def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
-    """Add the option ``--store``, or the line of the settings, to a ``ConfigError`` of the block.
+    """Add the source of the database's address to a ``ConfigError`` that the block raises.
 
-    The error must be about the address of the database.
+    The source is the option ``--store``, or a line of the settings file. The block must raise only
+    errors about the address of the database.
     """
     from certpin.errors import ConfigError
     from certpin.pinfile.file import locate_errors
@@ -177,7 +183,9 @@ def naming_database(store: Store) -> Iterator[None]:
 
 
 def require_database(store: Store) -> None:
-    """Check that a database isn't empty. An empty one would look as if all were well.
+    """Check that a database has the current schema, and isn't empty.
+
+    A command on an empty database would otherwise report that there are no problems.
 
     Raises:
         ConfigError: the database is empty.

@@ -75,7 +75,13 @@ def serve(
 def _chosen(
     settings: ServiceSettings, pins: tuple[Path, ...], listen: str | None
 ) -> ServiceSettings:
-    """Return the settings, with the pin files and the address of the command line, if given."""
+    """Return the settings with the pin files and the address of the command line, if given.
+
+    Args:
+        settings: the settings of the file.
+        pins: the pin files of the command line; empty for those of the settings.
+        listen: the address to listen on, as ``HOST:PORT``; None for that of the settings.
+    """
     from certpin_watch.settings import parse_listen
 
     options: dict[str, Any] = {}
@@ -105,7 +111,10 @@ async def _serve(settings: ServiceSettings, as_json: bool) -> None:
 
 
 def _started(watch: Watch, as_json: bool) -> None:
-    """Print the addresses of the service, its pin files, and the problems found at the start."""
+    """Print the addresses of the service, its pin files, and the problems found at the start.
+
+    If ``as_json`` is True, they are printed as a line of JSON.
+    """
     import gc
 
     from certpin.probe import join_address
@@ -138,7 +147,7 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield each host or pattern in the settings, as a pair of its setting and the host."""
+    """Yield each host or pattern in the settings, as a pair: the name of the setting, the host."""
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name
     for service in settings.alerts.tell:

@@ -121,10 +121,10 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Check that none of the removed options for NATS is used.
+    """Check that no removed option for NATS is used, and that its variable isn't set either.
 
     Raises:
-        ConfigError: one is. The error names the new options.
+        ConfigError: a removed option is used. The error names the new options.
     """
     from certpin.errors import ConfigError
 
@@ -188,7 +188,10 @@ def read_token(source: str, key: str) -> str:
 
 @contextmanager
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
-    """Yield callbacks that print a worker's events: as JSON, or as text with a counter."""
+    """Yield callbacks that print a worker's events as JSON, or as text.
+
+    On a terminal, a counter of probes is displayed, too.
+    """
     if as_json or not sys.stderr.isatty():
         yield _printing(lambda _: None, as_json=as_json)
         return

@@ -1,4 +1,4 @@
-"""The object that every part of the service gets (``Watch``), and a pause that can be ended."""
+"""The object that every part of the service gets (``Watch``), and an interruptible pause."""
 
 from __future__ import annotations
 

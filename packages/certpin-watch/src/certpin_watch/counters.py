@@ -41,11 +41,11 @@ _SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The declaration of a metric. The page "Metrics" of the documentation is made from them.
+    """The declaration of a metric. The page "Metrics" of the documentation is made from these.
 
     Attributes:
-        name: without the suffix ``_total`` that Prometheus adds to a counter.
-        kind: the type of the metric.
+        name: the metric's name, without the suffix ``_total`` that Prometheus adds to a counter.
+        kind: the type of the metric: "gauge", "counter" or "histogram".
         about: the help text.
         labels: the names of the labels.
     """
@@ -122,7 +122,7 @@ class Counters:
     def answered(self, status: int, seconds: float) -> None:
         """Count a request with reports that the collector answered after ``seconds``.
 
-        ``status`` is the HTTP status of the response.
+        ``status`` is the HTTP status of the response, ``seconds`` the duration.
         """
         if (known := self._by_status.get(status)) is None:
             word = str(status) if status in _STATUSES else _OTHER
@@ -142,13 +142,19 @@ class Counters:
         self._notify_listeners(_BATCH_DURATION.name, seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """Count ``reports`` reports by the result in the store: ``fate``, such as "repeat"."""
+        """Add a number of reports to the counter of a result, such as "repeat" (sent before).
+
+        ``reports`` is the number, ``fate`` the result of counting these reports in the store.
+        """
         if reports:
             self._reports.labels(fate).inc(reports)
             self._notify_listeners(_REPORTS.name, reports, fate=fate)
 
     def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
-        """Count a probe, after its result was stored; ``seconds`` is 0 if it was not measured."""
+        """Count a probe, after its result was stored.
+
+        ``outcome`` is the result, such as "verified"; ``seconds`` the duration, 0 if not measured.
+        """
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
         self._notify_listeners(_PROBES.name, 1, outcome=word)
@@ -157,7 +163,10 @@ class Counters:
             self._notify_listeners(_PROBE_DURATION.name, seconds)
 
     def notified(self, *, delivered: bool) -> None:
-        """Count a message to a notification service; ``delivered`` is True if it was accepted."""
+        """Count a message to a notification service.
+
+        ``delivered`` is True if the service accepted the message.
+        """
         word = "told" if delivered else "failed"
         self._notifications.labels(word).inc()
         self._notify_listeners(_NOTIFICATIONS.name, 1, result=word)

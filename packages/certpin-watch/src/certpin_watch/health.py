@@ -47,8 +47,9 @@ class ProcessHealth:
 
     Attributes:
         stopping: True if the process is about to end.
-        failing: the background tasks that failed and have not run since.
-        needs: maps each other dependency to a function that returns True if it is available.
+        failing: the names of the background tasks that failed and have not succeeded since.
+        needs: maps the name of each dependency, such as "nats", to a function that returns True if
+            the dependency is available.
     """
 
     stopping: bool = False
@@ -97,9 +98,9 @@ async def serve_health(
 
     Args:
         address: host and port to listen on; None to listen nowhere.
-        store: the store to check, if the process has one.
-        need: the name of the process's main dependency. It counts as unavailable until the process
-            sets its entry in ``needs`` of the yielded ``ProcessHealth``.
+        store: the store to check; None if the process has no store.
+        need: the name of the process's main dependency, such as "nats". It counts as unavailable
+            until the process sets its entry in ``needs`` of the yielded ``ProcessHealth``.
 
     Raises:
         ConfigError: the address is in use, or belongs to another machine.
@@ -126,8 +127,8 @@ async def serve_health(
 def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | None) -> ASGIApp:
     """Return the ASGI application with the health checks of a worker or writer.
 
-    If ``address`` can only be reached from this machine, it also has the metrics. It has neither
-    TLS nor a login, because a token would cross the network in clear text.
+    If ``address`` can only be reached from this machine, the application also has ``/metrics``. It
+    has neither TLS nor a login, because a token would cross the network in clear text.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):
@@ -136,7 +137,10 @@ def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | N
 
 
 async def _metrics(request: Request) -> Response:
-    """Return the Prometheus counters of this process. They contain no host names."""
+    """Return the response to ``/metrics``: the Prometheus counters of this process.
+
+    They contain no host names.
+    """
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     page = encode(COUNTERS.registry)
     return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

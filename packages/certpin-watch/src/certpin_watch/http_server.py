@@ -97,7 +97,7 @@ async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None])
 
 
 async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
-    """Wait until the server in the task ``serving`` has ended, with a time limit.
+    """Wait until the server in the task ``serving`` has ended, at most ``_GRACE`` seconds.
 
     The server answers running requests before it ends.
     """
@@ -112,7 +112,8 @@ def check_free(address: tuple[str, int]) -> None:
     """Check that no other process listens on an address (host and port).
 
     Otherwise the server would share the port with a process that also sets SO_REUSEPORT
-    (socket(7)), and requests would go to either. Not checked: a process that takes the port later.
+    (socket(7)), and requests would go to either process. Not checked: a process that takes the port
+    later.
 
     Raises:
         ConfigError: the port is taken, or this machine doesn't have the address.
@@ -144,10 +145,11 @@ def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> Co
 class ServiceLoop(asyncio.SelectorEventLoop):
     """An asyncio selector loop that is woken once for all callbacks that other threads submit.
 
-    The threads of the web server hand over each request twice: with its headers, and with its body.
-    asyncio writes a byte into a socket each time, and reads it again. That is a system call, during
-    which the thread releases the interpreter's lock and then has to wait for it. Here, a callback
-    that is handed over before the loop has run the earlier ones needs no byte.
+    The threads of the web server submit two callbacks for each request: for its headers, and for
+    its body. asyncio writes a byte into a socket for each callback, and reads it again. That is a
+    system call, during which the thread releases the interpreter's lock and then has to wait for
+    the lock. Here, a callback that is submitted before the loop has run the earlier ones needs no
+    byte.
     """
 
     def __init__(self) -> None:
@@ -175,7 +177,10 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run the callbacks that other threads submitted. A later one wakes the loop again."""
+        """Run the callbacks that other threads submitted so far.
+
+        A callback that is submitted after this wakes the loop again.
+        """
         self._is_woken = False
         for _ in range(len(self._incoming)):
             handle, context, callback, args = self._incoming.popleft()

@@ -60,12 +60,14 @@ class JsonFormatter(logging.Formatter):
 def log_requests(
     app: ASGIApp, settings: LogSettings, network_of: Callable[[Scope], str]
 ) -> ASGIApp:
-    """Return an ASGI application that also logs each request, if the settings say so.
+    """Return an ASGI application that also logs each request.
+
+    If the settings don't ask for this, ``app`` itself is returned.
 
     Args:
         app: the application that answers the requests.
         settings: the table ``[log]``.
-        network_of: returns the network of the client of a request.
+        network_of: returns the network of the client, from the ASGI scope of a request.
     """
     if not settings.requests:
         return app

@@ -2,8 +2,8 @@
 
 A route requires one scope (a permission). A role is a set of scopes. A token has the scopes with
 which it was made. Its text is ``certpin_ID_SECRET``; the last six characters are a checksum, as in
-GitHub's tokens, so that secret scanners recognise a token, and a mistyped one costs no database
-query.
+GitHub's tokens. So secret scanners recognise a token, and a mistyped token is refused without a
+database query.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def scopes_of(role: str) -> frozenset[str]:
 
 
 def highest_role(roles: Iterable[str]) -> str | None:
-    """Return the role with the most permissions; None if none of these roles is known."""
+    """Return the role with the most permissions among ``roles``; None if none of them is known."""
     order = list(ROLES)
     return max((role for role in roles if role in ROLES), key=order.index, default=None)
 
@@ -81,7 +81,10 @@ def check_location(name: str, key: str) -> str:
 
 
 def worker_scope(location: str) -> str:
-    """Return the scope of a token for workers of a location. Such a token has no other scope."""
+    """Return the scope of a token for workers of a location: ``worker:LOCATION``.
+
+    A worker's token has no other scope.
+    """
     return f"{WORKER}:{location}"
 
 

@@ -51,11 +51,11 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 @dataclass
 class _Kind:
-    """A kind of row that still has to be deleted in a round.
+    """A kind of row (reports, alerts, …) that still has to be deleted in a round of retention.
 
     Attributes:
         name: the kind.
-        step: the function that deletes one batch.
+        step: the function that deletes one batch of these rows.
         batch: the maximum number of rows in a batch.
     """
 
@@ -69,7 +69,7 @@ class RetentionTask:
 
     Args:
         watch: the settings, the store and the clock.
-        stop: ends a round early if it is set.
+        stop: if it is set, a round ends early.
     """
 
     def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
@@ -79,7 +79,7 @@ class RetentionTask:
         self._clock_state: ClockState | None = None
 
     async def round(self) -> None:
-        """Delete expired and excess rows of all kinds, unless the clock jumped ahead.
+        """Delete expired rows of all kinds, and rows above a limit, unless the clock jumped ahead.
 
         Raises:
             StoreError: the store is unavailable.
@@ -96,7 +96,10 @@ class RetentionTask:
         await asyncio.to_thread(self._warn_of_short_window)
 
     def _kinds(self) -> list[_Kind]:
-        """Return the kinds of rows to delete; an empty list if the clock jumped ahead."""
+        """Return the kinds of rows (reports, alerts, …) to delete in this round.
+
+        The list is empty if the clock jumped ahead, because rows would then seem to be expired.
+        """
         store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
         at, previous = int(now.timestamp()), self._clock_state
         if previous is not None:
@@ -137,7 +140,10 @@ class RetentionTask:
         return False
 
     def _warn_of_short_window(self) -> None:
-        """Log a warning if clients send reports again for longer than repeats are recognised."""
+        """Log a warning if a report that a client sends again late would be counted twice.
+
+        That happens if clients repeat reports for longer than the identities of reports are stored.
+        """
         thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
             found = repeat_window(connection, self._watch.clock(), thresholds)

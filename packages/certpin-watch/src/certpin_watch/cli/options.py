@@ -211,7 +211,7 @@ def dialect_of(store: Store) -> str:
 
 
 def local_actor() -> Actor:
-    """Return the user of this machine who runs the command, for the audit log."""
+    """Return the user of this machine who runs the command, as the actor in audit log entries."""
     import getpass
 
     from certpin_watch.store.accounts import Actor

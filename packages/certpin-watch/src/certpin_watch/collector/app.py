@@ -153,7 +153,8 @@ class Collector:
         """Check method and headers, and return the Content-Type without its parameters.
 
         Raises:
-            RequestRefusedError: the request is not one with a report.
+            RequestRefusedError: the method, host, type or length is not that of a request with a
+                report.
         """
         if scope["method"] != "POST":
             raise RequestRefusedError(
@@ -180,7 +181,7 @@ class Collector:
         return content_type
 
     def _decode(self, data: bytes, content_type: bytes, source: str) -> ReceivedBody | None:
-        """Decode a request body; return None if it is a browser's report without anything to count.
+        """Decode a request body; return None if it is a browser's report with nothing to count.
 
         Args:
             data: the body, decompressed.
@@ -240,7 +241,7 @@ class Collector:
 
 
 class _Head(NamedTuple):
-    """The request headers that the collector reads, empty if missing.
+    """The request headers that the collector reads; a missing header is empty.
 
     Repeated headers are joined with a comma (RFC 9110, 5.3). ``forwarded`` is ``X-Forwarded-For``.
     """
@@ -270,7 +271,7 @@ def _read_head(headers: Iterable[tuple[bytes, bytes]]) -> _Head:
 
 
 def _name(host: bytes) -> bytes:
-    """Return the value of the Host header without its port, in lower case."""
+    """Return the host in the value of a Host header, without its port, in lower case."""
     if host.startswith(b"["):
         return host.partition(b"]")[0][1:].lower()
     return host.partition(b":")[0].lower()
@@ -353,14 +354,14 @@ class _Bucket:
 class RateLimit:
     """Limits how many reports the collector accepts from each source (the network of the sender).
 
-    Each source has a token bucket. At the limit of buckets, the one that was unused longest is
-    dropped. So a sender with very many networks avoids this limit; the bounded queue of the intake
-    still limits that sender.
+    Each source has a token bucket. If there are ``max_sources`` buckets, a new one replaces the one
+    that was unused longest. So a sender with very many networks avoids this limit; the bounded
+    queue of the intake still limits that sender.
 
     Args:
         rate: the reports that a source may send in a second, in the long run.
         burst: the reports that a source may send at once.
-        max_sources: the limit of buckets.
+        max_sources: the maximum number of buckets.
         clock: returns seconds, and never goes back.
     """
 
@@ -394,9 +395,10 @@ class RateLimit:
         return 0
 
     def charge(self, source: str, tokens: int) -> None:
-        """Take tokens for the second and further reports of a body that was accepted.
+        """Take more tokens of a source (network), after it sent a body with several reports.
 
-        The bucket may become negative: then the source has to wait longer before its next body.
+        ``tokens`` is the number of reports after the first one. The bucket may become negative:
+        then the source has to wait longer before its next body.
         """
         if bucket := self._buckets.get(source):
             bucket.left -= tokens
@@ -410,9 +412,9 @@ class RateLimit:
 
 @asynccontextmanager
 async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
-    """Open the intake, which makes reports durable: in JetStream or in the store.
+    """Open the intake, the object that makes reports durable in JetStream or in the store.
 
-    It is JetStream if the settings name a NATS server. When the block ends, all accepted reports
+    JetStream is used if the settings name a NATS server. When the block ends, all accepted reports
     are durable. While the NATS server is unreachable, the intake tries to connect in the
     background, and ``accept`` raises ``NotDurableError``.
 

@@ -50,7 +50,10 @@ class GoneError(CertpinError):
 
 
 def bad_request(problem: str, fix: str) -> RequestRefusedError:
-    """Return the error (status 400) for a request that can't be read."""
+    """Return the error (status 400) for a request that can't be read.
+
+    ``problem`` is the mistake in the request, ``fix`` how the sender can fix it.
+    """
     return RequestRefusedError(HTTPStatus.BAD_REQUEST, problem, fix)
 
 
@@ -64,7 +67,10 @@ def too_large(max_bytes: int) -> RequestRefusedError:
 
 
 def unsupported(problem: str, fix: str) -> RequestRefusedError:
-    """Return the error (status 415) for an unknown Content-Type or Content-Encoding."""
+    """Return the error (status 415) for an unknown Content-Type or Content-Encoding.
+
+    ``problem`` is the mistake in the request, ``fix`` how the sender can fix it.
+    """
     return RequestRefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem, fix)
 
 
@@ -72,8 +78,8 @@ class ConcurrencyLimit:
     """Limits how many bodies of one source (network) are being received at the same time.
 
     The server limits the connections of all clients together. Without this limit, one source could
-    use all of these by sending its bodies slowly. Idle connections, and connections that send their
-    headers slowly, are not counted here.
+    use all connections by sending its bodies slowly. Idle connections, and connections that send
+    their headers slowly, are not counted here.
     """
 
     def __init__(self, limit: int) -> None:
@@ -81,9 +87,10 @@ class ConcurrencyLimit:
         self._now: Counter[str] = Counter()
 
     def enter(self, source: str) -> bool:
-        """Count a body that a source (network) begins to send. Return True if it may send it now.
+        """Count a body that a source (network) begins to send. Return True if it may be sent now.
 
-        Call ``leave`` afterwards, even if this returns False.
+        Return False if the source already sends the maximum number of bodies. Call ``leave``
+        afterwards, even then.
         """
         self._now[source] += 1
         return self._now[source] <= self._limit
@@ -98,7 +105,7 @@ class ConcurrencyLimit:
 class BodyReader:
     """Reads request bodies of at most ``max_bytes``, each within ``seconds``.
 
-    One timer serves all bodies, because a timer for each would cost as much as reading it. All
+    One timer serves all bodies, because a timer for each body would cost as much as reading it. All
     bodies have the same time limit, so the oldest one is always the next to exceed it.
     """
 

@@ -1,8 +1,8 @@
 """Count a batch of reports in one transaction. A report that is sent again is not counted.
 
-1. Insert the identity of each report. If it is stored already, the report is a repeat, and is not
-   counted. On PostgreSQL a late report has a second identity, because the partition with the first
-   one is dropped earlier (``store.identities``).
+1. Insert the identity of each report (a digest that recognises it). If it is stored already, the
+   report is a repeat, and is not counted. On PostgreSQL a late report has a second identity,
+   because the partition with the first one is dropped earlier (``store.identities``).
 2. Store new chains and certificates by digest.
 3. Count new reports in their report groups, with less detail ("folded") if the hour is full
    (``grouping``).
@@ -103,7 +103,7 @@ class BatchResult:
 
 
 class NewFailure(NamedTuple):
-    """A report of a failed connection that was not sent before, and its request body."""
+    """A report of a failed connection that was not stored before, and its request body."""
 
     failure: Failure
     body: ReceivedBody
@@ -124,10 +124,10 @@ def count(
         batch: request bodies in any order.
         limits: how many groups, chains and samples are stored.
         known: a cache of rows that are in the database. After the commit, pass the ``hours`` of the
-            result to its method ``learn``.
+            result to ``known.learn``.
 
     Returns:
-        How many reports were counted, and which rows the cache can learn.
+        The numbers of counted, repeated and folded reports, and the rows to add to the cache.
     """
     capacity = limits.capacity
     failures, check_ins, repeats = _first_seen(connection, batch)
@@ -189,7 +189,10 @@ def _first_seen(
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
-    """Return the reports in lists of those that arrived in the same hour and have equal fields."""
+    """Return lists of reports: each has the reports of one hour with equal fields.
+
+    The identities of the reports are not compared.
+    """
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
         # All fields but the identities, which are the first and the last.
@@ -211,7 +214,8 @@ def _store_chains(
         failures: the reports.
         capacity: the limits.
         known: a cache of rows that are in the database.
-        found: gets the digests of all chains that are in the database afterwards, by hour.
+        found: the function adds the digests of all chains that are in the database afterwards,
+            by hour.
 
     Returns:
         The digest of each chain, by its certificates; None if there was no room for the chain.
@@ -283,7 +287,7 @@ def _place_groups(
 ) -> Placed:
     """Choose for each report group the stored group that counts its reports.
 
-    That is the group itself or, if the hour or day is nearly full, one with less detail. The
+    This is the group itself or, if the hour or day is nearly full, a group with less detail. The
     database is queried only for groups that are not in the cache ``known``.
 
     Returns:
@@ -326,9 +330,9 @@ def _find_sums(
 ) -> dict[bytes, SumKey]:
     """Return the daily sum that counts each report group; insert its rows if they are missing.
 
-    If the day is full, its sums are stored with less detail than the groups. Daily sums do not
-    distinguish verified chains. The database is queried only for groups that are not in the cache
-    ``known``.
+    If the day has too many sums, new ones are stored with less detail than the groups. Daily sums
+    do not distinguish verified chains. The database is queried only for groups that are not in the
+    cache ``known``.
 
     Returns:
         The numbers of the two rows that identify the sum, by the key of the group.
@@ -470,9 +474,10 @@ def _count_check_ins(
     check_ins: Iterable[tuple[ClientRecord, int]],
     capacity: CheckInCapacity,
 ) -> None:
-    """Count clients by day, version and app, from the reports of the versions that they hold.
+    """Count clients by day, version and app, from their check-ins.
 
-    Each report (check-in) comes with its time of arrival, in seconds since 1970.
+    With a check-in, a client reports the version of the pin set that it holds. ``check_ins`` has
+    each one with its time of arrival, in seconds since 1970.
     """
     reported = Counter(
         CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)

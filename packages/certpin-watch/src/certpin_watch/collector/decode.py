@@ -1,4 +1,4 @@
-"""Convert reports to the fields that are counted, and encode them for the stream.
+"""Convert reports to the fields that are counted, and encode them for the JetStream stream.
 
 Most reports are in certpin's own format, with an ``id``. ``read_report`` decodes these with a typed
 struct, which checks types and lengths while it parses, and caches values that many reports have in
@@ -79,8 +79,8 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
     """The counted fields of a report of a failed connection. Texts are bounded; chains are DER.
 
-    ``identity`` recognises a report that is sent again. ``also`` is a second identity, or empty.
-    Two reports with one identity in common are the same report.
+    ``identity`` is a digest that is equal each time that the report is sent, and ``also`` a second
+    one, or empty. Two reports with one of these digests in common are the same report.
     """
 
     identity: _Identity
@@ -102,7 +102,8 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
 class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
     """A check-in of a client: it reports the version of a pin set that it holds.
 
-    ``identity`` recognises a check-in that is sent again; ``also`` is a second identity, or empty.
+    ``identity`` is a digest that is equal each time that the check-in is sent, and ``also`` a
+    second one, or empty.
     """
 
     identity: _Identity
@@ -142,9 +143,9 @@ def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
 
     Args:
         kind: the format of the report.
-        own: the identity of the report within its format.
-        source: the network of a client without an identity, or empty.
-        at: the client's time.
+        own: the ID of the report in its format.
+        source: the network that sent the report, if its ``own`` ID is not unique; else empty.
+        at: the time in the report, by the client's clock.
     """
     seconds = min(max(int(at.timestamp()), 0), _MAX_SECONDS)
     text = f"{kind}\0{source}\0{own}".encode(errors="backslashreplace")
@@ -204,7 +205,8 @@ def read_report(data: bytes, source: str) -> Failure | None:
         source: the network that sent it.
 
     Returns:
-        The same record as the codecs would return; None if the codecs have to decode the body.
+        The record that the codecs of ``certpin.reports`` would return; None if the codecs have to
+        decode the body, because it has another form.
     """
     if not data.isascii():  # invalid UTF-8 could be in a value that is not parsed here
         return None
@@ -243,7 +245,7 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with ``read``, which has a cache; bypass the cache for long values."""
+    """Parse a JSON value with ``read``, a function with a cache; don't cache long values."""
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 
 

@@ -8,8 +8,8 @@ Daily sums and counts of clients are folded in the same way.
 
 A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. In each
 hour, ``OWN`` groups, new chains and samples are reserved for each share. So a sender who floods one
-host can't hide reports about another. All hosts without a policy together have a quarter of each
-limit.
+host can't hide reports about another host. All hosts without a policy together have a quarter of
+each limit.
 """
 
 from __future__ import annotations
@@ -75,23 +75,30 @@ class ReportCapacity:
     budget: int = maxsize
 
     def part_for(self, limit: int, host: str) -> int:
-        """Return the part of ``limit`` that reports about this host may use.
+        """Return the part of a limit that reports about this host may use.
 
-        That is the whole limit, or a quarter of it if no policy covers the host.
+        It is the whole ``limit``, or a quarter of it if no policy covers the host.
         """
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if this host has a reserve of its own, because the monitor probes it by name.
+        """Return True if the monitor probes this host by its name.
 
-        A sender can't invent the name of such a host, so the name is always stored.
+        Such a host has a reserve for its reports. Its name is always stored, because a sender can't
+        invent it.
         """
         return self.share(host) == host
 
 
 @dataclass
 class GroupCounts:
-    """The numbers of stored report groups: in an hour, in its day, and by share in that hour."""
+    """The numbers of stored report groups.
+
+    Attributes:
+        hour: the groups of an hour.
+        day: the groups of the day that contains this hour.
+        shares: the groups of the hour by share (a host or wildcard with its own reserve).
+    """
 
     hour: int = 0
     day: int = 0
@@ -157,7 +164,7 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
 
 
 def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
-    """Return the keys of report groups, and of all their forms with less detail (``fold``)."""
+    """Return the keys of report groups, and of all their forms with less detail (see ``fold``)."""
     return {
         group_key(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
     }
@@ -168,12 +175,13 @@ def place(
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
     """Choose for each report group the stored group that counts its reports.
 
-    That is the group itself or, if there is no room for it, a group with less detail (``fold``).
+    This is the group itself or, if there is no room for it, a group with less detail (see
+    ``fold``).
 
     Args:
         groups: the groups of new reports.
-        known: the keys of those groups, and of their forms with less detail, that are stored.
-        taken: how many groups are already stored.
+        known: the keys of stored groups: of ``groups``, and of their forms with less detail.
+        taken: the numbers of groups that are already stored.
         capacity: the limits.
 
     Returns:
@@ -199,12 +207,13 @@ def _place(
 ) -> tuple[bytes, ReportGroup]:
     """Return the key and the fields of the stored group that counts a report group.
 
-    If the group itself is already stored, it is chosen even if the hour is full.
+    If the group itself is already stored, it is chosen even if the hour is full. If there is no
+    room for it, a group with less detail is chosen (see ``fold``).
 
     Args:
         group: the report group.
         stored: the keys of the groups that are stored.
-        now: how many groups are stored.
+        now: the numbers of stored groups.
         capacity: the limits.
     """
     key = group_key(group)
@@ -218,10 +227,16 @@ def _place(
 
 
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
-    """Return how many details to remove from a host's new group (``fold``).
+    """Return how many details ``fold`` removes from a new report group about this host.
 
-    That is ``step``, or less if the host's share (a host or wildcard with its own reserve) has few
-    groups in ``shares``, which counts the groups of each share in this hour.
+    The result is ``step``, or less if the host's share (a host or wildcard with its own reserve)
+    has few groups in this hour.
+
+    Args:
+        step: how many details would be removed without a reserve, from 0 to ``LAST_STEP``.
+        host: the host.
+        shares: the number of groups of each share in this hour.
+        capacity: the limits, which know the share of a host.
     """
     if not (share := capacity.share(host)):
         return step
@@ -232,17 +247,16 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 
 
 def step_of(count: int, limit: int) -> int:
-    """Return how many fold steps a new group needs if ``count`` groups are stored.
+    """Return how many details ``fold`` removes from a new report group if ``count`` are stored.
 
-    Each step removes detail (``fold``). The result is 0 below ``limit``, and grows to ``LAST_STEP``
-    at twice the limit.
+    The result is 0 below ``limit``, and grows to ``LAST_STEP`` at twice the limit.
     """
     return 0 if count < limit else min(1 + (count - limit) * 4 // limit, LAST_STEP)
 
 
 @dataclass
 class RecentChains:
-    """How much of the limits on new chains is used.
+    """The usage of the limits on new chains.
 
     Attributes:
         used: the used bytes of the budget.
@@ -255,7 +269,10 @@ class RecentChains:
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count ``number`` new chains that the network ``source`` reported for a share."""
+        """Count ``number`` new chains that a network reported for a share.
+
+        ``source`` is the network; a share is a host or wildcard with its own reserve.
+        """
         self.shares[share] += number
         self.sources[source] += number
 
@@ -316,7 +333,7 @@ class RowCache:
         self._hours: OrderedDict[int, HourCache] = OrderedDict()
 
     def of(self, hour: int) -> HourCache:
-        """Return the remembered rows of an hour; ``hour`` is its first second."""
+        """Return the remembered rows of an hour. ``hour`` is the hour's first second."""
         if hour not in self._hours:
             self._hours[hour] = HourCache()
             if len(self._hours) > _CACHED_HOURS:
@@ -324,9 +341,9 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Keep the groups and chains that a transaction stored, so that they aren't read again.
+        """Remember the rows that a transaction stored or found, so that they aren't queried again.
 
-        Call it after the commit. ``found`` has them by hour.
+        Call it after the commit. ``found`` has the rows by hour.
         """
         for hour, new in found.items():
             known = self.of(hour)
@@ -356,7 +373,7 @@ class CheckInCapacity(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return how many rows of a day may count clients of this pin set."""
+        """Return how many rows of a day may count the check-ins of clients with this pin set."""
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
 
@@ -394,8 +411,8 @@ def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapa
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
     """Return the rows that may count a check-in of a client, from the most to the least detailed.
 
-    The first has all fields, the second no app and platform, the third no pin set and version
-    either.
+    The first row has all fields. The second has no app and platform. The third has no pin set and
+    version either.
     """
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
@@ -406,12 +423,12 @@ def place_check_ins(
 ) -> dict[CheckInGroup, CheckInGroup]:
     """Choose the database row that counts each check-in (a client's report of its version).
 
-    That is the row with all fields or, if the day is full, one with less detail. A row that is
+    This is the row with all fields or, if the day is full, a row with less detail. A row that is
     already stored is chosen even if the day is full.
 
     Args:
         keys: the check-ins of one day, with all fields.
-        known: the stored rows that could count these check-ins (``check_in_folds``).
+        known: the stored rows that could count these check-ins (see ``check_in_folds``).
         count: how many rows are stored for the day.
         capacity: the limits.
 

@@ -2,7 +2,7 @@
 
 ``Batcher`` collects the request bodies that arrive while the previous batch is being stored, and
 ``Committer`` counts a batch in the store. The response to a client waits for the commit of its
-batch. ``jetstream`` has the other intake, for a stream of NATS JetStream.
+batch. With NATS, the intake in ``jetstream`` publishes batches to a JetStream stream instead.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class NotDurableError(CertpinError):
     Attributes:
         problem: what happened.
         retry: the seconds after which the client may send the report again.
-        refused: True if the store works but rejected this report; it may accept others.
+        refused: True if the store works but rejected this report. Then it may accept other reports.
     """
 
     def __init__(self, problem: str, retry: int = 5, *, refused: bool = False) -> None:
@@ -76,11 +76,11 @@ class Intake(Protocol):
         """Store a request body. Return when it is durable.
 
         Raises:
-            NotDurableError: the body is not durable, or that is not known.
+            NotDurableError: the body is not durable, or it is unknown whether it is.
         """
 
     def is_ready(self) -> bool:
-        """Return True if reports can be made durable at present, as far as is known."""
+        """Return True if the last attempts suggest that reports can be made durable at present."""
 
 
 class StoreIntake:
@@ -97,7 +97,7 @@ class StoreIntake:
         """Queue a request body. Return when it is committed to the store.
 
         Raises:
-            NotDurableError: the body is not committed, or that is not known.
+            NotDurableError: the body is not committed, or it is unknown whether it is.
         """
         return self._batcher.put(body)
 
@@ -150,7 +150,7 @@ class Batcher:
 
     Args:
         commit: makes a whole batch durable before it returns. It raises ``NotDurableError`` if the
-            batch is not durable, or if that is not known.
+            batch is not durable, or if it is unknown whether it is.
         limits: the limits of the queue and of a batch.
     """
 
@@ -171,8 +171,8 @@ class Batcher:
         """Queue a request body, and return when it is durable.
 
         Raises:
-            NotDurableError: the body is not durable, or that is not known. If the queue is full,
-                this is raised at once.
+            NotDurableError: the body is not durable, or it is unknown whether it is. If the queue
+                is full, this is raised at once.
         """
         if self._closed:
             raise NotDurableError("the collector is stopping", 1)
@@ -212,7 +212,7 @@ class Batcher:
     def _next_batch(self) -> list[_Queued]:
         """Remove the next batch of request bodies from the queue, and return it.
 
-        Bodies of clients that have disconnected are in it too.
+        Bodies of clients that have disconnected meanwhile are included.
         """
         batch: list[_Queued] = []
         size = 0
@@ -249,8 +249,8 @@ class Committer:
 
     Args:
         watch: the settings, the store and the pin files.
-        drop: if the database rejects a report, drop it instead of raising an error. For reports of
-            which the client got a response already.
+        drop: if True, a report that the database rejects is dropped, and no error is raised. Use
+            this for reports with a response that was already sent to the client.
     """
 
     def __init__(self, watch: Watch, *, drop: bool = False) -> None:
@@ -268,7 +268,7 @@ class Committer:
         """Count the reports of a batch in the store. When this returns, the batch is durable.
 
         Raises:
-            NotDurableError: a part of the batch is not counted, or that is not known.
+            NotDurableError: a part of the batch is not counted, or it is unknown whether it is.
         """
         start = time.perf_counter()
         try:
@@ -352,7 +352,8 @@ class Committer:
 async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
     """Record each minute, and when ``stop`` is set, that this process accepts reports.
 
-    For a time without such a record, the number of reports is unknown instead of zero.
+    If no process made such a record in a period, the number of reports in it is unknown instead of
+    zero.
 
     Args:
         watch: the store and the clock.

@@ -8,8 +8,8 @@ nats-py does two things in an unsafe way, which this module replaces:
 
 Reports are durable when JetStream has stored them. Concurrent reports are sent in one message, and
 several messages at the same time. The ``Nats-Msg-Id`` of a message is the digest of its reports'
-identities, so that a message that is published twice is stored once. The writer counts each report
-once in any case, by the identity of the report.
+identities, so that a message that is published twice is stored once. The writer (the process that
+reads the stream) counts each report once in any case, by the identity of the report.
 
 If the server did not store a message, reports are refused until the server has stored an empty test
 message, because a server with a full disk still describes its stream, but does not confirm
@@ -96,7 +96,7 @@ class UnsafeStreamError(NatsError):
 
 
 class NotStoringError(NatsError):
-    """The NATS stream of reports exists, but the server does not confirm that it stores any."""
+    """The NATS stream of reports exists, but the server does not confirm stored messages."""
 
     def __str__(self) -> str:
         return "it does not store messages: is its disk full?"
@@ -165,9 +165,10 @@ async def _log_error(exc: Exception) -> None:
 
 
 def describe_failure(exc: BaseException) -> str:
-    """Describe a NATS error for the log, without the server's address, which may have a password.
+    """Return a description of a NATS error for the log.
 
-    That is JetStream's own description, or else only the type of the error.
+    It is JetStream's own description, or else the name of the error's type. It never contains the
+    server's address, which may have a password.
     """
     if isinstance(exc, UnsafeStreamError | NotStoringError):
         return str(exc)
@@ -183,7 +184,7 @@ class PullConsumer:
         client: the connection to the server.
         ask: the subject for requests to the consumer.
         inbox: the prefix of the subjects to which the server sends its answers.
-        answers: the subscription to these subjects.
+        answers: the subscription to the subjects with this prefix.
     """
 
     def __init__(self, client: Client, ask: str, inbox: str, answers: Subscription) -> None:
@@ -259,10 +260,10 @@ class PullConsumer:
 
 
 def _check_status(message: Msg) -> None:
-    """Check that a status of the server means only that there are no messages.
+    """Check that a status message of the server means only that it has no messages for us.
 
     Raises:
-        ConsumerGoneError: it means something else: the consumer does not exist any more.
+        ConsumerGoneError: it has another status: the consumer does not exist any more.
     """
     status = (message.headers or {}).get("Status", "")
     if status not in _NO_MESSAGES:
@@ -310,7 +311,7 @@ def _check_stream(config: StreamConfig) -> None:
     A limit on its size can drop the oldest messages, and ``max_age`` those that wait too long.
 
     Raises:
-        UnsafeStreamError: it can.
+        UnsafeStreamError: the stream can drop messages.
     """
     limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
     limited = any(limit is not None and limit > 0 for limit in limits)
@@ -342,7 +343,7 @@ async def _add_stream(stream: JetStreamContext, settings: CollectorSettings) -> 
 
 
 class JetStreamIntake:
-    """The intake that publishes reports to JetStream, and waits until they are stored there."""
+    """The intake that publishes reports to JetStream, and waits until JetStream has stored them."""
 
     def __init__(self, watch: Watch) -> None:
         if watch.settings.nats is None:
@@ -361,7 +362,7 @@ class JetStreamIntake:
         """Queue a request body. Return when JetStream has stored it.
 
         Raises:
-            NotDurableError: the body is not stored, or that is not known.
+            NotDurableError: the body is not stored, or it is unknown whether it is.
         """
         await self._batcher.put(body)
 
@@ -389,7 +390,7 @@ class JetStreamIntake:
                 await self._client.close()
 
     async def _keep_connected(self) -> None:
-        """Connect to the server and find the stream, again whenever one of them is missing."""
+        """Connect to the server and find the stream, and again after a failure. Never returns."""
         logged = ""
         while True:
             await self._missing.wait()
@@ -421,7 +422,7 @@ class JetStreamIntake:
         """Publish an empty message, to test that the stream stores messages.
 
         Raises:
-            NotStoringError: it doesn't.
+            NotStoringError: the stream does not store the message.
         """
         name, empty = self._settings.stream, pack_batch([])
         try:

@@ -84,7 +84,7 @@ _encode = msgspec.json.Encoder().encode
 class SampleFilter:
     """Selects request bodies to offer as samples: the first few of each hour with equal fields.
 
-    This only saves work: ``keep_samples`` decides which samples are stored.
+    This only reduces the work of ``keep_samples``, which decides which samples are stored.
 
     Args:
         samples: how many bodies with equal fields are selected in an hour.
@@ -98,10 +98,10 @@ class SampleFilter:
         self._seen: dict[int, int] = {}
 
     def wants(self, fields: tuple[object, ...], hour: int) -> bool:
-        """Return True if a request body with these fields is to be offered to the store.
+        """Return True if a body with these fields is to be offered to the store as a sample.
 
         Args:
-            fields: the fields of its first report, except the identity.
+            fields: the fields of the body's first report, except the identity.
             hour: the hour of arrival, as its first second.
         """
         if hour != self._hour or len(self._seen) >= self._max_remembered:
@@ -117,11 +117,12 @@ class SampleFilter:
 def sample_of(document: object, max_bytes: int) -> bytes:
     """Return a report document without personal fields, as JSON.
 
-    Not checked: the content of the fields that are kept, which the author of the app controls.
+    Not checked: the content of the remaining fields, which the author of the app controls.
 
     Args:
         document: the parsed JSON of the request body.
-        max_bytes: the limit for the result. If it is larger, an empty text is returned.
+        max_bytes: the maximum size of the result. If the result is larger, an empty text is
+            returned.
     """
     if isinstance(document, list):
         found: object = [_entry(entry) for entry in document if isinstance(entry, dict)]
@@ -173,7 +174,7 @@ class OfferedSample(NamedTuple):
     Attributes:
         key: the key of its report group.
         host: the host in the report.
-        body: the request body, with the sample.
+        body: the request body that contains the sample.
     """
 
     key: bytes
@@ -188,7 +189,7 @@ class OfferedSample(NamedTuple):
 
 @dataclass
 class SampleCounts:
-    """How much of the limits on samples is used.
+    """The usage of the limits on samples.
 
     Attributes:
         total: the number of stored samples.
@@ -201,7 +202,10 @@ class SampleCounts:
     shares: Counter[str]
 
     def add(self, share: str, size: int) -> None:
-        """Count one more sample of a share (see the class), with ``size`` bytes."""
+        """Count one more sample, with ``size`` bytes.
+
+        ``share`` is the host or wildcard with its own reserve that contains the sample's host.
+        """
         self.total += 1
         self.used += size
         self.shares[share] += 1
@@ -214,7 +218,7 @@ def keep_samples(
 
     Args:
         connection: a transaction that may write, and that has called ``lock_usage``.
-        offered: at least one sample.
+        offered: the samples to choose from; at least one.
         limits: the maximum number of stored samples, and the other limits on reports.
     """
     if not limits.samples:
@@ -245,7 +249,8 @@ def _is_tight(
 ) -> bool:
     """Return True if the offered samples may exceed a limit on the number or the bytes of samples.
 
-    Then the samples of the last hour have to be counted by share, because each has a reserve.
+    Then the caller has to count the samples of the last hour by share (a host or wildcard with its
+    own reserve).
     """
     room = limits.capacity.budget
     used = counts.used + sum(sample.size for sample in offered)

@@ -1,10 +1,10 @@
 """The writer: takes reports from the NATS JetStream stream, and counts them in the store.
 
-It acknowledges a message when its reports are committed. If the writer, the database or the network
-fails before that, JetStream delivers the message again, and reports that are counted already are
-recognised as repeats. Several writers share the work. Each records how many messages wait in the
-stream, for pages, API, metrics and alerts. An old record means that no writer runs, and is reported
-like a long queue.
+The writer acknowledges a message when its reports are committed. If the writer, the database or the
+network fails before that, JetStream delivers the message again, and reports that are counted
+already are recognised as repeats. Several writers share the work. Each writer records how many
+messages wait in the stream, for pages, API, metrics and alerts. An old record means that no writer
+runs, and is reported like a long queue.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> 
     Args:
         watch: the settings, the store, the pin files and the clock.
         stop: ends the writer.
-        needs: the readiness checks of the process. The writer adds one under ``nats`` when it has
-            its consumer: it returns True while the connection is open.
+        needs: the readiness checks of the process, by name. When the writer is connected to its
+            stream, it adds the check ``nats``, which returns True while the connection is open.
 
     Raises:
         ConfigError: the client library of NATS is missing.
@@ -127,7 +127,7 @@ class _Writer:
     async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
         """Wait for the connection to NATS, and return it; None if the writer is stopped first.
 
-        While the server is unreachable, ``connecting`` never ends by itself.
+        While the server is unreachable, the coroutine ``connecting`` never ends by itself.
         """
         dial = asyncio.create_task(connecting)
         stopped = asyncio.create_task(self._stop.wait())
@@ -230,7 +230,10 @@ class _StreamState(msgspec.Struct):
 
 
 class _StreamInfo(msgspec.Struct):
-    """JetStream's description of a stream. nats-py's own type lacks the first message's time."""
+    """JetStream's description of a stream.
+
+    nats-py's own type is not used, because it lacks the time of the first message.
+    """
 
     state: _StreamState
 
@@ -261,8 +264,8 @@ def parse_queue(data: bytes) -> QueueState:
     """Parse JetStream's response to a request for the state of a stream.
 
     Raises:
-        DecodeError: the data is no such response (msgspec).
-        ValueError: its time is invalid.
+        DecodeError: the data is not such a response (msgspec).
+        ValueError: the time in the response is invalid.
     """
     state = msgspec.json.decode(data, type=_StreamInfo).state
     if not state.messages:
@@ -282,7 +285,10 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 
 
 def _forget_queues(store: Store) -> None:
-    """Delete the records of empty streams, because the settings name no stream. Never raises."""
+    """Delete the stored numbers of waiting messages if they are 0. Never raises.
+
+    Call it if the settings name no stream.
+    """
     try:
         with store.write() as connection:
             delete_empty_queues(connection)

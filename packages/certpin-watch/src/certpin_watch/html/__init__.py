@@ -112,7 +112,7 @@ def render(request: Request, name: str, status: int = 200, /, **context: Any) ->
 
 @cache
 def environment() -> Environment:
-    """Return the Jinja environment for all templates, with their filters and functions."""
+    """Return the Jinja environment for all templates, with the templates' filters and functions."""
     templates = Environment(
         loader=FileSystemLoader(str(files("certpin_watch.html").joinpath("templates"))),
         autoescape=True,
@@ -140,9 +140,9 @@ def _escape_invisible(value: object) -> object:
 
 @cache
 def icon(name: str, size: int = 16) -> Markup:
-    """Return an icon as SVG, ``size`` pixels wide and high.
+    """Return the icon with this name as SVG, ``size`` pixels wide and high.
 
-    It is hidden from screen readers, because text is beside it.
+    The icon is hidden from screen readers, because text is beside it.
     """
     box = str(size)
     line = tag("path", d=(ICON_PATHS | _ICON_PATHS)[name], class_="line")
@@ -228,14 +228,14 @@ def minute(moment: datetime) -> Markup:
 
 
 def second(moment: datetime) -> Markup:
-    """Return the time of day in UTC, with seconds, as HTML."""
+    """Return the time of day of a time in UTC, with seconds, as HTML."""
     return _time_element("second", moment, f"{moment.astimezone(UTC):%H:%M:%S} UTC")
 
 
 def time(moment: datetime | None, now: datetime, *, exact: bool = False) -> Markup:
-    """Return a time relative to ``now`` as HTML, such as ``3 days ago``.
+    """Return a time relative to ``now`` as HTML, such as ``3 days ago``; "never" for None.
 
-    The tooltip has date and time; with ``exact``, so has the text.
+    The tooltip has the date and time. If ``exact`` is True, the text has them, too.
     """
     if moment is None:
         return Markup("never")
@@ -260,7 +260,10 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Return a share in per cent as text: ``0 %`` only if none, ``100 %`` only if all."""
+    """Return ``part`` of ``whole`` in per cent as text.
+
+    The text is ``0 %`` only if the part is 0, and ``100 %`` only if the part is the whole.
+    """
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
         return "< 1 %"
@@ -277,9 +280,9 @@ def brief(text: object, maximum: int = 60) -> Markup:
 
 
 def reason(value: str) -> str:
-    """Return the failure reason in a report with its meaning: ``untrusted: the platform trusts …``.
+    """Return the reason of a failure in a report with its meaning: ``untrusted: the platform …``.
 
-    If the reason is unknown, it is returned unchanged, because clients may report any text.
+    An unknown reason is returned unchanged, because clients may report any text.
     """
     meaning = _REASONS.get(value)
     return f"{value}: {meaning}" if meaning else value

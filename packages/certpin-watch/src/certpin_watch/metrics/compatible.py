@@ -32,7 +32,7 @@ _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 def compatible_gauges(view: View) -> Iterator[Metric]:
     """Yield every gauge of blackbox_exporter and ssl_exporter, with a sample for each target.
 
-    ``view`` is the data of one scrape.
+    ``view`` has the data from the store for one scrape of ``/metrics``.
     """
     results = [(host.name, seen) for host in view.hosts for seen in host.vantages]
     digests = {
@@ -139,6 +139,9 @@ def _attribute(name: str, kind: str) -> str:
 
 
 def _list(values: Iterator[str] | Sequence[str]) -> str:
-    """Join values as ``,a,b,``, the format of ssl_exporter, so that users can match ``,a,``."""
+    """Join values as ``,a,b,``, the format of ssl_exporter.
+
+    With commas at both ends, the pattern ``,a,`` in a query matches a whole value.
+    """
     words = [value for value in values if value]
     return f",{','.join(words)}," if words else ""

@@ -22,12 +22,12 @@ def _gauge(name: str, about: str, *labels: str) -> MetricSpec:
 
 
 def gauge(spec: MetricSpec) -> GaugeMetricFamily:
-    """Create the Prometheus gauge of a declaration. It has no samples yet."""
+    """Create the Prometheus gauge that a ``MetricSpec`` declares. It has no samples yet."""
     return GaugeMetricFamily(spec.name, spec.about, labels=spec.labels)
 
 
 def counter(spec: MetricSpec) -> CounterMetricFamily:
-    """Create the Prometheus counter of a declaration. It has no samples yet."""
+    """Create the Prometheus counter that a ``MetricSpec`` declares. It has no samples yet."""
     return CounterMetricFamily(spec.name, spec.about, labels=spec.labels)
 
 

@@ -109,7 +109,10 @@ class _StoreCollector(Collector):
 
 
 class _RegistryCollector(Collector):
-    """A Prometheus collector that yields the metrics of another registry."""
+    """A Prometheus collector that yields the metrics of another registry.
+
+    So one page can contain the metrics of several registries.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -140,7 +143,7 @@ class ReportCounters:
         Args:
             connection: a read transaction.
             now: the current time.
-            hosts: the monitored hosts. No other host becomes a label.
+            hosts: the monitored hosts. Reports of other hosts are counted without the host.
         """
         monitored = frozenset(hosts)
         with self._lock:
@@ -175,9 +178,10 @@ class ReportCounters:
 def _counts(
     connection: Connection, since: int, monitored: frozenset[str]
 ) -> Counter[tuple[int, Key]]:
-    """Count reports from the hour ``since`` (Unix seconds) on, by hour and by their labels.
+    """Return the number of reports since ``since`` (Unix seconds), by hour and labels.
 
-    Hosts that aren't ``monitored`` get an empty label.
+    The labels are the host, the format and the decision. For a host that isn't ``monitored``, the
+    label is empty.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

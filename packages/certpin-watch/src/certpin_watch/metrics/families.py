@@ -28,13 +28,13 @@ MAX_HOSTS = 2000  # each has a dozen samples in every scrape
 
 @dataclass(frozen=True)
 class View:
-    """The data of one scrape of ``/metrics``.
+    """The data from the store for one scrape of ``/metrics``.
 
     Attributes:
         connection: a read transaction.
         snapshot: the monitored pin sets.
         now: the time of the scrape.
-        thresholds: from the settings: when results are old, and dates near.
+        thresholds: the settings that define which results are old and which dates are near.
         hosts: the state of each monitored host.
     """
 
@@ -46,7 +46,7 @@ class View:
 
 
 def gauges(view: View) -> Iterator[Metric]:
-    """Yield every gauge of certpin, with its samples. ``view`` is the data of the scrape."""
+    """Yield every gauge of certpin, with its samples. ``view`` has the data of one scrape."""
     build = gauge(declared.BUILD)
     build.add_metric([__version__], 1)
     yield build
@@ -152,9 +152,10 @@ def _service_gauges(view: View) -> Iterator[Metric]:
 
 
 def worker_contacts(known: freshness.Freshness) -> Metric:
-    """Return a gauge with the time of each worker's last contact.
+    """Return a gauge with the time of each worker's last request to the service.
 
-    Its labels are the names of tokens, which the operator chose, not the workers.
+    Its labels are the name and ID of the worker's token, and the location in the token. The
+    operator chose these, not the worker.
     """
     contact = gauge(declared.WORKER_CONTACT)
     for worker in known.workers:

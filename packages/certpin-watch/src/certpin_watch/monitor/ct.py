@@ -85,10 +85,10 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 
 
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the fields of the row if certspotter saved no certificate (its option ``-no_save``).
+    """Return the key, names and expiry for a row, if certspotter saved no certificate.
 
-    The host names are then unknown: they are taken from the watch item, the line in certspotter's
-    list of domains that matched the certificate.
+    It saves none with its option ``-no_save``. The host names are then unknown. They are taken from
+    the watch item, the line in certspotter's list of domains that matched the certificate.
     """
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
@@ -103,7 +103,7 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
 
 def _names(names: Iterable[str]) -> str:
-    """Return the valid names among a certificate's host names, joined with spaces."""
+    """Return the valid host names and wildcards among ``names``, joined with spaces."""
     found: dict[str, None] = {}
     for name in names:
         with suppress(HostError):

@@ -75,7 +75,7 @@ class ServerView:
     def name(self) -> str:
         """The server as text for messages: host and port.
 
-        If the probe connected to a given address, the text contains this address too.
+        If the probe connected to a given address instead of the host's, the text contains it, too.
         """
         name = join_address(self.target.host, self.target.port)
         connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
@@ -88,7 +88,7 @@ class ServerView:
 
     @property
     def options(self) -> str:
-        """The command-line options with which a certpin command connects to the same server."""
+        """The command-line options that make ``certpin check`` connect to the same server."""
         target = self.target
         words = ["--host", join_address(target.host, target.port)]
         if self.edge or target.connect:
@@ -105,7 +105,7 @@ class PolicyEvidence:
 
     Attributes:
         charge: the policy, with its pin set and the targets of probes.
-        views: the state of each server, by address and location.
+        views: the state of each server, one for each address and location.
         settings: the settings of the monitor.
         now: the time for which the rules are evaluated.
     """
@@ -131,7 +131,7 @@ class PolicyEvidence:
 
     @property
     def verified(self) -> list[tuple[ServerView, Chain]]:
-        """The server states (views) in which OpenSSL verified the chain, each with that chain."""
+        """The server states with a chain that OpenSSL verified, each as a pair with that chain."""
         return [(view, view.verified) for view in self.views if view.verified]
 
     @property
@@ -145,8 +145,8 @@ class PolicyEvidence:
         It contains pins, versions, time, and the chains that the servers present.
 
         Args:
-            views: the server states with the chains to check; by default, all with a verified
-                chain.
+            views: the states of the servers with the chains to check; None for all servers with a
+                verified chain.
         """
         chosen = [view for view, _ in self.verified] if views is None else views
         watched, pattern = self.charge.watched, self.policy.pattern
@@ -161,9 +161,9 @@ class PolicyEvidence:
         )
 
     def check_command(self, view: ServerView) -> str:
-        """Return the ``certpin check`` command that probes the server of a view again.
+        """Return the ``certpin check`` command that probes a server again.
 
-        A view is the state of a server.
+        ``view`` is the state of the server.
         """
         return f"certpin check {self.file} {view.options}"
 
@@ -190,17 +190,17 @@ class LoggedCertificate:
     """An entry of a Certificate Transparency log: a certificate, or an entry that can't be decoded.
 
     Attributes:
-        tbs: the SHA-256 that identifies the entry: that of the certificate's signed part (TBS), if
-            there is one.
+        tbs: the SHA-256 that identifies the entry: the digest of the certificate's signed part
+            (TBS) if it is known.
         kind: "certificate" or "malformed".
         key: the SHA-256 of the certificate's SPKI.
-        names: its DNS names.
-        issuer: its issuer.
+        names: the certificate's DNS names.
+        issuer: the certificate's issuer.
         log: the URL of the log.
         summary: certspotter's description of the event.
         not_after: when the certificate expires.
         first: when the entry was first recorded.
-        authorities: the SHA-256 of the SPKI of each certificate above it in the chain.
+        authorities: the SHA-256 of the SPKI of each authority in the certificate's chain.
     """
 
     tbs: bytes
@@ -278,7 +278,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 class _Views:
     """Reads the state of all servers from the store, and yields it by target as ``ServerView``.
 
-    Only states that at least two probes confirm are contained.
+    A state that only one probe saw is left out.
     """
 
     def __init__(self, connection: Connection, settings: MonitorSettings, now: datetime) -> None:
@@ -299,7 +299,7 @@ class _Views:
         self._chains = load_chains(connection, digests)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield the latest result for each address and each probing location of a target."""
+        """Yield the confirmed states of a target's server, by address and probing location."""
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)
@@ -325,8 +325,8 @@ class _Views:
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
     """Return the sightings (periods of equal probe results) that last, or ended recently.
 
-    A change between two recent ones can still cause an alert. An end in the future was written
-    while the clock was ahead, so it counts as unknown.
+    Recent ones are included because a change between them can still cause an alert. If the stored
+    end is in the future, it was written while the clock was ahead, and is ignored.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

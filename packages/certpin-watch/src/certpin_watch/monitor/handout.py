@@ -1,4 +1,4 @@
-"""The service's side of workers: give out probe jobs that are due, and store results.
+"""The service's side of the worker API: hand out probe jobs that are due, and store results.
 
 A worker (a program that probes from another location) gets a job for ``LEASE`` seconds. The lease
 is a row of the store, one for each target and location, so that several services with one database
@@ -7,8 +7,8 @@ worker holds the job, and it counts once: the transaction that stores the result
 and then marks the job as done.
 
 The location comes from the token, never from the body. NOT checked: that a worker really made the
-observations that it posts. An attacker who controls its machine can lie about that location, and
-about no other.
+observations that it posts. An attacker who controls a worker can post false results for the
+worker's location, and for no other location.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> 
 
     Args:
         watch: the settings, the store, the pin files and the clock.
-        worker: the worker, from its token.
-        request: how many jobs it accepts, and the jobs that it holds or returns. The leases of held
-            jobs are renewed, those of returned jobs end. Leases of other workers don't change.
+        worker: the worker, identified by its token.
+        request: how many jobs the worker accepts, and the jobs that it holds or returns. The leases
+            of held jobs are renewed, those of returned jobs end. Leases of other workers don't
+            change.
 
     Raises:
         StoreError: the store can't be used.
@@ -88,14 +89,15 @@ def store_results(
 
     Args:
         watch: the settings, the store, the pin files and the clock.
-        worker: the worker, from its token.
-        results: the results that it sent.
+        worker: the worker, identified by its token.
+        results: the results that the worker sent.
 
     Returns:
         What happened to each result, such as "kept" or "repeat", in the order of ``results``.
 
     Raises:
-        StoreError: nothing is stored, and the worker sends the results again.
+        StoreError: the store can't be used. Nothing is stored, and the worker has to send the
+            results again.
     """
     probed = _probed(watch)
     fates: list[Fate] = ["kept"] * len(results)
@@ -112,7 +114,10 @@ def store_results(
 
 
 def _obstacle(settings: MonitorSettings, location: str) -> str:
-    """Return the reason why the settings permit no probe jobs for a location; empty if they do."""
+    """Return the reason why workers get no probe jobs for a location; empty if they get jobs.
+
+    The reason is a setting, such as a disabled monitor.
+    """
     if not settings.enabled:
         return "the service makes no probes: monitor.enabled is false in its watch.toml"
     if location == settings.location:
@@ -131,8 +136,8 @@ def _obstacle(settings: MonitorSettings, location: str) -> str:
 def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
     """Return the probe jobs that are due at a location and held by no worker.
 
-    If they don't fit into one response, the rest is left for the next request. ``now`` is in Unix
-    seconds.
+    If they don't fit into one response, the rest is returned at the next request. ``now`` is in
+    Unix seconds.
     """
     settings = watch.settings.monitor
     targets = targets_at(_targets(watch), location)
@@ -177,9 +182,9 @@ def _claim(
 
 
 def _latest_end(now: int) -> int:
-    """Return the latest time, in Unix seconds, at which a lease can end if the clock was right.
+    """Return the latest time, in Unix seconds, at which a lease of a job can end.
 
-    A lease that ends later was written while the clock was ahead, and is ignored.
+    If a stored lease ends later, it was written while the clock was ahead, and is ignored.
     """
     return now + max(LEASE, _UNFIT_PAUSE) + _CLOCK_MARGIN
 
@@ -188,7 +193,8 @@ def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> 
     """Store results. If the database refuses some of them, store all others.
 
     Returns:
-        What happened to each result, such as "kept" or "unfit", in the order of ``results``.
+        What happened to each result, such as "kept", or "unfit" if the database refused it, in the
+        order of ``results``.
     """
     if not results:
         return []
@@ -249,7 +255,8 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
     """Return all pairs of a target (host, port, way to connect) and a location that probes it.
 
-    Each one maps to True if every address of the host is probed separately, else to False.
+    The result is a mapping. The value of a pair is True if every address of the host is probed
+    separately, else False.
     """
     return {
         (*target.key, location): target.every_address
@@ -261,20 +268,21 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
     """Return True if a result is for a monitored target, and has the right number of addresses.
 
-    That is exactly one, unless every address of the host is probed separately.
+    The right number is one, unless every address of the host is probed separately.
 
     Args:
         result: a result that a worker sent.
-        probed: maps each monitored target and location to True if every address is probed.
+        probed: maps each monitored target and location to True if every address is probed
+            separately, else to False.
     """
     every = probed.get(result.key)
     return every or (every is not None and [seen.edge for seen in result.seen] == [""])
 
 
 def _note(worker: WorkerIdentity, results: Sequence[ProbeResult], fates: Sequence[Fate]) -> None:
-    """Count stored results in the Prometheus metrics, and log those that were dropped.
+    """Count stored results in the Prometheus metrics, and log the number of dropped results.
 
-    ``fates`` says what happened to each result, in the order of ``results``.
+    ``fates`` has what happened to each result, such as "kept", in the order of ``results``.
     """
     count_probes(result for result, fate in zip(results, fates, strict=True) if fate == "kept")
     for fate, count in Counter(fates).items():

@@ -1,6 +1,6 @@
 """Probe many targets at once: plain TLS in one thread that never blocks, STARTTLS in a few threads.
 
-The connections at once, the time, and the bytes from each server are limited. OpenSSL decides
+There are limits on open connections, on time, and on the bytes from each server. OpenSSL decides
 whether a chain verifies for its host. Pins are not checked here.
 """
 
@@ -50,8 +50,8 @@ class Prober:
     Args:
         window: how many connections are open at once.
         clock: returns seconds since 1970.
-        halted: returns True if probing should end. Soon after, no more results come, and unfinished
-            probes are dropped.
+        halted: returns True if probing should end. Soon after that, no more results are yielded,
+            and unfinished probes are dropped.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class Prober:
     def _scan(
         self, jobs: list[ProbeJob], limits: ScanLimits, pool: DaemonPool
     ) -> Iterator[ResultBuilder]:
-        """Run the jobs without STARTTLS that have the same trust anchors and timeout.
+        """Run the given jobs, which are without STARTTLS, as one scan of all their servers.
 
-        Yield the builder of each job's result when that result is complete.
+        Yield the ``ResultBuilder`` of each job when its result is complete.
 
         Args:
-            jobs: the jobs.
+            jobs: the jobs; all have the same trust anchors and timeout.
             limits: how many connections are open at once, and the timeout.
             pool: threads to resolve names.
         """
@@ -116,7 +116,7 @@ class Prober:
             yield from pending.finish(seen)
 
     def _observe(self, job: ProbeJob) -> ResultBuilder:
-        """Run one job: probe its addresses one after another. Return the builder of its result."""
+        """Run one job: probe its addresses one after another. Return the ``ResultBuilder``."""
         context, edges = self._context(job), _edges(job)
         if isinstance(context, str):
             return _failed(job, context)
@@ -134,7 +134,10 @@ class Prober:
         return builder
 
     def _context(self, job: ProbeJob) -> ssl.SSLContext | str:
-        """Return the TLS context for a job, or the reason why its trust anchors can't be used."""
+        """Return the TLS context for a job; a text with the reason if there can be none.
+
+        The reason is that the trust anchors of the job can't be used.
+        """
         try:
             return self._contexts.get(_trust(job))
         except (InputError, OSError) as exc:  # ssl.SSLError is an OSError
@@ -149,14 +152,14 @@ class Prober:
 
 
 def count_probes(results: Iterable[ProbeResult]) -> None:
-    """Count each probed address in the Prometheus metrics of this process."""
+    """Count each probed address of these results in the Prometheus metrics of this process."""
     for result in results:
         for seen in result.seen:
             COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
 
 
 class _PendingJobs:
-    """The unfinished jobs of one scan, by the endpoint (host, port, address) that they wait for."""
+    """The unfinished jobs of one scan, by the endpoints (host, port, address) still to probe."""
 
     def __init__(self) -> None:
         self._waiting: dict[Endpoint, list[tuple[ResultBuilder, str]]] = defaultdict(list)
@@ -164,7 +167,7 @@ class _PendingJobs:
     def add(self, job: ProbeJob, edges: list[str]) -> None:
         """Add a job that is complete when there is a result for each address in ``edges``.
 
-        An empty text in ``edges`` is any one address of the host.
+        If a text in ``edges`` is empty, any address of the host may be probed for it.
         """
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:
@@ -174,7 +177,10 @@ class _PendingJobs:
         return list(self._waiting)
 
     def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
-        """Add a scan's result to the jobs that wait for it; yield those that are now complete."""
+        """Add a scan's result to the jobs that wait for it.
+
+        Yield the ``ResultBuilder`` of each job that is now complete.
+        """
         for builder, edge in self._waiting.pop(seen.endpoint):
             builder.add_scan_result(edge, seen)
             if not builder.missing:

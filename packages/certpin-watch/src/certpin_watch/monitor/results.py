@@ -59,10 +59,10 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         slot: the planned time of the probe, in seconds since 1970.
         connect: another address and port to connect to; None for those of the host.
         starttls: the STARTTLS protocol; empty for plain TLS.
-        every_address: probe each address of the host.
+        every_address: True to probe each address of the host.
         anchors: the trust anchors as DER; None for the platform's roots.
         timeout: the limit for one connection, in seconds.
-        strict: ``strict_x509`` of the pin file.
+        strict: ``strict_x509`` of the pin file; None if the pin file doesn't set it.
     """
 
     host: _Host
@@ -79,7 +79,7 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     @property
     def identity(self) -> str:
-        """A digest of target and location. A worker holds at most one job with each digest."""
+        """A digest of the job's target and location. A worker holds one job with it at most."""
         return _identity(self.host, self.port, self.way, self.location)
 
 
@@ -88,10 +88,10 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         address: the address that the probe connected to.
-        outcome: "verified", "unverified" or "unreachable".
-        edge: the address again, if each address of the host is probed; else empty.
+        outcome: "verified", "unverified" (OpenSSL refuses the chain) or "unreachable".
+        edge: the same as ``address`` if each address of the host is probed; else empty.
         served: the chain that the server sent, as indexes into ``ProbeResult.certificates``.
-        verified: the path that OpenSSL verified, as such indexes.
+        verified: the path that OpenSSL verified, as indexes into the same list.
         tls: the TLS version.
         problem: the reason if the outcome is not "verified".
         code: OpenSSL's error number if the chain does not verify.
@@ -110,12 +110,14 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The result of a probe job. The first five fields are those of the job.
+    """The result of a probe job.
+
+    ``host``, ``port``, ``way``, ``location`` and ``slot`` are copied from the job (``ProbeJob``).
 
     Attributes:
         at: when the job was done, in seconds since 1970 by the worker's clock.
         seen: the result at each address.
-        certificates: the certificates of all chains in DER, each one once.
+        certificates: the certificates of all chains in DER, each certificate once.
     """
 
     host: _Host
@@ -129,12 +131,12 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> ProbeKey:
-        """The probed target (host, port and way to connect) and the location."""
+        """The probed target (host, port and way to connect) and the location, as a tuple."""
         return self.host, self.port, self.way, self.location
 
     @property
     def identity(self) -> str:
-        """The ``identity`` of the job of this result."""
+        """The digest of target and location that identifies the job of this result."""
         return _identity(*self.key)
 
     def chain(self, indexes: tuple[int, ...]) -> tuple[bytes, ...]:
@@ -148,8 +150,8 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     Attributes:
         process: a random number of the worker's process, because two workers may have one token.
         max_jobs: how many jobs the worker accepts; ``most`` in JSON.
-        held: the identities of jobs that it works on, so that it keeps them.
-        returned: the identities of jobs that it returns because it ends.
+        held: the identities of jobs that the worker still runs, so that it keeps them.
+        returned: the identities of unfinished jobs that the worker returns, because it stops.
     """
 
     process: _Process
@@ -164,9 +166,9 @@ class JobBatch(msgspec.Struct, frozen=True):
     Attributes:
         location: the location of the worker.
         lease: the seconds after the worker's last request until its jobs go to another worker.
-        wait: the seconds until the worker asks for jobs again.
+        wait: the seconds after which the worker should ask for jobs again.
         jobs: the jobs for the worker.
-        note: the reason if there can be no jobs, else empty.
+        note: the reason if the settings allow no jobs for this location, else empty.
     """
 
     location: _Text
@@ -177,7 +179,10 @@ class JobBatch(msgspec.Struct, frozen=True):
 
 
 class ResultBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A worker's request that delivers results; ``process`` as in ``JobRequest``."""
+    """A worker's request that delivers results.
+
+    ``process`` is a random number of the worker's process, because two workers may have one token.
+    """
 
     process: _Process
     results: Annotated[tuple[ProbeResult, ...], Meta(min_length=1, max_length=MAX_JOBS)]
@@ -191,7 +196,10 @@ Fate = Literal["kept", "repeat", "foreign", "unasked", "not-held", "unfit"]
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The service's response to results: what happened to each one (``Fate``), in their order."""
+    """The service's response to a worker's results.
+
+    ``fates`` has what happened to each result, such as "kept", in the order of the results.
+    """
 
     fates: tuple[Fate, ...]
 
@@ -381,7 +389,8 @@ class ResultBuilder:
     def build(self, at: float) -> ProbeResult:
         """Return the result of the job, from everything that was recorded.
 
-        If its certificates are too large for a message, each address counts as unreachable instead.
+        If the certificates are too large for a message, each address is reported as unreachable
+        instead.
 
         Args:
             at: the time of the result, in seconds since 1970.

@@ -1,7 +1,7 @@
 """Decide when each target is probed, and run the probes from this service's own location.
 
 Every target is probed once in each interval, at its own time (its *slot*), and sooner after a
-change. From other locations, workers probe: they get their jobs through ``handout``.
+change. At other locations, workers run the probes: they get their jobs through ``handout``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
 def _try_round(scheduler: Scheduler) -> int | None:
     """Run a round of probes, and return the number of stored results.
 
-    If the store is unreachable, return None; the targets are probed again later.
+    If the store is unreachable, log that and return None. The targets are then probed in a later
+    round.
     """
     try:
         return scheduler.run_round()
@@ -103,12 +104,13 @@ class LostLeaseError(Exception):
 class Scheduler:
     """Runs rounds of probes from this service's own location. Not thread-safe.
 
-    A lease in the store ensures that one process at a time probes. Each transaction that stores
-    results renews the lease, so a process that lost the lease stores nothing.
+    A lease (a row in the store that one process at a time holds) ensures that one process at a time
+    probes. Each transaction that stores results renews the lease, so a process that lost the lease
+    stores nothing.
 
     Args:
         watch: settings, store, pin files and clock.
-        halt: if it is set, a round ends soon. Results that are stored by then stay.
+        halt: if it is set, a round ends soon. Results that are stored by then are kept.
     """
 
     def __init__(self, watch: Watch, halt: threading.Event) -> None:
@@ -121,7 +123,7 @@ class Scheduler:
         self._lease: HeldLease | None = None
 
     def run_round(self) -> int:
-        """Probe the targets that are due, if this process gets the lease.
+        """Probe the targets that are due, if this process gets the lease (the right to probe).
 
         Returns:
             The number of stored results; 0 if another process has the lease.
@@ -155,7 +157,7 @@ class Scheduler:
             return 0
 
     def release(self) -> None:
-        """Release the lease for probing, so that another process takes over at once.
+        """Release the lease (the right to probe), so that another process takes over at once.
 
         Raises:
             StoreError: the store can't be used. The lease then ends by itself.
@@ -233,12 +235,12 @@ def due_probes(
 ) -> Iterator[DueProbe]:
     """Yield the probes of these targets that are due at ``now``, each with its slot (planned time).
 
-    Two services with the same input plan the same slots, so a probe that both of them plan is
+    Two services with the same input plan the same slots. So a probe that both services plan is
     stored once. If several slots were missed, only the last one is due.
 
     Args:
         targets: the targets, with the locations that probe them.
-        last: the last probe of each target. A target without one is due at once.
+        last: the last probe of each target and location. A target without a probe is due at once.
         settings: the interval, and the pause after a change.
         now: the time in Unix seconds.
     """
@@ -253,12 +255,12 @@ def due_probes(
 def due_slot(
     key: ProbeKey, last: LastProbe | None, settings: MonitorSettings, now: int
 ) -> int | None:
-    """Return the planned time of the probe of a target that is due; None if none is due.
+    """Return the planned time of the probe of a target that is due; None if no probe is due.
 
     Args:
         key: the target and the location.
-        last: the last probe. If it is in the future, it was made before the clock was set back, and
-            doesn't count.
+        last: the last probe; None if there was none. If it is in the future, it was made before the
+            clock was set back, and doesn't count.
         settings: the interval, and the pause after a change.
         now: the time in Unix seconds. The planned time is not later.
     """
@@ -291,8 +293,9 @@ def _slot(key: ProbeKey, number: int, offset: int, interval: int) -> int:
 def _pause(last: LastProbe, confirm: int, interval: int) -> int:
     """Return the maximum pause between the last probe of a target and the next, in seconds.
 
-    A change is probed again before it can fire an alert. A target that keeps changing, or doesn't
-    answer, is probed again after 1, 2, 4, 8 … times as long, up to the interval.
+    After a change, the target is probed again after ``confirm`` seconds, before an alert can fire.
+    If the target keeps changing, or doesn't answer, the pause doubles with each probe, up to
+    ``interval``.
 
     Args:
         last: the last probe.
@@ -306,16 +309,16 @@ def _pause(last: LastProbe, confirm: int, interval: int) -> int:
 
 
 def _hash(key: ProbeKey, purpose: object) -> int:
-    """Return a hash of a target's key and a purpose that is equal in every process.
+    """Return a 64-bit hash of a target's key and a purpose. It is equal in every process.
 
-    Python's ``hash()`` differs between processes.
+    Python's ``hash()`` differs between processes. With another purpose, the hash is different.
     """
     text = "\n".join(map(str, (*key, purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
-    """Return a due probe as a job, with everything that a worker needs to run it."""
+    """Return the job for a due probe: it has everything that a worker needs to run the probe."""
     target = probe.target
     return ProbeJob(
         host=target.host,
@@ -339,6 +342,8 @@ def all_locations(settings: MonitorSettings) -> frozenset[str]:
 
 def locations_without_worker(settings: MonitorSettings, known: Collection[str]) -> list[str]:
     """Return the locations that should probe hosts, but for which no worker has a token.
+
+    The result is empty if the monitor is disabled.
 
     Args:
         settings: the monitor's settings. The service's own location needs no worker.

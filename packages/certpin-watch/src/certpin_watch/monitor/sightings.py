@@ -1,12 +1,12 @@
 """Store probe results as sightings (periods of equal results), and confirm changes.
 
-A sighting is extended while probes see the same, and ends with a change. A result that arrives
-twice is stored once: it names the slot (the planned time) of its probe, and is ignored if a result
-for this slot or a later one is already stored.
+A sighting is extended while probes have equal results, and ends with a change. A result that
+arrives twice is stored once: it contains the slot (the planned time) of its probe, and is ignored
+if a result for this slot or a later one is already stored.
 
 A single odd probe causes no alert: a change is confirmed when two consecutive probes saw it
 (``debounce``). If a server alternates between two chains (a name that resolves to several servers,
-one of which is wrong), both are confirmed.
+one of which is wrong), both chains are confirmed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class LastProbe:
     Attributes:
         slot: its planned time, in Unix seconds.
         at: its actual time, in Unix seconds.
-        count: how many consecutive probes, up to this one, saw the same.
-        changes: how many results just before those were seen by a single probe only: the target
-            kept changing.
+        count: how many consecutive probes, up to this one, had the same result.
+        changes: how many results in a row, just before this one, only a single probe saw. If this
+            is not 0, the target kept changing.
         unreachable: True if the server was unreachable.
     """
 
@@ -55,15 +55,16 @@ class LastProbe:
 def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastProbe]:
     """Return the last probe of each target from a location.
 
-    If each address of a host is probed separately, the address that must be probed again first
-    decides.
+    If each address of a host is probed separately, the target has several last probes. The one
+    after which the next probe is due first is returned.
 
     Args:
         connection: a read transaction.
         location: the location.
 
     Returns:
-        The last probe by target and location; without targets that were never probed from there.
+        The last probe by target and location. Targets that were never probed from this location are
+        missing.
     """
     found: dict[ProbeKey, LastProbe] = {}
     rows = probes.latest_sightings_from(connection, location)
@@ -108,7 +109,7 @@ class ConfirmedSighting:
     """A period of equal probe results that at least two probes confirm.
 
     Attributes:
-        row: the period.
+        row: the stored row of the period.
         before: the latest earlier period with another verified chain; None if there is none.
         changed_at: when the chain of ``row`` was first seen after ``before``, in Unix seconds.
     """
@@ -121,12 +122,13 @@ class ConfirmedSighting:
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
     """Return the confirmed sightings (periods of equal probe results) of one location and address.
 
-    Two consecutive probes that saw the same confirm a sighting. So does a result that returns, as
-    when a server alternates between two chains.
+    A sighting is confirmed if two consecutive probes saw its result, or if the result occurs in
+    several sightings, as when a server alternates between two chains.
 
     Args:
         rows: all sightings of the location and address.
-        recent: in Unix seconds. Results that return count only if they were seen since then.
+        recent: a time in Unix seconds. A result that occurs in several sightings counts only if it
+            was seen since then.
 
     Returns:
         The confirmed sightings; empty if nothing is confirmed.
@@ -141,9 +143,10 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
 
 
 def _content(row: SightingRow) -> tuple[object, ...]:
-    """Return the fields of a sighting that count as a change of the server if they differ.
+    """Return the fields of a sighting (a period of equal probe results) that define a change.
 
-    The reason why a server is unreachable is not one of these fields.
+    If they differ between two sightings, the server has changed. The reason why a server is
+    unreachable is not one of these fields.
     """
     if row.outcome == "unreachable":
         return (row.outcome,)
@@ -151,9 +154,9 @@ def _content(row: SightingRow) -> tuple[object, ...]:
 
 
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
-    """Merge consecutive sightings with equal results (as ``_content`` compares them) into one.
+    """Merge consecutive sightings (periods of equal probe results) of the same content into one.
 
-    ``rows`` must be sorted by time.
+    The content is the result of ``_content``. ``rows`` must be sorted by time.
     """
     runs: list[SightingRow] = []
     for row in rows:
@@ -166,12 +169,16 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if the sighting ``runs[at]`` is the last confirmed one, or its result returns.
+    """Return True if the sighting ``runs[at]`` is confirmed.
+
+    It is confirmed if it is the last one that two consecutive probes saw, or if its result occurs
+    in several sightings.
 
     Args:
         runs: the sightings (periods of equal results) of one location and address, by time.
         at: the index of the sighting.
-        recent: in Unix seconds. A result that returns counts only if it was seen since then.
+        recent: a time in Unix seconds. A result that occurs in several sightings counts only if it
+            was seen since then.
     """
     run = runs[at]
     again = [
@@ -186,9 +193,10 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Return the sighting ``runs[at]``, with the last earlier one that has another verified chain.
+    """Return the sighting ``runs[at]``, and the last earlier one with another verified chain.
 
-    Periods without a verified chain, as when the server was unreachable, are skipped.
+    ``runs`` are sightings (periods of equal results) by time. Periods without a verified chain, as
+    when the server was unreachable, are skipped.
     """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
@@ -238,7 +246,10 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
 def _latest(
     connection: Connection, results: list[ProbeResult]
 ) -> dict[ProbeKey, dict[str, SightingRow]]:
-    """Return the sightings that have not ended of these results' targets, by target and address."""
+    """Return the sightings of these results' targets that have not ended, by target and address.
+
+    A sighting is a period of equal results.
+    """
     found: dict[ProbeKey, dict[str, SightingRow]] = {result.key: {} for result in results}
     for row in probes.latest_sightings(connection, {result.host for result in results}):
         found.setdefault(row.key, {})[row.edge] = row
@@ -246,15 +257,15 @@ def _latest(
 
 
 def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
-    """Return True if a result was not stored before: its slot is after the stored ones.
+    """Return True if a result was not stored before.
 
-    The slot is the planned time of a probe. A slot in the future is not valid. If a result has one,
-    it is not new. If a stored sighting has one, it was stored before the clock was set back, and is
-    ignored.
+    Its slot (the planned time of the probe) must be later than the slots of the stored sightings. A
+    result with a slot in the future is not new. If a stored sighting has a slot in the future, it
+    was stored before the clock was set back, and is ignored.
 
     Args:
         result: the result.
-        rows: the current sightings of its target.
+        rows: the current sightings (periods of equal results) of its target.
         now: the time in Unix seconds.
     """
     if result.slot > now:
@@ -267,7 +278,7 @@ def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[Sighting
 
     Args:
         result: the latest result, with the addresses to which the host resolves now.
-        rows: the current sightings, by address.
+        rows: the current sightings (periods of equal results), by address.
     """
     edges = {seen.edge for seen in result.seen}
     return [row for edge, row in rows.items() if edge not in edges]
@@ -310,7 +321,11 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return how many results in a row were seen by one probe only, if these sightings end now."""
+    """Return how many results in a row only a single probe saw, counting those that end now.
+
+    ``ended`` are the sightings (periods of equal results) that end now. The result is 0 if two
+    probes saw each of them.
+    """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 
 

@@ -1,8 +1,8 @@
 """The targets of probes: hosts, ports and addresses, from pin files and settings.
 
 Ports, other addresses and STARTTLS come from the servers in the pin file, unless
-``[[monitor.host]]`` of the settings has others. Hosts that only a deployed version of a pin set
-names are probed too, because the clients that hold this version still pin them.
+``[[monitor.host]]`` of the settings has others. Hosts that occur only in a deployed version of a
+pin set are probed too, because the clients that hold this version still pin them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Target:
         connect: another address and port to connect to; None for those of the host.
         starttls: the STARTTLS protocol; empty for plain TLS.
         trust: the trust anchors to verify the chain with; None for the platform's roots.
-        every_address: probe each address of the host separately.
+        every_address: True to probe each address of the host separately.
         locations: the locations that probe the target.
     """
 
@@ -74,8 +74,8 @@ class MonitoredPolicy:
 
     Attributes:
         watched: the pin file, with the journal of its rotation.
-        pins: the content of the pin file. If the file no longer has the policy, the newest deployed
-            version that has it.
+        pins: the content of the pin file. If the file no longer has the policy, the content of the
+            newest deployed version that has it.
         policy: the policy of a host pattern.
         targets: the servers to probe.
     """
@@ -113,8 +113,8 @@ def monitored_policies(
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
     """Return the targets of all policies, each once: targets with the same key are merged.
 
-    A merged target has the locations of all of them, because several pin sets, or several
-    ``[[monitor.host]]``, can name one host.
+    Several pin sets, or several ``[[monitor.host]]``, can name one host. A merged target has the
+    locations of all the targets with its key.
     """
     by_key: dict[tuple[str, int, str], Target] = {}
     for target in (target for policy in policies for target in policy.targets):
@@ -142,7 +142,10 @@ def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet,
 def _host_settings(
     pins: PinSet, settings: MonitorSettings
 ) -> dict[HostPattern, list[HostSettings]]:
-    """Return the tables ``[[monitor.host]]`` of the settings, by the pattern that covers them."""
+    """Return the tables ``[[monitor.host]]`` of the settings, by the host pattern that covers them.
+
+    The patterns are those of the policies in ``pins``.
+    """
     found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
     for host in settings.hosts:
         if policy := pins.policy_for(host.name):
@@ -153,7 +156,7 @@ def _host_settings(
 def _targets(
     policy: HostPolicy, named: list[HostSettings], settings: MonitorSettings
 ) -> Iterator[Target]:
-    """Yield the targets of a policy.
+    """Yield the targets to probe for a policy.
 
     Args:
         policy: the policy of a host pattern.
@@ -179,8 +182,9 @@ def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> lis
     """Return the endpoints to connect to for a host in ``[[monitor.host]]``.
 
     Args:
-        host: the table of the host. If it has only a name, the pin file decides.
-        own: the servers of the policy in the pin file, each with the name of its host.
+        host: the table of the host. If it has no port, address or STARTTLS, those of the servers in
+            the pin file are used.
+        own: the servers of the policy in the pin file, as pairs of host name and server.
     """
     if host.port or host.connect or host.starttls:
         port = host.port or default_port(host.starttls)

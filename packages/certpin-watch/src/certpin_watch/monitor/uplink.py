@@ -1,9 +1,9 @@
 """HTTPS requests of a worker to the service, with the worker's token, and their errors.
 
 The service's certificate is verified for its host, with the roots of this machine or of
-``--ca-file``. With a pin file, the HTTP client of apps also checks the pins of that host. Redirects
-are not followed, so that no other host gets the token. NOT checked: which hosts the jobs name. The
-service decides which hosts the worker connects to.
+``--ca-file``. With a pin file, the worker also checks the pins of that host. Redirects are not
+followed, so that no other host gets the token. NOT checked: which hosts the jobs name. The service
+decides which hosts the worker connects to.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ class ServiceError(CertpinError):
     Attributes:
         problem: what happened.
         fix: how to fix it; may be empty.
-        kind: "refused" (the token), "misdirected" (no such service there), "rejected" (this
-            request), or "away" (another attempt may succeed).
+        kind: the type of the failure. "refused": the service doesn't accept the token.
+            "misdirected": at this address is another service. "rejected": the service doesn't
+            accept this request. "away": the service is unreachable, and another attempt may
+            succeed.
         retry_after: the seconds that the service asks to wait; 0 if it doesn't say.
     """
 
@@ -82,9 +84,10 @@ class ServiceAccess:
         address: the address of the service.
         token: returns the token, or raises ``ConfigError``. It is called for each request, so that
             you can replace the token's file while the worker runs.
-        ca_file: the roots to verify the service's certificate with; None for those of the machine.
-        pins: a pin file with pins for the service; None for no pins. Both files are read for each
-            new connection.
+        ca_file: a file with the roots to verify the service's certificate with; None for the roots
+            of the machine. It is read again for each new connection.
+        pins: a pin file with pins for the service; None for no pins. It is read again for each new
+            connection.
     """
 
     address: ServiceAddress
@@ -93,7 +96,7 @@ class ServiceAccess:
     pins: Path | None = None
 
     def check(self) -> None:
-        """Check that the files and the token can be used. Opens no connection.
+        """Check that the CA file, the pin file and the token can be used. Opens no connection.
 
         Raises:
             ConfigError: a file or the token can't be used.
@@ -111,7 +114,7 @@ def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
         key: the command-line option that an error names.
 
     Raises:
-        ConfigError: the text is not such a URL.
+        ConfigError: the text is not a URL of this form.
     """
     try:
         parts = urlsplit(text)
@@ -281,7 +284,7 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
-    """Convert an exception of a request into a ``ServiceError``.
+    """Convert an exception of a worker's request to the service into a ``ServiceError``.
 
     The error contains neither the token nor any part of a body.
     """
@@ -330,9 +333,9 @@ def _https(url: str) -> str:
 
 
 def _of_system(exc: Exception) -> str:
-    """Return the operating system's text for an exception; empty if it is not an ``OSError``.
+    """Return the operating system's text for the error number of an exception; empty without one.
 
-    The exception's own text is not used, because asyncio's contains the address.
+    The exception's own text is not used, because asyncio's exceptions contain the address.
     """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""

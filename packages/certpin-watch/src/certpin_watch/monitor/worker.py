@@ -40,13 +40,19 @@ class WorkerEvents:
     """
 
     def connected(self, location: str) -> None:
-        """Called when the service answers, for the first time or again after a failure."""
+        """Called when the service answers, for the first time or again after a failure.
+
+        ``location`` is the location of this worker.
+        """
 
     def probed(self, results: int) -> None:
         """Called after results were delivered to the service, with the number of these results."""
 
     def trouble(self, problem: str, fix: str) -> None:
-        """Called when a problem begins, with its fix. Called again only after it was resolved."""
+        """Called when a problem begins, with a text how to fix it.
+
+        While the problem lasts, this is not called again for it.
+        """
 
 
 async def work(
@@ -65,8 +71,8 @@ async def work(
         link: the connection to the service.
         stop: ends the work.
         window: how many connections are open at once.
-        needs: the readiness checks of the process. This function adds one under ``SERVICE``, which
-            returns True if the last request reached the service.
+        needs: the readiness checks of the process, by name. This function adds the check
+            ``SERVICE``, which returns True if the last request reached the service.
         events: the callbacks for events.
 
     Raises:
@@ -80,7 +86,7 @@ async def work(
 
 
 class Backoff:
-    """Computes the pauses between attempts. Each is about twice as long as the one before.
+    """Computes the pauses between attempts. Each pause is about twice as long as the one before.
 
     A random part is subtracted, so that workers don't all retry at the same time.
     """
@@ -91,7 +97,7 @@ class Backoff:
     def pause(self, at_least: float = 0.0) -> float:
         """Return how many seconds to wait before the next attempt.
 
-        It is at least ``at_least``, which the service may have asked for.
+        The result is at least ``at_least``, the seconds that the service asked to wait.
         """
         seconds, self._next = self._next, min(2 * self._next, MAX_PAUSE)
         return max(jittered(seconds), at_least)
@@ -138,7 +144,7 @@ class _Worker:
             await self._return()
 
     async def _run_jobs(self, batch: JobBatch) -> None:
-        """Run the probe jobs of a batch in a thread, and deliver results as they arrive."""
+        """Run the probe jobs of a batch in a thread, and deliver the results as they arrive."""
         self._held = {job.identity: job for job in batch.jobs}
         seen: asyncio.Queue[ProbeResult | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -185,15 +191,15 @@ class _Worker:
 
         Args:
             call: sends the request.
-            once: raise ``ServiceError`` if the service rejects this request, instead of sending it
-                again.
+            once: if True and the service rejects this request, ``ServiceError`` is raised instead
+                of sending it again.
 
         Returns:
             The answer; None if the worker is stopped first.
 
         Raises:
             ConfigError: the service refuses the token, or a retry can't help.
-            ServiceError: the service rejects the request, and ``once`` is set.
+            ServiceError: the service rejects the request, and ``once`` is True.
         """
         backoff = Backoff()
         while not self._stop.is_set():
@@ -211,7 +217,7 @@ class _Worker:
         return None
 
     def _failed(self, exc: ServiceError) -> None:
-        """Report a failed request to the event callbacks as a problem.
+        """Pass a failed request to the event callbacks as a problem.
 
         Raises:
             ConfigError: another attempt can't help.
@@ -222,7 +228,10 @@ class _Worker:
         self._report(exc)
 
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
-        """Wait for a response. If the worker is stopped and none arrives soon, return None."""
+        """Wait for the response to a request, and return it.
+
+        If the worker is stopped, wait a few more seconds, then return None.
+        """
         request, stopped = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -234,7 +243,10 @@ class _Worker:
             request.cancel()
 
     async def _renew_leases(self, pause: float) -> None:
-        """Keep the unfinished jobs of this worker: renew their leases every ``pause`` seconds."""
+        """Renew the leases of this worker's unfinished jobs every ``pause`` seconds. Never returns.
+
+        Otherwise the service would give the jobs to another worker.
+        """
         while True:
             await asyncio.sleep(pause)
             if self._held:
@@ -255,7 +267,10 @@ class _Worker:
         self._halt.set()
 
     def _note(self, batch: JobBatch) -> None:
-        """Report to the event callbacks that the service answers, or why it has no jobs."""
+        """Pass a response of the service to the event callbacks.
+
+        They are called if the service answers again after a failure, or has no jobs for a reason.
+        """
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
         elif self._reported is not None:
@@ -289,7 +304,7 @@ def _probe(
 def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
     """Remove all waiting results from the queue, and return them.
 
-    The end marker (None) stays in the queue.
+    None in the queue marks the end of the results. It stays in the queue.
     """
     found: list[ProbeResult] = []
     while not seen.empty():
@@ -301,9 +316,9 @@ def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
 
 
 def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
-    """Divide results into batches for requests of limited size.
+    """Divide results into batches, so that no request is larger than the service accepts.
 
-    One result has at most ``MAX_BYTES``, so no request gets larger than the service accepts.
+    Each result has at most ``MAX_BYTES``.
     """
     parts: list[list[ProbeResult]] = [[]]
     size = 0

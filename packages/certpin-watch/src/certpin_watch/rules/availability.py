@@ -111,8 +111,8 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no location was asked to probe recently, because the monitor does not run.
 
-    The monitor is the part of the service that schedules probes. If it never ran, there is no
-    finding.
+    The monitor is the part of the service that schedules probes. If it never ran, this yields
+    nothing.
     """
     probes = evidence.probes
     locations = _used_locations(probes)
@@ -172,8 +172,8 @@ def _missing_results(
 ) -> Iterator[AlertFinding]:
     """Yield a finding for each host that a location no longer probes, while it still probes others.
 
-    ``speaking`` are the locations that still return results. A location that returns none at all
-    has a finding already, and must not be among them.
+    ``speaking`` are the locations that still return results for some hosts. A location without any
+    results has a finding of another rule already, and must not be among them.
     """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:

@@ -1,4 +1,4 @@
-"""The classes for OpenTelemetry's packages, which ``telemetry`` uses.
+"""The classes that call OpenTelemetry's packages; the module ``telemetry`` uses them.
 
 This module is imported only if ``[telemetry]`` names an endpoint, because the packages are
 optional.
@@ -56,8 +56,8 @@ _MAX_VALUE = 100  # characters
 class Exporter:
     """Exports spans and metrics over OTLP, the protocol of OpenTelemetry.
 
-    It uses separate providers, because the global ones belong to the program that embeds the
-    service.
+    It creates its own tracer and meter providers, because the global providers belong to the
+    program that embeds the service.
     """
 
     def __init__(self, settings: TelemetrySettings, headers: dict[str, str], timeout: int) -> None:
@@ -164,7 +164,10 @@ class _AllowedOnly(SpanExporter):
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the spans without events, links, and attributes that are not allowed."""
+        """Export the spans without events, links, and attributes that are not in ``ATTRIBUTES``.
+
+        Return the result of the wrapped exporter.
+        """
         return self._exporter.export([_allowed(span) for span in spans])
 
     def shutdown(self) -> None:

@@ -96,13 +96,16 @@ _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 def _names_two_hosts(scope: Scope) -> bool:
     """Return True if a request has several Host headers (RFC 9112 section 3.2).
 
-    A proxy in front may use one of them, and the service another.
+    A proxy in front of the service may use one header, and the service another.
     """
     return [name for name, _ in scope.get("headers", ())].count(b"host") > 1
 
 
 def _http_error(request: Request, exc: Exception) -> Response:
-    """Return the error page or problem for an unknown path or a wrong method."""
+    """Return the response to a request with an unknown path or a wrong method.
+
+    Browsers get an error page, programs a problem as in RFC 9457.
+    """
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     answer = problem(request, status, HTTPStatus(status).phrase, _DETAILS.get(status, ""))
     if isinstance(exc, HTTPException) and exc.headers:

@@ -36,6 +36,6 @@ class Watch:
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep for some seconds, or until ``stop`` is set."""
+    """Sleep for a number of seconds, or until ``stop`` is set."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)

@@ -135,7 +135,10 @@ class Counters:
             self._notify_listeners(_REQUEST_DURATION.name, seconds)
 
     def stored(self, reports: int, seconds: float) -> None:
-        """Count a batch of reports that the store committed after ``seconds``."""
+        """Record the commit of a batch of reports to the store.
+
+        ``reports`` is the number of reports in the batch, ``seconds`` the duration of the commit.
+        """
         self._batches.observe(reports)
         self._commits.observe(seconds)
         self._notify_listeners(_BATCH_SIZE.name, reports)

@@ -69,7 +69,7 @@ def health_routes(store: Store | None, health: ProcessHealth) -> list[Route]:
     process can do its work, else with 503 and the list of problems.
 
     Args:
-        store: the store to check; None for a worker, which has none.
+        store: the store to check; None for a worker, which has no store.
         health: the state of this process.
     """
     check = None if store is None else _StoreCheck(store)
@@ -147,9 +147,9 @@ async def _metrics(request: Request) -> Response:
 
 
 class _StoreCheck:
-    """Checks if the store answers; one check, in one thread, serves all requests.
+    """Checks if the store answers. One check, in one thread, serves all requests.
 
-    With a check for each request, any client could occupy many threads while the store hangs.
+    If each request made a check, any client could occupy many threads while the store hangs.
     """
 
     def __init__(self, store: Store) -> None:
@@ -174,7 +174,7 @@ class _StoreCheck:
     async def _check(self) -> bool:
         """Check the store once, and return True if it answered in time.
 
-        If an earlier check still hangs, wait for that one instead.
+        If an earlier check still hangs, wait for that check instead of a new one.
         """
         if self._thread is None or self._thread.done():
             self._thread = asyncio.ensure_future(asyncio.to_thread(_try_store, self._store))

@@ -89,7 +89,7 @@ def worker_scope(location: str) -> str:
 
 
 def location_of(scopes: frozenset[str]) -> str:
-    """Return the location in the scope of a worker's token; empty for any other token.
+    """Return the location in the scopes of a worker's token; empty for any other token.
 
     If there are other scopes too, the result is empty, because a worker's token permits nothing
     else.

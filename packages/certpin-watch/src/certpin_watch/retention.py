@@ -1,9 +1,9 @@
 """The background task that deletes expired rows once an hour (``store.retention`` has the SQL).
 
 The rows of each kind (reports, alerts, …) are deleted in batches, each in a separate transaction.
-If a batch takes longer than the database allows, the next one is smaller. If deleting a kind fails,
-the others continue; the failure is stored, logged and shown on pages. If the clock jumped ahead,
-nothing is deleted for a day (``check_clock``).
+If a batch takes longer than the database allows, the next batch is smaller. If the deletion of one
+kind fails, the other kinds are still deleted; the failure is stored, logged and shown on pages. If
+the clock jumped ahead, nothing is deleted for a day (``check_clock``).
 """
 
 from __future__ import annotations

@@ -82,8 +82,8 @@ class Notifier:
         """Send the service's next queued message, if one is due.
 
         Returns:
-            True if that succeeded, so that more may be due; False if none was due, or sending
-            failed.
+            True if a message was sent, so that more may be due; False if no message was due, or
+            sending failed.
 
         Raises:
             StoreError: the store is unavailable.
@@ -106,8 +106,9 @@ class Notifier:
     async def refresh(self) -> None:
         """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
-        For any other service, this does nothing. A failure is only logged: if the service still
-        fails, sending the next message records it.
+        This is done once in ``RESEND_SECONDS``. For any other service, nothing is done. If sending
+        fails, the failure is only logged: when the next queued message is sent, a failure is
+        recorded in the store.
 
         Raises:
             StoreError: the store is unavailable.
@@ -249,8 +250,8 @@ class Batch:
 
     Attributes:
         rows: the queued messages.
-        incident: the service's key of the incident that they belong to; empty if it has no
-            incidents.
+        incident: the key of the service's incident that the messages belong to; empty if the
+            service has no incidents.
         needs_message: if False, the messages are recorded as delivered, and nothing is sent.
     """
 

@@ -73,7 +73,8 @@ class FailureHistory:
 
         Args:
             sets: the monitored pin sets.
-            named: hosts that the monitor probes although only a wildcard covers them.
+            named: the host names that the monitor probes because the settings list them. A pin set
+                may only have a wildcard for them.
         """
         if self.patterns.sets != sets or self.patterns.named != named:
             self.patterns, self.counted_at = Patterns(sets, named), -1
@@ -88,7 +89,7 @@ def gather_reports(
     Args:
         connection: a read transaction.
         watch: the settings and the pin files.
-        history: the cache of past hours; pass the same one at each call.
+        history: the cache of counts of past hours. Pass the same object at each call.
         now: the Unix time.
     """
     sets = watch.pin_files.snapshot().sets
@@ -170,7 +171,8 @@ def _failure_hours(
 ) -> tuple[Hours, frozenset[int]]:
     """Return the number of failure reports by host and hour, and the hours with any report.
 
-    The past hours come from the cache ``history``; ``now`` is the Unix time.
+    The numbers of past hours come from the cache ``history``, those of the current hour from the
+    store. ``now`` is the Unix time.
     """
     this = now - now % HOUR
     if history.counted_at != this:

@@ -79,13 +79,17 @@ class Message:
 
     @property
     def kind(self) -> Kind:
-        """The type of the message for apprise, by its worst severity; "success" if all resolved."""
+        """The type of the message for apprise: "failure", "warning", "info" or "success".
+
+        It depends on the worst severity of the alerts that are not resolved. Without such alerts,
+        the type is "success".
+        """
         present = [item.alert.severity for item in self.items if item.what != "resolved"]
         return _KINDS[min(present, key=SEVERITIES.index)] if present else "success"
 
     @property
     def title(self) -> str:
-        """The title, in one line: the alert, or the number of alerts with each status."""
+        """The title, in one line: the alert's summary, or the number of alerts by status."""
         if len(self.items) == 1:
             (item,) = self.items
             return harmless(f"{_status(item)}: {_about(item.alert)}", _MAX_TITLE)
@@ -111,8 +115,8 @@ def render(message: Message, form: Format, room: int) -> str:
 def message_json(message: Message) -> list[dict[str, Any]]:
     """Return the events in a message as JSON values, for webhooks and logs.
 
-    ``event`` is the event (``opened``, ``repeated``, ``escalated``, ``resumed``, ``resolved``),
-    ``state`` the current state of the alert. Times are RFC 3339, in UTC.
+    The member ``event`` is the event (``opened``, ``repeated``, ``escalated``, ``resumed``,
+    ``resolved``), ``state`` the current state of the alert. Times are RFC 3339, in UTC.
     """
     return [
         {
@@ -145,7 +149,7 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
 
     Args:
         clients: the number; None if it is unknown.
-        before: the number in the last message, which is added if it differs.
+        before: the number in the previous message. If it differs, the sentence contains it, too.
     """
     if clients is None:
         return "The number of affected clients is unknown."

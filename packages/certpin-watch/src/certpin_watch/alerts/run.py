@@ -64,7 +64,8 @@ _REPORTS = "the reports of clients"
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Evaluate the alert rules, and send messages, until ``stop`` is set.
 
-    A message that is being sent at that time may still take until its deadline.
+    If a message is being sent when ``stop`` is set, this may return only after the deadline of the
+    message.
 
     Raises:
         ConfigError: the settings of a notification service are invalid.
@@ -85,7 +86,8 @@ async def check_services(settings: AlertSettings, public_url: str = "") -> dict[
         public_url: the base address of the web pages, or empty.
 
     Returns:
-        By the name of each service, the reason if sending failed, else an empty text.
+        A mapping of the name of each service to the reason if sending failed, else to an empty
+        text.
 
     Raises:
         ConfigError: the settings of a service are invalid.
@@ -203,7 +205,9 @@ class Evaluator:
         return self._write(self._lease, self._evaluate(now), now)
 
     def release(self) -> None:
-        """Release the lease for alerts, so that another process can take over at once.
+        """Release the lease for alerts, which one process at a time holds.
+
+        Then another process can take over at once.
 
         Raises:
             StoreError: the store is unavailable.

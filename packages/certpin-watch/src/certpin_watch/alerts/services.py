@@ -177,7 +177,7 @@ def _format_of(plugin: Any) -> Format:
 
 
 def _asset() -> Any:
-    """Return apprise's settings: no stored files, no generated keys, no HTTP redirects."""
+    """Return the settings for apprise: no stored files, no generated keys, no HTTP redirects."""
     from apprise import AppriseAsset
 
     asset = AppriseAsset(async_mode=False, secure_logging=True)

@@ -71,10 +71,11 @@ class Silencing:
 
 
 def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSettings) -> Cover:
-    """Return if messages about a problem are suppressed: by a silence, or a maintenance window.
+    """Return the condition that suppresses messages about a problem, if there is one.
 
     Returns:
-        "silenced", "maintenance", or an empty text if messages are sent.
+        "silenced" if a silence matches, "maintenance" if a maintenance window matches, or an empty
+        text if messages are sent.
     """
     if any(_is_silenced_by(silence, problem, now, settings) for silence in silencing.silences):
         return "silenced"
@@ -132,7 +133,7 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
     """Return the pins of the chains that servers present now, from the details of an alert.
 
-    They are in ``details["after"]`` (a pin, or a chain with a pin for each certificate) and in
+    The pins are in ``details["after"]`` (a pin, or a chain with a pin for each certificate) and in
     ``details["keys"]`` (the pins of the keys that each location received).
     """
     after, keys = details.get("after"), details.get("keys")
@@ -189,8 +190,8 @@ def add_silence(
     Args:
         connection: a write transaction.
         wanted: the silence, without its row number.
-        settings: the table ``[alerts]``.
-        at_most: the longest duration, if it is shorter than the setting ``silence``.
+        settings: the table ``[alerts]``. Its setting ``silence`` is the longest duration.
+        at_most: another limit for the duration; the shorter limit counts.
 
     Returns:
         The silence with its row number.
@@ -234,7 +235,7 @@ def acknowledge(connection: Connection, number: int, who: str, now: int, note: s
         note: a text for other users.
 
     Returns:
-        False if the alert is not open, or already acknowledged.
+        True if the alert is now acknowledged; False if it is not open, or was already acknowledged.
 
     Raises:
         InputError: the note is too long, or cannot be printed.
@@ -252,7 +253,7 @@ def acknowledge(connection: Connection, number: int, who: str, now: int, note: s
 def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bool:
     """Withdraw the acknowledgement of an alert, so that messages about it are repeated again.
 
-    Return False if the alert is not open, or not acknowledged.
+    Return True if that was done; False if the alert is not open, or not acknowledged.
     """
     if not set_acknowledged(connection, number, who, None):
         return False
@@ -263,8 +264,8 @@ def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bo
 def host_warning(host: str, snapshot: Snapshot) -> str:
     """Return the reason why a silence for this host may match no alert, or an empty text.
 
-    Alerts of the monitor name the pattern in the pin file; alerts based on reports name the host
-    itself. Without a pin file there is no warning.
+    Alerts about probes name the host pattern in the pin file; alerts about reports of clients name
+    the host itself. Without a pin file there is no warning.
     """
     patterns = _monitored_patterns(snapshot)
     if not patterns or host in map(str, patterns):
@@ -284,7 +285,7 @@ def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Ite
     """Yield a warning for each host in the settings that matches no monitored pattern.
 
     Args:
-        named: pairs of a setting, for the warning, and the host or pattern in it.
+        named: pairs of the name of a setting, for the warning, and the host or pattern in it.
         snapshot: the monitored pin sets.
     """
     patterns = _monitored_patterns(snapshot)
@@ -296,7 +297,7 @@ def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Ite
 def covers(pattern: str, host: str) -> bool:
     """Return True if a pattern, such as ``*.bank.example``, matches a host, or is equal to it.
 
-    An invalid pattern matches only an equal text.
+    An invalid pattern matches only a host with the same text.
     """
     if pattern == host:
         return True
@@ -317,7 +318,7 @@ def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
 
 
 def _matches(pattern: HostPattern, host: str) -> bool:
-    """Return True if a pattern matches a host; an invalid host matches none."""
+    """Return True if a pattern matches a host. If the host name is invalid, return False."""
     try:
         return pattern.matches(normalise(host))
     except HostError:

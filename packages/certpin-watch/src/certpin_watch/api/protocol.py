@@ -156,10 +156,10 @@ def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, A
 def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
     """Return the time range that the parameters ``since`` and ``until`` select.
 
-    By default, it is the last day.
+    Without the parameters, it is the last day.
 
     Args:
-        values: the result of ``read_query``.
+        values: the values of the query parameters by name, as ``read_query`` returns them.
         now: the current time.
 
     Raises:
@@ -175,8 +175,8 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
     """Encode the sort key of a page's last item as a cursor, to request the next page.
 
-    The cursor reveals no more than the page contains. ``key`` and the cursor are None on the last
-    page.
+    The cursor reveals no more than the page contains. On the last page, ``key`` is None, and so is
+    the result.
     """
     if key is None:
         return None
@@ -265,13 +265,14 @@ def respond(
 ) -> Response:
     """Return a response with ``data``, or 304 if the client already has it (RFC 9110, 13.1.2).
 
-    Clients may store responses, but have to revalidate them; shared caches store nothing.
+    Clients may store responses, but have to revalidate them, unless ``immutable`` is True. Shared
+    caches store nothing.
 
     Args:
         request: the request. Its If-None-Match header names the data that the client has.
         data: the content of the response.
         media_type: the content's media type.
-        immutable: the content never changes, because its address contains its digest.
+        immutable: True if the content never changes, because its address contains its digest.
     """
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     caching = "private, max-age=86400, immutable" if immutable else "private, no-cache"

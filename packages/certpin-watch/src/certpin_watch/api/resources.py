@@ -100,7 +100,7 @@ class Resource:
         returns: the Python type of its content.
         find: reads the content from the store; raises ``RefusedError``.
         parameters: the accepted query parameters.
-        immutable: the content never changes.
+        immutable: True if the content never changes.
     """
 
     path: str
@@ -130,7 +130,7 @@ def _host_name(request: ResourceRequest) -> str:
     """Return the normalised host name in the path of a request.
 
     Raises:
-        RefusedError: it is not a valid host name.
+        RefusedError: the path has no valid host name.
     """
     try:
         return normalise(request.path["name"])
@@ -224,7 +224,11 @@ def _chain(request: ResourceRequest) -> chains.KeptChain:
 
 
 def chain_pem(request: ResourceRequest) -> bytes:
-    """Return the stored chain with the digest in the path as PEM, leaf first."""
+    """Return a stored chain as PEM, leaf first. The path of the request has its digest.
+
+    Raises:
+        RefusedError: the chain is not stored (status 404).
+    """
     ders = require_found(chains.load_der(request.connection, _chain_digest(request)))
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in ders).encode()
 

@@ -205,8 +205,8 @@ class AccessMiddleware:
     async def _is_rebound(self, origin: Origin) -> bool:
         """Return True if a request is likely an attack by DNS rebinding.
 
-        That is likely if the service needs no login, and the request does not come from this
-        machine or is not for a name of the loopback.
+        The service must currently need no login. Then a request is likely an attack if it comes
+        from another machine, or is for another host than ``localhost`` or a loopback address.
         """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
@@ -275,7 +275,10 @@ class _Answer:
 
 
 def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
-    """Add the security headers to a response. HTML pages can't set their own Cache-Control."""
+    """Add the security headers to a response.
+
+    HTML pages, and responses without Cache-Control, get the header ``Cache-Control: no-store``.
+    """
     for name, value in _HEADERS.items():
         headers[name] = value
     if origin.is_secure:
@@ -424,7 +427,7 @@ def wants_page(request: Request) -> bool:
 def _check(request: Request, requirement: str) -> Response | None:
     """Return None if a request meets the requirement of its route, else a response that refuses it.
 
-    A request without an identity meets no requirement.
+    A requirement is, for example, a scope. A request without an identity meets no requirement.
     """
     request.scope.setdefault("state", {})[CHECKED] = True
     found = getattr(request.state, "identity", None)

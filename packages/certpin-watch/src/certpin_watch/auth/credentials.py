@@ -1,7 +1,8 @@
 """Passwords and tokens: making, hashing and checking them, and limits for guessing.
 
 Both are hashed with Argon2id (RFC 9106), with different parameters. ``permissions`` defines the
-text of a token, ``store.accounts`` has the statements. A token is found by its ID.
+text of a token, ``store.accounts`` has the SQL statements. The text of a token contains an ID, by
+which the token is found in the database.
 
 A client network with too many failures waits longer each time. ``LoginThrottle`` counts wrong
 passwords in the database, ``TokenThrottle`` wrong tokens in memory.
@@ -220,7 +221,7 @@ def make_token(
     Args:
         connection: a write transaction.
         name: the purpose of the token, for users.
-        scopes: some of ``SCOPES``, or the only scope of a worker.
+        scopes: scopes in ``SCOPES`` for a program, or the only scope of a worker.
         by: the user who creates it.
         now: the current time.
         until: when the token expires; None for never.
@@ -316,17 +317,17 @@ class LoginThrottle:
     """Counts attempts to log in, by source (the network of the client) and by account.
 
     A source with too many failures has to wait. An account is never locked, because an attacker
-    could then lock it: while it is under attack, attempts from sources without a successful login
-    are delayed, and users at a known source are not.
+    could then lock it. While an account is under attack, attempts from sources without a successful
+    login are delayed, and attempts from sources with one are not.
 
     The counters are in the database, so that several processes don't allow more guesses than one.
     An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
-    would count as one. Rows have digests of sources and names, for a quarter of an hour; their
-    number is limited by how many passwords can be hashed in that time. The sources of successful
-    logins are in memory, bounded, for each process.
+    would count as one. The rows with digests of sources and names are kept for a quarter of an
+    hour; their number is limited by how many passwords can be hashed in that time. The sources of
+    successful logins are in memory, bounded, for each process.
 
-    Threads may share it. Each method that uses the database raises ``StoreError`` if it is
-    unavailable: then no user can log in.
+    Threads may share an instance. Each method that uses the database raises ``StoreError`` if the
+    database is unavailable: then no user can log in.
     """
 
     def __init__(self, store: Store) -> None:
@@ -337,6 +338,8 @@ class LoginThrottle:
 
     def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
         """Decide if an attempt to log in may check its password now, and count it as a failure.
+
+        If the password is correct, call ``succeeded`` to withdraw the failure.
 
         Args:
             source: the network of the client.

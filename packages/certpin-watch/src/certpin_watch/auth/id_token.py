@@ -121,11 +121,11 @@ def _candidates(
     Args:
         header: the header of the token.
         key_set: the provider's key set (RFC 7517).
-        settings: has the accepted algorithms.
+        settings: the OpenID settings, with the accepted algorithms.
 
     Raises:
         InputError: the algorithm is not accepted.
-        UnknownKeyError: no key fits.
+        UnknownKeyError: the key set has no such key.
     """
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry

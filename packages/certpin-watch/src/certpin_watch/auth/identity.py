@@ -98,7 +98,7 @@ class Identity(Actor):
 
     @property
     def role(self) -> str:
-        """The role with exactly these scopes; empty if no role has them, as for many tokens."""
+        """The role with exactly the scopes of this identity; empty if no role has exactly these."""
         return next((role for role, scopes in ROLES.items() if scopes == self.scopes), "")
 
     @property
@@ -234,7 +234,7 @@ def _verify(
 ) -> RefusedToken | None:
     """Check the secret of a token with Argon2.
 
-    A source that sent too many wrong tokens is refused without the check.
+    If too many wrong tokens came from the client's network, the token is refused without the check.
 
     Returns:
         The refusal, or None if the secret is correct.
@@ -350,8 +350,8 @@ def may_be_open(settings: ServiceSettings) -> bool:
 def check_listening(settings: ServiceSettings, store: Store) -> None:
     """Check that access control lets the service listen. Call this before a socket is opened.
 
-    The store is empty, or has the current schema. NOT checked: that the certificate is valid, and
-    that the proxy in front terminates TLS.
+    Call it with a store that is empty or has the current schema. NOT checked: that the certificate
+    is valid, and that the proxy in front terminates TLS.
 
     Raises:
         ConfigError: clients would need no credentials, passwords would cross the network in clear
@@ -386,7 +386,7 @@ def _has_credentials(store: Store) -> bool:
 
 
 def _check_provider(settings: ServiceSettings) -> None:
-    """Check the OpenID settings: the file with authorities, and the public address.
+    """Check the OpenID settings: the file with CA certificates, and the public address.
 
     The provider redirects browsers to the public address, so it must come from the settings, not
     from requests.

@@ -74,8 +74,7 @@ class LoginResult:
 
     Attributes:
         cookie: the value of the new session's cookie; empty if the login failed.
-        wait: if not 0, the password was not checked, and the client may try again after so many
-            seconds.
+        wait: 0 if the password was checked, else the seconds after which the client may try again.
     """
 
     cookie: str = field(default="", repr=False)
@@ -96,9 +95,12 @@ async def log_in(
     Args:
         state: the state of access control.
         login: the name and the password.
-        identity: the sender of the request. Their session, if there is one, ends.
+        identity: the sender of the request. If the sender has a session already, it ends.
         now: the current time.
-        sleep: waits for a number of seconds.
+        sleep: waits for a number of seconds; another function for tests.
+
+    Returns:
+        The cookie of the new session; or the seconds to wait if the password was not checked.
 
     Raises:
         StoreError: the database is unavailable.
@@ -242,7 +244,8 @@ class _OpenIDPages:
     async def begin(self, request: Request) -> Response:
         """Redirect the browser to the login page of the OpenID provider.
 
-        If a session only has to be confirmed, the provider is asked not to prompt the user.
+        If the user has a session that only has to be confirmed, the provider is asked not to prompt
+        the user.
         """
         query = request.query_params
         recheck = request.state.identity.recheck and query.get("again") == "1"
@@ -260,7 +263,7 @@ class _OpenIDPages:
     async def finish(self, request: Request) -> Response:
         """Handle the browser that returns from the OpenID provider: start or continue its session.
 
-        The code in its URL is exchanged for an ID token.
+        The code in the URL of the request is exchanged for an ID token.
         """
         now, provider = self._watch.clock(), self._provider
         after = "/"

@@ -87,7 +87,7 @@ class _AccountPages:
         return await to_thread.run_sync(self._change, request, fields, limiter=self._state.hashing)
 
     async def end_session(self, request: Request) -> Response:
-        """End one session of the user, which the form names; it may be in another browser."""
+        """End the session of the user with the ID in the form; it may be in another browser."""
         public_id = str((await request.form()).get("session", ""))
         await to_thread.run_sync(self._end, request.state.identity, public_id)
         return RedirectResponse(_ACCOUNT, 303)
@@ -136,7 +136,7 @@ class _AccountPages:
         return answer
 
     def _store_password(self, request: Request, identity: Identity, hashed: PasswordHash) -> str:
-        """Store the hash of a new password, end all sessions, and begin a new one.
+        """Store the hash of a new password, end all sessions of the user, and begin a new one.
 
         Return the value of the new session's cookie.
         """
@@ -153,7 +153,7 @@ class _AccountPages:
             )
 
     def _end(self, identity: Identity, public_id: str) -> None:
-        """End the session with this public ID if it belongs to the user.
+        """End the session with a public ID (an ID that pages show) if it belongs to the user.
 
         Sessions of other users are not affected.
         """

@@ -87,7 +87,7 @@ class Collector:
 
     Args:
         watch: the settings, the store and the clock.
-        intake: makes accepted reports durable.
+        intake: the object that makes accepted reports durable.
     """
 
     def __init__(self, watch: Watch, intake: Intake) -> None:
@@ -318,7 +318,8 @@ class SourcePrefixes:
 
     Args:
         settings: the lengths of the prefixes.
-        trusted: the networks of proxies. ``X-Forwarded-For`` is used only if one of these sent it.
+        trusted: the networks of proxies. ``X-Forwarded-For`` is used only if one of these proxies
+            sent it.
     """
 
     def __init__(self, settings: CollectorSettings, trusted: tuple[Network, ...] = ()) -> None:

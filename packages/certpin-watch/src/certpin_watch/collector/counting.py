@@ -90,9 +90,9 @@ class BatchResult:
     """The numbers of counted, repeated and folded reports of a batch, and the database rows used.
 
     Attributes:
-        reports: how many were counted.
-        repeats: how many were sent before, and not counted again.
-        folded: how many of the counted ones were stored with less detail, because of a limit.
+        reports: how many reports were counted.
+        repeats: how many reports were sent before, and not counted again.
+        folded: how many of the counted reports were stored with less detail, because of a limit.
         hours: the database rows that the transaction wrote or read, for ``RowCache.learn``.
     """
 
@@ -247,7 +247,7 @@ def _keep_chains(
     """Store chains that may be new, by digest, while there is room.
 
     Returns:
-        The digests of the chains that were not stored.
+        The digests of the chains for which there was no room.
     """
     lock_chain_inserts(connection)
     absent = missing_chains(connection, {digest: new.chain for digest, new in unknown.items()})
@@ -431,9 +431,9 @@ def _record_origins(
 ) -> None:
     """Record which networks reported each chain, or a failure without a stored chain.
 
-    So the alert rules can distinguish many reports of one network from reports of many networks. A
-    network here is that of a whole provider (IPv4 /16, IPv6 /32), because one sender can have
-    thousands of addresses within it.
+    With this, the alert rules distinguish many reports of one network from reports of many
+    networks. A network here is that of a whole provider (IPv4 /16, IPv6 /32), because one sender
+    can have thousands of addresses within it.
     """
     new = set()
     for group, failures in members.items():

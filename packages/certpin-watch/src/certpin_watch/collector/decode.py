@@ -166,7 +166,7 @@ _Host = Annotated[str, Meta(max_length=MAX_HOST)]
 class _Document(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="kebab"):
     """The JSON fields of a report in certpin's own format (``certpin.reports.codecs.certpin``).
 
-    ``Raw`` values are parsed later, through a cache.
+    Fields of the type ``Raw`` are not parsed yet: that is done later, through a cache.
     """
 
     schema: Literal["certpin-report/1"]

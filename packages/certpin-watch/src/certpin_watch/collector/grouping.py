@@ -60,12 +60,12 @@ class ReportCapacity:
     """Limits on stored reports.
 
     Attributes:
-        groups: report groups in an hour.
-        chains: new chains in an hour.
-        share: maps a host to its share (a host or wildcard with its own reserve, see the module),
-            or to an empty text if no policy covers the host.
-        groups_a_day: report groups in a day.
-        budget: bytes of chains and samples in total.
+        groups: the maximum number of report groups in an hour.
+        chains: the maximum number of new chains in an hour.
+        share: maps a host to its share (a host or wildcard with its own reserve), or to an empty
+            text if no policy covers the host.
+        groups_a_day: the maximum number of report groups in a day.
+        budget: the maximum bytes of chains and samples in total.
     """
 
     groups: int
@@ -359,13 +359,13 @@ class CheckInCapacity(NamedTuple):
 
     With a check-in, a client reports the version that it holds. Clients of a deployed version are
     counted however full a day is. Otherwise a flood of false check-ins could hide the clients of an
-    old version, and a rotation would be planned as if no client held it.
+    old version, and a rotation would be planned as if no client held that version.
 
     Attributes:
-        rows: the rows of a day.
-        pin_sets: the pin sets with a pin file; None for all. Any other may use a quarter of the
-            rows.
-        versions: the deployed versions, as name of the pin set and version.
+        rows: the maximum number of rows of a day.
+        pin_sets: the names of the pin sets with a pin file; None for all pin sets. Any other pin
+            set may use a quarter of the rows.
+        versions: the deployed versions, as pairs of the name of a pin set and a version.
     """
 
     rows: int = 10_000

@@ -124,10 +124,10 @@ class BatchLimits:
     """The limits of a ``Batcher``.
 
     Attributes:
-        queue: the number of waiting request bodies.
-        queue_bytes: the bytes of waiting request bodies.
-        batch: the number of bodies in one batch.
-        batch_bytes: the bytes of one batch.
+        queue: the maximum number of waiting request bodies.
+        queue_bytes: the maximum bytes of waiting request bodies.
+        batch: the maximum number of bodies in one batch.
+        batch_bytes: the maximum bytes of one batch.
         lanes: how many batches are committed at the same time.
     """
 
@@ -322,7 +322,7 @@ class Committer:
         COUNTERS.reported("folded", result.folded)
 
     def _log_failure(self, exc: Exception) -> None:
-        """Log a failure of the store, unless the commit before failed, too.
+        """Log a failure of the store, unless the previous commit failed, too.
 
         The database's message is not logged, because it may contain a password.
         """

@@ -236,9 +236,10 @@ class PullConsumer:
     async def _pull(
         self, request: dict[str, Any], max_messages: int, seconds: float
     ) -> list[Msg] | None:
-        """Request messages; return None if the server has none, or doesn't answer in ``seconds``.
+        """Request messages, and return them, at most ``max_messages``.
 
-        ``request`` is the JSON of the request.
+        Return None if the server has no messages, or doesn't answer in ``seconds``. ``request`` is
+        the JSON of the request.
         """
         self._number += 1
         reply = f"{self._inbox}.{self._number}"

@@ -192,10 +192,10 @@ class _Writer:
             await message.ack()
 
     async def _commit(self, batch: Sequence[ReceivedBody]) -> bool:
-        """Count a batch of request bodies in the store; return False if the writer was stopped.
+        """Count a batch of request bodies in the store, and return True.
 
         While the store is unavailable, the writer waits; meanwhile JetStream delivers the messages
-        again.
+        again. If the writer is stopped while it waits, return False.
 
         Raises:
             NotDurableError: the store works, and rejects the batch.
@@ -250,7 +250,7 @@ async def keep_recording_queue(watch: Watch, client: Client) -> None:
 
 
 async def read_queue(client: Client, stream: str) -> QueueState:
-    """Return how many messages wait in a JetStream stream, and since when.
+    """Return how many messages wait in a JetStream stream, and when the oldest one arrived.
 
     Raises:
         Error: an error of nats-py.

@@ -90,8 +90,8 @@ _ICON_PATHS = {
 def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
     """Render an HTML template, and return the page as a response.
 
-    Templates extend ``base.html``. Besides ``context`` they get ``identity``: the sender of the
-    request, or None.
+    Templates extend ``base.html``. Besides ``context``, a template gets ``identity``: the sender of
+    the request, or None.
 
     Args:
         request: the request.
@@ -131,7 +131,7 @@ def environment() -> Environment:
 def _escape_invisible(value: object) -> object:
     """Return a text with escapes for characters that are invisible or reorder text.
 
-    A value that is no text, or is HTML already, is returned unchanged.
+    A value that is not a text, or is HTML already, is returned unchanged.
     """
     if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
         return value

@@ -1,7 +1,7 @@
 """The declarations of the metrics that are read from the store: names, types, labels, help texts.
 
 Label values come from pin files and settings. Texts from reports never become labels: no host that
-isn't monitored, no app, no version that the journal doesn't know. Otherwise a stranger could fill
+isn't monitored, no app, and no unpublished version of a pin set. Otherwise a stranger could fill
 Prometheus with arbitrary series.
 """
 

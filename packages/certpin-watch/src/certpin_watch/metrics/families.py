@@ -84,7 +84,7 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
     """Return when each location last verified a chain of each target, in Unix seconds.
 
-    Older probe results are read only for the hosts of which the latest probe failed.
+    Only if the latest probe of a host failed, older probe results are read from the store.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}

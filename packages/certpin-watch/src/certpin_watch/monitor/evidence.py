@@ -45,12 +45,12 @@ class ServerView:
 
     Attributes:
         target: the host and port, and how to connect to them.
-        vantage: the location.
+        vantage: the name of the location.
         outcome: "verified", "unverified" (OpenSSL refuses the chain) or "unreachable".
         edge: the probed address, if each address of the host is probed separately; else empty.
         address: the address that the last probe connected to.
-        served: the chain that the server sends.
-        verified: the path that OpenSSL verified.
+        served: the chain that the server sends; None if it is unknown.
+        verified: the path that OpenSSL verified; None if there is none.
         problem: the reason if ``outcome`` is not "verified".
         code: OpenSSL's error number if the chain does not verify.
         since: when the current state was first observed.
@@ -176,7 +176,7 @@ class LocationStatus:
         name: the name of the location.
         since: when the monitor first scheduled probes from this location.
         asked: when the monitor last checked if probes from this location were due.
-        heard: when the last result from this location arrived; None if none ever did.
+        heard: when the last result from this location arrived; None if no result ever arrived.
     """
 
     name: str

@@ -69,7 +69,7 @@ class Prober:
     def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
         """Run probe jobs, and yield a result for each, in the order in which the probes finish.
 
-        Errors of servers, and jobs that can't be run, become results; they are not raised.
+        If a server fails, or a job can't be run, the result says so, and nothing is raised.
         """
         if time.monotonic() - self._made > _ROOTS_LIFETIME:
             self._contexts, self._made = ContextCache(), time.monotonic()

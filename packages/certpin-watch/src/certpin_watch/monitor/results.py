@@ -285,7 +285,7 @@ def _check_job(job: ProbeJob) -> None:
 def _check_texts(result: ProbeResult) -> None:
     """Check that a result has printable texts only, and at most one observation of each address.
 
-    A database refuses other texts.
+    Databases refuse some texts that are not printable.
 
     Raises:
         InputError: a text or an address is not valid.

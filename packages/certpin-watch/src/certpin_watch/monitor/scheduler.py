@@ -336,7 +336,10 @@ def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
 
 
 def all_locations(settings: MonitorSettings) -> frozenset[str]:
-    """Return every location that probes a host, including the service's own if it probes."""
+    """Return every location in the monitor's settings that probes a host.
+
+    The service's own location is included if it probes.
+    """
     return frozenset(settings.locations).union(*(host.locations for host in settings.hosts))
 
 

@@ -64,7 +64,7 @@ class Target:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """The unique key of the target: host, port and ``way``."""
+        """The unique key of the target: host, port and ``way`` (how to connect and verify)."""
         return self.host, self.port, self.way
 
 
@@ -126,7 +126,7 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 
 
 def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
-    """Yield the policies to monitor, each with the pin set that contains it.
+    """Yield the policies of a monitored pin set, each with the pin set version that contains it.
 
     First come the policies of the pin file, then those that only deployed versions have.
     """

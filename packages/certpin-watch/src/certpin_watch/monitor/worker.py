@@ -36,7 +36,7 @@ _GRACE = 3.0  # seconds that a request may still take after the worker is stoppe
 class WorkerEvents:
     """Callbacks for the events of a worker.
 
-    These methods do nothing; a subclass prints the events.
+    The methods of this class do nothing; a subclass prints the events.
     """
 
     def connected(self, location: str) -> None:

@@ -1,4 +1,4 @@
-"""Alert rules about what is missing: reachable servers, probe results, readable pin files."""
+"""Alert rules about missing data: unreachable servers, no probe results, unreadable pin files."""
 
 from __future__ import annotations
 

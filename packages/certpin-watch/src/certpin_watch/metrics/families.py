@@ -152,10 +152,10 @@ def _service_gauges(view: View) -> Iterator[Metric]:
 
 
 def worker_contacts(known: freshness.Freshness) -> Metric:
-    """Return a gauge with the time of each worker's last request to the service.
+    """Return a gauge with the time of the last request with each worker token.
 
-    Its labels are the name and ID of the worker's token, and the location in the token. The
-    operator chose these, not the worker.
+    Its labels are the name and ID of the token, and the location in it. A worker can't choose
+    these.
     """
     contact = gauge(declared.WORKER_CONTACT)
     for worker in known.workers:

@@ -39,7 +39,7 @@ down_revision = {down}
 
 
 def upgrade() -> None:
-    """Bring the schema here, from the revision before."""
+    """Change the tables from the previous revision to this revision."""
     {before}
     {body}
     {after}

@@ -1,8 +1,8 @@
 """Secrets of the settings: the text of each is in the settings, in a file, or in the environment.
 
-A secret is looked up when it is first used, so that a command needs only the secrets that it uses:
-``certpin watch migrate`` runs without the password of a chat service. ``certpin serve`` looks up
-all secrets when it starts.
+A secret is read from its file or variable when it is first used, so that a command needs only the
+secrets that it uses: ``certpin watch migrate`` runs without the password of a chat service.
+``certpin serve`` reads all secrets when it starts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """Read a secret from a table of the settings, without looking it up yet.
+    """Read a secret from a table of the settings, but not yet the file or variable that it names.
 
     ``name`` is the key of the setting.
 

@@ -137,7 +137,7 @@ async def _listen(
     health: ProcessHealth,
     listening: Callable[[], None],
 ) -> None:
-    """Run the web server until ``stop`` is set, or the server ends by itself."""
+    """Run the web server until ``stop`` is set, or the server ends because of an error."""
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -156,8 +156,8 @@ async def run_tasks(
 ) -> None:
     """Run all background tasks until ``stop`` is set, and wait until they have ended.
 
-    If a task fails, it is restarted, and ``health`` lists it as failing until it runs well. If a
-    task doesn't end in time, it is cancelled.
+    If a task fails, it is restarted, and ``health`` (the state of this process) lists it as failing
+    until it runs well. If a task doesn't end in time, it is cancelled.
     """
     running = [
         asyncio.create_task(_keep_running(name, task, watch, stop, health), name=name)
@@ -178,7 +178,8 @@ async def _keep_running(
 ) -> None:
     """Run one background task until it ends. If it fails, restart it after a pause.
 
-    The pause gets longer with each failure. ``health`` lists a task that fails.
+    The pause gets longer with each failure. ``health`` (the state of this process) lists a task
+    that fails.
     """
     seconds = _FIRST_PAUSE
     while not stop.is_set():

@@ -29,7 +29,7 @@ class MonitoredPinSet:
 
     Attributes:
         path: the pin file.
-        pins: its content when it was last readable.
+        pins: the pin set in the file when it was last readable.
         history: the steps of the rotation.
     """
 
@@ -58,7 +58,7 @@ class Snapshot:
 
     Attributes:
         sets: the pin sets that could be read.
-        problems: messages about pin files that could not.
+        problems: messages about pin files that could not be read.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -67,7 +67,7 @@ class Snapshot:
     def policies_of(self, host: str) -> SetPolicies:
         """Return the policies for a host, each with the pin set that contains it.
 
-        There are none for an invalid host name.
+        The result is empty for an invalid host name.
         """
         try:
             found = [(monitored, monitored.pins.policy_for(host)) for monitored in self.sets]
@@ -82,7 +82,7 @@ def anchors_of(policies: SetPolicies) -> tuple[bytes, ...]:
 
 
 def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
-    """Return the live pins of these policies: those for which clients accept a path."""
+    """Return the live pins of these policies: the pins that clients accept in a path."""
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
@@ -121,9 +121,9 @@ class PinFiles:
 
 
 def _mark(path: Path) -> object:
-    """Return a value that differs after a file changed; None if the file is missing.
+    """Return a value that changes when the file changes: its time, size and inode.
 
-    The value consists of time, size and inode.
+    Return None if the file is missing.
     """
     try:
         stat = path.stat()
@@ -149,7 +149,7 @@ class Patterns:
     _known: dict[str, str] = field(default_factory=dict)
 
     def renewed(self, sets: tuple[MonitoredPinSet, ...]) -> Patterns:
-        """Return this object if ``sets`` are the same pin sets, else a new object for these."""
+        """Return this object if its pin sets equal ``sets``, else a new object for ``sets``."""
         return self if self.sets == sets else Patterns(sets, self.named)
 
     def of(self, host: str) -> str:

@@ -5,9 +5,9 @@
         note(outcome="verified")
 
 OpenTelemetry's packages are loaded only if the table ``[telemetry]`` names an endpoint; ``_otel``
-has the code that needs them. A span is exported only with the attributes in a list, and without
-events. It never contains the content of a report, a host, an address, a query, a header or the
-message of an error. A client can't join a trace, because ``traceparent`` is not read.
+has the code that needs them. A span is exported only with the attributes in a fixed list, and
+without events. It never contains the content of a report, a host, an address, a query, a header or
+the message of an error. A client can't join a trace, because ``traceparent`` is not read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REQUEST, _SPAN = "certpin.request", "certpin.span"
 def exporting(
     settings: TelemetrySettings, counters: Counters
 ) -> Iterator[Callable[[ASGIApp], ASGIApp]]:
-    """Export traces and metrics to the endpoint in the settings while the block runs.
+    """Export traces and metrics to the endpoint in the settings while the ``with`` block runs.
 
     Args:
         settings: the table ``[telemetry]``.
@@ -62,7 +62,7 @@ def exporting(
 
 @contextmanager
 def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
-    """Record the block as a span. If telemetry is off, nothing is recorded.
+    """Record the ``with`` block as a span. If telemetry is off, nothing is recorded.
 
     Args:
         name: the span's name.
@@ -85,7 +85,7 @@ def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
 
     Args:
         scope: the request.
-        route: the route's path, or routes, of which the first that matches is recorded.
+        route: the route's path, or a list of routes, of which the first match is recorded.
     """
     span = scope.get(_SPAN)
     if span is None:
@@ -102,7 +102,7 @@ def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dic
         The values, by lower-case name.
 
     Raises:
-        ConfigError: the text is not such a list. The error doesn't contain the text.
+        ConfigError: the text has another form. The error doesn't contain the text.
     """
     text = headers.reveal() if headers else ""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
@@ -130,7 +130,10 @@ class _Telemetry:
 
     @contextmanager
     def span(self, name: str, attributes: dict[str, Any]) -> Iterator[Callable[..., None]]:
-        """Record the block as a span. An exception passes through, and marks the span as failed."""
+        """Record the ``with`` block as a span.
+
+        An exception of the block is raised again, and marks the span as failed.
+        """
         with self._exporter.span(name) as span:
 
             def note(**more: Any) -> None:
@@ -166,8 +169,8 @@ def _trace_requests(
 
     The span has method, route and status. OpenTelemetry's instrumentation would record the host,
     path and query of a request, the address and agent of the client, and headers if an environment
-    variable asks for them. So it gets a request that has only a method, and the application gets
-    the real one.
+    variable asks for them. So the instrumentation gets a request that has only a method, and the
+    application gets the real request.
     """
 
     async def inside(shown: Scope, receive: Receive, send: Send) -> None:
@@ -188,7 +191,8 @@ def _trace_requests(
 def _keep_span(span: Any, shown: Scope) -> None:
     """Store the span of a request in its ASGI scope, for ``name_route``.
 
-    OpenTelemetry calls this hook for each request. ``shown`` is the scope that it sees.
+    OpenTelemetry calls this hook for each request. ``shown`` is the ASGI scope that it gets instead
+    of the real one.
     """
     span.set_attribute("http.route", "other")
     shown[_SPAN] = span

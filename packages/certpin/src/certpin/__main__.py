@@ -1,4 +1,4 @@
-"""``python -m certpin``: the same as ``certpin``."""
+"""``python -m certpin``: runs the command ``certpin``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Alert rules about the chains that servers present: verification, keys, issuers, differences."""
+"""Alert rules about the chains that servers present: verification, keys, and issuers.
+
+One of the rules compares the chains that different locations receive from one server.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ class Evaluation:
         skipped: the ids of the rules that could not be evaluated: their alerts keep their state.
         clients: the number of clients that each finding affects, by ``AlertFinding.key``; None if
             unknown.
-        failures: maps each rule that raised an exception, as "the rule ID", to the reason.
+        failures: the reason for each rule that raised an exception. The keys are texts such as
+            ``the rule no-backup``.
     """
 
     findings: tuple[AlertFinding, ...] = ()
@@ -64,7 +65,8 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
     """Evaluate every alert rule. If a rule raises, the others are still evaluated.
 
     Args:
-        evidence: all data that the rules read. Rules that need a missing part of it are skipped.
+        evidence: all data that the rules read. A rule is skipped if its part of the data is
+            missing.
         rules: the rules by id; by default, all.
 
     Returns:
@@ -128,9 +130,9 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    The first of these that is known counts: the number in the finding's details; the number of
-    clients that hold one of the pin-set versions in its details; the number of all clients of its
-    pin set.
+    The function returns the first of these numbers that is known: the number in the finding's
+    details; the number of clients that hold one of the pin-set versions in its details; the number
+    of all clients of its pin set.
 
     Args:
         finding: the problem that a rule detected.

@@ -1,6 +1,6 @@
 """Alert rules about certificates, pins and signatures that expire soon or have expired.
 
-``store.queries.sightings`` defines when a certificate expires soon.
+``store.queries.sightings.warning_period`` defines when a certificate expires soon.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _certificate_expires(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _certificates(monitored: PolicyEvidence) -> list[_SeenCertificate]:
-    """Return each certificate in the chains of a policy's servers once, with those servers.
+    """Return each certificate in the chains of a policy's servers once, with its servers.
 
     The chains are those that verified, and those that were refused only because they have expired.
     Certificates with unreadable dates are left out.
@@ -241,9 +241,9 @@ def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | Non
 
 
 def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
-    """Return "warning" if a version's pins expire before all of its clients can get the next one.
+    """Return "warning" if a pin-set version expires before all of its clients can get a newer one.
 
-    Otherwise return None. ``number`` is the number of the pin-set version.
+    Return None if they can get it in time. ``number`` is the number of the version.
     """
     versions = [version for version in monitored.live_versions if version.number == number]
     violation = expiry(monitored.situation([]), versions)

@@ -65,13 +65,22 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(monitored: PolicyEvidence) -> list[Version]:
-    """Return the versions that clients may hold with the number of the pin file."""
+    """Return the deployed versions that have the same number as the pin file's current version.
+
+    The list is empty if no client can hold that version.
+    """
     number = monitored.charge.pins.version
     return [version for version in monitored.live_versions if version.number == number]
 
 
 def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
-    """Return the severity of a chain that the policy refuses, and its effect on clients as text."""
+    """Return how bad it is that a policy refuses the chain of a server.
+
+    Returns:
+        The severity, and a phrase such as "clients refuse it". The severity is "critical" if
+        clients enforce the policy. It is "warning" if they only report, or no client has the
+        version yet.
+    """
     if monitored.live_versions and not version_holders(monitored):
         return "warning", "clients will refuse it once they hold this version, not out yet"
     if monitored.policy.mode == "enforce":
@@ -122,7 +131,7 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def _equals_file(monitored: PolicyEvidence, version: Version) -> bool:
     """Return True if the policy in a deployed pin-set version equals the policy in the pin file.
 
-    The rule ``pin-mismatch`` then checks that version already.
+    Such a version needs no separate check: the rule ``pin-mismatch`` checks the policy in the file.
     """
     return policy_in(version.pins, monitored.policy.pattern) == monitored.policy
 
@@ -179,9 +188,9 @@ def _provider_set_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
-    """Return the verdict on a chain by a policy, as if its pins had not expired.
+    """Return a policy's verdict on a chain, as if the policy's pins had not expired.
 
-    Expiry is left to the rule ``pins-expired``.
+    The rule ``pins-expired`` reports expired pins.
     """
     return judge(chain, replace(policy, expires=None), monitored.now)
 
@@ -189,7 +198,7 @@ def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdic
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
     """Return True if a server's chain was verified, and clients with the pin file accept it.
 
-    They accept a pinned chain with too few SCTs that they only report.
+    A chain with a pinned key but too few SCTs counts as accepted if the policy only reports that.
 
     Args:
         monitored: the policy of the server, with its pins.
@@ -226,7 +235,7 @@ def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:
-    """Return subject, pin and SHA-256 of a certificate, as JSON for the details of a finding."""
+    """Return subject, pin and SHA-256 of a certificate as JSON, for the details of a finding."""
     return {
         "subject": name_of(certificate),
         "pin": str(Pin.of_key(certificate.spki_sha256)),
@@ -235,5 +244,5 @@ def certificate_details(certificate: Certificate) -> dict[str, str]:
 
 
 def chain_details(chain: Chain | None) -> list[dict[str, str]]:
-    """Return the certificates of a chain, leaf first, as JSON for the details of a finding."""
+    """Return the certificates of a chain, leaf first, as a JSON array, for a finding's details."""
     return [certificate_details(entry) for entry in chain.certificates] if chain else []

@@ -91,8 +91,8 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
 def _usual_failures(hours: Mapping[int, int], before: int) -> int:
     """Return the usual number of a host's failure reports in an hour: a percentile of a week.
 
-    ``hours`` has the number of reports by hour (its first second), with 0 for missing hours.
-    ``before`` is the end of the week, in Unix seconds.
+    ``hours`` maps the first second of each hour to the number of reports in that hour; missing
+    hours had 0. ``before`` is the end of the week, in Unix seconds.
     """
     week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
     return week[int(len(week) * _USUAL_QUANTILE)]
@@ -101,8 +101,8 @@ def _usual_failures(hours: Mapping[int, int], before: int) -> int:
 def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     """Return True if the failure reports of one hour (``now``) are far more than usual.
 
-    They must exceed the usual number by a factor and by three standard deviations, and be at least
-    four times ``limits.few``.
+    They must exceed the number ``usual`` by the factor ``limits.surge`` and by three standard
+    deviations. There must also be at least ``4 * limits.few`` of them. Both limits are settings.
     """
     limits = evidence.limits
     chance = usual + 3 * math.sqrt(usual)
@@ -125,8 +125,8 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
 def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield one finding for each host for which clients report chains that no pins match.
 
-    It is one finding for a host and not for a chain, because a sender of false reports could invent
-    any number of chains.
+    There is no finding for each chain, because a sender of false reports could invent any number of
+    chains.
     """
     reports = evidence.reports
     strange = [group for group in reports.groups if reports.is_strange(group)]
@@ -183,8 +183,9 @@ def _strange_severity(
 ) -> Severity:
     """Return the severity of reports about one host with chains that no pins match.
 
-    It is "critical" if a trusted authority issued enough of the chains. It is also "critical" if
-    many networks report them, and either there are many reports or a client accepted such a chain.
+    It is "critical" if at least ``limits.few`` reports have a chain that a trusted authority
+    issued. It is also "critical" if many networks report such chains, and either there are many
+    reports or a client accepted such a chain. Otherwise it is "warning".
 
     Args:
         evidence: has the thresholds in ``limits``.
@@ -235,8 +236,8 @@ def _networks_text(number: int) -> str:
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
     """Return a phrase with the share of reports in which the client's platform refused the chain.
 
-    Such a chain deceives no client, pinned or not. The phrase is empty if there are no such
-    reports.
+    Such a chain did not deceive these clients, with or without pins. The phrase is empty if there
+    are no such reports.
     """
     refused = _total(group for group in groups if group.unverified)
     share = round(100 * refused / (_total(groups) or 1))
@@ -275,9 +276,9 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
     """Return True if pins may be why the clients that sent a group of reports refused the server.
 
-    If the platform refused the chain, pins are not the reason, with one exception: for an untrusted
-    chain they may be, because the anchors of ``trust`` act as pins, and some clients report a
-    refusal by these only as "untrusted".
+    If the platform refused the chain, pins are usually not the reason. An exception is the reason
+    "untrusted": the trust anchors in the pin file (``trust``) act as pins, and some clients report
+    a chain that ends at none of them as "untrusted".
     """
     return group.decision == "refuse" and (group.reason == "untrusted" or not group.unverified)
 
@@ -346,8 +347,8 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding for each host with chains that clients would refuse if pins were enforced.
 
-    These clients have a policy in report mode, and accepted the chains. Chains that match no pins
-    at all are left to the rule ``strange-chain``.
+    The clients have a policy in report mode, and accepted the chains. Chains that match no pins at
+    all are left to the rule ``strange-chain``.
     """
     reports = evidence.reports
     passed = [
@@ -390,7 +391,8 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
 def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no report arrived for an unusually long time.
 
-    That is longer than the setting ``silent``, and than twice the longest gap in the week before.
+    The time without reports must be longer than the setting ``silent``, and longer than twice the
+    longest gap between reports in the week before.
     """
     heard = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     if len(heard) < _MIN_HOURS or heard[-1] - heard[0] < DAY:

@@ -1,6 +1,7 @@
 """A rule about changes of authorities, root stores and log lists that clients depend on.
 
-``certpin.calendar`` lists the events. The expiry of certificates and pins has its own rules.
+``certpin.calendar`` lists these changes. ``rules.expiry`` has the rules about the expiry of
+certificates and pins.
 """
 
 from __future__ import annotations

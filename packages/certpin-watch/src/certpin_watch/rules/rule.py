@@ -174,7 +174,11 @@ class ReportedFailures(NamedTuple):
 
     @property
     def chain(self) -> bytes:
-        """The digest of the chain to compare with pins: the verified, or else the served one."""
+        """The digest of the chain to compare with pins.
+
+        It is the chain that the client verified. If there is none, it is the chain that the server
+        sent.
+        """
         return self.verified or self.served
 
 
@@ -217,7 +221,7 @@ class ReportEvidence:
         sets: the monitored pin sets.
         groups: the failure reports of the last day, identical ones counted together.
         holders: the number of clients that hold each version of a pin set.
-        hours: the number of failure reports by host and hour (its first second), over ``HISTORY``.
+        hours: the number of failure reports by host and hour (its first second), over seven days.
         heard: the hours (their first second) in which any report arrived.
         accepted: the pairs in which the chain matches the pins of a live version.
         strange: the pairs in which the chain matches no live version. Pairs that are neither here
@@ -265,9 +269,10 @@ class ReportEvidence:
         return (group.host, group.chain) in self.strange and not observed
 
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
-        """Count the providers' networks that reported these chains for a host.
+        """Return the number of providers' networks that reported these chains for a host.
 
-        Reports for other hosts that the same pattern covers count too, because these share a quota.
+        Reports for other hosts that the same pattern covers count too, because these hosts share
+        one quota (a limit on stored data).
 
         Args:
             host: the host.

@@ -91,9 +91,10 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
-    """Yield the logged certificates to check: new, unexpired, and for a monitored host.
+    """Yield pairs of a policy and a logged certificate for one of the policy's hosts.
 
-    Each is paired with a policy for one of its host names; it comes once for each such policy.
+    Expired certificates, and those that were first reported too long ago (``logged``), are left
+    out.
     """
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
@@ -108,7 +109,7 @@ def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCe
 def _is_for(name: str, monitored: PolicyEvidence) -> bool:
     """Return True if a certificate's DNS name matches a host of the policy (RFC 6125, 6.4.3).
 
-    For a wildcard name, and for a policy with a wildcard, one host that both cover is enough.
+    If the name or the policy's host pattern is a wildcard, it is enough that one host matches both.
     """
     try:
         pattern = HostPattern.parse(name)

@@ -85,12 +85,12 @@ class OpenIDSettings:
     A *claim* is a field of the provider's ID token.
 
     Attributes:
-        issuer: its address: https, exactly as the provider writes it.
+        issuer: the provider's address: https, exactly as the provider writes it.
         client_id: as issued by the provider.
         client_secret: as issued by the provider: a secret.
         roles: the role of each group; users in none of these groups are refused.
         claim: the claim with the groups.
-        name: the label of the button.
+        name: the label of the sign-in button.
         scopes: the requested scopes; some providers also need ``groups``.
         algorithms: accepted signatures: RS, PS and ES with 256, 384 and 512.
         ca_file: the only trusted authorities for the provider (PEM); by default the platform's.

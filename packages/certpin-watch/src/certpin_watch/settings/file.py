@@ -1,4 +1,4 @@
-"""Read the file ``watch.toml``: the settings outside of tables, and all of its tables."""
+"""Read the file ``watch.toml``: the settings at its top level, and all of its tables."""
 # ruff: noqa: RUF009  # `setting` and `table_setting` are `dataclasses.field`
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When an expiry counts as near, and a probe result as old; and the limits on reports.
+    """The limits for when an expiry is near and a probe result is old, and the limits on reports.
 
     Attributes:
         certificates: the longest time before a certificate expires from which on pages and alerts
             warn. ``warning_period`` shortens it for short-lived certificates.
-        pins: the same before pins expire.
+        pins: the time before pins expire from which on pages and alerts warn.
         stale: the age from which on a probe result is old.
         collector: the limits on reports.
         identities: for how many days repeated reports are recognised (``[retention] identities``).
@@ -89,7 +89,7 @@ def _public_url(table: Table, name: str) -> str:
     and links in messages would lead nowhere.
 
     Raises:
-        ConfigError: the text is not such an address.
+        ConfigError: the text is not empty, and not an address with a host.
     """
     address = text(table, name)
     if not address:
@@ -114,7 +114,8 @@ class ServiceSettings:
     """All settings of the monitoring service; each has a default.
 
     Attributes:
-        folder: the folder of a database file with a relative path; None for the current one.
+        folder: the folder from which a relative path of the database file starts; None for the
+            current folder.
         file: the file that the settings were read from, for errors.
         listen: the host and port to listen on.
         pins: the monitored pin files.
@@ -123,7 +124,8 @@ class ServiceSettings:
         public_url: the address of the pages for users, for links in messages.
         tls: the files of the certificate chain and of the key; None for plain HTTP.
 
-    Each of the other fields is the table with its name.
+    Each of the other fields has the settings of the table with its name: ``monitor`` those of
+    ``[monitor]``.
     """
 
     folder: Path | None = None
@@ -211,7 +213,7 @@ def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
 
 
 def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
-    """Check that each alert rule that a notification service names exists.
+    """Check that each alert rule exists that the settings of a notification service name.
 
     A misspelt name would match no alert.
 
@@ -235,8 +237,8 @@ def nats_address(secret: Secret) -> str:
     ``tls://``, or to state that the network is trusted.
 
     Raises:
-        ConfigError: this is not an address, or could lead to clear text in an untrusted network.
-            The error contains no part of the address, because it has a password.
+        ConfigError: the text is not an address, or could lead to clear text in an untrusted
+            network. The error contains no part of the address, because it has a password.
     """
     key, text = secret.key or "nats", secret.reveal()
     scheme, host, query = _parts(text)

@@ -58,7 +58,11 @@ def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
 
 
 def table_setting(kind: type[Value]) -> Value:
-    """Declare a field for a nested table, if every setting in that table has a default."""
+    """Declare a field for a nested table in which every setting has a default.
+
+    If the table is missing, the field has all defaults. ``kind`` is the settings class of the
+    table.
+    """
     declared: Any = field(default_factory=kind, metadata=reads(table_of(kind)))
     return declared  # type: ignore[no-any-return]  # as the type of the field
 
@@ -98,7 +102,7 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
 
 
 def known_keys(kind: type[Any]) -> tuple[str, ...]:
-    """Return the keys that a table of ``watch.toml`` may have, from its settings class."""
+    """Return the keys that a table of ``watch.toml`` may have: those of its settings class."""
     return tuple(map(setting_key, _declared(kind)))
 
 
@@ -107,7 +111,7 @@ def _declared(kind: type[Any]) -> list[Field[Any]]:
 
 
 def setting_key(item: Field[Any]) -> str:
-    """Return the key in ``watch.toml`` of a field of a settings class."""
+    """Return the key that a field of a settings class has in ``watch.toml``."""
     return item.metadata.get("key") or item.name
 
 

@@ -71,9 +71,10 @@ _port = whole_number(1, 65535)
 
 
 def _connect(table: Table, name: str) -> tuple[str, int]:
-    """Read the host and port to connect to, if they are not those of the probed host.
+    """Read ``connect``: the host and port to connect to instead of those of the probed host.
 
-    The default port is ``port`` in the same table, or that of the STARTTLS protocol.
+    If the text has no port, the port is ``port`` in the same table, or that of the STARTTLS
+    protocol.
     """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")
@@ -122,9 +123,9 @@ class MonitorSettings:
         silent_after: intervals without a result after which a location raises an alert.
         certificate_warning: time before a certificate expires at which a warning fires; earlier
             thresholds apply to short lifetimes.
-        certificate_critical: the same for a critical alert.
+        certificate_critical: time before a certificate expires at which a critical alert fires.
         pins_warning: time before pins expire (``expires``) at which a warning fires.
-        pins_critical: the same for a critical alert.
+        pins_critical: time before pins expire at which a critical alert fires.
         changes: how long the alert for a changed key or issuer stays open.
         logged: how long the alert for a logged certificate stays open.
         hosts: settings of single hosts.
@@ -154,9 +155,10 @@ class MonitorSettings:
 
     @staticmethod
     def complete(values: dict[str, Any], _: Table) -> None:
-        """Set ``locations`` if the key ``vantages`` is missing.
+        """If ``values`` has no ``locations``, set them to the location of this machine only.
 
-        Then only the location of this machine probes.
+        Args:
+            values: the settings by field name.
         """
         own = values.get("location", "local")
         values["locations"] = values.get("locations") or ((own,) if own else ())
@@ -192,7 +194,7 @@ class CollectorSettings:
         burst: reports of one network at once.
         most_sources: networks with a rate limit in memory.
         queue: bodies that may wait to become durable.
-        queue_bytes: bytes that may wait.
+        queue_bytes: bytes that may wait to become durable.
         ipv4_prefix: bits of an IPv4 address that are kept.
         ipv6_prefix: bits of an IPv6 address that are kept.
         samples: reports kept of each group as they arrived; 0 keeps none.
@@ -200,9 +202,10 @@ class CollectorSettings:
         most_sample_bytes: size above which a sample is not kept.
         budget: bytes of chains that only clients reported, and of samples.
         groups_per_hour: groups with all details in an hour.
-        groups_per_day: the same in a day.
-        chains_per_hour: new chains that only clients reported.
-        presences_per_day: versions of clients that are counted with all details in a day.
+        groups_per_day: groups with all details in a day.
+        chains_per_hour: new chains in an hour that only clients reported.
+        presences_per_day: combinations of pin-set version, app and platform that are counted with
+            all details in a day.
         most_identities: reports among which a repeat is recognised.
         client_days: days for which your clients send a report again.
         at_once: bodies of one network in transmission at once.
@@ -247,7 +250,7 @@ _MAX_NAME = 60  # characters
 
 
 def _service_name(table: Table, name: str) -> str:
-    """Read the name of a notification service. The default is its number in the list of services.
+    """Return the name of a notification service; by default its number, such as ``service-1``.
 
     The address can't be the default name, because it contains secrets.
     """
@@ -294,7 +297,7 @@ class AlertSettings:
         every: time between two evaluations of the alert rules.
         hold: how long a problem must be gone before its alert resolves.
         repeat: time between repeated messages about an open alert.
-        silence: the longest duration of a silence.
+        silence: the longest permitted duration of a silence.
         maintenance: how long after a step of a rotation a change counts as intended.
         deadline: how long a notification service may take to accept a message.
         give_up: the age at which an undelivered message is given up.
@@ -403,7 +406,7 @@ def _share(table: Table, name: str) -> float:
 
 @dataclass(frozen=True)
 class TelemetrySettings:
-    """``[telemetry]``: the export to OpenTelemetry. Without an endpoint there is none.
+    """``[telemetry]``: the export to OpenTelemetry. Without an endpoint, nothing is exported.
 
     Attributes:
         endpoint: the collector: https, or http to this machine; ``/v1/traces`` and

@@ -43,9 +43,9 @@ class Account:
     """The account of a user who signs in with a password.
 
     Attributes:
-        id: the number of the row.
+        id: the number of the database row.
         name: the user's name.
-        role: decides which actions are permitted.
+        role: a role in ``permissions.ROLES``, which decides which actions are permitted.
         made_at: when the account was created, in seconds since 1970.
         login_at: the last login, in seconds since 1970; None if there was none.
         password: Argon2's encoded hash of the password.
@@ -155,11 +155,12 @@ def record_login(
     Args:
         connection: a transaction.
         account: the account as it was read when the password was checked.
-        renewed: a hash of the same password that replaces the stored one; None to keep that.
+        renewed: a hash of the same password that replaces the stored one; None to keep the stored
+            hash.
         now: the time of the login.
 
     Returns:
-        False if the account was removed or got another password in the meantime.
+        False if the account was removed or got another password in the meantime, else True.
     """
     stored = ACCOUNTS.c.password == account.password
     updated = connection.execute(
@@ -192,7 +193,7 @@ class Token:
         name: the name that its creator gave it.
         secret: Argon2's encoded hash of the secret part.
         scopes: the permitted actions; for a worker, its location.
-        made_by: the creator.
+        made_by: the name of the user who created it.
         made_at: when it was created. This and all other times are in seconds since 1970.
         until: when it expires; None if it doesn't.
         used_at: the last use; None if there was none.

@@ -1,4 +1,4 @@
-"""Statements on alerts, their events, their messages to notification services, and silences.
+"""SQL statements on alerts, their history, their messages to notification services, and silences.
 
 A message to a service (a *delivery*) is claimed before it is sent: the claim moves the next attempt
 into the future. So if a process dies while it sends, nothing is lost: the message is sent again
@@ -44,7 +44,7 @@ _GIVEN_UP_SECONDS = 86400  # for which a message that was given up counts
 class AlertRow:
     """An alert: a problem from when it was first seen until it is resolved. Times are Unix seconds.
 
-    The comment at the table ``ALERTS`` describes each field.
+    The fields are the columns of the table ``ALERTS``; a comment at the table describes them.
     """
 
     key: str
@@ -72,7 +72,11 @@ class AlertRow:
 
     @property
     def state(self) -> AlertState:
-        """The state of the alert as one word, which pages, API, commands and messages show."""
+        """The state of the alert as one word, which pages, API, commands and messages show.
+
+        It is "open", "acknowledged", "silenced", "maintenance", "recovering" (the problem is gone,
+        but the alert isn't resolved yet) or "resolved".
+        """
         if self.resolved_at is not None:
             return "resolved"
         if self.gone_at is not None:
@@ -82,8 +86,8 @@ class AlertRow:
     def hold_seconds(self, hold: timedelta) -> int:
         """Return for how many seconds the problem must be gone before the alert resolves.
 
-        ``hold``, the time in the settings, is doubled each time that the problem returned soon
-        after.
+        ``hold`` is the time in the settings. It is doubled for each time that the problem returned
+        soon after its alert resolved, at most five times.
         """
         doubled: int = 2 ** min(self.flaps, _MAX_DOUBLINGS)
         return int(hold.total_seconds()) * doubled
@@ -109,8 +113,8 @@ class SilenceRow:
     def is_in_force(self, now: int, longest: timedelta) -> bool:
         """Return True if this silence suppresses messages at ``now`` (in seconds since 1970).
 
-        A silence that ends later than ``longest`` after ``now`` has no effect: it was stored in
-        spite of this limit, or the clock was set back.
+        A silence that ends later than ``longest`` after ``now`` has no effect. It was stored with a
+        wrong time, or the clock was set back.
         """
         return self.ended_at is None and now < self.until <= last_end(now, longest)
 
@@ -118,8 +122,8 @@ class SilenceRow:
 class DeliveryRow(NamedTuple):
     """A message to a notification service about an event of an alert.
 
-    ``what`` is the kind of event. The message became due at ``at`` (seconds since 1970), and
-    ``attempts`` to send it were made so far.
+    ``event`` and ``alert`` are row numbers. ``what`` is the kind of event, such as "opened". The
+    message became due at ``at`` (seconds since 1970), and ``attempts`` to send it were made so far.
     """
 
     id: int
@@ -140,12 +144,15 @@ def is_worse(one: Severity, other: Severity) -> bool:
 
 
 def last_end(now: int, longest: timedelta) -> int:
-    """Return the latest end of a silence that is valid at ``now``: the maximum duration later."""
+    """Return the latest time at which a silence may end: the maximum duration after ``now``.
+
+    Times are in seconds since 1970. A silence that ends later is not valid.
+    """
     return now + int(longest.total_seconds())
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
-    """Return all open alerts, and for each other problem its last alert if it resolved recently.
+    """Return all open alerts, and the recently resolved alerts of problems that have no open one.
 
     The rows are locked until the transaction ends: the caller writes them back as a whole, and an
     acknowledgement in between would be lost.
@@ -167,7 +174,10 @@ def open_alerts(connection: Connection) -> tuple[AlertRow, ...]:
 
 
 def select_open() -> Select[Any]:
-    """Return the SQL statement that selects open alerts, the worst first, then the oldest."""
+    """Return the SQL statement that selects open alerts, the worst first, then the oldest.
+
+    The statement is not executed.
+    """
     table = ALERTS.c
     ranks = {severity: rank for rank, severity in enumerate(SEVERITIES)}
     rank = case(ranks, value=table.severity, else_=9)
@@ -213,9 +223,10 @@ def _alert_values(alert: AlertRow) -> dict[str, Any]:
 
 
 def set_acknowledged(connection: Connection, number: int, who: str, at: int | None) -> bool:
-    """Acknowledge an open alert in the name of ``who``; with ``at=None``, withdraw that.
+    """Acknowledge an open alert in the name of ``who``, or withdraw its acknowledgement.
 
-    Return False if the alert with this number is not open, or is already in that state.
+    ``at`` is the time of the acknowledgement; None withdraws it. Return False if the alert with
+    this number is not open, or is already in that state.
     """
     table = ALERTS.c
     marked = table.acknowledged_at
@@ -228,16 +239,20 @@ def set_acknowledged(connection: Connection, number: int, who: str, at: int | No
 def record_event(
     connection: Connection, alert: int, at: int, what: str, who: str = "", note: str = ""
 ) -> int:
-    """Store an event of an alert, and return the ID of the event.
+    """Store an event in the history of an alert, and return the ID of the event.
 
-    ``what`` is a word of the table ``alert_events``; ``who`` is the user or notification service.
+    ``what`` is the kind of event, such as "opened" or "acknowledged". ``who`` is the user or
+    notification service that caused it.
     """
     row = insert(ALERT_EVENTS).values(alert=alert, at=at, what=what, who=who, note=note)
     return int(connection.execute(row.returning(ALERT_EVENTS.c.id)).scalar_one())
 
 
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
-    """Return the alert of a queued message, and the note of the event that the message is about."""
+    """Return the alert that a queued message is about, and the note of the event.
+
+    The note is empty if the event has none.
+    """
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
     return alert_from(alert), connection.execute(note).scalar() or ""
@@ -271,9 +286,9 @@ def add_deliveries(
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
     """Return the messages that may be sent to a notification service now, the oldest first.
 
-    Messages about one alert are sent in order: that it resolved waits until that it fired was sent.
-    If the next attempt is further away than any wait can be, a clock that was ahead wrote it, and
-    the message is due.
+    Messages about one alert are sent in order: a message waits until all earlier ones were sent. A
+    message is also due if its next attempt is too far in the future, because then it was stored
+    while a clock ran ahead.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -300,7 +315,8 @@ def claim_deliveries(
 ) -> None:
     """Move the next attempt to send these messages into the future.
 
-    So no other process sends them while this one does. ``deadline`` is the time limit for sending.
+    So no other process sends them while this process does. ``deadline`` is the time limit for
+    sending.
     """
     shortest = 2 * int(deadline.total_seconds())
     for row in rows:
@@ -314,8 +330,8 @@ def record_delivered(
 ) -> None:
     """Record that a notification service accepted these messages.
 
-    All other messages that wait for this service become due now. ``incident`` is the key that the
-    service gave to its incident, or empty.
+    All other messages that wait for this service become due now. ``incident`` is the key that a
+    service such as PagerDuty gave to the incident that it opened; empty if it opened none.
     """
     table = TELLINGS.c
     ids = [row.id for row in rows]
@@ -395,7 +411,7 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
 def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
     """Return the incident that a notification service opened for each alert of these messages.
 
-    The result is the service's key of the incident, by the ID of the alert. Alerts without an
+    The result maps the ID of an alert to the service's key of the incident. Alerts without an
     incident are left out.
     """
     table = TELLINGS.c
@@ -409,9 +425,10 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
 
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
-    """Count the open alerts in an incident of a notification service, without one alert.
+    """Count the other open alerts in the incident that a notification service opened for an alert.
 
-    That is the alert of ``row``, a message to the service. ``incident`` is the service's key.
+    ``row`` is a message to the service about the alert that is not counted. ``incident`` is the
+    service's key of the incident.
     """
     table = TELLINGS.c
     return int(
@@ -438,7 +455,7 @@ def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
 
 
 def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...]:
-    """Return the open alerts about which a notification service accepted a message."""
+    """Return the open alerts about which a notification service accepted at least one message."""
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
     wanted = select(ALERTS).where(ALERTS.c.resolved_at.is_(None), ALERTS.c.id.in_(delivered))
@@ -477,7 +494,8 @@ def silences_in_force(
 def in_force(now: int, longest: timedelta) -> ColumnElement[bool]:
     """Return the SQL condition that selects the silences that suppress messages at ``now``.
 
-    It is the condition of ``SilenceRow.is_in_force``.
+    Like ``SilenceRow.is_in_force``, it excludes silences that end later than ``longest`` after
+    ``now``.
     """
     table = SILENCES.c
     ends = and_(table.until > now, table.until <= last_end(now, longest))

@@ -67,8 +67,8 @@ class ReportedChain(NamedTuple):
         chain: the chain.
         at: the time of the report, in seconds since 1970.
         source: the network of the client.
-        share: the monitored host or pattern that the report was about; its part of the limits is
-            used.
+        share: the monitored host or pattern that the report was about. Limits on reported data are
+            counted separately for each.
     """
 
     chain: ChainRecord
@@ -107,7 +107,8 @@ def insert_observed_chains(
     """Store chains that a probe observed. These don't count for the quota of reported data.
 
     If clients reported such a chain before, it no longer counts for the quota either. Call this
-    only once in a transaction: a second call would lock the quota's usage after rows.
+    only once in a transaction: a second call could deadlock, because it would take locks in the
+    wrong order.
 
     Args:
         connection: a transaction that may write.
@@ -170,9 +171,10 @@ def missing_chains(
 def new_certificate_sizes(
     connection: Connection, chains: Iterable[ChainRecord]
 ) -> dict[bytes, int]:
-    """Return how many bytes of the quota each certificate would use that is not stored yet.
+    """Return how many bytes of the quota each new certificate would use.
 
-    The result is by the SHA-256 of the certificate.
+    The result maps the SHA-256 of a certificate to the bytes. Certificates that are stored already
+    are left out.
     """
     rows = _new_certificate_rows(connection, chains)
     return {row["sha256"]: len(row["der"]) + ROW_OVERHEAD for row in rows}
@@ -204,7 +206,7 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
     """Read certificates from the database.
 
     Returns:
-        The DER by SHA-256. Certificates that are not stored are left out.
+        The DER of each certificate, by its SHA-256. Certificates that are not stored are left out.
     """
     found: dict[bytes, bytes] = {}
     table = CERTIFICATES.c
@@ -229,7 +231,8 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
     Args:
         connection: a transaction that called ``lock_chain_deletes``.
-        chains: rows of ``CHAINS``, with ``digest``, ``members`` and ``told``.
+        chains: rows of ``CHAINS``, with ``digest``, ``members`` and the quota column, which is
+            above 0 if only clients reported the chain.
     """
     if not chains:
         return
@@ -247,7 +250,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
 
 def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert those of the rows that have a key that is not stored yet.
+    """Insert rows, except those with a key that is already stored.
 
     They are inserted in the order of their keys, so that two writers can't deadlock.
     """
@@ -359,9 +362,9 @@ def compute_usage(connection: Connection) -> int:
 def rows_size(
     connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
 ) -> int:
-    """Return how many bytes of the quota the rows use that the SQL conditions select.
+    """Return how many bytes of the quota the rows use that match the SQL conditions.
 
-    For each row, these are the length of the column ``content``, and ``ROW_OVERHEAD``.
+    Each row uses the length of the column ``content``, and ``ROW_OVERHEAD`` bytes.
     """
     size = func.sum(func.length(content) + ROW_OVERHEAD)
     total = select(func.coalesce(size, 0)).where(*where)

@@ -68,7 +68,7 @@ def sqlite_engine(url: URL, folder: Path | None) -> Engine:
 
 
 def path_of(engine: Engine) -> Path:
-    """Return the path of the database file of an SQLite engine."""
+    """Return the path of the database file that an SQLite engine opens."""
     return Path(str(engine.url.database))
 
 
@@ -105,8 +105,8 @@ def connect(path: Path) -> sqlite3.Connection:
 def _set(connection: sqlite3.Connection, setting: str) -> None:
     """Change a setting of SQLite, such as ``journal_mode = WAL``.
 
-    If other processes open the new file at the same time, try again: SQLite doesn't wait by itself
-    when it changes to WAL mode (https://www.sqlite.org/c3ref/busy_handler.html).
+    If other processes open the new file at the same time, this function tries again: SQLite doesn't
+    wait by itself when it changes to WAL mode (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     until = time.monotonic() + BUSY
     while True:
@@ -235,7 +235,7 @@ def _check_postgresql(url: URL) -> None:
 def _is_local(url: URL) -> bool:
     """Return True if every connection to this address stays on this machine.
 
-    These are loopback addresses, and the folder of a Unix socket.
+    That is true for loopback addresses, and for the folder of a Unix socket.
     """
     hosts = url.query.get("host") or url.host or ""
     lists = [hosts] if isinstance(hosts, str) else list(hosts)

@@ -64,7 +64,9 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Yield a transaction that may write: durable when the block ends, undone if it raises.
+        """Open a transaction that may write, as a context manager, and yield its connection.
+
+        The changes are durable when the ``with`` block ends, and undone if it raises.
 
         Raises:
             StoreError: the database can't be written.
@@ -90,7 +92,10 @@ class Store:
 
     @contextmanager
     def _sqlite_writer(self) -> Iterator[None]:
-        """Hold this process's lock for writers, because SQLite permits only one writer."""
+        """Hold this process's lock for writers during a ``with`` block.
+
+        SQLite permits only one writer at a time.
+        """
         if not self.is_sqlite:
             yield
             return
@@ -143,7 +148,10 @@ def _invalid_address() -> ConfigError:
 
 
 def insert(connection: Connection, table: Table) -> Any:
-    """Return an ``INSERT`` in the database's SQL dialect, which has ``on_conflict_do_update``."""
+    """Return an ``INSERT`` statement for the table, in the SQL dialect of the database.
+
+    Unlike the general one of SQLAlchemy, it has ``on_conflict_do_update``.
+    """
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
@@ -159,7 +167,7 @@ def advisory_lock(connection: Connection, name: bytes) -> None:
 
 
 def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
-    """Yield the keys, sorted, in lists of at most ``size``.
+    """Yield the keys, sorted, in lists of at most ``size`` keys.
 
     An SQL statement can have only a limited number of values.
     """
@@ -242,14 +250,17 @@ _FAILURE_COUNTS = 10.0  # seconds for which a failure counts even if a later wri
 
 
 def store_error(reason: str) -> StoreError:
-    """Return the ``StoreError`` with the problem and fix of a reason (a key of ``REASONS``)."""
+    """Return the ``StoreError`` for a reason, with a description of the problem and a fix.
+
+    ``reason`` is a key of ``REASONS``, such as "busy" or "full".
+    """
     problem, fix = REASONS[reason]
     return StoreError(problem, reason=reason, fix=fix)
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Convert errors of the database in the block to ``StoreError``.
+    """Convert database errors that are raised in the ``with`` block to ``StoreError``.
 
     ``IntegrityError`` and ``DataError`` keep their types, because they are about values that the
     caller knows. The values themselves are removed from every error.
@@ -267,7 +278,10 @@ def translated_errors() -> Iterator[None]:
 
 
 def reason_of(exc: Any) -> str:
-    """Return the reason (a key of ``REASONS``) for an exception of ``sqlite3`` or psycopg."""
+    """Return why ``sqlite3`` or psycopg raised an exception, as a key of ``REASONS``.
+
+    An example is "full".
+    """
     if (name := getattr(exc, "sqlite_errorname", None)) is not None:
         if name == "SQLITE_ERROR" and str(exc).startswith(("no such table", "no such column")):
             return "schema"
@@ -307,7 +321,7 @@ class StoreHealth:
 
     @contextmanager
     def record_write(self) -> Iterator[None]:
-        """Record whether the block, which writes to the database, succeeds.
+        """Run the ``with`` block, which writes to the database, and record if it succeeds.
 
         Raises:
             StoreError: the file is known to be damaged. The block doesn't run: a write to intact
@@ -326,7 +340,7 @@ class StoreHealth:
 
     @contextmanager
     def record_damage(self) -> Iterator[None]:
-        """Record if the block, which may only read, finds that the database file is damaged."""
+        """Run the ``with`` block, and record if it fails because the database file is damaged."""
         try:
             yield
         except StoreError as exc:
@@ -335,7 +349,7 @@ class StoreHealth:
 
     @property
     def reason(self) -> str:
-        """Why the store doesn't work (a key of ``REASONS``); empty if no failure is known."""
+        """Why the store doesn't work, as a key of ``REASONS`` such as "full"; empty if it works."""
         if self._damaged:
             return "damaged"  # until the file is restored and this process is restarted
         if self._failed is None:

@@ -98,8 +98,8 @@ def delete_expired(
         connection: a transaction that may write.
         past: the expiry: reports that arrived before this time, in seconds since 1970, have
             expired.
-        max_identities: the maximum number of identities, by the hours that were counted. Those of
-            the last hour are kept in any case.
+        max_identities: the maximum number of identities. ``HourCount`` has counted the stored ones.
+            Identities that arrived in the last hour are never deleted because of this limit.
         now: seconds since 1970.
         batch: the maximum number of rows that are deleted.
 
@@ -147,7 +147,8 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 class HourCount:
     """Stores how many report identities arrived in each hour, one hour per call.
 
-    Hours that were not counted yet are counted, and the last counted ones again.
+    Hours without a stored number are counted. The last hours with a number are counted again,
+    because late reports may have been added to them.
 
     Args:
         since: identities that arrived before this second are not counted.
@@ -162,9 +163,10 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count the identities of the next hour, and store the number. Return 0 if no hour is left.
+        """Count the identities of the next hour, and store the number.
 
-        ``batch`` is ignored: it is an argument of each step of retention.
+        ``batch`` is ignored: it is an argument of each step of retention. Return 1, or 0 if no hour
+        is left to count.
         """
         del batch  # an hour is read from the index
         hours, column = IDENTITY_HOURS.c, REPORT_IDENTITIES.c.received_at
@@ -210,7 +212,9 @@ def create_next_partition(connection: Connection, now: int) -> int:
 
 
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
-    """Drop the oldest partition of identities if all its rows have expired, or are in excess.
+    """Drop the oldest partition of report identities if none of its rows has to be kept.
+
+    That is so if all rows have expired, or are among the oldest of too many identities.
 
     Args:
         connection: a transaction that may write.
@@ -232,7 +236,7 @@ def drop_next_partition(connection: Connection, before: int) -> int:
     ``before`` is in seconds since 1970.
 
     Returns:
-        The number of partitions that were dropped: 0 if none is that old.
+        The number of partitions that were dropped, 1 or 0.
     """
     for day in partition_days(connection)[:1]:
         if day + DAY <= before:

@@ -1,7 +1,7 @@
 """Leases: work that only one process may do at a time, and the probe jobs of workers.
 
-A lease expires by itself, so that a holder that died doesn't block others for long. Clocks differ
-and processes are suspended, so a holder must follow three rules:
+A lease expires after some time, so that a holder that died doesn't block others for long. Clocks
+differ and processes are suspended, so a holder must follow three rules:
 
 1. Take the lease in a transaction, and renew it before half of its time is over.
 2. Stop when ``HeldLease.is_valid_at`` is False, ``MARGIN`` seconds before others may take it.
@@ -15,8 +15,8 @@ The lease of a probe job has the digest of target and location as its name. A sl
 which a probe was planned. The holder of such a lease is the text ``SLOT TOKEN/PROCESS`` while a
 worker has the job, and ``SLOT`` with a space behind it when the result is stored. When the lease
 has ended, the job can be claimed. A lease that ends later than a correct clock can have written was
-taken while a clock ran ahead. The functions for jobs get that bound as ``latest``, in seconds since
-1970, and ignore such a lease.
+taken while a clock ran ahead. The functions for jobs get the latest valid end as ``latest``, in
+seconds since 1970, and ignore a lease that ends later.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class HeldLease:
     """The right of one process to do some work until a time.
 
     Attributes:
-        name: the work.
-        holder: the process.
+        name: the name of the work, such as that of a background task.
+        holder: the name of the process.
         until: when the lease expires, in seconds since 1970.
         term: a number that rises by one with each change of holder, and if a holder takes the lease
             again after it expired. So an old lease of the same holder is recognised.
@@ -78,8 +78,8 @@ def take(
 
     Args:
         connection: a transaction that may write.
-        name: the work.
-        holder: the process. It must be unique to the process, not only to the machine.
+        name: the name of the work.
+        holder: the name of the process. It must be unique to the process, not only to the machine.
         now: seconds since 1970.
         seconds: the time until the lease expires.
 
@@ -127,7 +127,7 @@ def release(connection: Connection, lease: HeldLease) -> None:
 
 
 def confirm(connection: Connection, lease: HeldLease) -> bool:
-    """Return True if no other process has taken the lease since it was taken or renewed.
+    """Return True if no other process has taken the lease since this process took or renewed it.
 
     After that, no other process can take it until this transaction (a ``write``) ends.
     """
@@ -156,8 +156,8 @@ class WorkerIdentity(NamedTuple):
     def holder(self, slot: int | str = "") -> str:
         """Return the text in the column ``holder`` of a lease that this worker has.
 
-        ``slot`` is the planned time of the job, in seconds since 1970; it is left out to compare
-        only the worker.
+        ``slot`` is the planned time of the job, in seconds since 1970. Without it, the text names
+        only the worker, after a space.
         """
         return f"{slot} {self.token}/{self.process}"
 
@@ -307,9 +307,9 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that a job is already done for the slot in ``holder``.
+    """Return an SQL condition that is true if a job is already done for its planned time.
 
-    ``holder`` is the text of a new holder; its first part is the slot, the planned time of the job.
+    ``holder`` is the text that a new holder would write. The planned time is its first word.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 

@@ -1,8 +1,8 @@
 """Results of probes in the store: sightings, probed locations, and certificates of CT logs.
 
 A sighting is a row that says: from one time to another, a location got the same result at one
-address. ``monitor`` decides which result extends a row and which ends it; the functions here only
-read and write.
+address. ``monitor`` decides if a result extends a row or ends it; the functions here only read and
+write.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _MAX_VALUES = 500  # in one statement
 class SightingRow:
     """A period (``first_at`` to ``last_at``) in which a location got equal results at one address.
 
-    The comment at the table ``SIGHTINGS`` describes each field. ``id`` is 0 until the row is
-    stored.
+    The fields are the columns of the table ``SIGHTINGS``; a comment at the table describes them.
+    ``id`` is 0 until the row is stored.
     """
 
     host: str
@@ -72,7 +72,7 @@ class LocationRow:
 
     Attributes:
         name: the name of the location.
-        since: since when its probes are scheduled without a pause.
+        since: the time from which on its probes have been scheduled without a pause.
         asked_at: when its probes were last scheduled.
         heard_at: when its last result was stored; None if there was none.
     """
@@ -87,7 +87,7 @@ class LocationRow:
 class LoggedRow:
     """A certificate in a Certificate Transparency log, or an entry that can't be decoded.
 
-    The comment at the table ``LOGGED`` describes each field.
+    The fields are the columns of the table ``LOGGED``; a comment at the table describes them.
     """
 
     tbs: bytes
@@ -137,7 +137,10 @@ def lock_sightings(connection: Connection) -> None:
 
 
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
-    """Return the current sightings of these hosts: the periods of equal results not yet ended."""
+    """Return the current sightings of these hosts.
+
+    A sighting is a period of equal probe results. It is current if it has not ended.
+    """
     found: list[SightingRow] = []
     for piece in pieces(hosts, _MAX_VALUES):
         found += _sightings(connection, and_(LATEST, SIGHTINGS.c.host.in_(piece)))
@@ -261,8 +264,8 @@ def note_results(connection: Connection, locations: AbstractSet[str], moment: in
 def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bool:
     """Store a certificate of a Certificate Transparency log, or update its ``last_at``.
 
-    certspotter reports a certificate once for each log, and again for its precertificate, which has
-    the same ``tbs``.
+    certspotter reports a certificate once for each log, and again for its precertificate. All of
+    these have the same ``tbs`` (a digest of the signed part), and are stored as one row.
 
     Returns:
         True if the certificate is new.

@@ -2,12 +2,12 @@
 
 ``chains`` defines the quota and its usage. Without eviction, a quota that was filled once would
 stay full until its rows expire. So when more than three quarters are used, the network that sent
-the most loses its oldest data, repeatedly. A flood evicts its own data; the reports that a few
-clients sent about an attack are small and stay.
+the most data loses its oldest data, repeatedly. A flood of reports evicts mostly its own data; the
+reports that a few clients sent about an attack are small and stay.
 
-Samples also have a maximum number. If a monitored host or pattern (a *share*) has more samples than
-any network, its samples are evicted: within it, those of the networks that sent the most. So a
-flood from very many networks is evicted too.
+A sample is a stored request body with reports. Samples also have a maximum number. If a monitored
+host or pattern (a *share*) has more samples than any network, its samples are evicted: within it,
+those of the networks that sent the most. So a flood from very many networks is evicted too.
 
 Data younger than ``MIN_AGE`` is never evicted: by then the alert rules have evaluated it many
 times. Data with a date further ahead than that was stored while the clock ran ahead, and does not
@@ -67,7 +67,7 @@ def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = B
 
 
 def evict_samples(connection: Connection, max_samples: int, now: int, batch: int = BATCH) -> int:
-    """Delete a batch of samples if there are more than three quarters of the maximum.
+    """Delete a batch of samples if more than three quarters of their maximum number are stored.
 
     Args:
         connection: a transaction that may write.
@@ -93,7 +93,7 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
     """Delete the samples with these IDs, and subtract their bytes from the quota's usage.
 
     Returns:
-        The number of IDs.
+        The number of IDs that were given.
     """
     if ids:
         lock_usage(connection)
@@ -132,7 +132,7 @@ def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[
 def _largest_sources(connection: Connection) -> list[str]:
     """Return the networks with the reports that use most of the quota, the largest first.
 
-    These are the network that uses most, and all that use at least half as many bytes.
+    These are the network that uses most bytes, and each network that uses at least half as many.
     """
     sizes: Counter[str] = Counter()
     samples = REPORT_SAMPLES.c
@@ -150,7 +150,7 @@ def _largest_sources(connection: Connection) -> list[str]:
 
 
 def _at_least_half(amounts: Counter[str]) -> list[str]:
-    """Return the names with an amount of at least half of the largest, the largest first."""
+    """Return the names with at least half of the largest amount, the largest amount first."""
     largest = max(amounts.values(), default=0)
     return [name for name, amount in amounts.most_common() if 2 * amount >= largest]
 

@@ -1,4 +1,4 @@
-"""Statements with which the collector counts reports, each in the caller's transaction.
+"""SQL statements with which the collector counts reports, each in the caller's transaction.
 
 ``certpin_watch.collector.counting`` decides which rows count a report; this module reads and writes
 these rows. Upserts write rows in the order of their keys, so that two writers wait for each other
@@ -50,7 +50,7 @@ class ReportGroup(NamedTuple):
     """The columns of ``report_groups`` that are equal in all reports of one group.
 
     ``hour`` is the first second of the hour. ``served`` and ``verified`` are digests of chains.
-    ``folded`` is above 0 if a limit caused the group to be stored with less detail.
+    ``folded`` is above 0 if the group has less detail, because a limit on groups was reached.
     """
 
     hour: int
@@ -70,7 +70,10 @@ class ReportGroup(NamedTuple):
 
 
 class CheckInGroup(NamedTuple):
-    """The key of a row of ``presences``, which counts clients with equal fields on one day."""
+    """The key of a row of ``presences``, which counts the clients that checked in on one day.
+
+    All clients in one row have the same pin-set version, app and platform.
+    """
 
     day: int
     pin_set: str
@@ -81,7 +84,7 @@ class CheckInGroup(NamedTuple):
 
 
 class ReportOrigin(NamedTuple):
-    """A row of ``report_networks``: a network reported a chain on a day.
+    """A row of ``report_networks``: on one day, a network reported a chain.
 
     ``share`` is the monitored host or pattern that the report was about. ``met`` is the digest of
     the chain; empty for failures without a stored chain.
@@ -96,7 +99,8 @@ class ReportOrigin(NamedTuple):
 class SampleRow(NamedTuple):
     """A row of ``report_samples``: a request body with reports.
 
-    ``key`` is the key of its report group, ``share`` the monitored host or pattern.
+    ``key`` is the key of its report group. ``share`` is the monitored host or pattern that the
+    reports are about.
     """
 
     key: bytes
@@ -107,9 +111,10 @@ class SampleRow(NamedTuple):
 
 
 def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
-    """Decorate a function that builds an SQL statement: build it once for each kind of database.
+    """Decorate a function that builds an SQL statement, so that its result is cached.
 
-    Building a statement takes longer than running it.
+    The function is called once for each kind of database (SQLite, PostgreSQL), because building a
+    statement takes longer than running it.
     """
     built: dict[str, Any] = {}
 
@@ -150,8 +155,8 @@ def _execute_many(
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
     """Insert the identities of reports, each with its time of arrival.
 
-    Each statement inserts a power of two of rows, so that the driver has few statements to
-    remember.
+    The number of rows in a statement is always a power of two, so that the driver has to remember
+    only a few different statements.
 
     Returns:
         The identities that were not stored before.
@@ -178,7 +183,7 @@ def _identities_sql(dialect: str, rows: int) -> str:
 
 
 def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
-    """Return those of the given keys for which a report group is stored."""
+    """Return the given keys for which a report group is stored already."""
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
@@ -188,7 +193,7 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
 
 
 def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
-    """Return the number of report groups of an hour, and of its day."""
+    """Return the number of report groups of an hour, and that of its whole day."""
     table, day = REPORT_GROUPS.c, hour - hour % DAY
     counts = select(func.count()).select_from(REPORT_GROUPS)
     in_day = counts.where(table.hour >= day, table.hour < day + DAY)
@@ -199,7 +204,7 @@ def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
 
 
 def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
-    """Return each host with its number of report groups in an hour."""
+    """Return the number of report groups of each host in one hour."""
     table = REPORT_GROUPS.c
     rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
     return [(host, number) for host, number in connection.execute(rows)]
@@ -223,13 +228,16 @@ def _upsert_groups(connection: Connection) -> Any:
 
 
 def count_day_sums(connection: Connection, day: int) -> int:
-    """Return the number of daily sums (rows of ``day_places``) of a day (its first second)."""
+    """Return the number of daily sums (rows of ``day_places``) of a day.
+
+    ``day`` is the first second of the day, since 1970.
+    """
     of_day = select(func.count()).where(DAY_PLACES.c.day == day)
     return connection.execute(of_day).scalar_one()
 
 
 def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, int]]:
-    """Return each host with its number of daily sums (rows of ``day_places``) on a day."""
+    """Return the number of daily sums (rows of ``day_places``) of each host on one day."""
     places = REPORT_PLACES.c
     rows = (
         select(places.host, func.count())
@@ -247,7 +255,8 @@ def save_traits(
 
     Args:
         connection: a transaction that may write.
-        wanted: by key, the values in the order of ``TRAITS``, and the last day with these values.
+        wanted: for each key, the values in the order of ``TRAITS``, and the last day on which they
+            were reported.
 
     Returns:
         The row number of each combination, by its key.
@@ -305,8 +314,8 @@ def add_to_day_sums(
     Args:
         connection: a transaction that may write.
         by_trait: the number of reports, by day and row number in ``report_traits``.
-        by_place: ``count``, ``first_at`` and ``last_at``, by row number in ``report_places``, day,
-            and row number in ``report_traits``.
+        by_place: ``count``, ``first_at`` and ``last_at`` of the reports. The keys are the row
+            number in ``report_places``, the day, and the row number in ``report_traits``.
     """
     traits = [
         {"day": day, "trait": trait, "count": by_trait[day, trait]}
@@ -338,9 +347,7 @@ def _upsert_day_places(connection: Connection) -> Any:
 
 
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
-    """Return those of the given keys that have a row in ``presences`` (clients by version and
-    app).
-    """
+    """Return the given keys for which ``presences`` (clients by version and app) has a row."""
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
     found = set()
     for piece in pieces(keys, _MAX_TUPLES):
@@ -377,8 +384,11 @@ def new_chains_by_source(
 ) -> Iterable[tuple[str, str, int]]:
     """Count chains that clients first reported after ``since`` and not after ``until``.
 
+    Both are in seconds since 1970.
+
     Returns:
-        Tuples of a share (a monitored host or pattern), the network that reported, and the number.
+        Tuples of a share (a monitored host or pattern), the network that reported the chains, and
+        the number of chains.
     """
     table = CHAINS.c
     rows = (
@@ -394,7 +404,7 @@ def origins_by_network(
 ) -> dict[tuple[int, str], int]:
     """Return how many report origins (chains that a network reported) are stored.
 
-    The result is by day and network, for the days and networks of the given origins.
+    The numbers are counted by day and network, for the days and networks of ``origins``.
     """
     table = REPORT_NETWORKS.c
     days, networks = ({origin[field] for origin in origins} for field in (0, 1))
@@ -407,20 +417,21 @@ def origins_by_network(
 
 
 def insert_origins(connection: Connection, origins: Iterable[ReportOrigin]) -> None:
-    """Insert those report origins (a network, and a chain that it reported) that are not stored."""
+    """Insert report origins (a network, and a chain that it reported) that are not stored yet."""
     if rows := [origin._asdict() for origin in origins]:
         connection.execute(upsert(connection, REPORT_NETWORKS).on_conflict_do_nothing(), rows)
 
 
 def count_samples(connection: Connection) -> int:
-    """Return how many samples are stored."""
+    """Return how many samples (request bodies with reports, as they arrived) are stored."""
     return connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
 
 
 def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
     """Count samples that arrived after ``since`` and not after ``until``.
 
-    The result is by share (a monitored host or pattern). Times are in seconds since 1970.
+    The result maps each share (a monitored host or pattern) to its number of samples (request
+    bodies with reports). Times are in seconds since 1970.
     """
     samples = REPORT_SAMPLES.c
     recent = samples.received_at.between(since + 1, until)
@@ -431,7 +442,10 @@ def samples_by_share(connection: Connection, since: int, until: int) -> dict[str
 
 
 def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
-    """Return how many samples each of these report groups has; groups without any are left out."""
+    """Return how many samples (request bodies) each of these report groups has.
+
+    Groups without samples are left out.
+    """
     samples = REPORT_SAMPLES.c
     found: dict[bytes, int] = {}
     for piece in pieces(keys, _MAX_KEYS):
@@ -447,7 +461,10 @@ def insert_samples(connection: Connection, samples: Iterable[SampleRow]) -> None
 
 
 def record_listening(connection: Connection, now: int) -> None:
-    """Record that a process accepts reports at ``now``, in seconds since 1970."""
+    """Record that a process of the service accepts reports at ``now``, in seconds since 1970.
+
+    The records show in which periods reports could not arrive.
+    """
     column = LISTENED.c.until
     # Rows of the future are from a clock that was set back since: they are not true yet.
     for name in ("since", "until"):

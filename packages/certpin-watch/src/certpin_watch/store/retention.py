@@ -2,9 +2,9 @@
 
 Each kind of row has a step: a function that deletes one batch in one transaction, so that reports
 are written in between and a failing kind doesn't stop the others. The background task
-(``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores how each kind ended.
-Deleted data is gone: SQLite overwrites it (``secure_delete``), and ``shrink_file`` returns free
-pages to the file system. In PostgreSQL, autovacuum does that.
+(``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores if the deletion of each
+kind succeeded. Deleted data can't be restored: SQLite overwrites it (``secure_delete``), and
+``shrink_file`` returns free pages to the file system. In PostgreSQL, autovacuum does that.
 
 Chains and certificates are deleted when no row refers to them. So code that refers to a chain
 either inserts it in the same transaction (``ON CONFLICT DO NOTHING``), or did so in the last twelve
@@ -13,8 +13,9 @@ that only clients reported may be deleted earlier, if the quota is nearly used u
 
 A wrong clock makes all rows expire: years of counts, and the identities that recognise a report
 that is sent again. A jump ahead looks the same as a service that was switched off for that long, so
-both are handled alike (``check_clock``): deletion stops for a day, so that an operator can notice
-it, the log and the pages say why, and if the clock still has the new time then, it is trusted.
+both are handled alike (``check_clock``). Deletion stops for a day, so that an operator can notice
+the jump; the log and the pages say why. If the clock still has the new time after that day, it is
+trusted.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def retention_steps(
         limits: the limits on reports.
         now: the current time.
         queue_delay: how long reports wait in a queue before they are stored.
-        is_sqlite: True if the store is an SQLite file.
+        is_sqlite: True if the store is an SQLite file, False for PostgreSQL.
     """
     at = int(now.timestamp())
     cutoffs = cutoff_times(settings, now, queue_delay)
@@ -153,7 +154,7 @@ def _delay_seconds(queue_delay: timedelta) -> int:
 def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
     """Return a function for each table, which deletes one batch of its expired rows.
 
-    ``cutoffs`` are the times of ``cutoff_times``.
+    ``cutoffs`` are the times before which rows expire, from ``cutoff_times``.
     """
     groups, sightings = cutoffs["groups"], cutoffs["sightings"]
     rules = [
@@ -203,7 +204,7 @@ def _delete_samples(connection: Connection, batch: int, *, before: int) -> int:
 def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
     """Delete a batch of alerts that were resolved before a time, with their events and messages.
 
-    ``before`` is in seconds since 1970. Return the number of alerts.
+    ``before`` is in seconds since 1970. Return the number of deleted alerts.
     """
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(batch)
     ids = connection.execute(past).scalars().all()
@@ -251,7 +252,7 @@ def _unreferenced(connection: Connection, digests: Sequence[bytes]) -> Sequence[
 
 
 def chain_columns() -> list[Column[bytes]]:
-    """Return the columns that refer to a chain: those named ``served`` or ``verified``."""
+    """Return the columns of all tables that refer to a chain (``served`` and ``verified``)."""
     return [
         column
         for table in METADATA.sorted_tables
@@ -287,13 +288,14 @@ def shrink_file(connection: Connection, batch: int = 0) -> int:
 
 
 def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") -> None:
-    """Store whether the last attempt to delete expired rows of a kind succeeded, and when.
+    """Store if the last attempt to delete expired rows of a kind succeeded, and when it was.
 
     Args:
         connection: a transaction that may write.
         kind: a key of ``retention_steps``.
         now: seconds since 1970.
-        reason: why it failed (``engine.REASONS``); empty if everything expired is deleted.
+        reason: why it failed, such as "busy" (``engine.REASONS``); empty if all expired rows are
+            deleted.
     """
     row: dict[str, Any] = {"tried_at": now, "reason": reason}
     if not reason:
@@ -303,7 +305,7 @@ def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") 
 
 
 class ClockState(NamedTuple):
-    """Whether the clock is trusted: the last trusted time, and a later jump ahead, if any.
+    """The state of the clock: the last time that was trusted, and a later jump ahead, if any.
 
     Attributes:
         at: the last trusted time, in seconds since 1970.
@@ -320,9 +322,10 @@ class ClockState(NamedTuple):
 
 
 def next_state(last: ClockState | None, now: int) -> ClockState:
-    """Decide if the clock is trusted at ``now``, and return the new state. No I/O.
+    """Decide if the clock is trusted at ``now``, and return its new state. This does no I/O.
 
-    A step back is always trusted: it only makes fewer rows expire. ``last`` is the previous state.
+    A step back is always trusted, because it only makes fewer rows expire. ``last`` is the previous
+    state.
     """
     if last is None or now <= last.at + MAX_STEP:
         return ClockState(now)
@@ -337,7 +340,7 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
     Args:
         connection: a transaction that may write.
-        mine: the last state that this process knows. If the stored state is later, that one counts.
+        mine: the last state that this process knows. A later state in the store replaces it.
         now: seconds since 1970.
     """
     states = (mine, stored_state(connection))
@@ -350,7 +353,7 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
 
 def stored_state(connection: Connection) -> ClockState | None:
-    """Return the state of the clock that any process stored last; None if there is none."""
+    """Return the last state of the clock that any process stored; None if there is none."""
     found = select(CLOCK.c.at, CLOCK.c.leapt_at).where(CLOCK.c.name == _CLOCK_NAME)
     row = connection.execute(found).first()
     return None if row is None else ClockState(row.at, row.leapt_at)

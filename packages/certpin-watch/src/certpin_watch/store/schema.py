@@ -1,7 +1,7 @@
 """The schema of a database: its state, its creation and its migration.
 
-A database is only migrated to newer revisions. There are no downgrades, because data of a newer
-version has no place in an older schema: restore the copy or the back-up from before the migration
+A database is only migrated to newer revisions. There are no downgrades, because an older schema has
+no columns for data of a newer version: restore the copy or the back-up from before the migration
 instead.
 """
 
@@ -40,7 +40,7 @@ _TRIAL = "trial"  # the lease that check_tables writes; it expires at once
 
 
 class SchemaState(StrEnum):
-    """The state of a database's schema, compared with this version of certpin."""
+    """The state of a database's schema, compared with the schema of this version of certpin."""
 
     CURRENT = "current"
     EMPTY = "empty"  # no table at all
@@ -51,7 +51,10 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True)
 class Schema:
-    """The state of a database's schema, and its revision; None if the database has no revision."""
+    """The state of a database's schema, and its Alembic revision.
+
+    ``revision`` is None if the database has no revision.
+    """
 
     state: SchemaState
     revision: str | None
@@ -62,9 +65,9 @@ class Migration:
     """The result of ``migrate``.
 
     Attributes:
-        before: the revision before; None if the database was empty.
-        after: the revision after.
-        copy: the copy of the SQLite file from before; None if none was made.
+        before: the revision before the migration; None if the database was empty.
+        after: the revision after the migration.
+        copy: the path of the copy of the SQLite file before the migration; None if none was made.
     """
 
     before: str | None
@@ -150,8 +153,8 @@ def require_current(store: Store) -> None:
     """Check that a database has the schema of this version. Nothing is changed or created.
 
     Raises:
-        StoreError: with the reason ``schema``, the database has another schema, or none; or it
-            can't be read.
+        StoreError: the database can't be read. With the reason ``schema``: it has another schema,
+            or no tables.
     """
     found = schema_state(store)
     if found.state is not SchemaState.CURRENT:
@@ -161,8 +164,8 @@ def require_current(store: Store) -> None:
 def check_tables(store: Store, now: int) -> None:
     """Test the database: read a row of every table, and write one row durably.
 
-    ``SELECT 1`` succeeds on a damaged file, and reads succeed on a full disk. A busy store passes
-    the test, because other processes are using it successfully.
+    Simpler tests are not enough: ``SELECT 1`` succeeds on a damaged file, and reads succeed on a
+    full disk. A busy store passes the test, because other processes are using it successfully.
 
     Args:
         store: the store.
@@ -233,7 +236,7 @@ def _schema_error(found: Schema) -> StoreError:
 
 
 def _refuse_encoding(connection: Connection) -> None:
-    """Check that a PostgreSQL database can store every character, such as an emoji.
+    """Check that a PostgreSQL database can store every Unicode character, such as an emoji.
 
     Raises:
         StoreError: its encoding is not UTF-8.
@@ -258,7 +261,7 @@ def _lock_migrations(connection: Connection) -> None:
 def _copy_file(path: Path, found: Schema) -> Path:
     """Copy an SQLite file before its migration; return the path of the copy.
 
-    The caller has the write lock.
+    The caller must have the write lock of the database.
     """
     copy = path.with_name(f"{path.name}.revision-{found.revision}")
     copy_sqlite(path, copy)
@@ -284,10 +287,10 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 @contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file (mode 600). If the block succeeds, it replaces ``target``.
+    """Yield the path of a temporary file, which replaces ``target`` if the ``with`` block succeeds.
 
-    The temporary file is ``.NAME.part`` in the same folder. If a crash left one behind, it is
-    overwritten.
+    The temporary file is ``.NAME.part`` in the same folder, with mode 600. If a crash left one
+    behind, it is overwritten.
 
     Raises:
         ConfigError: the file can't be written, or is a database in use.
@@ -329,9 +332,10 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _open_part(part: Path) -> sqlite3.Connection:
-    """Open the temporary file of ``replaced_file`` as a database, without syncs.
+    """Open the temporary file of ``replaced_file`` as a database, without syncs to the disk.
 
-    A crash can lose it, but then it is not used. It is synced once, before it replaces the target.
+    A crash can lose the file, but then it is not used. It is synced once, before it replaces the
+    target.
     """
     connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
@@ -359,7 +363,9 @@ def _store_errors() -> Iterator[None]:
 
 
 def _refuse_in_use(target: Path) -> None:
-    """Check that ``target`` is not an open SQLite database: its WAL would not fit a new file.
+    """Check that ``target`` is not an open SQLite database.
+
+    The write-ahead log (WAL) of an open database would not fit the file that replaces it.
 
     Raises:
         ConfigError: one of SQLite's files for an open database is beside it.
@@ -411,5 +417,8 @@ def _remove_side_files(part: Path) -> None:
 
 
 def _revisions() -> list[str]:
-    """Return all revisions, in order: by their files, because Alembic takes long to import."""
+    """Return the IDs of all schema revisions, in order, from the names of their files.
+
+    Alembic is not used for this, because its import takes long.
+    """
     return sorted(file.stem.removeprefix("r") for file in _REVISIONS.glob("versions/r*.py"))

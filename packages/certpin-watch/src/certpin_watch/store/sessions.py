@@ -34,7 +34,7 @@ class SessionOwner(NamedTuple):
     Attributes:
         account: the ID of an account; None for a user of an OpenID provider.
         name: the name of the user.
-        role: decides which actions are permitted.
+        role: a role in ``permissions.ROLES``, which decides which actions are permitted.
         subject: the OpenID provider's identifier of the user; empty for an account.
     """
 
@@ -46,7 +46,7 @@ class SessionOwner(NamedTuple):
 
 @dataclass(frozen=True)
 class Session:
-    """The login of a user in a browser.
+    """The login of a user in a browser. All times are in seconds since 1970.
 
     Attributes:
         digest: the SHA-256 of the cookie.
@@ -120,7 +120,7 @@ def renew_session(
 def find_session(
     connection: Connection, digest: bytes, limits: AuthSettings, now: datetime
 ) -> Session | None:
-    """Return the session with a cookie, with the current role of its account.
+    """Return the session that a cookie belongs to, with the current role of its account.
 
     Args:
         connection: a transaction.
@@ -129,7 +129,7 @@ def find_session(
         now: the current time.
 
     Returns:
-        None if the session has ended, or its account was removed.
+        None if there is no such session, the session has ended, or its account was removed.
     """
     valid = _is_valid(limits, int(now.timestamp()))
     has_owner = or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
@@ -140,7 +140,7 @@ def find_session(
 
 
 def stored_session(connection: Connection, digest: bytes) -> Session | None:
-    """Return the session with a cookie, even if it has expired; None if there is none.
+    """Return the session that a cookie belongs to, even if it has expired; None if there is none.
 
     ``digest`` is the SHA-256 of the cookie.
     """
@@ -167,7 +167,7 @@ def record_session_use(connection: Connection, session: Session, now: datetime) 
 
 
 def end_session(connection: Connection, digest: bytes) -> None:
-    """Delete the session with a cookie. ``digest`` is the SHA-256 of the cookie."""
+    """Delete the session that a cookie belongs to. ``digest`` is the SHA-256 of the cookie."""
     connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
 
 
@@ -207,9 +207,9 @@ def _session(row: RowMapping) -> Session:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """How many logins from a source, or to an account, failed.
+    """The number of failed logins from a source, or to an account.
 
-    ``last`` is the time of the last one, in seconds since 1970.
+    ``last`` is the time of the last failed login, in seconds since 1970.
     """
 
     count: int
@@ -217,7 +217,7 @@ class FailureCount:
 
 
 def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
-    """Return the number of failed logins of a source or account, and lock it.
+    """Return the number of failed logins of a source or account, and lock its row.
 
     The row stays locked until the transaction ends.
 
@@ -234,7 +234,7 @@ def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount
 
 
 def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
-    """Store the failed logins of a source or account. Call ``lock_failures`` before."""
+    """Store the number of failed logins of a source or account. Call ``lock_failures`` before."""
     values = {"count": failures.count, "last_at": int(failures.last)}
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
 
@@ -242,7 +242,7 @@ def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> 
 def clear_failures(connection: Connection, source: bytes, account: bytes) -> None:
     """Record a successful login: delete the source's failures, and one failure of the account.
 
-    ``source`` and ``account`` are digests, as in ``lock_failures``.
+    ``source`` is a digest of the client's network, ``account`` a digest of the account's name.
     """
     fewer = case((GUESSES.c.count > 0, GUESSES.c.count - 1), else_=0)
     connection.execute(delete(GUESSES).where(GUESSES.c.who == source))
@@ -252,7 +252,7 @@ def clear_failures(connection: Connection, source: bytes, account: bytes) -> Non
 def sweep_failures(connection: Connection, at: float, limit: int) -> None:
     """Delete up to ``limit`` old records of failed logins; ``at`` is the time in Unix seconds.
 
-    Records that another transaction has locked are left.
+    Records that another transaction has locked are not deleted.
     """
     outdated = select(GUESSES.c.who).where(GUESSES.c.last_at < at - FAILURES_KEPT).limit(limit)
     keys = connection.execute(outdated.with_for_update(skip_locked=True)).scalars().all()

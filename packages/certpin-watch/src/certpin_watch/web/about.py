@@ -140,9 +140,9 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return the value of a setting as text.
+    """Return the value of a setting as text: "none" if it is empty, "yes" or "no" for a boolean.
 
-    For a value that is a table itself and has a name, this is the name.
+    For a value that is a settings table and has a name, return the name.
     """
     if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"

@@ -1,8 +1,8 @@
 """The pages of alerts and silences, and their forms; the details of an alert with labels and units.
 
 Alert rules store details as JSON for programs: seconds since 1970, digests, numbers without a unit.
-Pages show times, counted nouns and names. A test fails if a rule writes a detail that is missing
-here.
+Pages show times, nouns with their numbers, and names. A test fails if a rule writes a detail that
+this module has no label for.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ ELSEWHERE = frozenset({"clients", "chains"})
 def alerts_page(page: PageRequest) -> Response:
     """Return the page ``/alerts``: the open alerts, the most severe first, or the resolved ones.
 
-    The query parameter ``which`` selects them.
+    The query parameter ``which`` selects open or resolved alerts.
     """
     which = page.choice("which", ("open", "resolved"))
     before = page.number("before", 0, 2**53) or None
@@ -89,7 +89,7 @@ def alerts_page(page: PageRequest) -> Response:
 
 
 def alert_page(page: PageRequest, problem: str = "") -> Response:
-    """Return the page of the alert in the path, with its history.
+    """Return the page of the alert with the number in the URL path, with its history.
 
     ``problem`` is the reason if a form on this page was refused, else empty.
     """
@@ -122,14 +122,17 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
 
 
 def acknowledge(page: PageRequest) -> Response:
-    """Acknowledge the alert in the path, record that in the audit log, and return to its page."""
+    """Acknowledge the alert with the number in the URL path, and return a redirect to its page.
+
+    The audit log records the acknowledgement.
+    """
     return _change_owner(page, "alert.acknowledged")
 
 
 def unacknowledge(page: PageRequest) -> Response:
-    """Withdraw the acknowledgement of the alert in the path, and return to its page.
+    """Withdraw the acknowledgement of the alert with the number in the URL path.
 
-    The audit log records it.
+    The audit log records the withdrawal. Return a redirect to the page of the alert.
     """
     return _change_owner(page, "alert.unacknowledged")
 
@@ -160,10 +163,10 @@ def _chain_counts(alert: queries.Alert) -> list[ChainCount]:
 
 
 def meaning(rule: str) -> tuple[str, ...]:
-    """Return sentences that explain an alert rule, from its definition.
+    """Return sentences that explain an alert rule: its condition, and the consequence.
 
-    ``rule`` is the id of the rule. There are no sentences for an unknown rule, as of an older
-    version.
+    ``rule`` is the id of the rule. There are no sentences for an unknown rule, such as a rule of an
+    older version of certpin.
     """
     found = RULES.get(rule)
     return () if found is None else (f"{sentence(found.summary)}.", found.why)
@@ -197,9 +200,9 @@ def silences_page(page: PageRequest, problem: str = "") -> Response:
 
 
 def create_silence(page: PageRequest) -> Response:
-    """Create the silence in the submitted form, and return to the page of silences.
+    """Create the silence in the submitted form, and return a redirect to the page of silences.
 
-    The audit log records it. If the form is invalid, the page shows the reason.
+    The audit log records the new silence. If the form is invalid, the page shows the reason.
     """
     try:
         with page.watch.store.write() as connection:
@@ -217,9 +220,9 @@ def create_silence(page: PageRequest) -> Response:
 
 
 def end_silence(page: PageRequest) -> Response:
-    """End the silence in the path before its time, and return to the page of silences.
+    """End the silence with the number in the URL path before its time.
 
-    The audit log records it.
+    The audit log records that. Return a redirect to the page of silences.
 
     Raises:
         NotFoundError: there is no such silence, or it has ended already.
@@ -233,7 +236,10 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return the reasons why active silences may have no effect, by the host that they name."""
+    """Return, for each host of an active silence that may have no effect, the reason.
+
+    An example is a host that no pin set covers. Silences for all hosts are left out.
+    """
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
     return {host: reason for host, reason in doubts.items() if reason}
@@ -277,7 +283,7 @@ def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
 def chain_digests(text: str) -> list[tuple[str, int]]:
     """Return the reported chains in the details of an alert: pairs of digest and number of reports.
 
-    ``text`` is the details as JSON. Values of another form are left out.
+    ``text`` is the details as JSON. Values of another form are ignored.
     """
     try:
         values = json.loads(text or "{}")
@@ -338,7 +344,10 @@ def _count(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """Format a detail that is a list of values, some with their number of reports."""
+    """Format a detail of an alert that is a list of pairs of a value and its number of reports.
+
+    A list of other values is formatted without numbers.
+    """
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
     return ", ".join(
@@ -347,7 +356,7 @@ def _pairs(value: Any, now: datetime) -> Shown:
 
 
 def _certificates(value: Any, now: datetime) -> Shown:
-    """Format a detail that is a certificate, several certificates, or a pin, as HTML.
+    """Format a detail of an alert that is a certificate, several certificates, or a pin, as HTML.
 
     Certificates are shown with subject and pin.
     """
@@ -361,7 +370,7 @@ def _certificates(value: Any, now: datetime) -> Shown:
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """Format a detail that maps locations to the pins of the keys presented there, as HTML."""
+    """Format a detail of an alert as HTML: the pins of the keys that each location received."""
     return Markup("<br>").join(
         Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))
         for name, pins in list(value.items())[:_MAX_VALUES]

@@ -25,7 +25,10 @@ _MAX_EVENTS = 200  # of a pin set
 
 
 def calendar_page(page: PageRequest) -> Response:
-    """List the events of the next two years by pin set, with those that are past and still open."""
+    """Return the page ``/calendar``: the dates of the next two years for each pin set.
+
+    Dates that are past but still need an action are included.
+    """
     verified, served = _latest_chains(page)
     data, today = load_data(), page.now.date()
     sets = []
@@ -44,7 +47,11 @@ def calendar_page(page: PageRequest) -> Response:
 
 
 def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
-    """Return the chains that the probes verified last: the verified ones, and those as served."""
+    """Return the chains of the latest probes that were verified, by pin set and host pattern.
+
+    Returns:
+        Two mappings: the verified chains, and the same chains as the servers sent them.
+    """
     verified: _Chains = defaultdict(lambda: defaultdict(list))
     served: _Chains = defaultdict(lambda: defaultdict(list))
     with page.connection() as connection:

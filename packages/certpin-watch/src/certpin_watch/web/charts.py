@@ -1,4 +1,4 @@
-"""Charts as SVG: stacked bars over time, sparklines, the picture of a chain, and their parts.
+"""Charts as SVG: stacked bars over time, sparklines, pictures of chains, and parts for charts.
 
 Positions are percentages of the width, so that a chart fills its page while its text keeps its
 size. Each chart has a description in words for screen readers.
@@ -62,7 +62,7 @@ class Bars:
         series: the series, the lowest one in the stack first.
         unit: the noun for one of the counted things: report, client.
         shares: True to draw each series as a share of its bar instead of its number.
-        units: the plural of ``unit``, if an s at its end is not enough.
+        units: the plural of ``unit``; empty if the plural only adds an s.
     """
 
     slots: tuple[datetime, ...]
@@ -79,7 +79,7 @@ class Bars:
         return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * len(self.slots)
 
     def counted(self, count: int) -> str:
-        """Return a count with its unit as text, such as ``1 report``."""
+        """Return a count with the unit of the chart as text, such as ``1 report``."""
         return number(count, self.unit, self.units)
 
 
@@ -133,7 +133,7 @@ def sparkline(counts: Sequence[int], text: str) -> Markup:
 
 
 def chain_picture(name: str, ders: tuple[bytes, ...], context: ChainContext) -> Markup:
-    """Draw a certificate chain as SVG: signatures, trust anchors, pins and mistakes.
+    """Draw a certificate chain as SVG, with its signatures, trust anchors, pins and mistakes.
 
     Args:
         name: an id that is unique on the page.
@@ -212,10 +212,13 @@ def _value_labels(scale: int, plot: int, *, shares: bool) -> Iterator[ET.Element
 
 
 def time_axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.Element]:
-    """Yield the grid lines of a time axis and their labels, as SVG.
+    """Yield the grid lines of a time axis and their labels, as SVG elements.
 
-    The lines reach from ``top`` to ``bottom``, the labels are at ``labels``. All three are vertical
-    positions in CSS pixels. ``span`` is the period on the axis.
+    Args:
+        span: the period on the axis.
+        top: the upper end of the lines, in CSS pixels from the top of the picture.
+        bottom: the lower end of the lines, in CSS pixels.
+        labels: the vertical position of the labels, in CSS pixels.
     """
     for index, (moment, text) in enumerate(ticks(span)):
         x = span.at(moment)
@@ -284,7 +287,10 @@ def label(text: str, x: float, y: float, kind: str = "", anchor: str = "start") 
 
 
 def anchor_at(x: float) -> str:
-    """Return the alignment (``text-anchor``) that keeps a text at ``x`` percent visible."""
+    """Return the alignment (``text-anchor``) that keeps a label at ``x`` percent in the picture.
+
+    It is "start" near the left edge, "end" near the right edge, else "middle".
+    """
     return "start" if x < 8 else "end" if x > 92 else "middle"
 
 
@@ -365,7 +371,10 @@ def _monthly_ticks(span: Span, months: int) -> Iterator[datetime]:
 
 
 def round_up(value: float) -> int:
-    """Return a round number that is at least ``value``, and little larger, to end an axis."""
+    """Return a round number, such as 1, 2, 30 or 400, that is at least ``value``.
+
+    It is the smallest such number. A chart's axis ends at it.
+    """
     size = 1
     while True:
         for factor in (1, 2, 3, 4, 6, 8):

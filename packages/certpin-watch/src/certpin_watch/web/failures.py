@@ -113,7 +113,7 @@ def failures_page(page: PageRequest) -> Response:
 def unknown_counts(series: failures.Series) -> Iterator[str]:
     """Yield a sentence if a chart has periods in which the service accepted no reports.
 
-    The low counts in such a period say nothing about clients.
+    The sentence says that low counts in such a period say nothing about clients.
     """
     if series.unknown:
         buckets = number(len(series.unknown), series.bucket)
@@ -125,7 +125,7 @@ def unknown_counts(series: failures.Series) -> Iterator[str]:
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
-    """Return the filter for reports from the query parameters; None without any.
+    """Return the filter for reports from the query parameters; None if there are none.
 
     The value ``-`` selects reports in which the field is empty.
     """
@@ -134,7 +134,7 @@ def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """Return the time range of this length that ends at ``now``.
+    """Return the time range with the given length that ends at ``now``.
 
     A long range begins at midnight, because the store has sums of whole days.
     """
@@ -150,7 +150,7 @@ class SeriesChart:
 
     Attributes:
         picture: the chart as SVG.
-        bars: its data.
+        bars: the data of the chart.
         bucket: the duration of one bar.
         total: the number of reports.
     """
@@ -168,7 +168,9 @@ class SeriesChart:
 
 
 def draw_series(name: str, title: str, series: failures.Series, until: datetime) -> SeriesChart:
-    """Draw a bar chart of reports over time. If there are too many bars, several are combined.
+    """Draw a bar chart of reports over time.
+
+    If there are too many hours or days for a bar each, a bar shows several of them.
 
     Args:
         name: an id that is unique on the page.
@@ -187,9 +189,9 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
 
 
 def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the lines of a chart (name, counts), with those that have no colour added up in one.
+    """Reduce the lines of a chart (pairs of name and counts) to the number of colours.
 
-    That line has the name "all others".
+    The last lines are added up in one line with the name "all others".
     """
     if len(lines) <= COLOURS:
         return lines
@@ -213,7 +215,7 @@ def _line_name(series: failures.Series, line: failures.Line) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """The certificates at one position of a reported chain and of the chain expected at that host.
+    """Certificates at the same position of a reported chain and of the host's expected chain.
 
     ``position`` is a text such as "Issuer". A certificate is None if its chain is shorter.
     """
@@ -223,7 +225,7 @@ class Pair:
     expected: Issued | None
 
     def differs(self, name: str) -> bool:
-        """Return True if both certificates exist and their field ``name`` differs."""
+        """Return True if both certificates exist and differ in the field called ``name``."""
         if self.reported is None or self.expected is None:
             return False
         return bool(getattr(self.reported, name) != getattr(self.expected, name))
@@ -275,7 +277,7 @@ def describe_chains(
 ) -> list[tuple[ChainCount, ChainIssuer]]:
     """Return each reported chain with the verdict of the pins and a description of its issuer.
 
-    ``counts`` are the chains, with the number of reports.
+    ``counts`` are the chains, with the number of reports of each.
     """
     described = []
     of_hosts: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
@@ -306,9 +308,9 @@ def _digest(page: PageRequest) -> bytes:
 
 
 def _host(page: PageRequest, names: list[str]) -> str:
-    """Return the host for which a reported chain is shown.
+    """Return the host for which the page of a reported chain is shown.
 
-    That is the host in the query if it is known, else the one with the most reports. ``names`` are
+    That is the host in the query if it is known, else the host with the most reports. ``names`` are
     the hosts with reports of the chain, most reports first.
     """
     host = page.text("host")
@@ -336,7 +338,7 @@ class ReceivedReport:
         at: when it was received.
         source: the network that it came from.
         host: the host that the report is about.
-        text: the report, with JSON laid out over several lines, cut to 20,000 characters.
+        text: the report, cut to 20,000 characters. JSON is indented over several lines.
         left_out: how many characters were cut.
     """
 

@@ -87,7 +87,7 @@ class Row:
 def fleet_page(page: PageRequest) -> Response:
     """Return the page ``/``: all monitored hosts, the worst status first.
 
-    Warnings say which data is missing.
+    Warnings on the page say which data is missing.
     """
     settings = page.watch.settings.alerts
     with page.connection() as connection:
@@ -128,9 +128,9 @@ def fleet_page(page: PageRequest) -> Response:
 
 
 def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
-    """Return the worst status of all hosts, and a sentence about it.
+    """Return the worst status of all hosts, and a sentence about it for the top of the page.
 
-    The status is None if no host is monitored.
+    The status is "broken", "unknown", "expiring" or "holds"; None if no host is monitored.
     """
     counts = hosts.count_by_status(fleet)
     if not fleet:
@@ -157,7 +157,10 @@ def healthy(page: PageRequest, host: Host) -> int:
 
 
 def _worst(fleet: Sequence[Host]) -> list[str]:
-    """Return the names of the hosts with the worst status, which ``verdict`` describes."""
+    """Return the names of the hosts with the worst status.
+
+    ``verdict`` describes this status in a sentence.
+    """
     status, _ = verdict(fleet)
     return sorted(host.name for host in fleet if status != "holds" and host.status == status)
 
@@ -182,7 +185,8 @@ def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
 def _urgency(host: Host) -> int:
     """Return the sort key of a host by its status; the lowest is the most urgent.
 
-    Hosts with alerts come next to broken ones, because clients may see problems that probes don't.
+    Hosts with open alerts come directly after broken ones, because clients may see problems that
+    probes don't.
     """
     position = hosts.WORST_FIRST.index(host.status)
     return 2 * position if position == 0 or not host.alerts else 1
@@ -199,7 +203,8 @@ class Served:
     Attributes:
         vantages: the latest results of these locations.
         picture: the chain as SVG.
-        certificates: its certificates, each with the role of its pin: empty if it isn't pinned.
+        certificates: its certificates, each with the role of its pin. The role is empty for a
+            certificate that isn't pinned.
     """
 
     vantages: tuple[Vantage, ...]
@@ -244,10 +249,10 @@ def host_page(page: PageRequest) -> Response:
 
 
 def describe_change(what: tuple[str, ...]) -> str:
-    """Return in words the differences between two consecutive probe results of a server.
+    """Describe in words the differences between two consecutive probe results of a server.
 
     ``what`` has the names of the fields that differ. A new verified path isn't mentioned if the
-    certificate is new, because it follows from that.
+    served chain is new too, because the one follows from the other.
     """
     words = [
         _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what
@@ -280,15 +285,15 @@ def _served(
 
 
 def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the roots to draw a chain with: those of the policies, and that of ``path``, as DER.
+    """Return the roots with which a chain is drawn, as DER certificates.
 
-    ``path`` is the verified chain.
+    These are the trust anchors of the policies, and the root of ``path``, the verified chain.
     """
     return tuple(dict.fromkeys((*anchors_of(policies), *path[-1:])))
 
 
 def _certificates(ders: tuple[bytes, ...], policies: SetPolicies) -> Iterator[tuple[Issued, str]]:
-    """Yield each DER certificate as text, with the role of its pin: empty if it isn't pinned."""
+    """Yield each DER certificate as text, with the role of its pin; empty if it isn't pinned."""
     pins = live_pins(policies)
     for der in ders:
         issued = describe_certificate(der)

@@ -104,7 +104,10 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return the number of clients by version on every seventh day with reports, newest first."""
+    """Return the number of clients by version on every seventh day with reports, newest first.
+
+    Each item is the day, and pairs of version and number.
+    """
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
         rows.setdefault(day.day, []).append((day.version, day.clients))
@@ -115,7 +118,7 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
     """Return the pins that some clients don't accept yet, grouped by the versions without them.
 
-    Pins that servers use already, or never will, are left out.
+    Pins that servers use already, or will never use, are left out.
     """
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
@@ -177,9 +180,10 @@ def _version_sentences(held: Held) -> Iterator[str]:
 
 
 def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
-    """Draw the share of clients that hold each version, by day; None if no client reported one.
+    """Draw the share of clients that hold each version, by day.
 
     The share is that of the clients that reported on the day: the number of all clients is unknown.
+    Return None if no client reported a version.
     """
     days, series = _share_series(reported)
     if not series:
@@ -221,7 +225,7 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
 def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
     """Draw a timeline with the period in which clients may hold each version.
 
-    Return None if no version has a known begin.
+    Return None if it isn't known of any version when it was released.
     """
     deployed, timing = watched.deployed, watched.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
@@ -257,7 +261,7 @@ class PinStatus:
     Attributes:
         entry: the pin's entry in the pin file.
         state: its current state, such as "published".
-        since: when the pin entered each state, as far as the journal records that.
+        since: when the pin entered each state. States that the journal doesn't record are missing.
         adoption: if and when every client accepts the pin.
         served_by: the locations to which a server presents the pinned key.
         now: the time of the page.
@@ -272,12 +276,12 @@ class PinStatus:
 
     @property
     def entered(self) -> datetime | None:
-        """When the pin entered its current state; None if that is not recorded."""
+        """The time at which the pin entered its current state; None if that is not recorded."""
         return self.adoption.moment if self.state == "adopted" else self.since.get(self.state)
 
     @property
     def adopted(self) -> str:
-        """A sentence that says if every client accepts the pin."""
+        """A sentence that says if every client accepts the pin, and since when or from when on."""
         moment = self.adoption.moment
         if not self.entry.live:
             return "No client accepts it any more"
@@ -292,7 +296,7 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The rotation of one policy's pins.
+    """The rotation of one policy's pins, as the page of a host or pin set shows it.
 
     Attributes:
         pin_set: the name of the pin set.
@@ -371,7 +375,7 @@ def _draw_rotation(
     ends: tuple[tuple[datetime, str], ...],
     name: str,
 ) -> Markup | None:
-    """Draw a timeline of the states of each pin; None if the journal records no state.
+    """Draw a timeline of the states of each pin; None if the journal records no state of any pin.
 
     Args:
         situation: the pin set, its deployed versions and the time.
@@ -403,7 +407,7 @@ def _pin_lane(pin: PinStatus, span: Span) -> Lane:
 def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
     """Yield the periods in which a pin was, is, and will be in each state of its rotation.
 
-    ``span`` is the period on the axis.
+    ``span`` is the period that the time axis shows.
     """
     now, moments = pin.now, dict(pin.since)
     adopted = pin.adoption.moment

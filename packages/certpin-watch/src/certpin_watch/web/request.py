@@ -56,7 +56,7 @@ class PageRequest:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """The monitored pin sets, as their files are now."""
+        """The pin sets in the monitored pin files, in their current version."""
         return self.watch.pin_files.snapshot()
 
     @cached_property
@@ -71,7 +71,7 @@ class PageRequest:
 
     @property
     def health(self) -> ProcessHealth | None:
-        """The health of this process; None if it is unknown, as in tests."""
+        """The health of this process; None if the application has no record of it, as in tests."""
         found: ProcessHealth | None = getattr(self.request.app.state, "health", None)
         return found
 
@@ -100,9 +100,10 @@ class PageRequest:
         return value if value in choices else choices[0]
 
     def number(self, name: str, minimum: int = 1, maximum: int = 10_000) -> int:
-        """Return a query parameter as a number, raised or lowered into a range.
+        """Return a query parameter as a whole number, limited to a range.
 
-        If the parameter is missing or no number, ``minimum`` is returned.
+        A number below or above the range is replaced by the nearest limit. If the parameter is
+        missing or no number, ``minimum`` is returned.
         """
         value = self.text(name)
         if not (value.isascii() and value.isdigit()):
@@ -110,22 +111,22 @@ class PageRequest:
         return min(max(int(value), minimum), maximum)
 
     def row_number(self, what: str) -> int:
-        """Return the row number in the path of the request.
+        """Return the number of a database row from the URL path of the request.
 
         Args:
             what: the kind of object with that number, for the error.
 
         Raises:
-            NotFoundError: no row can have this number.
+            NotFoundError: the text in the path can't be the number of a row.
         """
         if (row := int(self.request.path_params["number"])) > _MAX_ROW:
             raise NotFoundError(what)
         return row
 
     def link(self, **changes: object) -> str:
-        """Return the URL of this page with other query parameters.
+        """Return the URL of this page with some query parameters changed.
 
-        ``changes`` are the parameters to set; None or an empty text removes one.
+        ``changes`` are the parameters to set; None or an empty text removes a parameter.
         """
         query = {key: value for key, value in self.request.query_params.items() if value}
         query |= {key: str(value) for key, value in changes.items() if value not in {None, ""}}
@@ -183,9 +184,9 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Return an error page for an unavailable store.
+    """Return an error page that says that the store is unavailable, and why.
 
-    No cached data is shown: it would look as if it were current.
+    The page has no cached data: users might take it for current data.
     """
     response = request.render("unavailable.html", 503, why=reason)
     response.headers["Retry-After"] = "10"

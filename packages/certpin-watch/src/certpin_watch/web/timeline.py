@@ -35,7 +35,7 @@ class Phase:
         since: when the period begins.
         until: when the period ends.
         predicted: True if the period is in the future.
-        text: the text inside the bar; empty for the name of the state.
+        text: the text inside the bar; empty to show the name of the state.
     """
 
     state: str
@@ -68,7 +68,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The data of a timeline: the period that it shows, the current time, rows and marks."""
+    """The data of a timeline: the period that it shows, the current time, its rows and marks."""
 
     span: Span
     now: datetime

@@ -1,6 +1,6 @@
 """Sentences for pages about data that is missing or old.
 
-Without them, a page without alerts would look as if all were well.
+Without these sentences, a page without alerts would look as if there were no problem.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def _of_locations(fresh: Freshness, now: datetime) -> Iterator[str]:
 def _of_workers(fresh: Freshness, silent: VantageFreshness, now: datetime) -> str:
     """Return a sentence about the last contact with the workers of a silent location.
 
-    The sentence is empty for the service's own location, which has no workers.
+    A silent location is one without recent probe results. The sentence is empty for the location of
+    the service itself, which has no workers.
     """
     workers = [worker for worker in fresh.workers if worker.vantage == silent.vantage]
     last = max((worker.last_at for worker in workers if worker.last_at), default=None)

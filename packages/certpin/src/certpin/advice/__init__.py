@@ -1,10 +1,10 @@
-"""Advice whether to pin a host, and which key: rules with sources, and a function to apply them.
+"""Advice about pinning a host: if you should pin, and which key.
 
     advice = load_advice()
     step = next_step(advice, {"client": "browser"})    # the next question, or the decision
 
-The rules are data (``advice.toml``): each has quotes of its sources. Applying them needs no network
-and no clock.
+The advice is a list of rules (``advice.toml``), each with quotes of its sources. Functions apply
+the rules without network and clock.
 """
 
 from __future__ import annotations

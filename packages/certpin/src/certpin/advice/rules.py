@@ -1,8 +1,8 @@
 """The rules of ``certpin decide``: read from ``advice.toml``, and applied to a setting.
 
-A setting is the known answers by question, such as ``{"client": "app", "goal": "none"}``. The rules
-are an ordered list: the first rule that holds decides. A question is asked only if the next rule
-that can still hold needs it, so most settings are decided by three to five answers.
+A setting is the user's answers so far, by question, such as ``{"client": "app", "goal": "none"}``.
+The rules are an ordered list: the first rule that holds decides. A question is asked only if the
+next rule that can still hold needs it, so most settings are decided by three to five answers.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ class Quote:
     """A verbatim sentence of a source, without markup and links.
 
     Attributes:
-        name: its name in ``advice.toml``, which begins with that of the source.
-        supports: the names of the answers that the sentence argues for, in its own context.
-        opposes: the names of the answers that it argues against.
+        name: its name in ``advice.toml``, which begins with the name of the source.
+        supports: the names of the advice (``AdviceAnswer``) that the sentence argues for, in its
+            own context.
+        opposes: the names of the advice that it argues against.
     """
 
     name: str
@@ -59,7 +60,10 @@ class Quote:
 
 @dataclass(frozen=True)
 class AdviceOption:
-    """A possible answer to a question: its value on the command line, and its text."""
+    """A possible answer to a question of ``certpin decide``.
+
+    It has the value that is given on the command line, and a text.
+    """
 
     value: str
     text: str
@@ -67,7 +71,7 @@ class AdviceOption:
 
 @dataclass(frozen=True)
 class AdviceQuestion:
-    """A question about a setting, with its name, its text and the possible answers."""
+    """A question of ``certpin decide``, with its name, its text and the possible answers."""
 
     name: str
     text: str
@@ -75,7 +79,7 @@ class AdviceQuestion:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The values of all possible answers, as on the command line."""
+        """The values of all possible answers, as they are given on the command line."""
         return tuple(option.value for option in self.options)
 
 
@@ -103,11 +107,13 @@ class AdviceAnswer:
 class AdviceRule:
     """A rule that gives an answer for all settings in which its conditions hold.
 
+    A setting is the user's answers to the questions of ``certpin decide``.
+
     Attributes:
         title: the setting, in a few words.
-        when: the conditions, all of which must hold: for each question the values with which it
-            does; empty for the last rule.
-        answer: the answer.
+        when: the conditions, all of which must hold: for each question, the values of its answer
+            with which the condition holds. It is empty for the last rule.
+        answer: the answer that the rule gives.
         why: the reason for the answer.
         quotes: sentences of sources that agree.
         against: sentences of sources that advise otherwise.
@@ -128,7 +134,10 @@ class AdviceRule:
 
 @dataclass(frozen=True)
 class AdviceAddition:
-    """A remark that is added to some answers, if its conditions (``when``) hold."""
+    """A remark that is added to some answers, if its conditions (``when``) hold.
+
+    ``answers`` are the names of these answers, ``text`` is the remark.
+    """
 
     name: str
     when: Conditions
@@ -139,7 +148,7 @@ class AdviceAddition:
 
 @dataclass(frozen=True)
 class AdviceDecision:
-    """The result for a setting: the rule that decides it, and additional remarks."""
+    """The result of ``certpin decide``: the rule that decides the setting, and added remarks."""
 
     rule: AdviceRule
     also: tuple[AdviceAddition, ...]
@@ -151,7 +160,10 @@ class AdviceDecision:
 
     @property
     def how(self) -> tuple[str, ...]:
-        """The steps that carry the answer out: those of the rule, or else of its answer."""
+        """The steps that carry the answer out.
+
+        They are the steps of the rule if it has any, else those of its answer.
+        """
         return self.rule.how or self.answer.how
 
 
@@ -208,7 +220,10 @@ def _check(advice: Advice, name: str, value: str) -> None:
 
 
 def _excluded(when: Conditions, setting: Mapping[str, str]) -> bool:
-    """Return True if a known answer in the setting contradicts a condition of a rule."""
+    """Return True if a rule can't hold any more, because a known answer contradicts a condition.
+
+    ``when`` are the rule's conditions, ``setting`` the answers that are known so far.
+    """
     return any(name in setting and setting[name] not in values for name, values in when.items())
 
 
@@ -249,7 +264,7 @@ def load_advice() -> Advice:
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:
-    """Return a TOML table with tuples instead of lists."""
+    """Return a copy of a TOML table in which each list is a tuple."""
     return {key: tuple(each) if isinstance(each, list) else each for key, each in table.items()}
 
 

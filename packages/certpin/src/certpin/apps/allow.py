@@ -26,7 +26,10 @@ _NO_REASON = " (the comment that allows it has no reason, so it has no effect: w
 
 
 def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
-    """Return the mistakes of a file. Those that a comment allows have its reason as ``allowed``."""
+    """Return the mistakes of a file, marked as allowed if a comment in the file allows them.
+
+    An allowed mistake has the comment's reason in its field ``allowed``.
+    """
     if not mistakes or "certpin:" not in file.text:
         return mistakes
     lines = file.text.split("\n")
@@ -45,7 +48,7 @@ def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
 
 
 def _nearby(lines: list[str], line: int) -> list[str]:
-    """Return a line of a file and the comment lines directly above it. ``line`` counts from 1."""
+    """Return a line of a file, and the comment lines directly above it. ``line`` counts from 1."""
     at = line - 1
     if not 0 <= at < len(lines):
         return []
@@ -57,7 +60,10 @@ def _nearby(lines: list[str], line: int) -> list[str]:
 
 
 def _allowances(nearby: list[str]) -> dict[str, str]:
-    """Return the reasons in ``certpin: allow`` comments, by the ID of the allowed rule."""
+    """Return the reasons in ``certpin: allow`` comments, by the ID of the allowed rule.
+
+    The reason is empty if the comment has none. ``nearby`` are lines of a file.
+    """
     allowed: dict[str, str] = {}
     for found in filter(None, map(_ALLOW.search, nearby)):
         reason = found[2].removesuffix("\r").removesuffix("-->").strip(" .")
@@ -67,6 +73,9 @@ def _allowances(nearby: list[str]) -> dict[str, str]:
 
 
 def _intended(nearby: list[str]) -> set[str]:
-    """Return the words of comments that begin with ``certpin: allow``, with or without a reason."""
+    """Return the words behind ``certpin: allow`` in comments, including comments without a reason.
+
+    The words may be IDs of rules. They show that a comment was meant to allow a mistake.
+    """
     found = filter(None, map(_INTENDED.search, nearby))
     return {word.rstrip(":.") for each in found for word in each[1].replace(",", " ").split()}

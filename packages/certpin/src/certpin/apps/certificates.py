@@ -36,10 +36,10 @@ def read_certificates_file(file: SourceFile, now: datetime, *, shipped: bool) ->
         file: the file.
         now: the current time.
         shipped: True if the file is part of the released app: an asset, or a resource of Android or
-            iOS. Only there is a private key a mistake.
+            iOS. A private key is a mistake only in such a file.
 
     Returns:
-        The results. A part that can't be read is one of them.
+        The results. They also list each part of the file that can't be read.
     """
     findings = FileFindings()
     blocks = list(islice(pem_blocks(file.data), MAX_BLOCKS + 1))
@@ -77,7 +77,7 @@ def looks_like_certificate(data: bytes) -> bool:
 def _read_items(
     file: SourceFile, line: int, data: bytes, findings: FileFindings, *, shipped: bool
 ) -> None:
-    """Add the certificates and keys of a PEM block, or of a DER file, to ``findings``."""
+    """Read a PEM block or a DER file, and add its certificates and keys to ``findings``."""
     place = Place(file.path, line)
     if _is_secret(file, data):
         if shipped:
@@ -99,7 +99,7 @@ def _read_items(
 
 
 def _is_secret(file: SourceFile, data: bytes) -> bool:
-    """Return True for a private key, also an encrypted one, and for a PKCS#12 file."""
+    """Return True for a private key (encrypted or not), and for a PKCS#12 file."""
     first = data[: data.find(b"\n")] if data.startswith(b"-----BEGIN ") else b""
     return b"PRIVATE KEY-----" in first or file.path.lower().endswith(KEY_STORES)
 
@@ -113,7 +113,10 @@ def _private_key(place: Place) -> Mistake:
 
 
 def check_dates(found: FoundCertificate, now: datetime) -> list[Mistake]:
-    """Return a mistake if a certificate has expired, or expires within 183 days; else nothing."""
+    """Return a list with one mistake if a certificate has expired, or expires within 183 days.
+
+    The list is empty for other certificates, and if the date can't be read.
+    """
     certificate = found.certificate
     try:
         ends = certificate.not_after

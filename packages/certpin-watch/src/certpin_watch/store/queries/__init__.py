@@ -7,7 +7,7 @@ Texts from reports and servers are returned as they arrived, so the caller must 
 - ``hosts``: the monitored hosts: policies, latest probe results, status
 - ``sightings``: probe results: the latest ones, the history, the changes
 - ``chains``: stored chains as text; the issuer of a reported chain; the expected path of a host
-- ``chain_check``: whether pins accept a reported chain, and whether an authority issued it
+- ``chain_check``: checks if pins accept a reported chain, and if an authority issued it
 - ``failures``: reports in total, by chain, over time, by field
 - ``reports``: single reports: groups and samples; counts for the alert rules
 - ``report_counts``: filters, time ranges and counts of reports
@@ -49,12 +49,13 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 def make_page(
     found: Sequence[Item], limit: int, keys: Sequence[tuple[int | str, ...]]
 ) -> Page[Item]:
-    """Return a page of at most ``limit`` items.
+    """Return a page with the first ``limit`` of the items.
 
     Args:
         found: the items, queried with ``limit + 1``: the extra one shows that another page follows.
         limit: the size of the page.
-        keys: the sort key of each item. That of the last item on the page becomes ``next``.
+        keys: returns the sort key of an item. The key of the last item on the page becomes
+            ``next``.
     """
     more = len(found) > limit
     return Page(tuple(found[:limit]), keys[limit - 1] if more else None)
@@ -71,7 +72,7 @@ def to_datetime(seconds: int) -> datetime:
 
 
 def to_datetime_or_none(seconds: int | None) -> datetime | None:
-    """Convert a time of the store to a ``datetime`` in UTC; None stays None."""
+    """Convert a time of the store (Unix seconds) to a ``datetime`` in UTC; None stays None."""
     return None if seconds is None else to_datetime(seconds)
 
 
@@ -81,7 +82,7 @@ def to_seconds(at: datetime) -> int:
 
 
 def hexadecimal(digest: bytes) -> str:
-    """Return a digest in hexadecimal. An empty digest (no chain) stays empty."""
+    """Return a digest in hexadecimal. An empty digest (no chain) gives an empty text."""
     return bytes(digest).hex()
 
 

@@ -57,7 +57,7 @@ class Held(msgspec.Struct, frozen=True):
         clients: the largest number of clients on one day of the last week.
         share: their share of all clients on the last day with any report, from 0 to 1.
         last_day: the last day on which a client reported this version; null if there is none.
-        unseen_days: the days since then.
+        unseen_days: the days since ``last_day``; null if there is none.
         fetched: when it was published for download; null if it was not.
         bundled: when it was released as a part of an app; null if it was not.
         until: when no client holds it any more, according to the journal; null if that is unknown.
@@ -147,7 +147,7 @@ def adoption(
 ) -> Adoption:
     """Return how many clients held each version of a monitored pin set, for each of the last days.
 
-    Versions of the journal, and the versions that most clients reported, are listed.
+    The result lists the versions in the rotation's journal, and those that most clients reported.
     """
     name, since, deployed = monitored.pins.name, _first_day(now, days), monitored.deployed
     known = {version.number for version in deployed.versions} | {monitored.pins.version}
@@ -210,7 +210,7 @@ def _most_reported_versions(connection: Connection, pin_set: str, since: int) ->
 def _daily_totals(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
     """Return the number of clients that reported any version on each day.
 
-    The result is by the first second of the day.
+    The result maps the first second of a day (since 1970) to the number.
     """
     columns = PRESENCES.c
     statement = select(columns.day, func.sum(columns.count)).group_by(columns.day)

@@ -33,7 +33,7 @@ _MAX_EVENTS = 500  # of one alert
 class Alert(msgspec.Struct, frozen=True):
     """An alert: a problem from when it was first seen until it is resolved.
 
-    ``details`` is JSON as text; its shape depends on the rule. In the state ``recovering`` the
+    ``details`` is JSON as text; its keys depend on the rule. In the state ``recovering`` the
     problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if the problem does not
     return.
     """
@@ -61,9 +61,9 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class AlertEvent(msgspec.Struct, frozen=True):
-    """An event of an alert, such as that it fired or was acknowledged.
+    """An event in the history of an alert.
 
-    ``what`` is one of the words of the table ``alert_events``.
+    ``what`` is the kind of event, such as "opened", "acknowledged" or "resolved".
     """
 
     at: datetime
@@ -148,7 +148,7 @@ def open_alerts(
 
 
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """Return the number of open alerts by rule and severity."""
+    """Return the number of open alerts for each pair of rule and severity."""
     by = (ALERTS.c.rule, ALERTS.c.severity)
     statement = select(*by, func.count()).where(ALERTS.c.resolved_at.is_(None)).group_by(*by)
     return {(rule, severity): number for rule, severity, number in connection.execute(statement)}

@@ -39,7 +39,10 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """True if at least 95 % of the limit are used, without the reserve for monitored hosts."""
+        """True if at least 95 % of the limit are used.
+
+        For bytes, the limit is the part of the quota that is not reserved for monitored hosts.
+        """
         return 20 * self.used >= 19 * self.most
 
 
@@ -48,7 +51,7 @@ class Capacity(NamedTuple):
 
     Attributes:
         bytes: the bytes of samples, and of chains that only clients reported.
-        chains: the number of such chains that were new in the last hour.
+        chains: the number of chains that only clients reported, and first did so in the last hour.
         groups_hour: the number of report groups of the current hour.
         groups_day: the number of report groups of the current day.
     """
@@ -86,11 +89,11 @@ class Queue(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        """The time up to which all reports that arrived are known to be counted."""
+        """The time until which every report that arrived has been counted."""
         return min(self.looked_at, self.oldest_at or self.looked_at)
 
     def waits(self, now: datetime) -> timedelta:
-        """Return for how long reports may have waited at ``now`` without being counted."""
+        """Return the longest time for which a report may have waited to be counted, at ``now``."""
         return abs(now - self.since)  # the time is in the future if the writer's clock was ahead
 
 
@@ -101,8 +104,8 @@ class Sweep(msgspec.Struct, frozen=True):
         kind: the kind of row.
         tried_at: the time of the attempt.
         done_at: when all expired rows were last deleted; null if they never were.
-        reason: why the attempt failed (``store/engine.py``); "late" if there was no attempt for
-            days; empty if all is well.
+        reason: why the attempt failed, such as "busy" or "full" (a key of ``REASONS`` in
+            ``store/engine.py``); "late" if there was no attempt for days; empty if it succeeded.
     """
 
     kind: str
@@ -140,20 +143,23 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def is_short(self) -> bool:
-        """True if a client may send a report again when its identity was deleted, or soon could."""
+        """True if the window is, or will be, shorter than the time in which clients repeat reports.
+
+        A repeat that arrives after the window is counted as a new report.
+        """
         return min(self.days, self.expected_days) < self.client_days
 
     @property
     def enough(self) -> int:
-        """The number of identities to keep so that repeats are recognised for ``client_days``.
+        """The number of identities that the service must store to recognise repeats long enough.
 
-        It is computed from the rate of the last day, with 20 % added.
+        It is computed from the rate of the last day and ``client_days``, with 20 % added.
         """
         return -(-self.a_day * self.client_days * 6 // 5)
 
     @property
     def problem(self) -> str:
-        """The problem of a window that is too short, and its fix; empty if it is long enough."""
+        """A sentence about a window that is too short, with a fix; empty if it is long enough."""
         if not self.is_short:
             return ""
         now = f"a repeated report is recognised for {self.days:.1f} days"
@@ -193,10 +199,8 @@ def capacity(connection: Connection, now: datetime, thresholds: Thresholds) -> C
 def report_queue(connection: Connection, now: datetime) -> Queue | None:
     """Return the state of the stream in which reports wait to be counted.
 
-    If there are several streams, it is the one that a writer read the longest time ago.
-
-    Returns:
-        None if reports go directly to the store, without a stream.
+    If there are several streams, the function returns the one that a writer read least recently. It
+    returns None if reports go directly to the store, without a stream.
     """
     columns = REPORT_QUEUE.c
     row = connection.execute(select(REPORT_QUEUE).order_by(columns.looked_at).limit(1)).first()

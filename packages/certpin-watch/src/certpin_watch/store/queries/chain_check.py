@@ -54,8 +54,8 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 class ChainJudge:
     """Checks reported chains against the pin files and the versions that clients may still hold.
 
-    Pins and versions are those at the time ``now``. The roots of this machine are read once, at the
-    first verdict.
+    It uses the pins and versions at the time ``now``. It reads the roots of this machine once, at
+    the first verdict.
     """
 
     sets: tuple[MonitoredPinSet, ...]
@@ -132,10 +132,10 @@ def is_vouched_for(
     since: datetime,
     until: datetime | None = None,
 ) -> bool:
-    """Return True if an authority that is trusted here issued the chain for ``host``.
+    """Return True if a trusted authority issued the chain for ``host``.
 
-    That is true if the chain led to a root at some time at which it was reported. Signatures,
-    names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
+    That is true if the chain led to a trusted root at some time at which it was reported.
+    Signatures, names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
 
     Args:
         chain: DER certificates, leaf first.
@@ -146,8 +146,8 @@ def is_vouched_for(
             valid.
         until: the end of the period in which the chain was reported, by default ``since``. The
             chain has to be valid at some time in this period: a certificate that expired after it
-            was reported was still issued. If this machine's clock is some seconds behind the
-            authority's, only the result comes later.
+            was reported was still issued. If this machine's clock is some seconds slow, a new
+            certificate is recognised some seconds later.
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
@@ -157,7 +157,7 @@ def is_vouched_for(
 
 
 def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
-    """Return the certificates from the leaf up, as long as each one signed the one below it.
+    """Return the certificates from the leaf up, as long as each one is signed by the next one.
 
     Certificates in ``chain`` that are not on this path are left out (CVE-2016-2402).
 
@@ -205,9 +205,8 @@ def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
 def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], time: int) -> bool:
     """Return True if the chain leads to a trusted root at ``time`` (seconds since 1970).
 
-    ``time`` must be a time at which the validity of some certificate begins or ends. The result is
-    the same until the next such time, so that cached results are exact. With a rounded clock
-    instead, a new leaf would count as not yet valid.
+    The results are cached. ``time`` must be a time at which the validity of some certificate begins
+    or ends, because the result can change only then.
     """
     from cryptography.x509.verification import PolicyBuilder
 
@@ -230,7 +229,7 @@ def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
 
 
 def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
-    """Yield two times for each certificate: its first valid second, and the first after its end."""
+    """Yield the first second in which each certificate is valid, and the first after its expiry."""
     for certificate in certificates:
         with suppress(ValueError, OverflowError):  # an unreadable date: no verifier accepts it
             yield int(certificate.not_valid_before_utc.timestamp())
@@ -275,9 +274,10 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 
 class _Trusted(NamedTuple):
-    """Trusted roots for the verifier, without those that can't be read.
+    """The trusted roots, as a store of the library that verifies chains.
 
-    ``dates`` are the times at which the validity of a root begins or ends, in seconds since 1970.
+    Roots that can't be read are left out. ``dates`` are the times at which the validity of a root
+    begins or ends, in seconds since 1970.
     """
 
     store: Store | None

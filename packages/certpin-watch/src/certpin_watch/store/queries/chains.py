@@ -1,4 +1,4 @@
-"""Read chains by digest, cache and describe them; describe the issuer of a chain from reports.
+"""Read, cache and describe stored chains; describe the issuer of a chain from reports.
 
 Any party can put any name into a certificate that it makes. Signatures are checked, but a name
 proves nothing: only a known root identifies an issuer.
@@ -53,8 +53,8 @@ class Issued(msgspec.Struct, frozen=True):
     """A certificate as text.
 
     Not checked: signatures, names and dates. If the certificate can't be read, ``problem`` is the
-    reason, and the other fields are empty. ``names_left_out`` counts DNS names that are not in
-    ``names``.
+    reason, and the other fields are empty. ``names_left_out`` is the number of further DNS names,
+    beyond those in ``names``.
     """
 
     sha256: str
@@ -73,7 +73,7 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 class KeptChain(msgspec.Struct, frozen=True):
-    """A stored chain, leaf first. A server sent it, OpenSSL verified it, or clients reported it."""
+    """A stored chain, leaf first: as a server sent it, as a probe verified it, or as reported."""
 
     digest: str
     certificates: tuple[Issued, ...]
@@ -88,7 +88,7 @@ class ChainIssuer:
         kind: how the issuer is known, such as "public" or "self-signed".
         name: the name that the issuer gives itself.
         title: a heading.
-        sentences: the explanation, which separates facts from claims of the certificate.
+        sentences: the explanation. It separates facts from the claims in the certificate.
     """
 
     kind: Kind
@@ -98,10 +98,10 @@ class ChainIssuer:
 
 
 class _ChainCache:
-    """The chains that were read last, as DER and parsed, by digest. Threads may share it.
+    """A cache of the chains that were read last, as DER and parsed, by digest. Thread-safe.
 
     Entries never become stale, because the digest determines the chain. ``max_bytes`` limits the
-    DER.
+    bytes of DER in the cache.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -133,7 +133,7 @@ _CACHE = _ChainCache(_CACHE_SIZE)
 
 
 def load_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, Chain | None]:
-    """Return stored chains by digest, parsed; None for a chain that can't be parsed.
+    """Return stored chains, parsed, by digest. The value of a chain that can't be parsed is None.
 
     Chains that are not stored are left out.
     """
@@ -168,8 +168,8 @@ def expected_path(
 ) -> tuple[bytes, ...]:
     """Return the path that a location last verified for a host; empty if there is none.
 
-    If paths of several locations differ, one that the pins accept is preferred to a newer one,
-    because a location may be attacked as clients are.
+    If the paths of several locations differ, a path that the pins accept is preferred to a newer
+    one, because an attacker may be between a location and the host.
 
     Returns:
         DER certificates, leaf first.

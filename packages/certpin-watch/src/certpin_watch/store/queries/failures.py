@@ -52,7 +52,7 @@ class ChainCount(msgspec.Struct, frozen=True):
     """How often clients reported a chain at a host.
 
     ``served`` is the digest of the chain; empty if the reports had none. ``verdict`` is the verdict
-    of the pins on it, which alerts use as well (``chain_check``).
+    of the pins on the chain (``ChainJudge.verdict``), such as "accepted" or "refused".
     """
 
     host: str
@@ -64,7 +64,7 @@ class ChainCount(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """The number of reports, of the hosts and chains in them, and the time of the last report."""
+    """The number of reports, and of hosts and chains in them, and the time of the last report."""
 
     count: int
     hosts: int
@@ -73,9 +73,9 @@ class Total(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of a chart: how many reports with one value there were in each hour or day.
+    """A line of a chart: how many reports with one value of a field there were in each hour or day.
 
-    ``rest`` is true for the line that counts the values without a line.
+    ``rest`` is true for the line that counts all values without a separate line.
     """
 
     value: str
@@ -88,9 +88,9 @@ class Series(msgspec.Struct, frozen=True):
     """Numbers of reports over time, by hour or day (a *bucket*), with a line for each value.
 
     Attributes:
-        by: the field with these values.
+        by: the name of the field with these values, such as "app".
         bucket: "hour" or "day".
-        begins: the start of each bucket. The last one may not be over.
+        begins: the start of each bucket. The last bucket may not be over.
         lines: the lines, the one with most reports first.
         total: the number of reports.
         unknown: the starts of buckets with incomplete numbers, because the collector was down for
@@ -121,7 +121,7 @@ def top_chains(
 ) -> tuple[ChainCount, ...]:
     """Return the chains that clients reported most often in a time range.
 
-    The verdicts of the pins are not computed yet (``with_verdicts``).
+    The field ``verdict`` is not set yet: ``with_verdicts`` computes the verdicts of the pins.
     """
     found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return tuple(map(_chain_count, found[: clamp_limit(limit)]))
@@ -130,7 +130,7 @@ def top_chains(
 def with_verdicts(
     connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
 ) -> tuple[ChainCount, ...]:
-    """Return counts of reported chains, with the verdict of the pins on each chain."""
+    """Return the same counts of reported chains, with the verdict of the pins set in each."""
     found = []
     for count in counts:
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else None
@@ -188,14 +188,14 @@ def breakdown(
     *,
     max_values: int = _MAX_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    """Return the most frequent values of each field in ``by``, with the number of reports.
+    """Return the most frequent values of several fields, each with its number of reports.
 
     Args:
         connection: a connection that may read.
         within: the time range.
-        by: the names of fields.
+        by: the names of the fields.
         only: the filter; None counts all reports.
-        max_values: how many values of a field are returned.
+        max_values: how many values of each field are returned at most.
     """
     read = _read_plan(connection, within)
     needs_places = any(name in PLACES for name in by)
@@ -210,9 +210,10 @@ def breakdown_and_chains(
     only: ReportFilter | None,
     limit: int,
 ) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
-    """Return the results of ``breakdown`` and ``top_chains``; the chains are read only once.
+    """Return the most frequent values of several fields, and the most reported chains.
 
-    ``limit`` is the number of chains.
+    These are the results of ``breakdown`` and ``top_chains``, but the chains are read only once.
+    ``limit`` is the maximum number of chains.
     """
     read = _read_plan(connection, within)
     found = report_counts.reported_chains(connection, read, only)
@@ -223,8 +224,8 @@ def breakdown_and_chains(
 def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tuple[int, int]]:
     """Yield the begin and the end of each period in which no collector ran, the earliest first.
 
-    How many reports clients would have sent then is unknown, and not 0. The time before the first
-    record in ``LISTENED`` is not a gap. All times are in seconds since 1970.
+    The number of reports in such a period is unknown, and not 0. The time before the first record
+    of a running collector is not a gap. All times are in seconds since 1970.
     """
     columns = LISTENED.c
     before = select(columns.until).where(columns.until < since)
@@ -267,8 +268,8 @@ def _largest_lines(
         lines: how many values are counted separately.
 
     Returns:
-        Each of these values with its counts, and the counts of all other values together: None if
-        there are no others.
+        Each of these values with its counts, and the counts of all other values together. The
+        latter are None if there are no other values.
     """
     if by in PLACES and read.days is not None:
         return _largest_places(connection, read, by, size, only, lines)
@@ -281,9 +282,11 @@ def _largest_lines(
 def _largest_places(
     connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """Return the same as ``_largest_lines``, if the values are hosts or chains.
+    """Count reports by bucket (hour or day), for each of the most frequent hosts or chains.
 
-    There may be very many of these, so only the most frequent ones are read by day.
+    There may be very many hosts and chains, so only the most frequent ones are counted by bucket.
+    Return each of these with its counts, and the counts of all others (None if there are no
+    others).
     """
     totals = report_counts.count_by_place(
         connection, read, "host" if by == "host" else "served", only

@@ -1,6 +1,6 @@
 """How current the service's data is: last probes, reports and workers, and who holds leases.
 
-The result also has the use of the limits on reports, and the data that can't be written or deleted.
+The result also has the use of the limits on reports, and errors when data is written or deleted.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick 
 class VantageFreshness(msgspec.Struct, frozen=True):
     """When a location last returned a probe result, and for how many hosts its results are current.
 
-    ``vantage`` is the location. ``last_at`` is null if it never returned one. ``asked_at`` is when
-    its probes were last scheduled; null if they aren't any more. ``stale`` is true if the last
-    result is too old.
+    ``vantage`` is the location. ``last_at`` is when it last returned a result; null if it never
+    did. ``asked_at`` is when its probes were last scheduled; null if they aren't any more.
+    ``stale`` is true if the last result is too old.
     """
 
     vantage: str
@@ -70,8 +70,8 @@ class VantageFreshness(msgspec.Struct, frozen=True):
 class WorkerContact(msgspec.Struct, frozen=True):
     """A valid token of a worker, and when it was last used.
 
-    ``name`` and ``token`` are the name and the ID of the token, ``vantage`` is its location.
-    ``last_at`` is accurate to a minute, and null if the token was never used.
+    ``name`` and ``token`` are the name and the ID of the token, ``vantage`` is the worker's
+    location. ``last_at`` is accurate to a minute, and null if the token was never used.
     """
 
     name: str
@@ -109,8 +109,8 @@ class Freshness(msgspec.Struct, frozen=True):
         room: the use of each limit on data from reports.
         unwritable: why this process can't write to the store; empty if it can.
         weaknesses: settings of the database that may lose acknowledged reports.
-        held_until: when deletion of expired rows resumes after a clock jump; null if there was
-            none.
+        held_until: the time until which no expired rows are deleted, because the clock jumped; null
+            if it did not.
         workers: the tokens of workers, at most 500.
         sweeps: the last attempt to delete expired rows of each kind.
         window: for how long repeated reports are recognised.
@@ -141,14 +141,15 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def full(self) -> tuple[Part, ...]:
-        """The limits on reported data that are nearly reached."""
+        """The names of the limits on reported data that are nearly reached."""
         return tuple(part for part in self.room if part.is_full)
 
 
 class Arrivals(msgspec.Struct, frozen=True):
     """The number of new messages of clients in each minute.
 
-    ``cut`` is true if there were too many, so that only the newest ones were counted.
+    ``begins`` has the start of each minute. ``cut`` is true if there were too many messages, so
+    that only the newest ones were counted.
     """
 
     begins: tuple[datetime, ...]
@@ -169,7 +170,8 @@ def freshness(
         connection: a connection that may read.
         snapshot: the monitored pin sets.
         now: the current time.
-        thresholds: from the settings, with the limits on reports.
+        thresholds: the limits in the settings: when results are old, and how much reports may
+            store.
         unwritable: why this process can't write, as the ``Store`` reports it; empty if it can.
     """
     clock = stored_state(connection)
@@ -198,10 +200,10 @@ def freshness(
 
 
 def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
-    """Count the new messages of clients in each of the last minutes; the last one is not over.
+    """Count the new messages of clients in each of the last minutes, including the current one.
 
-    Report identities are counted, because report groups have only the hour. So failures and
-    check-ins count alike, and a browser's report (NEL) counts twice, because it has two identities.
+    Failure reports and check-ins are counted by their identities, with the second of arrival. A
+    browser's report (NEL) counts twice, because it has two identities.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (minutes - 1) * _MINUTE

@@ -36,7 +36,7 @@ _MAX_COVERED = 10_000  # hosts below wildcards
 
 
 class PolicyPin(msgspec.Struct, frozen=True):
-    """A pin of a policy, with its role and state, as the pin file has it."""
+    """A pin of a policy, with its role and state as they are written in the pin file."""
 
     pin: str
     role: str
@@ -45,7 +45,10 @@ class PolicyPin(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The policy of a host in one pin set. ``alive`` are the versions that clients may hold."""
+    """The policy of a host in one pin set.
+
+    ``alive`` are the numbers of the pin-set versions that clients may still hold.
+    """
 
     pin_set: str
     version: int
@@ -63,14 +66,14 @@ class Host(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the host name.
-        status: the worst of its problems in one word.
-        problems: the reasons for the status, as fixed words.
+        status: the status: "broken", "unknown", "expiring" or "holds" (no problem).
+        problems: the reasons for the status, as fixed words such as "pins-end".
         policies: its policy in each pin set.
         vantages: the latest result of each location.
         not_after: when the first certificate that any location observes expires.
-        certificate_days: the days until then, negative afterwards.
+        certificate_days: the days until ``not_after``, negative afterwards.
         expires: when the pins expire.
-        pin_days: the days until then, negative afterwards.
+        pin_days: the days until ``expires``, negative afterwards.
         alerts: the number of open alerts.
         failures: the number of reports of the last 24 hours.
     """
@@ -119,7 +122,7 @@ def hosts(
         now: the current time.
         after: the name after which the page begins; empty for the first page.
         limit: the size of the page.
-        thresholds: from the settings: when results are old, and dates near.
+        thresholds: the limits in the settings for old results, and for dates that are near.
     """
     limit = clamp_limit(limit)
     following = [name for name in names(connection, snapshot) if name > after][: limit + 1]
@@ -145,7 +148,7 @@ def describe_hosts(
     wanted: Sequence[str],
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Host, ...]:
-    """Return the monitored hosts with the names ``wanted``, in that order.
+    """Return the monitored hosts with the names ``wanted``, in the order of these names.
 
     Hosts that no pin set covers are left out.
     """
@@ -215,7 +218,7 @@ def _status(
     now: datetime,
     thresholds: Thresholds,
 ) -> tuple[Status, tuple[str, ...]]:
-    """Return the status of a host, and the reasons for it.
+    """Return the status of a host ("broken", "unknown", "expiring" or "holds"), and its reasons.
 
     An old probe result with a problem still counts, because nothing shows that the problem was
     fixed.
@@ -224,7 +227,7 @@ def _status(
         seen: the latest result of each location.
         expires: when the first of its pins expires; None if none does.
         now: the current time.
-        thresholds: from the settings: when results are old, and dates near.
+        thresholds: the limits in the settings for old results, and for dates that are near.
     """
     broken = dict.fromkeys(location.problem_word for location in seen if location.problem_word)
     if len({location.leaf_pin for location in seen if location.leaf_pin}) > 1:

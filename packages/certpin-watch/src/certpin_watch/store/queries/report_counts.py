@@ -44,7 +44,7 @@ _MIN_DAYS = 8  # full days from which on the sums are read: a week of groups is 
 
 
 class ReportFilter(msgspec.Struct, frozen=True):
-    """Selects reports by the values of their fields. A field with None matches any value.
+    """Selects reports by the values of their fields. A field that is None matches any value.
 
     ``served`` is the digest of a chain in hexadecimal.
     """
@@ -70,7 +70,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class ReadPlan(msgspec.Struct, frozen=True):
-    """How to read a time range: full days from daily sums, the rest from report groups.
+    """Which tables to read for a time range: daily sums for full days, report groups for the rest.
 
     Attributes:
         groups: the spans to read from report groups, each with its begin and end in seconds.
@@ -84,7 +84,7 @@ class ReadPlan(msgspec.Struct, frozen=True):
 class ChainStats(NamedTuple):
     """How often a chain was reported at a host (``number``), and when first and last.
 
-    ``served`` is the digest of the chain; the times are in seconds since 1970.
+    ``served`` is the digest of the chain. The times are in seconds since 1970.
     """
 
     host: str
@@ -95,14 +95,15 @@ class ChainStats(NamedTuple):
 
 
 def plan_hours(since: int, until: int) -> ReadPlan:
-    """Return a plan that reads a time range only from report groups, by full hours."""
+    """Return a plan that reads a time range only from report groups, which count by the hour."""
     return ReadPlan(((since // HOUR * HOUR, until),))
 
 
 def plan_read(since: int, until: int) -> ReadPlan:
     """Return a plan that reads the full days of a time range from daily sums.
 
-    The rest of the range, or a range with few full days, is read from report groups.
+    The plan reads the rest of the range from report groups. It reads a range with few full days
+    only from report groups.
     """
     first, end = -(-since // DAY) * DAY, until // DAY * DAY
     if end - first < _MIN_DAYS * DAY:
@@ -112,9 +113,10 @@ def plan_read(since: int, until: int) -> ReadPlan:
 
 
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
-    """Return a plan as ``plan_read`` does, but treat the last day as a full day if possible.
+    """Return a plan to read a time range, with its last day from the daily sums if possible.
 
-    That is possible if no report of that day arrived after the range; for example, if it is today.
+    Daily sums count whole days. So that is possible only if no report of that day arrived after the
+    range; for example, if it is today.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
@@ -137,13 +139,13 @@ def counts_over_time(
     Args:
         connection: a connection that may read.
         read: the time range.
-        by: the field.
+        by: the name of the field.
         size: the length of a bucket in seconds.
         only: the filter; None counts all reports.
         values: the values to count; by default all.
 
     Returns:
-        For each value, the number of reports by the first second of each bucket.
+        For each value, a mapping from the first second of each bucket to the number of reports.
     """
     found: Counts = defaultdict(Counter)
     columns = REPORT_GROUPS.c
@@ -165,7 +167,7 @@ def totals_over_time(
 ) -> Counter[int]:
     """Count all matching reports by bucket (a period of ``size`` seconds).
 
-    The result is by the first second of each bucket.
+    The result maps the first second of each bucket to the number of reports.
     """
     found: Counter[int] = Counter()
     for counts in counts_over_time(connection, ReadPlan(read.groups), "kind", size, only).values():
@@ -186,7 +188,7 @@ def count_by_place(
     by: Literal["host", "served"],
     only: ReportFilter | None,
 ) -> Counter[Any]:
-    """Count the matching reports by host, or by served chain, as ``by`` says."""
+    """Count the matching reports by the field ``by``: "host", or "served" (a chain's digest)."""
     found: Counter[Any] = Counter()
     column = REPORT_GROUPS.c[by]
     for span in read.groups:
@@ -236,7 +238,7 @@ def count_traits(
 ) -> Mapping[str, Counter[str]]:
     """Count the matching reports by the values of several fields, such as app and platform.
 
-    ``by`` are the names of the fields; host and chain (``PLACES``) must not be among them.
+    ``by`` are the names of the fields. The host and the chain must not be among them.
     """
     found: dict[str, Counter[str]] = {name: Counter() for name in by}
     columns = [REPORT_GROUPS.c[name] for name in by]
@@ -262,7 +264,7 @@ def count_traits(
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
     """Yield the number of reports in each hour from ``since`` on, by host, kind and decision.
 
-    Each tuple is hour, host, kind, decision and number.
+    Each tuple has the hour (its first second), host, kind, decision and number.
     """
     columns = REPORT_GROUPS.c
     by = (columns.hour, columns.host, columns.kind, columns.decision)
@@ -283,13 +285,14 @@ def sum_conditions(
     """Return the SQL conditions that select the daily sums in a time span that match a filter.
 
     Args:
-        table: ``DAY_PLACES`` or ``DAY_TRAITS``.
+        table: ``DAY_PLACES`` (sums by host and chain) or ``DAY_TRAITS`` (sums by other fields).
         span: the range in seconds, of full days.
         only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
         listed: search the days one by one, including sums that were stored with less detail. By
-            default, sums are read in the order of their places, so that nothing has to be sorted.
-            In a short range, only places that were reported since its begin are read. In a long
-            one, the expression ``day + 0`` prevents SQLite from searching the days by its index.
+            default, sums are read in the order of their places (host and chain), so that nothing
+            has to be sorted. In a short range, only places that were reported since its begin are
+            read. In a long one, the expression ``day + 0`` prevents SQLite from searching the days
+            by its index.
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
@@ -311,9 +314,9 @@ def sum_conditions(
 
 
 def simplify_filter(connection: Connection, only: ReportFilter | None) -> ReportFilter | None:
-    """Return the filter without conditions that every stored report meets, to speed up queries.
+    """Return a filter for the same reports with fewer conditions, to speed up queries.
 
-    Conditions on the host and the chain are not removed.
+    Conditions that every stored report meets are removed, except those on the host and the chain.
     """
     fields = _fields(only)
     if only is None or not fields.keys() - set(PLACES):
@@ -335,7 +338,7 @@ def filters_by_place(only: ReportFilter | None) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return the value of a report's field as text; a digest in hexadecimal."""
+    """Return the value of a report's field as text. A digest is written in hexadecimal."""
     return hexadecimal(value) if isinstance(value, bytes) else str(value)
 
 

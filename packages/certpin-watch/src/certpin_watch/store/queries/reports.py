@@ -83,7 +83,7 @@ class Group(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """A request body with reports, as it arrived, without fields that identify a device.
 
-    The collector stores the first few of each report group.
+    The collector stores the first few of each report group (equal reports of one hour).
 
     Attributes:
         id: the number of the row.
@@ -175,8 +175,8 @@ def _spans(
 ) -> Iterator[list[ColumnElement[bool]]]:
     """Yield the SQL conditions of several queries, which together select the report groups.
 
-    The queries go back in time, so that the caller can stop when it has enough. Daily sums show
-    which days have matching groups; other days are not searched. ``needed`` is the number of groups
+    The queries go back in time, so that the caller can stop when it has enough groups. Days without
+    matching groups, as the daily sums show, are not searched. ``needed`` is the number of groups
     that the caller wants.
     """
     read = plan_read(since, until)
@@ -196,7 +196,7 @@ def _days(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the days that have matching reports, newest first, with the hosts of these reports.
 
-    The list of hosts is empty if there are too many to search by, or not all are known.
+    The list of hosts is empty if there are too many to search by, or if some are unknown.
     """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)
@@ -218,9 +218,9 @@ def _days(
 def _scanned_samples(
     within: Range, only: ReportFilter | None, before: tuple[int, int] | None
 ) -> Subquery:
-    """Return a subquery that selects the samples that are searched for one page, newest first.
+    """Return an SQL subquery that selects the samples to search for one page, newest first.
 
-    Only columns of the index are read.
+    It reads only columns of the index. A sample is a stored request body with reports.
     """
     table = REPORT_SAMPLES.c
     order = (table.received_at, table.id)
@@ -283,7 +283,8 @@ def _text(body: bytes) -> str:
 def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
     """Count the clients that hold each version, by pin set, version, app and app version.
 
-    The number is the larger one of today and yesterday. ``now`` is in seconds since 1970.
+    Clients report once a day. The number is that of today or of yesterday, whichever is larger.
+    ``now`` is in seconds since 1970.
     """
     table = PRESENCES.c
     names = (table.pin_set, table.version, table.app, table.app_version)
@@ -303,10 +304,11 @@ def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, st
 def groups_of_day(
     connection: Connection, names: Sequence[str], now: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the number of reports of the last day with equal values, the largest number first.
+    """Count the failure reports of the last day that have equal values in some columns.
 
-    Each tuple has the values of the columns ``names``, the number of reports with these values, and
-    when the first of them arrived (seconds since 1970).
+    Yield tuples, those with the largest number first. Each has the values of the columns ``names``,
+    the number of reports with these values, and when the first of them arrived (seconds since
+    1970).
     """
     table = REPORT_GROUPS.c
     columns = [getattr(table, name) for name in names]
@@ -324,9 +326,9 @@ def groups_of_day(
 def failures_by_hour(
     connection: Connection, since: int, until: int
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield the number of reports of each host in each hour, as host, hour and number.
+    """Yield the number of reports of each host in each hour, as tuples of host, hour and number.
 
-    ``since`` is the first hour, and ``until`` the first that is left out, in seconds since 1970.
+    The hours begin from ``since`` (inclusive) to ``until`` (exclusive), in seconds since 1970.
     """
     table = REPORT_GROUPS.c
     rows = connection.execute(
@@ -365,8 +367,8 @@ def reporting_networks(
     """Return the networks that reported each of these chains since yesterday.
 
     Failures that were reported without a chain have an empty digest. The number of networks is
-    limited for each share and chain separately, so that many reports about one chain can't hide
-    reports about another.
+    limited for each share (a monitored host or pattern) and chain separately, so that many reports
+    about one chain can't hide reports about another.
 
     Args:
         connection: a connection that may read.
@@ -375,7 +377,7 @@ def reporting_networks(
         limit: the maximum number of networks for each share and chain.
 
     Returns:
-        The networks by share (a monitored host or pattern) and digest.
+        The networks by share and digest.
     """
     table = REPORT_NETWORKS.c
     reported = (
@@ -401,9 +403,9 @@ def reporting_networks(
 
 
 def count_networks(connection: Connection, now: int) -> dict[str, int]:
-    """Count the networks that sent any report since yesterday.
+    """Count the networks that sent any report since yesterday, by monitored host or pattern.
 
-    The result is by share (a monitored host or pattern). ``now`` is in seconds since 1970.
+    ``now`` is in seconds since 1970.
     """
     table = REPORT_NETWORKS.c
     rows = connection.execute(

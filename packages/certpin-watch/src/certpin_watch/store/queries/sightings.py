@@ -71,9 +71,10 @@ _COMPARED = ("outcome", "served", "verified", "address", "tls", "problem")
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A result that all probes of a location had from ``first_at`` to ``last_at``.
 
-    ``served`` and ``verified`` are digests of chains. ``way`` and ``edge`` distinguish several
-    servers that one location observes at the same port; else they are empty. ``seconds`` is the
-    duration of the last probe with all its attempts; null if it is unknown.
+    ``served`` and ``verified`` are digests of chains. ``way`` (another address, STARTTLS, separate
+    anchors) and ``edge`` (an IP address) distinguish several servers that one location observes at
+    the same port; else they are empty. ``seconds`` is the duration of the last probe with all its
+    attempts; null if it is unknown.
     """
 
     vantage: str
@@ -97,7 +98,7 @@ class Vantage(Observation, frozen=True, kw_only=True):
     """The latest result of a location, with the verdict of the pins.
 
     Attributes:
-        answer: the verdict of the pin files on the verified path.
+        answer: the verdict of the pin files on the verified path, such as "match" or "mismatch".
         refused_by: the versions that clients may hold and that refuse the path.
         not_after: when the first certificate of the path expires, or of the served chain if it
             wasn't verified.
@@ -117,7 +118,10 @@ class Vantage(Observation, frozen=True, kw_only=True):
 
 
 class Sighting(Observation, frozen=True, kw_only=True):
-    """A probe result of a location, from the history of a host. ``latest`` marks the current."""
+    """A probe result of a location, from the history of a host.
+
+    ``latest`` is true if the result is still current.
+    """
 
     id: int
     host: str
@@ -140,7 +144,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class PinJudge:
-    """Checks chains against the monitored pin sets, as these are at the time ``now``.
+    """Checks chains against the monitored pin sets, with the pins and versions at the time ``now``.
 
     The versions that clients may hold at that time are computed once for each pin set.
     """
@@ -155,7 +159,7 @@ class PinJudge:
         return self._alive[monitored.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:
-        """Return the verdict of the pin files on a chain of a host.
+        """Return the verdict of the pin files on a chain of a host, such as "match" or "mismatch".
 
         If several pin files cover the host, the worst of their verdicts counts; "unpinned" if none
         does.
@@ -177,8 +181,8 @@ class PinJudge:
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
         """Return True if a certificate of the chain has expired, or expires soon.
 
-        The alert rules use the same limit (``warning_period``). ``warning`` is the period in the
-        settings.
+        ``warning`` is the warning period in the settings. It is shortened for certificates with a
+        short lifetime, as in the alert rules (``warning_period``).
         """
         if chain is None:
             return False
@@ -208,7 +212,7 @@ def current_by_location(
         connection: a connection that may read.
         judge: checks the chains in the results against the pins.
         hosts: the host names.
-        thresholds: from the settings: when a date is near.
+        thresholds: the limits in the settings for dates that are near.
     """
     columns = SIGHTINGS.c
     statement = select(SIGHTINGS).where(LATEST, columns.host.in_(hosts))
@@ -223,10 +227,11 @@ def current_by_location(
 
 
 def latest_chains(connection: Connection, hosts: Collection[str]) -> list[tuple[str, bytes, bytes]]:
-    """Return the chains that the probes of these hosts verified last, sorted, each pair once.
+    """Return the chains that the latest probes of these hosts verified, sorted, without duplicates.
 
     Returns:
-        The host, and the digests of the chain as its server sent it and of the verified chain.
+        Tuples of the host, the digest of the chain as its server sent it, and the digest of the
+        verified chain.
     """
     columns = SIGHTINGS.c
     chosen = (columns.host, columns.served, columns.verified)
@@ -242,7 +247,8 @@ def last_verified(
     """Return when each location last verified a chain of these hosts.
 
     Returns:
-        Seconds since 1970, by host, port, location, way to connect, and address.
+        A mapping to seconds since 1970. The keys are host, port, location, way to connect (such as
+        STARTTLS), and address.
     """
     columns = SIGHTINGS.c
     by = (columns.host, columns.port, columns.vantage, columns.way, columns.edge)
@@ -285,7 +291,7 @@ def history(
 def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Change, ...]:
     """Return the differences between successive probe results of a host, newest first.
 
-    The last ``limit`` results are compared.
+    Only the last ``limit`` results are compared.
     """
     found = history(connection, host, limit=clamp_limit(limit)).items
     digests = {
@@ -303,7 +309,7 @@ def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Chan
 
 
 def earliest_expiry(chain: Chain | None) -> datetime | None:
-    """Return when the first certificate of a chain expires.
+    """Return the earliest expiry date of the certificates in a chain.
 
     Returns:
         None if there is no chain, or a date can't be read.
@@ -326,7 +332,8 @@ def issuer_of(chain: Chain | None) -> str:
 def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
     """Return the locations to which a host presented this chain, at most 20.
 
-    If only another host presented it, it does not count: for this host it may be an attack.
+    Locations to which only another host presented the chain are left out: for this host the chain
+    may be an attack.
 
     Args:
         connection: a read transaction.
@@ -419,7 +426,7 @@ def warning_period(
         warning: the period in the settings; it is shortened for a certificate with a short
             lifetime.
         authority: True if the certificate is not the leaf. If it is pinned, the period is extended:
-            every client needs the pin of its successor before it expires.
+            every client needs the pin of the next certificate before this certificate expires.
         covers: the policies of the host, each with the time until clients have adopted a version.
 
     Raises:

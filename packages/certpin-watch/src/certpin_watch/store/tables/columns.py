@@ -1,4 +1,4 @@
-"""``METADATA``, the collection of all tables, and the kinds of columns that tables share."""
+"""``METADATA``, the collection of all tables, and functions that create common kinds of columns."""
 
 from __future__ import annotations
 
@@ -42,18 +42,21 @@ def counter(name: str = "count") -> Column[int]:
 
 
 def text(name: str, **options: Any) -> Column[str]:
-    """Return a column for text.
+    """Return a column for text, not null by default.
 
-    A missing value is an empty text, not NULL, so that groups compare equal.
+    A missing value is stored as an empty text, because NULL values would not be equal in a group.
     """
     return Column(name, Text, nullable=options.pop("nullable", False), **options)
 
 
 def digest(name: str, **options: Any) -> Column[bytes]:
-    """Return a column for a SHA-256 digest as bytes. A missing value is empty, not NULL."""
+    """Return a column for a SHA-256 digest as bytes. A missing value is ``b""``, not NULL."""
     return Column(name, LargeBinary, nullable=options.pop("nullable", False), **options)
 
 
 def trait_columns() -> tuple[Column[Any], ...]:
-    """Return a column for each name in ``TRAITS``: a number for ``version``, else text."""
+    """Return a column for each field of a report except host and chain (``TRAITS``).
+
+    The column ``version`` is a number, all others are text.
+    """
     return tuple(counter(name) if name == "version" else text(name) for name in TRAITS)

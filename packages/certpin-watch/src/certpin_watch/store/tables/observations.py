@@ -3,10 +3,10 @@
 Certificates and chains are stored once. Reports and sightings (probe results) refer to a chain by
 its digest.
 
-Reports are counted in groups, a few are stored as samples, and repeats are recognised. The groups
-are also added up by day, so that a year of them can be read quickly. A day's sums are written in
-the transaction that counts the reports in their groups (``store/reports.py``), so the two always
-agree.
+Equal reports of one hour are counted in a group. A few are also stored as samples, and identities
+recognise repeats. The groups are also added up by day, so that a year of them can be read quickly.
+A day's sums are written in the transaction that counts the reports in their groups
+(``store/reports.py``), so the two always agree.
 """
 
 from __future__ import annotations

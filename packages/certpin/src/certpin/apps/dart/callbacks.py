@@ -1,8 +1,8 @@
-"""Dart callbacks that decide about refused certificates, and the builds in which they do.
+"""Dart callbacks that can accept refused certificates, and the builds that use these callbacks.
 
 ``HttpClient.badCertificateCallback`` and ``onBadCertificate`` are called only for a certificate
-that failed verification. A callback that refuses is right, and so is one that accepts only loopback
-addresses; all others are mistakes.
+that failed verification. A callback that always refuses is right, and so is one that accepts only
+loopback addresses. All others are mistakes.
 """
 
 from __future__ import annotations
@@ -81,9 +81,10 @@ def _report(
 
 
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
-    """Return the builds in which a callback is set; None for all builds, or if unknown.
+    """Return the builds (debug or release) in which a callback is set.
 
-    For a callback in a subclass of ``HttpOverrides``, these are the builds that install it.
+    None means all builds, or unknown. For a callback in a subclass of ``HttpOverrides``, these are
+    the builds that install the subclass.
     """
     gate = flow.gate(node)
     overrides = _overrides_class(flow, node)
@@ -95,7 +96,10 @@ def _gate_of(flow: DartFlow, node: Node) -> Mode:
 
 
 def _overrides_class(flow: DartFlow, node: Node) -> str:
-    """Return the name of the subclass of ``HttpOverrides`` around a node; empty if none."""
+    """Return the name of the subclass of ``HttpOverrides`` that contains a syntax node.
+
+    Return an empty text if the class around the node is no such subclass.
+    """
     for each in flow.tree.ancestors(node):
         if each.type == "class_definition":
             superclass = flow.tree.child(each, "superclass")
@@ -105,7 +109,7 @@ def _overrides_class(flow: DartFlow, node: Node) -> str:
 
 
 def _is_in_zone(flow: DartFlow, node: Node) -> bool:
-    """Return True if a node is inside the arguments of ``HttpOverrides.runZoned``."""
+    """Return True if a syntax node is inside the arguments of ``HttpOverrides.runZoned``."""
     return any(
         each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
         for each in flow.tree.ancestors(node)
@@ -113,14 +117,20 @@ def _is_in_zone(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
-    """Return True if the callback is only a parameter, or another callback of the same name."""
+    """Return True if the value that is set as the callback comes from elsewhere.
+
+    That is so for a parameter of a function around it, or another callback of the same name.
+    """
     path = flow.code.path(flow.unwrapped(run))
     name = path.rpartition(".")[2]
     return name in CALLBACKS or any(path in each.parameters for each in flow.around(node))
 
 
 def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
-    """Yield the effects of a callback; none if it only refuses certificates.
+    """Yield the effects of a callback on refused certificates; nothing if it only refuses them.
+
+    An effect is "accept", "debug" (accepts in debug builds), "flag" (accepts if a host or a flag
+    says so), "compare" (compares with pins), or "elsewhere" (the code is in another file).
 
     Args:
         flow: the functions and conditions of the file.
@@ -142,7 +152,10 @@ def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
 
 
 def _named_answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
-    """Yield the effects of a callback that is given by the name of a function or variable."""
+    """Yield the effects, such as "accept", of a callback that is given by its name.
+
+    The name is that of a function or variable. "elsewhere" means that this file doesn't define it.
+    """
     name = flow.code.last_name(run)
     is_call = any(flow.tree.child(each, "argument_part") is not None for each in run)
     functions = flow.functions.get(name, []) if not is_call else []
@@ -181,7 +194,11 @@ def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterato
 
 
 def _conditional(flow: DartFlow, function: Function, node: Node) -> Answer | None:
-    """Return the effect of a `return true`, by the conditions around it; None if it is harmless."""
+    """Return the effect of a ``return true`` in a callback, from the conditions around it.
+
+    The effect is "accept", "compare" (with pins) or "flag" (another condition). None means
+    harmless: only loopback addresses are accepted.
+    """
     conditions = list(flow.conditions(node, function.body))
     if any(value and _is_local(flow, run) for run, value in conditions):
         return None
@@ -214,14 +231,17 @@ def _returned_answers(
 
 
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression calls another callback: ``onBadCertificate(cert, host)``."""
+    """Return True if an expression is a call of another callback, ``onBadCertificate(…)``."""
     name = flow.code.last_name(run)
     values = [list(each.value) for each in flow.code.definitions.get(name, ())]
     return name in CALLBACKS or any(flow.code.last_name(value) in CALLBACKS for value in values)
 
 
 def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
-    """Return the function of this file that an expression calls; None if it does anything else."""
+    """Return the function of this file that an expression calls.
+
+    Return None if the expression is no such call, or several functions have the name.
+    """
     if not run or flow.tree.child(run[-1], "argument_part") is None:
         return None
     if len(run) > 3 or run[0].type not in {"identifier", "this"}:
@@ -231,7 +251,7 @@ def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
 
 
 def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
-    """Return True if an expression uses the callback's certificate, or a name of a pin."""
+    """Return True if an expression uses the callback's certificate, or a name about pins."""
     names = flow.names_in(run)
     certificates = {
         name

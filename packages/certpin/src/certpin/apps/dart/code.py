@@ -1,7 +1,7 @@
-"""Dart's syntax tree: constants and their values, calls and their arguments.
+"""Read Dart's syntax tree: constants and their values, calls and their arguments.
 
-The grammar is flat: ``a.b(c)`` is a sequence of siblings, a name and its selectors. A *run* is a
-list of sibling nodes that make up one expression.
+The grammar is flat: ``a.b(c)`` is a sequence of sibling nodes, a name and its selectors. A *run*
+is a list of sibling nodes that make up one expression.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _MAX_DEPTH = 20  # names inside names
 
 @dataclass(frozen=True)
 class Definition:
-    """A constant or a variable with its first value.
+    """The definition of a constant, or of a variable with its first value.
 
     Attributes:
-        name: its name.
+        name: the name of the constant or variable.
         owner: the name of its class; empty outside of classes.
         node: the node of the definition.
         value: the nodes of the expression behind ``=``.
@@ -68,12 +68,12 @@ class Definition:
     value: tuple[Node, ...]
 
     def contains(self, node: Node) -> bool:
-        """Return True if a node is a part of this definition."""
+        """Return True if a syntax node is a part of this definition."""
         return self.node.start_byte <= node.start_byte < self.node.end_byte
 
 
 class DartCode:
-    """A Dart file: its syntax tree, with the names, texts and calls in it."""
+    """A Dart file: its syntax tree, with methods that find names, texts and calls in it."""
 
     def __init__(self, tree: SyntaxTree) -> None:
         self.tree = tree
@@ -91,7 +91,10 @@ class DartCode:
         return found
 
     def definition_of(self, node: Node) -> Definition | None:
-        """Return the constant or variable that has a node in its value; None if there is none."""
+        """Return the constant or variable that has a syntax node inside its value.
+
+        Return None if there is none, or if the node is inside a function.
+        """
         for each in self.tree.ancestors(node):
             if each.type in DEFINITIONS:
                 return self._definition(each)
@@ -100,13 +103,13 @@ class DartCode:
         return None
 
     def class_of(self, node: Node) -> str:
-        """Return the name of the class around a node; empty outside of classes."""
+        """Return the name of the class that contains a syntax node; empty outside of classes."""
         return next(
             (self.name_of(each) for each in self.tree.ancestors(node) if each.type in CLASSES), ""
         )
 
     def name_of(self, node: Node) -> str:
-        """Return the name that a definition, class, label, parameter or signature has.
+        """Return the name in the syntax node of a definition, class, label, parameter or signature.
 
         Return an empty text if the node has no name.
         """
@@ -125,13 +128,13 @@ class DartCode:
     def value(self, run: list[Node]) -> str | None:
         """Return the text that an expression always has when the app runs; None if it varies.
 
-        Read are string literals, their concatenation and interpolation, the names of constants of
-        this file, and the default of ``String.fromEnvironment``.
+        The method evaluates string literals, their concatenation and interpolation, the names of
+        constants of this file, and the default of ``String.fromEnvironment``.
         """
         return _Evaluation(self).text(run)
 
     def unit(self, literal: Node) -> Node:
-        """Return the node of the concatenation (``'a' + 'b'``) that a string literal belongs to.
+        """Return the syntax node of the concatenation, ``'a' + 'b'``, around a string literal.
 
         Return the literal itself if it isn't concatenated.
         """
@@ -150,7 +153,7 @@ class DartCode:
         return unit
 
     def head(self, node: Node) -> list[Node]:
-        """Return the nodes of an expression before a selector: ``A.check`` in ``A.check(x)``."""
+        """Return the nodes of an expression before a selector: ``A.check`` before ``(x)``."""
         run: list[Node] = []
         for each in self.tree.before(node):
             if each.type in SELECTORS:
@@ -176,7 +179,10 @@ class DartCode:
         return self.path(run).rpartition(".")[2]
 
     def call(self, arguments: Node) -> str:
-        """Return the name of the function or class that gets these arguments, as ``A.check``."""
+        """Return the name of the function or class that a call names, such as ``A.check``.
+
+        ``arguments`` is the syntax node of the call's arguments.
+        """
         parent = self.tree.parent(arguments)
         if parent is None:
             return ""
@@ -194,7 +200,10 @@ class DartCode:
         return self.name_of(selector)  # an enum constant
 
     def arguments(self, arguments: Node) -> Iterator[tuple[str, list[Node]]]:
-        """Yield each argument of a call: its name, empty for a positional one, and its value."""
+        """Yield the name and value of each argument of a call; the name may be empty.
+
+        A positional argument has no name.
+        """
         for each in self.tree.children(arguments):
             children = self.tree.children(each)
             if each.type == "named_argument":
@@ -208,7 +217,10 @@ class DartCode:
         return next((run for name, run in self.arguments(arguments) if not name), [])
 
     def arguments_of(self, name: Node) -> Node | None:
-        """Return the arguments of a call ``name(…)`` or ``….name(…)``; None if it is no call."""
+        """Return the node of the arguments behind a name: ``name(…)`` or ``….name(…)``.
+
+        Return None if the name is not called.
+        """
         anchor = name
         parent = self.tree.parent(name)
         for _ in range(2):  # `.name` is in a selector, and that in another one
@@ -225,12 +237,12 @@ class DartCode:
         return following if following.type == "arguments" else None
 
     def arguments_in(self, selector: Node) -> Node | None:
-        """Return the arguments in a selector; None if the selector is not a call."""
+        """Return the node of the arguments in a selector such as ``(x)``; None if it is no call."""
         part = self.tree.child(selector, "argument_part")
         return self.tree.child(part, "arguments") if part is not None else None
 
     def is_used(self, name: Node) -> bool:
-        """Return True if the code calls a name, or a member of it: ``name(…)``, ``name.x``."""
+        """Return True if the code calls a name or uses a member of it: ``name(…)``, ``name.x``."""
         following = next(self.tree.after(name), None)
         return following is not None and following.type in {"selector", "arguments"}
 
@@ -248,16 +260,20 @@ class DartCode:
         return runs
 
     def branches(self, conditional: Node) -> tuple[list[Node], list[Node], list[Node]]:
-        """Return the condition and the two branches of ``a ? b : c``."""
+        """Return the three parts of ``a ? b : c``, each as a list of nodes.
+
+        These are the condition and the two branches.
+        """
         children = self.tree.children(conditional)
         start = next((at for at, each in enumerate(children) if each.type == "?"), len(children))
         end = next((at for at, each in enumerate(children) if each.type == ":"), len(children))
         return children[:start], children[start + 1 : end], children[end + 1 :]
 
     def decode(self, literal: Node, inner: dict[int, str]) -> str:
-        """Return the text of a string literal.
+        """Return the text of a string literal, without quotes and with escapes decoded.
 
-        ``inner`` has the texts of its interpolations by the ID of their node; others become empty.
+        ``inner`` has the texts of interpolated expressions, by the ID of their syntax node. An
+        expression that is not in ``inner`` counts as empty.
         """
         parts: list[str] = []
         closing, is_raw, start = "", False, 0
@@ -296,7 +312,10 @@ class DartCode:
 
 
 class _Evaluation:
-    """The evaluation of one constant expression. It has limits: a constant can refer to itself."""
+    """The evaluation of one constant expression to a text.
+
+    Steps and depth are limited, because a constant can refer to itself.
+    """
 
     def __init__(self, code: DartCode) -> None:
         self.code = code
@@ -326,7 +345,7 @@ class _Evaluation:
         return None
 
     def _joined(self, runs: list[list[Node]]) -> str | None:
-        """Return the texts of some expressions, joined; None if one of them is not constant."""
+        """Return the texts of some expressions as one text; None if one of them is not constant."""
         self.depth += 1
         parts = [self.text(run) for run in runs]
         self.depth -= 1
@@ -359,7 +378,10 @@ class _Evaluation:
         return self._joined([list(chosen[0].value)])
 
     def _environment(self, arguments: Node | None) -> str | None:
-        """Return the default value in a call of ``String.fromEnvironment``; else None."""
+        """Return the default value in a call of ``String.fromEnvironment``.
+
+        Return None for other calls, and if the call has no constant default.
+        """
         if arguments is None or self.code.call(arguments) != "String.fromEnvironment":
             return None
         named = dict(self.code.arguments(arguments))

@@ -1,7 +1,8 @@
 """Examples of the mistakes in Dart: wrong code, and the same code without the mistake.
 
-The examples are tests: the checks find exactly one mistake in the wrong code, at the line that ends
-with ``HERE``, and none in the other. The rules themselves are in ``rules``.
+A test uses the examples: the checks must find exactly one mistake in the wrong code, at the line
+that ends with ``HERE``, and none in the corrected code. The rules themselves are in
+``certpin.apps.rules``.
 """
 
 from __future__ import annotations

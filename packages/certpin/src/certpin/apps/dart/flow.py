@@ -1,7 +1,7 @@
 """The functions of a Dart file, their results, and the builds in which code runs.
 
-The analysis is local to one file, and doesn't execute anything. A condition with a value from
-another file counts as unknown.
+Builds are debug builds and release builds of the app. The analysis is local to one file, and
+doesn't execute anything. A condition with a value from another file counts as unknown.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _MAX_DEPTH = 8  # names that are resolved for one flag
 
 @dataclass(frozen=True)
 class Function:
-    """A function with a body.
+    """A function of a Dart file that has a body.
 
     Attributes:
         name: its name; empty for a closure.
         parameters: the names of its parameters.
         types: the types of its parameters, in the same order; empty texts for missing ones.
-        body: the node of its body.
+        body: the syntax node of its body.
     """
 
     name: str
@@ -56,8 +56,9 @@ class Returned:
     """An expression that a function returns.
 
     Attributes:
-        run: the nodes of the expression.
-        node: the node from which the conditions around the expression are found.
+        run: the syntax nodes of the expression.
+        node: the ``return`` statement, or the first node behind ``=>``. The conditions around the
+            expression are found from it.
     """
 
     run: list[Node]
@@ -82,9 +83,10 @@ class DartFlow:
         self.has_modes = has_constant or bool(set_by_assert)
 
     def _assert_flags(self) -> set[str]:
-        """Return the variables that only an ``assert`` sets, so they are true in debug builds only.
+        """Return the names of variables that are true only in debug builds.
 
-        It is written as ``assert(() { flag = true; return true; }())``.
+        Such a variable is set only in an ``assert``: ``assert(() { flag = true; return true;
+        }())``.
         """
         found = set()
         for assertion in self.tree.kinds.get("assertion", ()):
@@ -96,7 +98,10 @@ class DartFlow:
         return {name for name in found - {""} if self._is_set_once(name)}
 
     def _is_set_once(self, name: str) -> bool:
-        """Return True if a name is that of one variable, assigned once after its definition."""
+        """Return True if only one variable of the file has this name, and is assigned exactly once.
+
+        The value in its definition doesn't count.
+        """
         assigned = [x for x in self.tree.names.get(name, ()) if self.assigned(x)]
         return len(assigned) == 1 and len(self.code.definitions.get(name, ())) == 1
 
@@ -111,7 +116,7 @@ class DartFlow:
         return found
 
     def function_of(self, body: Node) -> Function:
-        """Return the function that has this node as its body."""
+        """Return the function that has this syntax node as its body."""
         signature = next(
             (each for each in self.tree.before(body) if each.type.endswith("_signature")), None
         )
@@ -130,15 +135,16 @@ class DartFlow:
         return Function(name, names, types, body)
 
     def around(self, node: Node) -> Iterator[Function]:
-        """Yield the functions around a node, the nearest first."""
+        """Yield the functions that contain a syntax node, the innermost first."""
         for each in self.tree.ancestors(node):
             if each.type in FUNCTIONS:
                 yield self.function_of(each)
 
     def assigned(self, node: Node) -> list[Node]:
-        """Return the value that the code assigns to a name; empty if the node is no such name.
+        """Return the value that the code assigns to a name, as a list of syntax nodes.
 
-        That is ``x`` in ``client.name = x``, ``..name = x`` and ``name: x``.
+        That is ``x`` in ``client.name = x``, ``..name = x`` and ``name: x``. The list is empty if
+        nothing is assigned at this node.
         """
         parent = self.tree.parent(node)
         if parent is None:
@@ -158,7 +164,7 @@ class DartFlow:
         return []
 
     def closure(self, run: list[Node]) -> Function | None:
-        """Return the function if an expression is a closure; None for other expressions."""
+        """Return the function of an expression that is a closure; None for other expressions."""
         run = self.unwrapped(run)
         if len(run) == 1 and run[0].type == "function_expression":
             body = self.tree.child(run[0], "function_expression_body")
@@ -166,7 +172,7 @@ class DartFlow:
         return None
 
     def unwrapped(self, run: list[Node]) -> list[Node]:
-        """Return an expression without parentheses and a type cast around it."""
+        """Return an expression without the parentheses and the type casts around it."""
         for _ in range(_MAX_DEPTH):
             kind = run[0].type if len(run) == 1 else ""
             if kind == "parenthesized_expression":
@@ -193,7 +199,7 @@ class DartFlow:
                 yield Returned(run, node)
 
     def own_nodes(self, body: Node) -> Iterator[Node]:
-        """Yield the nodes of a function's body, except the nodes of functions inside it."""
+        """Yield the syntax nodes of a function's body, except those of functions inside it."""
         pending = list(reversed(self.tree.children(body)))
         while pending:
             node = pending.pop()
@@ -202,9 +208,10 @@ class DartFlow:
                 pending.extend(reversed(self.tree.children(node)))
 
     def mode(self, condition: list[Node], depth: int = 0) -> Mode:
-        """Return the builds in which a condition is true; None for all builds, or if unknown.
+        """Return the builds in which a condition is true: "debug", "release", or "debug-and-more".
 
-        ``depth`` counts the names that were resolved so far.
+        The last one means debug builds in which a further condition is true. None means all builds,
+        or unknown. ``depth`` counts the names that were resolved so far.
         """
         run = self.unwrapped(condition) if self.has_modes else []
         if not run or depth > _MAX_DEPTH:
@@ -222,7 +229,7 @@ class DartFlow:
         return self._flag(run, depth)
 
     def condition(self, branch: Node) -> list[Node]:
-        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of nodes."""
+        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of syntax nodes."""
         run: list[Node] = []
         for each in self.tree.children(branch):
             if each.type in {"?", ")"}:
@@ -232,13 +239,15 @@ class DartFlow:
         return run
 
     def gate(self, node: Node, *, inside: Node | None = None) -> Mode:
-        """Return the builds in which a node's code runs; None for all builds, or if unknown.
+        """Return the builds in which the code at a syntax node runs.
 
-        They follow from the conditions around the node, an ``assert`` around it, and an earlier
-        statement of a block that returns in some builds.
+        They are "debug", "release", or "debug-and-more" (debug builds in which a further condition
+        is true). None means all builds, or unknown. The builds follow from the conditions around
+        the node, an ``assert`` around it, and an earlier statement of a block that returns in some
+        builds.
 
         Args:
-            node: any node.
+            node: any syntax node.
             inside: the search ends at this ancestor; without it, at the root of the file.
         """
         found: set[Mode] = set()
@@ -258,9 +267,10 @@ class DartFlow:
         return next((mode for mode in _STRONGEST if mode in found), None)
 
     def conditions(self, node: Node, inside: Node) -> Iterator[tuple[list[Node], bool]]:
-        """Yield the conditions around a node, each with the value that it has there.
+        """Yield the conditions around a syntax node, each with True or False.
 
-        The search ends at the ancestor ``inside``.
+        True means that the node's code runs if the condition is true. The search ends at the
+        ancestor ``inside``.
         """
         current = node
         for parent in self.tree.ancestors(node):
@@ -286,13 +296,19 @@ class DartFlow:
             yield from self.tree.inside(node)
 
     def is_first(self, current: Node, branch: Node) -> bool:
-        """Return True if a node is in the condition or first branch of ``if`` or ``a ? b : c``."""
+        """Return True if a node is in the condition or first branch of ``if`` or ``a ? b : c``.
+
+        The node is one of the syntax tree; it must be inside ``branch``.
+        """
         separator = ":" if branch.type == "conditional_expression" else "else"
         behind = next((x for x in self.tree.children(branch) if x.type == separator), None)
         return behind is None or current.start_byte < behind.start_byte
 
     def _branch(self, current: Node, branch: Node) -> Mode:
-        """Return the builds in which a part (``current``) of an ``if`` or of ``a ? b : c`` runs."""
+        """Return the builds in which one part (``current``) of an ``if`` or of ``a ? b : c`` runs.
+
+        They are "debug", "release" or "debug-and-more"; None means all builds, or unknown.
+        """
         condition = self.condition(branch)
         if current in condition:
             return None
@@ -300,7 +316,11 @@ class DartFlow:
         return mode if self.is_first(current, branch) else _inverted(mode)
 
     def _early_returns(self, block: Node) -> list[tuple[int, Mode]]:
-        """Return the places where some builds leave a block, and the builds that go on there."""
+        """Return the ``if`` statements of a block that return early in some builds.
+
+        Each pair is the position (in bytes) after such an ``if``, and the builds, such as
+        "release", that run the code behind it.
+        """
         if block.id not in self._leaving:
             statements = (x for x in self.tree.children(block) if x.type == "if_statement")
             modes = ((each.end_byte, self._mode_behind(each)) for each in statements)
@@ -308,7 +328,10 @@ class DartFlow:
         return self._leaving[block.id]
 
     def _mode_behind(self, statement: Node) -> Mode:
-        """Return the builds in which the code after an ``if`` runs; None if all builds run it."""
+        """Return the builds, such as "release", that run the code after an ``if`` statement.
+
+        Return None if all builds run it, or if that is unknown.
+        """
         mode = self.mode(self.condition(statement))
         if mode is None or self.tree.child(statement, "else") is not None:
             return None
@@ -329,7 +352,10 @@ class DartFlow:
         return modes[0] if len(set(modes)) == 1 else None
 
     def _compared(self, equality: Node, depth: int) -> Mode:
-        """Return the builds in which a comparison such as ``flag == false`` is true."""
+        """Return the builds in which a comparison such as ``flag == false`` is true.
+
+        They are "debug", "release" or "debug-and-more"; None if unknown.
+        """
         runs = self.code.operands(equality, "equality_operator")
         constants = [x[0].type for x in runs if len(x) == 1 and x[0].type in {"true", "false"}]
         flags = [x for x in runs if len(x) != 1 or x[0].type not in {"true", "false"}]
@@ -379,7 +405,10 @@ class DartFlow:
 
 
 def _behind(children: list[Node]) -> list[Node]:
-    """Return the nodes after the assignment operator; empty if there is none."""
+    """Return the syntax nodes behind the assignment operator in a list of siblings.
+
+    The list is empty if there is no such operator.
+    """
     at = next((at for at, each in enumerate(children) if each.type in {"=", "??="}), None)
     return children[at + 1 :] if at is not None else []
 

@@ -1,4 +1,4 @@
-"""Revision 0002: fill the daily sums from the existing report groups, partition the identities."""
+"""Revision 0002: fill the daily sums of reports, and partition the report identities by day."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 
 
 def after(connection: Connection) -> None:
-    """Run the step: fill the tables of daily sums, and partition the table of report identities.
+    """Fill the tables of daily sums, and partition the table of report identities.
 
-    SQLite has no partitions.
+    Revision 0002 calls this at its end. Nothing is partitioned on SQLite, which has no partitions.
     """
     add_up(connection)
     if connection.dialect.name != "sqlite":
@@ -52,7 +52,7 @@ def after(connection: Connection) -> None:
 def add_up(connection: Connection) -> None:
     """Fill the empty tables of daily sums from the report groups.
 
-    This is done day by day, so that the database sorts only one day's groups at once.
+    The sums are computed day by day, so that the database sorts only one day's groups at once.
     """
     for day in _days(connection):
         for rows in _groups(connection, day):
@@ -62,8 +62,8 @@ def add_up(connection: Connection) -> None:
 def _partition(connection: Connection, now: int) -> None:
     """Move PostgreSQL's report identities into partitions by day, including expired identities.
 
-    A report that was more than a day late gets its second identity, without the day. The indexes
-    are created last, which is faster because the rows are unordered.
+    For a report that was more than a day late, a second identity is added, which contains no day.
+    The indexes are created last, which is faster because the rows are unordered.
     """
     today = now - now % _DAY
     days = range(today - _DAYS_BEFORE * _DAY, today + _DAYS_AFTER * _DAY + 1, _DAY)
@@ -128,9 +128,10 @@ def _days(connection: Connection) -> Iterator[int]:
 
 
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
-    """Yield the sums of a day's report groups with equal values, in batches of rows.
+    """Yield the daily sums of the report groups of a day, in batches of rows.
 
-    The values are those of a place (host and chain) and of traits (all other fields).
+    Report groups with the same host, chain and other fields are added up. ``day`` is the first
+    second of the day.
     """
     columns = _GROUPS.c
     by = [columns[name] for name in (*_PLACE_NAMES, *_TRAIT_NAMES)]

@@ -1,4 +1,4 @@
-"""Every table. Written by ``make revision``, and by nobody after its release."""
+"""Revision 0001: every table. ``make revision`` wrote this file, which must not change."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Bring the schema here, from the revision before."""
+    """Create every table of revision 0001 in an empty database."""
     op.create_table(
         "accounts",
         sa.Column(

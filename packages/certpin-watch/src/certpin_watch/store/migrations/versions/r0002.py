@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Bring the schema here, from the revision before."""
+    """Change the tables from the previous revision to this revision."""
     op.create_table(
         "budgets",
         sa.Column("name", sa.Text(), nullable=False),

@@ -99,7 +99,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
 
     Args:
         watch: the settings, the store, the pin files and the clock. The caller closes the store.
-        stop: ends the service.
+        stop: an event; set it to end the service.
         listening: called when the server accepts requests.
 
     Raises:

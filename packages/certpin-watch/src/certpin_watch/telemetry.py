@@ -199,7 +199,10 @@ def _keep_span(span: Any, shown: Scope) -> None:
 
 
 def _matching_path(scope: Scope, routes: Iterable[BaseRoute]) -> str | None:
-    """Return the path of the first route that matches a request, such as ``/hosts/{name}``."""
+    """Return the path of the first route that matches a request, such as ``/hosts/{name}``.
+
+    Return None if no route matches.
+    """
     from starlette.routing import Match, Mount, Route  # commands that only read settings skip it
 
     for route in routes:

@@ -1,4 +1,4 @@
-"""Alert rules that compare pins with the chains of servers, with clients and with providers."""
+"""Alert rules that compare pins with served chains, deployed versions, and providers' roots."""
 
 from __future__ import annotations
 

@@ -39,8 +39,9 @@ class AlertFinding:
 
     Attributes:
         rule: the id of the rule.
-        severity: how severe the problem is.
-        host: a pattern or name of the pin set, or empty if the finding concerns no single host.
+        severity: how severe the problem is: "critical", "warning" or "info".
+        host: the host name or host pattern with the problem; empty if the finding concerns no
+            single host.
         pin_set: the name of the pin set, or empty if it concerns none.
         summary: a sentence that describes the problem.
         command: the shell command that the user should run next, or empty.
@@ -86,8 +87,8 @@ class AlertRule:
         id: the name in findings, alerts, settings and documentation.
         severities: the severities that its findings can have, the worst first.
         check: yields a finding for each problem.
-        needs: the part of the evidence that the rule reads. If that part is missing, the rule is
-            not evaluated, and its alerts keep their state.
+        needs: the part of the evidence that the rule reads, such as "probes" or "reports". If that
+            part is missing, the rule is not evaluated, and its alerts keep their state.
         summary: the condition under which it yields a finding, as a phrase.
         why: the consequence of that condition, in sentences.
     """
@@ -169,7 +170,7 @@ class ReportedFailures(NamedTuple):
 
     @property
     def unverified(self) -> bool:
-        """True if the client's platform refused the chain, so that pins are not the reason."""
+        """True if the client's platform refused the chain, so pins did not cause the failure."""
         return self.reason in UNVERIFIED
 
     @property
@@ -294,8 +295,8 @@ class ServiceEvidence:
 
     Attributes:
         disk: the free share of the store's disk in per cent; None if unknown.
-        failing: maps each notification service that fails to its last error.
-        failures: maps each alert rule, or source of data, that failed to the reason.
+        failing: the last error of each notification service that fails.
+        failures: the reason for each alert rule, or source of data, that failed.
         queue: the state of the NATS stream in which reports wait to be stored; None without NATS.
         full: the names of storage limits that reports have nearly reached.
         sweeps: the result of the last deletion of expired rows, for each kind of row.
@@ -323,7 +324,8 @@ class Evidence:
         probes: the state of the probed servers.
         reports: the reports of clients.
         service: the state of the monitoring service.
-        missing: the parts that are empty because they could not be read.
+        missing: the names of the parts, such as "reports", that are empty because they could not be
+            read.
     """
 
     now: int

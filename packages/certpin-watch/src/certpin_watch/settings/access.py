@@ -165,7 +165,7 @@ class AuthSettings:
 
     @property
     def believed(self) -> tuple[Network, ...]:
-        """The networks of proxies that may state the client's address; none without a proxy."""
+        """The networks of proxies that may state the client's address; empty without a proxy."""
         return self.trusted_proxies if self.behind_proxy else ()
 
     @property

@@ -258,7 +258,7 @@ def nats_address(secret: Secret) -> str:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Return the scheme, host and query of an address; empty texts if it can't be parsed."""
+    """Return the scheme, host and query of a URL; three empty texts if it can't be parsed."""
     try:
         parts = urlsplit(text)
         _ = parts.port  # urlsplit checks the port only on access

@@ -331,7 +331,7 @@ class AlertSettings:
         """Check the list of notification services.
 
         Raises:
-            ConfigError: two have the same name, or there are too many.
+            ConfigError: two services have the same name, or there are too many.
         """
         names = Counter(service.name for service in values.get("tell", ()))
         if duplicates := sorted(name for name, number in names.items() if number > 1):

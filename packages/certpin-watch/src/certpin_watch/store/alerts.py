@@ -44,7 +44,19 @@ _GIVEN_UP_SECONDS = 86400  # for which a message that was given up counts
 class AlertRow:
     """An alert: a problem from when it was first seen until it is resolved. Times are Unix seconds.
 
-    The fields are the columns of the table ``ALERTS``; a comment at the table describes them.
+    Attributes:
+        key: identifies the problem: rule, pin set, host and subject.
+        opened_at: when the problem was first seen.
+        last_at: when the problem was last seen.
+        clients: the number of affected clients; None if unknown.
+        gone_at: when the problem was no longer detected; None if it is still detected.
+        told_at: when a message about the alert was last due; None if none was.
+        told_clients: the number of affected clients at ``told_at``.
+        peak: the severity at ``told_at``.
+        quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
+        flaps: how often the problem returned soon after it was gone.
+
+    The comment at the table ``ALERTS`` describes the other fields.
     """
 
     key: str

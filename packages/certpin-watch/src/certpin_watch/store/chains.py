@@ -323,10 +323,10 @@ def _stored(connection: Connection, column: Column[bytes], keys: Iterable[bytes]
 def lock_usage(connection: Connection) -> int:
     """Lock the row with the quota's usage until the transaction ends.
 
-    If the row is missing, it is computed from all stored rows.
+    If the row is missing, the usage is computed from all stored rows.
 
     Returns:
-        The used bytes of the quota. No other transaction changes them meanwhile.
+        The used bytes of the quota. No other transaction can change them until this one ends.
     """
     used = _locked_usage(connection)
     if used is None:

@@ -13,8 +13,8 @@ no partitions: there, rows are deleted.
 - ``report_identities_rest`` has reports of days without a partition, because the clients' clocks
   were far off.
 
-A late report also has a second identity without its day, which outlives the partition. All other
-reports of a day arrived within ``LATE`` of it.
+A report is late if it arrived ``LATE`` seconds or more after the client's time. A late report also
+has a second identity without its day, which outlives the partition.
 """
 
 from __future__ import annotations

@@ -31,8 +31,21 @@ _MAX_VALUES = 500  # in one statement
 class SightingRow:
     """A period (``first_at`` to ``last_at``) in which a location got equal results at one address.
 
-    The fields are the columns of the table ``SIGHTINGS``; a comment at the table describes them.
-    ``id`` is 0 until the row is stored.
+    Attributes:
+        way: how the location connects (another address, STARTTLS, separate anchors); empty for a
+            plain connection.
+        edge: the IP address, if each address of the host is probed separately; else empty.
+        address: the address that answered last.
+        outcome: "verified", "unverified" or "unreachable".
+        served: the digest of the chain that the server sent.
+        verified: the digest of the verified chain; empty if there was none.
+        problem: why no chain was verified; ``code`` is OpenSSL's number for it.
+        slot: the time for which the last probe was planned.
+        count: the number of probes in the period.
+        changes: how many periods directly before this one had only one probe.
+        latest: True if the period has not ended.
+        took: the duration of the last probe in microseconds; 0 if unknown.
+        id: the number of the row; 0 until it is stored.
     """
 
     host: str
@@ -87,7 +100,14 @@ class LocationRow:
 class LoggedRow:
     """A certificate in a Certificate Transparency log, or an entry that can't be decoded.
 
-    The fields are the columns of the table ``LOGGED``; a comment at the table describes them.
+    Attributes:
+        tbs: the digest of the signed part, equal for a certificate and its precertificate.
+        kind: "certificate"; "malformed" for an entry that can't be decoded.
+        key: the SHA-256 of the certificate's public key (SPKI).
+        authorities: the SHA-256 of the public keys of the certificates above it, concatenated.
+        names: its DNS names, with spaces between.
+        first_at: when it was first reported, in seconds since 1970.
+        last_at: when it was last reported, in seconds since 1970.
     """
 
     tbs: bytes

@@ -6,7 +6,7 @@ hosts     all monitored hosts, and one host
 failures  reports of clients, one reported chain, and the page for use during incidents
 pin_sets  adoption of pin-set versions, and rotation of pins
 alerts    alerts and silences, their details and forms
-calendar  the dates ahead that can lock clients out
+calendar  coming dates, such as expiries, at which clients can be locked out
 about     versions and settings
 unknowns  sentences about data that is missing or old
 charts    bars, sparklines and chains as SVG

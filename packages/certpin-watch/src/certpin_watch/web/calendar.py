@@ -1,4 +1,4 @@
-"""The page ``/calendar``: the dates ahead that can lock the clients of the pin sets out."""
+"""The page ``/calendar``: coming dates, such as expiries, at which clients can be locked out."""
 
 from __future__ import annotations
 

@@ -138,7 +138,8 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
     """Yield sentences about versions for which the reports of clients contradict the journal.
 
-    The journal of the rotation records which versions were released.
+    The journal of the rotation records which versions were released. If no client reported its
+    version, the only sentence says so.
     """
     if not reported.days:
         yield (
@@ -225,7 +226,7 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
 def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
     """Draw a timeline with the period in which clients may hold each version.
 
-    Return None if it isn't known of any version when it was released.
+    Return None if no version has a known release date.
     """
     deployed, timing = watched.deployed, watched.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]

@@ -169,7 +169,7 @@ def apps(
 ) -> tuple[AppCount, ...]:
     """Return how many clients of each app held each pin-set version on a day (UTC).
 
-    The largest number is first; at most ``limit`` are returned.
+    The result is sorted, the largest number first. It has at most ``limit`` items.
     """
     columns = PRESENCES.c
     by = (columns.app, columns.app_version, columns.platform, columns.version)

@@ -51,7 +51,8 @@ class Capacity(NamedTuple):
 
     Attributes:
         bytes: the bytes of samples, and of chains that only clients reported.
-        chains: the number of chains that only clients reported, and first did so in the last hour.
+        chains: the number of chains that only clients reported, for the first time in the last
+            hour.
         groups_hour: the number of report groups of the current hour.
         groups_day: the number of report groups of the current day.
     """

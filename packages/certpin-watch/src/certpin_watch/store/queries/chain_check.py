@@ -117,8 +117,9 @@ class ChainJudge:
     def _roots(self) -> tuple[bytes, ...]:
         """The roots of the pin files and of this machine, with which reported chains are completed.
 
-        Servers don't send the root, which may be the pinned certificate. A client with a wrong
-        clock has verified nothing, and reports the chain as the server sent it.
+        A reported chain often lacks its root, which may be the pinned certificate: servers don't
+        send the root, and a client that could not verify the chain reports it as the server sent
+        it.
         """
         policies = (policy for monitored in self.sets for policy in monitored.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)
@@ -183,7 +184,7 @@ def _accepts(
     """Return True if one of the policies accepts the signed path from the leaf of the chain.
 
     If one policy marks a key of the path as compromised, the chain is not accepted: otherwise a
-    policy of an older version would accept the thief's chain.
+    policy of an older version would accept a chain with the stolen key.
     """
     path = signed_path(chain, roots)
     if path is None or _has_compromised_key(path, policies):
@@ -237,7 +238,7 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 
 
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
-    """Return the certificates from the leaf up, each signed by the next, with no name twice.
+    """Return the certificates from the leaf up, each signed by the next, with no subject twice.
 
     With repeated names, the verifier would try every possible issuer: for ten certificates that all
     sign each other, it would never end.

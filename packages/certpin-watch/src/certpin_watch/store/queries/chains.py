@@ -251,7 +251,8 @@ def describe_issuer(
         chain: DER certificates, leaf first.
         expected: the path that the monitor verified for the host, leaf first.
         anchors: the roots that the pin file names for the host.
-        verdict: the verdict of the pins on the chain (``chain_check``).
+        verdict: the verdict of the pins on the chain, from ``ChainJudge.verdict``: "accepted",
+            "issued", "refused" or "unknown".
     """
     if not chain:
         title = "No chain was reported"

@@ -100,8 +100,8 @@ class Freshness(msgspec.Struct, frozen=True):
         hosts: the number of monitored hosts.
         unseen_count: the number of monitored hosts that no location ever probed.
         unseen: the names of these hosts, at most a hundred.
-        vantages: the locations.
-        leases: the tasks that only one process may do.
+        vantages: how current the probe results of each location are.
+        leases: the tasks that only one process may do, and the process that does each.
         problems: pin files and journals that can't be read; their last content stays in force.
         last_report: when a report was last stored.
         last_presence: the last day on which a client reported its pin-set version.

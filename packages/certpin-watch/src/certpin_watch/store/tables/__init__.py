@@ -1,6 +1,6 @@
 """The database schema, as SQLAlchemy tables. All times are in seconds since 1970 (UTC).
 
-- ``columns``: ``METADATA`` and the column types.
+- ``columns``: ``METADATA`` (the collection of all tables), and functions that create columns.
 - ``observations``: certificates and chains, probe results, reports of clients and their sums.
 - ``service``: alerts, accounts, tokens and sessions, and the service's own records.
 """

@@ -33,7 +33,7 @@ _OVERRIDES = "HttpOverrides"
 
 
 def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report callbacks for refused certificates that accept them, or compare them with pins."""
+    """Report callbacks that accept refused certificates, or that compare them with pins."""
     for name in CALLBACKS:
         for node in flow.tree.names.get(name, ()):
             run = flow.assigned(node)
@@ -65,7 +65,11 @@ def _check_callback(
 def _report(
     flow: DartFlow, reporter: FileReporter, name: str, node: Node, answers: set[Answer]
 ) -> None:
-    """Report a callback that accepts certificates in release builds."""
+    """Report a callback that accepts refused certificates in release builds.
+
+    The rule that is reported depends on the name of the callback, the class around it, and its
+    effects (``answers``).
+    """
     line = flow.tree.line(node)
     if _overrides_class(flow, node) or _is_in_zone(flow, node):
         reporter.report("overrides-with-callback", line)

@@ -85,8 +85,7 @@ class DartFlow:
     def _assert_flags(self) -> set[str]:
         """Return the names of variables that are true only in debug builds.
 
-        Such a variable is set only in an ``assert``: ``assert(() { flag = true; return true;
-        }())``.
+        Only an ``assert`` sets them, in the form ``assert(() { flag = true; return true; }())``.
         """
         found = set()
         for assertion in self.tree.kinds.get("assertion", ()):
@@ -290,7 +289,7 @@ class DartFlow:
         return {self.tree.text(each) for each in self.nodes_in(run) if "identifier" in each.type}
 
     def nodes_in(self, run: list[Node]) -> Iterator[Node]:
-        """Yield the nodes of an expression, and all nodes below them."""
+        """Yield the syntax nodes of an expression, and all nodes below them."""
         for node in run:
             yield node
             yield from self.tree.inside(node)
@@ -298,7 +297,8 @@ class DartFlow:
     def is_first(self, current: Node, branch: Node) -> bool:
         """Return True if a node is in the condition or first branch of ``if`` or ``a ? b : c``.
 
-        The node is one of the syntax tree; it must be inside ``branch``.
+        ``current`` is the node, ``branch`` is the node of the ``if`` or of the conditional
+        expression.
         """
         separator = ":" if branch.type == "conditional_expression" else "else"
         behind = next((x for x in self.tree.children(branch) if x.type == separator), None)

@@ -1,6 +1,6 @@
-"""The policies that an app's source describes, before they are written to a pin file.
+"""The host policies made from an app's source, before they are written to a pin file.
 
-They have guessed roles of pins, and questions that the user has to answer.
+The roles of their pins are guesses, and the user has to answer open questions about them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,16 @@ class DraftPin:
 
     Attributes:
         pin: the pin.
-        places: where it was found: ``lib/api.dart:12 allowedFingerprints``, safe to print.
+        places: the places in the source, such as ``lib/api.dart:12 allowedFingerprints``, safe to
+            print.
         role: the role for the pin file.
         presented: True if the server's chain has the key or certificate; None if no server was
             asked.
-        key: for a whole-certificate pin that the server presents, the pin of the certificate's key.
-        replaces: the whole-certificate pin that this pin of a key has replaced.
-        key_type: the type of its key, such as ``EC P-256``; empty if unknown, as for a digest.
+        key: the pin of the certificate's key, if ``pin`` is a whole-certificate pin and a server
+            presents the certificate; else None.
+        replaces: the whole-certificate pin that this pin of a key has replaced; None if it replaced
+            no pin.
+        key_type: the type of the key, such as ``EC P-256``; empty if unknown, as for a digest.
     """
 
     pin: Pin
@@ -63,7 +66,7 @@ class DraftPin:
         return text
 
     def entry(self) -> HostPin:
-        """Return the pin with role, state and note, as a policy contains it."""
+        """Return the pin with its role, state and note, as an entry of the pin file."""
         return HostPin(self.pin, self.role, imported_state(self.role), self.note)
 
 
@@ -93,22 +96,22 @@ class DraftHost:
 
     @property
     def matched(self) -> bool:
-        """True if a server presented a pinned key or certificate, in a place where it may match."""
+        """True if a server's verified chain contains a pin, in a certificate that is compared."""
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 
     def never_matches(self, pin: DraftPin) -> bool:
-        """Return True if a server presents the pin in a certificate that is not compared."""
+        """Return True if a server presents the pin, but not in its leaf, and only leaves count."""
         return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
 
     def add(self, pin: Pin, place: str, role: Role | None = None, *, key_type: str = "") -> None:
-        """Add a pin, or another place of a known pin.
+        """Add a pin to the host. If the host has the pin already, add the place to it.
 
         Args:
             pin: the pin.
-            place: where it was found, for the note.
-            role: its role; None to guess: the first pin of the host is that of the leaf, others are
-                backups.
-            key_type: the type of its key, if known.
+            place: the file, line and name in the source, for the note.
+            role: the role of the pin; None to guess: the first pin of the host is that of the leaf,
+                others are backups.
+            key_type: the type of the pinned key, such as ``EC P-256``; empty if unknown.
 
         Raises:
             ConfigError: the host has too many pins.
@@ -132,9 +135,9 @@ class DraftHost:
         )
 
     def compare(self, chain: Chain) -> None:
-        """Record which pins a server presents in its verified chain, and set the roles of the pins.
+        """Record which pins the server's verified chain contains, and set the roles of the pins.
 
-        If the server presents none of them, their roles stay guesses.
+        If the chain contains none of the pins, the roles stay guesses.
         """
         for draft in self.pins.values():
             draft.presented = bool(draft.presented)
@@ -150,7 +153,7 @@ class DraftHost:
                 draft.role = draft.role if draft.presented else "backup"
 
     def pin_keys(self) -> None:
-        """Replace each whole-certificate pin that a server presents by the pin of that key."""
+        """Replace the whole-certificate pins that a server presents by pins of the public keys."""
         pins = list(self.pins.values())
         self.pins = {}
         for draft in pins:
@@ -166,7 +169,7 @@ class DraftHost:
 
 @dataclass
 class Draft:
-    """The policies that an app's source describes, and the questions that it leaves open.
+    """The host policies made from an app's source, and the questions that it leaves open.
 
     Attributes:
         hosts: the hosts, by their patterns.
@@ -197,7 +200,7 @@ class Draft:
         """Return the questions for the user: those that neither the source nor the servers answer.
 
         Args:
-            asked: the patterns of the hosts with a verified chain that was compared (``compare``).
+            asked: the host patterns with a verified chain that was compared with the pins.
         """
         return [
             *self.unknown,
@@ -242,7 +245,7 @@ def _refuse_more_pins(host: DraftHost) -> None:
 def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
     """Yield the open questions about a host, for the user.
 
-    ``asked`` has the patterns of the hosts with a verified chain that was compared.
+    ``asked`` has the host patterns with a verified chain that was compared with the pins.
     """
     name = str(host.pattern)
     known = name in asked
@@ -275,9 +278,10 @@ def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
 
 
 def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
-    """Yield a question to the user: the types of a host's backup keys that are known as digests.
+    """Yield a question for the user: of which types are the host's backup keys with only a digest?
 
-    None is needed for a host with its own trust anchors: a private authority may sign any key.
+    No question is needed for a host with its own trust anchors: a private authority may sign any
+    key.
     """
     open_pins = [
         str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type

@@ -1,4 +1,4 @@
-"""The programming languages that certpin reads. A new one is a module, and one entry here."""
+"""The programming languages that certpin reads. A new language is a module, and one entry here."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Language:
-    """A programming language of apps.
+    """A programming language of apps, and the functions that read its files.
 
     Attributes:
-        name: the word after ``certpin import``.
+        name: the name of the language on the command line, as in ``certpin import dart``.
         suffixes: the suffixes of its source files, in lower case.
         load: imports the parser, which may be an optional package, and returns the reader: a
             function that returns the results for one source file. Raises ``MissingExtraError`` if
             the package is missing.
         manifest: the name of the file that describes a package, such as ``pubspec.yaml``; empty if
-            there is none.
-        read_manifest: returns the results for such a file, and the assets that it lists.
-        tests: names of folders beside a manifest with tests, which are not part of the app.
+            the language has none.
+        read_manifest: a function that reads a manifest and returns the results and the assets that
+            the manifest lists; None if the language has no manifest.
+        tests: the names of test folders beside a manifest; they are not part of the app.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Decide which texts in source code are pins. The same for every programming language.
+"""Decide which strings in source code are pins, for every programming language.
 
 A digest of 32 bytes can be anything: a pin, the hash of a file, a key. The decision follows from
 its spelling (``sha256/…``), from the call that receives it, and from the names around it. Nothing
@@ -38,14 +38,14 @@ _MAX_HOST = 300  # characters: more than a host name can have (RFC 1035), and a 
 
 @dataclass(frozen=True)
 class Literal:
-    """A constant text in the code of an app.
+    """A constant string in the code of an app.
 
     Attributes:
-        text: the text.
-        line: its line, from 1.
-        usages: how the code uses it: first in its place, then through the constants that contain
-            it.
-        is_debug: True if only debug builds use it.
+        text: the content of the string.
+        line: the line of the string, from 1.
+        usages: how the code uses the string: first at its place, then through the constants that
+            contain it.
+        is_debug: True if only debug builds use the string.
     """
 
     text: str
@@ -55,7 +55,7 @@ class Literal:
 
     @property
     def name(self) -> str:
-        """The first name that the code gives to the text, safe to print; empty if there is none."""
+        """The first name that the code gives to the string, safe to print; empty without a name."""
         name = next((name for usage in self.usages for name in usage.names), "")
         return printable(name[:MAX_NAME])
 
@@ -99,7 +99,7 @@ _NAMES = (b"fingerprint", b"thumbprint", b"sha256", b"spki", b"pinning", b"pins"
 
 
 def may_have_pins(lower: bytes) -> bool:
-    """Return True if a source file may contain pins, without parsing it: most files don't.
+    """Return True if a source file may contain pins. The file is searched, not parsed.
 
     Args:
         lower: the content of the file in lower case.
@@ -110,10 +110,10 @@ def may_have_pins(lower: bytes) -> bool:
 
 
 def host_in(text: str) -> str:
-    """Return the host or host pattern that a text consists of; empty if it is neither.
+    """Return the host or host pattern that a string consists of; empty for any other string.
 
-    That is the host of an ``https`` or ``wss`` URL, or a name with a dot (``api.bank.example``)
-    that isn't the name of a file.
+    The string is an ``https`` or ``wss`` URL, or a name with a dot (``api.bank.example``) that
+    isn't the name of a file.
     """
     if "://" in text:
         return host_of_url(text)
@@ -131,13 +131,13 @@ def host_of_url(text: str) -> str:
 
 @dataclass
 class LiteralReader:
-    """Collects the pins and certificates in the texts of one source file.
+    """Collects the pins and certificates in the strings of one source file.
 
-    Call ``read`` for each text, then ``finish``.
+    Call ``read`` for each string, then ``finish``.
 
     Attributes:
         path: the path of the file.
-        findings: the results of the file, to which they are added.
+        findings: the results of the file, to which pins, certificates and questions are added.
         hashing_line: the line in which the file hashes a whole certificate; 0 if it doesn't. If it
             does, base64 without a prefix is the fingerprint of a certificate, not the pin of a key.
     """
@@ -150,7 +150,7 @@ class LiteralReader:
     _seen: set[tuple[Pin, int, tuple[str, ...]]] = field(default_factory=set)
 
     def read(self, literal: Literal) -> None:
-        """Add the pins, certificates and questions of one text to the results."""
+        """Add the pins, certificates and questions of one string to the results."""
         if _PEM_BEGIN in literal.text:
             self._read_certificates(literal)
         elif len(literal.text) > MAX_TEXT:
@@ -164,7 +164,10 @@ class LiteralReader:
                 self._read_digest(literal, signs, part.strip())
 
     def finish(self) -> None:
-        """Add the questions to the results, except about digests that are known as pins by now."""
+        """Add the collected questions to the results.
+
+        Questions about digests that turned out to be pins are left out.
+        """
         known = {found.pin.digest for found in self.findings.pins}
         undecided = [question for digest, question in self._undecided if digest not in known]
         for questions in (list(self._asked), undecided):
@@ -204,7 +207,7 @@ class LiteralReader:
             )
 
     def _add(self, literal: Literal, pin: Pin) -> None:
-        """Add a pin, or a question if it is an example, or belongs to one flavour of the app.
+        """Add a pin, or a question instead if the pin is an example or belongs to a flavour.
 
         A flavour is a variant of the app, such as development or staging.
         """
@@ -229,7 +232,7 @@ class LiteralReader:
         self.findings.pins.append(FoundPin(pin, place, literal.name, hosts, literal.is_debug))
 
     def _ask_host(self, literal: Literal) -> None:
-        """Add a question about the host of a pin, if the code beside it seems to name the host."""
+        """Add a question about the host of a pin if code near the pin seems to name the host."""
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:
             self._ask(
@@ -262,7 +265,10 @@ class LiteralReader:
     def _read_hex(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_spelled: bool
     ) -> None:
-        """Add a digest in hexadecimal. ``is_spelled`` is True if the text itself names SHA-256."""
+        """Add a digest in hexadecimal.
+
+        ``is_spelled`` is True if the string itself names SHA-256.
+        """
         digits = re.sub(r"[: -]", "", text)
         is_open = len(digits) != len(text) or not signs.is_other
         size = len(digits) / 2
@@ -279,7 +285,7 @@ class LiteralReader:
     def _read_sha256(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_pin: bool, is_open: bool
     ) -> None:
-        """Add a digest of 32 bytes: as a pin if ``is_pin``, or as a question if ``is_open``."""
+        """Add a SHA-256 digest: as a pin if ``is_pin``; else as a question if ``is_open``."""
         digest = bytes.fromhex(re.sub(r"[: -]", "", text))
         if signs.is_signing and not signs.receiver:
             self._ask(literal, _signing_problem(text))
@@ -311,7 +317,7 @@ class LiteralReader:
 def _pattern(text: str, port: str) -> str:
     """Return a host or host pattern in normalised form, with its port unless that is 443.
 
-    Return an empty text if it is invalid. ``port`` is empty, or begins with a colon.
+    Return an empty string if the host is invalid. ``port`` is empty, or begins with a colon.
     """
     if len(text) > _MAX_HOST:
         return ""
@@ -325,9 +331,9 @@ def _pattern(text: str, port: str) -> str:
 
 
 def _pins_with_prefix(text: str) -> Iterator[tuple[str, Pin | None]]:
-    """Yield each part of a text that is spelled as a pin (``sha256/…``), and its pin.
+    """Yield each part of a string that is spelled as a pin (``sha256/…``), and the pin.
 
-    The pin is None if it is damaged.
+    The pin is None if the part isn't a valid pin.
     """
     try:
         yield text.strip(), Pin.parse(text)
@@ -348,7 +354,7 @@ def _prefixed_parts(text: str) -> Iterator[tuple[str, Pin | None]]:
 
 
 def _decoded(text: str) -> bytes | None:
-    """Return the bytes of strict base64; None if the text isn't canonical base64."""
+    """Return the bytes of strict base64; None if the string isn't canonical base64."""
     digest = binascii.a2b_base64(text)
     return digest if base64.b64encode(digest).decode() == text else None
 
@@ -359,7 +365,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a text of the source file, in quotes and safe to print."""
+    """Return the start of a string of the source file, in quotes and safe to print."""
     text = printable(text.strip()[:_MAX_PLACEHOLDER])
     return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[: _MAX_SHOWN - 20]}…'"
 

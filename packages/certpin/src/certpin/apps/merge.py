@@ -42,7 +42,7 @@ MAX_ANCHORS = 20
 def draft_policies(
     findings: FileFindings, hosts: Sequence[str], roots: Iterable[str] = ()
 ) -> Draft:
-    """Assign the pins and certificates in an app's source to hosts.
+    """Assign the pins and certificates in an app's source to hosts, and return the hosts' policies.
 
     Args:
         findings: the results for all files.
@@ -103,7 +103,10 @@ class _Merge:
                 self._ask_about(found)
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Add a question about a pin's host that no URL of the app has: it may be another name."""
+        """Add a question about the host of a pin if no URL of the app contains that host.
+
+        The name may then not be a host.
+        """
         for host in found.hosts:
             lower = host.lower()
             if self._in_urls and lower not in self._in_urls and lower not in self._asked:
@@ -134,7 +137,10 @@ class _Merge:
     def finish(self) -> None:
         """Add the trust anchors, after the last pin and certificate.
 
-        Raises ``ConfigError`` or ``FormatError`` as ``draft_policies`` does.
+        Raises:
+            ConfigError: the host of a pin is unknown, or there are several hosts for the pins of
+                several files.
+            FormatError: there is no pin and no certificate.
         """
         if not (self._named or self.hosts or self._homeless):
             self._homeless += [self._where(each.place, "certificate") for each in self._authorities]
@@ -158,7 +164,7 @@ class _Merge:
             )
 
     def _add_authorities(self) -> None:
-        """Make authorities the trust anchors of those hosts of ``--host`` that have no pins.
+        """Make the found authorities the trust anchors of ``--host`` hosts that have no pins.
 
         For a host with pins, trusting only one of the authorities could lock every client out, even
         in report mode.
@@ -186,10 +192,10 @@ class _Merge:
     def _hosts_of(
         self, texts: Iterable[str], place: Place, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that the code assigns to a pin, or else those that the user named.
+        """Return the hosts that the code assigns to a pin; if it assigns none, those of ``--host``.
 
-        The place of the pin for its note (``where``) is returned too; it then says if the user
-        named the host.
+        Also return ``where``, the place of the pin for its note, which then says if the host is
+        from ``--host``.
         """
         assigned = []
         for text in texts:
@@ -211,18 +217,18 @@ class _Merge:
 
     @cached_property
     def _known(self) -> list[tuple[HostPattern, int]]:
-        """The hosts of ``--host``, and those of the pins. Complete only after the last pin."""
+        """The hosts of ``--host``, and those that have pins. Complete only after the last pin."""
         return [*self._named, *((host.pattern, _HTTPS) for host in self.hosts.values())]
 
     def _hosts_named(
         self, names: list[str], found: FoundCertificate, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that a certificate is for: the known ones, or else its exact names.
+        """Return the hosts that a certificate is for: known hosts, else its exact names.
 
         A wildcard host gets the certificate's pin only if the certificate has the same wildcard:
         one server of many must not be accepted for all of them. A certificate that has only
-        wildcards, for other names than those of ``--host``, can't match, so it is dropped. The
-        place for the note is returned too.
+        wildcards, for other names than those of ``--host``, can't match, so it is dropped.
+        ``where``, the place of the certificate for the note, is returned too.
         """
         if matching := [each for each in self._known if _names_host(names, each[0])]:
             return [self._host(*each) for each in matching], where
@@ -291,7 +297,7 @@ class _Merge:
         )
 
     def _candidates(self) -> Iterator[tuple[str, str]]:
-        """Yield the hosts that the source contains, each once, with a place."""
+        """Yield the hosts that the source contains, each once, with its place in the source."""
         seen: set[str] = set()
         for text, place in self._all_hosts():
             try:
@@ -315,7 +321,9 @@ class _Merge:
 
 
 def _host(text: str) -> tuple[HostPattern, int]:
-    """Parse a host pattern, ``HOST``, ``HOST:PORT`` or an https URL. Return pattern and port.
+    """Parse a host pattern, ``HOST``, ``HOST:PORT`` or an https URL.
+
+    Return the pattern and the port.
 
     Raises ``HostError``.
     """
@@ -326,7 +334,7 @@ def _host(text: str) -> tuple[HostPattern, int]:
 
 
 def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
-    """Return True if a certificate with these names is for a host, or has the same wildcard."""
+    """Return True if a certificate with these names is valid for a host or the same wildcard."""
     return any(
         named == pattern or (not pattern.wildcard and named.matches(pattern.name))
         for named in _patterns(names)
@@ -334,7 +342,7 @@ def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
 
 
 def _patterns(names: Iterable[str]) -> Iterator[HostPattern]:
-    """Yield the valid names of a certificate as host patterns."""
+    """Yield the names of a certificate as host patterns. Invalid names are left out."""
     for name in names:
         try:
             yield HostPattern.parse(name)

@@ -27,8 +27,9 @@ class Place:
     """A line in a file of the app.
 
     Attributes:
-        file: the path. It begins with the path that the user named: ``lib/api.dart`` for ``lib``
-            and for ``.``. It may contain control characters: escape it before printing.
+        file: the path. It begins with the path that the user named: for example ``lib/api.dart``,
+            if the user named ``lib`` or ``.``. It may contain control characters: escape it before
+            printing.
         line: the line, from 1.
     """
 
@@ -44,9 +45,9 @@ class SourceFile:
     """One file of the app.
 
     Attributes:
-        path: its path, as in ``Place``.
-        data: its bytes.
-        text: the bytes decoded as UTF-8, with replacements for invalid ones.
+        path: the path, which begins with the path that the user named.
+        data: the content in bytes.
+        text: the content decoded as UTF-8, with replacements for invalid bytes.
     """
 
     path: str
@@ -55,7 +56,7 @@ class SourceFile:
 
     @property
     def is_copied(self) -> bool:
-        """True for a file of certpin's own Dart library that an export copied into the app."""
+        """True if the file is certpin's own Dart code, which an export copied into the app."""
         return self.text.removeprefix("\N{BOM}").startswith(_COPIED)
 
 
@@ -66,9 +67,9 @@ class FoundPin:
     Attributes:
         pin: the pin. A fingerprint without a prefix is a whole-certificate pin (``cert-sha256``),
             unless the library that receives it compares keys.
-        place: where it was found.
-        name: the constant, the list or the parameter that contains it; may be empty.
-        hosts: the hosts and host patterns that the code itself assigns to it, each as written
+        place: the file and line of the pin.
+        name: the constant, the list or the parameter that contains the pin; may be empty.
+        hosts: the hosts and host patterns that the code itself assigns to the pin, each as written
             (``HOST`` or ``HOST:PORT``); may be empty.
         debug: True if only debug builds use the pin: it doesn't belong into the pin set of a
             release.
@@ -85,7 +86,7 @@ class FoundPin:
 
 @dataclass(frozen=True)
 class FoundCertificate:
-    """A certificate in an asset or a string of the app, and its place."""
+    """A certificate in an asset or a string of the app, and the file and line that contain it."""
 
     certificate: Certificate
     place: Place
@@ -93,13 +94,13 @@ class FoundCertificate:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in the app's code. Its texts may quote the file.
+    """A mistake in the app's code. The message may quote the file.
 
     Attributes:
-        rule: the ID of its rule in ``RULES``.
-        place: where it was found.
+        rule: the ID of the broken rule in ``RULES``, such as ``pin-in-callback``.
+        place: the file and line.
         message: the problem, as a phrase.
-        fix: advice; if empty, that of the rule applies.
+        fix: how to correct it; if empty, the fix of the rule applies.
         allowed: the reason in a comment that allows the mistake; empty if it is not allowed.
     """
 
@@ -112,9 +113,9 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A fact that the source doesn't contain, as a question that the user has to answer.
+    """A question that the user has to answer, because the source doesn't contain the answer.
 
-    ``place`` is None if the question is about the whole app.
+    ``place`` is the file and line of the question; None if it is about the whole app.
     """
 
     question: str
@@ -134,12 +135,12 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Unread:
-    """A file, or a part of one, that couldn't be read. Its pins and mistakes are unknown.
+    """A file, or a part of a file, that couldn't be read. Its pins and mistakes are unknown.
 
     Attributes:
         place: the file, and the line of the problem; line 1 if the problem has no line.
         problem: why it couldn't be read.
-        fix: advice; may be empty.
+        fix: how to make it readable; may be empty.
     """
 
     place: Place
@@ -150,7 +151,7 @@ class Unread:
     def because_of(
         error: InputError | ConfigError, file: SourceFile, default_line: int = 1
     ) -> Unread:
-        """Return the result for a file, or a part of it, that a reader refused with an error.
+        """Return the ``Unread`` for a file, or a part of it, that a reader refused with an error.
 
         Args:
             error: the error of the reader.
@@ -172,7 +173,7 @@ class FileFindings:
         certificates: the certificates.
         mistakes: the mistakes in how the app checks pins.
         unknown: the questions for the user.
-        hosts: the hosts of the URLs in the code, with their places.
+        hosts: the hosts of the URLs in the code, each with its file and line.
         dropped: the parts that are not imported.
         unread: the parts that couldn't be read.
     """
@@ -186,6 +187,6 @@ class FileFindings:
     unread: list[Unread] = field(default_factory=list)
 
     def extend(self, other: FileFindings) -> None:
-        """Add the results of another file to these."""
+        """Add the results of another file to these results."""
         for name in self.__dataclass_fields__:
             getattr(self, name).extend(getattr(other, name))

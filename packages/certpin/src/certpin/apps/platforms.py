@@ -1,7 +1,7 @@
-"""Read the pins in an app's configuration for Android and Apple, with certpin's format importers.
+"""Read the pins in an app's configuration for Android and Apple platforms.
 
-Only hosts and pins are taken. ``certpin import android`` and the other formats also read expiry,
-mode, trust anchors and report addresses.
+Only hosts and pins are taken. ``certpin import android`` and the imports of other formats also read
+expiry, mode, trust anchors and report addresses.
 """
 
 from __future__ import annotations
@@ -39,31 +39,38 @@ def is_network_security(file: SourceFile) -> bool:
 
 
 def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
-    """Return the pins of an Android network security configuration, and the mistakes.
+    """Return the pins of an Android network security configuration, and the mistakes in it.
 
     Args:
         file: the XML file.
-        now: the current time.
-        beside: returns the content of a file by its path relative to this one, or raises
+        now: the current time, with a time zone.
+        beside: returns the content of a file by its path relative to ``file``, or raises
             ``FormatError``.
 
     Returns:
-        The results. A file that can't be read is one of them.
+        The results. If the file can't be read, they contain an ``Unread`` with the reason.
     """
     chosen = "trustkit-android" if _TRUSTKIT in file.text else "android"
     return _read(file, chosen, now, beside, "Android's network stack")
 
 
 def is_apple(file: SourceFile) -> bool:
-    """Return True if a property list may have pins: it has their keys, or is Info.plist."""
+    """Return True if a property list may have pins: its name is Info.plist, or it has a pin key."""
     return file.path.endswith("Info.plist") or any(key in file.text for key in _APPLE.values())
 
 
 def read_apple(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
-    """Return the pins in an Apple property list: of ``NSPinnedDomains`` and of TrustKit.
+    """Return the pins in an Apple property list: those of ``NSPinnedDomains`` and of TrustKit.
 
-    A binary property list can't be read, which is one of the results. Arguments and result are
-    those of ``read_network_security``.
+    Args:
+        file: the property list.
+        now: the current time, with a time zone.
+        beside: returns the content of a file by its path relative to ``file``, or raises
+            ``FormatError``.
+
+    Returns:
+        The results. If the file can't be read, or is binary, they contain an ``Unread`` with the
+        reason.
     """
     findings = FileFindings()
     chosen = [name for name, key in _APPLE.items() if key in file.text]
@@ -97,9 +104,9 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
 
 
 class _WordPlaces:
-    """The first line of each word of a file, to find the lines of pins and hosts.
+    """Finds the line of a pin or a host in a file: the first line that contains the word.
 
-    It is needed because the importers of formats return no lines.
+    It is needed because the functions that import the formats return no lines.
     """
 
     def __init__(self, file: SourceFile) -> None:
@@ -110,7 +117,7 @@ class _WordPlaces:
                 self._lines.setdefault(word, number)
 
     def of(self, word: str) -> Place:
-        """Return the place of a word in the file; line 1 if the file spells it in another way."""
+        """Return the place of a word in the file; line 1 if the file doesn't contain the word."""
         return Place(self._path, self._lines.get(word, 1))
 
 

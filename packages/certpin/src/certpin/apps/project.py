@@ -1,8 +1,8 @@
-"""Read an app: choose its files by their names, and give each one to its reader.
+"""Read an app: choose its files by their names, and read each with the reader for its type.
 
 These files are read: the source files of the language, its manifests, the certificates and keys
 that the app contains, and the pins in the configuration of Android and Apple. Nothing is executed,
-and nothing outside the given paths is read (``tree``).
+and nothing outside the given paths is read (see ``tree``).
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Project:
 
     Attributes:
         findings: the results for all files.
-        files: how many files were read.
-        skipped: the path and the kind of each link and each special file, which were not read.
+        files: the number of files that were read.
+        skipped: each link and special file (such as a FIFO), with its kind; they were not read.
         left_out: the folders of tests, which were not read.
         copied: the files of certpin's own library, which were not read.
     """
@@ -67,11 +67,11 @@ def read_project(
         paths: files and folders of the app.
         language: the programming language of its source.
         now: the current time, for expiry dates.
-        progress: takes the number of files, and returns a context manager with a function to call
-            after each file.
+        progress: a function that takes the number of files, and returns a context manager. That
+            yields a function to call after each file.
 
     Returns:
-        The results. A file or folder that can't be read, or only in part, is one of them.
+        The results. They also list each file, folder or part of a file that can't be read.
 
     Raises:
         MissingExtraError: a package that the language needs is not installed.
@@ -140,7 +140,10 @@ def _read_one(
 
 
 def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
-    """Return a file with its content; None if it can't be read, which becomes a result."""
+    """Return a file with its content.
+
+    If it can't be read, return None and add that to ``findings``.
+    """
     try:
         data = listed.read(limit)
     except (OSError, ValueError) as exc:
@@ -152,7 +155,7 @@ def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile 
 
 
 class _Selection:
-    """The files of an app that have a reader.
+    """The files of an app that certpin can read: source, manifests, certificates, configuration.
 
     The manifests (such as ``pubspec.yaml``) are read first, because they list the app's assets.
     """
@@ -179,31 +182,32 @@ class _Selection:
                 yield file
 
     def limit(self, file: ListedFile) -> int:
-        """Return the maximum size in bytes of this file: larger ones are not read."""
+        """Return the maximum size in bytes for this kind of file: larger ones are not read."""
         named = file.name.lower().endswith((*self.language.suffixes, ".xml", ".plist"))
         return MAX_FILE_BYTES if named else MAX_ASSET_BYTES
 
     def is_certificate(self, file: ListedFile) -> bool:
-        """Return True if the file's name is that of a certificate, or of a key store in the app."""
+        """Return True if the file's suffix is that of a certificate, or of a shipped key store."""
         name = file.name.lower()
         return name.endswith(certificates.SUFFIXES) or (
             name.endswith(certificates.KEY_STORES) and self.is_shipped(file)
         )
 
     def is_shipped(self, file: ListedFile) -> bool:
-        """Return True if the file is part of the released app: an asset, or a resource."""
+        """Return True if the file is part of the released app: an asset or a resource."""
         path = "/".join((posixpath.basename(file.root.name), *file.parts))
         return file in self._assets or any(folder in path for folder in _SHIPPED)
 
     def beside(self, file: ListedFile, name: str) -> bytes:
-        """Return the content of a file by its path relative to another one.
+        """Return the content of a file, found by its path relative to another file.
 
         Args:
-            file: the file that names it.
+            file: the file that contains the relative path.
             name: the relative path.
 
         Raises:
-            FormatError: it isn't below the paths that the user named, or can't be read.
+            FormatError: the path isn't below the paths that the user named, or the file can't be
+                read.
         """
         path = posixpath.normpath(posixpath.join("/".join(file.folder), name))
         found = self._by_place.get((file.root, PurePosixPath(path).parts))

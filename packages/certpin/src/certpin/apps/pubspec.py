@@ -34,9 +34,10 @@ _FIX = "pin with certpin's package: remove this one when its calls are replaced"
 
 
 class _Plugin(NamedTuple):
-    """A package that apps use for pinning.
+    """A Dart package that apps use for pinning, and that certpin reports as a mistake.
 
-    ``rule`` is the ID of the rule that it breaks, and ``check`` describes how it checks pins.
+    ``rule`` is the ID of the rule that using the package breaks, and ``check`` describes how the
+    package checks pins.
     """
 
     rule: str
@@ -83,7 +84,7 @@ def read_pubspec(file: SourceFile) -> Manifest:
         file: the ``pubspec.yaml``.
 
     Returns:
-        The results. A part that can't be read is one of them.
+        The results. They list a part that can't be read as ``unread``.
 
     Raises:
         ConfigError: PyYAML is not installed.
@@ -120,7 +121,7 @@ def _read_dependencies(file: SourceFile, section: Any, findings: FileFindings) -
 
 
 def _assets(flutter: Any) -> Iterator[str]:
-    """Yield the paths of the assets in the section ``flutter``: texts, or values of ``path``."""
+    """Yield the paths of the assets in the section ``flutter``: strings, or values of ``path``."""
     listed = dict(_entries(flutter)).get("assets") if _is_mapping(flutter) else None
     if listed is None or listed.id != "sequence":
         return
@@ -131,7 +132,9 @@ def _assets(flutter: Any) -> Iterator[str]:
 
 
 def _entries(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the keys and values of a YAML mapping that have texts as keys.
+    """Yield the keys and values of a YAML mapping.
+
+    Entries with keys other than strings are left out.
 
     Raises:
         FormatError: the node is not a mapping.

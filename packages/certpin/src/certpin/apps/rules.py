@@ -1,9 +1,9 @@
 """The kinds of mistakes that certpin finds in an app's source: severity, reason, fix, examples.
 
-A rule says why a construction is wrong. How it is found depends on the programming language, so the
-checks are in the package of the language (``dart``), which names the rule by its ID. The examples
-are tests: the check finds exactly one mistake in ``bad``, at the line that ends with ``HERE``, and
-none in ``good``.
+A rule says why some code is wrong. The code that finds it depends on the programming language, so
+the checks are in the package of the language (``dart``), which names the rule by its ID. The
+examples are tests: the check finds exactly one mistake in ``bad``, at the line that ends with
+``HERE``, and none in ``good``.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class AppRule:
 
     Attributes:
         id: the name of the rule, as in ``pin-in-callback``.
-        severity: how serious it is.
-        summary: a sentence that describes it.
-        why: sentences that say why it is wrong.
+        severity: ``error``, ``warning`` or ``note``.
+        summary: a sentence that describes the mistake.
+        why: sentences that say why the code is wrong.
         fix: an instruction without a full stop.
-        source: a document or package that confirms it; may be empty.
-        examples: one for each language; none for a rule about another file than source code.
+        source: a document or package that confirms ``why``; may be empty.
+        examples: one for each language; empty for a rule about another file than source code.
     """
 
     id: str
@@ -312,9 +312,9 @@ RULES: dict[str, AppRule] = {rule.id: replace(rule, examples=_examples(rule.id))
 
 
 def _phrase(summary: str) -> str:
-    """Return a summary as a phrase: without full stop, and without the capital of its first word.
+    """Return a rule's summary without its full stop, and with its first word in lower case.
 
-    A name at its start keeps its capitals.
+    A name as first word, such as ``SecurityContext``, keeps its capitals.
     """
     first, _, rest = summary.rstrip(".").partition(" ")
     return f"{first.lower() if first == first.capitalize() else first} {rest}"
@@ -329,7 +329,10 @@ class FileReporter:
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def report(self, rule: str, line: int, message: str = "") -> None:
-        """Add a mistake. ``rule`` is the ID of a rule; without a message, its summary is used."""
+        """Add a mistake. ``rule`` is the rule's ID.
+
+        If ``message`` is empty, the rule's summary is used.
+        """
         if (rule, line) not in self._seen:
             self._seen.add((rule, line))
             text = message or _phrase(RULES[rule].summary)
@@ -337,5 +340,5 @@ class FileReporter:
             self.findings.mistakes.append(Mistake(rule, place, text))
 
     def ask(self, line: int, question: str) -> None:
-        """Add a question for the user about a line."""
+        """Add a question for the user about a line of the file."""
         self.findings.unknown.append(Unknown(question, Place(self.path, line)))

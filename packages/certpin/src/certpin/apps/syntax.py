@@ -1,7 +1,7 @@
 """Parse source code with tree-sitter, within limits.
 
 A language consists of a grammar and a few kinds of nodes. Tree-sitter never fails on broken code:
-the tree then has nodes of errors, and the rest is read as usual. Time and memory are limited here,
+the tree then has error nodes, and the rest is read as usual. Time and memory are limited here,
 for the parser and for the code that reads the tree, because hostile code can make both quadratic in
 its length (100,000 times ``/*`` in Dart: more than a minute).
 """
@@ -36,10 +36,10 @@ _EXTRA = "apps"
 
 @dataclass(frozen=True)
 class Grammar:
-    """A programming language for the parser.
+    """The tree-sitter grammar of a programming language, and its kinds of nodes.
 
     Attributes:
-        package: the Python module of its grammar, which has a function ``language()``.
+        package: the Python module of the grammar, which has a function ``language()``.
         names: the kinds of nodes that contain one identifier.
         strings: the kinds of nodes of string literals.
     """
@@ -58,13 +58,13 @@ class SyntaxTree:
     Attributes:
         data: the content of the file.
         root: the root node.
-        deadline: when reading the file has to end, in seconds of ``thread_time()``.
+        deadline: the latest time to read the file, in seconds of ``thread_time()``.
         names: the nodes of identifiers, by identifier, in the order of the file.
         strings: the nodes of string literals, in the order of the file.
         kinds: the other named nodes with children, by kind, in the order of the file.
         broken_line: the line of the first syntax error; None if there is none.
-        is_complete: False if the file has more nodes than the limit: the nodes behind it are
-            missing.
+        is_complete: False if the file has more nodes than the limit; the index then lacks the nodes
+            after the limit.
     """
 
     data: bytes
@@ -80,7 +80,7 @@ class SyntaxTree:
     _steps: int = 0
 
     def children(self, node: Node) -> list[Node]:
-        """Return the children of a node, named nodes and tokens."""
+        """Return the children of a node: named nodes and tokens."""
         self._steps += 1
         if self._steps % _STEPS_PER_CLOCK == 0:
             _check_time(self.deadline)
@@ -105,7 +105,7 @@ class SyntaxTree:
         return (siblings[at] for at in range(index + 1, len(siblings)))
 
     def child(self, node: Node, kind: str) -> Node | None:
-        """Return the first child of a node that has this kind; None if there is none."""
+        """Return the first child of a node that has this kind; None if no child has."""
         return next((each for each in self.children(node) if each.type == kind), None)
 
     def inside(self, node: Node) -> Iterator[Node]:
@@ -142,11 +142,11 @@ class SyntaxTree:
 
 
 class ReadTimeoutError(Exception):
-    """Reading a source file takes longer than the largest files of apps do."""
+    """Reading a source file took longer than the time limit."""
 
 
 def parse(grammar: Grammar, data: bytes) -> SyntaxTree:
-    """Parse a source file, however broken it is.
+    """Parse a source file. Syntax errors become error nodes of the tree.
 
     Args:
         grammar: the programming language.
@@ -179,7 +179,10 @@ def _check_time(deadline: float) -> None:
 
 
 def _parser(grammar: Grammar) -> Any:
-    """Return a new parser for each file: one that was stopped would continue with the old file."""
+    """Return a new tree-sitter parser. Use it for one file only.
+
+    A parser that was stopped would continue with the old file.
+    """
     try:
         tree_sitter = import_module("tree_sitter")
         package = import_module(grammar.package)

@@ -45,7 +45,7 @@ class NamedPath:
     """A folder that the user named, or the folder of a file that the user named.
 
     Attributes:
-        name: the prefix of the folder's files in messages.
+        name: the path of the folder for messages: the start of the paths of its files.
         descriptor: the file descriptor of the open folder.
     """
 
@@ -59,7 +59,7 @@ class ListedFile:
 
     Attributes:
         root: the folder that the user named.
-        parts: the names of the folders below ``root``, and of the file.
+        parts: the names of the folders below ``root`` that contain the file, then its name.
     """
 
     root: NamedPath
@@ -84,8 +84,8 @@ class ListedFile:
         """Return the content of the file.
 
         Raises:
-            OSError: it can't be read, is not a regular file, has more than ``limit`` bytes, or
-                changed while it was read.
+            OSError: the file can't be read, is not a regular file, has more than ``limit`` bytes,
+                or changed while it was read.
         """
         with _open_folders(self.root.descriptor, self.folder) as folder:
             before = _identity(self.name, folder)
@@ -100,7 +100,7 @@ class Tree:
     """The regular files below the paths that the user named.
 
     Attributes:
-        files: the files, in the order of the paths and of the names.
+        files: the files, in the order of the user's paths, and by name within a path.
         skipped: the path and the kind of each link, FIFO, device and socket.
         unread: the path and the problem of each folder that couldn't be listed.
     """
@@ -182,7 +182,7 @@ class Tree:
 
 @contextmanager
 def list_files(paths: Iterable[str]) -> Iterator[Tree]:
-    """List the files below paths, during a ``with`` block in which they can be read.
+    """Context manager: list the files below paths; they can be read until the ``with`` block ends.
 
     Args:
         paths: files and folders, as the user wrote them.
@@ -211,7 +211,7 @@ def list_files(paths: Iterable[str]) -> Iterator[Tree]:
 
 
 def _is_output(parts: tuple[str, ...]) -> bool:
-    """Return True for a folder of build outputs or of other people's code.
+    """Return True for a folder of build outputs or of third-party code, which is not read.
 
     Args:
         parts: the names of the folders from the path that the user named down to this folder.
@@ -223,8 +223,8 @@ def _is_output(parts: tuple[str, ...]) -> bool:
 def _open_named(path: str) -> tuple[int, str | None]:
     """Open a folder that the user named, or the folder of a file that the user named.
 
-    Return its file descriptor, and the name of the file, or None for a folder. Raises
-    ``FormatError``.
+    Return the folder's file descriptor, and the name of the file (None if the user named a folder).
+    Raises ``FormatError``.
     """
     try:
         return _descend(*_split(path))
@@ -265,10 +265,11 @@ def _require_folder(name: str, mode: int) -> None:
 
 
 def _split(path: str) -> tuple[int, tuple[str, ...]]:
-    """Open the folder from which a path is followed; return it with the parts below it.
+    """Open the folder from which a path is followed; return it with the parts of the path below it.
 
-    That is the working folder, or the parent of an absolute path outside of it. Raises ``OSError``,
-    and ``ValueError`` for an empty path, as of an unset variable of a script.
+    The folder is the working folder, or, for an absolute path outside of the working folder, the
+    parent of the path. Raises ``OSError``, and ``ValueError`` for an empty path, which an unset
+    variable of a script can cause.
     """
     if not path:
         raise ValueError("it is empty")
@@ -304,7 +305,10 @@ def _number(folder: int) -> tuple[int, int]:
 
 
 def _identity(name: str, folder: int) -> tuple[int, ...]:
-    """Return numbers of a file that change if it is replaced or written. The last is its size."""
+    """Return numbers of a file that change if it is replaced or written.
+
+    The last is its size in bytes.
+    """
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 

@@ -1,4 +1,4 @@
-"""How code uses a text, and the words in the names around it: is it a pin, of which flavour?
+"""How code uses a string, and the words in the names around it: is it a pin, of which flavour?
 
 A flavour is a variant of the app, such as development or staging. This module is the same for every
 programming language; the language's reader collects the usages. Names are split into words.
@@ -51,21 +51,22 @@ _PRODUCTION = frozenset({"prd", "prod", "production"})
 
 @dataclass(frozen=True)
 class Usage:
-    """One way in which the code uses a text.
+    """One way in which the code uses a string.
 
     Attributes:
-        names: the names of its parameter, variable or map key.
-        outer: the names of the function and the class around it.
-        receiver: the kind of digest that the called function compares, if the call is a known one.
-        hosts: the hosts that the code assigns to it.
-        is_searched: True if the code searches for it in another text.
-        nearby: if ``hosts`` is empty, the hosts that the code beside it contains.
+        names: the names of the parameter, variable or map key that gets the string.
+        outer: the names of the function and the class around the string.
+        receiver: the kind of digest (``sha256`` or ``cert-sha256``) that the called function
+            compares; None if the function is unknown.
+        hosts: the hosts that the code assigns to the string.
+        is_searched: True if the code searches for the string in another string.
+        nearby: the hosts in the code beside the string; empty if ``hosts`` isn't.
         host_expression: if ``hosts`` is empty, an expression that seems to be the host.
-        flavours: the words in the names and conditions of the pins that mean builds which are not
-            for the store, such as ``dev``.
-        own_flavours: such words in other names around it. They count only for the place of the text
-            itself, not for the places that use its constant.
-        is_production: True if a name contains a word that means the build for the store.
+        flavours: words such as ``dev``, from the names and conditions of the pins, for builds that
+            are not for the app store.
+        own_flavours: such words in other names around the string. They count only for the place of
+            the string itself, not for the places that use its constant.
+        is_production: True if a name contains a word such as ``prod``, for the app store's build.
     """
 
     names: tuple[str, ...] = ()
@@ -81,15 +82,18 @@ class Usage:
 
 
 class UsageSigns:
-    """The signs in the usages of a text: is it a pin, and of which kind?
+    """The signs in the usages of a string: is it a pin, and of which kind?
 
     Attributes:
-        receiver: the kind of digest that a known call compares; None without such a call.
-        is_other: True if a name says that the text has another purpose, such as a password.
+        receiver: the kind of digest (``sha256`` or ``cert-sha256``) that a known call with the
+            string compares; None without such a call.
+        is_other: True if a name says that the string has another purpose, such as a password.
         is_signing: True if a name is about the certificate that signs the app's package.
-        is_no_placeholder: True if the text can't be a placeholder for a pin.
-        is_pin: True if the text is a pin, by its receiver or its names.
-        names_key: True if a name says that it is a pin of a public key, not of a certificate.
+        is_no_placeholder: True if the string can't be a placeholder for a pin.
+        is_pin: True if the call that gets the string, or the names around it, show that it is a
+            pin.
+        names_key: True if a name says that the string is a pin of a public key, not of a
+            certificate.
     """
 
     def __init__(self, usages: Iterable[Usage]) -> None:
@@ -114,9 +118,9 @@ class UsageSigns:
 
 
 def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
-    """Return the flavour (such as ``dev``) that a pin belongs to.
+    """Return the flavour (an app variant such as ``dev``) that a pin belongs to.
 
-    Return an empty text if it is the build for the store, or unknown.
+    Return an empty string if the flavour is that of the app store's build, or unknown.
     """
     own = [word for usage in usages[:1] for word in (*usage.flavours, *usage.own_flavours)]
     others = [word for usage in usages[1:] for word in usage.flavours]
@@ -139,9 +143,9 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def flavour_of(name: str) -> str:
-    """Return the word of a name that means a build not for the store, such as ``dev``.
+    """Return the first word of a name that means a build not for the app store, such as ``dev``.
 
-    Return an empty text if it has none.
+    Return an empty string if the name has no such word.
     """
     return next((word for word in words(name) if word in _DEVELOPMENT), "")
 
@@ -149,12 +153,12 @@ def flavour_of(name: str) -> str:
 def flavour_of_pins(name: str) -> str:
     """Return the flavour in the name of pins (``devPins``) or in a single word (``dev``).
 
-    Return an empty text for other names: ``testConnection`` is no flavour.
+    Return an empty string for other names: ``testConnection`` names no flavour.
     """
     parts = words(name)
     return flavour_of(name) if len(parts) == 1 or PIN_WORDS & set(parts) else ""
 
 
 def is_production(name: str) -> bool:
-    """Return True if a name contains a word for the build for the store, such as ``prod``."""
+    """Return True if a name contains a word for the app store's build, such as ``prod``."""
     return bool(_PRODUCTION & set(words(name)))

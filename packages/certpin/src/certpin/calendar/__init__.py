@@ -1,4 +1,4 @@
-"""The calendar: coming events after which clients of a pin set may be locked out, with dates."""
+"""The calendar: dated events after which clients of a pin set may be locked out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The coming events that concern a pin set: a pure function of (pins, chains, data, now).
 
-Facts that were published after ``now`` are not used. So the calendar for a day in the past is the
-one that was possible then.
+Facts that were published after ``now`` are not used. So the calendar for a day in the past contains
+only the events that were known on that day.
 """
 
 from __future__ import annotations
@@ -59,16 +59,18 @@ class CalendarEvent:
     Attributes:
         day: the day of the event, in UTC; None for a fact without a day. It can be past: a root
             that left a store is still to be replaced.
-        kind: the kind of the event.
-        host: the host pattern of the policy; empty if the event concerns all of them.
-        subject: distinguishes the events of one kind and host: a digest, or the ID of an
-            announcement. It stays the same while other texts change.
+        kind: the cause, such as ``certificate`` (a leaf expires), ``pins`` (the pins expire) or
+            ``root`` (a root leaves a root store).
+        host: the host pattern of the policy; empty if the event concerns all hosts of the pin set.
+        subject: an identifier that distinguishes events of the same kind and host: a digest, or the
+            ID of an announcement. It stays the same if ``text`` changes.
         text: the event, as a sentence without a full stop. It may contain a name from a
             certificate, in which control characters are escaped.
         fix: how to prepare for that day.
-        published: the day on which the event was public at the latest; None for the user's own
-            data.
-        source: a page, or a package with its version; empty for the user's own data.
+        published: the day on which the event was public at the latest; None if the event follows
+            from the user's own data.
+        source: the URL of a page, or a package with its version; empty if the event follows from
+            the user's own data.
     """
 
     day: date | None
@@ -107,14 +109,14 @@ def list_events(
 
     Args:
         pins: the pin set.
-        chains: the verified chains of its servers, leaf first, by the host pattern. Without them,
-            only the events of the pins and of the trust files are found.
+        chains: the verified chains of the pin set's servers, leaf first, by the host pattern.
+            Without chains, only the events of the pins and of the trust files are found.
         data: the facts about public roots.
-        now: the time, with a time zone.
+        now: the current time, with a time zone.
         served: the chains as the servers sent them, by the host pattern: they can contain
             cross-signs that are not on the verified path.
-        key_types: the types of keys, such as ``EC P-256``, by their pins. Only for these keys it is
-            known whether an authority would sign a backup, because a pin is a digest.
+        key_types: the types of keys, such as ``EC P-256``, by their pins. Backups without a type
+            here are not checked: a pin is a digest, from which the type isn't known.
 
     Returns:
         The events by date; those without a date at the end. Each is listed once for a host, even if
@@ -148,10 +150,17 @@ def policy_events(
     served: Sequence[Chain] = (),
     key_types: Mapping[Pin, str] | None = None,
 ) -> tuple[CalendarEvent, ...]:
-    """Return the coming events that concern one policy, sorted by date.
+    """Return the coming events that concern one host's policy, sorted by date.
 
-    The arguments are those of ``list_events`` for this policy. Announced limits that concern every
-    public certificate are left out.
+    Announced limits that concern every public certificate are left out.
+
+    Args:
+        policy: the policy.
+        chains: the verified chains of the host's servers, leaf first.
+        data: the facts about public roots.
+        now: the current time, with a time zone.
+        served: the chains as the host's servers sent them.
+        key_types: the types of keys, such as ``EC P-256``, by their pins.
     """
     host = _Host(policy, tuple(chains), tuple(served), data, now)
     found: dict[tuple[str, str], CalendarEvent] = {}
@@ -168,7 +177,7 @@ def in_order(events: Iterable[CalendarEvent]) -> tuple[CalendarEvent, ...]:
 
 @dataclass(frozen=True)
 class _Host:
-    """One policy with the chains of its servers, from which its events are found.
+    """One host's policy and the chains of its servers; its methods find the events of the host.
 
     ``chains`` are verified; ``served`` are the chains as the servers sent them.
     """
@@ -222,7 +231,10 @@ class _Host:
             )
 
     def _log_list(self) -> Iterator[CalendarEvent]:
-        """Yield the day on which ``require_ct`` turns to report-only: the list of logs is old."""
+        """Yield an event: the day on which the list of CT logs is too old to enforce CT.
+
+        Clients then accept certificates with too few SCTs, and only report them.
+        """
         logs = self.policy.ct_logs
         if logs is None or logs.stale_at is None or self.policy.mode == "report":
             return
@@ -238,7 +250,10 @@ class _Host:
         )
 
     def _certificates(self) -> Iterator[CalendarEvent]:
-        """Yield the expiry of each certificate in the verified chains, but not of public roots."""
+        """Yield an event for the expiry of each certificate in the verified chains.
+
+        Public roots are left out.
+        """
         for chain in self.chains:
             for at, certificate in enumerate(chain.certificates):
                 if at and self.data.root_of(pins_of(certificate)[0]):
@@ -248,9 +263,10 @@ class _Host:
                 yield from self._expiry(certificate, kind, pinned=pinned)
 
     def _cross_signs(self) -> Iterator[CalendarEvent]:
-        """Yield the expiry of each cross-sign, another certificate of an authority in a chain.
+        """Yield an event for the expiry of each cross-sign that the servers send.
 
-        Servers send it, and the verified chains don't contain it.
+        A cross-sign is another certificate for the key of an authority in a verified chain. The
+        verified chain doesn't contain it.
         """
         on_path = {certificate for chain in self.chains for certificate in chain.certificates}
         keys = {certificate.spki_sha256 for certificate in self._authorities}
@@ -290,7 +306,10 @@ class _Host:
             yield CalendarEvent(end.date(), kind, self.name, certificate.sha256.hex(), text, fix)
 
     def _public_roots(self) -> dict[Pin, str]:
-        """Return the public roots that the host depends on, by pin, and a phrase why it does."""
+        """Return the pins of the public roots that the host depends on, each with its use.
+
+        The use is a phrase: ``the pinned root``, ``the root of the chain`` or ``the trusted root``.
+        """
         found: dict[Pin, str] = {}
         for pin in self.policy.live_pins:
             if root := self.data.root_of(pin):
@@ -367,7 +386,10 @@ def _announced(each: Announcement, host: str) -> CalendarEvent:
 
 
 def _lacking_androids(root: PublicRoot) -> str:
-    """Return a phrase for the Android versions without a root; empty if none, or if unknown."""
+    """Return a phrase for the Android versions that don't have a root in their store.
+
+    Return an empty string if all versions have it, or if the versions are unknown.
+    """
     if root.android is None:
         known = root.known_since <= _ANDROID_TABLES
         return f"all Androids up to {ANDROIDS[-1]}" if known else ""
@@ -381,10 +403,10 @@ def _lacking_androids(root: PublicRoot) -> str:
 
 
 def _backups(policy: HostPolicy, key_types: Mapping[Pin, str]) -> Iterator[CalendarEvent]:
-    """Yield an event for each pinned key, of a known type, that no public authority certifies.
+    """Yield an event for each pinned key for which no public authority issues a certificate.
 
-    Only for hosts that trust the platform's roots and compare leaves; ``certpin add`` refuses such
-    a key for them too.
+    Keys of unknown type are left out. So are hosts with their own trust anchors, and hosts that
+    compare only authorities.
     """
     if policy.trust is not None or policy.match == "ca":
         return

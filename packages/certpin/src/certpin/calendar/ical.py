@@ -1,4 +1,4 @@
-"""Writes the calendar as iCalendar (RFC 5545), which calendar programs subscribe to or import."""
+"""Writes the calendar of a pin set as iCalendar (RFC 5545), which calendar programs import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def to_ical(events: Iterable[CalendarEvent], pin_set: str, now: datetime) -> str
     """Return an iCalendar object with an all-day event for each event that has a date.
 
     The UID of an event stays the same, so that a calendar program that imports the file again
-    replaces the event. Facts without a date are left out: iCalendar has no form for them.
+    replaces the event. Events without a date are left out: iCalendar can't express them.
 
     Args:
         events: the events.
@@ -69,7 +69,7 @@ def _event(event: CalendarEvent, pin_set: str, now: datetime) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Return a text as a TEXT value (RFC 5545, 3.3.11), with control characters escaped."""
+    """Return a text as a TEXT value (RFC 5545, 3.3.11). Control characters are escaped."""
     text = "\n".join(map(printable, text.split("\n")))
     for character in ("\\", ";", ","):
         text = text.replace(character, "\\" + character)

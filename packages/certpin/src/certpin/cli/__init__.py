@@ -1,6 +1,6 @@
 """The command line: one file for each command, and a package for each group of commands.
 
-Only this package prints, and only this package ends the program. Its map:
+Only this package prints, and only this package ends the program. Its modules:
 
 - ``main``: all commands, groups, exit codes and errors. ``reply``: text, progress and JSON output.
   ``options``, ``servers``, ``keys``: options that several commands share. ``choices``: values that

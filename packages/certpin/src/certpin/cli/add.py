@@ -204,8 +204,8 @@ def _refuse_unsafe(
         providers: the values of ``--provider``.
         known: the value of ``--pin``; None if the server's key is read instead.
         mode: ``enforce`` or ``report``.
-        match: which certificate of a chain may match a pin.
-        expires: the value of ``--expires``.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        expires: the value of ``--expires``; None if it is not given.
 
     Raises:
         click.UsageError: options exclude each other, or the pins have expired.
@@ -249,7 +249,7 @@ def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) 
 
 
 def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
-    """Return a text with the ``rotate start`` command that adds another key to a pinned host."""
+    """Return advice with the ``rotate start`` command that adds another key to a pinned host."""
     import shlex
 
     options = f" --host {shlex.quote(str(pattern))}{file_option(path)}"
@@ -263,9 +263,9 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 
 def _new_key_name(place: str | None) -> str:
-    """Return the given place for a new key, or a free file name beside it if that file exists.
+    """Return ``place`` if a new key can be made there, or else a free file name beside it.
 
-    Without a place, the name is for the current folder.
+    If ``place`` is None, the name is for the current folder.
     """
     from pathlib import Path
 
@@ -277,10 +277,10 @@ def _new_key_name(place: str | None) -> str:
 
 
 def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
-    """Return the verified chain of a host.
+    """Connect to a host and return its verified chain.
 
-    None if there is no answer, the chain doesn't verify, or the host has its own authority
-    (``--ca-file``).
+    Return None if the host doesn't answer, the chain doesn't verify, or the user gave
+    ``--ca-file``.
     """
     from certpin.errors import ProbeError
 
@@ -295,7 +295,7 @@ def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None
 def _known_pin(text: str, match: Match) -> HostPin:
     """Return an entry for the pin file from a pin that the user gave as text.
 
-    The entry's role depends on ``match``: a leaf, or an authority if only those are compared.
+    The role of the pin is ``leaf``. With ``match = "ca"`` it is ``root`` or ``intermediate``.
 
     Raises:
         PinParseError: the text is not a pin.
@@ -321,9 +321,9 @@ def _served_pins(
 
     Args:
         host: the host, as the user gave it.
-        connection: how to connect.
+        connection: the options for the connection.
         backup: the backup, which the host must not present.
-        match: which certificate of a chain may match a pin.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
         mode: ``enforce`` or ``report``: only an enforced host needs two pins.
         providers: the names of the providers to pin; empty to pin the served chain.
 
@@ -360,9 +360,9 @@ def _served_pins(
 
 
 def _accept_in_add(connection: ConnectionOptions) -> str:
-    """Return ``fix:`` text with the options of ``add`` that switch strict X.509 rules off.
+    """Return the ``fix:`` text for a chain that only strict X.509 rules refuse.
 
-    It is for a chain that only these rules refuse.
+    The text names the options of ``add`` that switch these rules off for the host.
     """
     trust = (
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
@@ -371,14 +371,14 @@ def _accept_in_add(connection: ConnectionOptions) -> str:
 
 
 def _chain_pin(chain: Chain, match: Match) -> HostPin:
-    """Return the pin of the leaf's key; with ``match = "ca"``, of the authority that issued it.
+    """Return the pin of the leaf's key; with ``match = "ca"``, of the key of the leaf's issuer.
 
     Args:
         chain: a verified chain.
-        match: which certificate of a chain may match a pin.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
 
     Raises:
-        ConfigError: an authority is needed, and the leaf is self-signed.
+        ConfigError: ``match`` is ``ca``, and the leaf is self-signed.
     """
     from certpin.errors import ConfigError
     from certpin.pins import HostPin, pins_of
@@ -416,9 +416,9 @@ def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
 
 
 def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
-    """Return the contacted server as entries for the pin file (``[[host.server]]``).
+    """Return the contacted server as entries (``[[host.server]]``) for the pin file.
 
-    Empty if the server is at the host's own name, with the default port and protocol.
+    Return no entry if the server is at the host's own name, with the default port and protocol.
     """
     from certpin.pins import HostServer
     from certpin.probe import default_port
@@ -433,11 +433,11 @@ def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
 
 
 def _trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | None:
-    """Return the trust anchors in a file; None without a file.
+    """Return the trust anchors in a PEM file; None without a file.
 
     Args:
-        ca_file: the file.
-        strict: verify by strict X.509 rules; None for the default.
+        ca_file: the path of the file; None without ``--ca-file``.
+        strict: True to verify chains by strict X.509 rules, False not to; None for the default.
 
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.
@@ -465,16 +465,17 @@ def _new_policy(
 ) -> HostPolicy:
     """Return the policy of a new host, with its first pins and its backup.
 
-    The backup is STAGED, until a version with it is recorded.
+    The backup gets the state STAGED, because no published version contains it yet.
 
     Args:
         pattern: the host.
         first: the pin of the current key, or the pins of a provider's roots.
-        backup: the backup. Its key is made here if it is new.
+        backup: the backup. If its key is new, this function makes the key.
         trust: the only trust anchors of the host; None for those of the system.
         mode: ``enforce`` or ``report``.
-        match: which certificate of a chain may match a pin.
-        expires: when the pins expire; by default after the usual lifetime of the mode.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        expires: when the pins expire; None for the default: a year from now in the mode
+            ``enforce``, 90 days in ``report``.
         servers: the servers, if they are not at the host's name and port 443.
 
     Raises:
@@ -501,7 +502,7 @@ def _new_policy(
 
 
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
-    """Return the facts about the backup that could not be checked, as clauses; empty if none."""
+    """Return clauses for the facts about the backup that could not be checked; empty if none."""
     if backup.pin is None:
         return []
     unknown = certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)
@@ -537,7 +538,7 @@ def _result_json(
 
 
 def pin_json(entry: HostPin) -> dict[str, Any]:
-    """Return a pin of the pin file as JSON, with the provider and the name of a provider's root."""
+    """Return a pin of the pin file as JSON. For the root of a provider, it names both."""
     return {
         "pin": str(entry.pin),
         "role": entry.role,

@@ -42,11 +42,12 @@ class AppResult:
     """The mistakes and pins that were found in an app's source, and the import of the pins.
 
     Attributes:
-        language: the language of the app.
-        project: the findings in its files.
-        importing: the user wants the pins imported, and not only the mistakes reported.
-        draft: the policies made from the pins; None if the import was refused, or not wanted.
-        live: for each contacted host pattern, why no verified chain is known; empty if one is.
+        language: the language of the app, such as ``dart``.
+        project: the results of reading the app's files.
+        importing: True if the user wants the pins imported; False to report only the mistakes.
+        draft: the host policies made from the pins; None if the import was refused or not wanted.
+        live: for each contacted host pattern, the reason why no verified chain is known; empty if a
+            verified chain is known.
         imported: the written hosts and the pin file; None if nothing was written.
     """
 
@@ -59,7 +60,7 @@ class AppResult:
 
     @cached_property
     def report(self) -> LintReport:
-        """The mistakes of the app as a report of ``lint``, sorted by file and line."""
+        """The mistakes of the app in the form of a ``lint`` report, sorted by file and line."""
         mistakes = set(self.project.findings.mistakes)
         found = [
             _finding(each) for each in sorted(mistakes, key=lambda each: (each.place, each.rule))
@@ -71,7 +72,7 @@ class AppResult:
 
     @property
     def mismatches(self) -> list[str]:
-        """The patterns of hosts with a verified chain in which none of the app's pins matches."""
+        """The patterns of hosts with a verified chain that matches none of the app's pins."""
         hosts = self.draft.hosts if self.draft else {}
         return [
             pattern
@@ -233,7 +234,7 @@ def _not_read(project: Project) -> list[str]:
 
 
 def _print_import(result: AppResult, draft: Draft) -> None:
-    """Print the imported hosts and pins; if the import was refused, those that were found."""
+    """Print the imported hosts and pins; if the import was refused, print the found pins."""
     imported = result.imported
     heading = f"{imported.path} (version {imported.version}):" if imported else "Not written:"
     click.echo()
@@ -270,7 +271,10 @@ def _print_pins(result: AppResult, name: str, host: DraftHost) -> None:
 
 
 def _pin_facts(pin: DraftPin) -> list[str]:
-    """Return sentences about a found pin: whether a server presents it, and a pin to prefer."""
+    """Return sentences about a found pin: whether a server presents it, and a better pin if known.
+
+    A better pin is the one of the key, instead of the whole certificate.
+    """
     facts = []
     if pin.presented is not None:
         words = f"presented by the server ({pin.role})" if pin.presented else "NOT presented"
@@ -295,7 +299,7 @@ def _pin_json(host: str, pin: DraftPin) -> dict[str, Any]:
 
 
 def _refused_json(found: FoundPin) -> dict[str, Any]:
-    """Return a pin of a refused import as JSON: it has no host and no role yet."""
+    """Return a found pin of a refused import as JSON. Its host and role are null."""
     return {
         "host": None,
         "pin": str(found.pin),
@@ -316,5 +320,5 @@ def _unknown_json(unknown: Unknown) -> dict[str, Any]:
 
 
 def _echo(text: str) -> None:
-    """Print one line, in which control characters are escaped: file names may contain them."""
+    """Print one line. Control characters are escaped, because file names may contain them."""
     click.echo(fold(printable(text), sys.stdout))

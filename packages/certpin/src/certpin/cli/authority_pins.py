@@ -29,7 +29,8 @@ def pins_of_providers(names: Sequence[str], chain: Chain) -> tuple[HostPin, ...]
 
     Raises:
         ConfigError: a provider is unknown; or no root of the providers is in the chain, so that all
-            clients would be locked out; or this machine's clock is before the date of the data.
+            clients would be locked out; or this machine's clock is before the date of certpin's
+            provider data.
     """
     from certpin.errors import ConfigError
     from certpin.providers import load_providers, root_pins
@@ -57,7 +58,8 @@ def pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
         chain: a verified chain to a public root.
 
     Returns:
-        A single pin if the root belongs to no provider in certpin's data.
+        The pins of the provider's roots. If certpin's data has no provider for the chain, only the
+        pin of the chain's root.
     """
     from certpin.pins import HostPin
     from certpin.providers import load_providers, root_pins
@@ -73,9 +75,10 @@ def pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
 
 
 def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
-    """Return the provider that operates a chain: that of its lowest authority with a known key.
+    """Return the provider of a chain's lowest authority with a key in certpin's provider data.
 
-    A root that another authority has cross-signed is below that authority's root in the chain.
+    Return None if the data has none of the keys. The lowest is searched first, because a
+    cross-signed root is below another authority's root in the chain.
     """
     for certificate in chain.authorities:
         if owners := data.owners(_key_pin(certificate)):
@@ -84,9 +87,10 @@ def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
 
 
 def private_root(chain: Chain) -> ConfigError | None:
-    """Return an error if a chain ends at a root that is not public; ``None`` if it is public.
+    """Return an error if a chain ends at a root that is not public; ``None`` if the root is public.
 
-    Such a chain may come from the user's own authority, in the trust store of this machine.
+    A chain to a private root may come from the user's own authority, in the trust store of this
+    machine.
 
     Args:
         chain: the chain, verified against the roots of the platform.
@@ -106,12 +110,12 @@ def private_root(chain: Chain) -> ConfigError | None:
 
 
 def without_backup(host: str, chain: Chain | None) -> ConfigError:
-    """Return the error for an enforced host without a backup, with a command to paste if possible.
+    """Return the error for an enforced host without a backup. Its fix has commands to paste.
 
     Args:
         host: the host, as the user gave it.
-        chain: the chain that the host serves, verified against the platform's roots; ``None`` if it
-            is unknown.
+        chain: the chain that the host serves, verified against the platform's roots; ``None`` if
+            the chain is unknown.
     """
     import shlex
 
@@ -151,7 +155,10 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 
 
 def second_root_missing(chain: Chain) -> ConfigError:
-    """Return the error for a single pinned root of no known provider: it needs a second one."""
+    """Return the error for a host whose only pin is a root that belongs to no known provider.
+
+    The fix is to pin the root of a second authority.
+    """
     from certpin.errors import ConfigError
 
     return ConfigError(

@@ -124,7 +124,7 @@ def _exit_code(
 
 
 def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
-    """Return two maps from host patterns to chains: the verified chains, and those as served."""
+    """Return two maps from host patterns to chains: verified chains, and chains as served."""
     verified: dict[str, list[Chain]] = {}
     served: dict[str, list[Chain]] = {}
     for checkup in checkups:
@@ -136,17 +136,17 @@ def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[s
 
 
 def _problem(checkup: Checkup) -> str:
-    """Return why no verified chain of a server is known; empty if one is known."""
+    """Return the reason why no verified chain of a server is known; empty if a chain is known."""
     if checkup.observation is None:
         return checkup.error.problem if checkup.error else "no answer"
     return "" if checkup.observation.verified else checkup.findings[0]
 
 
 def _key_types(keys: Sequence[str]) -> dict[Pin, str]:
-    """Return the type of each key that the user named with ``--key``, by its pin.
+    """Return the type of each key that the user named with ``--key``, by the key's pin.
 
     Raises:
-        click.UsageError: one value is only a pin, which doesn't contain the type of its key.
+        click.UsageError: a value is only a pin, which doesn't contain the type of its key.
     """
     from certpin.cli.named_key import resolve_key
 

@@ -29,7 +29,7 @@ def complete_hosts(
 
     The file may be hostile: it is read with a size limit. Only names without characters that a
     shell interprets, except the wildcard, are returned. IPv6 addresses are left out, because bash
-    splits words at a colon. Without a readable file, there are none.
+    splits words at a colon. If the file can't be read, no hosts are returned.
     """
     path = ctx.params.get("pin_file") or ctx.params.get("path") or PIN_FILE
     return completions(dict.fromkeys(_hosts_in(path)), incomplete)
@@ -38,7 +38,7 @@ def complete_hosts(
 def complete_hosts_or_files(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the hosts of the pin file that begin with the typed text, and a request for files.
+    """Return the pin file's hosts that begin with the typed text, and ask the shell for files.
 
     The shell itself completes the files.
     """
@@ -82,7 +82,7 @@ def completions(known: Mapping[str, str | None], incomplete: str) -> list[Comple
 
     Args:
         known: all names, each with a description for shells that show it; None for no description.
-        incomplete: the typed text.
+        incomplete: the text that the user has typed so far.
     """
     from click.shell_completion import CompletionItem
 
@@ -94,7 +94,7 @@ def completions(known: Mapping[str, str | None], incomplete: str) -> list[Comple
 
 
 def _hosts_in(path: str | os.PathLike[str]) -> list[str]:
-    """Return the host names in a pin file, sorted; the rest of the file is not checked."""
+    """Return the host names in a pin file, sorted. The rest of the file is not checked."""
     import tomli
 
     from certpin.pinfile.file import read_regular

@@ -1,4 +1,4 @@
-"""The options that choose the cases with which the lab attacks a client.
+"""The options that choose the lab cases with which a client is attacked.
 
 They name cases of the lab, take chains of the user from a case file, and add the case of a genuine
 certificate for another domain.
@@ -29,8 +29,8 @@ def find_case(
 
     Args:
         name: the name.
-        cases: the known cases; by default those of the lab.
-        listing: a text for the error that says which command or file lists the cases.
+        cases: the known cases; None for those of the lab.
+        listing: a text for the error: the command or file that lists the cases.
 
     Raises:
         click.BadParameter: no case has the name. The message suggests a similar name.
@@ -46,10 +46,10 @@ def find_case(
 def _chosen_cases(
     ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
 ) -> list[Case]:
-    """Return the cases that ``--case`` names, each once; without it, all but the optional ones.
+    """Return the cases that ``--case`` names, each once; without it, all but the optional cases.
 
-    They come from the case file, if one is given. The lab's control case is left out, because every
-    run has it.
+    They come from the case file, if ``--case-file`` is given. The lab's control case is left out,
+    because every run has it.
 
     Raises:
         click.BadParameter: a case is unknown.
@@ -89,10 +89,12 @@ case_file_option: Decorator = click.option(
 
 
 def _read_foreign(chain_file: Path | None, key_file: Path | None) -> tuple[bytes, bytes] | None:
-    """Return the content of both files; None if none is given.
+    """Return the content of the files of ``--certificate`` and ``--key``; None without both.
+
+    They have a genuine certificate for another domain, and its key.
 
     Raises:
-        click.UsageError: only one of them is given.
+        click.UsageError: only one of the two files is given.
         ConfigError: a file can't be read.
     """
     if not chain_file and not key_file:
@@ -139,10 +141,13 @@ foreign_option: Decorator = option_group(
 def with_foreign(
     cases: list[Case], foreign: tuple[bytes, bytes] | None, hosts: Sequence[str]
 ) -> list[Case]:
-    """Return the cases, and the one of ``foreign_option`` if it was given.
+    """Return the cases, with one more if ``foreign`` is given: a certificate for another domain.
+
+    ``foreign`` has the content of the certificate's file and of its key's file.
 
     Raises:
-        ConfigError: the certificate or its key can't be used, or it is for one of the hosts.
+        ConfigError: the certificate or its key can't be used, or the certificate is for one of
+            ``hosts``.
     """
     if not foreign:
         return cases

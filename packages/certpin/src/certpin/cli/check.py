@@ -103,9 +103,10 @@ def check(
 
 
 def provider_changes(checkups: Sequence[Checkup], now: datetime) -> list[str]:
-    """Return a sentence for each host with other pins than the current roots of its providers.
+    """Return a sentence for each host if its pins differ from the current roots of its providers.
 
-    It doesn't change the result of ``check``, which compares the served chain with the pins.
+    The result of ``certpin check`` doesn't depend on it: that compares the served chain with the
+    pins.
     """
     from certpin.providers import change_text, load_providers, policy_change
 
@@ -130,7 +131,8 @@ def check_targets(
         timeout: seconds for each step of a connection.
 
     Returns:
-        One result for each target, in their order. A failed connection is a result.
+        One result for each target, in the order of ``targets``. A failed connection is a result
+        too.
     """
     contexts = contexts_for(targets)
     jobs = [partial(_check_target, target, contexts, now, days, timeout) for target in targets]
@@ -276,7 +278,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return a map from each fix to the hosts that need it."""
+    """Return a map from each fix (advice as text) to the hosts that need it."""
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):

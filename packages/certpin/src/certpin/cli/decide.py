@@ -24,7 +24,7 @@ _SETTING = tuple(
 
 
 def _known(**values: str | None) -> dict[str, str]:
-    """Return the questions that the user answered by options, with their answers."""
+    """Return the answers that the user gave by options, by the name of the question."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -77,7 +77,7 @@ def decide(host: str | None, setting: dict[str, str], as_json: bool) -> None:
 
 
 def _name(host: str | None) -> str | None:
-    """Return the name of a host without its port; None for None.
+    """Return the name of a host without its port; None if the host is None.
 
     Raises:
         HostError: the text is not a host.
@@ -88,9 +88,9 @@ def _name(host: str | None) -> str | None:
 
 
 def _missing(question: AdviceQuestion, setting: dict[str, str]) -> str:
-    """Return the error message for a question that has no answer, with the option that gives it.
+    """Return the error message for a question that has no answer, with the option that answers it.
 
-    If no question is answered, it lists the options of all.
+    If no question is answered yet, the message lists the options of all questions.
     """
     flags = {name: f"--{name} {'|'.join(values)}" for name, (_, values) in QUESTIONS.items()}
     if setting:

@@ -43,7 +43,15 @@ and test your client:
 
 @dataclass(frozen=True)
 class Scene:
-    """One connection of the demonstration, with its outcome and whether that is the right one."""
+    """One connection of the demonstration, and whether its outcome is the right one.
+
+    Attributes:
+        title: the situation, such as "The server changed to its backup key".
+        client: ``pinned`` or ``unpinned``.
+        outcome: how the connection ended, in words.
+        as_it_should: True if the outcome is the right one.
+        detail: more about the outcome; may be empty.
+    """
 
     title: str
     client: str
@@ -58,10 +66,10 @@ class DemoSetup:
 
     Attributes:
         server: the server's key and certificate.
-        backup: those to which the server changes later.
-        attacker: those of the man in the middle.
+        backup: the key and certificate to which the server changes later.
+        attacker: the key and certificate of the man in the middle.
         pinned: the TLS context of the client with pins.
-        unpinned: that of the client without pins.
+        unpinned: the TLS context of the client without pins.
         roots: the authorities that both clients trust.
     """
 
@@ -132,7 +140,7 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
 
 
 def _monitor() -> Callable[..., None]:
-    """Load the function of certpin-watch that shows the attack in the monitoring service.
+    """Return the function of certpin-watch that shows the attack in the monitoring service.
 
     Raises:
         ConfigError: certpin-watch is not installed.
@@ -148,17 +156,17 @@ def _show_service(setup: DemoSetup, monitor: Callable[..., None] | None) -> None
 
     Args:
         setup: the keys of the demonstration.
-        monitor: shows the service; None without ``--watch``: then the user is asked on a terminal,
-            or the command to do it is printed.
+        monitor: the function that shows the service; None without ``--watch``: then the user is
+            asked on a terminal, or without a terminal the command is printed.
     """
     if monitor := monitor or _offered_monitor():
         monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
 
 
 def _offered_monitor() -> Callable[..., None] | None:
-    """Ask on the terminal whether to show the monitoring service; return the function that does.
+    """Ask on the terminal whether to show the monitoring service; return the function for that.
 
-    None if the user declines, there is no terminal, or certpin-watch is not installed.
+    Return None if the user declines, there is no terminal, or certpin-watch is not installed.
     """
     from certpin.errors import ConfigError
 

@@ -41,7 +41,7 @@ class CaseComparison:
 
     @property
     def as_it_should(self) -> bool:
-        """True unless the pinned client was wrong: accepted an attack, or refused a valid chain."""
+        """True if the pinned client was right, the case isn't judged, or the case was not run."""
         return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
 
 
@@ -49,10 +49,10 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
     """Run a client without pins and a client with pins through all cases of the lab.
 
     Args:
-        progress: called with each result.
+        progress: a function that is called with each result.
 
     Returns:
-        Both results of each case, judged by the expectations for a pinned client.
+        Both results of each case, judged by the right reactions of a client with a pinned leaf.
     """
     results = []
     for client in (Call(_unpinned), Call(_pinned)):
@@ -105,7 +105,7 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
 
 
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
-    """Return counts of attacks and of legitimate changes, and of each client's reactions to them.
+    """Return how many attacks and legitimate changes were run, and how each client reacted to them.
 
     Cases that were not run, and the control case, are not counted.
     """
@@ -135,7 +135,7 @@ def comparison_json(row: CaseComparison) -> dict[str, Any]:
 
 
 def _outcome_text(result: Result) -> tuple[str, str]:
-    """Return the client's reaction to a case as a word for the table, and the word's colour."""
+    """Return a word for the client's reaction to a case, for the table, and the word's colour."""
     if result.verdict is None:
         return "not tried", "dim"
     if result.verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

@@ -66,7 +66,8 @@ def _load(path: Path, *, beside: Path) -> PinSet:
 
     Args:
         path: the file.
-        beside: the other file; files that standard input names are looked for in its folder.
+        beside: the other file. Trust files that a pin file on standard input names are looked for
+            in its folder.
     """
     from certpin.errors import PinFileError
     from certpin.pinfile import PinSet

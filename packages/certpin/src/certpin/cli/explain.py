@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A rule of ``lint`` or of ``import dart`` in one form, for its explanation.
+    """A rule of ``lint`` or of ``import dart``, with the texts that ``certpin explain`` prints.
 
-    ``needs`` names the input that the rule examines. ``comment`` is the mark with which a comment
-    begins that allows the mistake; empty if it can't be allowed. ``examples`` are pairs of a title
-    and a text: with the mistake, then without it.
+    ``needs`` names the input that the rule examines. ``comment`` is the start of a comment that
+    allows the mistake; empty if no comment can allow it. ``examples`` are pairs of a title and a
+    text: first the example with the mistake, then the one without it.
     """
 
     rule: LintRule | AppRule

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def install_command(extra: str) -> str:
     """Return the command that installs an extra of certpin, for the ``fix:`` line of an error.
 
-    For certpin-watch, it names a clone of the repository too.
+    For certpin-watch, it also has the command for a clone of the repository.
     """
     command = f"pip install 'certpin[{extra}]'"
     if extra != "watch":
@@ -26,7 +26,7 @@ def extra_needed(extra: str, what: str) -> Iterator[None]:
     """Context manager: if an import in the block fails, raise an error that names the extra.
 
     Args:
-        extra: the extra of certpin.
+        extra: the extra of certpin that contains the package.
         what: the feature that needs the package, for the error.
 
     Raises:
@@ -48,14 +48,15 @@ def extra_needed(extra: str, what: str) -> Iterator[None]:
 def load_extension(
     group: str, name: str, what: str, *, key: str = "", alternative: str = ""
 ) -> Any:
-    """Load an object that certpin-watch adds to certpin through an entry point.
+    """Load and return an object that certpin-watch adds to certpin through an entry point.
 
     Args:
         group: the group of entry points, ``certpin.commands`` or ``certpin.extensions``.
         name: the name of the entry point.
         what: the feature that needs the object, for the error.
-        key: the option that needs it, for the error.
-        alternative: another way out, which is appended to the ``fix:`` line of the error.
+        key: the option that needs the object, for the error; may be empty.
+        alternative: text for the end of the ``fix:`` line of the error: another solution for the
+            user.
 
     Raises:
         ConfigError: certpin-watch is not installed.

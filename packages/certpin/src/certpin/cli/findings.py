@@ -33,7 +33,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 class Rule(Protocol):
-    """A rule by which files are checked, of ``lint`` or for apps, as far as SARIF contains it."""
+    """A rule of ``lint`` or of ``import dart``, with the facts that the output needs."""
 
     @property
     def id(self) -> str:
@@ -41,15 +41,15 @@ class Rule(Protocol):
 
     @property
     def severity(self) -> Severity:
-        """How bad a mistake against the rule is."""
+        """``error``, ``warning`` or ``note``: the severity of a mistake against the rule."""
 
     @property
     def summary(self) -> str:
-        """The mistake, as one sentence."""
+        """A sentence that describes the mistake."""
 
     @property
     def why(self) -> str:
-        """The reason for the rule, in one sentence or more."""
+        """The reason for the rule, in one or more sentences."""
 
     @property
     def fix(self) -> str:
@@ -62,7 +62,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class LintedFile:
-    """A pin file that was checked, with its findings."""
+    """A pin file that ``certpin lint`` checked, with its findings."""
 
     document: LintDocument
     report: LintReport
@@ -142,7 +142,7 @@ def _summary(linted: LintedFile) -> str:
 def counts_text(report: LintReport) -> str:
     """Return the numbers of errors, warnings, notes and allowed findings, for a summary line.
 
-    It begins with a number: a file name there could begin a GitHub workflow command.
+    The text begins with a number. A file name at its start could begin a GitHub workflow command.
     """
     words = [counted(count, word) for word, count in _counts(report.findings).items()]
     words += [f"{len(report.allowed)} allowed"] if report.allowed else []
@@ -205,8 +205,8 @@ def sarif_log(
     Args:
         reports: the findings. Those that a comment in the file allows are suppressed results.
         rules: all rules, by name.
-        fingerprint: the name under which each result has a fingerprint, by which tools recognise it
-            in the next run.
+        fingerprint: the key of each result's fingerprint in SARIF. Tools recognise the same result
+            in the next run by this fingerprint.
     """
     findings = [finding for report in reports for finding in (*report.findings, *report.allowed)]
     numbers = {name: at for at, name in enumerate(rules)}

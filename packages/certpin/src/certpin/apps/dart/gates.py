@@ -44,7 +44,7 @@ _MAX_SHOWN = 80
 
 
 def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report checks of pins that only some builds of the app make."""
+    """Report pin checks that run only in some builds of the app, such as only in debug builds."""
     if flow.has_modes:
         _check_clients(flow, reporter)
         _check_validators(flow, reporter)
@@ -54,10 +54,10 @@ def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def compares_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if code compares pins.
+    """Return True if the code below a syntax node compares pins.
 
-    It contains, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``. A
-    comparison with a literal, such as that of a length, doesn't count.
+    Such code contains, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``.
+    A comparison with a literal, such as that of a length, doesn't count.
     """
     for each in flow.tree.inside(node):
         if each.type == "arguments" and _is_pin_call(flow, each):
@@ -80,7 +80,7 @@ def _is_pin_call(flow: DartFlow, arguments: Node) -> bool:
 
 
 def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report clients that compare pins in debug builds only, or in release builds only."""
+    """Report pinning HTTP clients that only debug builds use, or only release builds."""
     for name in _ENFORCING:
         for node in flow.tree.names.get(name, ()):
             gate = flow.gate(node) if flow.code.is_used(node) else None
@@ -94,7 +94,7 @@ def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _has_other_branch(flow: DartFlow, node: Node) -> bool:
-    """Return True if the other branch of a condition has a client that compares pins, too."""
+    """Return True if the other branch of the ``if`` around a client also has a client with pins."""
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
         return False
@@ -103,7 +103,7 @@ def _has_other_branch(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_validators(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report functions that accept any certificate in debug builds."""
+    """Report functions that check certificates, but accept any certificate in debug builds."""
     for statement in flow.tree.kinds.get("return_statement", ()):
         if flow.is_true(flow.tree.children(statement)[1:2]):
             branch = _debug_branch(flow, statement)
@@ -136,7 +136,7 @@ def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
 
 
 def _is_validator(flow: DartFlow, function: Function) -> bool:
-    """Return True if a function decides about a certificate, by its name and parameters."""
+    """Return True if a function's name and parameters show that it checks certificates."""
     if CERTIFICATE in function.types or set(words(function.name)) & PIN_NAMES:
         return True
     return any({"cert", "certificate"} & set(words(name)) for name in function.parameters)
@@ -161,7 +161,7 @@ def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _is_of_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if the name of the variable or parameter that gets a value is that of pins."""
+    """Return True if a value is assigned to a variable or parameter named like ``pins``."""
     definition = flow.code.definition_of(node)
     names = [definition.name] if definition is not None else []
     for each in flow.tree.ancestors(node):
@@ -195,9 +195,9 @@ def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _calls(flow: DartFlow, name: str, call: str) -> Iterator[Node]:
-    """Yield the arguments of each call of ``call``, such as ``String.fromEnvironment``.
+    """Yield the arguments of each call of the function ``call``: ``String.fromEnvironment``.
 
-    ``name`` is its last name.
+    ``name`` is the last identifier of ``call``, such as ``fromEnvironment``.
     """
     for node in flow.tree.names.get(name, ()):
         arguments = flow.code.arguments_of(node)

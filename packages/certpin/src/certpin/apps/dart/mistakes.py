@@ -1,8 +1,8 @@
 """Find the mistakes in Dart code that decides which certificates an app accepts.
 
-``rules`` explains each of them. ``callbacks`` finds those of callbacks for refused certificates,
-``gates`` those that depend on the build, ``plain_http`` addresses without TLS; this module finds
-the others.
+The module ``rules`` explains each kind of mistake. Other modules find some of them: ``callbacks``
+those in callbacks for refused certificates, ``gates`` those that depend on debug or release mode,
+``plain_http`` addresses without TLS. This module finds the rest.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _WITH_PINS = (
 
 
 def may_have_mistakes(lower: bytes) -> bool:
-    """Return True if a Dart file may contain mistakes or hosts, without parsing it.
+    """Return True if a Dart file may contain mistakes or hosts. The file is searched, not parsed.
 
     Args:
         lower: the content of the file in lower case.
@@ -86,7 +86,7 @@ def may_have_mistakes(lower: bytes) -> bool:
 
 
 def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
-    """Add the mistakes in a Dart file to its results, in the order of their lines.
+    """Add the mistakes in a Dart file to ``findings``, the results for this file, sorted by line.
 
     ``path`` is the path of the file for the results.
     """
@@ -110,7 +110,7 @@ def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _owner(flow: DartFlow, member: Node) -> str:
-    """Return the names before a member: ``cert`` for ``sha256`` in ``cert.sha256``."""
+    """Return the expression before a member as text: ``cert`` for ``sha256`` in ``cert.sha256``."""
     selector = flow.tree.parent(member)
     if selector is None or "assignable_selector" not in selector.type:
         return ""
@@ -144,7 +144,7 @@ def _is_callback(flow: DartFlow, function: Function) -> bool:
 
 
 def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report a ``SecurityContext`` without trust anchors that a client uses."""
+    """Report each ``SecurityContext`` without trust anchors with which a client connects."""
     for node in flow.tree.names.get("SecurityContext", ()):
         arguments = flow.code.arguments_of(node)
         if arguments is None or flow.code.call(arguments) != "SecurityContext":
@@ -214,7 +214,7 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_compared(flow: DartFlow, node: Node) -> bool:
-    """Return True if a node is compared with a name: ``response.certificate!.pem != expected``.
+    """Return True if an expression is compared with a variable: ``certificate!.pem != expected``.
 
     A comparison with a literal doesn't count.
     """
@@ -225,7 +225,7 @@ def _is_compared(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if a callback accepts or refuses everything, so that it compares nothing."""
+    """Return True if a callback always accepts or always refuses: it only returns literals."""
     function = flow.closure(run)
     if function is None:
         return False
@@ -234,7 +234,7 @@ def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _response_handlers(flow: DartFlow) -> Iterator[Node]:
-    """Yield the bodies of the functions ``onResponse``: methods, or arguments of that name."""
+    """Yield the bodies of response handlers: methods, or arguments, named ``onResponse``."""
     for function in flow.functions.get("onResponse", ()):
         yield function.body
     for node in flow.tree.names.get("onResponse", ()):
@@ -244,12 +244,12 @@ def _response_handlers(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_check(flow: DartFlow, node: Node) -> bool:
-    """Return True if a name in a handler of responses is for reading or checking a certificate."""
+    """Return True if a node is a name used to read or check the certificate of a response."""
     return node.type == "identifier" and flow.tree.text(node) in _LATE_NAMES
 
 
 def _is_response(flow: DartFlow, owner: str) -> bool:
-    """Return True if a variable has the result of ``request.close()`` of an ``HttpClient``."""
+    """Return True if a variable contains an HTTP response: a result of ``request.close()``."""
     for definition in flow.code.definitions.get(owner, ()):
         types = {flow.tree.text(each) for each in flow.tree.children(definition.node)}
         last = definition.value[-1] if definition.value else None
@@ -260,7 +260,7 @@ def _is_response(flow: DartFlow, owner: str) -> bool:
 
 
 def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report checks of a certificate on another connection than that of the request."""
+    """Report certificate checks that use a separate connection, not that of the request."""
     for node in _other_clients(flow):
         reporter.report("check-on-other-connection", flow.tree.line(node))
     for name in _SOCKETS:
@@ -271,7 +271,7 @@ def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _other_clients(flow: DartFlow) -> Iterator[Node]:
-    """Yield the names in calls of plugins that check the certificate of another connection."""
+    """Yield the calls of plugins that check the certificate on a separate connection, as nodes."""
     own = {flow.code.name_of(each) for each in flow.tree.kinds.get("class_definition", ())}
     if _INTERCEPTOR not in own and _PLUGIN.search(flow.tree.data):
         for node in flow.tree.names.get(_INTERCEPTOR, ()):
@@ -284,7 +284,7 @@ def _other_clients(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_call(flow: DartFlow, node: Node, path: str) -> bool:
-    """Return True if a node begins a call of ``path``, such as ``SecureSocket.connect(…)``."""
+    """Return True if a node is the start of a call of ``path``, as in ``Socket.connect(…)``."""
     run = [node]
     for each in flow.tree.after(node):
         if each.type != "selector" or flow.tree.child(each, "argument_part") is not None:
@@ -294,7 +294,10 @@ def _is_call(flow: DartFlow, node: Node, path: str) -> bool:
 
 
 def _is_probe(flow: DartFlow, node: Node) -> bool:
-    """Return True if the function around a node opens a socket only to compare its certificate."""
+    """Return True if the function around a node opens a socket only to compare its certificate.
+
+    The function compares pins, closes the socket, and neither sends data nor returns the socket.
+    """
     function = next(flow.around(node), None)
     if function is None:
         return False
@@ -308,7 +311,7 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report searches in the text of an error: ``error.message.contains('certificate')``."""
+    """Report code that searches an error's message: ``error.message.contains('certificate')``."""
     for node in flow.tree.names.get("contains", ()):
         arguments = flow.code.arguments_of(node)
         if arguments is None:

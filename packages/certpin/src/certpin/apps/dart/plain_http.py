@@ -1,4 +1,4 @@
-"""Find addresses without TLS in Dart code: such a connection has no certificate to compare."""
+"""Find addresses without TLS in Dart code: their connections have no certificate to compare."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MAX_SHOWN = 80
 
 
 def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report addresses without TLS in the code.
+    """Report addresses without TLS, such as ``http://…``, in the code.
 
     Not reported: loopback and private addresses, names of XML namespaces, lists of revoked
     certificates, patterns to search with, and addresses that only debug builds use.
@@ -63,7 +63,10 @@ def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _hosts(flow: DartFlow, arguments: Node) -> Iterator[list[Node]]:
-    """Yield the host in ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``, as nodes."""
+    """Yield the host in ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``.
+
+    Each host is a list of syntax nodes.
+    """
     call = flow.code.call(arguments)
     if call == "Uri.http":
         yield flow.code.first_argument(arguments)
@@ -92,7 +95,7 @@ def _is_pattern(flow: DartFlow, literal: Node) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    """Return True if a host is the device itself, or an address of a private network."""
+    """Return True if a host is loopback or an IP address of a private network."""
     if _LOOPBACK.fullmatch(host):
         return True
     try:

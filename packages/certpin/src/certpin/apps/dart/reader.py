@@ -1,4 +1,4 @@
-"""Read a Dart file of an app: pins, certificates, hosts, and mistakes in how it checks pins."""
+"""Read a Dart file of an app: pins, certificates, hosts, and mistakes in the checks of pins."""
 
 from __future__ import annotations
 
@@ -45,17 +45,18 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_dart(file: SourceFile, now: datetime) -> FileFindings:
-    """Read one Dart file, however broken it is.
+    """Read one Dart file of an app. Syntax errors are allowed.
 
-    The file is parsed only if it contains a word that pins, certificates or addresses need.
+    The file is parsed only if it contains a word that code with pins, certificates or addresses
+    needs.
 
     Args:
         file: the file; its path appears in the results.
         now: the current time, with a time zone.
 
     Returns:
-        The results. Their texts quote the file only with its control characters escaped. A part
-        that can't be read is one of them, with its line.
+        The results. Control characters in quotes of the file are escaped. The result ``unread``
+        lists the parts that can't be read, with their lines.
 
     Raises:
         MissingExtraError: tree-sitter or its Dart grammar isn't installed.
@@ -93,7 +94,7 @@ def _read_tree(tree: SyntaxTree, path: str, findings: FileFindings) -> None:
 
 
 def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
-    """Add the hosts of URLs in the code, and those in calls of ``Uri.https``, to the results."""
+    """Add the hosts of URLs in the code, and the hosts in ``Uri.https`` calls, to the results."""
     for literal in code.tree.strings:
         start = code.tree.data[literal.start_byte : literal.start_byte + 16]
         if b"s://" in start:
@@ -116,7 +117,7 @@ def _uri_host(code: DartCode, literal: Node) -> str:
 
 
 class _PinReader:
-    """Finds the constant texts of a file that can be pins, and how the code uses them."""
+    """Finds the constant strings of a Dart file that can be pins, and how the code uses them."""
 
     def __init__(self, flow: DartFlow, path: str, findings: FileFindings) -> None:
         self.flow = flow
@@ -129,7 +130,7 @@ class _PinReader:
         self._used: dict[str, list[Node]] = {}  # the nodes that use a name
 
     def read(self) -> None:
-        """Add the pins and certificates in the file's constant texts to the results."""
+        """Add the pins and certificates in the file's constant strings to the results."""
         line = self._own_export()
         if line is not None:
             question = "this is certpin's own export: read it with certpin import flutter"
@@ -154,7 +155,7 @@ class _PinReader:
         reader.finish()
 
     def _own_export(self) -> int | None:
-        """Return the line of a pin set that certpin exported into the file; None if there is none.
+        """Return the line of a pin set that ``certpin export`` wrote into the file; None without.
 
         Such a pin set is a ``PinSet`` with a ``HostPolicy`` in it.
         """
@@ -168,9 +169,9 @@ class _PinReader:
         return None
 
     def _hashing_line(self) -> int:
-        """Return the line of ``sha256.convert(cert.der)``; 0 if there is none.
+        """Return the line in which the code hashes a whole certificate; 0 if there is no such line.
 
-        It hashes a whole certificate.
+        It is recognised by ``sha256.convert(cert.der)``.
         """
         for node in self.tree.names.get("der", ()):
             for each in self.tree.ancestors(node):
@@ -182,7 +183,7 @@ class _PinReader:
         return 0
 
     def _is_environment_key(self, literal: Node) -> bool:
-        """Return True if a literal names a build option, as the key of ``….fromEnvironment``."""
+        """Return True if a string names a build option: the key in ``….fromEnvironment(key)``."""
         argument = self.tree.parent(literal)
         if argument is None or argument.type != "argument":
             return False
@@ -190,9 +191,10 @@ class _PinReader:
         return arguments is not None and self.code.call(arguments).endswith(".fromEnvironment")
 
     def _usages(self, node: Node, hops: int, visited: set[int]) -> Iterator[Usage]:
-        """Yield the usage of a text in its place, then the usages of the constants that contain it.
+        """Yield the usage of a string at its place, then those of the constants that contain it.
 
-        ``hops`` counts the constants that were followed; ``visited`` has the IDs of their nodes.
+        A usage describes the names and hosts around a string. ``hops`` counts the constants that
+        were followed; ``visited`` has the node IDs of their definitions.
         """
         if node.id not in self._usage_at:
             self._usage_at[node.id] = usage_of(self.flow, node)
@@ -220,7 +222,7 @@ class _PinReader:
         return is_assigned and parent is not None and parent.type in DEFINITIONS
 
     def _is_debug(self, node: Node, hops: int) -> bool:
-        """Return True if only debug builds use a text: in its place, or through its constant."""
+        """Return True if only debug builds use a string, directly or through a constant."""
         if node.id not in self._debug_at:
             self._debug_at[node.id] = False  # a name that is used in its own definition
             self._debug_at[node.id] = self._is_used_in_debug(node, hops)

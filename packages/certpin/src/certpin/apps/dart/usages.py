@@ -1,4 +1,4 @@
-"""Find the names and hosts around a text in Dart code: is it a pin, and of which host?"""
+"""Find the names and hosts around a string in Dart code: is it a pin, and of which host?"""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _HOST_WORDS = frozenset(
 
 
 def usage_of(flow: DartFlow, node: Node) -> Usage:
-    """Return how the code uses a node, a text or the name of a constant, in its place."""
+    """Return the names and hosts around a node, which is a string or the name of a constant."""
     return _Climb(flow).usage(node)
 
 
 class _Climb:
-    """Collects the names and hosts around a text, from its node up to the class around it."""
+    """Collects the names and hosts around a string, from its node up to the class around it."""
 
     def __init__(self, flow: DartFlow) -> None:
         self.flow = flow
@@ -112,7 +112,7 @@ class _Climb:
         )
 
     def _hosts_within(self, region: Node) -> Iterator[str]:
-        """Yield the hosts in the texts of ``region``: a function, or the value of a constant."""
+        """Yield the hosts in the strings of ``region``: a function, or the value of a constant."""
         strings = self.tree.strings
         first = bisect_left(strings, region.start_byte, key=lambda each: each.start_byte)
         for literal in strings[first : first + _MAX_STRINGS]:
@@ -122,18 +122,18 @@ class _Climb:
                 yield host
 
     def _add_hosts(self, hosts: Iterable[str]) -> None:
-        """Add hosts of the text, unless others are known that are nearer to it in the code."""
+        """Assign hosts to the examined string, unless nearer code has already assigned some."""
         if not self.hosts:
             self.hosts += filter(None, hosts)
 
     def _flavour(self, name: str) -> None:
-        """Record the flavour (such as ``dev``) in the name of a constant or a parameter."""
+        """Record the flavour (a variant such as ``dev``) in the name of a constant or parameter."""
         self.flavours.append(flavour_of_pins(name))
         self.own_flavours.append(flavour_of(name))
         self.is_production = self.is_production or is_production(name)
 
     def _label(self, current: Node, argument: Node) -> None:
-        """Add the name of the parameter that gets the text: ``pins: [text]``."""
+        """Record the name of the parameter that gets the examined string: ``pins: [string]``."""
         label = self.tree.child(argument, "label")
         name = self.code.name_of(label) if label is not None else ""
         if name == _RECEIVING_PARAMETER:
@@ -143,7 +143,7 @@ class _Climb:
             self._flavour(name)
 
     def _map_key(self, current: Node, pair: Node) -> None:
-        """Add the key of the map entry that contains the text: a host, or a name."""
+        """Record the key of the map entry that contains the examined string: a host, or a name."""
         children = self.tree.children(pair)
         colon = next((at for at, each in enumerate(children) if each.type == ":"), len(children))
         if any(each.id == current.id for each in children[:colon]):
@@ -161,7 +161,10 @@ class _Climb:
         self.flavours.append(flavour_of(name))
 
     def _map(self, current: Node, literal: Node) -> None:
-        """Add the host in the same map: ``{'host': 'api.bank.example', 'pins': [text]}``."""
+        """Record the host in the map that contains the examined string.
+
+        For example ``{'host': 'api.bank.example', 'pins': [string]}``.
+        """
         self._compared(current, literal)
         pairs = self.tree.children(literal)
         for pair in pairs if len(pairs) <= _MAX_ENTRIES else ():
@@ -171,7 +174,10 @@ class _Climb:
                 self._add_hosts([host_in(self.code.value(children[colon + 1 :]) or "")])
 
     def _record(self, current: Node, literal: Node) -> None:
-        """Add the host in the same record: ``(host: 'api.bank.example', pins: [text])``."""
+        """Record the host in the record that contains the examined string.
+
+        For example ``(host: 'api.bank.example', pins: [string])``.
+        """
         fields = self.tree.children(literal)
         for each in fields if len(fields) <= _MAX_ENTRIES else ():
             label = self.tree.child(each, "label") if each.id != current.id else None
@@ -180,7 +186,7 @@ class _Climb:
                 self._add_hosts([host_in(text)])
 
     def _call(self, current: Node, arguments: Node) -> None:
-        """Add the name of the function that gets the text, and the host in its other arguments."""
+        """Record the function that gets the examined string, and the host among its arguments."""
         call = self.code.call(arguments)
         is_option = call == "String.fromEnvironment"
         self.is_searched = self.is_searched or call.rpartition(".")[2] in _SEARCHES
@@ -211,10 +217,11 @@ class _Climb:
         self.receiver = self.receiver or kind
 
     def _base_host(self, interceptor: Node) -> list[str]:
-        """Return the host that an interceptor checks: that of the nearest ``baseUrl`` in the code.
+        """Return the host of the HTTP client with a pinning interceptor, from its ``baseUrl``.
 
-        The nearest is the only one in the same expression, function, class or file, in this order.
-        Return nothing if there are several.
+        The expression, the function, the class and the file around the interceptor are searched in
+        this order, up to the first that contains a ``baseUrl``. Return an empty list if it contains
+        several.
         """
         given = [
             (x, run) for x in self.tree.names.get("baseUrl", ()) if (run := self.flow.assigned(x))
@@ -239,18 +246,18 @@ class _Climb:
             self._flavour(name)
 
     def _equality(self, current: Node, equality: Node) -> None:
-        """Add the names with which the code compares the text."""
+        """Record the names of the variables that the code compares with the examined string."""
         for run in self.code.operands(equality, "equality_operator"):
             self.names.append(self.code.last_name(run))
 
     def _parameter(self, current: Node, parameters: Node) -> None:
-        """Add the name of the parameter that has the text as its default value."""
+        """Record the name of the parameter that has the examined string as its default value."""
         before = (each for each in self.tree.before(current) if each.type == "formal_parameter")
         parameter = next(before, None)
         self.names.append(self.code.name_of(parameter) if parameter is not None else "")
 
     def _compared(self, current: Node, collection: Node) -> None:
-        """Add the names that the code looks for in the text's list: ``[text].contains(name)``."""
+        """Record the names for which the code searches a list: ``[string].contains(name)``."""
         run = []
         for each in self.tree.after(collection):
             if each.type != "selector":
@@ -262,7 +269,7 @@ class _Climb:
                 self.names.append(self.code.last_name(value))
 
     def _host_condition(self, current: Node, parent: Node) -> None:
-        """Add the host in ``if (host == 'api.bank.example')`` or ``case 'api.bank.example'``."""
+        """Record the host in ``if (host == 'api.bank.example')`` or ``case 'api.bank.example'``."""
         if parent.type == "if_statement":
             run = self.flow.condition(parent) if self.flow.is_first(current, parent) else []
             is_either = len(run) == 1 and run[0].type == "logical_or_expression"
@@ -275,7 +282,7 @@ class _Climb:
         self._add_hosts([host for text in texts if (host := host_in(text))])
 
     def _equal(self, comparisons: list[Node]) -> Iterator[Node]:
-        """Yield the operands of ``a == b``; none for ``a != b``."""
+        """Yield the operands of ``a == b``; nothing for ``a != b``."""
         for each in comparisons:
             nodes = self.tree.children(each) if each.type == "equality_expression" else []
             if "!=" in "".join(self.tree.text(node) for node in nodes[1:2]):
@@ -304,7 +311,7 @@ class _Climb:
             self.flavours.append("not production")
 
     def _condition_texts(self, run: list[Node]) -> Iterator[str]:
-        """Yield the names and the texts in a condition; an empty text for a host."""
+        """Yield the names and strings in a condition, with an empty string in place of a host."""
         for each in self.flow.nodes_in(run):
             if each.type == "string_literal":
                 text = self.code.decode(each, {})

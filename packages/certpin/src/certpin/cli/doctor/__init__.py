@@ -108,7 +108,10 @@ def _examine(path: Path, hosts: tuple[str, ...], timeout: float, *, offline: boo
 def _ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Contact the servers and return how they answered; an error if a package is broken."""
+    """Contact the servers and return the answer of each.
+
+    If certpin's library can't be imported, return that error as the answer of each host.
+    """
     from certpin.cli.doctor.facts import ServerFacts, reason
 
     try:

@@ -1,8 +1,8 @@
 """The facts about this machine that ``certpin doctor`` collects, without judging them.
 
-The doctor is run when an installation is broken. So this module needs only the standard library,
+The command is run when an installation is broken. So this module needs only the standard library,
 and each function that needs more catches the failure. Values of environment variables may contain
-passwords, and are not read, except to check whether a file that one names exists.
+passwords, and are not read, except to check whether a file that a variable names exists.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class TLSFacts:
     Attributes:
         problem: why ``ssl`` can't be imported or used; empty if it can. The other attributes have
             their defaults if there is a problem.
-        version: as OpenSSL prints it.
-        security_level: that of a new client context (SSL_CTX_set_security_level(3)).
+        version: the version of OpenSSL, as OpenSSL prints it.
+        security_level: the level of a new client context (SSL_CTX_set_security_level(3)).
         tls12: True if OpenSSL was built with TLS 1.2. ``tls13`` likewise.
         verified_chain: True if Python's TLS socket can report the chain that OpenSSL verified.
-        authorities: the number of trusted authorities that are loaded at once.
+        authorities: the number of trusted authorities that OpenSSL has loaded by default.
         directory: True if there is a directory of authorities that OpenSSL searches.
     """
 
@@ -70,7 +70,8 @@ class TLSFacts:
 class ReplacedFacts:
     """The modules that define Python's classes for TLS and sockets in this process.
 
-    They are ``ssl`` and ``socket`` unless a library, such as gevent, has replaced the classes.
+    The modules are ``ssl`` and ``socket`` unless a library, such as gevent, has replaced the
+    classes.
 
     ``urllib3_future`` is True if urllib3-future is installed, which replaces urllib3.
     """
@@ -86,11 +87,12 @@ class MachineFacts:
     """The resources of the operating system that parts of certpin need.
 
     Attributes:
-        loopback: the error of listening on 127.0.0.1; empty if there was none. ``loopback6`` is
-            that of ::1.
-        temporary: the error of making a temporary file; empty if there was none.
+        loopback: the error message of listening on 127.0.0.1; empty if there was no error.
+        loopback6: the error message of listening on ::1; empty if there was no error.
+        temporary: the error message of making a temporary file; empty if there was no error.
         variables: the names of set environment variables that change how certpin works.
-        missing_files: the names of variables in ``TRUST_FILES`` that name no existing path.
+        missing_files: the names of those variables in ``TRUST_FILES`` that contain a path at which
+            no file exists.
     """
 
     loopback: str = ""
@@ -106,9 +108,11 @@ class ServerFacts:
 
     Attributes:
         name: the host and port.
-        problem: why there was no answer; empty if there was one. ``fix`` is its remedy.
-        chain_problem: why the chain did not verify; empty if it did. ``chain_fix`` is its remedy.
-        date: the time that the server reported; None if it reported none.
+        problem: why there was no answer; empty if the server answered.
+        fix: how to repair ``problem``.
+        chain_problem: why the chain did not verify; empty if it did.
+        chain_fix: how to repair ``chain_problem``.
+        date: the time that the server reported; None if it reported no time.
         local: the time of this machine when the answer came.
     """
 
@@ -123,7 +127,7 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class PinFileFacts:
-    """The pin file of the current folder.
+    """The pin file of the current folder, and whether it can be used.
 
     ``problem`` says why it can't be used; empty if it can, or if there is no pin file.
     """
@@ -135,7 +139,7 @@ class PinFileFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All facts about this machine that the doctor collects.
+    """All facts about this machine that ``certpin doctor`` collects.
 
     ``packages`` is None if certpin was not installed by pip; ``servers`` is None with
     ``--offline``.
@@ -151,13 +155,13 @@ class Facts:
 
 
 def python_facts() -> PythonFacts:
-    """Return the facts about the running Python."""
+    """Return the version, implementation and operating system of the running Python."""
     major, minor, micro, *_ = sys.version_info
     return PythonFacts((major, minor, micro), platform.python_implementation(), sys.platform)
 
 
 def tls_facts() -> TLSFacts:
-    """Return the facts about TLS in the running Python."""
+    """Return the state of ``ssl`` and OpenSSL in the running Python."""
     try:
         import ssl
 
@@ -195,7 +199,10 @@ def replaced_facts() -> ReplacedFacts:
 
 
 def machine_facts() -> MachineFacts:
-    """Return which resources this machine gives a program. Opens sockets, but sends nothing."""
+    """Try the resources of this machine that certpin needs, and return the facts about them.
+
+    It opens sockets and a temporary file, but sends nothing.
+    """
     proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     others = [name for name in (KEY_LOG, *TRUST_FILES) if os.environ.get(name)]
     debug = [DEBUG] if os.environ.get(DEBUG) == "1" else []
@@ -210,7 +217,7 @@ def machine_facts() -> MachineFacts:
 
 
 def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
-    """Read a pin file; return the facts about it, and its pins (None if it can't be used)."""
+    """Read a pin file. Return the facts about it, and its pins (None if it can't be used)."""
     if not path.exists():
         return PinFileFacts(str(path)), None
     try:
@@ -223,7 +230,7 @@ def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
 
 
 def reason(exc: Exception) -> str:
-    """Return the message of an error of certpin, or of any other package."""
+    """Return the message of an error, which may come from certpin or from any other package."""
     return getattr(exc, "problem", "") or f"{type(exc).__name__}: {exc}"
 
 
@@ -254,5 +261,5 @@ def _has_certificates(folder: str | None) -> bool:
 
 
 def _exists(paths: str) -> bool:
-    """Return True if one of several paths exists, which are separated as in ``PATH``."""
+    """Return True if one of several paths exists. They are separated as in ``PATH``."""
     return any(os.path.exists(path) for path in paths.split(os.pathsep) if path)  # noqa: PTH110

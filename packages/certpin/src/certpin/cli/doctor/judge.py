@@ -1,7 +1,7 @@
 """Judges the facts that ``certpin doctor`` collects: pure functions of these facts.
 
-A problem needs a repair. A note doesn't: it explains an effect that a user may see. A thing that
-was not examined is never reported as good.
+A problem needs a repair. A note needs none: it explains an effect that a user may see. A part of
+the machine that was not examined is never reported as good.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _OTHER_SOCKETS = "use gevent, threads or asyncio, or don't patch the modules soc
 
 @dataclass(frozen=True)
 class Check:
-    """The judgement of one thing, such as Python or the clock.
+    """The judgement of one part of the machine, such as Python or the clock.
 
     Attributes:
-        subject: the thing.
-        status: the judgement.
+        subject: the name of the part.
+        status: ``ok``, ``note``, ``unchecked`` or ``problem``.
         text: the reason, as one sentence.
-        fix: how to repair it; empty if nothing has to be done.
+        fix: how to repair the problem; empty if nothing has to be done.
     """
 
     subject: str
@@ -56,7 +56,10 @@ class Check:
 
 
 def judge(facts: Facts) -> tuple[Check, ...]:
-    """Return the judgements of the machine; ``judge_parts`` judges the parts of certpin."""
+    """Return a judgement for each part of this machine, such as Python, the network or the clock.
+
+    ``judge_parts`` judges the parts of certpin.
+    """
     checks = [
         _python(facts.python),
         *_tls(facts.tls),
@@ -71,9 +74,9 @@ def judge(facts: Facts) -> tuple[Check, ...]:
 
 
 def judge_replaced(replaced: ReplacedFacts) -> Iterator[Check]:
-    """Yield a judgement for each library that replaced Python's TLS, or that none did.
+    """Yield a judgement for each library that replaced Python's TLS classes.
 
-    See docs/decisions, numbers 34 and 36.
+    If no library did, yield one that says so. See docs/decisions, numbers 34 and 36.
     """
     modules = {replaced.context, replaced.tls_socket, replaced.socket}
     by = sorted({module.partition(".")[0] for module in modules} - {"ssl", "socket"})
@@ -90,7 +93,7 @@ def judge_replaced(replaced: ReplacedFacts) -> Iterator[Check]:
 
 
 def describe(package: Package) -> str:
-    """Return the problem of a package, as the end of a sentence; empty if it has none."""
+    """Return the problem of a Python package, as the end of a sentence; empty without a problem."""
     if package.needed.python:
         return f"needs {package.needed.python}"
     if package.version is None:
@@ -184,7 +187,7 @@ def _packages(packages: tuple[Package, ...] | None) -> Iterator[Check]:
 
 
 def _clock(servers: tuple[ServerFacts, ...] | None) -> Check:
-    """Compare this machine's clock with the servers that sent a date; return the judgement.
+    """Judge this machine's clock by the times that servers sent.
 
     The clock is right if it agrees with at least one server.
     """

@@ -1,4 +1,4 @@
-"""The packages that certpin and its extras need: which are installed, and can be imported.
+"""Find out which packages that certpin and its extras need are installed and can be imported.
 
 The imports are tried in another process, because a package may fail, hang, end its process, or
 replace parts of Python. That process gets only the environment variables that Python and its
@@ -68,7 +68,7 @@ class Package:
     """A package that certpin or an extra requires, with its state on this machine.
 
     Attributes:
-        needed: the requirement.
+        needed: the requirement: the package, and the versions that certpin accepts.
         version: the installed version; None if the package is not installed.
         problem: why its import failed; empty if it succeeded or was not tried.
     """
@@ -86,7 +86,7 @@ class Package:
 def find_packages() -> tuple[Package, ...] | None:
     """Return the state of each package that certpin and its extras require.
 
-    None if certpin has no metadata of an installation, so that its requirements are unknown.
+    Return None if the requirements are unknown, because certpin is not an installed package.
     """
     needed = certpin_requirements()
     if needed is None:
@@ -101,9 +101,11 @@ def find_packages() -> tuple[Package, ...] | None:
 
 
 def import_errors(modules: Sequence[str]) -> dict[str, str]:
-    """Import modules in another process. Return the error of each one that fails, by its name.
+    """Import modules in another process.
 
-    If a module ends the process, the modules after it are imported in a new one.
+    Return the error of each failed import by the module's name.
+
+    If a module ends the process, the modules after it are imported in a new process.
     """
     errors: dict[str, str] = {}
     rest = list(modules)
@@ -121,10 +123,11 @@ def _module(package: str) -> str:
 
 
 def _import(modules: list[str]) -> tuple[dict[str, str], str]:
-    """Import modules in another process, up to the first one that ends it.
+    """Import modules in another process, up to the first module that ends the process.
 
     Returns:
-        The error of each imported module, empty if it succeeded; and how the process ended.
+        The error of each imported module, empty if the import succeeded; and a text on how the
+        process ended.
     """
     argv = [sys.executable, "-P", "-W", "ignore", "-c", _PROGRAM, *modules]
     env = {name: os.environ[name] for name in _VARIABLES if name in os.environ}

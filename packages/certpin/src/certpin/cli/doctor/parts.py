@@ -26,11 +26,11 @@ class Part:
 
     Attributes:
         name: the purpose of the part, in a few words.
-        uses: its commands, or its module.
-        extra: the extra that it needs; empty if certpin itself is enough.
-        listens: True if it opens a port on this machine.
-        pinned: True if it makes pinned connections, with sockets of the ``socket`` module.
-        always: True if it works whenever ``certpin doctor`` itself runs.
+        uses: the commands or the module of the part.
+        extra: the extra that the part needs; empty if it needs no extra.
+        listens: True if the part opens a port on this machine.
+        pinned: True if the part makes pinned connections, with sockets of the ``socket`` module.
+        always: True if the part works whenever ``certpin doctor`` itself runs.
     """
 
     name: str
@@ -79,7 +79,14 @@ PARTS = (
 
 @dataclass(frozen=True)
 class PartState:
-    """Whether a part of certpin works here; if not, why, and how to repair it."""
+    """The state of one part of certpin on this machine.
+
+    Attributes:
+        part: the part.
+        status: ``works``, ``missing``, ``broken``, ``impossible`` or ``unknown``.
+        text: why the part doesn't work; empty if it works.
+        fix: how to repair it; may be empty.
+    """
 
     part: Part
     status: PartStatus
@@ -88,7 +95,7 @@ class PartState:
 
 
 def judge_parts(facts: Facts) -> tuple[PartState, ...]:
-    """Return for each part of certpin whether it works on this machine."""
+    """Return the state of each part of certpin on this machine: whether it works, or why not."""
     return tuple(_judge(part, facts) for part in PARTS)
 
 
@@ -110,9 +117,9 @@ def _judge(part: Part, facts: Facts) -> PartState:
 
 
 def _obstacle(part: Part, facts: Facts) -> PartState | None:
-    """Return the state of a part that can't work on this machine, whichever packages it has.
+    """Return the state of a part that can't work on this machine with any packages.
 
-    None if nothing prevents it.
+    Return None if nothing prevents the part.
     """
     if facts.tls.problem:
         fix = "install a Python that has the module ssl"
@@ -128,10 +135,10 @@ def _obstacle(part: Part, facts: Facts) -> PartState | None:
 
 
 def _judge_extra(part: Part, needed: Sequence[Package]) -> PartState:
-    """Return whether a part works, by the packages of the extra that it needs.
+    """Return the state of a part of certpin, judged by the packages of the extra that it needs.
 
-    If one package is missing and another one has a wrong version, the part counts as not installed:
-    the other version is there for another program.
+    If one package is missing and another one has a wrong version, the part counts as not installed,
+    because the package with the wrong version was installed for another program.
     """
     fix = install_command(part.extra)
     for package in needed:

@@ -31,11 +31,12 @@ _MAX_SERVERS = 5  # of a pin file: enough to compare the clock, and to see that 
 def ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Connect to servers in parallel, and return how each one answered.
+    """Connect to servers in parallel, and return the answer of each.
 
     Args:
-        hosts: the servers; if empty, the first servers of the pin file.
-        pins: the content of the pin file, with the trust anchors that verify chains of its hosts.
+        hosts: the servers; if empty, the first servers of the pin file are used.
+        pins: the content of the pin file, with the trust anchors that verify chains of its hosts;
+            None without a usable pin file.
         timeout: seconds for each step of a connection.
 
     Raises:
@@ -63,7 +64,7 @@ def _ask(endpoint: Endpoint, context: ssl.SSLContext, timeout: float) -> ServerF
 
 
 def _targets(hosts: Sequence[str], pins: PinSet | None) -> list[Target]:
-    """Return the servers to contact, each with its policy; None if the pin file has none for it."""
+    """Return the servers to contact, each with its policy in the pin file, or None without one."""
     if hosts:
         return [target for host in hosts for target in _named(host, pins)]
     return list(islice(_of_file((), pins), _MAX_SERVERS))

@@ -155,7 +155,7 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 
 
 def second_root_missing(chain: Chain) -> ConfigError:
-    """Return the error for a host whose only pin is a root that belongs to no known provider.
+    """Return the error for an enforced host with a single pin, for a root of no known provider.
 
     The fix is to pin the root of a second authority.
     """

@@ -38,7 +38,7 @@ _UNUSED = (
 
 @dataclass(frozen=True)
 class FuzzOptions:
-    """The options of a comparison: the chains, the output, and the folder of the case file."""
+    """The options of ``certpin prove --fuzz``: how many chains, their seed, and the output."""
 
     count: int
     seed: int
@@ -54,9 +54,10 @@ def fuzz_options(ctx: click.Context, count: int, seed: int, save: Path | None) -
 
     Args:
         ctx: the context of the command.
-        count: the number of chains.
-        seed: the seed.
-        save: the new folder for the minimal chains.
+        count: the number of mutated chains.
+        seed: the seed of the mutations.
+        save: the new folder for the case file, with the smallest chains on which verifiers differ;
+            None to write no case file.
 
     Raises:
         click.UsageError: an option does not go together with ``--fuzz``.
@@ -72,11 +73,11 @@ def fuzz_options(ctx: click.Context, count: int, seed: int, save: Path | None) -
 
 
 def fuzz_certpin(host: str, options: FuzzOptions) -> int:
-    """Compare certpin itself with the other verifiers, and return the exit code.
+    """Compare certpin itself with the other verifiers on mutated chains; return the exit code.
 
     Args:
-        host: the host of the chains, normalised.
-        options: the chains and the output.
+        host: the host name in the chains, normalised.
+        options: the number of chains, their seed, and the output.
 
     Raises:
         ConfigError: the folder has files or can't be written, or the host can't be used.
@@ -86,12 +87,12 @@ def fuzz_certpin(host: str, options: FuzzOptions) -> int:
 
 
 def fuzz_client(lab: Lab, client: Command | EveryWay, options: FuzzOptions) -> int:
-    """Compare a client with the other verifiers, and return the exit code.
+    """Compare a client with the other verifiers on mutated chains, and return the exit code.
 
     Args:
         lab: a lab that is not open yet.
         client: the client. It is closed.
-        options: the chains and the output.
+        options: the number of chains, their seed, and the output.
 
     Raises:
         ConfigError: the folder has files or can't be written, or the host can't be used.

@@ -38,7 +38,7 @@ class AppOptions:
 
     @property
     def given(self) -> str:
-        """The name of the first of these options that the user gave; empty if there is none."""
+        """The first of these options that the user gave, such as ``--live``; empty without any."""
         values = {
             "--check": self.check,
             "--live": self.live,
@@ -107,7 +107,7 @@ class AppRequest:
         pin_file: the pin file, which may not exist yet.
         name: the name of a new pin set; None to name it after the first host.
         hosts: the hosts for pins that the code assigns to no host.
-        mode: the mode of the hosts; None for ``enforce``.
+        mode: ``enforce`` or ``report``, for all hosts; None for ``enforce``.
         options: the other options.
 
     Raises:
@@ -137,7 +137,7 @@ def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> Non
     The mistakes are printed even if the import is refused.
 
     Raises:
-        click.UsageError: two formats of the output are asked for.
+        click.UsageError: ``--json`` and another format are asked for.
         CertpinError: the import is refused. Nothing was written.
     """
     from certpin.apps.project import read_project
@@ -202,7 +202,8 @@ def _compare(draft: Draft, options: AppOptions, now: datetime) -> dict[str, str]
     """Connect to the hosts of an app, and compare their verified chains with its pins.
 
     Returns:
-        For each host pattern, why no verified chain is known; empty if one is.
+        For each host pattern, the reason why no verified chain is known; empty if the chain
+        verified.
     """
     from certpin.cli.check import check_targets
     from certpin.cli.servers import ServerOptions

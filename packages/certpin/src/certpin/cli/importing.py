@@ -34,7 +34,7 @@ class HostImport:
     Args:
         path: the pin file, which may not exist yet.
         pins: the imported pin set.
-        named: the user named the pin set, which is allowed only for a new file.
+        named: True if the user named the pin set, which is allowed only for a new file.
         key_types: the known types of keys, such as ``EC P-256``, by their pins; without keys that a
             server presents.
 
@@ -43,15 +43,16 @@ class HostImport:
         added: the policies of new hosts.
         kept: the imported policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
-        unlisted: the added hosts that require Certificate Transparency by the list of another
-            platform. The pin file doesn't require it of them: it needs a list of the user.
+        unlisted: the added hosts for which the other platform requires Certificate Transparency by
+            its own log list. The pin file doesn't require it of these hosts: that needs a list of
+            the user.
         unknown: the facts about added backups that could not be checked, as clauses.
 
     Raises:
         ConfigError: the pin file has another policy for a host, or other trust anchors; or no
             public authority certifies the key of a leaf.
         PinFileError: the pin file is invalid.
-        click.UsageError: the user named an existing pin set.
+        click.UsageError: the user named the pin set of an existing pin file.
     """
 
     def __init__(
@@ -86,12 +87,12 @@ class HostImport:
 
     @property
     def log_list(self) -> Path | None:
-        """The list of Certificate Transparency logs that ``save()`` writes; None without one."""
+        """The file with the CT log list that ``save()`` writes; None if it writes no list."""
         file = self.path.parent / _LOG_LIST
         return file if file in self._texts else None
 
     def save(self) -> None:
-        """Write the PEM files and the list of logs, then the pin file: all, or nothing on failure.
+        """Write the PEM files and the CT log list, then the pin file: all, or nothing on failure.
 
         Raises:
             PinFileError: a file can't be written.
@@ -136,7 +137,7 @@ class HostImport:
         return self._anchors(str(policy.pattern) if taken else name, policy.trust)
 
     def _name_logs(self, pins: PinSet, existing: Mapping[str, HostPolicy]) -> None:
-        """Add the imported list of Certificate Transparency logs to the pin file if it has none.
+        """Add the imported list of Certificate Transparency logs to a pin file that has no list.
 
         Args:
             pins: the imported pin set.
@@ -170,7 +171,7 @@ class HostImport:
         An existing file with the same anchors is kept.
 
         Args:
-            owner: the host that has these anchors, or ``debug``.
+            owner: the host that has these anchors, or ``debug`` for those of debug builds.
             anchors: the trust anchors.
 
         Raises:
@@ -217,7 +218,7 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
 
 
 def _is_unlisted(policy: HostPolicy) -> bool:
-    """Return True if a policy requires Certificate Transparency by a list of its platform."""
+    """Return True if a policy requires Certificate Transparency by another platform's log list."""
     return policy.ct_logs is not None and policy.ct_logs.timestamp is None
 
 

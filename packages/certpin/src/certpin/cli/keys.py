@@ -60,9 +60,9 @@ def require_certifiable(
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
         pattern: the host.
-        trust: its own trust anchors; None for the platform's.
-        match: which certificate of a chain may match a pin.
-        pinned: the key's pin, if the pin file has it already. It is for the error, which then says
+        trust: the host's own trust anchors; None for the platform's.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        pinned: the key's pin, if the pin file already has the key; else None. The error then says
             how to record that no server can use the key.
 
     Raises:
@@ -90,7 +90,7 @@ def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, mat
     It can't if the type of the key is unknown: a pin is a digest, and doesn't contain the type.
 
     Returns:
-        A clause that follows "Not known:", without a full stop.
+        A clause that follows "Not known:", without a full stop; or an empty string.
     """
     if key_type or trust is not None or match == "ca":
         return ""
@@ -108,8 +108,10 @@ def signer_of(
 
     Args:
         key: the path of a file, or a URI.
-        pin: returns the PIN of a PKCS#11 token, for example by asking the user.
-        for_server: the key is a server's. Then it may be in no key service but AWS KMS.
+        pin: a function that returns the PIN of the PKCS#11 token with this name, for example by
+            asking the user.
+        for_server: True if the key is a server's. A server's key may be in no key service but AWS
+            KMS.
 
     Raises:
         KeyParseError: the file has no private key.
@@ -125,9 +127,10 @@ def signer_of(
 
 
 def passphrase_of(place: str) -> bytes | None:
-    """Return the passphrase of a key file, from the environment or the terminal; None without both.
+    """Return the passphrase of a key file, from the environment or the terminal.
 
-    On the terminal, name the file that is encrypted.
+    Return None if there is neither the environment variable nor a terminal. Before the user is
+    asked, ``place`` (the encrypted file) is printed.
     """
     from certpin.support.text import printable
 
@@ -143,12 +146,14 @@ class Backup:
     ``close()`` deletes a key that was made on a token.
 
     Args:
-        place: where to make a key: a file, or the URI of a PKCS#11 token. None for no new key.
+        place: the file or the URI of a PKCS#11 token in which to make a new key. None for no new
+            key.
         algorithm: the type of the new key.
-        passphrase: encrypts the new file; None for no encryption.
-        given: an existing key, as a pin, a file or the URI of a key on a token; None for none.
+        passphrase: the passphrase that encrypts the new file; None for no encryption.
+        given: an existing key, as a pin, a file or the URI of a key on a token; None to make a new
+            key.
         what: words for the key in sentences, such as "the backup key".
-        option: the option that named it, for errors.
+        option: the option that named the key, for errors.
     """
 
     def __init__(
@@ -195,7 +200,7 @@ class Backup:
 
     @property
     def note(self) -> str:
-        """The ``note`` for the pin file that says where the key is; empty for a pin."""
+        """The ``note`` for the pin file that names the key's file or URI; empty for a pin."""
         from certpin.support.text import printable
 
         if self._on_token:
@@ -206,7 +211,7 @@ class Backup:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Context manager: write the file of a new key, and delete it if the block fails.
+        """Context manager: write the file of a new key, and delete it if the ``with`` block fails.
 
         Only the owner can read the file (mode 600). An existing file is never overwritten. A key on
         a token is kept if the block succeeds.
@@ -222,7 +227,7 @@ class Backup:
             yield
 
     def signer(self) -> Signer:
-        """Return a signer that signs with the new key, for its certificate request."""
+        """Return a signer that signs the certificate request of the new key with this key."""
         from certpin.x509.signing import file_key
 
         if self._file is None and self.pin and self._on_token:
@@ -326,7 +331,8 @@ _OPTIONS = (
 def backup_options(command: Any) -> Any:
     """Add ``--backup-key``, ``--backup-pin`` and related options to a command.
 
-    The command gets them as a ``Backup`` in its argument ``backup``, which is closed at the end.
+    The command gets their values as one ``Backup`` in its argument ``backup``, which is closed when
+    the command ends.
     """
 
     @wraps(command)
@@ -358,7 +364,7 @@ def new_passphrase(what: str, *, ask: bool) -> bytes | None:
 
     Args:
         what: words for the key, for the prompt.
-        ask: ask on the terminal instead of reading the environment.
+        ask: True to ask on the terminal instead of reading the environment.
 
     Raises:
         click.UsageError: the passphrase is too long for OpenSSL.
@@ -382,8 +388,8 @@ def new_key_file(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[
     name of another person's public key.
 
     Args:
-        path: the new file. An existing one is never overwritten.
-        pem: its content.
+        path: the new file. An existing file is never overwritten.
+        pem: the private key as PEM.
         what: words for the key, for errors.
         option: the option that names the file, for errors.
 

@@ -137,11 +137,11 @@ def probe_hosts(
 ) -> LintDocument:
     """Contact the hosts of a pin file; return the document with the chains that they serve.
 
-    If clients refuse the file, no host is contacted: the document is returned unchanged, with a
-    warning on standard error.
+    If the file is invalid, so that clients refuse it, no host is contacted: the document is
+    returned unchanged, with a warning on standard error.
 
     Args:
-        document: the pin file.
+        document: the parsed pin file, as ``certpin lint`` checks it.
         servers: the options that name the servers.
         now: the current time.
         timeout: seconds for each step of a connection.
@@ -179,10 +179,10 @@ def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedF
 
     Args:
         named: the values of ``--exported``, each ``FORMAT=PATH``.
-        pins: the pin set; None if clients refuse the pin file.
+        pins: the pin set; None if the pin file is invalid, so that clients refuse it.
 
     Returns:
-        One comparison for each file. None if no file is named, or clients refuse the pin file.
+        One comparison for each file. None if no file is named, or if ``pins`` is None.
 
     Raises:
         click.UsageError: a value is not ``FORMAT=PATH``.
@@ -227,7 +227,7 @@ def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
     """Return the pin set that an exported file would contain if it were exported now.
 
     Args:
-        chosen: the format. If its files hold only one host, the result has only the host of the
+        chosen: the format. If its files can hold only one host, the result has only the host of the
             existing file.
         pins: the current pin set.
         actual: the pin set in the existing file.

@@ -1,7 +1,7 @@
 """``certpin``: the group of all commands, and the exit code of each error.
 
-A command's module is imported only when the command runs. A name of no command gets a hint: a
-similar command, or the package that has it.
+A command's module is imported only when the command runs. For an unknown command, the error gives a
+hint: a similar command, or the package that adds the command.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _OutputError(Exception):
 
 
 class Group(click.Group):
-    """A group of commands that gives a hint for an unknown command.
+    """A click group of commands that gives a hint for an unknown command.
 
     It also records the name of the command that runs, for the JSON output.
     """
@@ -104,7 +104,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the user named; fail with a hint for an unknown name."""
+        """Return the command that the user named; for an unknown name, fail with a hint."""
         known = self.summaries()
         strict = not ctx.resilient_parsing  # a shell asks for completions otherwise
         if strict and args[0] not in known and not args[0].startswith("-"):
@@ -117,14 +117,14 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group that imports a command only when it is called, so that help is fast.
+    """A click group that imports a command only when the command runs, so that help is fast.
 
     Args:
         lazy: the first line of each command's help, by the name of the command.
         package: the Python package with a module for each command. The module and its function have
             the name of the command.
-        modules: the modules of commands whose module has another name.
-        extensions: the commands that another package adds (``load_extension``).
+        modules: the names of modules that differ from the name of their command, by that name.
+        extensions: the names of the commands that another package adds (``load_extension``).
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class CommandGroup(LazyGroup):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; Ctrl-C becomes ``click.Abort``, failed output ``_OutputError``."""
+        """Run a command; turn Ctrl-C into ``click.Abort``, failed output into ``_OutputError``."""
         try:
             with _output_checked():
                 return super().invoke(ctx)
@@ -318,7 +318,7 @@ def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
 
     Args:
         exc: the error.
-        reply: the output of the run; by default that of the current click context.
+        reply: the output of this run of the command; None for that of the current click context.
     """
     reply = reply or click.get_current_context().find_root().obj
     if not reply.fail(exc, getattr(exc, "problem", str(exc))):
@@ -340,9 +340,9 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
     Args:
         kind: the noun for such names, such as ``command``.
         name: the unknown name.
-        known: all names. If it maps them to their help, a name is similar too if its help has the
-            word: ``list`` means the command that says "List the attacks".
-        listing: a command that lists the names, if there are too many for the message.
+        known: all known names. If it is a dict from names to help texts, a name is also similar if
+            its help contains the unknown name: for ``list``, the command with "List the attacks".
+        listing: a command that lists the names, if there are too many for the message; else empty.
     """
     from difflib import get_close_matches
 
@@ -354,7 +354,10 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
 
 
 def _by_help(name: str, known: Collection[str]) -> list[str]:
-    """Return the first command with a word in its help, as a list of one; empty if none has it."""
+    """Return a list with the first command that has a word in its help; empty without one.
+
+    ``known`` maps commands to their help; a list of names gives an empty result.
+    """
     if not isinstance(known, dict):
         return []
     word = name.casefold()
@@ -374,7 +377,8 @@ def stop_on_signals(end: Callable[[], None] | None = None) -> Iterator[None]:
     ended, so that they don't interrupt the clean-up or the summary.
 
     Args:
-        end: called instead of raising, for a block that must not be interrupted at any place.
+        end: a function to call instead of raising ``KeyboardInterrupt``, for a block that must not
+            be interrupted at any place; None to raise.
     """
     import signal
 
@@ -407,7 +411,7 @@ def _output_checked() -> Iterator[None]:
     """Context manager: raise ``_OutputError`` if the block can't write to standard output.
 
     An ``OSError`` without a file name comes from standard output: errors of other files name the
-    file, and errors of the network have types of certpin.
+    file, and network errors are raised as certpin's own error types.
     """
     try:
         yield

@@ -45,11 +45,11 @@ _OUTPUT_LINES = 8  # of a client
 
 
 class RunProgress:
-    """A context manager that shows a progress bar for a run, on a terminal only.
+    """A context manager that shows a progress bar for a run of cases, on a terminal only.
 
     Args:
         total: the number of results to expect.
-        shown: False for no bar on a terminal either.
+        shown: False to show no bar, not even on a terminal.
     """
 
     def __init__(self, total: int, *, shown: bool) -> None:
@@ -79,9 +79,9 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
     """Print the result of a run: the verdict on the client, advice, and the causes of failures.
 
     Args:
-        run: the run.
-        quiet: print the verdict only.
-        verbose: also print the table of all cases, with an explanation of each finding.
+        run: the results of all cases for one client.
+        quiet: True to print only the verdict.
+        verbose: True to also print the table of all cases, with an explanation of each finding.
     """
     failed = any(result.outcome is Outcome.WRONG for result in run.results)
     colour = "green" if run.controlled and not failed else "red" if failed else "yellow"
@@ -102,7 +102,10 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
 
 
 def _print_others(run: Run) -> None:
-    """Print the cases that are no failures: warnings, undecided ones, policy, and not run."""
+    """Print the cases that are no failures: warnings, undecided cases, and cases that were not run.
+
+    Also print the cases that the policy of the client's owner decides.
+    """
     for outcome, title in ((Outcome.WARNING, "Warnings"), (Outcome.UNDECIDED, "Undecided")):
         lines = []
         for result in run.results:
@@ -118,7 +121,7 @@ def _print_others(run: Run) -> None:
 
 
 def _grouped(run: Run, outcome: Outcome, text_of: Callable[[Result], str]) -> list[str]:
-    """Return a line for each text that results with this outcome have: their cases, then the text.
+    """Return the cases with an outcome, grouped by a text: a line with the cases and their text.
 
     ``text_of`` returns the text of a result.
     """
@@ -185,7 +188,10 @@ def _print_note(console: Any, line: str) -> None:
 
 
 def _client_output(result: Result) -> list[str]:
-    """Return the last lines that the client printed, if it is undecided whether it was right."""
+    """Return the last lines that the client printed in a case with an undecided outcome.
+
+    Return an empty list for any other outcome.
+    """
     if result.outcome is not Outcome.UNDECIDED or not result.attempts:
         return []
     lines = result.attempts[-1].ending.output.splitlines()

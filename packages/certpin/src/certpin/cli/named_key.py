@@ -1,7 +1,7 @@
 """The key that a user names in a command, and the policies of the pin file that it is for.
 
 A key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in
-AWS KMS. The file of a certificate also says which hosts the key is for, and which chain the server
+AWS KMS. The file of a certificate also shows for which hosts the key is, and which chain the server
 will present.
 """
 
@@ -39,8 +39,8 @@ class KeyReference:
 
     Attributes:
         pin: the pin of the key.
-        note: a text for the pin file that says where the key is; empty for a pin.
-        names: the DNS names and IP addresses of the key's certificate; empty without one.
+        note: a text for the pin file that says where the key is stored; empty for a pin.
+        names: the DNS names and IP addresses of the key's certificate; empty without a certificate.
         certificates: the certificates of the file, that of the key first; empty if the file has
             none.
         key_type: the type of the key, such as ``EC P-256``; empty for a pin.
@@ -57,7 +57,7 @@ def resolve_key(text: str) -> KeyReference:
     """Return the key that a text names.
 
     Args:
-        text: a pin; a file, of which the first key, CSR or certificate counts; or a URI.
+        text: a pin; or a file, of which the first key, CSR or certificate is used; or a URI.
 
     Raises:
         ConfigError: the text is none of these.
@@ -102,8 +102,10 @@ def open_by_uri(
 
     Args:
         uri: the URI of the key.
-        pin: returns the PIN of a token, for example by asking the user.
-        for_server: the key is a server's. Then it may be in no key service but AWS KMS.
+        pin: a function that returns the PIN of the token with this name, for example by asking the
+            user.
+        for_server: True if the key is a server's. A server's key may be in no key service but AWS
+            KMS.
 
     Raises:
         TokenError: the URI, the token or the key service can't be used.
@@ -121,7 +123,10 @@ def open_by_uri(
 
 
 def serving_note(place: KeyPlace) -> str:
-    """Return a sentence about how servers can use a key in this kind of place; empty for a file."""
+    """Return advice on how servers can use a key on a token or in a key service.
+
+    Return an empty string for a key in a file, which servers can read.
+    """
     if place == "file":
         return ""
     where = "on a token" if place == "token" else "in a key service"
@@ -132,9 +137,9 @@ def serving_note(place: KeyPlace) -> str:
 
 
 def noted_place(note: str) -> str:
-    """Return the file or URI that a pin's note names, quoted for a shell.
+    """Return the file or the PKCS#11 URI that a pin's note names, quoted for a shell.
 
-    Empty if the note names none, or a file that is not in the current folder.
+    Return an empty string if the note names neither, or a file that is not in the current folder.
     """
     if note.startswith("key pkcs11:"):
         return shlex.quote(note.removeprefix("key "))
@@ -143,16 +148,18 @@ def noted_place(note: str) -> str:
 
 
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
-    """Return the certificates of a file, that of its first key first; empty if it has none.
+    """Return the certificates of a file, beginning with the certificate of the file's first key.
 
-    Servers read files with the key before, between or after the certificates.
+    Return an empty tuple if the file has no certificate. Servers read files with the key before,
+    between or after the certificates.
 
     Args:
         path: the file, for errors.
         items: the keys and certificates that were read from it.
 
     Raises:
-        ConfigError: no certificate has the key, or the one that has it issued another one.
+        ConfigError: no certificate has the first key, or the certificate with this key issued
+            another certificate of the file.
     """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
@@ -191,11 +198,11 @@ def policies_for_step(
     Args:
         pins: the pin file.
         probes: the options with the values of ``--host``.
-        key: the key that the user named; None without one.
+        key: the key that the user named; None if the user named no key.
 
     Raises:
         HostError: a value of ``--host`` is not a host.
-        click.UsageError: none of these exists.
+        click.UsageError: none of these policies exists.
     """
     if probes.hosts:
         return probes.selected(pins)
@@ -216,8 +223,9 @@ def dropped_policies(
 
     Args:
         name: a host name in a certificate.
-        situations: the facts about the pin file's policies that are judged for the certificate.
-        alive: the published versions that clients may hold.
+        situations: the facts about the policies of the pin file that are judged for the
+            certificate.
+        alive: the published versions of the pin set that clients may have.
 
     Returns:
         Each policy with the version that contains it.

@@ -1,7 +1,7 @@
 """Options that several commands share, and the functions that use their values.
 
-They connect to a server and explain why its chain did not verify, read files, find the kind of
-place that a user names for a key, and ask for passphrases and PINs.
+The functions connect to a server and explain why its chain did not verify, read files, find out in
+which kind of place a key is (a file, a token or a key service), and ask for passphrases and PINs.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ _CHAIN_FIXES = {
 def option_group(
     argument: str, options: Sequence[Decorator], make: Callable[..., Any]
 ) -> Decorator:
-    """Return a decorator that adds several options to a command, as one argument.
+    """Return a decorator that adds several options to a command, as one argument of the command.
 
     Args:
         argument: the name of the argument.
         options: ``click.option`` decorators, in the order of the help.
-        make: makes the argument from the values of the options, which it gets by name.
+        make: a function that makes the argument from the values of the options, which it gets as
+            keyword arguments.
     """
 
     def decorate(command: Any) -> Any:
@@ -98,7 +99,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 
     Args:
         kind: the noun for such a name, for errors.
-        known: returns the list of names.
+        known: a function that returns the list of names.
         listing: the command that lists all names, for an error without a similar name.
     """
 
@@ -110,7 +111,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         self._listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a known name unchanged; fail for an unknown one, and suggest a similar name."""
+        """Return a known name unchanged; fail for an unknown name, and suggest a similar one."""
         known = self._known()
         if value not in known:
             self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)
@@ -168,9 +169,9 @@ pin_file_option: Decorator = click.option(
 
 
 def file_option(path: Path) -> str:
-    """Return ``--file PATH`` with a space before it, to end a command suggested to the user.
+    """Return `` --file PATH``, to append to a command that an output suggests to the user.
 
-    It is empty for the default pin file.
+    It is empty for the default pin file, ``pins.toml``.
     """
     import shlex
 
@@ -217,7 +218,7 @@ _CONNECTION: tuple[Decorator, ...] = (
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """The options for a connection to a server: ``--connect``, ``--starttls`` and others."""
+    """The values of the options for a connection to a server: ``--connect``, ``--starttls`` etc."""
 
     starttls: str | None
     connect: str | None
@@ -295,12 +296,12 @@ def anchors_pem(ca_file: Path | None) -> str | None:
 
 
 def chain_fix(observation: Observation, *, strict: str = "") -> str:
-    """Return the ``fix:`` text of an error for a server whose chain did not verify.
+    """Return the ``fix:`` text of an error for a server with a chain that did not verify.
 
     Args:
         observation: the chain that was read from the server, and why it did not verify.
-        strict: the advice for a chain that only strict verification refuses; by default to write a
-            key of the pin file.
+        strict: an instruction that makes certpin accept a chain that only strict verification
+            refuses; if empty, the instruction is to set ``strict_x509`` in the pin file.
     """
     from certpin.x509.openssl import strict_advice
 
@@ -338,7 +339,7 @@ def _other_name(observation: Observation) -> str:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than parsers of certificates accept.
+    """Return the content of a file as bytes, at most one byte more than the parsers accept.
 
     Raises:
         CertificateParseError: the file can't be read.
@@ -358,7 +359,7 @@ def read_file(path: Path) -> bytes:
 
 
 def key_place(text: str) -> KeyPlace:
-    """Return the kind of place for a key that a text names: a file, a token, or a key service.
+    """Return where a key is, ``file``, ``token`` or ``service``, from its path or URI.
 
     Args:
         text: the path of a file; or a URI, valid or not.
@@ -383,7 +384,7 @@ def is_on_token(place: str) -> bool:
     """Return True if a text names a key on a PKCS#11 token.
 
     Raises:
-        TokenError: the text is a URI with an unknown scheme (``key_place``).
+        TokenError: the text is a URI with an unknown scheme.
     """
     return key_place(place) == "token"
 
@@ -410,7 +411,10 @@ def makes_on_token(place: str) -> bool:
 
 
 def ask_passphrase() -> bytes | None:
-    """Return the passphrase of a key file, from the environment or the terminal, or None."""
+    """Return the passphrase of a key file, from the environment or the terminal.
+
+    Return None if there is neither the environment variable nor a terminal.
+    """
     if PASSPHRASE_VARIABLE in os.environ:
         return os.fsencode(os.environ[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():

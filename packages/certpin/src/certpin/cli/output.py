@@ -29,10 +29,11 @@ class OutputFile:
     """A file that ``certpin export`` makes.
 
     Attributes:
-        path: the path to which it is written.
-        text: its content.
-        state: how the file was handled, or how it compares with the existing file.
-        difference: a unified diff from the existing file, for people.
+        path: the path to which the file is written.
+        text: the content to write.
+        state: how the file was handled or compared, such as ``printed``, ``differs`` or
+            ``missing``.
+        difference: a unified diff from the existing file, for people; empty if there is none.
     """
 
     path: Path
@@ -47,7 +48,7 @@ class OutputFile:
 
 
 def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
-    """Return the files of an export, each with the path to which it is written.
+    """Return the files of an export, each with the path to which it is to be written.
 
     Args:
         chosen: the format of the export.
@@ -55,7 +56,7 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
         out: the value of ``--out``: a folder, or the name of the file if there is only one.
 
     Raises:
-        ConfigError: ``out`` is a file, or named like one, and the format needs a folder.
+        ConfigError: ``out`` is a file, or named like a file, and the format needs a folder.
     """
     path = Path(out)
     # A format with several files may still have one: `--out lib/pins.dart` names that file.
@@ -78,9 +79,9 @@ def write_files(files: list[OutputFile]) -> list[OutputFile]:
     Each file is written completely, or not at all.
 
     Raises:
-        ConfigError: a file can't be read or written, or an existing one was not made by certpin. In
-            the last case none is written. Formats without comments, such as JSON, have no mark of
-            certpin, and their files are always replaced.
+        ConfigError: a file can't be read or written, or an existing file was not made by certpin.
+            In the last case no file is written. Formats without comments, such as JSON, have no
+            mark of certpin, and their files are always replaced.
     """
     for file in files:
         _refuse_foreign(file)
@@ -97,7 +98,7 @@ def compare_files(files: list[OutputFile]) -> list[OutputFile]:
 
 
 def check_folder(path: Path) -> None:
-    """Check, before a long run, that a file for its result can be written.
+    """Check that a file for the result of a command can be written, before the long run.
 
     Raises:
         ConfigError: the folder of the file does not exist, or is not writable.
@@ -114,7 +115,7 @@ def _error(path: Path, problem: str, fix: str) -> ConfigError:
 
 
 def _refuse_foreign(file: OutputFile) -> None:
-    """Raise ``ConfigError`` if an existing file, which would be replaced, was not made by certpin.
+    """Raise ``ConfigError`` if certpin did not make an existing file that would be replaced.
 
     An empty file may be replaced.
     """

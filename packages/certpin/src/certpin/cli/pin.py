@@ -156,7 +156,7 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
 
 
 def _is_file(path: Path) -> bool:
-    """Return True if an argument names a file, or a pipe as shells make for ``<(command)``."""
+    """Return True if an argument names a file, or a pipe that a shell makes for ``<(command)``."""
     try:
         return path.exists() and not path.is_dir()
     except (OSError, ValueError):
@@ -191,7 +191,7 @@ def _target_lines(
 
 
 def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
-    """Return a server's connection as JSON, with the chain that it served and the verified one."""
+    """Return the result of a connection to a server as JSON, with the served and verified chain."""
     verified = observation.verified
     return {
         "source": "server",
@@ -260,7 +260,7 @@ def _advice(
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:
-    """Yield each certificate of a server once, with a title that says its role and origin.
+    """Yield each certificate of a server once, with a title: its role, and how it was obtained.
 
     The verified chain comes first, then other certificates that the server sent.
     """
@@ -281,7 +281,7 @@ def _role(index: int, count: int) -> str:
 
 
 def item_json(item: Certificate | PublicKey, now: datetime) -> dict[str, Any]:
-    """Return a certificate or a key as JSON."""
+    """Return a certificate or a public key as JSON."""
     from certpin.x509 import Certificate
 
     if isinstance(item, Certificate):
@@ -290,7 +290,7 @@ def item_json(item: Certificate | PublicKey, now: datetime) -> dict[str, Any]:
 
 
 def item_lines(item: Certificate | PublicKey, now: datetime) -> Iterable[str]:
-    """Return a certificate or a key as lines of text."""
+    """Return a certificate or a public key as lines of text."""
     from certpin.x509 import Certificate
 
     if isinstance(item, Certificate):

@@ -39,7 +39,7 @@ _DIRECT = ("{address}", "{port}", "{endpoint}")
 def _check_location(
     ctx: click.Context, parameter: click.Parameter, path: Path | None
 ) -> Path | None:
-    """Return the file of ``--sarif-location``. Refuse a URL: code scanning accepts only files."""
+    """Return the value of ``--sarif-location``. Refuse a URL: code scanning accepts only files."""
     if path and ":/" in str(path):
         raise click.BadParameter(f"{path} is a URL\n  fix: name a file of your repository")
     return path
@@ -355,7 +355,7 @@ def prove(
 def _fuzzing(
     ctx: click.Context, count: int | None, seed: int, save: Path | None
 ) -> FuzzOptions | None:
-    """Return the options of ``--fuzz``; None without it.
+    """Return the options of ``--fuzz``; None if the user did not give ``--fuzz``.
 
     Raises:
         click.UsageError: there is no command, or options don't go together.
@@ -374,7 +374,7 @@ def _refuse_if(problems: dict[str, object]) -> None:
     """Refuse options that don't go together.
 
     Args:
-        problems: maps each error message to whether it applies.
+        problems: a map from each error message to a value that is true if the message applies.
 
     Raises:
         click.UsageError: a message applies.
@@ -385,9 +385,9 @@ def _refuse_if(problems: dict[str, object]) -> None:
 
 
 def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None:
-    """Check that evidence can be written to a folder, and load the key that signs it, if any.
+    """Check that evidence can be written to a folder; return the key that signs it, or None.
 
-    This is done before the run, which can be long.
+    It is called before the run, because a run can be long.
 
     Raises:
         ConfigError: the folder has other files, or the key can't be used.
@@ -403,14 +403,14 @@ def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None
 def _write_evidence(
     run: Run, folder: Path, key: MinisignKey | None, version: str, *, quiet: bool
 ) -> None:
-    """Write the evidence of a run to a folder, and print how to check it.
+    """Write the evidence of a run to a folder, and print how to check the evidence.
 
     Args:
-        run: the run.
+        run: the results of all cases for one client.
         folder: the folder.
-        key: signs the evidence; None for no signature.
+        key: the key that signs the evidence; None for no signature.
         version: the version of the client that was attacked.
-        quiet: print nothing.
+        quiet: True to print nothing.
     """
     from certpin.lab.evidence.folder import SUMS, write_evidence
     from certpin.pins import utc_now
@@ -433,15 +433,15 @@ def _write_evidence(
 def _default_route(command: tuple[str, ...]) -> str:
     """Return how the client reaches the lab if the user did not give ``--via``.
 
-    ``port`` (directly) if the command contains a placeholder for the lab's address or port, else
-    ``connect`` (through the lab's proxy).
+    The result is ``port`` (directly) if the command contains a placeholder for the lab's address or
+    port, else ``connect`` (through the lab's proxy).
     """
     named = any(name in word for word in command for name in _DIRECT)
     return "port" if named else "connect"
 
 
 def _check_exports(command: tuple[str, ...]) -> None:
-    """Check before the run that the formats exist that the command names as ``{export:FORMAT}``.
+    """Check that the formats exist that the command names as ``{export:FORMAT}``.
 
     Raises:
         click.UsageError: a format is unknown.
@@ -456,7 +456,7 @@ def _check_exports(command: tuple[str, ...]) -> None:
 
 
 def _check_program(name: str) -> None:
-    """Check before the run that the client's program can be started.
+    """Check that the program of the client can be started.
 
     Raises:
         ConfigError: the program does not exist, or is not executable.
@@ -481,9 +481,9 @@ def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], s
     """Write the reports of a run that the user asked for.
 
     Args:
-        run: the run.
+        run: the results of all cases for one client.
         files: the file for each format; None for a report that is not wanted.
-        formats: makes the text of each report.
+        formats: for each format, a function that makes the text of the report.
 
     Raises:
         ConfigError: a file can't be written.

@@ -1,9 +1,9 @@
 """The output of commands: messages and progress for a terminal, and JSON with ``--json``.
 
 All messages have the same form, long lines are folded, and hostile text is escaped. JSON is one
-object, or one object on each line for a stream. Each object begins with ``schema`` and ``command``.
+object, or for a stream one object on each line. Each object begins with ``schema`` and ``command``.
 The last object (for most commands the only one) also has ``exit_code``, so it is printed after the
-command has ended: ``print_json`` only keeps the data until then. With ``--json``, errors are JSON
+command has ended: ``print_json`` only stores the data until then. With ``--json``, errors are JSON
 too.
 """
 
@@ -42,7 +42,7 @@ def say(prefix: str, text: str) -> None:
     """Print an error or a warning to standard error.
 
     Args:
-        prefix: ``certpin``, or ``certpin: warning`` for example.
+        prefix: the start of the line, such as ``certpin`` or ``certpin: warning``.
         text: the message. It may have several lines and contain hostile text.
     """
     click.secho(f"{prefix}: ", nl=False, err=True, bold=True, color=_colour())
@@ -56,8 +56,8 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
 
     Args:
         text: the text. It may be hostile.
-        stream: where it will be printed.
-        taken: the columns of the first line that are already used.
+        stream: the stream on which the text will be printed.
+        taken: the number of columns of the first line that are already used.
     """
     from certpin.support.text import printable
 
@@ -71,7 +71,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
 
 
 def table_console(*, quiet: bool = False) -> Console:
-    """Return a rich console to print tables with; in a file or a pipe, each row is one line."""
+    """Return a rich console to print tables with. In a file or a pipe, each row is one line."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
@@ -79,7 +79,7 @@ def table_console(*, quiet: bool = False) -> Console:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Context manager: print Python's warnings like certpin's own, without source code."""
+    """Context manager: print Python's warnings in certpin's form, without source code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say("certpin: warning", str(message))
         yield
@@ -96,7 +96,8 @@ def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result
         word: the label of the progress bar.
 
     Raises:
-        BaseException: the error of the first job in the list that failed, after all have ended.
+        BaseException: a job failed. It is the error of the first failed job in the list, raised
+            after all jobs have ended.
     """
     from concurrent.futures import as_completed
 
@@ -114,9 +115,9 @@ def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable
     """Context manager: a progress bar on a terminal, nothing in a pipe.
 
     Args:
-        total: the number of units.
+        total: the number of units of work.
         word: the label of the bar.
-        quiet: show no bar.
+        quiet: True to show no bar.
 
     Yields:
         A function to call after each unit.
@@ -164,7 +165,7 @@ class CommandReply:
         _echo({**self._head(), **data})
 
     def fail(self, error: BaseException, message: str) -> bool:
-        """Store an error for the JSON output; return False if the output is text instead."""
+        """Store an error for the JSON output. Return False if the command prints text, not JSON."""
         if not (self._json_requested or self.wanted or self._data is not None):
             return False
         kind = type(error).__name__
@@ -201,7 +202,7 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the result of a command: ``data`` as JSON, or else ``text``, one sentence."""
+    """Print the result of a command: ``data`` as JSON if ``as_json`` is True, else ``text``."""
     if as_json:
         print_json(data)
     else:
@@ -248,7 +249,7 @@ def width_of(stream: TextIO) -> int:
 
 
 def _colour() -> bool | None:
-    """Return False if ``NO_COLOR`` is set: no colours. None lets click decide by the stream."""
+    """Return False (no colours) if ``NO_COLOR`` is set; None to let click decide by the stream."""
     return False if "NO_COLOR" in os.environ else None
 
 

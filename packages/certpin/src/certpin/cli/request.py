@@ -1,4 +1,4 @@
-"""The HTTP request of ``certpin get``. A request that no server could parse is refused."""
+"""The HTTP request of ``certpin get``. A request that servers can't parse is refused."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Request:
 
         Args:
             url: the URL, with https.
-            method: the method; by default GET, or POST with data.
+            method: the HTTP method; by default GET, or POST with data.
             headers: the headers, each as ``NAME: VALUE``.
-            data: the body; None for none.
+            data: the body; None for no body.
 
         Raises:
             click.UsageError: an argument is invalid.
@@ -63,10 +63,12 @@ class Request:
         return cls(host, port, quote(target, _SAFE), method, pairs, body)
 
     def send(self, connection: http.client.HTTPSConnection) -> None:
-        """Send the request over a connection. Its response is then read from the connection.
+        """Send the request over a connection.
+
+        The caller then reads the response from the connection.
 
         Raises:
-            OSError: the connection fails. A ``PinError`` is one.
+            OSError: the connection fails. ``PinError`` is a subclass.
             http.client.HTTPException: the request can't be sent.
         """
         names = {name.lower() for name, _ in self.headers}
@@ -84,13 +86,13 @@ class Request:
 
 
 class PinnedConnection(http.client.HTTPSConnection):
-    """A pinned HTTPS connection to a host, if wanted at another address than its own.
+    """A pinned HTTPS connection to a host, optionally by another address than the host's.
 
     Args:
-        request: names the host and the port.
-        context: checks the pins.
+        request: the request, which names the host and the port.
+        context: the TLS context, which checks the pins.
         connect: the other address, ``ADDRESS[:PORT]``; None for the host's.
-        timeout: in seconds, for each step.
+        timeout: seconds for each step of the connection.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ _REMOTE = ("192.0.2.1", 9)
 
 
 def own_address() -> str:
-    """Return this machine's IP address in its network; empty if it has none. Sends no packet."""
+    """Return this machine's IP address in its network; empty without a network. Sends no packet."""
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(_REMOTE)
         address = str(sock.getsockname()[0])
@@ -42,7 +42,10 @@ def own_address() -> str:
 
 
 def device_address(address: str) -> str:
-    """Return the address at which a device reaches a lab that listens on ``address``."""
+    """Return the address at which a device reaches a lab that listens on ``address``.
+
+    If the lab listens on all addresses, that is this machine's address in its network.
+    """
     return own_address() or address if address in {_ALL_ADDRESSES, "::"} else address
 
 
@@ -148,7 +151,7 @@ class Screen(Protocol):
         """Print the result of a finished case of a host."""
 
     def refresh(self) -> None:
-        """Update a live display of the running cases. Called several times a second."""
+        """Update a live display of the running cases. The lab calls it several times a second."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
         """Print the results of every host when the lab ends."""
@@ -156,7 +159,7 @@ class Screen(Protocol):
 
 @contextmanager
 def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
-    """Context manager: the output for this run: JSON, a live table (terminal), lines (pipe)."""
+    """Context manager: the output for this run: JSON, a live table (terminal) or lines (pipe)."""
     if as_json:
         yield JsonScreen(lab)
     elif sys.stdout.isatty():
@@ -194,7 +197,10 @@ class LineScreen:
 
 
 class JsonScreen:
-    """The output of ``certpin lab serve`` as JSON: one object a line, each with an ``event``."""
+    """The output of ``certpin lab serve`` as JSON: one object a line.
+
+    The key ``event`` of each object says what happened, such as ``begun``.
+    """
 
     def __init__(self, lab: DeviceLab) -> None:
         self._lab = lab
@@ -251,7 +257,7 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
 
 
 def instructions(lab: DeviceLab) -> list[str]:
-    """Return the lines that describe how to connect a device to the lab, with its own notes."""
+    """Return the notes of the lab and the lines that describe how to connect a device to it."""
     lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, lab.roots)]
     return [fold(line, sys.stdout) for line in lines]
 
@@ -265,7 +271,7 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 
 
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
-    """Return the lines of the summary: for each host the numbers, causes, and doubtful cases."""
+    """Return the last lines of the output: for each host the counts, causes and doubtful cases."""
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))

@@ -25,7 +25,7 @@ _POLL_INTERVAL = 0.25  # seconds
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
-    """Return the values of the option for hosts, each once, in the normal form of host names."""
+    """Return the values of ``--host``, each once, in the normal form of host names."""
     from certpin.pins import normalise
 
     return list(dict.fromkeys(map(normalise, names)))
@@ -188,7 +188,7 @@ def _upstreams(
         hosts: the hosts under test.
         pin_file: the user's pin file; None to test with the lab's own pins.
         given: the values of ``--upstream``: addresses, with ``HOST=`` if there are several hosts.
-        ca_file: trust only the authorities in this file.
+        ca_file: trust only the authorities in this file; None for the platform's.
 
     Returns:
         The real server of each host; empty if neither pin file nor addresses are given.
@@ -225,7 +225,9 @@ def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """Return the exit code: 0 if every case was right, 1 if one was wrong, 3 if one is missing.
+    """Return the exit code: 0 if every case was right, 1 if a case was wrong, 3 if one was not run.
+
+    The code is 3 too if it is undecided whether the app was right in a case.
 
     Args:
         progress: the results of each host.

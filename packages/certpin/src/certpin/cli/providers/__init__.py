@@ -1,4 +1,4 @@
-"""``certpin providers``: the roots of certificate providers, and the pins made from them."""
+"""``certpin providers``: the roots of certificate providers, and the pins made from these roots."""
 
 from __future__ import annotations
 

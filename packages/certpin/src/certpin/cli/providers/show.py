@@ -61,7 +61,7 @@ def _lines(provider: Provider) -> Iterator[str]:
 
 
 def _status(root: ProviderRoot) -> str:
-    """Return text on a root: when it expires, and whether it is removed or still pending."""
+    """Return text on a provider's root: its expiry, and if it is removed or still pending."""
     if root.removed:
         return f"until {root.not_after}, removed {root.removed}"
     return f"until {root.not_after}" + ("" if root.status == "active" else f", {root.status}")

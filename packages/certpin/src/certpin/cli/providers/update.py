@@ -98,7 +98,7 @@ def update(
 class _HostChange:
     """The difference between a host's pins and the roots of its providers.
 
-    ``removed`` are the pins that this run has taken out of the pin file so far.
+    ``removed`` are the pins that ``certpin providers update`` has taken out of the pin file so far.
     """
 
     policy: HostPolicy
@@ -123,7 +123,7 @@ class _HostChange:
         Args:
             policy: the policy.
             data: the provider data.
-            today: the day, in UTC.
+            today: the current day, in UTC.
             also: names of providers to add to the policy.
 
         Raises:
@@ -167,14 +167,14 @@ def _apply(
         data: the provider data.
         changes: the differences at each host.
         probes: the options that choose the servers to contact before a removal.
-        force: whether unsafe removals are made too.
-        who: the value of ``--who``.
+        force: the options that say if unsafe removals are made too.
+        who: the value of ``--who``, the name for the journal; None if it is not given.
 
     Returns:
         The reasons why removals of pins are unsafe. Unless the user forces them, these pins stay.
 
     Raises:
-        ProbeError: a server did not answer, and its answer decides about a removal.
+        ProbeError: a server did not answer, so that it is unknown if a removal is safe.
     """
     from certpin.pins import utc_now
 
@@ -202,7 +202,10 @@ def _apply(
 
 
 def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
-    """Add pins of new provider roots to a host, and record providers and date of the data."""
+    """Add pins of new provider roots to a host's policy, and record the date of the provider data.
+
+    Pins that now belong to other providers get the new provider names.
+    """
     editor = files.editor
     for entry in each.change.relabelled:
         names = entry.provider
@@ -217,7 +220,7 @@ def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
 def _drop(run: FinishRun, each: _HostChange) -> None:
     """Remove a host's pins of roots that none of its providers uses any more, if that is safe.
 
-    Unsafe removals are added to ``run.violations``.
+    The reasons why a removal is unsafe are added to ``run.violations``.
     """
     from certpin.rotation import Violation
 
@@ -238,9 +241,10 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
 
 
 def _raise_version(files: RotationFiles, before: PinSet) -> None:
-    """Give the pin file its next version if clients would notice its changes.
+    """Give the pin file its next version number if its changes have an effect on clients.
 
-    If the journal has no version, clients may have that of the file, with the pins ``before``.
+    If the journal has no version, the file's content before the changes, ``before``, is compared:
+    clients may have it.
     """
     from certpin.pins.policy import meaning
 

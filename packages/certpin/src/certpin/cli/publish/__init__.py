@@ -1,4 +1,4 @@
-"""``certpin publish``: sign pin sets, which installed clients fetch and verify (TUF)."""
+"""``certpin publish``: sign pin sets, which installed clients fetch and verify with TUF."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def tuf_needed() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class PublishContext:
-    """A pin file and the folder ``publish`` beside it, as one command reads them.
+    """The pin file, and the folder ``publish`` beside it with the signed metadata, as read.
 
     Attributes:
         path: the pin file.
@@ -62,7 +62,10 @@ class PublishContext:
 
     @property
     def pushed(self) -> bool | None:
-        """True if the signed version was pushed; ``None`` if none is signed, or it is unknown."""
+        """True if the signed version was uploaded (pushed), False if not.
+
+        ``None`` if no version is signed, or if the journal doesn't have the signed version.
+        """
         current = self.policy.state.current
         known = [
             version.pending
@@ -73,7 +76,7 @@ class PublishContext:
 
     @cached_property
     def plan(self) -> SigningPlan:
-        """The metadata files as they are before a key of this command signs them."""
+        """The metadata files as they are before this command signs them with a key."""
         from certpin.publish.signing_plan import prepare
 
         return prepare(self.policy, frozenset())
@@ -129,7 +132,9 @@ def open_context(path: Path) -> PublishContext:
 
 @contextmanager
 def locked_context(path: Path) -> Iterator[PublishContext]:
-    """Context manager: read the files as ``open_context`` does, and lock them for this writer.
+    """Context manager: lock the folder ``publish``, and read it, the pin file and the journal.
+
+    The lock keeps other writers out. The signed metadata are verified.
 
     Raises:
         PinFileError: a file is invalid.
@@ -147,11 +152,11 @@ class SigningKey:
     """A key that signs pin sets, as the user named it.
 
     Attributes:
-        place: the file, or the URI of the key.
+        place: the path of the key's file, or the URI of the key.
         key: the public key.
         signer: signs with the private key; ``None`` if only the public key is known.
-        made: the key is new.
-        sealed: False for a new file without a passphrase.
+        made: True if this command made the key.
+        sealed: False for a new file without a passphrase; else True.
     """
 
     place: str
@@ -170,7 +175,7 @@ class SigningKey:
 def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
     """Context manager: signers for the private keys at these places, by their key IDs.
 
-    Tokens are logged out at the end.
+    A place is a file or a URI. Tokens are logged out at the end.
 
     Raises:
         KeyParseError: a file has no private key.
@@ -190,10 +195,10 @@ def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
 class Keyring:
     """A context manager that opens signing keys, and makes those that don't exist yet.
 
-    If its block fails, the new keys are deleted.
+    If its ``with`` block fails, the new keys are deleted.
 
     Args:
-        ask: ask for the passphrase of new files on the terminal.
+        ask: True to ask for the passphrase of new files on the terminal.
     """
 
     def __init__(self, *, ask: bool) -> None:
@@ -275,7 +280,7 @@ def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
-    """Return a metadata file that needs signatures as JSON: its role, and the keys to sign it."""
+    """Return a metadata file that needs signatures as JSON, with its role and the missing keys."""
     return {
         "role": wait.role,
         "version": wait.version or None,
@@ -298,14 +303,15 @@ def wait_text(wait: PendingSignature) -> str:
 
 
 def short(key: str) -> str:
-    """Return the beginning of a key ID, which is enough to recognise a key."""
+    """Return the first characters of a key ID, which are enough to recognise a key."""
     return f"{key[:12]}…"
 
 
 def kind_of(key: Key | None) -> str:
-    """Return the type of a key in metadata, such as ``EC P-256``; "not a signing key" if unusable.
+    """Return the type of a key in TUF metadata, such as ``EC P-256``.
 
-    Metadata that are not signed yet may contain any data.
+    Return "not a signing key" if the key can't be used: metadata that are not signed yet may
+    contain any data.
     """
     from certpin.publish.keys import public_key_of
     from certpin.x509.keys import PublicKey, spki_of

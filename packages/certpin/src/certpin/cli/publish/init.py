@@ -221,11 +221,13 @@ def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, 
 
 
 def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
-    """Write the folder ``publish``: under a temporary name first, so that it appears complete.
+    """Write the folder ``publish``.
+
+    It is renamed from a temporary name, so that it appears complete.
 
     Args:
         here: the path of the folder.
-        ours: its settings.
+        ours: the settings for ``publish.toml``.
         done: the signed metadata.
 
     Raises:
@@ -262,10 +264,10 @@ def print_result(
     """Print each key with its place, the signatures that are missing, and the next command.
 
     Args:
-        context: the new folder.
+        context: the new folder ``publish``, as read.
         keys: the keys by their role.
         why_not: why Flutter apps can't use the pin sets; empty if they can.
-        as_json: print JSON.
+        as_json: True to print JSON.
     """
     ready = context.policy.state.root is not None
     next_command = f"certpin publish sign{file_option(context.path)}"

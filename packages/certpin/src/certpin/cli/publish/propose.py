@@ -118,10 +118,12 @@ class Proposal:
 
     Attributes:
         branch: the branch of the signing event; empty if nothing has to be signed.
-        remote: the remote to which it was pushed; None if it was not pushed.
+        remote: the git remote to which the branch was pushed; None if it was not pushed.
         waits: the metadata that need signatures.
-        is_open: another clone has begun the event already, and nothing was changed here.
-        violations: why the rotation gate refused the version.
+        is_open: True if another clone has already begun the signing event, so that nothing was
+            changed here.
+        violations: the reasons for which the rotation gate (the checks before a step) refused the
+            version; empty if it was not refused.
     """
 
     path: Path
@@ -160,7 +162,10 @@ class Proposal:
 
 
 def _branch(plan: SigningPlan) -> str:
-    """Return a name for the branch of a signing event, from the version of the pin set or root."""
+    """Return a name for the branch of a signing event, such as ``sign/bank-4-2``.
+
+    It contains the version of the pin set or of the root that is to be signed.
+    """
     if plan.targets is not None and plan.content is not None:
         name = re.sub(r"[^A-Za-z0-9]+", "-", plan.content.pins.name).strip("-")
         return f"sign/{name or 'pins'}-{plan.content.pins.version}-{plan.targets.signed.version}"

@@ -77,8 +77,8 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 def _require_clock(files: RotationFiles) -> None:
     """Require that this machine's clock agrees with the journal and with the server of clients.
 
-    The wait until clients have the version begins at the recorded push: a clock that is behind
-    would end older versions too early.
+    The recorded time of a push begins the wait until all clients have the version. If the clock is
+    behind, older versions would count as gone too early.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -128,12 +128,12 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
 
 
 def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:
-    """Record the push in the journal, unless it is recorded already or was only a rehearsal.
+    """Record the push in the journal, unless it is already recorded or was only a dry run.
 
     Args:
         files: the pin file and the journal.
-        outcome: the push; its ``recorded`` gets the time of the record.
-        who: the value of ``--who``.
+        outcome: the push; its attribute ``recorded`` is set to the time of the journal entry.
+        who: the value of ``--who``, the name for the journal; None if it is not given.
 
     Raises:
         JournalError: the journal can't be written.
@@ -167,9 +167,9 @@ class PushOutcome:
 
     Attributes:
         where: the URL for the uploads.
-        dry: only report the files that would be uploaded.
+        dry: True to only report the files that would be uploaded.
         pushed: the upload; None if it failed before it began.
-        recorded: the time of the push, if this run recorded it in the journal.
+        recorded: the time of the push, if this run recorded it in the journal; else None.
         failed: the error; None if the push succeeded.
     """
 
@@ -250,6 +250,8 @@ class PushOutcome:
 
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
     """Return True if the journal records this version as published, but not yet as pushed.
+
+    A push is the upload to the server from which clients fetch.
 
     Raises:
         UpdateError: the journal does not have the version, or has it with another content.

@@ -1,7 +1,8 @@
 """The git repository that contains the pin file: its commits, changes and branches.
 
-Signing events are branches of it. Objects of a repository are written by others, so their number
-and size are limited, replaced objects (``refs/replace``) are ignored, and no hook runs.
+Signing events (requests for signatures) are branches of the repository. Git objects may come from
+an attacker, so their number and size are limited, replaced objects (``refs/replace``) are ignored,
+and no hook runs.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ class Repository:
         self._prefix = folder.relative_to(self.top).as_posix()
 
     def run(self, *words: str) -> str:
-        """Run git with these arguments in the pin file's folder, and return its output.
+        """Run git with these arguments in the pin file's folder, and return the output of git.
 
         Raises:
-            ConfigError: git fails. The error has its message.
+            ConfigError: git fails. The error contains git's message.
         """
         return self._git(*words).decode(errors="replace")
 
@@ -95,7 +96,8 @@ class Repository:
 
         Args:
             base: the commit.
-            branch: a branch that is merged into the folder, without a commit; empty for none.
+            branch: a branch that is then merged into the folder, without a commit; empty for no
+                merge.
 
         Yields:
             The path of the pin file in the temporary folder.
@@ -117,10 +119,10 @@ class Repository:
                 self.run("worktree", "remove", "--force", folder)
 
     def require_new(self, branch: str) -> None:
-        """Require that a name can be given to a new branch.
+        """Require that a new branch can get this name.
 
         Raises:
-            ConfigError: the name is invalid, or a branch has it.
+            ConfigError: the name is invalid, or a branch already has it.
         """
         self.run("check-ref-format", "--branch", branch)
         if self.run("for-each-ref", f"refs/heads/{branch}"):
@@ -183,7 +185,7 @@ class Repository:
         )
 
     def _from_folder(self, path: str) -> str:
-        """Return a path from the top of the repository as one from the pin file's folder."""
+        """Turn a path from the top of the repository into one from the pin file's folder."""
         if self._prefix == ".":
             return path
         inside = path.removeprefix(f"{self._prefix}/")
@@ -195,10 +197,10 @@ class Repository:
         Args:
             name: the hash of the content.
             mode: the mode of the file in git, which marks a submodule.
-            budget: the largest size in bytes.
+            budget: the largest allowed size in bytes.
 
         Raises:
-            ConfigError: the content is larger.
+            ConfigError: the content is larger than ``budget``.
         """
         if _NO_BLOB.fullmatch(name.encode()):
             return None

@@ -1,6 +1,7 @@
 """``certpin publish review``: check that a branch is a signing event, before CI merges it.
 
-A signing event proposes a version, or signs metadata, and changes nothing else.
+A signing event is a branch that proposes a version of the pin set, or signs metadata, and changes
+nothing else.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ class ReviewOutcome:
     """The result of reviewing a branch that requests signatures (a signing event).
 
     Attributes:
-        commit: the hash of the newest commit of the branch, which was examined.
+        commit: the hash of the newest commit of the branch.
         event: the signing event; None if the branch was refused.
         missing: the root and targets metadata that need more signatures.
-        refused: why the branch was refused; None if it was not.
+        refused: the error for which the branch was refused; None if it was accepted.
     """
 
     commit: str
@@ -162,7 +163,9 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
 
 
 def _missing(context: PublishContext) -> Iterable[PendingSignature]:
-    """Return the metadata that people sign (root and targets) and that need more signatures.
+    """Return the root and targets metadata that need more signatures.
+
+    These are the metadata that people sign.
 
     Raises:
         ConfigError: metadata that wait for signatures must not be signed.

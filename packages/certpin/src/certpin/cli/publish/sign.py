@@ -1,4 +1,7 @@
-"""``certpin publish sign``: sign metadata, and move them to the site when signatures suffice."""
+"""``certpin publish sign``: sign metadata, and move them to ``site`` when signatures suffice.
+
+Clients fetch the files in the folder ``publish/site`` after an upload.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
 
 
 class _Places(click.types.StringParamType):
-    """Click parameter type: the places of keys, from the arguments or an environment variable."""
+    """Click parameter type: files or URIs of keys, in the arguments or an environment variable."""
 
     def split_envvar_value(self, rv: str) -> list[str]:
         """Split the environment variable's value as a shell does: a path may contain spaces."""
@@ -134,7 +137,7 @@ def planned(
     record: RecordOptions,
     renew: frozenset[str] = frozenset(),
 ) -> tuple[CheckedVersion | None, SigningPlan | None]:
-    """Plan which metadata these keys sign, after a check of the pin file's version.
+    """Check the pin file's version, and plan which metadata these keys sign.
 
     Args:
         context: the pin file and the folder ``publish``, locked.
@@ -143,8 +146,8 @@ def planned(
         renew: the TUF roles to sign again although their metadata has not expired.
 
     Returns:
-        The checked version, ``None`` if it is recorded already; and the plan, ``None`` if the
-        rotation gate refused the version.
+        The checked version, ``None`` if the journal already has it; and the plan, ``None`` if the
+        rotation gate (the checks before a step) refused the version.
 
     Raises:
         ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
@@ -169,8 +172,8 @@ def carry_out(
     """Record a checked version in the journal, sign by a plan, and write the folder ``publish``.
 
     Args:
-        context: the pin file and the folder, locked.
-        checked: the version to record; None if it is recorded already.
+        context: the pin file and the folder ``publish``, locked.
+        checked: the version to record; None if the journal already has it.
         plan: the metadata to sign.
         keys: the signers, by key ID.
         renew: the TUF roles to sign again although their metadata has not expired.
@@ -188,9 +191,9 @@ def carry_out(
 def _checked_version(
     context: PublishContext, keys: frozenset[str], record: RecordOptions
 ) -> CheckedVersion | None:
-    """Check the version of the pin file before it is signed.
+    """Check the version of the pin file before it is signed, and return the result.
 
-    None if it is recorded already, or if these keys don't sign pin sets.
+    Return None if the journal already has the version, or if these keys don't sign pin sets.
     """
     from certpin.publish.signing_plan import may_sign_targets
 
@@ -202,7 +205,7 @@ def _checked_version(
 
 
 def _with_checked(context: PublishContext, checked: CheckedVersion) -> SigningPolicy:
-    """Return the signing policy with a checked version, as its content will be signed."""
+    """Return the signing policy with a checked version of the pin set as the content to sign."""
     from certpin.publish import content
     from certpin.publish.signing_plan import with_version
 
@@ -224,12 +227,12 @@ def _show_refusal(
 
 
 def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
-    """Print the changes that these keys would sign, on standard error; ask on a terminal.
+    """Print on standard error the changes that these keys would sign; on a terminal, ask to go on.
 
     Args:
         plan: the metadata to sign.
         keys: the IDs of the keys.
-        yes: don't ask.
+        yes: True not to ask.
 
     Raises:
         click.Abort: the user declines.
@@ -250,9 +253,9 @@ def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
 
 
 def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
-    """Yield the changes that a signature of a role approves, for the signer to read.
+    """Yield the changes that a signature of a TUF role approves, for the signer to read.
 
-    They are the changed keys for ``root``; otherwise the changes of the pin set.
+    For ``root`` they are the changed keys; otherwise the changes of the pin set.
     """
     from certpin.pins.changes import changes
     from certpin.publish.content import Content
@@ -279,10 +282,10 @@ def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
 def _hosts(
     policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
 ) -> Iterator[str]:
-    """Yield lines with the terms of new policies, and with changed trust anchors of known ones.
+    """Yield lines with the terms of new hosts' policies, and with changed trust anchors of others.
 
     The signer reads them before signing. A policy's terms are its pins, mode and expiry.
-    ``changes`` yields the other changes of known hosts.
+    ``changes`` yields the other changes of hosts that were signed before.
 
     Args:
         policies: the policies to be signed.
@@ -310,7 +313,7 @@ def _terms(policy: HostPolicy) -> Iterator[str]:
 
 
 def _anchors(trust: TrustAnchors) -> Iterator[str]:
-    """Yield a line with subject and fingerprint for each trust anchor of a host.
+    """Yield a line with the subject and the fingerprint for each trust anchor of a host.
 
     The signer has to see the certificates, because a file name doesn't show the file's content.
     """
@@ -324,7 +327,7 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
 
 def _warnings(context: PublishContext) -> Iterator[str]:
-    """Yield a warning for each host with pins that expire before the metadata that contain them.
+    """Yield a warning for each host with pins that expire before the signed metadata do.
 
     Clients with these metadata would then refuse the host.
     """

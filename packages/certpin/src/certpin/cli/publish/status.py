@@ -1,4 +1,7 @@
-"""``certpin publish status``: when signatures expire, and missing signatures and pushes."""
+"""``certpin publish status``: print when signatures expire, and which signatures are missing.
+
+It also prints whether the signed version was uploaded.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +56,15 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
-    """Return a role of the signed metadata as JSON: its keys, version and expiry.
+    """Return the facts about a TUF role as JSON: its keys, and the version and expiry it signed.
 
     The keys are those of the current root, or of the draft if no root is signed yet.
 
     Args:
         policy: the state of the metadata.
-        name: the role.
-        within: the days before the expiry from which it is reported; None for the role's default.
+        name: the role, such as ``targets``.
+        within: the number of days before the expiry from which it is reported; None for the role's
+            default.
     """
     state = policy.state
     root = state.root or state.drafts["root"].signed

@@ -1,4 +1,4 @@
-"""``certpin rotate``: the commands that change a server's key without a lockout of any client."""
+"""``certpin rotate``: the commands that change a server's key without locking out any client."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ def rotate() -> None:
     \b
     certpin rotate start --new next.key      a new key: its pin is in the next version
     certpin rotate status                    the safe steps, with their dates
-    certpin rotate switch fullchain.pem      the gate, before servers use the key
+    certpin rotate switch fullchain.pem      check that servers may use the key
     certpin rotate finish                    no server uses the old key: take it out
 
-    The pin file is the draft of the next version. A version is with clients once its way out is
+    The pin file is the draft of the next version. Clients can get a version once its release is
     recorded: by certpin publish sign and push for a signed set, by certpin rotate shipped for a
-    release of an app, and for any other way. T_adopt is how long
-    the slowest client takes to get a version: the sum of the delays --cdn, --cache, --poll,
-    --opened and --skew.
+    release of an app or any other release. T_adopt is the time that the slowest client takes to
+    get a version: the sum of the delays --cdn, --cache, --poll, --opened and --skew.
 
     A key goes through these states: GENERATED (it exists), STAGED (its pin is in the draft),
     PUBLISHED (in the version for clients), ADOPTED (T_adopt later: every client accepts it), ACTIVE

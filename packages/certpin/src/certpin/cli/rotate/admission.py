@@ -4,9 +4,9 @@ The gate decides whether servers may use a key: all clients must accept it. ``de
 of an AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal and the time. It allows a
 ``CertificateRequest`` exactly if the gate would accept its key *and* would have nothing to write:
 an admission webhook has no side effects, so it can't record that servers begin to use a key. It
-refuses everything that it can't judge (docs/decisions, number 70).
+refuses every request that it can't judge (docs/decisions, number 70).
 
-Only the CSR is known at that time. The chain of an issuer can be given: then the authorities above
+Only the CSR is known at that time. If the user gives the chain of an issuer, the authorities above
 the key are known, too.
 """
 
@@ -52,9 +52,10 @@ class AdmissionRequest:
 
     Attributes:
         uid: the ID of the request, which the answer repeats.
-        kind: group, version and kind of the object, joined by slashes.
-        operation: the change of the object, such as ``CREATE``.
-        namespace: the namespace of the object. ``name`` is its name there.
+        kind: the group, version and kind of the object, joined by slashes.
+        operation: the change of the object: ``CREATE``, ``UPDATE`` or ``DELETE``.
+        namespace: the namespace of the object.
+        name: the name of the object in its namespace.
         new: the object; empty for ``DELETE``.
         old: the object before an ``UPDATE``; empty otherwise.
     """
@@ -105,7 +106,7 @@ def parse_review(body: bytes) -> AdmissionRequest:
 
     Raises:
         InputError: the body is no AdmissionReview of ``admission.k8s.io/v1`` with a request and a
-            UID. Without a UID, there is no answer that the API server would accept.
+            UID. The API server accepts no answer without the UID.
     """
     try:
         review = json.loads(body)
@@ -143,9 +144,9 @@ def review_json(uid: str, decision: Decision) -> dict[str, Any]:
 def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
     """Decide whether an admission request is allowed.
 
-    A ``DELETE``, and an ``UPDATE`` that doesn't change the object's ``spec``, let no new key be
-    certified, and are allowed. Kinds other than ``CertificateRequest``, and other operations, are
-    refused.
+    Allowed are a ``DELETE``, and an ``UPDATE`` that doesn't change the object's ``spec``, because
+    neither lets a new key be certified. Kinds other than ``CertificateRequest``, and other
+    operations, are refused.
     """
     if request.kind != f"{_GROUP}/{_VERSION}/{_KIND}":
         return _refused(
@@ -193,7 +194,7 @@ def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
 
 
 def issuer_names(request: AdmissionRequest) -> tuple[str, ...]:
-    """Return the names under which ``GateFacts.issuers`` may have the chains of a request's issuer.
+    """Return the possible names of a request's issuer, the keys of ``GateFacts.issuers``.
 
     A name is ``ClusterIssuer/NAME`` or ``Issuer/NAMESPACE/NAME``. An external issuer gets both
     forms, with ``KIND.GROUP`` as its kind, because only the cluster knows whether it has a
@@ -247,9 +248,10 @@ class _Judgement:
         return self.pin in self.facts.history.past(pattern).compromised
 
     def _of_policy(self, policy: HostPolicy) -> Iterator[str]:
-        """Yield each reason why servers of one host must not use the key yet.
+        """Yield each reason why servers of one host must not use the key of the CSR yet.
 
-        Either clients of the host would refuse it, or the pin file doesn't record it as ACTIVE.
+        Either clients of the host would refuse the key, or the pin file doesn't record it as
+        ACTIVE.
         """
         situation = self._situation(policy)
         entry = situation.entry(self.pin)
@@ -269,7 +271,7 @@ class _Judgement:
             )
 
     def _of_dropped_hosts(self, policies: Sequence[HostPolicy]) -> Iterator[str]:
-        """Yield the problems at hosts that the pin file no longer has, but versions of clients do.
+        """Yield problems at hosts that clients have pins for, but the pin file no longer has.
 
         Args:
             policies: the policies of the pin file for names of the CSR; ``_of_policy`` judges them.
@@ -294,13 +296,13 @@ class _Judgement:
 def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
     """Return the time for which a request is judged, confirmed by a second clock.
 
-    A single clock that is ahead would end versions too early. So it is the earlier one of this
-    machine's time and the object's creation time by the API server, or, if that is missing, of this
-    machine's time and the newest entry of the journal.
+    A single clock that is ahead would end versions too early. So the result is the earlier one of
+    this machine's time and the object's creation time by the API server, or, if that is missing, of
+    this machine's time and the newest entry of the journal.
 
     Raises:
         ConfigError: this machine's clock differs by more than 5 minutes from the API server's, or
-            is that far behind the journal.
+            is more than 5 minutes behind the newest entry of the journal.
     """
     events, now = facts.history.events, facts.now
     newest = events[-1].time if events else now

@@ -1,4 +1,4 @@
-"""``certpin rotate clock``: correct journal entries that a clock ahead of time has dated."""
+"""``certpin rotate clock``: correct journal entries dated by a clock that was ahead of time."""
 
 from __future__ import annotations
 
@@ -101,8 +101,9 @@ class ClockReport:
 
     Attributes:
         late: the entries with a time later than now, with the times that they have so far.
-        violation: why the entries may not be corrected; ``None`` if they may, or needn't be.
-        event: the entry that corrects them, if this run recorded one.
+        violation: the reason why the entries may not be corrected; ``None`` if they may be, or if
+            no entry is late.
+        event: the entry that corrects them, if this run recorded it; else ``None``.
     """
 
     path: Path
@@ -113,7 +114,11 @@ class ClockReport:
 
     @property
     def refused(self) -> bool:
-        """True if a server's clock contradicts this machine's, or none confirms a correction."""
+        """True if the entries may not be corrected.
+
+        Either a server's clock contradicts this machine's, or no server confirmed it for a
+        correction.
+        """
         return self.violation is not None
 
     @property

@@ -1,4 +1,7 @@
-"""``certpin rotate emergency``: record that a key was stolen or lost, and print the way out."""
+"""``certpin rotate emergency``: record that a key was stolen or lost, and print the next steps.
+
+The steps are the shortest path to a key that is neither stolen nor lost, without a lockout.
+"""
 
 from __future__ import annotations
 
@@ -79,20 +82,20 @@ def emergency(
 
 @dataclass
 class EmergencyReport:
-    """A stolen or lost key: its record in the journal, and the way out for each host.
+    """A stolen or lost key: its record in the journal, and the path to a new key for each host.
 
     A path is the shortest series of steps to a key that is neither stolen nor lost
     (``EmergencyPath``).
 
     Attributes:
-        fact: whether the key was stolen or lost.
+        fact: ``stolen`` or ``lost``.
         hosts: the host patterns for which the fact is recorded.
         earlier: the journal event that had recorded the fact before this command; ``None`` if this
             command recorded it.
         marked: the hosts at which the pin file marks the key as stolen or lost.
         unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
             would be left, or because no version is recorded.
-        version: the version of the pin file.
+        version: the version of the pin file; None if it could not be read.
         paths: the path of each host.
         texts: the paths in words.
         problem: why no path could be computed; empty if it could.
@@ -120,9 +123,10 @@ class EmergencyReport:
         return not self.problem and all(path.is_safe for path in self.paths)
 
     def record(self, hosts: Sequence[str]) -> None:
-        """Record in the journal that the key was stolen or lost, before anything else can fail.
+        """Record in the journal that the key was stolen or lost.
 
-        Nothing is recorded if the journal has the fact already.
+        It is done before anything else can fail. Nothing is recorded if the journal has the fact
+        already.
 
         Args:
             hosts: the values of ``--host``.
@@ -155,9 +159,10 @@ class EmergencyReport:
     def find_paths(self, probes: ProbeOptions) -> None:
         """Mark the key as lost or compromised in the pin file; find the next steps of each host.
 
-        The servers of the hosts are contacted for that.
+        The servers of the hosts are contacted to find the steps.
 
-        An error is kept in ``problem`` and not raised: the theft or loss is recorded already.
+        An error is stored in ``problem`` and not raised, because the theft or loss is already
+        recorded.
         """
         from certpin.errors import CertpinError
 
@@ -202,7 +207,8 @@ class EmergencyReport:
     def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
         """Add the pin of a stolen server key, as COMPROMISED, to policies that compare authorities.
 
-        Without this entry, their clients would accept the key because of the authority above it.
+        Without this entry, clients of the host would accept the key because of the authority above
+        it.
         """
         from certpin.pins import HostPin
 
@@ -223,7 +229,7 @@ class EmergencyReport:
                 self.unmarked.append(str(policy.pattern))
 
     def json(self) -> dict[str, Any]:
-        """Return the record of the stolen or lost key, and the way out for each host, as JSON."""
+        """Return the record of the stolen or lost key, and the steps for each host, as JSON."""
         return {
             "file": str(self.path),
             "pin": str(self.key.pin),
@@ -329,7 +335,7 @@ def _affected(
     """Return the host patterns for which the theft or loss of a key is recorded.
 
     They are the first of these that exist: those of ``--host``; those that have the key in the pin
-    file, in a published version or in the journal; those of its certificate; all hosts.
+    file, in a published version or in the journal; those in the key's certificate; all hosts.
 
     Args:
         pins: the pin file; None if it can't be loaded.
@@ -380,14 +386,17 @@ def _pattern(host: str, pins: PinSet | None) -> str:
 
 
 def _earlier(history: History, key: KeyReference, fact: Fact) -> Event | None:
-    """Return the journal's event that a key was stolen, or for a lost key also lost; else None."""
+    """Return the first journal event by which a theft or loss of a key is already recorded.
+
+    Return None if there is no such event. The event of a theft also counts for a lost key.
+    """
     wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
     events = [event for event in history.events if event.pin == key.pin]
     return next((event for event in events if event.step in wanted), None)
 
 
 def _append(journal: Path, history: History, events: list[Event]) -> None:
-    """Append events to the journal, dated after its newest one even if this clock is behind.
+    """Append events to the journal, dated after its newest event even if this clock is behind.
 
     Raises:
         JournalError: the journal can't be written.

@@ -1,4 +1,4 @@
-"""The way out after a key was stolen or lost, as text and as JSON: the steps, and their effect."""
+"""The steps to take after a key was stolen or lost, and their effect, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PathCommands:
-    """Makes the commands for the steps of a way out, with the user's options, ready to paste."""
+    """Makes the commands for the steps after a theft or loss, with the user's options, to paste."""
 
     files: RotationFiles
     probes: ProbeOptions
 
     def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
-        """Return a command with the options for these hosts; see ``ProbeOptions.next_command``."""
+        """Return a command with the options that it needs for these hosts.
+
+        The options are ``--host``, ``--file`` and those for connections, as the user gave them.
+        """
         policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
         return self.probes.next_command(
             command, self.files.path, self.files.pins, policies, connects=connects
         )
 
     def whole_file(self, command: str) -> str:
-        """Return a command for the whole pin file, with ``--file`` if it isn't the default one."""
+        """Return a command for the whole pin file: with ``--file`` unless it is the default."""
         return command + file_option(self.files.path)
 
     @property
@@ -52,7 +55,7 @@ class PathCommands:
 
     @property
     def shipped(self) -> str:
-        """The command that records that an unsigned next version is out."""
+        """The command that records that an unsigned next version has been released to clients."""
         return shipped_command(self.files, self.version)
 
     @staticmethod
@@ -65,10 +68,10 @@ class PathCommands:
 
 @dataclass(frozen=True)
 class PathText:
-    """The way out of an emergency, in words and commands, for hosts with the same kind of path.
+    """The steps after a key was stolen or lost, in words and commands, for hosts with equal steps.
 
     Attributes:
-        path: the path of one of these hosts.
+        path: the steps of one of these hosts.
         situation: the facts about that host.
         commands: makes the commands.
         hosts: the patterns of all these hosts.
@@ -80,7 +83,7 @@ class PathText:
     hosts: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield the output: who uses the key, why a path is not safe, the steps, the aftermath."""
+        """Yield the lines to print: who uses the key, why steps are unsafe, the steps, and more."""
         yield from self._facts()
         if self.path.harm is not None:
             yield from self._harm()
@@ -167,7 +170,7 @@ class PathText:
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
 
     def _steps(self) -> Iterator[tuple[str, list[str], EmergencyStep]]:
-        """Yield each step of the path as a sentence, its commands, and the step itself."""
+        """Yield each step after the theft or loss: a sentence, its commands and the step itself."""
         key_file = self.commands.new_file("next.key")
         for step in self.path.steps:
             text, commands = self._step(step, key_file)
@@ -199,7 +202,7 @@ class PathText:
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         """Return a sentence and commands: how to get a certificate for the next key of the servers.
 
-        ``key_file`` is the file of a new key.
+        ``key_file`` is the name of the file for a key that doesn't exist yet.
         """
         pin, name = _known(step.pin), self._name(step.pin)
         if pin is None:

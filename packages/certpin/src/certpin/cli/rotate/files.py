@@ -36,8 +36,8 @@ _MIN_PINS = 2  # of an enforced host, as the pin file requires
 class RotationFiles:
     """A pin file and the journal beside it, read and written together.
 
-    The draft is the content of the pin file with the changes of the running command. Contradictions
-    in the journal are printed on standard error.
+    The draft (of the next version) is the content of the pin file with the changes of the running
+    command. Contradictions in the journal are printed on standard error.
 
     Attributes:
         path: the pin file.
@@ -74,17 +74,17 @@ class RotationFiles:
 
     @property
     def pins(self) -> PinSet:
-        """The draft: the content of the pin file, with the changes of this command so far."""
+        """The draft: the content of the pin file, with the changes of the running command."""
         return self.editor.check()
 
     @property
     def newest(self) -> Event | None:
-        """The newest entry of the journal; ``None`` if it has none."""
+        """The newest entry of the journal; ``None`` if the journal is empty."""
         return self.history.events[-1] if self.history.events else None
 
     @property
     def deployed(self) -> DeployedVersions:
-        """All published versions of the pin set, each with the ways in which clients get it."""
+        """All published versions of the pin set, each with the way in which clients get it."""
         return self.measured or self.history.deployed
 
     @property
@@ -94,7 +94,10 @@ class RotationFiles:
 
     @property
     def timing(self) -> AdoptionDelays:
-        """The delays until clients update, from the latest publish in the journal, or defaults."""
+        """The delays until clients have a new version, from the latest publish in the journal.
+
+        If the journal has no such delays, they are certpin's defaults.
+        """
         from certpin.rotation import AdoptionDelays
 
         return self.history.timing or AdoptionDelays()
@@ -112,7 +115,7 @@ class RotationFiles:
         Args:
             policy: the policy of the host.
             sightings: the chains that servers present.
-            now: the time at which it is judged.
+            now: the time at which the rotation is judged.
             timing: the delays until clients update; by default those in the journal.
             pins: the pin set; by default the draft.
         """
@@ -131,7 +134,9 @@ class RotationFiles:
         )
 
     def require_version(self) -> None:
-        """Check that the journal has a published version: else the pins of clients are unknown.
+        """Check that the journal has a published version.
+
+        Without it, the pins of clients are unknown.
 
         Raises:
             ConfigError: the journal has no version.
@@ -154,12 +159,12 @@ class RotationFiles:
         appended before the events.
 
         Args:
-            events: the steps to record. One with a ``reason`` was forced.
+            events: the steps to record. A step with a ``reason`` was forced by the user.
 
         Raises:
             PinFileError: the pin file can't be written.
             JournalError: the journal can't be written, or a step that is not forced is dated before
-                its newest entry. The pin file is as before.
+                the journal's newest entry. The pin file is as before.
         """
         from certpin.errors import JournalError
         from certpin.pinfile.file import write_atomically
@@ -187,8 +192,8 @@ class RotationFiles:
         """Require that the time of a step is not before the newest entry of the journal.
 
         Raises:
-            JournalError: it is before: the clock of this machine, or the one behind that entry, is
-                wrong.
+            JournalError: the time is before the entry: the clock of this machine is wrong, or the
+                clock that dated the entry was.
         """
         from certpin.errors import JournalError
         from certpin.rotation.gate import REPAIR, behind_journal
@@ -197,7 +202,7 @@ class RotationFiles:
             raise JournalError(problem, path=self.journal, fix=REPAIR)
 
     def _mark_unusable(self) -> None:
-        """Give keys in the draft the state COMPROMISED or LOST if the journal records that.
+        """Set the state COMPROMISED or LOST of keys in the draft if the journal records it.
 
         An error is only printed as a warning.
         """
@@ -210,9 +215,9 @@ class RotationFiles:
 
 
 def append_lines(path: Path, lines: str) -> None:
-    """Append whole lines to a file, and write it to the disk.
+    """Append whole lines to a file, and make sure that they are on the disk (fsync).
 
-    If the last line of the file has no line end, one is added first.
+    If the last line of the file has no line end, a line end is added first.
     """
     with path.open("ab+") as file:
         if file.tell():
@@ -233,11 +238,11 @@ def append_lines(path: Path, lines: str) -> None:
 def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
     """Set the state of keys that the journal records as stolen or lost, and raise the version.
 
-    Nothing is marked while no version is recorded. Clients then have the pin file as it is:
-    recorded with a mark, it would claim that they refuse the key.
+    Nothing is marked if the journal records no version. Clients then have the pin file as it is: if
+    the user recorded it with a mark, the journal would claim that clients refuse the key.
 
     Args:
-        editor: the pin file. Nothing is written.
+        editor: the editor of the pin file. Nothing is written to the disk.
         history: the journal.
 
     Raises:
@@ -256,9 +261,10 @@ def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
 
 
 def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
-    """Yield pins that the journal records as stolen or lost and the policy doesn't, with the state.
+    """Yield each pin to mark in a policy as stolen or lost, and its new state.
 
-    Left out is a stolen key that an enforcing policy can't spare: two pins must be left.
+    These are the pins that the journal records as stolen or lost, and the policy doesn't. Left out
+    is a stolen key without which an enforcing policy would have fewer than two pins.
 
     Args:
         policy: the policy in the pin file.
@@ -311,7 +317,9 @@ def name_of(who: str | None) -> str:
 def probe_for_reading(
     files: RotationFiles, probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]
 ) -> tuple[ProbeResults, datetime]:
-    """Contact the servers of policies; store the servers' times in ``files.evidence``.
+    """Contact the servers of policies for a command that changes nothing.
+
+    The times that the servers report are stored in ``files.evidence``.
 
     Args:
         files: the pin file and the journal.
@@ -323,7 +331,7 @@ def probe_for_reading(
         The served chains, and the time at which to judge them.
 
     Raises:
-        InputError: a file is not a chain.
+        InputError: the file of an option is not a chain.
         click.UsageError: ``--host`` leaves out a policy or a server.
     """
     from certpin.pins import utc_now
@@ -343,10 +351,11 @@ def probe_for_step(
     policies: Sequence[HostPolicy],
     who: str | None,
 ) -> tuple[ProbeResults, datetime]:
-    """Contact servers like ``probe_for_reading``, and prepare journal entries about the chains.
+    """Contact the servers of policies before a step, and prepare journal entries about the chains.
 
     The entries are in ``files.observations``; ``files.commit`` writes them. ``who`` is the value of
-    ``--who``.
+    ``--who``, the name for the journal. Returns the served chains, and the time at which to judge
+    them.
     """
     from certpin.rotation import new_observations
 
@@ -367,13 +376,14 @@ def repository_dates(
     """Ask the server from which clients fetch signed pin sets for its time.
 
     Args:
-        files: the pin file, beside which ``publish/publish.toml`` is.
-        offline: do not connect.
+        files: the pin file, beside which ``publish/publish.toml`` is, and its journal.
+        offline: True not to connect.
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        The time of the server; empty if ``publish.toml`` has no ``fetch_url``, or the server no
-        valid answer. An invalid ``publish.toml`` is reported by the commands that need it.
+        The time of the server. Empty if ``publish.toml`` is missing, invalid or has no
+        ``fetch_url``, or if the server gives no valid answer. Other commands report an invalid
+        ``publish.toml``.
     """
     from certpin.errors import PinFileError
     from certpin.pins import utc_now

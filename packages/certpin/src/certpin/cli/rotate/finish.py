@@ -1,4 +1,4 @@
-"""``certpin rotate finish``: remove replaced keys from the pin file, once no server uses them."""
+"""``certpin rotate finish``: remove replaced keys from the pin file, if no server uses them."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 class FinishRun:
     """Removes pins from the draft (the pin file before it is written), each only if that is safe.
 
-    For one run of ``rotate finish`` or ``providers update``.
+    It is used for one run of ``rotate finish`` or ``providers update``.
 
     Attributes:
         results: the chains that servers present now.
@@ -133,7 +133,7 @@ class FinishRun:
     events: list[tuple[str, Step, Pin]] = field(default_factory=list)
 
     def finish(self, pattern: str, named: Pin | None) -> None:
-        """Remove the replaced keys of one host from the pin file that no client needs any more.
+        """Remove the replaced keys of one host from the pin file if no client needs them any more.
 
         Args:
             pattern: the pattern of the host's policy.
@@ -158,7 +158,7 @@ class FinishRun:
 
         Args:
             policies: the policies that the command is for.
-            who: the name for the journal.
+            who: the name of the person, for the journal.
         """
         files, events = self.files, self.journal_events(who)
         outcome = StepOutcome(
@@ -199,12 +199,14 @@ class FinishRun:
         outcome.next_command = way_out_command(files)
 
     def take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
-        """Retire and remove one pin of a host, unless that is unsafe and not forced.
+        """Remove one pin of a host: retire it if servers used it, then take it out of the pin file.
+
+        An unsafe change is made only if the user forces it.
 
         Args:
             pattern: the pattern of the host's policy.
             pin: the pin.
-            named: the user named this pin; then it may be a backup that no version has.
+            named: True if the user named this pin; it may then be a backup that no version has.
         """
         from certpin.rotation.journal import pin_state, require_transition
 
@@ -239,7 +241,7 @@ class FinishRun:
         return found + [violation for violation in more if violation.invariant not in known]
 
     def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
-        """Keep the violations of a step. Return True if there are any and it is not forced."""
+        """Store why a step is unsafe. Return True if it is unsafe and the user doesn't force it."""
         known = set(self.violations)
         self.violations += [each for each in of_host(policy, found) if each not in known]
         return bool(found) and not self.force.force
@@ -277,7 +279,7 @@ class FinishRun:
 
 
 def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
-    """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
+    """Return a violation if removing a pin would leave an enforcing policy with a single pin."""
     from certpin.rotation import Violation
     from certpin.rotation.fleet import client_count
 

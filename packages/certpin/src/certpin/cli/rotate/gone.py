@@ -1,4 +1,4 @@
-"""``certpin rotate gone``: record that a server in the journal's observations is switched off."""
+"""``certpin rotate gone``: record that a server that the journal lists is switched off."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def gone(
 
 
 def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
-    """Return the last observation of a server in the journal for each host that it served.
+    """Return the last observation of a server in the journal, for each host that it served.
 
     Raises:
         ConfigError: the journal has no observation of the server.
@@ -116,7 +116,7 @@ def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
 
 
 def _refuse_listed(files: RotationFiles, server: str) -> None:
-    """Raise ``ConfigError`` if the pin file lists a server: steps would contact it again."""
+    """Raise ``ConfigError`` if the pin file lists a server: later steps would contact it again."""
     from certpin.errors import ConfigError
     from certpin.rotation.gate import listed_servers
 
@@ -139,8 +139,8 @@ def _still_there(
 
     Args:
         files: the pin file and the journal.
-        seen: the last observation of the server.
-        starttls: the protocol; None for the usual one of the port.
+        seen: the last observation of the server in the journal.
+        starttls: the STARTTLS protocol; None for the usual one of the port.
         timeout: seconds for each step of the connection.
     """
     from certpin.errors import DialError, ProbeError
@@ -195,7 +195,7 @@ def _known_pins(
 
 
 def _endpoint(seen: ServerObservation, starttls: str | None) -> Endpoint:
-    """Return address and protocol of a server from its name in the journal (``server_name``)."""
+    """Return the address and the protocol of a server from its name in the journal."""
     from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
 
     if starttls is not None and starttls not in PROTOCOLS:

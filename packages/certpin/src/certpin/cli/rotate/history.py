@@ -76,8 +76,8 @@ def event_texts(events: Sequence[Event], name: Callable[[Pin], str] = str) -> di
 
     Args:
         events: all events of the journal, sorted by time, because a published version is compared
-            with the previous one.
-        name: returns the name of a pin.
+            with the previous version.
+        name: returns the text for a pin, which may be shortened.
     """
     found: dict[int, str] = {}
     before: PinSet | None = None
@@ -91,7 +91,8 @@ def event_texts(events: Sequence[Event], name: Callable[[Pin], str] = str) -> di
 def _text(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> str:
     """Return a clause about the effect of an event, with hostile text of the journal escaped.
 
-    ``name`` returns the name of a pin; ``before`` is the version that was published before.
+    ``name`` returns the text for a pin. ``before`` is the pin set of the previous published
+    version.
     """
     from certpin.rotation.journal import STATE_AFTER
     from certpin.support.text import printable
@@ -120,7 +121,8 @@ def _text(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> st
 def _published(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> str:
     """Return a clause about a published version: how clients get it, and its changes of pins.
 
-    ``name`` returns the name of a pin; ``before`` is the version that was published before.
+    ``name`` returns the text for a pin. ``before`` is the pin set of the previous published
+    version.
     """
     way = "in a binary" if event.bundled else "signed, to be pushed" if event.signed else "fetched"
     held = "" if event.clients is None else f", {event.clients} clients"
@@ -135,9 +137,9 @@ def _published(event: Event, name: Callable[[Pin], str], before: PinSet | None) 
 def _pin_changes(
     pattern: HostPattern, after: PinSet | None, before: PinSet | None, name: Callable[[Pin], str]
 ) -> list[str]:
-    """Return the pins of a host that a version adds (+) or drops (-), unlike the one before.
+    """Return the pins of a host that a version adds (+) or drops (-) since the previous version.
 
-    Only pins that clients accept are compared. ``name`` returns the name of a pin.
+    Only pins that clients accept are compared. ``name`` returns the text for a pin.
     """
     from certpin.rotation.situation import policy_in
 
@@ -153,7 +155,7 @@ def _pin_changes(
 def _concerns(event: Event, host: str) -> bool:
     """Return True if an event is about a host.
 
-    An event without a host concerns all; a published version concerns the hosts that it pins.
+    An event without a host concerns all hosts; a published version concerns the hosts that it pins.
     """
     from certpin.pins import HostPattern
     from certpin.rotation.situation import policy_in
@@ -168,7 +170,7 @@ def _concerns(event: Event, host: str) -> bool:
 
 
 def _pin_name() -> Callable[[Pin], str]:
-    """Return the function that shortens pins for a terminal, and leaves them whole in a pipe."""
+    """Return a function that returns the text for a pin: short for a terminal, whole in a pipe."""
     return (lambda pin: f"{str(pin)[:_SHORT]}…") if width_of(sys.stdout) else str
 
 

@@ -36,7 +36,7 @@ class DraftPin:
         pin: the pin.
         places: the places in the source, such as ``lib/api.dart:12 allowedFingerprints``, safe to
             print.
-        role: the role for the pin file.
+        role: the role for the pin file: ``leaf``, ``backup``, ``intermediate`` or ``root``.
         presented: True if the server's chain has the key or certificate; None if no server was
             asked.
         key: the pin of the certificate's key, if ``pin`` is a whole-certificate pin and a server
@@ -91,7 +91,10 @@ class DraftHost:
 
     @property
     def match(self) -> Match:
-        """The setting ``match``: which certificates of the server's chain may match a pin."""
+        """The setting ``match`` of the pin file: ``leaf`` if ``leaf_only`` is True, else ``any``.
+
+        It says which certificates of the server's chain may match a pin.
+        """
         return "leaf" if self.leaf_only else "any"
 
     @property
@@ -123,7 +126,10 @@ class DraftHost:
         self.pins[pin].key_type = key_type or self.pins[pin].key_type
 
     def policy(self, mode: Mode) -> HostPolicy:
-        """Return the policy of the host. Raises ``ConfigError`` if it is unsafe."""
+        """Return the host's policy for the pin file.
+
+        Raises ``ConfigError`` if the policy is unsafe, for example because of a single pin.
+        """
         trust = TrustAnchors(tuple(each.der for each in self.anchors)) if self.anchors else None
         return HostPolicy(
             self.pattern,

@@ -1,4 +1,7 @@
-"""The programming languages that certpin reads. A new language is a module, and one entry here."""
+"""The programming languages that certpin reads.
+
+To add a language, write a module for it, and add an entry to ``LANGUAGES``.
+"""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def host_in(text: str) -> str:
 
 
 def host_of_url(text: str) -> str:
-    """Return the host of an ``https`` or ``wss`` URL at the start of a text; empty without one."""
+    """Return the host of an ``https`` or ``wss`` URL at the start of a text, or an empty string."""
     match = _URL.match(text)
     return _pattern(match[1], match[2] or "") if match else ""
 
@@ -285,7 +285,10 @@ class LiteralReader:
     def _read_sha256(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_pin: bool, is_open: bool
     ) -> None:
-        """Add a SHA-256 digest: as a pin if ``is_pin``; else as a question if ``is_open``."""
+        """Add a SHA-256 digest: as a pin if ``is_pin``; else as a question if ``is_open``.
+
+        The question asks the user if the digest is a pin.
+        """
         digest = bytes.fromhex(re.sub(r"[: -]", "", text))
         if signs.is_signing and not signs.receiver:
             self._ask(literal, _signing_problem(text))

@@ -135,7 +135,7 @@ class _Merge:
                 host.anchors[certificate] = where
 
     def finish(self) -> None:
-        """Add the trust anchors, after the last pin and certificate.
+        """Add the trust anchors to the policies. Call it after the last pin and certificate.
 
         Raises:
             ConfigError: the host of a pin is unknown, or there are several hosts for the pins of

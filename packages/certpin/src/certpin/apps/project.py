@@ -142,7 +142,7 @@ def _read_one(
 def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
     """Return a file with its content.
 
-    If it can't be read, return None and add that to ``findings``.
+    If the file can't be read, return None and add an ``Unread`` to ``findings``.
     """
     try:
         data = listed.read(limit)

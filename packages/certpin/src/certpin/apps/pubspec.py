@@ -66,7 +66,7 @@ class Manifest:
     """The results of reading a ``pubspec.yaml``, and the assets that it lists.
 
     Attributes:
-        findings: the results.
+        findings: the mistakes in the file, and the parts that couldn't be read.
         assets: paths relative to the manifest's folder. A path that ends with a slash means all
             files directly in that folder.
     """

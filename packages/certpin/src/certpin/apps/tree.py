@@ -121,7 +121,7 @@ class Tree:
         self._add_folder(root, root.descriptor, ())
 
     def add_file(self, root: NamedPath, name: str) -> None:
-        """Add a file that the user named. ``root`` is its folder."""
+        """Add a file that the user named. ``root`` is the file's folder."""
         self._append(ListedFile(root, (name,)), _number(root.descriptor))
 
     def _add_folder(self, root: NamedPath, folder: int, parts: tuple[str, ...]) -> None:
@@ -171,7 +171,7 @@ class Tree:
     def _append(self, listed: ListedFile, folder: tuple[int, int]) -> None:
         """Add a file, unless it was already listed below another path.
 
-        ``folder`` has the device and inode numbers of its folder.
+        ``folder`` has the device and inode numbers of the file's folder.
         """
         if (*folder, listed.name) in self._listed:
             return

@@ -538,7 +538,10 @@ def _result_json(
 
 
 def pin_json(entry: HostPin) -> dict[str, Any]:
-    """Return a pin of the pin file as JSON. For the root of a provider, it names both."""
+    """Return a pin of the pin file as JSON.
+
+    If the pin is that of a provider's root, the JSON has the names of the provider and of the root.
+    """
     return {
         "pin": str(entry.pin),
         "role": entry.role,

@@ -89,9 +89,9 @@ case_file_option: Decorator = click.option(
 
 
 def _read_foreign(chain_file: Path | None, key_file: Path | None) -> tuple[bytes, bytes] | None:
-    """Return the content of the files of ``--certificate`` and ``--key``; None without both.
+    """Return the content of the files of ``--certificate`` and ``--key``; None without options.
 
-    They have a genuine certificate for another domain, and its key.
+    The files have a genuine certificate for another domain, and its key.
 
     Raises:
         click.UsageError: only one of the two files is given.

@@ -55,9 +55,10 @@ class Variable:
     """One or more environment variables with the same meaning.
 
     Attributes:
-        names: the variables.
+        names: the names of the variables.
         meaning: a sentence without its full stop; code is in backquotes.
-        readers: the commands, functions or libraries that read them; empty if certpin sets them.
+        readers: the commands, functions or libraries that read the variables; empty if certpin sets
+            them.
         see: the page below ``docs`` that explains more, with its anchor; empty if there is none.
     """
 

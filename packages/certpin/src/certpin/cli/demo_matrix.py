@@ -87,7 +87,7 @@ def _read(director: request.OpenerDirector, target: Target) -> str:
 
 
 def print_comparison(rows: Sequence[CaseComparison]) -> None:
-    """Print a table of the cases by family, with the results of both clients side by side."""
+    """Print a table of the cases, grouped by kind of attack, with the results of both clients."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,8 +1,8 @@
 """Prints findings (mistakes in files) as text, JSON, SARIF 2.1.0 (OASIS) or GitHub annotations.
 
-``certpin lint`` prints its findings with it, and ``certpin import dart`` the mistakes of an app.
-The syntax and the escapes of annotations are those of GitHub's runner (actions/toolkit,
-packages/core/src/command.ts). A file can't end or begin a command.
+``certpin lint`` prints its findings with this module, and ``certpin import dart`` the mistakes of
+an app. The syntax and the escapes of annotations are those of GitHub's runner (actions/toolkit,
+packages/core/src/command.ts). The content of a file can't end or begin a workflow command.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPRespo
 
     Raises:
         PinError: no pin matches.
-        DialError: there is no complete response, or it is too long.
+        DialError: there is no complete response, or the response is too long.
     """
     from http.client import HTTPException
 

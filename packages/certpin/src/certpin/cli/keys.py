@@ -1,7 +1,8 @@
-"""The keys that a user names on the command line: existing ones, and new backup keys.
+"""The keys that a user names on the command line: existing keys, and new backup keys.
 
-An existing key is a pin, a file that contains it, or the URI of a key on a PKCS#11 token or in a
-cloud key service. The backup of a host is a pin, or a new key in a file or on a token.
+An existing key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11
+token or in a cloud key service. The backup of a host is a pin, or a new key in a file or on a
+token.
 """
 
 from __future__ import annotations
@@ -177,7 +178,10 @@ class Backup:
 
     @cached_property
     def pin(self) -> Pin | None:
-        """The pin of the backup; None if there is no backup. The first read makes a new key."""
+        """The pin of the backup; None if there is no backup.
+
+        If the user asked for a new key, the first read makes it.
+        """
         from certpin.hsm import generate_key
         from certpin.pins import Pin
 

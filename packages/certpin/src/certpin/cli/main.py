@@ -123,7 +123,7 @@ class LazyGroup(Group):
         lazy: the first line of each command's help, by the name of the command.
         package: the Python package with a module for each command. The module and its function have
             the name of the command.
-        modules: the names of modules that differ from the name of their command, by that name.
+        modules: the name of a command's module by the name of the command, if the two names differ.
         extensions: the names of the commands that another package adds (``load_extension``).
     """
 

@@ -121,7 +121,7 @@ def _print_others(run: Run) -> None:
 
 
 def _grouped(run: Run, outcome: Outcome, text_of: Callable[[Result], str]) -> list[str]:
-    """Return the cases with an outcome, grouped by a text: a line with the cases and their text.
+    """Return a line for each text that results with an outcome have: the cases, then the text.
 
     ``text_of`` returns the text of a result.
     """

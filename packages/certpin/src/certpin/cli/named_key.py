@@ -139,7 +139,7 @@ def serving_note(place: KeyPlace) -> str:
 def noted_place(note: str) -> str:
     """Return the file or the PKCS#11 URI that a pin's note names, quoted for a shell.
 
-    Return an empty string if the note names neither, or a file that is not in the current folder.
+    Return an empty string if the note names no key, or a file that is not in the current folder.
     """
     if note.startswith("key pkcs11:"):
         return shlex.quote(note.removeprefix("key "))
@@ -248,8 +248,8 @@ def dropped_policies(
 def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
     """Return the policies of all hosts that a name in a certificate covers (RFC 6125, 6.4.3).
 
-    A client uses the most specific policy. A name that is not a host, such as one with a wildcard
-    in the middle, has none.
+    For one host, a client uses the most specific policy. Return an empty list for a name that is
+    not a host, such as one with a wildcard in the middle.
     """
     from certpin.errors import HostError
     from certpin.pins import HostPattern

@@ -154,7 +154,7 @@ class CommandReply:
 
         Args:
             data: the data.
-            streaming: the output is a stream, so that the data are printed on one line.
+            streaming: True if the output is a stream, so that the data are printed on one line.
         """
         self._data = data
         self._streaming |= streaming

@@ -155,7 +155,7 @@ class _PinReader:
         reader.finish()
 
     def _own_export(self) -> int | None:
-        """Return the line of a pin set that ``certpin export`` wrote into the file; None without.
+        """Return the line of a pin set that ``certpin export`` wrote into the file, or None.
 
         Such a pin set is a ``PinSet`` with a ``HostPolicy`` in it.
         """

@@ -44,7 +44,7 @@ def own_address() -> str:
 def device_address(address: str) -> str:
     """Return the address at which a device reaches a lab that listens on ``address``.
 
-    If the lab listens on all addresses, that is this machine's address in its network.
+    If the lab listens on all addresses, it is this machine's address in its network.
     """
     return own_address() or address if address in {_ALL_ADDRESSES, "::"} else address
 
@@ -61,7 +61,7 @@ def how_to_listen(port: int = 0) -> str:
     If this machine has no network address, the sentence says how to get one.
 
     Args:
-        port: the port to suggest; 0 for none.
+        port: the port to suggest; 0 to suggest no port.
     """
     own = own_address()
     if not own:
@@ -145,7 +145,7 @@ class Screen(Protocol):
     """The output of a ``certpin lab serve`` run; its methods are called as the run proceeds."""
 
     def begin(self) -> None:
-        """Print how to connect a device. Called when the lab is already listening."""
+        """Print how to connect a device. The lab is already listening."""
 
     def result(self, host: str, result: Result) -> None:
         """Print the result of a finished case of a host."""

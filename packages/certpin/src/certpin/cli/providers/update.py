@@ -243,8 +243,8 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
 def _raise_version(files: RotationFiles, before: PinSet) -> None:
     """Give the pin file its next version number if its changes have an effect on clients.
 
-    If the journal has no version, the file's content before the changes, ``before``, is compared:
-    clients may have it.
+    If the journal has no version, clients may have the file as it was before the changes. Then the
+    file is compared with ``before``, that content.
     """
     from certpin.pins.policy import meaning
 

@@ -202,7 +202,7 @@ def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, 
     """Check the options for keys before any key is made.
 
     Args:
-        places: the places of the keys for each role.
+        places: the files or URIs of the keys for each role.
         thresholds: how many keys must sign for each role.
 
     Raises:

@@ -78,8 +78,8 @@ def propose(
     certpin publish propose targets.key
     certpin publish propose --branch sign/renewal
 
-    Exit code 0: done, or nothing has to be signed. 1: the gate refused the new version, and nothing
-    was proposed. 2: wrong usage, or an invalid file. 3: a server did not answer.
+    Exit code 0: done, or nothing has to be signed. 1: the check refused the new version, and
+    nothing was proposed. 2: wrong usage, or an invalid file. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.publish.repository import Repository
 

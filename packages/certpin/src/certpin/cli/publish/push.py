@@ -47,7 +47,8 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     that would undo another person's push. The timestamp is uploaded last: if the push is
     interrupted, clients get either the old set or the new one. Push again to continue.
 
-    The journal records when the version was pushed. T_adopt begins then.
+    The journal records when the version was pushed. T_adopt, the time that the slowest client takes
+    to get a version, begins then.
 
     \b
     certpin publish push --dry-run

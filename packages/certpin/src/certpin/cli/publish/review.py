@@ -61,7 +61,7 @@ def review(
     certpin publish review origin/main
     certpin publish review origin/main origin/sign/bank-4-2 --complete
 
-    Exit code 0: a signing event. 1: it is none, or signatures are missing (--complete).
+    Exit code 0: a signing event. 1: it is not one, or signatures are missing (--complete).
     """  # noqa: D301  # click reads the \b itself
     outcome = _review(path, base, branch)
     if as_json:
@@ -128,8 +128,8 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
 
     Args:
         path: the pin file.
-        base: the branch that it would be merged into.
-        branch: the branch.
+        base: the branch into which ``branch`` would be merged.
+        branch: the branch to examine.
 
     Raises:
         ConfigError: git fails, or one of the two branches does not exist.

@@ -117,7 +117,7 @@ def sign(
     certpin publish sign targets.key online.key
     certpin publish sign online.key                  each day, from cron
 
-    Exit code 0: done. 1: the gate refused the new version, and nothing was signed. 2: wrong usage,
+    Exit code 0: done. 1: the check refused the new version, and nothing was signed. 2: wrong usage,
     or an invalid file. 3: a server did not answer, and nothing was signed.
     """  # noqa: D301  # click reads the \b itself
     renew = frozenset(renewed)

@@ -168,7 +168,7 @@ def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
 
 
 def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
-    """Return the decision of the rotation gate about the key in a request's CSR.
+    """Return the decision about a request: whether servers may use the key of its CSR.
 
     Raises:
         CertificateParseError: the request has no CSR that can be read.

@@ -53,11 +53,11 @@ def emergency(
 ) -> None:
     """A key was stolen or lost: record it, and print the shortest way out.
 
-    Run it at once. It may be repeated: each time the way out is computed from the present facts.
+    Run it at once. You can repeat it: each time the steps are computed from the current facts.
 
-    The fact is recorded first, in the journal, whatever fails later: offline, with an invalid pin
-    file, without a published version. The key is never used again, and the pin file marks it under
-    the next version. Then it prints until when how many clients accept a stolen key, and each
+    First it records the theft or loss in the journal. That works offline, with an invalid pin file,
+    and without a published version. The key is never used again, and the pin file marks it under
+    the next version. Then it prints how many clients accept a stolen key, and until when; and each
     command of the shortest path that locks no client out, with its date. It works with the minimum
     of two pins. If only the pin of the key is left, give that.
 
@@ -66,7 +66,7 @@ def emergency(
     certpin rotate emergency sha256/Kx... --lost --offline
 
     Exit code 0: recorded, and a safe path exists. 1: recorded, and no path is known that locks out
-    no client: the least harmful one is printed. 2: not recorded.
+    no client: the least harmful path is printed. 2: not recorded.
     """  # noqa: D301  # click reads the \b itself
     if fact is None:
         raise click.UsageError("say what happened to the key: --stolen or --lost")

@@ -54,9 +54,9 @@ def gone(
     longer lists blocks the steps after that: it may present a key that clients are about to lose.
     Name it as the refusal does, ADDRESS:PORT.
 
-    It is contacted once more: a server that still presents a key of the host is not gone. Nor is
-    one that the pin file lists: take it out of the file first. If it is seen again later, it counts
-    again.
+    It is contacted once more: a server that still presents a key of the host is not gone. If the
+    pin file lists the server, take it out of the file first. If a later command sees the server
+    again, it counts again.
 
     \b
     certpin rotate gone 192.0.2.7:443 --reason "region us is shut down"
@@ -179,7 +179,7 @@ def _still_there(
 
 
 def _pins_of(found: Observation) -> frozenset[Pin]:
-    """Return the pins of all certificates that a server sent, and of their keys."""
+    """Return the pins of all certificates that a server sent, and the pins of their keys."""
     from certpin.pins import pins_of
 
     return frozenset(pin for each in found.served.certificates for pin in pins_of(each))

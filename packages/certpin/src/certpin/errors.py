@@ -55,7 +55,7 @@ try:
 except ImportError:  # no module ssl, or a stub
 
     class _CertificateError(OSError, ValueError):  # type: ignore[no-redef]
-        """Replaces ``ssl.SSLCertVerificationError``, with the same bases, if Python has no TLS."""
+        """Replaces ``ssl.SSLCertVerificationError``, with equal bases, if Python has no TLS."""
 
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class KeyParseError(InputError):
 class TokenError(KeyParseError):
     """A key on a PKCS#11 token or in a cloud key service can't be used.
 
-    Its URI, the token or service, the PIN or the credentials are wrong. The message never contains
+    The URI, the token or service, the PIN or the credentials are wrong. The message never contains
     a PIN or a credential.
     """
 
@@ -107,7 +107,7 @@ class PinParseError(InputError):
 
 
 class FormatError(InputError):
-    """The file is not in the export format that the user named, or the import can't express it."""
+    """The file is not in the export format that the user named, or a pin file can't express it."""
 
 
 class LogListError(InputError):
@@ -190,7 +190,7 @@ class PinError(CertpinError, _CertificateError):
 class RefusalVerdict(Protocol):
     """The part of ``certpin.pins.Verdict`` that a ``PinError`` exposes as ``verdict``.
 
-    It is a protocol, because this module imports nothing of certpin.
+    This class is a protocol, because ``certpin.errors`` imports no other module of certpin.
     """
 
     @property
@@ -199,7 +199,7 @@ class RefusalVerdict(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why it was refused.
+        """The reason for which the connection was refused.
 
         ``mismatch``, ``expired``, ``compromised-key``, ``too-few-scts`` or ``no-chain``.
         """
@@ -214,7 +214,7 @@ class RefusalVerdict(Protocol):
 
 
 class _VerdictError(PinError):
-    """The base class of refusals that have a ``verdict``."""
+    """The base class of the errors for refused connections that have a ``verdict``."""
 
     def __init__(
         self, problem: str, *, verdict: RefusalVerdict, host: str = "", fix: str = ""
@@ -261,7 +261,7 @@ class WeakenedContextError(PinError):
 class ContextCopyError(PinError):
     """A library read the roots of the pinned context, to build a context without pins.
 
-    urllib3-future does so for QUIC, rtls and utls. It is not an ``AttributeError``, because
+    urllib3-future does so for QUIC, rtls and utls. The error is not an ``AttributeError``, because
     urllib3-future would take that as an empty context and use the platform's roots.
     """
 
@@ -355,9 +355,10 @@ class HandshakeError(ProbeError):
 
 
 class MissingExtraError(CertpinError, ModuleNotFoundError):
-    """A part of certpin needs a library that is not installed. ``extra`` installs it.
+    """A part of certpin needs a library that is not installed.
 
-    It is a ``ModuleNotFoundError``, so ``try … except ImportError`` works as usual.
+    ``extra`` is the optional dependency group that installs it (``pip install 'certpin[EXTRA]'``).
+    The error is a ``ModuleNotFoundError``, so ``try … except ImportError`` works as usual.
     """
 
     def __init__(self, part: str, extra: str, *, name: str | None = None) -> None:
@@ -375,7 +376,7 @@ class StoreError(CertpinError):
     """The monitoring service's database is unavailable or unusable. Nothing was written.
 
     The message never contains a password. ``reason`` is a word for programs; the page
-    "Operating the monitoring service" of the documentation lists them.
+    "Operating the monitoring service" of the documentation lists all reasons.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
@@ -392,7 +393,7 @@ class UpdateError(CertpinError):
     """A newer pin set was not available, or not trusted. The client keeps its current pin set.
 
     ``reason`` is a word for programs; the page "When a connection is refused" of the documentation
-    lists them.
+    lists all reasons.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:

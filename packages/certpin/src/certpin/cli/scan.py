@@ -149,7 +149,10 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 
 
 def _is_host(source: str) -> bool:
-    """Return True if the name of a missing file looks like a host, and not like a list."""
+    """Return True if the name of a missing file looks like a host, and not like a list of hosts.
+
+    The command then suggests to write the host into a file.
+    """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address
 
@@ -167,7 +170,7 @@ def host_list(
 
     Args:
         source: the list. It must have a file descriptor.
-        done: the hosts that are skipped, because they were scanned before.
+        done: the hosts to skip, because an earlier scan has a record of them.
         refused: called with the text and the error of each line that is not a host.
 
     Yields:
@@ -222,7 +225,7 @@ def _lines(descriptor: int) -> Iterator[bytes | None]:
 def _open_output(
     files: ExitStack, output: Path | None, *, resume: bool
 ) -> tuple[BinaryIO, ScannedEndpoints | tuple[()]]:
-    """Open the file for the records. An existing file is only appended to, with ``--resume``.
+    """Open the file for the scan's records. With ``--resume``, append to an existing file.
 
     Args:
         files: closes the file at the end.
@@ -230,7 +233,7 @@ def _open_output(
         resume: continue an earlier scan.
 
     Returns:
-        The file, and the hosts that it has records of already.
+        The file, and the hosts of which the file has records already.
 
     Raises:
         click.UsageError: the file can't be written, or is not empty.
@@ -258,7 +261,7 @@ def _open_output(
 class ScanOutput:
     """Writes one JSON record for each scanned host, and counts the records.
 
-    Each record is written at once, so that a killed scan loses none.
+    Each record is written immediately, so that a killed scan loses none.
 
     Args:
         sink: the output.
@@ -266,7 +269,7 @@ class ScanOutput:
 
     Attributes:
         hosts: the number of records.
-        unanswered: how many of them have an error.
+        unanswered: the number of records with an error.
     """
 
     def __init__(self, sink: BinaryIO, advance: Callable[[], None]) -> None:
@@ -330,9 +333,9 @@ def _override(connect: str | None) -> tuple[str, int] | None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[], None]]:
-    """Context manager: show the number of finished hosts on a terminal, nothing in a pipe.
+    """Return a context manager that shows the number of finished hosts on a terminal.
 
-    It yields a function to call after each host.
+    In a pipe it shows nothing. It yields a function to call after each host.
     """
     if not sys.stderr.isatty():
         yield lambda: None

@@ -70,7 +70,7 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
             ``*.bank.example``, selects its policy and names no host.
 
     Returns:
-        Each policy with the hosts that were named for it, and their ports; 0 for no port.
+        Each policy with the hosts and ports that the user named for it; port 0 if a host has none.
 
     Raises:
         HostError: a value is not a host.
@@ -131,7 +131,11 @@ class ServerOptions:
         return targets
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[ProbeTarget]:
-        """Return the servers to contact for a policy: of the named hosts and ports, or of all."""
+        """Return the servers to contact for a policy.
+
+        ``named`` has the hosts and ports that the user chose; if it is empty, return all servers of
+        the policy.
+        """
         from certpin.probe import served_at
 
         known = served_at(policy)
@@ -158,9 +162,9 @@ class ServerOptions:
     def _refuse_unused(
         self, pins: PinSet, chosen: Collection[HostPolicy], contacted: set[str]
     ) -> None:
-        """Refuse a prefix ``HOST=`` of an option if this command doesn't contact the host.
+        """Raise an error if an option has the prefix ``HOST=`` of a host that isn't contacted.
 
-        A host that ``--host`` leaves out is allowed.
+        A host that the command leaves out because of ``--host`` is allowed.
         """
         for host in (*self._addresses, *self._protocols):
             if host in contacted or host == _ALL:
@@ -178,7 +182,10 @@ server_options = option_group(
 
 
 def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
-    """Return a cache with the TLS contexts of all servers, made before any server is contacted."""
+    """Make the TLS contexts for all servers before any of them is contacted.
+
+    Return a cache that contains the contexts.
+    """
     from certpin.probe import ContextCache
 
     contexts = ContextCache()
@@ -189,10 +196,10 @@ def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
 
 @dataclass
 class ProbeResults:
-    """The chains that servers present now, by the host pattern of the policy.
+    """The chains that servers present now.
 
     Attributes:
-        sightings: the chains.
+        sightings: the chains, by the host pattern of the policy.
         unknown: facts that could not be checked, as sentences without full stops.
         error: the first failed connection; None if none failed.
         unanswered: the host patterns of the policies with a server that did not answer.
@@ -216,7 +223,13 @@ class ProbeResults:
 class ProbeOptions:
     """The options by which a rotation step gets served chains: from servers, files, or not at all.
 
-    ``served`` are the files with chains.
+    Attributes:
+        hosts: the values of ``--host``.
+        connects: the values of ``--connect``.
+        starttls: the values of ``--starttls``.
+        served: the files with chains (``--served``).
+        offline: True to contact no server.
+        timeout: the time limit of each connection, in seconds.
     """
 
     hosts: tuple[str, ...]
@@ -232,7 +245,7 @@ class ProbeOptions:
         return cls(hosts, (), (), (), offline=True, timeout=0)
 
     def selected(self, pins: PinSet) -> list[HostPolicy]:
-        """Return the policies that ``--host`` names; none without ``--host``.
+        """Return the policies that ``--host`` names; an empty list without ``--host``.
 
         Raises:
             HostError: a value is not a host.
@@ -241,9 +254,10 @@ class ProbeOptions:
         return list(select_policies(pins, self.hosts)) if self.hosts else []
 
     def probe(self, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
-        """Return the chains that the hosts of policies serve, by servers or ``--served`` files.
+        """Return the chains of the hosts of policies, read from servers or ``--served`` files.
 
-        A failed connection is part of the results. ``pins`` is the pin set that has the policies.
+        A failed connection is recorded in the results. ``pins`` is the pin set that has the
+        policies.
 
         Raises:
             InputError: a file is not a chain.
@@ -297,10 +311,10 @@ class ProbeOptions:
 
         Args:
             command: the command without these options.
-            path: the pin file.
-            pins: its content.
+            path: the path of the pin file.
+            pins: the pin set in that file.
             policies: the policies that the command is for; by default all of the file.
-            connects: the command has ``--connect`` and ``--starttls``.
+            connects: True if the command has the options ``--connect`` and ``--starttls``.
         """
         policies = pins.policies if policies is None else policies
         named = {text: next(iter(select_policies(pins, [text]))) for text in self.hosts}
@@ -317,7 +331,7 @@ class ProbeOptions:
         return " ".join([command, shlex.join(words)]) if words else command
 
     def _refuse_left_out(self, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        """Refuse a ``--host`` that leaves out a policy of the step: its chain must be checked."""
+        """Raise an error if ``--host`` leaves out a policy that the step is for."""
         selected = select_policies(pins, self.hosts)
         if left_out := [policy for policy in policies if policy not in selected]:
             raise click.UsageError(
@@ -328,10 +342,10 @@ class ProbeOptions:
     def _refuse_left_out_servers(
         self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]
     ) -> None:
-        """Refuse a port in ``--host`` that leaves out servers of a policy.
+        """Raise an error if a port in ``--host`` leaves out servers of a policy.
 
-        With ``--connect`` or ``--starttls``, the user has chosen the servers, and nothing is
-        refused.
+        With ``--connect`` or ``--starttls``, the user has chosen the servers, and no error is
+        raised.
         """
         from certpin.probe import endpoint_at, join_address, served_at
 
@@ -391,9 +405,10 @@ def split_assignment(text: str) -> tuple[str, str]:
 
 
 def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
-    """Return the servers that the pin file has for a host, of which ``known`` has those of all.
+    """Return the servers to contact for a host.
 
-    With a port, return those at this port, or else the host's own name at this port.
+    ``known`` has all servers of the pin file, each with its host. With a port, return the host's
+    servers at this port, or, if there are none, the host at this port.
     """
     from certpin.pins import HostServer
     from certpin.probe import default_port
@@ -414,7 +429,10 @@ def _protocol(name: str) -> str:
 
 
 def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
-    """Return those values ``[HOST=]VALUE`` of an option that apply to hosts of these policies."""
+    """Return those values ``[HOST=]VALUE`` of an option that apply to hosts of some policies.
+
+    A value without ``HOST=`` applies to every host.
+    """
     hosts = {text: split_assignment(text)[0] for text in values}
     return [text for text, host in hosts.items() if not host or pins.policy_for(host) in policies]
 
@@ -422,7 +440,7 @@ def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) ->
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Divide ``--connect`` values into groups that have one address for each host.
 
-    A host with fewer addresses than others repeats its last one.
+    If a host has fewer addresses than others, its last address is repeated in the later groups.
     """
     by_host: dict[str, list[str]] = {}
     for connect in connects:

@@ -1,6 +1,6 @@
-"""Completion of commands in a shell when the user presses TAB: the scripts, and the answers.
+"""Completion of commands in a shell when the user presses TAB: the scripts, and the completions.
 
-The scripts call ``certpin`` with a variable that click defines. If anything fails then, nothing is
+The scripts call ``certpin`` with a variable that click defines. If that call fails, nothing is
 printed, because the user is typing a command. The scripts are certpin's own, because those of click
 8.5 lose an option before ``=`` (zsh, fish), complete nothing at the second TAB from a file (zsh),
 expand ``*.bank.example`` to file names (bash), and cut a description at its first comma (fish).
@@ -105,8 +105,8 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 def respond(cli: click.Command) -> int:
     """Print the completions that a shell requests in its environment variables.
 
-    ``COMPLETION_VARIABLE`` names the shell, as in ``bash_complete``. Errors print nothing, neither
-    here nor in a command that can't be imported.
+    The variable ``COMPLETION_VARIABLE`` names the shell, as in ``bash_complete``. No error is
+    printed, not even if a command can't be imported.
 
     Args:
         cli: the group of all commands.
@@ -133,7 +133,7 @@ def script(shell: str) -> str:
 
 
 def glued(words: Iterable[str]) -> list[str]:
-    """Return the words of a command line as the user typed them, from those that bash passes.
+    """Join the words that bash passes to a completion into the words that the user typed.
 
     bash splits words at ``=`` and ``:`` for completion (``COMP_WORDBREAKS``): ``--format=json``
     comes as three words.
@@ -176,7 +176,11 @@ class _Fish(FishComplete):
     source_template = _FISH
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        """Return the completions with the option before ``=``, as fish replaces the whole word."""
+        """Return the completions of the word being typed.
+
+        In a word such as ``--format=j``, each completion begins with ``--format=``, because fish
+        replaces the whole word.
+        """
         items = super().get_completions(args, incomplete)
         option, equals, _ = incomplete.partition("=")
         if option.startswith("--") and equals:

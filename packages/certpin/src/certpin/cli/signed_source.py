@@ -1,8 +1,8 @@
 """The source of signed pin sets that ``certpin export`` writes into an app: a URL and a root.
 
-An app with an unusable root gets no update before its next release, and reports no error. So the
-root is verified, its keys must be of types that the Dart library supports, and the server of the
-signed pin sets must be pinned.
+If the root is unusable, the app gets no update before its next release, and reports no error. So
+this module verifies the root, and checks that the Dart library supports the types of its keys and
+that the server of the signed pin sets is pinned.
 """
 
 from __future__ import annotations

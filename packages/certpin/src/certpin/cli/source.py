@@ -1,4 +1,4 @@
-"""Reads a file of another platform, and the files in the same folder that it names."""
+"""Read a file of another platform to import, and the files in the same folder that it names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from certpin.support.text import printable
 def read_source(name: str) -> Source:
     """Read the file to import, or standard input if its name is ``-``.
 
-    The files that it names are read from the same folder when the format asks for them.
+    Files that the imported file names are read from its folder, when the format's reader needs
+    them.
 
     Raises:
         FormatError: the file can't be read.
@@ -26,7 +27,7 @@ def read_source(name: str) -> Source:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than importers accept."""
+    """Return the content of a file, cut one byte above the limit that importers accept."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_SOURCE_BYTES + 1)

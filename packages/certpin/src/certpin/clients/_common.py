@@ -33,13 +33,15 @@ def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError
 
     Args:
         extra: the extra of certpin that installs the library.
-        error: the error of its import.
+        error: the error that the import of the library raised.
     """
     return MissingExtraError(f"certpin.clients.{extra}", extra, name=error.name)
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
-    """Return the pinned context of a client: the given one, or a new strict one for a pin set.
+    """Return the pinned context of a client.
+
+    It is ``pins`` if that is a context already. For a pin set it is a new, strict context.
 
     Raises:
         ConfigError: failure hooks were given together with a context, which has its own hooks.
@@ -57,7 +59,9 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 
 @contextmanager
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
-    """Check the URL of a request, and make failure reports name its port while the block runs.
+    """Check that a request may be sent to its URL, before the ``with`` block sends it.
+
+    While the block runs, failure reports name the port of the URL.
 
     Args:
         context: the pinned context.
@@ -97,7 +101,8 @@ def refuse_options(options: Mapping[str, Any], *names: str) -> None:
 def refuse_bundle(verify: object) -> None:
     """Raise ``ConfigError`` unless ``verify=`` is ``True`` or a bundle that the environment names.
 
-    Libraries pass on such a bundle as if the caller had given it. Pinned clients ignore it.
+    Libraries pass on a bundle from the environment as if the caller had given it. Pinned clients
+    ignore this bundle.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:
@@ -115,14 +120,14 @@ def refused_option(name: str, value: object) -> ConfigError:
 
 
 def both(theirs: Theirs, error: PinError) -> Theirs:
-    """Return an error that is both the library's error and a ``PinError``.
+    """Return an error that is an instance of both the library's error class and a ``PinError``.
 
     So ``except`` clauses for either type catch the error. When it is pickled, only the ``PinError``
     is kept, because requests and connections can't be pickled.
 
     Args:
         theirs: the error of the HTTP library.
-        error: the refusal.
+        error: the ``PinError`` of the refused connection.
     """
     # The class in certpin.errors, even if the error was merged with another library's before.
     ours: Any = getattr(error, "_pin_error", type(error))

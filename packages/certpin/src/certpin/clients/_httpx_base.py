@@ -2,11 +2,10 @@
 
 Each class comes before the library's own in a list of bases: ``class
 PinnedTransport(PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and
-merges errors, because every request passes through it: redirects, authentication flows, proxies.
-
-After the handshake, the context must have checked the connection (rule 14 of
-docs/concepts/matching.md). This can be verified, because httpcore calls the request's ``trace``
-extension before it sends the request.
+merges errors (into one that is both the library's and a ``PinError``), because every request passes
+through it: redirects, authentication flows, proxies. After the handshake, the context must have
+checked the connection (rule 14 of docs/concepts/matching.md). The transport verifies this before
+the request is sent, in httpcore's ``trace`` extension.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 class _Transport:
     """Base class of the pinned transports for httpx and httpx2.
 
-    ``_error`` is the library's ``ConnectError``.
+    ``_error`` is the error class ``ConnectError`` of the library.
     """
 
     _error: type[Exception]
@@ -77,7 +76,7 @@ class _Transport:
 class _Connections:
     """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
-    TLS to an ``https://`` proxy has another context, and is left out.
+    TLS to an ``https://`` proxy has another context, and is not checked.
     """
 
     def __init__(self, context: PinnedSSLContext) -> None:
@@ -85,13 +84,13 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the TLS stream to the host that a trace event of httpcore completes, or None.
+        """Return the new TLS stream to the host if a trace event of httpcore ends its handshake.
 
-        TLS to an ``https://`` proxy is left out.
+        Return None for any other event, and for TLS to an ``https://`` proxy.
 
         Args:
             event: the name of the trace event.
-            info: its arguments, and its result.
+            info: the arguments of the event, and its result.
         """
         if event.endswith(".start_tls.started"):
             self._ours = info["ssl_context"] is self._context
@@ -102,7 +101,7 @@ class _Connections:
     def require_checked(self, stream: Any, host: str) -> None:
         """Raise ``UncheckedConnectionError`` if the pinned context did not check this TLS stream.
 
-        For ``None`` nothing happens.
+        Do nothing for ``None``.
         """
         if stream is not None:
             tls = stream.get_extra_info("ssl_object")

@@ -55,7 +55,7 @@ class PinningAdapter:
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: Any
     ) -> None:
-        """Make the adapter's pool manager, which is a pinned one. The library calls this method."""
+        """Make the adapter's pinned pool manager. The library calls this method."""
         self._pool_connections = connections
         self._pool_maxsize = maxsize
         self._pool_block = block
@@ -65,7 +65,7 @@ class PinningAdapter:
         )
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Return the pool manager for a proxy, which is a pinned one. The library calls it."""
+        """Return the pinned pool manager for a proxy. The library calls this method."""
         base: Any = super()
         direct, manager = self._managers
         if proxy.lower().startswith("socks"):

@@ -2,7 +2,7 @@
 
 niquests is built on urllib3-future, which also replaces urllib3 when it is installed. So the same
 classes serve both; each comes before the library's own in a list of bases. urllib3-future has three
-ways to bypass a context, and rule 14 of docs/concepts/matching.md closes each of them:
+ways to bypass a context. This module closes them (rule 14 of docs/concepts/matching.md):
 
 - HTTP/3: urllib3-future finds QUIC servers by ``Alt-Svc`` (RFC 7838), by its cache and by DNS. Its
   TLS copies the context's roots and not its pins. So ``disabled_svn`` always contains HTTP/3 here.
@@ -73,9 +73,10 @@ class HandedContext(OwnSSLContext):
     """A wrapper of a pinned context that urllib3-future accepts.
 
     For each connection, urllib3-future counts the roots of the connection's context, and loads the
-    platform's roots if there are none. A pinned context raises ``ContextCopyError`` for this call,
-    because libraries that copy a context begin with it. The wrapper reports that it has roots, and
-    makes every connection with the pinned context. Its own certificate store stays empty.
+    platform's roots if there are none. A pinned context raises ``ContextCopyError`` if its roots
+    are counted, because libraries that copy a context begin with that call. The wrapper reports
+    that it has roots, and makes every connection with the pinned context. The wrapper's certificate
+    store stays empty.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
@@ -86,7 +87,7 @@ class HandedContext(OwnSSLContext):
         self._pinned = pinned
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        """Return a TLS socket of the pinned context. The arguments are those of ``ssl``."""
+        """Return a TLS socket of the pinned context, as ``ssl.SSLContext.wrap_socket`` does."""
         return self._pinned.wrap_socket(*args, **kwargs)
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
@@ -98,7 +99,7 @@ class HandedContext(OwnSSLContext):
         self._pinned.set_alpn_protocols(alpn_protocols)
 
     def cert_store_stats(self) -> dict[str, int]:
-        """Return a count of one root, so that urllib3-future loads none."""
+        """Report that the store has one root, so that urllib3-future loads no roots."""
         return {"x509": 1, "crl": 0, "x509_ca": 1}
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
@@ -157,9 +158,10 @@ class _BaseConnection:
 
 
 class PinningConnection(_BaseConnection):
-    """A connection with the pinned context. It checks its TLS settings only when it connects.
+    """A connection with the pinned context, for urllib3 and niquests.
 
-    The reason is that connection pools can change the settings after its creation.
+    It checks its TLS settings when it connects and not when it is created, because connection pools
+    can change the settings in between.
     """
 
     def connect(self) -> None:
@@ -178,7 +180,7 @@ class PinningConnection(_BaseConnection):
 
 
 class AsyncPinningConnection(_BaseConnection):
-    """The asynchronous form of ``PinningConnection``."""
+    """An asynchronous connection with the pinned context, for niquests."""
 
     async def connect(self) -> None:
         """Connect, directly or through a proxy, and check the pins.
@@ -243,7 +245,7 @@ class AsyncPinningPool(_BasePool):
 
 
 class _Manager:
-    """Base class of the pinned pool managers. ``_https`` is their pool class for ``https://``."""
+    """Base class of the pinned pool managers. ``_https`` is the class of ``https://`` pools."""
 
     _https: Any
     pool_classes_by_scheme: Any
@@ -314,8 +316,8 @@ class AsyncPinningManager(_Manager):
 def pin_socks_manager(manager: Any, like: Any) -> Any:
     """Make a ``SOCKSProxyManager`` use pinned pools, and return it.
 
-    The manager's own pools connect through the proxy, and pass the context to the library
-    unchanged.
+    The manager's original pools connect through the proxy and pass their context to the library
+    unchanged, so they would not pin.
 
     Args:
         manager: the ``SOCKSProxyManager``, which is changed.
@@ -338,5 +340,5 @@ def _socks_pool(theirs: Any, like: Any) -> Any:
 
 
 def _name(host: str) -> str:
-    """Return a host as urllib3 passes it to TLS: an address without brackets and zone."""
+    """Return a host as urllib3 passes it to TLS: an IPv6 address without brackets and zone."""
     return host.strip("[]").partition("%")[0]

@@ -49,8 +49,8 @@ class PinnedConnector(TCPConnector):
     """An ``aiohttp.TCPConnector`` that enforces pins: ``PinnedConnector(pins, **options)``.
 
     The options are those of ``TCPConnector``, except those about TLS. ``proxy_context`` is the
-    context for the TLS to ``https://`` proxies. By default it is Python's own, which verifies and
-    does not pin. ``on_failure`` are failure hooks, allowed only with a pin set.
+    ``ssl.SSLContext`` for the TLS to ``https://`` proxies; the default verifies and does not pin.
+    ``on_failure`` are functions to call for each failure, allowed only if ``pins`` is a pin set.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PinnedConnector(TCPConnector):
         super().__init__(ssl=self.context, **options)
 
     async def connect(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Connection:
-        """Return a checked connection, new or from the pool. aiohttp calls it for redirects too.
+        """Return a checked connection, new or from the pool. aiohttp calls this for redirects too.
 
         Raises an error that is both a ``ClientConnectorCertificateError`` and a ``PinError`` if the
         connection is refused, and ``ConfigError`` if an option of the request would bypass the
@@ -92,9 +92,9 @@ class PinnedConnector(TCPConnector):
             raise both(theirs, error) from error.__cause__
 
     def _require_checked(self, connection: Connection, host: str) -> None:
-        """Raise ``UncheckedConnectionError`` if the context did not check this connection.
+        """Raise ``UncheckedConnectionError`` if the pinned context did not check this connection.
 
-        Rule 14 of docs/concepts/matching.md.
+        This is rule 14 of docs/concepts/matching.md.
         """
         try:
             assert_pinned(connection.transport, host, strict=self.context.strict)

@@ -184,8 +184,8 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
 class _Session:
     """Base class of the synchronous and the asynchronous pinned session for niquests.
 
-    ``_pinned_adapter`` is the class of the session's pinned adapters, ``_plain_adapter`` the class
-    of niquests' own.
+    ``_pinned_adapter`` is the class of the session's pinned adapters, and ``_plain_adapter`` the
+    niquests class that it replaces.
     """
 
     _pinned_adapter: Any
@@ -202,8 +202,8 @@ class _Session:
     def mount(self, prefix: str, adapter: Any) -> None:
         """Mount an adapter for URLs with this prefix.
 
-        niquests mounts its own adapters in the constructor, and again after its resolver was
-        closed. Such an adapter is replaced by a pinned one with the same options.
+        niquests mounts plain adapters in the constructor, and again after its resolver was closed.
+        A plain adapter is replaced by a pinned one with the same options.
         """
         if type(adapter) is self._plain_adapter:
             options = {name: getattr(adapter, f"_{name}") for name in _ADAPTER_OPTIONS}
@@ -259,7 +259,10 @@ def _refuse(options: dict[str, Any]) -> None:
 
 
 def _safe(options: dict[str, Any]) -> dict[str, Any]:
-    """Return an adapter's options with HTTP/3 off, and revocation checks off unless given."""
+    """Return an adapter's options with HTTP/3 off, and without revocation checks by default.
+
+    The caller can turn the revocation checks on with ``revocation_configuration``.
+    """
     return {"revocation_configuration": None, **options, "disable_http3": True}
 
 

@@ -44,9 +44,9 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the attributes by which requests finds a pool: host and port, and no TLS options.
+        """Return the attributes by which requests finds a connection pool: host and port only.
 
-        The pinned context sets up TLS, so TLS options don't distinguish pools.
+        TLS options are left out: the pinned context sets up TLS, so they don't distinguish pools.
         """
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {}
@@ -77,7 +77,8 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
 class PinnedSession(Session):
     """A ``requests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``.
 
-    The options are those of ``PinnedAdapter``. ``mount()`` takes further pinned adapters.
+    Other options are passed to its adapters (``PinnedAdapter``). ``mount()`` accepts only pinned
+    adapters.
     """
 
     def __init__(self, pins: Pins, **options: Any) -> None:

@@ -66,7 +66,7 @@ def opener(
 
 class _PinnedConnection(HTTPSConnection):
     def connect(self) -> None:
-        """Connect, and require that the pinned context checked the connection.
+        """Connect to the host, and require that the pinned context checked the connection.
 
         Raises:
             UncheckedConnectionError: the context did not check it (rule 14 of

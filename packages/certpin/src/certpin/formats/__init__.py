@@ -1,4 +1,4 @@
-"""Export formats: write a pin set for another platform, and import it from there.
+"""Export formats: write a pin set for another platform, and import a pin set from its files.
 
 Each platform has one module. An export first calls ``project``, which removes the settings that the
 platform cannot express and lists them, and then writes the files. Importing those files returns an

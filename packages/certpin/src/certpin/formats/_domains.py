@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pattern(name: str, *, below: bool) -> str:
-    """Return the host pattern of a domain name in a platform's file.
+    """Convert a domain name in a platform's file to a host pattern.
 
     ``below`` is True if the entry of the name also covers its subdomains. Raises ``FormatError`` if
     no host can have the name.

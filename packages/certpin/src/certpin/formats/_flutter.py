@@ -1,4 +1,4 @@
-"""For both Flutter formats: the Dart constant with the pins, and the limitations of dart:io."""
+"""Code for both Flutter formats: the Dart constant with the pins, and limitations of dart:io."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def pins_file(pins: PinSet, name: str) -> File:
 
 
 def import_vendored(file: File) -> File:
-    """Return a copy of a generated Dart file that imports the library beside it.
+    """Return a copy of a generated Dart file that imports certpin's library by a relative path.
 
-    Before, it imports the Dart package.
+    The original imports the Dart package ``certpin``.
     """
     return replace(file, text=file.text.replace(f"import '{PACKAGE}", "import '", 1))
 
@@ -118,9 +118,10 @@ def _string(text: str) -> str:
 
 
 def _debug(anchors: TrustAnchors) -> str:
-    """Return the Dart field with the trust anchors for debug builds, as a constant expression.
+    """Return the Dart field with the trust anchors for debug builds, as source code.
 
-    Because it is constant, the compiler leaves the anchors out of release builds.
+    The field is a constant expression, so that the compiler leaves the anchors out of release
+    builds.
     """
     return f"  {_DEBUG}: debugOverride ? {_string(pem(anchors))} : null,\n"
 

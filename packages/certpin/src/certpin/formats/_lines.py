@@ -1,6 +1,6 @@
 """The configuration files of curl and wget: lines ``name = value``, comments after ``#``.
 
-These files name no host, so the pattern is stored in a comment.
+The settings in these files name no host, so certpin stores the host pattern in a comment.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def setting_lines(settings: dict[str, str], quote: str = '"') -> str:
 
 
 def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:
-    """Return the trust anchors of a policy as a PEM file with this name; empty if it has none."""
+    """Return a policy's trust anchors as a PEM file named ``name``, in a tuple.
+
+    The tuple is empty if the policy has no anchors.
+    """
     return (File(name, pem(policy.trust)),) if policy.trust else ()
 
 
@@ -54,12 +57,15 @@ def pattern_of(text: str) -> str:
 
 
 def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
-    """Parse the pins and the trust anchors of a file. Raises ``FormatError``.
+    """Parse the pins and the trust anchors in a configuration file of curl or wget.
 
     Args:
         source: the file.
         pinned: the name of the setting that contains the pins.
         anchors: the name of the setting that contains the path of the trust anchors.
+
+    Raises:
+        FormatError: a value is invalid, or the file of the anchors can't be read.
     """
     name, version = read_header(source.text)
     pins = [part.strip() for part in (_setting(source.text, pinned) or "").split(";")]
@@ -85,9 +91,9 @@ def _setting(text: str, name: str) -> str | None:
 
 
 def beside(name: str) -> str:
-    """Return a plain file name from a setting. Raises ``FormatError`` if it is a path.
+    """Return the value of a setting if it is a plain file name, in the folder of the imported file.
 
-    A path could lead to a file in another folder.
+    Raises ``FormatError`` if it is a path, because a path could lead to another folder.
     """
     if not _BUNDLE.fullmatch(name):
         raise FormatError(

@@ -1,6 +1,6 @@
 """Android's network security configuration, which TrustKit for Android uses too.
 
-https://developer.android.com/privacy-and-security/security-config#FileFormat
+The format: https://developer.android.com/privacy-and-security/security-config#FileFormat
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def write(
 ) -> tuple[File, ...]:
     """Return the XML file of a network security configuration, and the files of its trust anchors.
 
-    ``name`` is the name of the format. ``add`` returns the additional lines for the domain-config
-    of a policy.
+    ``name`` is the name of the format. ``add`` is a function that returns additional lines for the
+    ``<domain-config>`` of a policy.
     """
     lines = [line for policy in pins.policies for line in _domain_config(policy, add(policy))]
     if pins.debug:
@@ -87,7 +87,14 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The elements that apply to the hosts of a ``<domain-config>``: its own, or inherited."""
+    """The child elements in force for the hosts of a ``<domain-config>``, own or inherited.
+
+    Attributes:
+        pin_set: the ``<pin-set>``; like each of the others, None if there is none.
+        anchors: the ``<trust-anchors>``.
+        trustkit: the ``<trustkit-config>``.
+        transparency: the ``<certificateTransparency>``.
+    """
 
     pin_set: Element | None = None
     anchors: Element | None = None
@@ -95,7 +102,10 @@ class _Scope:
     transparency: Element | None = None
 
     def inside(self, config: Element) -> _Scope:
-        """Return the scope of a ``<domain-config>`` nested in this one; its own elements win."""
+        """Return the scope of a ``<domain-config>`` nested in this one.
+
+        The nested element's children replace those of this scope.
+        """
         trustkit = config.find("trustkit-config")
         if trustkit and self.trustkit:
             trustkit.inherit(self.trustkit)
@@ -110,9 +120,8 @@ class _Scope:
 def read(source: Source, add: Addition = lambda found, _element: found) -> ParsedFile:
     """Parse a network security configuration. Raises ``FormatError``.
 
-    ``add`` completes the settings of a host from its ``trustkit-config``.
-
-    Warns about every element and attribute that a pin file cannot express, such as
+    ``add`` is a function that adds the settings of a ``<trustkit-config>`` (or None) to those of
+    its host. Warns about every element and attribute that a pin file cannot express, such as
     ``domainEncryption`` (Android 17).
     """
     root = _xml.parse(source)
@@ -223,7 +232,7 @@ def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
 def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
     """Return the trust anchors in a ``<trust-anchors>`` element, or ``None`` for the system's.
 
-    Warns if authorities installed by the user are trusted; their certificates must match pins too.
+    Warns if authorities installed by the user are trusted; chains to them must match pins too.
     Raises ``FormatError``.
     """
     if element is None:
@@ -267,9 +276,9 @@ def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _source(certificates: Element) -> str:
-    """Return the source that ``<certificates>`` names: ``system``, ``user``, or a file.
+    """Return the source that a ``<certificates>`` element names: ``system``, ``user``, or a file.
 
-    A file has its name in ``res/raw``.
+    For a file, return its name in ``res/raw`` without the extension. Raises ``FormatError``.
     """
     text = certificates.get("src").strip()
     match = _RAW.fullmatch(text)

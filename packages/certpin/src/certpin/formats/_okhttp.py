@@ -1,4 +1,4 @@
-"""OkHttp's ``CertificatePinner``, for the formats in Kotlin and Java, and for Ktor."""
+"""Read and write calls of OkHttp's ``CertificatePinner``, for the Kotlin, Java and Ktor formats."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def _is_mark(pieces: list[Token], place: int, mark: str) -> bool:
 def _arguments(pieces: list[Token], place: int) -> list[int]:
     """Return the token indexes of a call's arguments; empty if one of them is not a string.
 
-    ``place`` is the index of the first token after the opening bracket.
+    ``pieces`` are the tokens of the code. ``place`` is the index of the first token after the
+    opening bracket.
     """
     strings = []
     for each in range(place, len(pieces)):

@@ -26,7 +26,10 @@ _JUNK = (ValueError, LookupError, AttributeError, TypeError, OverflowError, Expa
 
 
 class _Once(dict[str, Any]):
-    """A dictionary that refuses a key that occurs twice: one of its values would be lost."""
+    """A dictionary for plistlib that raises an error if a key is set twice.
+
+    A plain dictionary would silently lose one of the two values.
+    """
 
     def __setitem__(self, name: str, value: object) -> None:
         if name in self:
@@ -35,7 +38,7 @@ class _Once(dict[str, Any]):
 
 
 def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
-    """Return ``document`` as the text of a property list, with certpin's header as a comment.
+    """Return ``document`` as the text of an XML property list, with certpin's header as a comment.
 
     ``name`` is the name of the format.
     """
@@ -45,7 +48,7 @@ def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
 
 
 def read(source: Source) -> Shape:
-    """Parse a property list, and return its value. Raises ``FormatError``."""
+    """Parse an XML property list, and return its value. Raises ``FormatError``."""
     if source.data.startswith(b"bplist"):
         raise FormatError("the file is a binary property list", fix="plutil -convert xml1 FILE")
     root = _xml.parse(source, doctype=True)

@@ -29,10 +29,11 @@ class TableSyntax:
 
     Attributes:
         row: the text before and after the fields of a policy.
-        field: returns the text before the value of a field, from the field's name.
+        field: a function that returns the text before the value of a field, such as ``pins: ``,
+            from the field's name.
         list: the text before and after a list of strings.
         long: the text before and after a string of several lines.
-        indent: one step of indentation.
+        indent: the whitespace of one level of indentation.
     """
 
     row: tuple[str, str]

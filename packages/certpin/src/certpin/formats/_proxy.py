@@ -1,7 +1,8 @@
-"""Shared by nginx and HAProxy, which verify only trust anchors, and by the CA files of curl.
+"""Code that the formats for nginx and HAProxy share. Both verify only trust anchors.
 
-The exported comments list the pins for readers and for the import. nginx and HAProxy do not compare
-the IP addresses of a certificate (tested with nginx 1.26 and HAProxy 3.0).
+Some of it also serves the CA files of curl. The exported comments list the pins for readers and for
+the import. nginx and HAProxy do not compare the IP addresses of a certificate (tested with nginx
+1.26 and HAProxy 3.0).
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ _PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})$", re.MULTILINE)
 
 
 def limits(program: str) -> tuple[Limitation, ...]:
-    """Return the limitations of nginx or HAProxy (``program``), which are the same."""
+    """Return the limitations that nginx and HAProxy have in common.
+
+    ``program`` is the name of one of them, for the explanations.
+    """
     return (
         NoCompromised(f"{program} has no list of keys to refuse, except a CRL"),
         NoDebug(f"{program} has no debug override"),
@@ -65,7 +69,7 @@ def read(source: Source, anchors: re.Pattern[str], host: re.Pattern[str]) -> Par
     """Parse certpin's comments, and the directives for trust anchors and the host name.
 
     If certpin did not write the file, the result pins the keys of the trust anchors, which accepts
-    the same chains.
+    the chains that the program accepts.
 
     Args:
         source: the file.
@@ -89,9 +93,9 @@ def read(source: Source, anchors: re.Pattern[str], host: re.Pattern[str]) -> Par
 
 
 def _anchors(source: Source, pattern: re.Pattern[str]) -> TrustAnchors | None:
-    """Return the trust anchors in the file that the last directive names; None without one.
+    """Return the trust anchors in the file that the last matching directive names.
 
-    ``pattern`` matches the directive.
+    Return None if the configuration has no such directive. ``pattern`` matches the directive.
     """
     named = pattern.findall(source.text)
     if not named:

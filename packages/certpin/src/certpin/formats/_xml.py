@@ -32,7 +32,15 @@ _NO_SETTINGS = ("xmlns", "tools:")
 class Element:
     """An element of an XML file that is imported, with a record of which parts the import has read.
 
-    ``line`` counts from 1.
+    Attributes:
+        name: the name of the element.
+        attributes: the values of its attributes, including inherited ones.
+        line: the line of its start tag, from 1.
+        children: the child elements.
+        pieces: the parts of its text.
+        used: the names of the attributes that were read, and a mark for the text.
+        taken: True if the import has read the element.
+        outer: the element from which it inherits attributes, or None.
     """
 
     name: str
@@ -56,9 +64,9 @@ class Element:
         return self.attributes.get(name, default)
 
     def agree(self, name: str, value: str) -> None:
-        """Mark an attribute as read if it has ``value``, the only value that certpin supports.
+        """Mark an attribute as read if its value is ``value``, the only one that certpin supports.
 
-        Another value stays unread, so that the import warns about it.
+        An attribute with another value stays unread, so that the import warns about it.
         """
         if self.attributes.get(name, "").strip().lower() == value:
             self.used.add(name)
@@ -71,7 +79,7 @@ class Element:
     def take(self) -> Element:
         """Mark this element as read, and return it. Its own attributes and children stay unread.
 
-        Attributes that it inherited are marked as read in the outer element.
+        Attributes that it inherited are marked as read in the element from which they come.
         """
         self.taken = True
         if self.outer:
@@ -132,9 +140,9 @@ class Element:
 
 
 def parse(source: Source, *, doctype: bool = False) -> Element:
-    """Parse a file and return its root element. Raises ``FormatError``.
+    """Parse an XML file and return its root element. Raises ``FormatError``.
 
-    ``doctype`` allows a DOCTYPE, which property lists have; its entities are refused all the same.
+    ``doctype`` is True to allow a DOCTYPE, which property lists have. Entities are always refused.
     """
     if "\0" in source.text:  # expat would switch to UTF-16
         raise FormatError("the file is not XML: it contains a zero byte", fix="save it as UTF-8")

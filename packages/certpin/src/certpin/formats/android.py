@@ -35,7 +35,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse every ``<domain-config>`` with pins, own or inherited. Raises ``FormatError``."""
+    """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``."""
     return _network_security.read(source)
 
 

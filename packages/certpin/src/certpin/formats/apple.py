@@ -68,9 +68,10 @@ def _identities(policy: HostPolicy) -> list[dict[str, str]]:
 
 
 def _found(name: str, entry: Shape) -> Iterator[Found]:
-    """Yield the settings of a domain's entry: one host pattern, or two with the subdomains flag.
+    """Yield the pinning settings of a domain's entry in ``NSPinnedDomains``.
 
-    Apple's flag for subdomains covers names with one more label.
+    They are for the name, and, if the entry has the flag for subdomains, also for ``*.NAME``:
+    Apple's flag covers names with one more label.
     """
     match, identities = _only_list(name, entry)
     digests = [each.need(_DIGEST).text() for each in identities.items()]

@@ -1,4 +1,7 @@
-"""Flutter: the pins of another build flavour, for the same library as in ``flutter``."""
+"""Flutter: only the pins, for an additional build flavour of an app that has the full export.
+
+The format ``flutter`` exports the pins together with the other files.
+"""
 
 from __future__ import annotations
 

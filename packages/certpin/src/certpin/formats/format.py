@@ -33,7 +33,7 @@ _PLAIN_ADDRESS = re.compile(r"https://[A-Za-z0-9.:/_~%\[\]-]+/")
 
 @dataclass(frozen=True)
 class File:
-    """An exported file. ``path`` is relative to the output folder."""
+    """An exported file: its text, and its ``path`` relative to the output folder."""
 
     path: str
     text: str
@@ -63,7 +63,12 @@ class SignedSource:
 
 @dataclass(frozen=True)
 class AuthorityFile:
-    """The certificates in a file, such as a bundle of roots, and the name of the file."""
+    """A file with certificates of authorities, such as a bundle of roots.
+
+    Attributes:
+        name: the name of the file.
+        certificates: the certificates in the file.
+    """
 
     name: str
     certificates: tuple[Certificate, ...]
@@ -85,7 +90,7 @@ class Format:
     ``read`` inverts ``write`` for every pin set that ``project`` returns for ``limits``. ``write``
     checks nothing itself, and ``read`` raises ``FormatError`` if the file is not of this format.
     ``file`` is the name of the exported file, or of the main file in a folder. ``limits`` are the
-    settings that the platform can't express.
+    limitations of the platform: the settings that it can't express.
     """
 
     name: str
@@ -108,7 +113,7 @@ class Format:
 
     @property
     def root_sets(self) -> str:
-        """A sentence for the user: whether this platform can enforce a set of pinned roots."""
+        """A sentence for the user: whether this platform can enforce pins of several roots."""
         refused = next((limit.root_sets for limit in self.limits if limit.root_sets), "")
         return refused or (
             "A root set works: the whole verified chain is compared. "
@@ -129,8 +134,8 @@ class Format:
         Args:
             pins: the pin set.
             package: the package name of exported Java or Kotlin code.
-            signed: the source from which the app updates its pins.
-            vendored: also return a copy of the library that the exported code imports.
+            signed: the source from which the app updates its pins; None for no updates.
+            vendored: True to also return a copy of the library that the exported code imports.
             ca_file: certificates of pinned authorities. Policies that pin only authorities then
                 trust exactly those with a pinned key.
 
@@ -152,7 +157,9 @@ class Format:
         return Export(files, projected, omissions)
 
     def _anchored(self, pins: PinSet, file: AuthorityFile) -> tuple[PinSet, tuple[Omission, ...]]:
-        """Return a pin set with anchors from a file, and an omission for each host that lacks some.
+        """Give each policy the certificates in ``file`` that have its pinned keys as trust anchors.
+
+        Return the new pin set, and an omission for each host that has a pin without a certificate.
 
         Raises:
             ConfigError: the platform compares the chain, or can't be given anchors.
@@ -198,10 +205,10 @@ class Format:
         return replace(file, text=file.text.replace("\nimport ", f"\n{line}\n\nimport ", 1))
 
     def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:
-        """Return the pin set in a platform's file. ``options`` has what the file lacks.
+        """Return the pin set in a platform's file.
 
-        Raises ``FormatError`` if the file is not of this format, and ``ConfigError`` if the pin set
-        is unsafe.
+        ``options`` has the user's values for settings that the file lacks. Raises ``FormatError``
+        if the file is not of this format, and ``ConfigError`` if the pin set is unsafe.
         """
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
@@ -209,9 +216,9 @@ class Format:
 
 
 def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
-    """Return the pin set with only the policies that have one of these host patterns.
+    """Return the pin set reduced to the policies with the given host patterns.
 
-    Without patterns, the whole pin set is returned.
+    If no patterns are given, return the whole pin set.
 
     Raises:
         ConfigError: a pattern has no policy.

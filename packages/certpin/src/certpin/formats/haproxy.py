@@ -1,4 +1,7 @@
-"""HAProxy's connections to its servers (Configuration Manual, section 5.2: server options)."""
+"""HAProxy's connections to its backend servers.
+
+See the HAProxy Configuration Manual, section 5.2 (server options).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse ``ca-file`` and ``verifyhost`` of a server, and certpin's comments.
+    """Parse ``ca-file`` and ``verifyhost`` in a ``server`` line, and certpin's comments.
 
     Raises ``FormatError``.
     """

@@ -19,7 +19,8 @@ _LOADED = re.compile(r"[^A-Za-z0-9 ._,:@+=()!\"\\]")
 def header(pins: PinSet, name: str) -> list[str]:
     """Return the lines of the header of an exported file, without comment marks.
 
-    ``name`` is the name of the format. The lines can't end a comment in any language.
+    ``name`` is the name of the format. No line contains characters that end a comment in any
+    language.
     """
     return [
         f"certpin pin set {quoted(pins.name)}, version {pins.version}",
@@ -33,7 +34,9 @@ def commented(pins: PinSet, name: str, mark: str) -> str:
 
 
 def read_header(text: str) -> tuple[str, int]:
-    """Return the name and version of the pin set, or ``("", 1)`` if certpin did not write the file.
+    """Return the name and version of the pin set in the header of an exported file.
+
+    Return ``("", 1)`` if certpin did not write the file.
 
     Raises:
         FormatError: the header is damaged.
@@ -53,5 +56,8 @@ def is_exported(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a JSON string that cannot end a comment or a string in any language."""
+    """Return a text as a JSON string that can't end the comment or string literal around it.
+
+    This holds for every language that certpin exports.
+    """
     return _LOADED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text))

@@ -1,4 +1,4 @@
-"""nginx's connections to its upstream (ngx_http_proxy_module: ``proxy_ssl_*``)."""
+"""nginx's connections to its upstream servers (ngx_http_proxy_module: ``proxy_ssl_*``)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The content of a platform's file: its typed values, and the pinning settings of its hosts.
 
 ``Shape`` gives typed access to untrusted JSON, property lists and YAML. ``Found`` has the settings
-of one host, and ``ParsedFile`` makes a pin set of them. ``row``, ``pem`` and ``timestamp`` write
-what ``found``, ``read_anchors`` and ``read_timestamp`` read.
+of one host, and ``ParsedFile`` makes a pin set of several. ``row``, ``pem`` and ``timestamp``
+write settings, trust anchors and times; ``found``, ``read_anchors`` and ``read_timestamp`` read
+them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class FormatWarning(UserWarning):
 
 
 def pass_over(what: str) -> None:
-    """Warn that an import skips the setting ``what``; its loss can't lock clients out."""
+    """Warn that an import skips the setting ``what``, the loss of which can't lock clients out."""
     warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
@@ -50,8 +51,8 @@ def pass_over(what: str) -> None:
 class Source:
     """A file to import.
 
-    ``beside`` reads another file by its path relative to this one, and raises ``FormatError`` if
-    that file does not exist.
+    ``data`` is its content. ``beside`` is a function that reads another file by its path relative
+    to this one, and raises ``FormatError`` if that file does not exist.
     """
 
     data: bytes
@@ -72,7 +73,8 @@ class Source:
 class Shape:
     """A value in an untrusted file, with its location for errors. It records which parts were read.
 
-    ``place`` is the location. The methods raise ``FormatError`` if the value has another type.
+    ``place`` is the location, as text for messages. The methods raise ``FormatError`` if the value
+    has another type than they return.
     """
 
     def __init__(self, value: object, place: str = "it") -> None:
@@ -116,44 +118,44 @@ class Shape:
 
     @property
     def is_text(self) -> bool:
-        """True if this value of the file is a text."""
+        """True if this value of the file is a string."""
         return isinstance(self._value, str)
 
     def text(self) -> str:
-        """Return this value, a text. Raises ``FormatError`` if it has another type."""
+        """Return this value, which must be a string. Raises ``FormatError`` otherwise."""
         return self._typed(str, "a text")
 
     def texts(self) -> list[str]:
-        """Return this value, a list of texts. Raises ``FormatError`` if it has another type."""
+        """Return this value, which must be a list of strings. Raises ``FormatError`` otherwise."""
         return [each.text() for each in self.items()]
 
     def flag(self) -> bool:
-        """Return this value, a boolean. Raises ``FormatError`` if it has another type."""
+        """Return this value, which must be a boolean. Raises ``FormatError`` otherwise."""
         return self._typed(bool, "true or false")
 
     def integer(self) -> int:
-        """Return this value, an integer. Raises ``FormatError`` if it has another type."""
+        """Return this value, which must be an integer. Raises ``FormatError`` otherwise."""
         if isinstance(self._value, bool):
             raise self._wrong("a whole number")
         return self._typed(int, "a whole number")
 
     def day(self) -> str:
-        """Return this value, a date, as text. Raises ``FormatError`` if it has another type.
+        """Return this value, which must be a date, as text. Raises ``FormatError`` otherwise.
 
-        The parsers of some formats return a date object for it, and others a text.
+        For a date, the parsers of some formats return a date object, and others a string.
         """
         if isinstance(self._value, date):
             return self._value.isoformat()
         return self.text()
 
     def as_json(self) -> bytes:
-        """Return this value, with all values inside it, as JSON. It comes from a JSON file."""
+        """Return this value of a JSON file as a JSON value, with all values inside it."""
         return json.dumps(self._value).encode()
 
     def agree(self, name: str, *, value: bool) -> None:
-        """Mark the boolean ``name`` in this mapping as read if it has ``value``.
+        """Mark the boolean ``name`` in this mapping as read if it is ``value``.
 
-        ``value`` is the only one that certpin supports; the import warns about another one.
+        ``value`` is the only one that certpin supports; the import warns about the other one.
         """
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         if mapping.get(name) is value:
@@ -243,12 +245,12 @@ class Found:
     """The pinning settings of one host, as read from a platform's file.
 
     Attributes:
-        pattern: the host pattern; empty if the file names no host. Then the user has to name it
+        pattern: the host pattern; empty if the file names no host, so that the user has to name it
             (``--host``).
         compromised: the pins of keys that clients have to refuse.
         ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
             requirement.
-        entries: the pins with roles, states and notes; empty if the file has none of these.
+        entries: the pins with roles, states and notes; empty if the file has no roles and states.
     """
 
     pattern: str
@@ -320,7 +322,8 @@ class ImportOptions:
 class ParsedFile:
     """The settings in a platform's file.
 
-    ``name`` and ``version`` are those of the exported pin set if certpin wrote the file.
+    ``name`` and ``version`` are those of the exported pin set if certpin wrote the file; otherwise
+    they are empty and 1.
     """
 
     hosts: tuple[Found, ...]
@@ -348,7 +351,7 @@ LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has 
 
 
 def row(policy: HostPolicy) -> Row:
-    """Return a policy's settings as texts: the values of each setting that isn't empty, by name.
+    """Return a policy's settings that are not empty: for each name, its values as texts.
 
     Exported JSON and source code have them in this form.
     """

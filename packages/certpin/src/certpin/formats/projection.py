@@ -42,7 +42,7 @@ Projection = tuple["PinSet", tuple[Omission, ...]]
 class Limitation(ABC):
     """A setting of a pin set that an export platform cannot express.
 
-    ``why`` is the reason, as a clause without a full stop.
+    ``why`` is the reason for the omission, as a clause without a full stop.
     """
 
     why: str
@@ -76,7 +76,7 @@ class PolicyLimitation(Limitation):
     def apply(self, pins: PinSet) -> Projection:
         """Return a copy of the pin set with reduced policies, and the omissions.
 
-        ``project_policy`` reduces each policy.
+        Each policy is reduced by ``project_policy``.
         """
         kept, omissions = [], []
         for policy in pins.policies:
@@ -103,8 +103,8 @@ class PolicyLimitation(Limitation):
 def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
     """Return a copy of a pin set with only the settings that a platform can express.
 
-    With any limitation, two omissions are not reported: pins in the state ``removed``, because they
-    decide nothing, and ``strict_x509``, because it applies only to Python.
+    Two omissions are never reported: pins in the state ``removed``, because clients ignore them,
+    and ``strict_x509``, because it applies only to Python.
 
     Args:
         pins: the pin set.
@@ -129,7 +129,7 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
 def with_policies(
     pins: PinSet, policies: list[HostPolicy], omissions: Iterable[Omission]
 ) -> PinSet:
-    """Return a copy of the pin set with these policies instead of its own.
+    """Return a copy of the pin set with the given policies instead of its own.
 
     Raises ``ConfigError``, with the omissions as the reason, if there are no policies.
     """

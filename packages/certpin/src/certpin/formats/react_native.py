@@ -78,9 +78,9 @@ def _domain(policy: HostPolicy) -> str:
 
 
 def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]]:
-    """Yield each host name with its settings: the tokens of the values, by setting.
+    """Yield each host name in the code, with the tokens of its settings' values by setting name.
 
-    In the code they are ``'name': { publicKeyHashes: [ … ] }``.
+    The code has entries of the form ``'name': { publicKeyHashes: [ … ] }``.
     """
     name = ""
     fields: dict[str, list[Token]] = {}

@@ -40,10 +40,11 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse every domain-config with pins, including inherited pins. Raises ``FormatError``.
+    """Parse every domain-config with own or inherited pins. Raises ``FormatError``.
 
-    Without ``enforcePinning`` TrustKit only reports. Warns if TrustKit also reports to its vendor,
-    its default, because the import does not keep the vendor's address.
+    Hosts without ``enforcePinning`` get report-only policies, because TrustKit then only reports.
+    Warns if TrustKit also reports to its vendor (the default), because the import does not keep the
+    vendor's address.
     """
     return _network_security.read(source, _with_config)
 

@@ -37,7 +37,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``TSKPinnedDomains``, inside ``TSKConfiguration`` or at the top level.
 
-    Warns about all other settings, and about reports to the vendor, which are TrustKit's default.
+    Warns about all other settings, and about reports to TrustKit's vendor, which are the default.
     Raises ``FormatError``.
     """
     root = _plist.read(source)

@@ -120,7 +120,7 @@ def open_key(uri: str, pin: AskPIN) -> TokenKey:
 
     Args:
         uri: a PKCS#11 URI (RFC 7512).
-        pin: a function that returns the PIN of the token with the given label. It is called once,
+        pin: a function that takes the label of a token and returns its PIN. It is called once,
             or not at all if the URI has ``pin-source``.
 
     Returns:
@@ -143,7 +143,7 @@ def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
     Args:
         uri: a PKCS#11 URI with the token, and the label of the new key (``object``). If it has no
             ``id``, a random ID is generated.
-        pin: a function that returns the PIN of a token, as in ``open_key``.
+        pin: a function that takes the label of a token and returns its PIN.
         algorithm: the algorithm of the key.
 
     Returns:
@@ -164,8 +164,9 @@ def open_or_generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> tupl
     """Open the key that a PKCS#11 URI names, or generate it if the token doesn't have it.
 
     Args:
-        uri: a PKCS#11 URI, as in ``generate_key``.
-        pin: a function that returns the PIN of a token, as in ``open_key``. It is called at most
+        uri: a PKCS#11 URI with the token and the label of the key (``object``), and perhaps its
+            ``id``.
+        pin: a function that takes the label of a token and returns its PIN. It is called at most
             once.
         algorithm: the algorithm of a new key.
 
@@ -188,7 +189,8 @@ def destroy_key(key: TokenKey) -> None:
     """Delete a private key and its public key from the token.
 
     Args:
-        key: a key that ``generate_key`` returned. A key of ``open_key`` has a read-only session.
+        key: a key that ``generate_key`` returned. A key that ``open_key`` returned can't be
+            deleted, because its session is read-only.
 
     Raises:
         TokenError: the token refuses to delete the objects.
@@ -201,7 +203,7 @@ def destroy_key(key: TokenKey) -> None:
 
 
 def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
-    """Return the key that a URI names, after its signature of a random challenge was verified.
+    """Open the key that a URI names, and verify its signature of a random challenge.
 
     Raises ``TokenError`` if the key can't be used or the signature is wrong.
     """
@@ -256,9 +258,7 @@ def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
     """Return the public key that a token stores for one of its private keys.
 
     The public key has the same ID as the private key; or the same label, if the private key has no
-    ID.
-
-    Raises ``TokenError`` if there is not exactly one, or it can't be read.
+    ID. Raises ``TokenError`` if there is not exactly one such public key, or it can't be read.
     """
     from pkcs11 import Attribute, ObjectClass
 
@@ -313,7 +313,7 @@ def _parse_public_key(found: Any) -> SignerPublicKey:
 def _octets(value: bytes) -> bytes:
     """Return the bytes of an elliptic curve point that a token stores as DER OCTET STRING.
 
-    See PKCS#11 v2.40 section 2.3.3. Raises ``ValueError`` for other DER.
+    See PKCS#11 v2.40 section 2.3.3. Raises ``ValueError`` if the DER is not an OCTET STRING.
     """
     from cryptography.hazmat import asn1
 

@@ -70,8 +70,9 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
     Args:
         token: the token.
         uri: a URI of the token, which may name a file with the PIN (``pin-source``).
-        ask: a function that returns the PIN for the token's label, called if the URI names no file.
-        writing: open a session that can create and delete objects.
+        ask: a function that takes the token's label and returns the PIN, called if the URI names no
+            file.
+        writing: True to open a session that can create and delete objects.
 
     Raises:
         TokenError: the PIN is missing or refused, or the token failed. It never contains the PIN.
@@ -141,8 +142,8 @@ def _clear_openssl_errors() -> None:
     """Clear OpenSSL's error queue, which a PKCS#11 module may share with Python's ``ssl``.
 
     SoftHSM leaves old errors in the queue, and ``load_verify_locations(cadata=…)`` then raises the
-    last one as its own (``_add_ca_certs`` in ``_ssl.c`` of Python 3.11). ``ssl`` clears the queue
-    when it refuses a list of ciphers.
+    last of them (``_add_ca_certs`` in ``_ssl.c`` of Python 3.11). To clear the queue, this function
+    makes ``ssl`` refuse a list of ciphers.
     """
     with suppress(ssl.SSLError):
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")

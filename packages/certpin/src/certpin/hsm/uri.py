@@ -107,12 +107,12 @@ class TokenURI:
 
 
 def is_token_uri(text: str) -> bool:
-    """Return True if a text begins with ``pkcs11:``, whether the rest is a valid URI or not."""
+    """Return True if a text begins with ``pkcs11:``. The rest of the text is not checked."""
     return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: case-insensitive
 
 
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the percent-decoded attributes in the path of a PKCS#11 URI, and in its query."""
+    """Split a PKCS#11 URI into the percent-decoded attributes of its path and of its query."""
     if not is_token_uri(text):
         raise TokenError("this is not a PKCS#11 URI", fix=f"write it as {_EXAMPLE}")
     if len(text) > MAX_URI_CHARACTERS:
@@ -165,7 +165,7 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _token_attribute(name: str, value: bytes) -> str:
-    """Return the value of a token attribute in the form that tokens report: no leading zeros."""
+    """Return the value of a token attribute as tokens report it: numbers lose leading zeros."""
     text = _text(name, value)
     if name == "slot-id":
         if not _NUMBER.fullmatch(text):
@@ -221,9 +221,9 @@ def _pin_file(value: bytes | None) -> Path | None:
 
 
 def _absolute(name: str, text: str) -> Path:
-    """Return the path that a URI's attribute contains. Raise ``TokenError`` if it is relative.
+    """Return the path that an attribute of a URI contains. Raise ``TokenError`` if it is relative.
 
-    Neither code nor a PIN may be read from the working directory.
+    A relative path would load code or a PIN from the working directory.
     """
     if not text.startswith("/") or text.startswith("//"):
         raise TokenError(

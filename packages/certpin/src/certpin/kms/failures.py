@@ -1,9 +1,9 @@
 """Turn errors of key services into ``TokenError``, without secrets.
 
-The texts of the clients' errors are not repeated, because they may contain secrets: the text of AWS
-for an invalid signature contains the session token of the request. For the same reason the clients'
-loggers are silent during a call: securesystemslib logs such a text as an error, which Python prints
-if the program does not configure logging.
+The message of a client library's error is never repeated, because it may contain secrets: the
+message of AWS for an invalid signature contains the session token of the request. For the same
+reason the libraries' loggers are silent during a call: securesystemslib logs such a message as an
+error, which Python prints if the program does not configure logging.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
 
     Args:
         uri: the URI of the key, for the message.
-        passed: exceptions that leave the block unchanged. ``TokenError`` always does.
+        passed: exception classes that leave the ``with`` block unchanged, in addition to
+            ``TokenError``.
     """
     try:
         with _silence:
@@ -104,7 +105,7 @@ def _code(exc: Exception) -> str:
 
 
 class _Silence:
-    """A context manager that keeps log records of the services' clients from every handler.
+    """A context manager that drops the log records of key services' client libraries.
 
     Several threads may be in the block at the same time. The loggers are restored when the last
     thread leaves it.

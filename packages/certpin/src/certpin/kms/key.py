@@ -27,7 +27,7 @@ _CHALLENGE_BYTES = 32
 
 @dataclass(frozen=True, eq=False)
 class ServiceKey:
-    """A key in a key service. There is nothing to close, because no connection is kept open."""
+    """A key in a key service. No connection is kept open, so that nothing has to be closed."""
 
     uri: ServiceURI
     public_key: SignerPublicKey
@@ -49,7 +49,9 @@ class ServiceKey:
         Vault receives the data. The other services receive only its digest.
 
         Returns:
-            The signature, with the algorithms of ``TokenKey.sign``.
+            The signature. For ECDSA it is DER, with SHA-256 for P-256 and SHA-384 for P-384. RSA
+                signs by
+            PKCS#1 v1.5 with SHA-256.
 
         Raises:
             TokenError: the service refused or failed, or the signature is not valid for the public
@@ -69,12 +71,13 @@ class ServiceKey:
 def open_service_key(uri: str) -> ServiceKey:
     """Open the key that a URI names, and verify its signature of a random challenge.
 
-    So a key that can't sign, or that the user may not use, is refused at once and not at its first
-    use.
+    So an error is raised now, and not at the first use, if the key can't sign or the user may not
+    use it.
 
     Args:
-        uri: the URI of the key; ``ServiceURI`` has the forms. Credentials come from the
-            environment, as the service's own client finds them.
+        uri: the URI of the key, such as ``awskms:alias/NAME``; the module ``certpin.kms.uri`` lists
+            the forms. Credentials come from the environment, as the service's own client finds
+            them.
 
     Returns:
         The key, ready to sign.

@@ -42,9 +42,10 @@ class _UnusableTypeError(Exception):
 
 
 def read_public_key(uri: ServiceURI) -> tuple[SignerPublicKey, SSlibKey]:
-    """Return the public key of a key in a service: for ``cryptography``, and for securesystemslib.
+    """Return the public key of a key in a service as two objects.
 
-    The second object has the format of TUF metadata. The signers of securesystemslib need it.
+    The first is a public key of ``cryptography``. The second has the format of TUF metadata, which
+    the signers of securesystemslib need.
 
     Raises:
         TokenError: a package is missing, the service refuses, or clients can't verify signatures of
@@ -63,10 +64,11 @@ def read_public_key(uri: ServiceURI) -> tuple[SignerPublicKey, SSlibKey]:
 
 
 def _usable(public_key: Any, scheme: str) -> tuple[SignerPublicKey, SSlibKey]:
-    """Check that certpin can use a key, and return it in the two formats of ``read_public_key``.
+    """Check that certpin can use a public key.
 
-    ``scheme`` is the signature scheme to which the service restricts the key; empty if it doesn't.
-    Raises ``_UnusableTypeError``.
+    Return it as an object of ``cryptography``, and in the format of TUF metadata. ``scheme`` is the
+    signature scheme to which the service restricts the key, or empty if it allows any. Raises
+    ``_UnusableTypeError``.
     """
     if not is_signing_key(public_key):
         raise _UnusableTypeError(_type_of(public_key))
@@ -86,9 +88,9 @@ def sslib_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
-    """Return the public key of a key in AWS KMS, and an empty scheme.
+    """Read the public key of a key in AWS KMS. Return it with an empty signature scheme.
 
-    AWS KMS lets an RSA key sign with every RSA algorithm, so the key is not restricted. AWS KMS API
+    The scheme is empty because AWS KMS lets an RSA key sign with every RSA algorithm. AWS KMS API
     reference: GetPublicKey.
     """
     from securesystemslib.exceptions import UnsupportedAlgorithmError
@@ -104,9 +106,9 @@ def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_google(uri: ServiceURI) -> tuple[Any, str]:
-    """Return the public key of a key in Google Cloud KMS, and its scheme.
+    """Read the public key of a key in Google Cloud KMS. Return it with its signature scheme.
 
-    Google Cloud KMS restricts each key to one algorithm, which must be the one of certpin.
+    Google Cloud KMS restricts each key to one algorithm, which must be the one that certpin uses.
     Reference of google.cloud.kms.v1: GetPublicKey, CryptoKeyVersionAlgorithm.
     """
     from securesystemslib.exceptions import UnsupportedAlgorithmError
@@ -122,11 +124,10 @@ def _read_google(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
-    """Return the public key of a key in Azure Key Vault, and an empty scheme.
+    """Read the public key of a key in Azure Key Vault. Return it with an empty signature scheme.
 
-    The key is read here, because the import of securesystemslib would read the newest version of
-    the key, and not the version in the URI. Azure Key Vault REST API reference: Get Key,
-    JsonWebKey.
+    securesystemslib is not used to read it, because it would read the newest version of the key,
+    and not the version in the URI. Azure Key Vault REST API reference: Get Key, JsonWebKey.
     """
     from azure.identity import DefaultAzureCredential
     from azure.keyvault.keys import KeyClient
@@ -149,12 +150,11 @@ def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_vault(uri: ServiceURI) -> tuple[Any, str]:
-    """Return the public key of a key in HashiCorp Vault, and an empty scheme.
+    """Read the public key of a key in HashiCorp Vault. Return it with an empty signature scheme.
 
-    The key is read here, because the import of securesystemslib would read the newest version of an
-    Ed25519 key, and not the version in the URI. The signer of securesystemslib also signs with
-    P-256, by Vault's defaults: SHA-256, and the signature as DER. Vault API documentation, Transit:
-    Read key, Sign data.
+    securesystemslib is not used to read it, because it would read the newest version of an Ed25519
+    key, and not the version in the URI. Its signer also signs with P-256, by Vault's defaults:
+    SHA-256, and the signature as DER. Vault API documentation, Transit: Read key, Sign data.
     """
     import hvac
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -22,7 +22,7 @@ MAX_URI_CHARACTERS = 2100
 
 
 class Service(NamedTuple):
-    """What certpin knows about a key service.
+    """The properties of a key service that certpin supports.
 
     Attributes:
         title: the name of the service, for messages.
@@ -30,7 +30,7 @@ class Service(NamedTuple):
         modules: the Python modules of the client.
         name: a pattern for the part of a URI after the scheme, which names the key.
         example: a valid URI.
-        needs: the permissions and credentials, for the ``fix:`` of an error.
+        needs: the permissions and credentials to get, as text for the ``fix:`` of an error.
     """
 
     title: str
@@ -170,7 +170,8 @@ def require_leaf_service(text: str) -> None:
     """Check that a TLS server could use the key that a text names.
 
     Args:
-        text: the name of a key. Only the URI of a key in a key service can be refused.
+        text: the file, pin or URI that names a key. Only the URI of a key in a key service is
+            ever refused.
 
     Raises:
         TokenError: the key is in a key service other than AWS KMS.
@@ -185,7 +186,10 @@ def require_leaf_service(text: str) -> None:
 
 
 def unsupported_scheme(text: str) -> TokenError:
-    """Return the error for a URI with a scheme that certpin does not support, with the reason."""
+    """Return the error to raise for a key URI with a scheme that certpin does not support.
+
+    The error gives the reason, if certpin knows the scheme.
+    """
     scheme = text.partition(":")[0][:40]
     reason, fix = _UNSUPPORTED.get(scheme.lower(), _OTHERWISE)
     problem = f"keys of the scheme {scheme + ':'!r} are not supported"

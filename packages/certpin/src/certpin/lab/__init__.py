@@ -1,10 +1,10 @@
 """The lab: it attacks a client with forged certificates, and judges how the client reacts.
 
 ``authority`` and ``pki`` issue certificates, ``forge`` creates those that no authority would issue,
-``attacks`` lists the cases, ``server`` serves them, and ``verdict`` judges the evidence. ``runner``
-runs a command or a function against every case, ``trial`` does so for pytest, ``device`` for
-phones and apps, and ``report`` writes the results. ``own`` tests clients with chains that the user
-supplies.
+``attacks`` lists the cases, ``server`` plays the server of each case, and ``verdict`` judges the
+evidence. ``runner`` runs a command or a function against every case, ``trial`` does so for pytest,
+``device`` for phones and apps, and ``report`` writes the results. ``own`` tests clients with chains
+that the user supplies.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def rsa_key_of(p: int, q: int, exponent: int = _EXPONENT) -> rsa.RSAPrivateKey:
-    """Return the RSA key of two primes and a public exponent that is prime to λ(pq)."""
+    """Make the RSA key that has the given primes and public exponent.
+
+    The exponent must have no common factor with λ(pq). Neither it nor the primes are checked.
+    """
     private = pow(exponent, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(
         p=p,
@@ -73,13 +76,18 @@ def rsa_key_of(p: int, q: int, exponent: int = _EXPONENT) -> rsa.RSAPrivateKey:
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """Return the certificate builder unchanged: the default for the argument ``change``."""
+    """Return a certificate builder unchanged: the default of arguments that change certificates."""
     return builder
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A server's private key and its certificate chain, leaf first, without the root."""
+    """A server's private key and its certificate chain, leaf first, without the root.
+
+    Attributes:
+        key: the private key of the leaf.
+        chain: the certificates, as objects of ``cryptography``.
+    """
 
     key: CertificateIssuerPrivateKeyTypes
     chain: tuple[x509.Certificate, ...]
@@ -128,12 +136,12 @@ class Authority:
     """A certificate authority of the lab: a root, or an intermediate below another authority.
 
     Args:
-        name: its common name.
-        issuer: the authority that certifies it; ``None`` for a root.
-        key: its private key; a new P-256 key by default.
+        name: the common name.
+        issuer: the authority that certifies this one; ``None`` for a root.
+        key: the private key; a new P-256 key by default.
         now: the time of its certificates; by default the issuer's, or else the current time.
         days: the validity of its certificate after ``now``.
-        change: changes its certificate before it is signed, to forge one.
+        change: a function that changes the certificate's builder before signing, to forge one.
     """
 
     def __init__(
@@ -205,7 +213,11 @@ class Authority:
         return self.x509.public_bytes(serialization.Encoding.PEM)
 
     def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
-        """Return a new authority below this one. ``change`` forges its certificate."""
+        """Return a new authority below this one.
+
+        ``change`` is a function that changes the certificate's builder before signing, to forge
+        one.
+        """
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
@@ -237,7 +249,7 @@ class Authority:
             names: host names and addresses for the SAN. The first is also the common name.
             key: the key of the server; a new P-256 key by default.
             days: the validity in days.
-            change: changes the certificate before it is signed, to forge one.
+            change: a function that changes the certificate's builder before signing, to forge one.
 
         Returns:
             The key with its chain, leaf first, without the root.

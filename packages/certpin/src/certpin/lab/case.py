@@ -1,6 +1,6 @@
 """A case of the lab: one attack on a client, or one legitimate change of the server.
 
-It has the verdict that is expected of a client, its purpose, and the fix for a wrong verdict.
+A case has the verdict that is expected of a client, its purpose, and the fix for a wrong verdict.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class Expect(StrEnum):
-    """How a client should react to a case of the lab, if it is pinned in one style."""
+    """How a client should react to a case of the lab, if it has one style of pins.
+
+    The style is pins on the server's key, pins on an authority, or no pins.
+    """
 
     ACCEPT = "accept"
     REJECT = "reject"
@@ -36,14 +39,14 @@ class Expect(StrEnum):
 
 @dataclass(frozen=True)
 class Expected:
-    """How clients should react to a case: those with no pins, leaf pins, or authority pins."""
+    """How clients should react to a case: clients with no pins, leaf pins, or authority pins."""
 
     none: Expect
     leaf: Expect
     ca: Expect
 
     def of(self, style: Style) -> Expect:
-        """Return how a client that is pinned in this style should react."""
+        """Return how a client with pins of the given style should react."""
         found: Expect = getattr(self, style.value)
         return found
 
@@ -84,12 +87,12 @@ class OwnChain:
     Attributes:
         host: the host that the client requests, normalised.
         chain: the certificates as the server sends them, leaf first, as DER.
-        key_pem: the private key of the first one, as unencrypted PEM. A secret.
+        key_pem: the private key of the leaf, as unencrypted PEM. A secret.
         anchors: the certificates that the client trusts, as DER.
         time: the time at which the client's clock stops, with a time zone; None for the current
             time. Fractions of a second are ignored.
-        pins: the pins of the host. If there are none, the lab makes them from the chain: a client
-            then refuses it because of its path, and not because of its pins.
+        pins: the pins of the host. If there are none, the lab makes them from the chain, so that a
+            client that refuses the chain does so because of its path and not because of its pins.
     """
 
     host: str
@@ -109,19 +112,19 @@ class Case:
 
     ``scenario`` builds the scenario from a test PKI, or raises ``CannotServeError``.
 
-    ``host`` maps the host under test to the name or address that the client must request, and
-    ``spelling`` maps that to another spelling of it, which the client is given.
+    ``host`` maps the host under test to the name or address that the client must request.
+    ``spelling`` maps the result of ``host`` to the spelling that is passed to the client.
 
     ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
     that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
     how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
     of a compromised key, which the pin set of the host has in addition to its other pins. With
     ``requires_ct``, that pin set requires Certificate Transparency by the logs of the lab.
-    ``checks`` is the optional check that a case about a policy is for: a client that accepts
-    doesn't make it. ``anchors`` returns authorities that the client's trust store has before the
-    roots of the lab.
+    ``checks`` names the optional check that the case tests: a client that accepts the case doesn't
+    make this check. ``anchors`` returns authorities that come before the roots of the lab in the
+    client's trust store.
     ``control`` is a case with an honest server that shows whether this case applies to a client: if
-    it doesn't accept that server, the case is not run.
+    the client refuses that server, the case is not run.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 
@@ -147,9 +150,9 @@ class Case:
 
     @property
     def matrix_name(self) -> str:
-        """The name of a case in the lab's matrix; empty for a case with the user's own chain.
+        """The name of a built-in case of the lab; empty for a case with the user's own chain.
 
-        A user's case may have the name of a case of the matrix, and none of its meaning.
+        A user's case may have the same name as a built-in case, but another meaning.
         """
         return "" if self.own else self.name
 

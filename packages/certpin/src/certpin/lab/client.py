@@ -1,4 +1,4 @@
-"""The client under test: its command, files, environment variables, and how it ended.
+"""The client under test: its command, files and environment variables, and how its run ended.
 
 The folder of a run contains only files for the client: certificates, pins, and the client
 certificate with its key. The lab's keys stay in memory.
@@ -64,8 +64,12 @@ def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
     A statically linked program, as Go programs often are, ignores them.
 
     Args:
-        by: the offset; zero returns no variables, if there is no ``to``.
-        to: the time that the clock always shows, in whole seconds, with a time zone.
+        by: the offset of the clock.
+        to: the time that the clock always shows, in whole seconds, with a time zone; None to let
+            the clock run.
+
+    Returns:
+        The variables by name; empty if ``by`` is zero and ``to`` is None.
 
     Raises:
         CannotServeError: libfaketime is missing.
@@ -90,7 +94,7 @@ def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
 
 
 def faketime() -> Path | None:
-    """Return the path of libfaketime, a library that moves a program's clock; None without it."""
+    """Return the path of libfaketime, which moves a program's clock; None if it is missing."""
     return next(_places(), None)
 
 
@@ -122,7 +126,7 @@ _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 def write_client_files(folder: Path, trusted_pem: bytes) -> None:
     """Write the files that every client gets into ``folder``.
 
-    These are the trusted roots as PEM, the same as a Java trust store, and an empty folder.
+    These are the trusted roots as a PEM file and as a Java trust store, and an empty folder.
     """
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
@@ -130,10 +134,10 @@ def write_client_files(folder: Path, trusted_pem: bytes) -> None:
 
 
 def write_pins(path: Path, pins: PinSet) -> None:
-    """Write the client's pins to a pin file, without the sync to disk of a normal pin file.
+    """Write the client's pins to a pin file. Unlike other pin files, it is not synced to disk.
 
-    The file is not loaded to check it: a client that can't read it refuses the honest server too,
-    so that the run proves nothing.
+    Nor is it checked by loading it: a client that can't read the file also refuses the honest
+    server, and the lab then reports the run as invalid.
     """
     editor = PinFileEditor.new(path, pins.name, version=1)
     if pins.ct_logs:
@@ -148,12 +152,12 @@ def write_pins(path: Path, pins: PinSet) -> None:
 def environment(target: Target, via: str) -> dict[str, str]:
     """Return the environment variables that make a client trust the lab's roots and use its proxy.
 
-    The user's own proxy variables are replaced by empty ones.
+    The user's own proxy variables are replaced, or emptied if the client uses no proxy.
 
     Args:
         target: the case, with the lab's addresses and files.
-        via: how the client reaches the lab: ``port``, ``connect`` or ``socks5``. URLs name the
-            lab's port for ``port`` only.
+        via: how the client reaches the lab: ``connect`` or ``socks5`` for a proxy, ``port`` for a
+            direct connection. URLs contain the lab's port only for ``port``.
 
     Raises:
         CannotServeError: the client's clock must be moved, and libfaketime is missing.
@@ -227,7 +231,11 @@ Wait = Callable[[int | None, float], bool]
 
 
 def wait_for(descriptor: int | None, seconds: float) -> bool:
-    """Wait until a descriptor is readable, and do nothing else (``Wait``)."""
+    """Wait at most ``seconds`` until a descriptor is readable. Return True if it is.
+
+    With the descriptor None, wait the whole time. This is the default ``Wait`` function, which
+    serves no connections meanwhile.
+    """
     end = select.poll()
     if descriptor is not None:
         end.register(descriptor, select.POLLIN)
@@ -282,7 +290,7 @@ class ClientUnderTest(Protocol):
         """Run the client once against a case (``target``).
 
         Returns:
-            How it ended. A failure of the client is part of this result, and not raised.
+            How the run ended. A failure of the client is part of this result, and not raised.
 
         Raises:
             CannotServeError: the client cannot be directed to the target.
@@ -296,8 +304,8 @@ class ClientUnderTest(Protocol):
 class Call:
     """A client that is a function in this process. An exception counts as a refusal.
 
-    If the function raises ``CannotServeError``, as some attributes of its target do, the case is
-    reported as not run.
+    If the function raises ``CannotServeError``, the case is reported as not run. Some attributes of
+    the target raise it.
     """
 
     function: Callable[[Target], object]
@@ -328,7 +336,7 @@ class Command:
     ``words`` are the program and its arguments, in which ``{host}``, ``{port}`` and other
     placeholders are replaced. ``via`` is how the program reaches the lab: with ``connect`` and
     ``socks5`` by environment variables for proxies, with ``port`` by its arguments, in which URLs
-    then name the lab's port. ``patience`` is its time limit in seconds.
+    then contain the lab's port. ``patience`` is the time limit of a run in seconds.
     """
 
     words: tuple[str, ...]
@@ -339,21 +347,22 @@ class Command:
 
     @property
     def names_host(self) -> bool:
-        """True if the command has ``{host}`` or ``{url}``, so it requests the host of the case."""
+        """True if the command has ``{host}`` or ``{url}``, and so requests the case's host."""
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target, wait: Wait = wait_for) -> Ending:
         """Run the command once against a case, and return how it ended. Then kill its children.
 
-        It has no input, and runs in a new session.
+        The program has no input, and runs in a new session.
 
         Args:
             target: the case.
-            wait: waits for the command. It may serve it meanwhile.
+            wait: a function that waits for the program. It may serve the program's connections
+                meanwhile.
 
         Raises:
             CannotServeError: the command names a fixed host, and the case needs another one; or
-                the case needs a client of the proxy.
+                the case needs a client that uses the HTTP proxy.
         """
         if target.only_by_proxy and self.via != "connect":
             raise CannotServeError(
@@ -381,7 +390,7 @@ class Command:
             words: the program and its arguments, without placeholders.
             target: the case.
             output: the file for the program's output and errors.
-            wait: waits for the program.
+            wait: a function that waits for the program.
         """
         try:
             process = subprocess.Popen(
@@ -403,7 +412,7 @@ class Command:
             _kill(process)
 
     def close(self) -> None:
-        """Do nothing: a command keeps nothing between two runs. ``WarmCommand`` keeps a process."""
+        """Do nothing: a command keeps no process between runs. ``WarmCommand`` overrides this."""
 
     def _end(self, process: subprocess.Popen[bytes], output: BinaryIO, wait: Wait) -> Ending:
         self._running.add(process)
@@ -418,21 +427,21 @@ class Command:
         return Ending(status, end_of(output)) if in_time else self.late(output)
 
     def late(self, output: BinaryIO) -> Ending:
-        """Return the ending of a client that was killed after its time limit."""
+        """Return the ending that describes a client that was killed at its time limit."""
         return Ending(None, end_of(output), f"the client did not end within {self.patience:g} s")
 
 
 class EveryWay:
-    """A program that reaches the lab in several ways: directly, or by one of its proxies.
+    """A program that reaches the lab in several ways: directly, or through one of its proxies.
 
     Each run of a case takes the next way. Run each case as often as there are ways, or a multiple.
     """
 
     def __init__(self, commands: Sequence[Command]) -> None:
-        """Begin with the first way.
+        """Store the commands. The first run of each case uses the first of them.
 
         Args:
-            commands: the program, once for each way.
+            commands: commands for the program, one for each way to reach the lab.
         """
         self.words = commands[0].words
         self._commands = tuple(commands)
@@ -442,15 +451,16 @@ class EveryWay:
     def run(self, target: Target, wait: Wait = wait_for) -> Ending:
         """Run the program once, in the next way for this case, and return how it ended.
 
-        A case that needs a client of the proxy is run in that way only, if it is one of the ways.
+        A case that needs the HTTP proxy uses only that way, if a command has it.
 
         Args:
             target: the case.
-            wait: waits for the program. It may serve it meanwhile.
+            wait: a function that waits for the program. It may serve the program's connections
+                meanwhile.
 
         Raises:
             CannotServeError: the command names a fixed host, and the case needs another one; or
-                the case needs a client of the proxy.
+                the case needs a client that uses the HTTP proxy.
         """
         with self._lock:
             number = self._runs[target.case]
@@ -465,13 +475,16 @@ class EveryWay:
             command.stop()
 
     def close(self) -> None:
-        """Release what the commands keep between two runs."""
+        """Close the commands: end the processes that they keep between two runs."""
         for command in self._commands:
             command.close()
 
 
 def _ends(process: subprocess.Popen[bytes], patience: float, wait: Wait) -> bool:
-    """Wait for a process. Return True if it ended within ``patience`` seconds."""
+    """Wait for a process. Return True if it ended within ``patience`` seconds.
+
+    ``wait`` is the function that waits, and may serve connections meanwhile.
+    """
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or an old kernel
@@ -500,8 +513,8 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
     """Return the words of the client's command for one case, with every placeholder replaced.
 
     Raises:
-        CannotServeError: a requested export format can't express the pins, or the command is given
-            keys to accept and can't know that one is compromised.
+        CannotServeError: a requested export format can't express the pins; or the case has a
+            compromised key, and the command has only placeholders for keys to accept.
     """
     values = target
     if any("{compromised}" in word for word in words):
@@ -511,7 +524,7 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
 
 def _fill(word: str, target: Target) -> str:
-    """Return a word of a command with the values of its placeholders.
+    """Return a word of a command with its placeholders replaced by their values.
 
     Other braces stay: they may be JSON or awk.
     """

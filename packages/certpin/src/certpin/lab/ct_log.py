@@ -37,7 +37,9 @@ _SHA256_RSA, _SHA256_ECDSA = b"\4\1", b"\4\3"  # RFC 5246 section 7.4.1.4.1
 class LabLog:
     """A Certificate Transparency log of the lab with its private key.
 
-    ``entry`` describes it in a list of logs.
+    Attributes:
+        key: the private key.
+        entry: the description of the log in a list of logs.
     """
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -47,7 +49,7 @@ class LabLog:
     def make(
         cls, operator: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
     ) -> LabLog:
-        """Make a log that a list of logs shows as usable. ``key`` is a new P-256 key by default."""
+        """Make a log with the state "usable". ``key`` is a new P-256 key by default."""
         key = key or new_key()
         spki = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -56,7 +58,7 @@ class LabLog:
         return cls(key, CTLog(spki, name, operator, "usable", since=_EPOCH, kind="private"))
 
     def but(self, **fields: Any) -> LabLog:
-        """Return a copy of the log with other fields of its entry in the list of logs."""
+        """Return a copy of the log with the given fields changed in its entry for lists of logs."""
         return replace(self, entry=replace(self.entry, **fields))
 
     def promise(self, tbs: bytes, issuer_key_hash: bytes, at: datetime) -> bytes:
@@ -64,7 +66,7 @@ class LabLog:
 
         Args:
             tbs: the TBSCertificate without SCTs.
-            issuer_key_hash: the SHA-256 of the SubjectPublicKeyInfo of its issuer.
+            issuer_key_hash: the SHA-256 of the issuer's SubjectPublicKeyInfo.
             at: the time of the promise.
         """
         milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
@@ -79,12 +81,14 @@ class LabLog:
 
 
 def with_scts(authority: Authority, logs: Sequence[LabLog], at: datetime | None = None) -> Change:
-    """Return a change for ``Authority.issue`` that adds the promises of logs to a certificate.
+    """Return a function that adds SCTs of logs to a certificate's builder.
+
+    It is for the argument ``change`` of ``Authority.issue``.
 
     Args:
         authority: the issuer of the certificate.
         logs: the logs, in the order of their SCTs.
-        at: the time of the promises; by default the issuer's time.
+        at: the time of the SCTs; by default the issuer's time.
     """
     issuer_key_hash = authority.certificate.spki_sha256
 
@@ -99,11 +103,11 @@ def with_scts(authority: Authority, logs: Sequence[LabLog], at: datetime | None 
 
 
 def sct_extension(scts: Sequence[bytes]) -> x509.UnrecognizedExtension:
-    """Return the extension of a certificate with these SCTs (RFC 6962 section 3.3)."""
+    """Return a certificate extension that contains the given SCTs (RFC 6962 section 3.3)."""
     content = vector(2, b"".join(vector(2, sct) for sct in scts))
     return x509.UnrecognizedExtension(_SCT_LIST, element(b"\4", content))
 
 
 def log_list(logs: Sequence[LabLog], made: datetime) -> LogList:
-    """Return the list of these Certificate Transparency logs, with ``made`` as its date."""
+    """Return a list of the given Certificate Transparency logs, with ``made`` as its date."""
     return LogList(tuple(log.entry for log in logs), made, "log_list.json")

@@ -97,8 +97,8 @@ def _signer_pin(signer: Signer) -> Pin:
 def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
     """Refuse a pinned key of a type that public authorities don't certify, such as Ed25519.
 
-    A host with its own trust anchors may have such a key. If the pin file can't be read, nothing is
-    refused: a certificate request can be made without it.
+    A key is accepted if its host has private trust anchors. If the pin file can't be read, every
+    key is accepted: a certificate request can be made without a pin file.
 
     Raises:
         ConfigError: no public authority would issue a certificate for the key.
@@ -119,14 +119,20 @@ def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
 
 
 def given_names(hosts: tuple[str, ...]) -> list[str]:
-    """Return the values of ``--host`` as names for a certificate. Raises ``HostError``."""
+    """Return the host patterns given with ``--host`` as names for a certificate.
+
+    Raises:
+        HostError: a pattern is invalid, or begins with ``**.``, which no certificate can express.
+    """
     from certpin.pins import HostPattern
 
     return [certificate_name(HostPattern.parse(host)) for host in hosts]
 
 
 def _names_in_pin_file(path: Path, pin: Pin) -> list[str]:
-    """Return certificate names for the hosts that have the pin, or for the only host of the file.
+    """Return certificate names for those hosts of a pin file that have a pin.
+
+    If no host has it, use the only host of the file.
 
     Raises:
         click.UsageError: no host has the pin, and there are several hosts.
@@ -144,7 +150,7 @@ def _names_in_pin_file(path: Path, pin: Pin) -> list[str]:
 
 
 def certificate_name(pattern: HostPattern) -> str:
-    """Return a host pattern as a name in a certificate.
+    """Convert a host pattern to the DNS name, perhaps with a wildcard, for a certificate.
 
     Raises:
         HostError: the pattern begins with ``**.``, which no certificate name can express.
@@ -160,7 +166,7 @@ def certificate_name(pattern: HostPattern) -> str:
 
 
 def request_pem(der: bytes) -> str:
-    """Return a certificate request as PEM."""
+    """Convert a certificate request (CSR) from DER to PEM."""
     import ssl
 
     return ssl.DER_cert_to_PEM_cert(der).replace(*_PEM)

@@ -166,12 +166,13 @@ def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
 class _Commands:
     """Makes the certpin command for each step of a host's plan.
 
-    The command has the same pin file and the same servers as ``certpin rotate plan`` was given.
+    Each command names the pin file and the servers that ``certpin rotate plan`` was given.
 
     Attributes:
-        key: the key of the plan, as the user named it.
-        signed: clients fetch versions as signed pin sets.
-        release: the options that end a ``rotate shipped`` command (``release_options``).
+        key: the key to which the plan leads, as the user named it: a file, a pin or a URI.
+        signed: True if clients fetch versions as signed pin sets.
+        release: the options that end a ``rotate shipped`` command, such as ``--app NAME
+            --release``.
     """
 
     path: Path
@@ -183,7 +184,10 @@ class _Commands:
     release: str
 
     def of(self, step: Step, made: Plan) -> str:
-        """Return the command for a step of a plan; empty for the installation of a certificate."""
+        """Return the command line that takes a step of a plan.
+
+        It is empty for the installation of a certificate, which certpin does not do.
+        """
         import shlex
 
         from certpin.rotation import NEXT_BACKUP

@@ -1,8 +1,8 @@
-"""The version of the pin file, and its record in the journal before it goes out to clients.
+"""Check the pin file as a version, and record it in the journal before it goes out to clients.
 
-The number in the pin file is that of the next version: if it is recorded already, `rotate start`,
-`rotate finish` and `certpin add` raise it. A file that was changed under a recorded number can't go
-out to clients.
+The number in the pin file is that of the next version. If a version with this number is recorded
+already, `rotate start`, `rotate finish` and `certpin add` raise the number. If the pin file was
+changed but still has the number of a recorded version, it can't go out to clients.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _UNPUBLISHED = {"generated", "staged"}
 
 
 def needs_record(files: RotationFiles) -> bool:
-    """Return True if the journal has no record yet that the pin file's version was signed.
+    """Return True if the journal does not yet record the pin file's version as signed.
 
-    A version that was recorded unsigned, and is signed now, keeps its number.
+    A version that was recorded unsigned and is signed later keeps its number.
     """
     from certpin.pins.policy import meaning
 
@@ -58,9 +58,9 @@ def needs_record(files: RotationFiles) -> bool:
 
 
 def changed_under_its_number(files: RotationFiles) -> str:
-    """Return a sentence if the pin file was changed, but has the number of a recorded version.
+    """Return an error message if the pin file differs from the recorded version of its number.
 
-    Otherwise it is empty.
+    Return an empty string if it doesn't.
     """
     from certpin.pins.policy import meaning
 
@@ -76,16 +76,17 @@ def changed_under_its_number(files: RotationFiles) -> str:
 def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 
-    That is so if the previous one was signed, or the folder ``publish`` has settings.
+    True if an earlier version was signed, or if the folder ``publish`` has a settings file.
     """
     return files.history.signed or settings_path(files.path).is_file()
 
 
 def way_out_command(files: RotationFiles) -> str:
-    """Return the next command that brings the pin file's version to clients.
+    """Return the certpin command to run next so that the pin file's version reaches clients.
 
-    It is ``rotate status`` if the version is recorded and nothing has to be pushed. A version that
-    is not a signed pin set is recorded by ``rotate shipped``.
+    The command is ``publish sign`` for a signed pin set, or else ``rotate shipped``. If the version
+    is recorded already, the command is ``publish status`` if it has to be pushed, or else ``rotate
+    status``.
     """
     latest, option = files.deployed.latest, file_option(files.path)
     number = files.next_version if differs_from_latest(files) else files.pins.version
@@ -100,15 +101,18 @@ def way_out_command(files: RotationFiles) -> str:
 
 
 def shipped_command(files: RotationFiles, number: int) -> str:
-    """Return the command that records an unsigned version as out, to be completed by the user."""
+    """Return the ``rotate shipped`` command that records a version that clients get unsigned.
+
+    If the command ends with ``--release``, the user has to add the name of the release.
+    """
     return f"certpin rotate shipped {number}{file_option(files.path)}{release_options(files)}"
 
 
 def release_options(files: RotationFiles) -> str:
-    """Return the options ``--app NAME --release`` that end a ``rotate shipped`` command.
+    """Return the options `` --app NAME --release`` for the end of a ``rotate shipped`` command.
 
-    They begin with a space, and the user adds the name of the release. Empty, unless all versions
-    so far went out in releases of one app: then the next one does too.
+    The user adds the name of the release. Return an empty string unless every recorded version went
+    out only in releases of one app; only then is the next version expected in that app too.
     """
     import shlex
 
@@ -120,7 +124,10 @@ def release_options(files: RotationFiles) -> str:
 
 
 def differs_from_latest(files: RotationFiles) -> bool:
-    """Return True if clients would notice the changes of the pin file since the latest version."""
+    """Return True if the pin file differs from the latest version in a way that affects clients.
+
+    Also True if no version is recorded.
+    """
     from certpin.pins.policy import meaning
 
     latest = files.deployed.latest
@@ -128,7 +135,7 @@ def differs_from_latest(files: RotationFiles) -> bool:
 
 
 def mark_published(files: RotationFiles) -> None:
-    """Set the pins of the draft that are GENERATED or STAGED to PUBLISHED."""
+    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED."""
     for policy in files.pins.policies:
         for entry in policy.pins:
             if entry.state in _UNPUBLISHED:
@@ -179,7 +186,7 @@ class RecordOptions:
         force: whether the version goes out although the rotation gate refuses it.
         delays: the delays until clients update that the user gave, by their names.
         clients: how many clients will have the version; None if unknown.
-        who: the value of ``--who``.
+        who: the person to name in the journal (``--who``); None for the default.
     """
 
     probes: ProbeOptions
@@ -223,7 +230,7 @@ class CheckedVersion:
     """The result of checking the pin file's version before it goes out to clients.
 
     Attributes:
-        event: the record for the journal.
+        event: the journal entry that records the version; the caller appends it.
         violations: the rotation invariants that the version would violate. It must not go out if
             there are any, unless the user forces it.
         unknown: facts that could not be checked, as sentences without full stops.
@@ -243,8 +250,8 @@ class CheckedVersion:
 def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersion:
     """Check the pin file as the next signed version for clients, by the rules of the rotation gate.
 
-    The states of its pins are changed in ``files.editor``; nothing is written. Append the event of
-    the result with ``files.commit`` before the version goes out.
+    The states of its pins are changed in ``files.editor`` (in memory); nothing is written. Before
+    the version goes out, append the result's ``event`` to the journal with ``files.commit``.
 
     Raises:
         ProbeError: a server did not answer, and the user does not force the step.

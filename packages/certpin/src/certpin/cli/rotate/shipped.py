@@ -32,7 +32,7 @@ _DATE_METAVAR = "DATE"
 
 
 def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """Return the time that an option names: a time with a zone, or the end of a day in UTC."""
+    """Parse the date of an option: a time with a zone, or a day, which means its end in UTC."""
     from certpin.support.text import LONGEST_DURATION
 
     if text is None:
@@ -59,10 +59,12 @@ class ReleaseOptions:
     """The options that describe the release of an app that brings a version to clients.
 
     Attributes:
-        curve: the file with the release's adoption curve.
-        end: from when no client runs the release.
-        forced: from when no client runs an older release of the app.
-        updates: the app also fetches signed pin sets.
+        app: the name of the app, such as ``com.bank.app``; None if the version is in no app.
+        release: the name of the release, such as ``4.2.0``.
+        curve: the CSV file with the release's adoption curve.
+        end: the time from which no client runs the release.
+        forced: the time from which no client runs an older release of the app.
+        updates: True if the app also fetches signed pin sets.
 
     Raises:
         click.UsageError: one of ``--app`` and ``--release`` is missing.
@@ -329,7 +331,10 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
 
 
 def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
-    """Return a recorded version with the pin file's servers, which the journal doesn't keep."""
+    """Return a recorded version with the servers of the pin file added to its policies.
+
+    The journal does not keep servers.
+    """
     servers = {policy.pattern: policy.servers for policy in draft.policies}
     policies = tuple(
         replace(policy, servers=servers.get(policy.pattern, ())) for policy in recorded.policies
@@ -338,10 +343,11 @@ def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
 
 
 def _number(files: RotationFiles, version: int) -> None:
-    """Check that the pin file has this version number, which no version in the journal has.
+    """Require that the pin file has the version number that the user gave.
 
-    If the file was changed and still has the number of the latest version, give it this number,
-    which must be the next one.
+    If the file was changed, still has the number of the latest version, and the user gave the next
+    number, write that number into the file. The caller has checked that no version in the journal
+    has the number.
 
     Raises:
         ConfigError: the pin file has another version, or nothing was changed since the latest one.
@@ -367,7 +373,10 @@ def _number(files: RotationFiles, version: int) -> None:
 
 
 def _require_news(files: RotationFiles, version: int, release: AppRelease | None) -> bool:
-    """Refuse to record a version twice. Return True if its release is recorded: it is only amended.
+    """Refuse to record a version, or the release of an app, a second time.
+
+    Return True if the journal already has the release with this version, so that only facts about
+    the release are added; else False.
 
     Raises:
         ConfigError: the version is recorded already, or the release with another version.
@@ -434,7 +443,7 @@ def _messages(files: RotationFiles, event: Event, timing: AdoptionDelays) -> lis
 
 
 def _read_curve(path: Path) -> AdoptionCurve:
-    """Return the adoption curve in a CSV file: the share of users with a release, by day.
+    """Read an adoption curve from a CSV file: the share of users that have a release, by day.
 
     Raises:
         InputError: the file can't be read, or is not a curve.

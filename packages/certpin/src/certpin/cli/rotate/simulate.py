@@ -193,11 +193,11 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
     Args:
         situation: the facts about the host.
         source: the steps.
-        moves: by how much a step is moved in time, by the number of the step.
+        moves: for each step number, the duration by which the step is moved in time.
 
     Raises:
         InputError: a step is in the past, too far ahead, or can't be moved.
-        ConfigError: there is no plan, or a step removes a pin that is never in the draft.
+        ConfigError: there is no plan, or a step removes a pin that is never in the pin file.
     """
     from certpin.errors import ConfigError
     from certpin.rotation.simulate_script import build_script, moved_steps
@@ -266,9 +266,9 @@ def _run(
 
 
 def _assumption(situation: Situation) -> str:
-    """Return a clause: which keys the servers are assumed to use, as no server was contacted.
+    """Return a clause for the user that says which keys the host's servers are assumed to use.
 
-    Empty if the served chains are known.
+    It is for a simulation that contacted no server. Empty if the served chains are known.
     """
     from certpin.rotation.simulate_script import assumed_chains
 
@@ -389,7 +389,7 @@ def _hour_json(hour: Hour) -> dict[str, Any]:
 
 
 def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
-    """Yield each simulated hour with other client counts than the hour before it."""
+    """Yield each simulated hour with client counts that differ from those of the hour before."""
     before: Hour | None = None
     for hour in hours:
         if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):

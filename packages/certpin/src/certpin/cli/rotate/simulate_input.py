@@ -83,7 +83,7 @@ def _parse_share(ctx: click.Context, parameter: click.Parameter, text: str) -> F
 def _parse_curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
     """Parse an update curve such as ``50%=1d,90%=7d,100%=30d``: the share updated after each delay.
 
-    The shares must rise, which ``Fleet`` checks.
+    Not checked: that the shares rise. ``Fleet`` checks that.
     """
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
@@ -116,10 +116,11 @@ class FleetOptions:
     """The options that describe the simulated clients (the fleet).
 
     Attributes:
-        clients: the number of clients; None for that in the journal.
-        curve: how often people open the app, as shares and times; empty for the usual curve.
+        clients: the number of clients; None for the number in the journal.
+        curve: the shares of users that have opened the app after given times; empty for the
+            default.
         stragglers: the share of clients for which each delay is as long as it can be.
-        binaries: the share of clients that hold each version in a binary, by its number.
+        binaries: for each version number, the share of clients with that version in their binary.
     """
 
     clients: int | None
@@ -130,7 +131,7 @@ class FleetOptions:
     def fleet(
         self, deployed: DeployedVersions, alive: Sequence[Version], timing: AdoptionDelays
     ) -> Fleet:
-        """Return the simulated clients, by the options and the journal.
+        """Return the simulated clients, as the options and the journal describe them.
 
         Args:
             deployed: all published versions.
@@ -265,7 +266,7 @@ def parse_moves(
     """Parse values of ``--move`` such as ``3=-5d``: step 3 is taken five days earlier.
 
     Returns:
-        By how much each step is moved in time, by the number of the step.
+        For each step number, the duration by which the step is moved; negative for earlier.
     """
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
@@ -289,7 +290,8 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
     """Read the steps of a ``--steps`` file.
 
     Returns:
-        The dated steps, and the words by which the file names their pins.
+        The steps with their dates; and for each pin that the file names otherwise, such as by a key
+        file, the name in the file.
 
     Raises:
         PinFileError: the file is invalid. The error names the line.
@@ -365,8 +367,8 @@ def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
 def _parse_pin(word: str, folder: Path) -> Pin:
     """Return the pin for a value of ``pin`` in a step: a pin, a key file, or ``new:NAME``.
 
-    The pin of ``new:NAME``, a key that does not exist yet, is a hash of the name. Key files are in
-    ``folder``.
+    ``new:NAME`` is a key that does not exist yet; its pin is a hash of the name. A relative path of
+    a key file is looked up in ``folder``.
     """
     import hashlib
 
@@ -425,7 +427,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    """Refuse unknown names in a TOML table: a step with a misspelt ``at`` would have no date."""
+    """Raise an error if a TOML table has unknown keys, such as a misspelt ``at``."""
     from certpin.errors import ConfigError
 
     for name in sorted(table.data.keys() - set(known)):

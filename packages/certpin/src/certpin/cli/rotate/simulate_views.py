@@ -38,7 +38,7 @@ class HostSimulation:
     Attributes:
         host: the host pattern.
         script: the events and steps.
-        outcome: the result.
+        outcome: the result of the simulation: client counts by hour, lockouts, and safe dates.
         names: names for pins, as the user knows them.
     """
 
@@ -81,7 +81,7 @@ class HostSimulation:
         return next(found, None)
 
     def safety(self, number: int) -> Safety | None:
-        """Return the date from which a step would be safe; ``None`` if no client notices the step.
+        """Return the date from which a step is safe; ``None`` if the step does not affect clients.
 
         Args:
             number: the number of the step.
@@ -90,7 +90,7 @@ class HostSimulation:
         return next(found, None)
 
     def step_text(self, dated: DatedStep) -> str:
-        """Return a step of the simulation in words."""
+        """Describe a step of the simulation in words."""
         from certpin.cli.rotate.plan import step_text
 
         if dated.step.act == "serve":
@@ -102,7 +102,10 @@ class HostSimulation:
         return step_text(dated.step, self.pin_name)
 
     def pin_name(self, pin: Pin | None) -> str:
-        """Return the user's name for a pin, else its beginning; "the next backup" for None."""
+        """Return the user's name for a pin, else the first characters of the pin.
+
+        Return "the next backup" for None.
+        """
         from certpin.rotation import NEXT_BACKUP
         from certpin.support.text import printable
 
@@ -212,8 +215,8 @@ def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
 def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
     """Return the periods in which taking a step locks clients out; overlapping ones are merged.
 
-    A period ends at the date from which the step is safe. It begins T_adopt before that date for
-    installing a key, or else at the step.
+    A period ends at the date from which its step is safe. For the installation of a key, it begins
+    T_adopt before that date; for any other step, it begins at the date of the step.
 
     Args:
         host: the simulated host.
@@ -250,11 +253,11 @@ def grouped_labels(
 ) -> list[tuple[float, str]]:
     """Return the positions and texts of the labels for steps on a time axis.
 
-    Labels that would overlap become one, at the position of the first.
+    Labels that would overlap become one label, at the position of the first of them.
 
     Args:
         steps: the position and number of each step.
-        width: returns the width of a label.
+        width: a function that returns the width of a label's text, in the unit of the positions.
     """
     groups: list[tuple[float, list[int]]] = []
     for at, number in sorted(steps):
@@ -277,9 +280,9 @@ def _row_label(number: int) -> str:
 
 
 def _bars(values: Sequence[int], top: int) -> str:
-    """Return a bar chart as one line: a block character for each value. ``top`` is a full block.
+    """Draw a bar chart as one line of text: one block character for each value.
 
-    A value above 0 has at least the lowest block.
+    A value of ``top`` gets a full block. A value above 0 gets at least the lowest block.
     """
     return "".join(_BARS[max(1, round(8 * value / top))] if value else " " for value in values)
 
@@ -287,12 +290,12 @@ def _bars(values: Sequence[int], top: int) -> str:
 def _step_marks(host: HostSimulation, columns: int, size: int) -> str:
     """Return the line of a chart that has each step's number in the column of the step's time.
 
-    Steps that no client notices are left out.
+    Steps that do not affect clients are left out.
 
     Args:
         host: the simulated host.
         columns: the number of columns.
-        size: the hours in a column.
+        size: the number of hours for each column.
     """
     places: list[tuple[float, int]] = []
     for dated in host.shown:
@@ -373,7 +376,10 @@ def _last_text(host: HostSimulation, lockout: Lockout) -> str:
 
 
 def _remedy(host: HostSimulation, lockout: Lockout) -> str:
-    """Return a clause: how to prevent a lockout, such as the date from which its step is safe."""
+    """Return a clause that says how to prevent a lockout.
+
+    It names the date from which the step is safe, or an action if there is no such date.
+    """
     from certpin.rotation import in_utc
 
     cause = lockout.cause

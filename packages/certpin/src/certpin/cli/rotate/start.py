@@ -136,11 +136,11 @@ def _is_started(pins: PinSet, place: str) -> bool:
 
 @dataclass
 class NextKey:
-    """The key to which a rotation leads: an existing key of the user, or one that is made here.
+    """The key to which a rotation leads: an existing key of the user, or a new key.
 
     Attributes:
-        text: the key as the user named it.
-        made: makes the key; None for an existing key.
+        text: the key as the user named it: a file, a pin, or the URI of a key in an HSM or KMS.
+        made: makes the new key; None for an existing key.
     """
 
     text: str
@@ -161,14 +161,15 @@ class NextKey:
         return self.made.key_type if self.made else self.named.key_type
 
     def written(self) -> AbstractContextManager[None]:
-        """Context manager: write the file of a new key, and delete it if the block fails.
+        """Return a context manager that writes the file of a new key.
 
-        An existing key needs no file.
+        If its block fails, it deletes the file. For an existing key, the context manager does
+        nothing.
         """
         return self.made.written() if self.made else nullcontext()
 
     def request(self, names: list[str]) -> str:
-        """Return a certificate request (CSR), as PEM, that the key signs for these names."""
+        """Return a certificate request (CSR) for host names as PEM, signed with this key."""
         from certpin.x509.signing import new_request
 
         if self.made:
@@ -177,7 +178,7 @@ class NextKey:
             return request_pem(new_request(signer, names))
 
     def advice(self) -> Iterator[str]:
-        """Yield sentences for the user about the key's place, and which servers can use it."""
+        """Yield sentences for the user: how to keep the key safe, and which servers can use it."""
         if self.made:
             yield from self.made.advice()
         if note := serving_note(key_place(self.text)):
@@ -189,8 +190,11 @@ class _Start:
     """One run of ``rotate start``: it adds the pin of a key to the pin file, if that is safe.
 
     Attributes:
+        files: the pin file and the journal.
+        key: the key to pin.
         hosts: the values of ``--host``.
-        who: the name for the journal.
+        force: whether the pin is added although the rotation gate refuses it.
+        who: the person to name in the journal.
         csr: the file for the certificate request; None for no request.
         now: the time of the run.
     """
@@ -239,9 +243,9 @@ class _Start:
     def _policies(self) -> list[HostPolicy]:
         """Return the policies of the hosts at which servers will use the key.
 
-        ``policies_for_step`` chooses them, but if neither ``--host`` nor a certificate names hosts
-        and no host has the key, it is for all hosts, provided that servers use the same keys at
-        each.
+        The hosts are those of ``--host``, or those that the key's certificate names, or those that
+        have the key already. If there are none, return all policies of the pin file, provided that
+        servers use the same keys at each host.
         """
         pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
         named = None if self.key.made else self.key.named
@@ -253,7 +257,10 @@ class _Start:
         return policies_for_step(pins, probes, named)
 
     def _refuse_uncompared(self, policy: HostPolicy) -> None:
-        """Refuse a server's key at a host with clients that compare only authorities (``ca``)."""
+        """Raise an error for a server's key at a host with clients that compare only authorities.
+
+        Clients with ``match = ca`` never compare the pin of a server's key.
+        """
         from certpin.errors import ConfigError
 
         if policy.match != "ca":
@@ -269,7 +276,9 @@ class _Start:
             )
 
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
-        """Return True if the pin must be added to the host's policy, also if a git merge lost it.
+        """Return True if the host's policy lacks the pin, so that it must be added.
+
+        This includes a published pin that was lost from the pin file in a git merge.
 
         Raises:
             ConfigError: the key was removed or lost at this host, and must not be used again.
@@ -288,11 +297,12 @@ class _Start:
     def _write(
         self, added: list[str], violations: list[HostViolation], policies: list[HostPolicy]
     ) -> list[Event]:
-        """Write the key, its request, the pin file and the journal: all, or nothing on failure.
+        """Write key, certificate request, pin file and journal: all, or none on failure.
 
         Args:
             added: the patterns of the hosts that get the pin.
-            violations: why the step is unsafe; it is forced if there are any.
+            violations: the rotation invariants that the step violates; if there are any, the events
+                record that the step was forced.
             policies: all policies that the step is for; the request names their hosts.
 
         Returns:
@@ -320,7 +330,7 @@ class _Start:
         return events
 
     def _was_published(self, pattern: str) -> bool:
-        """Return True if the journal has the pin of the key as PUBLISHED at a host already."""
+        """Return True if, by the journal, the key's pin is PUBLISHED at a host."""
         from certpin.pins import HostPattern
 
         past = self.files.history.past(HostPattern.parse(pattern))
@@ -398,7 +408,10 @@ class _Start:
 
 
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
-    """Return True if a published version has the pin and the pin file doesn't: it may return."""
+    """Return True if the pin file lacks a pin that the journal has as PUBLISHED at this host.
+
+    A git merge can remove a pin by mistake; then it may be added again.
+    """
     return situation.entry(pin) is None and situation.past.states.get(pin) == "published"
 
 
@@ -409,10 +422,10 @@ def _used_pins(policy: HostPolicy) -> frozenset[Pin]:
 
 
 def date_text(date: SwitchDate, files: RotationFiles) -> str:
-    """Return a sentence that says from when servers may switch to a key.
+    """Return a sentence that gives the date from which servers may switch to a key.
 
     Args:
-        date: the date, or the versions that refuse the key without a known end.
+        date: the date, or, if there is none, the versions that refuse the key without a known end.
         files: the pin file and the journal.
     """
     from certpin.rotation import format_duration, in_utc

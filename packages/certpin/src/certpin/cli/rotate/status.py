@@ -119,9 +119,10 @@ class PinStatus:
         entry: the pin as the pin file has it.
         state: its state by the pin file and the journal.
         since: when the pin entered each of its states.
-        adoption: from when every client accepts the pin.
-        served_by: the servers that present its key.
-        steps: each step that may come next, with the rotation invariants that it would violate.
+        adoption: the date from which every client accepts the pin.
+        served_by: the servers that present the key of the pin.
+        steps: the name of each step that may come next, with the rotation invariants that the step
+            would violate if it was taken now.
     """
 
     entry: HostPin
@@ -133,7 +134,11 @@ class PinStatus:
 
     @property
     def dates(self) -> dict[State, datetime]:
-        """The date on which the pin entered each state so far, and its date of adoption."""
+        """The date on which the pin entered each state so far, and its date of adoption.
+
+        Adoption is the date from which every client accepts the pin; it is left out if the pin is
+        not published.
+        """
         from certpin.rotation.journal import LINE
 
         at = LINE.index(self.state) if self.state in LINE else len(LINE)
@@ -155,8 +160,8 @@ class HostStatus:
         situation: the facts from which the status is computed.
         table: the keys that each server presents.
         next: the next safe step in words.
-        deadlines: until when a version must be published, before the pins of clients expire.
-        exposures: for each stolen key, how many clients accept it, and until when.
+        deadlines: the latest dates to publish a version before the pins that clients hold expire.
+        exposures: for each stolen key, the number of clients that accept it, and until when.
     """
 
     situation: Situation
@@ -169,9 +174,9 @@ class HostStatus:
 
 
 def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
-    """Return the rotation status of a host.
+    """Compute the rotation status of a host.
 
-    Its pins are those of the pin file, and new keys that only the journal has.
+    It covers the pins of the pin file, and generated keys that only the journal has.
     """
     from certpin.pins import HostPin
     from certpin.rotation import check_now, key_exposure, publish_deadlines
@@ -236,7 +241,7 @@ def _print_status(
 
 
 def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
-    """Yield violated rules, the next step, deadlines, stolen keys, and the table of servers."""
+    """Yield output lines: violated rules, next step, deadlines, stolen keys, server table."""
     from certpin.rotation import exposure_text
 
     for violation in host.violations:
@@ -252,9 +257,10 @@ def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
 
 
 def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) -> list[str]:
-    """Return a line about each version that clients may hold, and whether the pin file differs.
+    """Return a line for each version that clients may hold, after a line with the update delays.
 
-    ``timing`` has the delays until clients update.
+    If the pin file differs from the latest version, a line says so. ``timing`` has the delays until
+    clients update.
     """
     from certpin.rotation import format_duration, in_utc
     from certpin.rotation.violation import clients_text
@@ -280,9 +286,9 @@ def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) 
 def _clients_with(
     version: Version, files: RotationFiles, timing: AdoptionDelays, now: datetime
 ) -> int | None:
-    """Return the number of clients that hold a version now, as the rotation gate counts them.
+    """Return the number of clients that hold a version now, or None if it is unknown.
 
-    None if it is unknown.
+    The count is the one that the rotation gate uses for the clients at risk.
     """
     from certpin.rotation.fleet import clients_at_risk
 
@@ -299,7 +305,10 @@ def _without_end(version: Version) -> str:
 
 
 def _pin_lines(pin: PinStatus) -> Iterator[str]:
-    """Yield the output lines of a pin: its states, their dates, its servers, and the next steps."""
+    """Yield the output lines of a pin: its states, their dates, its servers, and the next steps.
+
+    A compromised or lost pin gets one line with a warning instead.
+    """
     from certpin.support.text import printable
 
     note = f"  {printable(pin.entry.note)}" if pin.entry.note else ""
@@ -333,12 +342,14 @@ def _state_line(state: State) -> str:
 
 
 def _state_word(state: State, index: int, at: int) -> str:
-    """Return a state for the line of all states: the pin's own in capitals, later ones dimmed.
+    """Return a state as a styled word for the line that lists all states in order.
+
+    The pin's current state is in bold capitals; later states are dimmed.
 
     Args:
         state: the state.
-        index: its place in the line.
-        at: the place of the pin's state.
+        index: its position in the line.
+        at: the position of the pin's current state.
     """
     if index == at:
         return click.style(state.upper(), bold=True)
@@ -353,7 +364,7 @@ def _date_line(pin: PinStatus) -> str:
 
 
 def _month_and_day(moment: datetime | None) -> str:
-    """Return a date as month and day, which fits beneath the name of a state."""
+    """Return a date as month and day, short enough to fit below the name of a state."""
     from certpin.rotation import in_utc
 
     return "" if moment is None else in_utc(moment)[5:10]
@@ -373,7 +384,7 @@ def _verdict(violations: tuple[Violation, ...], pin: Pin) -> str:
 def _with_colour(line: str) -> str:
     """Return a line with the word "safe" in green, or "unsafe" in red.
 
-    The line is folded before, because colour codes would count as columns.
+    Fold the line before the call: colour codes would count as columns.
     """
     return _SAFE.sub(lambda word: click.style(word[0], fg="red" if word[1] else "green"), line, 1)
 

@@ -27,8 +27,9 @@ class ServerTable:
     """A table of the servers of a host and of the keys that each presents.
 
     Attributes:
+        situation: the facts about the host, with the chains that servers present now.
         servers: the servers, in the order of the pin file.
-        keys: each key with its role and state. The state is ``None`` for a key that a server
+        keys: each key's pin, with its role and state. The state is ``None`` for a key that a server
             presents and the host has no pin for.
     """
 
@@ -37,16 +38,16 @@ class ServerTable:
     keys: tuple[tuple[Pin, str, State | None], ...]
 
     def presents(self, server: ServerStatus, pin: Pin) -> bool:
-        """Return True if a server presents a key, or did when it was last seen.
+        """Return True if a server presents a key now, or presented it when it was last contacted.
 
-        In a chain that was read now, the keys of authorities count too.
+        If the server was contacted in this run, the keys of the authorities in its chain count too.
         """
         name = server.server
         paths = [s.pins for s in self.situation.sightings if name in {s.server, s.vantage}]
         return pin == server.leaf or any(pin in path for path in paths)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each server, then a table that marks which server presents which key."""
+        """Yield a line for each server, then a table that marks the keys that each presents."""
         from certpin.support.text import printable
 
         for number, server in enumerate(self.servers, 1):
@@ -69,7 +70,10 @@ class ServerTable:
         return len(self.servers) > _MAX_COLUMNS
 
     def _leaf(self, server: ServerStatus) -> str:
-        """Return the key of the leaf that a server presents, with its state; empty if unknown."""
+        """Return the shortened pin of the leaf that a server presents, with the pin's state.
+
+        Return an empty string if the leaf is unknown.
+        """
         if server.leaf is None:
             return ""
         word = server.state.upper() if server.state else "UNKNOWN"
@@ -81,7 +85,7 @@ class ServerTable:
         return "x" if server.current else "?"
 
     def json(self) -> list[dict[str, Any]]:
-        """Return the servers, with the keys that each presents, as JSON."""
+        """Return the servers, with the keys that each presents, as a list of JSON objects."""
         return [
             {
                 "server": server.server,
@@ -101,7 +105,7 @@ class ServerTable:
 def server_table(
     situation: Situation, keys: Sequence[tuple[Pin, str, State | None]]
 ) -> ServerTable:
-    """Return the table of a host's servers, with the leaf keys that are not among its pins.
+    """Return the table of a host's servers, including leaf keys that the host has no pin for.
 
     Args:
         situation: the facts about the host.
@@ -116,7 +120,7 @@ def server_table(
 
 
 def _seen(server: ServerStatus) -> str:
-    """Return the end of a server's line: when it was last seen, and a failed verification."""
+    """Return the end of a server's line: the time of its last answer, and a failed verification."""
     from certpin.support.text import printable
 
     problem = f", not verified: {printable(server.problem)}" if server.problem else ""
@@ -138,7 +142,7 @@ class NextText:
 
     @property
     def text(self) -> str:
-        """The step as a sentence without its full stop."""
+        """The next safe step as a sentence without its full stop."""
         step = self.step
         name = f"{step.pin}" if step.pin else ""
         version = self.files.next_version
@@ -184,7 +188,7 @@ class NextText:
         return [self.probes.next_command(command, path, pins, policies, connects=connects)]
 
     def lines(self) -> Iterator[str]:
-        """Yield the step with its date, its commands, and the reasons why it is not safe yet."""
+        """Yield lines: the next step, its date, its commands, and why it is not safe yet."""
         from certpin.rotation import in_utc
 
         step = self.step
@@ -197,7 +201,7 @@ class NextText:
             yield f"  refused: {violation.problem}; {violation.at_risk} at risk. {violation.fix}"
 
     def json(self, host: str) -> dict[str, Any]:
-        """Return the step as JSON."""
+        """Return the next step of a host as a JSON object."""
         from certpin.cli.rotate.steps import violation_json
 
         step = self.step
@@ -213,10 +217,10 @@ class NextText:
 
     @property
     def _switched(self) -> str:
-        """The key for the command ``rotate switch``: its pin, or the file of its certificate.
+        """The argument for the command ``rotate switch``: the step's pin, or a certificate file.
 
-        The file is used if clients compare only authorities: a pin doesn't say that its key is an
-        authority's.
+        The certificate file is used if the host's clients compare only authorities: a pin doesn't
+        show that its key belongs to an authority.
         """
         pin = self.step.pin
         entry = self.situation.entry(pin) if pin else None

@@ -1,7 +1,7 @@
-"""Common to the steps of a rotation: ``--force``, their outcome, and options about clients.
+"""Common code of the rotation commands: ``--force``, their outcome, and options about clients.
 
 A step that would violate a rule is refused, unless the user forces it. The options about clients
-say how fast they get a version: update delays, and the usage that was measured.
+say how fast clients get a version: update delays, and measured usage.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostViolation:
-    """The violation of a rotation invariant, a rule that keeps clients from lockouts, at a host."""
+    """A violation of a rotation invariant (a rule that prevents lockouts) at one host."""
 
     host: str
     violation: Violation
@@ -48,6 +48,10 @@ class HostViolation:
 @dataclass(frozen=True)
 class ForceOptions:
     """The options ``--force`` and ``--reason``: take a step although the rotation gate refuses it.
+
+    Attributes:
+        force: True to take the step.
+        reason: the reason to record in the journal; required with ``force``.
 
     Raises:
         click.UsageError: one of the two options is missing.
@@ -63,7 +67,7 @@ class ForceOptions:
             raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
-        """Print the violations of a step. Return True if there are any and it is not forced."""
+        """Print a step's violations. Return True if there are any and ``--force`` is not given."""
         word = "forced" if self.force else "refused"
         hosts: dict[Violation, dict[str, None]] = {}
         for found in violations:
@@ -86,7 +90,7 @@ class ForceOptions:
     ) -> str:
         """Return the reason to record in the journal; empty if the step needed no ``--force``.
 
-        It needed it if there are violations, or if a server did not answer.
+        A step needs ``--force`` if it violates a rule, or if a server did not answer.
         """
         forced = violations or (results and results.error)
         return (self.reason or "").strip() if forced else ""
@@ -108,12 +112,12 @@ force_options = option_group(
 
 
 def of_host(policy: HostPolicy, violations: Sequence[Violation]) -> list[HostViolation]:
-    """Return violations as ``HostViolation``, each with the host pattern of the policy."""
+    """Add the host pattern of a policy to violations, as ``HostViolation`` objects."""
     return [HostViolation(str(policy.pattern), violation) for violation in violations]
 
 
 def format_violation(violation: Violation) -> str:
-    """Return a violation as lines: the problem, the clients at risk, the safe date, and the fix."""
+    """Format a violation as lines: the problem, the clients at risk, the safe date, and the fix."""
     from certpin.rotation import in_utc
 
     lines = [
@@ -126,7 +130,7 @@ def format_violation(violation: Violation) -> str:
 
 
 def violation_json(host: str, violation: Violation) -> dict[str, Any]:
-    """Return a violation as JSON."""
+    """Return a violation of a rotation invariant at a host as a JSON object."""
     return {
         "host": host,
         "invariant": violation.invariant,
@@ -148,14 +152,18 @@ class StepOutcome:
         step: the name of the step.
         path: the pin file.
         hosts: the host patterns that the step is for.
-        done: the step was taken.
+        pin: the pin that the step is about; None if it is about a version.
+        version: the version number that the step is about, or None.
+        done: True if the step was taken.
+        forced: True if the step was taken although the rotation gate refused it.
+        violations: the rotation invariants that the step would violate.
         messages: sentences for people, printed if the step was taken.
-        next_command: the command that comes next, or empty.
-        later_command: the command after that, or empty.
+        next_command: the command to run next, or empty.
+        later_command: the command to run after ``next_command``, or empty.
         later: the first safe date of ``later_command``; None if unknown.
         unknown: facts that could not be checked, as sentences without full stops.
-        events: those that the command appended to the journal.
-        conclusions: whether the clients of each version accept the new chain, if it is known.
+        events: the events that the command appended to the journal.
+        conclusions: whether the clients of each version accept the new chain, if a chain is known.
     """
 
     step: str
@@ -216,19 +224,25 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class HostConclusion:
-    """Whether clients that hold a version accept a new chain of a host, as far as it is known."""
+    """A statement whether clients that hold a version accept a new chain of a host.
+
+    Attributes:
+        host: the host pattern.
+        version: the number of the version.
+        conclusion: ``accepted``, ``refused``, or ``open`` if too little is known about the chain.
+    """
 
     host: str
     version: int
     conclusion: Conclusion
 
     def json(self) -> dict[str, Any]:
-        """Return the conclusion as JSON."""
+        """Return the conclusion as a JSON object."""
         return {"host": self.host, "version": self.version, "conclusion": self.conclusion}
 
 
 def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
-    """Return conclusions as text: one line for all versions of a host with the same conclusion."""
+    """Format conclusions as text lines: one for all versions of a host with the same conclusion."""
     by: dict[tuple[str, Conclusion], list[int]] = {}
     for each in found:
         by.setdefault((each.host, each.conclusion), []).append(each.version)
@@ -246,7 +260,7 @@ def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
 
 
 def event_json(event: Event) -> dict[str, Any]:
-    """Return an event of the journal as JSON."""
+    """Return an event of the rotation journal as a JSON object."""
     return {
         "step": event.step,
         "host": event.host or None,
@@ -303,7 +317,7 @@ delay_options = option_group(
 
 
 def with_delays(timing: AdoptionDelays, delays: dict[str, timedelta]) -> AdoptionDelays:
-    """Return the delays until clients update: the user's options in place of recorded ones."""
+    """Return the delays until clients update: the user's options replace recorded values."""
     changes: dict[str, Any] = dict(delays)
     return replace(timing, **changes)
 
@@ -320,9 +334,9 @@ class UsageOptions:
     Attributes:
         watch: the address or database of the monitoring service.
         enough: the share of clients, as a text, from which a version counts as replaced.
-        seen: the minimum number of clients that report each day.
-        seen_days: the number of days with such reports.
-        exports: reports of app stores.
+        seen: the minimum number of clients that must report each day.
+        seen_days: the number of days on which ``seen`` clients must report.
+        exports: the files of usage reports from app stores.
 
     Raises:
         click.UsageError: an option lacks another one, or is invalid.

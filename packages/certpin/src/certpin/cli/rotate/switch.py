@@ -104,16 +104,17 @@ def switch(
 
 @dataclass
 class KeySwitch:
-    """The check and the record that servers may use a key, for all policies that it concerns.
+    """One run of ``rotate switch``: check and record that servers may use a key, at each host.
 
-    It reads the files and contacts the servers when it is made.
+    The constructor reads the files and contacts the servers.
 
     Attributes:
         key: the key or chain as the user named it.
         usage: the options about reported usage.
         files: the pin file and the journal.
-        named: the key or chain that was read; ``pin`` is the pin of its key.
-        now: the time at which the step is judged.
+        named: the key or chain that ``key`` names, as it was read.
+        pin: the pin of that key, or of the chain's leaf.
+        now: the time for which the step is checked.
         results: the chains that servers of these policies present now.
         policies: the policies that the step is for.
     """
@@ -149,7 +150,7 @@ class KeySwitch:
         return [str(policy.pattern) for policy in self.policies]
 
     def situations(self) -> list[tuple[HostPolicy, Situation]]:
-        """Return each policy that the step is for, with the facts from which it is judged."""
+        """Return each policy that the step is for, with the facts that decide if it is safe."""
         return [
             (policy, self.files.situation(policy, self.results.of(policy), self.now))
             for policy in self.policies
@@ -159,7 +160,8 @@ class KeySwitch:
     def prospects(self) -> tuple[Prospect, ...]:
         """The chains that servers may present after the step; empty if the user named only a key.
 
-        There are two for an authority's certificate with host names: it may be a server's too.
+        For an authority's certificate that has host names there are two: a server may present it as
+        its leaf, or as the issuer of a leaf.
         """
         from certpin.rotation import Prospect
         from certpin.x509.chain import public_roots
@@ -191,9 +193,9 @@ class KeySwitch:
         return found + self._of_dropped_hosts()
 
     def _of_dropped_hosts(self) -> list[HostViolation]:
-        """Return the violations at hosts that the pin file no longer has, but clients' versions do.
+        """Return the violations at hosts that only published versions have, not the pin file.
 
-        Only hosts that the certificate names are checked.
+        Clients may still hold these versions. Only hosts that the certificate names are checked.
         """
         from certpin.rotation.gate import relies_on_ends, without_ends
         from certpin.rotation.rules import refused_by_version
@@ -222,7 +224,8 @@ class KeySwitch:
         """Write the pin file and the journal, and return the events that were recorded.
 
         Args:
-            violations: why the step is unsafe; it is forced if there are any.
+            violations: the rotation invariants that the step violates; if there are any, the events
+                record that the step was forced.
         """
         from certpin.rotation import Event
 
@@ -235,12 +238,12 @@ class KeySwitch:
 
 
 def _require_states(step: KeySwitch, *, forced: bool) -> None:
-    """Require that the state of the pin allows servers to use its key, at each host.
+    """Require at each host that the state of the pin allows servers to use its key.
 
     Args:
-        step: the step.
-        forced: the step is forced although the rotation gate refuses it. Then the pin must be in
-            the pin file; otherwise clients may accept the chain without it.
+        step: the run of ``rotate switch``.
+        forced: True if the step is forced although the rotation gate refuses it. Then the pin must
+            be in the pin file; otherwise clients may accept the chain without the pin.
 
     Raises:
         ConfigError: the state doesn't allow it.
@@ -258,7 +261,7 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
 def _require_certifiable(step: KeySwitch) -> None:
     """Refuse a key, given without its certificate, that no public authority would certify.
 
-    A pin doesn't show the type of its key, so it is never refused.
+    A bare pin is never refused, because it doesn't show the type of its key.
 
     Raises:
         ConfigError: no authority that clients of a host trust certifies such a key.
@@ -274,7 +277,7 @@ def _require_certifiable(step: KeySwitch) -> None:
 
 
 def _conclusions(step: KeySwitch) -> list[HostConclusion]:
-    """Return whether the clients of each version accept the chain, certificate or key, by host."""
+    """Return for each host and version whether clients accept the chain, certificate or key."""
     from certpin.rotation.prospect import conclusions, prospects_of_key
 
     return [
@@ -287,7 +290,7 @@ def _conclusions(step: KeySwitch) -> list[HostConclusion]:
 
 
 def _messages(step: KeySwitch, changes: list[tuple[str, Role]]) -> list[str]:
-    """Return sentences for the user: the result, and the open questions if only a key is known."""
+    """Return sentences for the user: the result, and open questions if only a key was given."""
     lines = [_result(step, changes)]
     if not step.prospects:
         scts = any(policy.ct_logs for policy in step.policies)
@@ -312,7 +315,7 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     """Return the host patterns at which the pin becomes ACTIVE, each with the pin's role.
 
-    Policies that compare only authorities are left out for a leaf: its pin has no effect there.
+    For a leaf's pin, policies that compare only authorities are left out: it has no effect there.
     """
     found = []
     is_leaf = any(prospect.leaf for prospect in step.prospects)

@@ -1,4 +1,4 @@
-"""The versions that clients have: as they reported to a monitoring service, or by store reports."""
+"""Measure which versions clients have, from a monitoring service or from app store reports."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reported_usage(
 
 
 def with_exports(deployed: DeployedVersions, paths: Iterable[Path]) -> DeployedVersions:
-    """Return the published versions with the adoption of their app releases by store reports.
+    """Return the published versions with the adoption of their app releases from store reports.
 
     Args:
         deployed: the published versions.
@@ -102,7 +102,7 @@ def _by_store(
 
 
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
-    """Yield the usage that clients reported to the monitoring service at an address, by its API.
+    """Request the API of a monitoring service, and yield how many clients reported each version.
 
     Redirects are not followed, so that only this address gets the token.
     """
@@ -128,9 +128,9 @@ def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
 
 
 def _is_valid(usage: ReportedUsage) -> bool:
-    """Return True if version and count are integers from 0 on, and the day has a zone.
+    """Return True if version and client count are integers of at least 0, and the day has a zone.
 
-    True and False are no integers here.
+    ``True`` and ``False`` do not count as integers.
     """
     numbers = (usage.version, usage.clients)
     whole = all(type(number) is int and number >= 0 for number in numbers)
@@ -159,7 +159,10 @@ def _get(url: SplitResult, path: str) -> Any:
 
 
 def _unanswered(url: SplitResult, exc: Exception) -> DialError:
-    """Return the error for a monitoring service that did not answer; it can't contain the token."""
+    """Return the error to raise if the monitoring service can't be reached.
+
+    The error never contains the access token.
+    """
     problem, fix = "the monitoring service can't be reached", ""
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem += f": its certificate does not verify: {exc.verify_message}"

@@ -1,7 +1,7 @@
 """Flutter: the pins as a Dart constant, for the Dart package ``certpin``.
 
-The package is in ``packages/certpin-dart``; its libraries are also data of this module, so that an
-app can contain a copy of them. docs/guides/flutter.md describes what they enforce, and
+The package is in ``packages/certpin-dart``. Its libraries are also package data of this module, so
+that an export can include a copy of them. docs/guides/flutter.md describes what they enforce, and
 tests/formats/flutter runs them on Dart VMs.
 """
 
@@ -50,8 +50,8 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
     """Return ``signed_source.dart``, which says where the app gets updates of its pins.
 
     Raises:
-        ConfigError: the name of the pin set is different in Dart, so that the app would refuse
-            every signed pin set.
+        ConfigError: the name of the pin set needs other characters in Dart, so that the app would
+            refuse every signed pin set.
     """
     if _flutter.label(pins) != pins.name:
         raise ConfigError(
@@ -63,7 +63,10 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
 
 
 def write_vendored(generated: tuple[File, ...]) -> tuple[File, ...]:
-    """Return the Dart library, and the generated files, changed to import it from beside them."""
+    """Return certpin's Dart library together with the generated files.
+
+    The generated files are changed to import the library by a relative path.
+    """
     return (*map(_flutter.import_vendored, generated), *library())
 
 

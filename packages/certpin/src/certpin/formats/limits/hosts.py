@@ -54,7 +54,7 @@ class _OneEntryAName(Limitation):
     lost: ClassVar[dict[Wildcard, str]]
 
     def apply(self, pins: PinSet) -> Projection:
-        """Return a copy of the pin set with one policy per domain name, and the omissions.
+        """Return a copy of the pin set with one policy per domain name, and the list of omissions.
 
         Policies for a name and its subdomains are merged. Patterns that the platform's flag for
         subdomains can't express are replaced by the nearest ones.
@@ -137,9 +137,9 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 
 
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
-    """Return True if both groups of wildcards of one domain cover the same names.
+    """Return True if two sets of wildcards before one domain name cover the same host names.
 
-    ``**.`` covers all that the others do.
+    Both do if each contains ``**.``, which covers all names that the other wildcards cover.
     """
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
 
@@ -147,7 +147,7 @@ def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
 class NamesOnly(PolicyLimitation):
     """Export limitation: the platform pins only host names.
 
-    It would fail on IP addresses, or leave them unpinned.
+    For an IP address, the platform would fail or not compare pins.
     """
 
     aspect = "hosts"
@@ -165,7 +165,7 @@ class NamesOnly(PolicyLimitation):
 
 
 class NoWildcard(PolicyLimitation):
-    """Export limitation: the platform verifies one host name, which its file contains."""
+    """Export limitation: the platform verifies only the one host name that its file contains."""
 
     aspect = "hosts"
     summary = "`*.name` and `**.name`: refused"
@@ -196,7 +196,8 @@ class United(Limitation):
     def apply(self, pins: PinSet) -> Projection:
         """Return a copy of the pin set in which each policy also has the pins of broader patterns.
 
-        The platform accepts these pins too. Each policy with added pins is reported as an omission.
+        The platform accepts these pins for the policy's hosts too. Each policy with added pins is
+        reported as an omission.
         """
         policies = [*pins.policies, *_meetings(pins)]
         index = {str(policy.pattern): policy for policy in policies}
@@ -211,10 +212,10 @@ class United(Limitation):
 
 
 class OneDateInOverlaps(Limitation):
-    """Export limitation: clients of the platform disagree about a host that several patterns cover.
+    """Export limitation: overlapping patterns must have one expiry date.
 
-    One client applies the most specific pattern, even if it has expired, and another client applies
-    all unexpired patterns.
+    Clients of the platform disagree about a host that several patterns cover. Some apply the most
+    specific pattern, even if it has expired; others apply all unexpired patterns.
     """
 
     aspect = "overlap"
@@ -223,7 +224,7 @@ class OneDateInOverlaps(Limitation):
     def apply(self, pins: PinSet) -> Projection:
         """Return the pin set unchanged. Raises ``ConfigError`` if expiry dates differ.
 
-        It compares the dates of patterns that cover the same host.
+        Only the dates of patterns that cover a common host are compared.
         """
         index = {str(policy.pattern): policy for policy in pins.policies}
         for policy in pins.policies:
@@ -263,9 +264,10 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield a policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover.
+    """Yield, for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover, a policy for it.
 
-    A host with its own policy is left out.
+    It is the policy of ``**.y.x``, with the pattern ``y.x``. A host that has a policy already is
+    left out.
     """
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:

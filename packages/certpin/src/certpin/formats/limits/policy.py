@@ -64,14 +64,15 @@ class TwoPins(PolicyLimitation):
 class NoCompromised(PolicyLimitation):
     """Export limitation: the platform has a list of keys to accept, but no list of keys to refuse.
 
-    A format lists this limitation first, so that the others see only pins that clients accept.
+    A format lists this limitation first. The limitations after it then get only the pins that
+    clients accept.
     """
 
     aspect = "compromised"
     summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without its compromised pins, and which were omitted.
+        """Return a copy of the policy without its compromised pins, and a text that names them.
 
         The platform can't refuse the keys of such pins.
         """
@@ -136,7 +137,7 @@ class LeafOrAuthority(PolicyLimitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return a copy of the policy with ``match`` ``leaf`` or ``ca``, and the change as text.
 
-        So the export fills only one of the two lists.
+        With one of these values, the export fills only one of the platform's two lists of pins.
         """
         if policy.match != "any":
             return policy, ""
@@ -147,7 +148,7 @@ class LeafOrAuthority(PolicyLimitation):
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
-    """Return a copy of the policy without compromised pins of authorities, and which were omitted.
+    """Return a copy of the policy without compromised pins of authorities, and their names.
 
     The platform compares only the leaf, so it can't refuse a chain because of an authority's key.
     """
@@ -183,8 +184,8 @@ def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
 class LeafOrAnchors(LeafOnly):
     """Export limitation: the platform compares only the leaf, but can replace the system's roots.
 
-    If every anchor of ``trust`` is pinned, every verified chain matches a pin: the anchors then
-    replace the pins, and nothing is omitted.
+    If every anchor of ``trust`` (the policy's private trust anchors) is pinned, every verified
+    chain matches a pin: the anchors then replace the pins, and nothing is omitted.
     """
 
     summary = (
@@ -219,16 +220,17 @@ class LeafOrAnchors(LeafOnly):
 def with_anchors(
     policy: HostPolicy, certificates: Sequence[Certificate], source: str
 ) -> tuple[HostPolicy, str]:
-    """Return a policy that trusts exactly the certificates with keys that it pins, and an omission.
+    """Return a policy that trusts only authorities that it pins, and the pins that this leaves out.
 
-    A policy that has anchors already, or the pin of a server's key, is returned unchanged. The same
-    is true if there is no certificate: the limitation of the platform then refuses the policy.
+    Its trust anchors become those of ``certificates`` that have a pinned key. A policy is returned
+    unchanged if it has anchors already, or pins a server's key, or no certificate has a pinned key:
+    a limitation of the platform then refuses the policy.
 
     Args:
         policy: the policy.
         certificates: the certificates of authorities. Only their keys are compared: neither their
             dates nor their signatures are checked.
-        source: the name of their file.
+        source: the name of the file with the certificates.
 
     Returns:
         The policy, and a clause that names its pins without a certificate; empty if there are none.
@@ -260,9 +262,10 @@ def _anchors_are_pinned(policy: HostPolicy) -> bool:
 
 
 class AnchorsOnly(PolicyLimitation):
-    """Export limitation: the platform has no pins, but accepts all chains to ``trust``.
+    """Export limitation: the platform supports no pins, but only trust anchors.
 
-    The file keeps the pins as comments. Nothing is omitted if every anchor is pinned.
+    The platform accepts every chain to the anchors in ``trust``. The file lists the pins as
+    comments. Nothing is omitted if every anchor is pinned.
     """
 
     aspect = "pins"
@@ -275,7 +278,7 @@ class AnchorsOnly(PolicyLimitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy unchanged, and a text if its anchors accept more chains than its pins.
 
-        Raises ``ConfigError`` if the policy has no trust anchors of its own.
+        Raises ``ConfigError`` if the policy has no private trust anchors (``trust``).
         """
         if policy.trust is None:
             raise ConfigError(
@@ -305,8 +308,8 @@ class NoExpiry(PolicyLimitation):
 class FailOpenDate(PolicyLimitation):
     """Export limitation: the platform accepts any key after the expiry date.
 
-    For ``fail-closed`` policies the date is omitted: pins that stay in force too long can refuse a
-    client, but an end of pinning would accept any attacker with a valid certificate.
+    For ``fail-closed`` policies the date is omitted. Pins that stay in force too long can lock
+    clients out, but without pins an attacker with any valid certificate would be accepted.
     """
 
     aspect = "expires"
@@ -318,7 +321,8 @@ class FailOpenDate(PolicyLimitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return a copy of the policy that expires as the platform does, and the changes as text.
 
-        A ``fail-closed`` policy loses its date. Others become ``fail-open`` at the next midnight.
+        A ``fail-closed`` policy loses its date. Other policies become ``fail-open``, and expire at
+        the first midnight that is not before their date.
         """
         if policy.expires is None:
             return policy, ""
@@ -455,7 +459,7 @@ class NoDebug(Limitation):
 
 
 def _and_above(name: str) -> Iterator[str]:
-    """Yield a domain name and all its parent domains."""
+    """Yield a domain name and then each of its parent domains."""
     while name:
         yield name
         name = name.partition(".")[2]

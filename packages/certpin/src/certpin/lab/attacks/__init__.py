@@ -1,7 +1,8 @@
-"""The cases of the lab (the matrix), one file per family.
+"""The cases of the lab (together called the matrix), one file per family.
 
-A new case is one ``Case`` in the tuple of its family's file, with a test of the property that it
-forges and a broken client that it catches. The documentation lists it (``make docs``).
+To add a case, add a ``Case`` to the tuple in its family's file, with two tests: that its
+certificates have the property that it forges, and that a client without the check fails. The
+documentation lists the case (``make docs``).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def _new_key(pki: TestPKI) -> Scenario:
 
 
 def _fake(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged copy of the whole real chain, up to a root named like R.
+    """Return a scenario with a forged copy of the whole real chain, up to a root of the same name.
 
     All names and key identifiers are those of the real certificates; all keys are the attacker's.
     """
@@ -52,8 +52,8 @@ def _fake(pki: TestPKI) -> Scenario:
 def _fake_hidden(pki: TestPKI) -> Scenario:
     """Return a scenario with a forged leaf that is sent with the real issuers.
 
-    An attacker's authority with the name of the real issuer has signed it. That authority is not
-    sent.
+    The leaf is signed by an attacker's authority that has the name of the real issuer. The
+    certificate of that authority is not sent.
     """
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()

@@ -27,8 +27,8 @@ def _leaf_appended(pki: TestPKI) -> Scenario:
 def _intermediate_appended(pki: TestPKI) -> Scenario:
     """Return a scenario with a forged chain and the real issuers appended.
 
-    The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
-    name and the key identifier of the real one.
+    The forged chain ends at R2, an attacker's root that clients trust. The intermediate in it has
+    the name and the key identifier of the real intermediate.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:
@@ -53,8 +53,9 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
     """Return a forged leaf, its issuer J, and another certificate with J's name and key.
 
     J is below R2, an attacker's root that clients trust, and issued the leaf for the host. The
-    intermediate I below R issued the other certificate (the third value, with its chain) as a leaf:
-    a verifier that takes a leaf for an authority builds a path from the forged leaf over it to R.
+    other certificate (the third value, with its chain) is a leaf below the pinned root R: its
+    intermediate I issued it. A verifier that takes a leaf for an authority builds a path from the
+    forged leaf over this certificate to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -62,10 +63,11 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
 
 
 def _pathlen_split(pki: TestPKI) -> Scenario:
-    """Return a scenario with two possible issuers of the leaf: R2, and a certificate below R.
+    """Return a scenario with two possible issuers of a forged leaf.
 
-    Clients trust both roots, and R2 is the attacker's. The second issuer has R2's name and key, and
-    intermediate C issued it, although C may have no authority below it (path length 0).
+    One is R2, an attacker's root that clients trust. The other is a certificate below the pinned
+    root R with the name and key of R2. The intermediate C issued it, although C may have no
+    authority below it (path length 0).
     """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
@@ -80,7 +82,7 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 
 
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with so many intermediates of an attacker.
+    """Return a function that builds a scenario with ``authorities`` intermediates of an attacker.
 
     They are below R2, an attacker's root that clients trust.
     """

@@ -1,6 +1,7 @@
 """Cases of compromised keys: the chain verifies, and a pin matches.
 
-A client must refuse it only because the pin set marks one of its keys as compromised.
+A client must refuse the chain for one reason only: the pin set marks one of its keys as
+compromised.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def stolen_key(pki: TestPKI) -> HostPin:
-    """Return the entry that marks the server's former, stolen key as compromised in a pin set."""
+    """Return the pin set entry that marks the server's former, stolen key as compromised."""
     return HostPin(pki.stolen.pin, "leaf", "compromised")
 
 
 def stolen_intermediate(pki: TestPKI) -> HostPin:
-    """Return the entry that marks the stolen key of an intermediate as compromised in a pin set."""
+    """Return the pin set entry that marks the stolen key of an intermediate as compromised."""
     return HostPin(pki.stolen_intermediate.pin, "intermediate", "compromised")
 
 
@@ -32,7 +33,8 @@ def _stolen_key(pki: TestPKI) -> Scenario:
 def _stolen_intermediate(pki: TestPKI) -> Scenario:
     """Return a scenario with a leaf that was issued with the stolen key of an intermediate.
 
-    The leaf has the honest server's pinned key, so that a live pin of every style matches.
+    The leaf has the honest server's pinned key, so that a pin matches whether the client pins the
+    server's key or an authority.
     """
     return Scenario.of(ServerStep.of(pki.stolen_intermediate.issue(pki.host, key=pki.leaf.key)))
 

@@ -1,4 +1,4 @@
-"""Cases of one connection among many: the n-th, one of another kind, or one to another port."""
+"""Cases with several connections: only the n-th is attacked, or one of another kind or port."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _NUMBERS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 
 
 def _only(number: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with an attack on only the connection ``number``.
+    """Return a function that builds a scenario in which only connection ``number`` is attacked.
 
-    The honest server redirects to itself, so that a client that follows reaches the attack.
+    The honest server redirects to itself, so that a client that follows redirects reaches the
+    attack.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

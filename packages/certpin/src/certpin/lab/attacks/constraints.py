@@ -1,8 +1,8 @@
-"""Cases of authorities that must not sign: the signatures are valid, but a constraint is not met.
+"""Cases of authorities that must not sign: the signatures are valid, but a constraint is violated.
 
 The leaf has the server's own key and the root is pinned, so that pins can't refuse the chain. The
-names of the intermediates are unique, because a client that caches honest intermediates could
-otherwise build a path around these.
+names of the forged intermediates are unique, because a client that caches honest intermediates
+could otherwise build a path without the forged ones.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _too_long(pki: TestPKI) -> Scenario:
 def _other_names_only(pki: TestPKI) -> Scenario:
     """Return a scenario with an intermediate that may only issue certificates for other hosts.
 
-    Its name constraints permit only other addresses too, because the host under test may be an
-    address.
+    Its name constraints permit other DNS names and other IP addresses, because the host under test
+    may be an address.
     """
     return _below(
         pki, pki.root.intermediate("Intermediate for other names", change=_limit(*_OTHERS))
@@ -70,9 +70,10 @@ def _other_names_only(pki: TestPKI) -> Scenario:
 
 
 def _widened(pki: TestPKI) -> Scenario:
-    """Return a scenario with an authority for other names, and one below it that permits the host.
+    """Return a scenario with two authorities: the upper excludes the host, the lower permits it.
 
-    Constraints of a path are intersected (RFC 5280 section 6.1.4 (g)).
+    The host stays excluded, because the constraints of a path are intersected (RFC 5280 section
+    6.1.4 (g)).
     """
     upper = pki.root.intermediate("Intermediate for other names, above", change=_limit(*_OTHERS))
     lower = upper.intermediate("Intermediate that widens", change=_limit(_permits(pki.host)))
@@ -80,9 +81,9 @@ def _widened(pki: TestPKI) -> Scenario:
 
 
 def _limit(*permitted: x509.GeneralName) -> Change:
-    """Return a change of a certificate that permits only these names below it.
+    """Return a function that adds critical name constraints to the builder of a CA certificate.
 
-    The change adds critical name constraints.
+    The constraints permit only the given names for certificates below it.
     """
     constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return lambda builder: builder.add_extension(constraints, critical=True)

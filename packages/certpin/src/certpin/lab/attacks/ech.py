@@ -1,9 +1,9 @@
-"""Cases of Encrypted ClientHello (ECH) that the server rejects, and of the connection after that.
+"""Cases of Encrypted ClientHello (ECH): the server rejects ECH, and the client connects again.
 
-The lab gives the client a configuration for which it has no key. So it serves the outer ClientHello
-and has no other configuration: the client may then connect again without ECH, if the certificate
-for the public name was valid (RFC 9849 sections 6.1.6 and 6.1.7). The name of the host is then in
-clear text, and the host is verified as always.
+The lab gives the client an ECH configuration for which the server has no key. So the server uses
+the outer ClientHello and offers no other configuration: the client may then connect again without
+ECH, if the certificate for the public name was valid (RFC 9849 sections 6.1.6 and 6.1.7). The name
+of the host is then in clear text, and the client has to verify the host as always.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def _rejection(pki: TestPKI) -> ServerStep:
-    """Return how the server for the public name rejects ECH with a valid certificate."""
+    """Return a server step with a valid certificate for the public name, which rejects ECH.
+
+    A step describes how the lab serves one connection.
+    """
     return ServerStep.of(pki.intermediate.issue(PUBLIC_NAME), role=Role.HONEST)
 
 

@@ -1,4 +1,4 @@
-"""Cases of chains that exhaust a verifier. A limit that is reached must lead to a refusal."""
+"""Cases of chains that exhaust a verifier. A client that reaches a limit must refuse the chain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _many_names(pki: TestPKI) -> Scenario:
 
 
 def _product(pki: TestPKI) -> Scenario:
-    """Return a scenario with many name constraints, each of which is compared with many names."""
+    """Return a scenario with many name constraints, each to be compared with many names."""
     excluded = [x509.DNSName(f"{number}.evil.example") for number in range(_FACTOR)]
     limits = x509.NameConstraints(permitted_subtrees=None, excluded_subtrees=excluded)
     issuer = pki.rogue.intermediate(

@@ -1,4 +1,4 @@
-"""Cases of handshakes that differ from the honest server's: in version, protocol, time, or end."""
+"""Cases of handshakes with another version, protocol, delay or ending than the honest server's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _no_alpn(pki: TestPKI) -> Scenario:
 def _interrupted(opening: Opening) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which ``opening`` interrupts each handshake.
 
-    A client that then speaks clear text leaks its data: to the port of the lab, or through its
+    A client that then continues in clear text leaks its data to the port of the lab, or through its
     proxy to port 80 of the host.
     """
     return lambda _: Scenario.of(ServerStep((), b"", opening=opening))

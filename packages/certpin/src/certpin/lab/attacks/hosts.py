@@ -1,7 +1,7 @@
 """Cases of a host that is requested in another form: by address, or in another spelling.
 
-A man in the middle answers. A client that looks its pins up by the text that it was given finds
-no pins, and accepts the attacker.
+A man in the middle answers. If the client looks up its pins by the host exactly as the user wrote
+it, it finds no pins, and accepts the attacker.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def _unicode_host(pki: TestPKI) -> Scenario:
 
 
 def _spelled(change: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a function that applies ``change`` to the spelling of a host.
+    """Return a function that changes the spelling of a host by ``change``.
 
-    It raises ``CannotServeError`` for an address, or a host with only one label.
+    It raises ``CannotServeError`` if the host is an address or has only one label.
     """
 
     def spelling(host: str) -> str:

@@ -1,6 +1,6 @@
-"""Cases of HTTP/3: an honest server offers it (Alt-Svc), and QUIC brings another TLS library.
+"""Cases of HTTP/3: an honest server offers it (Alt-Svc), so the client uses another TLS library.
 
-Anyone on the path to the server can answer on its UDP port.
+An attacker on the path to the server can answer on its UDP port.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
     """Return a scenario in which the honest server over TCP offers HTTP/3.
 
-    It redirects, so that the client has a reason to use the offer. The connection stays open:
-    urllib3-future forgets the offer of a closed one.
+    It redirects, so that the client makes a second request, for which it can use HTTP/3. The
+    connection stays open, because urllib3-future forgets the offer of a closed connection.
     """
     need_http3()
     offering = with_lab_key(pki.honest).but(offers_http3=True, answer=Answer.REDIRECT_ONCE)

@@ -1,6 +1,6 @@
-"""Cases of unusual certificates below a root that the client trusts, and has no pin for.
+"""Cases of unusual certificates below a root that the client trusts but has no pin for.
 
-Verification may accept or refuse each of them, as libraries differ. The pins must refuse all: a
+Some TLS libraries verify these certificates, and others refuse them. The pins must refuse all: a
 client that can't read a key or a field must refuse the server.
 """
 
@@ -61,7 +61,7 @@ def _version_1(pki: TestPKI) -> Scenario:
 
 
 def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with this subject, and the host in the SAN.
+    """Return a function that builds a scenario with the subject ``name``, and the host in the SAN.
 
     The SAN is critical if the subject is empty (RFC 5280 section 4.1.2.6).
     """
@@ -87,7 +87,7 @@ def _many_names(pki: TestPKI) -> Scenario:
 
 
 def _odd_extensions(pki: TestPKI) -> Scenario:
-    """Return a scenario with extensions that are legal, and that simple parsers don't expect."""
+    """Return a scenario with extensions that are legal, but that simple parsers can't read."""
     names = pki.rogue.issue(pki.host).chain[0].extensions
     hosts = names.get_extension_for_class(x509.SubjectAlternativeName).value
     odd = x509.SubjectAlternativeName(
@@ -114,7 +114,7 @@ def _odd_extensions(pki: TestPKI) -> Scenario:
 
 
 def _authority_as_server(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the attacker's certificate is marked as that of an authority."""
+    """Return a scenario in which the attacker's server certificate is a CA certificate."""
     purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     names = pki.rogue.issue(pki.host).chain[0].extensions
     san = names.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -146,7 +146,7 @@ def _leaf(
     scenario: Callable[[TestPKI], Scenario],
     reference: str = "CWE-636: not failing securely",
 ) -> Case:
-    """Return a case of an unusual leaf. Libraries may refuse the certificate; pins must."""
+    """Return a case of an unusual leaf. The TLS library may refuse it; the pins must refuse it."""
     return Case(
         name=name,
         family=Family.AUTHORITY,

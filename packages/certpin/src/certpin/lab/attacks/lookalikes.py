@@ -1,4 +1,4 @@
-"""Cases of keys that are nearly pinned: the key of another host, and a key with a similar pin."""
+"""Cases of keys that are almost pinned: a key of another host, a key with a similar pin."""
 
 from __future__ import annotations
 

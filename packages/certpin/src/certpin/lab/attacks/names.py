@@ -1,7 +1,7 @@
 """Cases of wrong names: certificates that are valid, but for another host.
 
-Except for two, they have the server's own key, so that pins match and only the check of the name
-can refuse them.
+Except in two cases, the certificates have the server's own key. Pins then match, and only the check
+of the name can refuse the certificate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def parent(host: str) -> str:
 
 
 def below(label: str) -> Callable[[str], str]:
-    """Return a function that puts this label before a host: ``www`` makes ``www.HOST``.
+    """Return a function that puts a label before a host: the label ``www`` makes ``www.HOST``.
 
     The function raises ``CannotServeError`` if the host is an address, or the name gets too long.
     """
@@ -52,7 +52,7 @@ def below(label: str) -> Callable[[str], str]:
 
 
 def _named(name: Callable[[str], str]) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: the server's own key, and a wrong name.
+    """Return a function that builds a scenario: the server's key certified for a wrong name.
 
     ``name`` derives the wrong name from the host under test.
     """

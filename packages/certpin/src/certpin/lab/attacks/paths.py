@@ -1,4 +1,4 @@
-"""Cases of legitimate paths: a cross-signed root, and certificates in any order."""
+"""Cases of legitimate paths that clients must accept: a cross-signed root, unusual orders."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def cross_signed(pki: TestPKI) -> Scenario:
-    """Return a scenario with a chain that leads to the trusted root R over the cross-signed root X.
+    """Return a scenario with a chain to the trusted root R through the cross-signed root X.
 
-    X is a new root. R signs X, and X signs I. The path that a client without X in its trust store
-    can verify is L, I (signed by X), X (signed by R), R.
+    X is a new root. R signs X, and X signs the intermediate I. A client without X in its trust
+    store can verify the path: leaf, I (signed by X), X (signed by R), R.
     """
     new_root = pki.authorities.new_root
     bridge = Authority(new_root.common_name, issuer=pki.root, key=new_root.key)

@@ -1,4 +1,4 @@
-"""Cases of insecure protocols: old or unauthenticated TLS, TLS without encryption, and no TLS."""
+"""Cases of insecure protocols: old or unauthenticated TLS, TLS without encryption, clear text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of an HTTP proxy: a hostile one that answers CONNECT itself, and TLS to the proxy.
+"""Cases of an HTTP proxy: a hostile proxy that answers CONNECT itself, and TLS to the proxy.
 
 An answer in place of a tunnel comes before TLS, in clear text, from anyone on the path to the
 proxy. A client with an ``https://`` proxy opens TLS to the proxy first, and then TLS to the host
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def _answers(status: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario in which the proxy answers with this status.
+    """Return a function that builds a scenario: the proxy answers CONNECT with the code ``status``.
 
-    A client that doesn't use the proxy meets the honest server.
+    A client that doesn't use the proxy connects to the honest server.
     """
     return lambda pki: Scenario((pki.honest,), proxy_status=status)
 
@@ -36,16 +36,20 @@ _BY_PROXY = "let it use the lab's HTTP proxy (--via connect)"
 
 
 def _trusted_proxy(pki: TestPKI) -> ServerStep:
-    """Return how the proxy serves TLS with a certificate for its own names.
+    """Return the server step of a proxy that has a valid TLS certificate for its own names.
 
-    The issuer is that of the honest server. A client that is pinned on authorities, and checks its
-    pins only in the TLS to its proxy, accepts it.
+    A step describes how the lab serves one connection. The issuer of the certificate is that of the
+    honest server. So a client that pins authorities, but checks its pins only in the TLS to its
+    proxy, accepts the attack.
     """
     return ServerStep.of(pki.intermediate.issue(*_PROXY_NAMES), role=Role.HONEST)
 
 
 def _in_tunnel(step: Callable[[TestPKI], ServerStep]) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: a trusted proxy, and ``step`` in its tunnel."""
+    """Return a function that builds a scenario: a trusted TLS proxy with an attack in its tunnel.
+
+    ``step`` returns the server step of the attack: how the lab serves the tunnelled connection.
+    """
     return lambda pki: Scenario((step(pki),), tls_proxy=_trusted_proxy(pki))
 
 

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 def redirecting(honest: ServerStep, answer: Answer) -> ServerStep:
     """Return a copy of an honest server's step that answers with the redirect ``answer``.
 
-    The step of a real server is returned unchanged, because the lab can't choose its answer.
+    A step describes how the lab serves one connection. If the lab relays to a real server, the step
+    is returned unchanged, because the lab can't choose that server's answer.
     """
     return honest.but(answer=answer) if honest.key_pem else honest
 
 
 def with_lab_key(honest: ServerStep) -> ServerStep:
     """Return an honest server's step unchanged, if the lab itself plays this server.
+
+    A step describes how the lab serves one connection.
 
     Raises:
         CannotServeError: the step belongs to a real server, whose answers the lab can't choose.

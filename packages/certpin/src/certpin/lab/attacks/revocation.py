@@ -1,4 +1,4 @@
-"""Cases of revoked certificates. No client has to check revocation, so they are reported only.
+"""Cases of revoked certificates. No client has to check revocation, so results are only reported.
 
 The certificates have the pinned key: a client that accepts them has not failed at pinning.
 """
@@ -29,7 +29,7 @@ def ocsp_response(pki: TestPKI, *, revoked: bool) -> bytes:
 
     Args:
         pki: the test PKI of the case.
-        revoked: True if the certificate is revoked; otherwise it is good.
+        revoked: True for the status "revoked", False for "good".
     """
     leaf = pki.leaf.chain[0]
     issuer = pki.intermediate
@@ -55,7 +55,10 @@ def _stapled(pki: TestPKI, *, revoked: bool) -> Scenario:
 
 
 def _must_staple(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the certificate requires a staple (RFC 7633), and none is sent."""
+    """Return a scenario without the stapled OCSP response that the certificate requires.
+
+    RFC 7633 (must-staple).
+    """
     feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
     return Scenario.legitimate(
         pki.intermediate.issue(
@@ -67,10 +70,12 @@ def _must_staple(pki: TestPKI) -> Scenario:
 
 
 def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
-    """Return a scenario in which the certificate names a list of its issuer (a CRL).
+    """Return a scenario in which the certificate contains the URL of a CRL of its issuer.
+
+    ``revoked`` says whether the CRL lists the certificate.
 
     Raises:
-        CannotServeError: the certificate has no address to name, because no lab runs.
+        CannotServeError: no lab is running that could serve the CRL.
     """
     if not pki.authorities.add_list:
         raise CannotServeError(
@@ -91,7 +96,10 @@ def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
 
 
 def _signed_list(pki: TestPKI, serial: int) -> bytes:
-    """Return a CRL of I (RFC 5280 section 5) as DER, with one revoked certificate."""
+    """Return a CRL of the honest intermediate as DER, with one revoked serial number.
+
+    RFC 5280 section 5.
+    """
     entry = (
         x509.RevokedCertificateBuilder()
         .serial_number(serial)

@@ -1,6 +1,7 @@
 """Cases of changes in roots: cross-signs that expire, new anchors, and two roots of one name.
 
-Each of them has locked clients out. The server is honest, and its leaf has the pinned key.
+Each of these changes has locked clients out in the past. The server is honest, and its leaf has the
+pinned key.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ _EXPIRED = -30.0  # days after which the legacy root's certificates expired
 
 
 def _cross_sign_expired(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the server still sends a cross-sign of R that has expired."""
+    """Return a scenario: the server still sends an expired cross-sign of the trusted root R."""
     legacy = Authority("Legacy root", now=pki.now)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key, days=_EXPIRED)
     return Scenario.legitimate(pki.leaf, cross.x509)
 
 
 def _cross_signer_expired(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the root that cross-signed R has expired, and is sent too."""
+    """Return a scenario with an expired root that cross-signed the trusted root R.
+
+    The server sends the expired root too.
+    """
     legacy = Authority("Legacy root", now=pki.now, days=_EXPIRED)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key)
     return Scenario.legitimate(pki.leaf, cross.x509, legacy.x509)

@@ -1,6 +1,7 @@
 """Cases of legitimate changes of the server, which must not lock clients out.
 
-They count as much as the attacks: a client that refuses one fails on the day of the change.
+They are as important as the attacks: a client that refuses such a change fails on the day of the
+change.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _same_key(pki: TestPKI) -> Scenario:
 
 
 def _other_extensions(pki: TestPKI) -> Scenario:
-    """Return a scenario in which a renewal has another subject and other extensions.
+    """Return a scenario in which a renewed certificate has another subject and other extensions.
 
     The subject is empty, and the SAN therefore critical (RFC 5280 section 4.1.2.6), as in short
     profiles of public authorities.
@@ -67,13 +68,13 @@ def _url(text: str) -> x509.UniformResourceIdentifier:
 def with_unpinned_key(
     pki: TestPKI, key: CertificateIssuerPrivateKeyTypes | None = None, **fields: Any
 ) -> Scenario:
-    """Return a scenario in which the server has a certificate from I for a new, unpinned key.
+    """Return a scenario with a certificate of the honest intermediate for a new, unpinned key.
 
-    The server is honest, but a client with pins on its key must treat it as an attack.
+    If the client pins the server's key, the server counts as an attacker; otherwise as honest.
 
     Args:
         pki: the test PKI of the case.
-        key: the key; None for one that is made now.
+        key: the key of the server; None to make a new key.
         fields: other fields of the ``ServerStep``.
     """
     role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST

@@ -1,4 +1,4 @@
-"""Cases of invalid signatures: broken ones, and ones made with another key."""
+"""Cases of invalid signatures: damaged signatures, and signatures by another key."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
 
 
 def ipv4(host: str) -> str:
-    """Return an IPv4 address to request instead of a host.
+    """Return an IPv4 address for the client to request instead of a host.
 
     It is an address for documentation (RFC 5737), which only the lab's proxy can reach, because
     some clients bypass any proxy for 127.0.0.1. For a host on this machine it is 127.0.0.1.
@@ -32,7 +32,7 @@ def ipv4(host: str) -> str:
 
 
 def ipv6(host: str) -> str:
-    """Return an IPv6 address to request instead of a host: one for documentation (RFC 3849).
+    """Return an IPv6 address for documentation (RFC 3849), to request instead of a host.
 
     For a host on this machine it is ``::1``.
     """
@@ -44,9 +44,9 @@ def _is_here(host: str) -> bool:
 
 
 def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
-    """Return a scenario with the honest server's key, this subject, and these names in the SAN.
+    """Return a scenario with the honest server's key, a given subject, and ``names`` in the SAN.
 
-    Without names, the certificate has no SAN.
+    If no names are given, the certificate has no SAN.
     """
     identity = pki.intermediate.issue(subject, key=pki.leaf.key)
     san = ((x509.SubjectAlternativeName(names), False),) if names else ()
@@ -72,7 +72,8 @@ def _nul_in_common_name(pki: TestPKI) -> Scenario:
 def _behind_nul(host: str) -> str:
     """Return the name ``HOST``, a NUL and the attacker's domain.
 
-    A careless issuer checks only the domain, and a client that reads C strings only the host.
+    A careless issuer checks only the domain after the NUL. A client that reads a C string compares
+    only the host before it.
 
     Raises:
         CannotServeError: the host is an address.

@@ -1,7 +1,7 @@
 """Cases of Certificate Transparency, for clients that require it (``require_ct``).
 
-The chain verifies, and a pin matches. No run has them by default, because other clients can't
-distinguish them: users choose them by name.
+The chain verifies, and a pin matches. Runs exclude these cases unless the user names them, because
+a client without the requirement accepts them as honest servers.
 """
 
 from __future__ import annotations

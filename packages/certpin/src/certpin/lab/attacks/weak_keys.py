@@ -1,8 +1,9 @@
-"""Cases of weak server keys, of weak suites, and of keys that don't depend on the key exchange.
+"""Cases of weak server keys, of weak cipher suites, and of predictable session keys.
 
 OpenSSL serves most of them at security level 0. The lab's own TLS 1.2 (``server.weak_tls``) serves
 Diffie-Hellman groups below 1024 bits (Logjam), which OpenSSL refuses at every level, 3DES, which
-many builds don't have, and an early ChangeCipherSpec.
+many builds don't have, and an early ChangeCipherSpec, which leaves session keys that don't depend
+on the key exchange.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def _p192() -> ec.EllipticCurvePrivateKey:
 def _with_key(
     make: Callable[[], CertificateIssuerPrivateKeyTypes], settings: TLSSettings = _TLS12
 ) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with a new, weak key of the server."""
+    """Return a function that builds a scenario in which the server has a new, weak key.
+
+    ``make`` makes the key.
+    """
     return lambda pki: with_unpinned_key(pki, make(), settings=settings)
 
 
@@ -57,15 +61,15 @@ def _factored(pki: TestPKI) -> Scenario:
 
 
 def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with these suites of TLS 1.2, and an RSA key."""
+    """Return a function that builds a scenario: TLS 1.2 with ``ciphers``, and an RSA key."""
     settings = TLSSettings(newest="TLSv1_2", ciphers=ciphers, dh_params=dh_params)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=Role.HONEST, settings=settings))
 
 
 def _weak(weakness: Weakness, role: Role = Role.ATTACKER) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with this weakness of TLS 1.2, and an RSA key.
+    """Return a function that builds a scenario: TLS 1.2 with a given weakness, and an RSA key.
 
-    If everyone on the path can read the connection, its server counts as an attacker.
+    ``role`` is the attacker if the weakness lets anyone on the path read the connection.
     """
     settings = TLSSettings(newest="TLSv1_2", weakness=weakness)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=role, settings=settings))

@@ -30,7 +30,7 @@ def _weak_key(pki: TestPKI) -> Scenario:
 
 
 def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with a leaf signed over ``digest``, such as MD5.
+    """Return a function that builds a scenario: the leaf is signed over ``digest``, such as MD5.
 
     The signature is by RSA, because ECDSA has no OID for MD5.
     """

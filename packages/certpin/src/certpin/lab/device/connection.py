@@ -1,4 +1,7 @@
-"""One connection of a device to the lab, without I/O: through the lab's proxy, or routed."""
+"""One connection of a device to the lab, without I/O.
+
+The connection comes through the lab's proxy, or by a route (the WireGuard tunnel).
+"""
 
 from __future__ import annotations
 
@@ -38,28 +41,32 @@ class DeviceSession(CaseRun):
         self._schedule = schedule
 
     def tests(self, host: str) -> bool:
-        """Return True if the lab itself serves this host, and does not relay its connections."""
+        """Return True if the lab itself serves ``host``, instead of relaying connections."""
         return self._schedule.tests(host)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Choose this connection's turn, and return the server for its part before TLS.
+        """Choose this connection's turn (the run of one case for one host).
 
-        None if there is no such part. ``seen`` is the evidence of the connection. A session calls
-        this method before any other.
+        Return the server for the part of the connection before TLS, such as STARTTLS; None if the
+        case has no such part. ``seen`` is the evidence of the connection. A session calls this
+        method before any other.
         """
         self.visit = self._schedule.admit(seen, plain=self.plain)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """Do nothing: the turn already stores the evidence of its connections."""
+        """Do nothing: the turn (the run of a case for a host) already stores this connection."""
 
     def failed(self, error: CannotServeError) -> None:
-        """Store the error of a connection that the lab could not serve, in its turn."""
+        """Record an error in the turn: the lab could not serve the connection.
+
+        A turn is the run of one case for one host.
+        """
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Notify the schedule of an event on this connection.
+        """Notify the schedule, which assigns connections to cases, of an event on this connection.
 
         Args:
             hung_up: True if the client closed its side.
@@ -78,9 +85,9 @@ _HTTP, _HTTPS = 80, 443
 
 
 class ObservedConnection:
-    """A conversation that notifies the schedule of each event on its connection.
+    """Wraps the I/O-free handler of a connection, and notifies the schedule of each event on it.
 
-    Call ``ended`` when the connection is over.
+    The schedule assigns connections to cases. Call ``ended`` when the connection is over.
     """
 
     def __init__(self, session: DeviceSession, inner: Conversation) -> None:
@@ -89,12 +96,12 @@ class ObservedConnection:
 
     @property
     def done(self) -> bool:
-        """True if the lab closes the connection after sending the remaining bytes."""
+        """True if the lab must close the connection after it has sent the remaining bytes."""
         return self._inner.done
 
     @property
     def passing(self) -> Destination | None:
-        """The server to relay the connection to; None if the lab serves it."""
+        """The server to which the connection must be relayed; None if the lab serves it."""
         return self._inner.passing
 
     @property
@@ -104,21 +111,21 @@ class ObservedConnection:
 
     @property
     def resets(self) -> bool:
-        """True if the connection ends with a TCP reset, once ``done``."""
+        """True if the lab must end the connection with a TCP reset, once ``done`` is True."""
         return self._inner.resets
 
     @property
     def pause(self) -> float:
-        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        """The seconds after which to call ``resume``; zero if no pause is under way."""
         return self._inner.pause
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue to serve the connection after a pause."""
         self._inner.resume()
         self._session.step()
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
+        """Record evidence from bytes relayed from the client, or from the server if ``back``.
 
         Empty bytes mean that this side closed the connection.
         """
@@ -135,12 +142,12 @@ class ObservedConnection:
         self._session.step(hung_up=not data)
 
     def ended(self) -> None:
-        """Notify the schedule that the connection is over."""
+        """Notify the schedule, which assigns connections to cases, that the connection is over."""
         self._session.step(ended=True)
 
 
 class RoutedConnection(ObservedConnection):
-    """A connection that reached the lab by a route (the tunnel), and not by a proxy request.
+    """A connection that reached the lab through the tunnel, without a proxy request.
 
     Its first bytes show whether it is TLS.
     """
@@ -150,12 +157,12 @@ class RoutedConnection(ObservedConnection):
         self._routed = inner
 
     def silent(self) -> None:
-        """Relay a client that sends nothing: in its protocol the server may have to speak first."""
+        """Relay a client that sends nothing: perhaps its server has to speak first."""
         self._routed.silent()
 
 
 def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
-    """Return the conversation for a client that requested a host from the lab's proxy.
+    """Return the handler of a connection for a client that requested a host from the lab's proxy.
 
     A client may resolve the name itself, and request an address. Then the name in its ClientHello
     decides whether the host is under test.
@@ -165,7 +172,7 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
         reached: the requested host and port.
 
     Returns:
-        The conversation; None if the connection must be relayed.
+        The handler, which does no I/O; None if the connection must be relayed.
     """
     session = DeviceSession(schedule, plain=reached.plain or reached.port == _HTTP)
     if schedule.tests(reached.host):
@@ -177,7 +184,7 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
 
 
 def routed_connection(schedule: Schedule, destination: Destination) -> RoutedConnection:
-    """Return the conversation for a client that reached the lab by a route, without a proxy.
+    """Return the handler of a connection that reached the lab through the tunnel, without a proxy.
 
     Args:
         schedule: assigns the connection to a case.
@@ -191,7 +198,7 @@ class DeviceConnection(Proxied):
     """A device's connection to the lab's proxy: the proxy request, then the requested host.
 
     Connections to hosts that are not under test are relayed. HTTP requests for the name or the
-    address of the lab get the lab's own page.
+    address of the lab get the web page of the lab.
     """
 
     def __init__(self, schedule: Schedule, page: Page) -> None:
@@ -206,7 +213,7 @@ class DeviceConnection(Proxied):
         return super().data_to_send() + out
 
     def ended(self) -> None:
-        """Notify the schedule that the connection is over."""
+        """Notify the schedule, which assigns connections to cases, that the connection is over."""
         if isinstance(self._inner, ObservedConnection):
             self._inner.ended()
 

@@ -128,7 +128,7 @@ class LabFolder:
         os.close(self._folder)
 
     def authorities(self, now: datetime) -> Authorities:
-        """Return the lab's authorities with the stored roots R and R2.
+        """Return the lab's authorities with two stored roots: R (honest) and R2 (the attacker's).
 
         A root is created if it is missing or expires soon. ``now`` is the current time.
         """
@@ -138,7 +138,7 @@ class LabFolder:
     def secret(self, name: str, make: Callable[[], str]) -> str:
         """Return the secret that is stored under a name, as text.
 
-        If there is none, ``make`` returns a new one, which is stored.
+        If none is stored, ``make`` is called to make a secret, which is then stored.
         """
         kept = self._read(f"{name}.key")
         if kept is None:
@@ -180,7 +180,7 @@ class LabFolder:
             return file.read(_LARGEST)
 
     def _write(self, name: str, data: bytes, mode: int) -> None:
-        """Write a file atomically, with this mode regardless of the umask."""
+        """Write a file atomically, with exactly the mode ``mode``, regardless of the umask."""
         passing = f".{name}.{secrets.token_hex(8)}"
         try:
             descriptor = os.open(passing, _CREATE, 0o600, dir_fd=self._folder)
@@ -199,8 +199,8 @@ class LabFolder:
         """Refuse a file or folder that other users own or can access, and special files.
 
         Args:
-            descriptor: the open file.
-            what: its name for the error.
+            descriptor: the descriptor of the open file.
+            what: the name of the file for the error.
         """
         found = os.fstat(descriptor)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):

@@ -49,11 +49,14 @@ class HostProgress:
         host: the host.
         playing: the name of the active case; empty if there is none.
         coming: the name of the next case; empty if there is none.
+        in_doubt: the number of refusals that are not yet confirmed by a connection to the honest
+            server.
         controlled: True if the app accepted the honest server at least once.
         control: the latest result with the honest server.
         results: the results so far.
         cases: the number of cases.
         finished: True if all cases have a result.
+        real: True if the host has a real server, to which the lab relays.
     """
 
     host: str
@@ -77,8 +80,8 @@ class DeviceLab:
         hosts: the hosts under test.
         style: the kind of the app's pins: on the server's key, on an authority, or none.
         cases: the cases to run for each host.
-        kept: the roots and keys of the lab.
-        address: the IP address and port for devices.
+        kept: the stored roots and keys of the lab.
+        address: the IP address and the port on which to listen for devices.
         tunnel_port: the UDP port of the tunnel; 0 for any free port.
         upstreams: the real servers of the hosts, if the app connects to them.
     """
@@ -140,7 +143,7 @@ class DeviceLab:
     def peer_configuration(self, reach: str) -> str | None:
         """Return the WireGuard configuration for the device; ``None`` if the lab has no tunnel.
 
-        ``reach`` is the host name or address at which the device reaches the lab.
+        ``reach`` is the host name or address at which the device can reach the lab.
         """
         return self._keys.peer_configuration(reach, self._tunnel.port) if self._keys else None
 
@@ -151,7 +154,7 @@ class DeviceLab:
     def roots(self) -> list[Certificate]:
         """The roots that a device must trust: R of honest servers, and R2 of the attacker.
 
-        If the hosts have real servers, it is only R2.
+        If the hosts have real servers, only R2 is needed.
         """
         rogue = self.authorities.rogue.certificate
         return [rogue] if self.real else [self.authorities.root.certificate, rogue]
@@ -194,8 +197,8 @@ class DeviceLab:
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
         """Wait until connections relayed to real servers have ended, at most ``patience`` seconds.
 
-        The data that an app sends to its real server can be the last signal that the lab waits for.
-        The app then still gets its answer.
+        The lab may have its last result when the app sends data to its real server. This wait lets
+        the app still get the answer.
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
@@ -204,8 +207,8 @@ class DeviceLab:
     def stop(self) -> list[HostProgress]:
         """Stop the lab, and return the progress of every host.
 
-        A refusal counts only if the app accepted the honest server afterwards. Without that, its
-        case is undecided.
+        A refusal counts only if the app accepted the honest server afterwards. If it did not, the
+        case of the refusal is undecided.
         """
         self._loop.call(self.schedule.stop)
         return self.progress()
@@ -274,6 +277,8 @@ _MAX_CONNECTIONS = 4096
 def max_connections() -> int:
     """Raise this process's limit of open files, and return how many files connections may use.
 
+    The rest of the limit is reserved for other files of the lab.
+
     Raises:
         LabError: this system allows too few open files.
     """
@@ -300,10 +305,10 @@ class DevicePort(Port):
 
     Args:
         loop: the event loop.
-        make: returns a new conversation, which serves one connection.
+        make: a function that returns a new handler for one connection.
         address: the IP address and the port to listen on.
         limit: the number of file descriptors that connections may use. Further connections wait.
-        error: called if this system can accept no more connections.
+        error: a function to call with the error if this system can accept no more connections.
     """
 
     def __init__(
@@ -355,7 +360,7 @@ class DevicePort(Port):
 
 
 def _allowed(client: socket.socket) -> Callable[[str], bool]:
-    """Return a function that decides whether a client may be relayed to an IP address.
+    """Return a function that returns True if a client may be relayed to a given IP address.
 
     Only a client on this machine may reach loopback and link-local addresses.
     """

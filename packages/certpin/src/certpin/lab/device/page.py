@@ -43,7 +43,7 @@ _REAL = """\
 
 @dataclass(frozen=True)
 class Page:
-    """The lab's web page, and the files that it links to. All of them are public.
+    """The lab's web page, and the files that it links to. All of these files are public.
 
     Attributes:
         r: the root R as DER, the root of the honest server; empty if the hosts have real servers.
@@ -93,7 +93,7 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
 
 
 def pin_file(pkis: Iterable[TestPKI]) -> str:
-    """Return the text of a pin file for the hosts of these test PKIs. It is not written to disk."""
+    """Return the text of a pin file for the hosts of test PKIs. No file is written."""
     head = _editor()
     head.raise_version()
     policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
@@ -101,9 +101,10 @@ def pin_file(pkis: Iterable[TestPKI]) -> str:
 
 
 def _host(policy: HostPolicy) -> str:
-    """Return the policy of one host as the text of a pin file.
+    """Return the policy of one host as text in the syntax of a pin file.
 
-    A new editor is used for each policy, because an editor would parse all earlier ones again.
+    A new editor is used for each policy, because one editor for all would parse the earlier
+    policies again each time.
     """
     editor = _editor()
     before = len(editor.text)
@@ -145,7 +146,7 @@ def qr_lines(text: str) -> list[str]:
 
 
 def qr_text(text: str) -> Group:
-    """Return the QR code of a text for a rich console: readable with any colours, never wrapped."""
+    """Return the QR code of a text to print on a rich console, in fixed colours, unwrapped."""
     from rich.console import Group
     from rich.text import Text
 

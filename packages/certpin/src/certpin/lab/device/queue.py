@@ -1,4 +1,4 @@
-"""The queue of a host's cases: the good control, the cases, and controls in between. No I/O.
+"""The queue of a host's cases, with a good control between them. No I/O.
 
 The good control is a case with the honest server, which the app must accept. A refusal counts only
 if a later good control succeeds. Otherwise a device without a network, or an app that crashed,
@@ -29,9 +29,10 @@ _NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control followed it")
 
 
 def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
-    """Return the order of a host's cases, with the good control inserted regularly.
+    """Return the order in which to run a host's cases, with the good control inserted regularly.
 
-    The good control is run after every ``between`` cases, and after the last case.
+    The good control (a case with the honest server) is run after every ``between`` cases, and after
+    the last case.
     """
     planned: list[Case] = []
     for number, case in enumerate(cases, 1):
@@ -47,9 +48,9 @@ class CaseQueue:
     Args:
         style: the kind of the app's pins: on the server's key, on an authority, or none.
         cases: the cases to run.
-        prepare: returns a new turn of a case (its run for this host), or raises
+        prepare: a function that returns a new turn of a case (its run for this host), or raises
             ``CannotServeError``.
-        settled: called with every result, and again if a late connection changes one.
+        settled: a function to call with every result, and again if a late connection changes it.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """True if every case has a result, and the latest good control succeeded."""
+        """True if every case has a result, and the app accepted the latest honest server."""
         return not self._queue and self.current is None and self._trusted
 
     @property
     def next_case(self) -> str:
         """The name of the next case; empty if there is none.
 
-        After a failed control the next case is the control.
+        After a failed good control (the case with the honest server), the control is repeated.
         """
         if not self._trusted:
             return CONTROL.name
@@ -89,11 +90,11 @@ class CaseQueue:
 
     @property
     def in_doubt(self) -> int:
-        """The number of refusals that were not followed by a successful good control yet."""
+        """The number of refusals after which the app has not yet accepted the honest server."""
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """Return the active turn, the run of a case for this host. Without one, begin the next.
+        """Return the active turn (the run of a case for this host), or begin the next turn.
 
         Args:
             wide: False if no case about two hosts may begin now.
@@ -110,10 +111,10 @@ class CaseQueue:
         return self.current
 
     def update(self, turn: Turn) -> None:
-        """Process an event on a connection of a turn: judge the turn if it is over.
+        """Process an event on a connection of a turn (a run of a case). Judge the turn if it ended.
 
         A turn that was judged before is judged again, because a late connection may show that its
-        attack got through.
+        attack succeeded.
         """
         if turn is self.current:
             if turn.over:
@@ -125,7 +126,7 @@ class CaseQueue:
     def stop(self) -> None:
         """Stop the queue. Refusals that no good control confirmed become inconclusive.
 
-        Cases that never ran get no result.
+        A good control is a case with the honest server. Cases that never ran get no result.
         """
         for turn in self._doubtful:
             self._settle(turn, _NO_CONTROL)
@@ -145,9 +146,9 @@ class CaseQueue:
             return None
 
     def _postpone(self, turn: Turn) -> Turn | None:
-        """Put a case about two hosts back into the queue, behind the next case. Return None.
+        """Put the case of a turn back into the queue, behind the next case. Return None.
 
-        Called if another case about two hosts is active.
+        Called for a case about two hosts if another one is active: only one can run at a time.
         """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
@@ -177,9 +178,10 @@ class CaseQueue:
                 self._again(refused, failed)
 
     def _again(self, turn: Turn, judgement: Judgement) -> None:
-        """Put an inconclusive case back into the queue, before the last control.
+        """Put an inconclusive case back into the queue, before the last good control.
 
-        After ``_TRIES`` tries, the inconclusive judgement becomes its result.
+        A good control is a case with the honest server. After ``_TRIES`` tries, the inconclusive
+        judgement becomes the result of the case.
         """
         self._tries[turn.case.name] += 1
         if self._tries[turn.case.name] >= _TRIES:
@@ -190,7 +192,7 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """Change the result of a turn that was judged before, if a late connection leaked data."""
+        """Change the result of a turn (a run of a case) if a late connection leaked data in it."""
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return

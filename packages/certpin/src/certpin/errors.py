@@ -75,7 +75,7 @@ class CertpinError(Exception):
 
 
 class InputError(CertpinError, ValueError):
-    """Invalid bytes or text."""
+    """The base class of errors about invalid bytes or text."""
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
         super().__init__(f"{problem} ({fix})" if fix else problem)
@@ -87,7 +87,7 @@ class InputError(CertpinError, ValueError):
 
 
 class CertificateParseError(InputError):
-    """Not a certificate, a chain or a CSR in strict DER (RFC 5280, RFC 2986, X.690)."""
+    """The bytes are not a certificate, chain or CSR in strict DER (RFC 5280, RFC 2986, X.690)."""
 
 
 class KeyParseError(InputError):
@@ -156,7 +156,7 @@ class PinFileError(ConfigError):
 
 
 class CaseFileError(PinFileError):
-    """A case file for the lab is invalid, with ``path``, ``line`` (from 1) and ``key``."""
+    """A case file for the lab is invalid. ``path``, ``line`` (from 1), ``key`` name the place."""
 
 
 class JournalError(PinFileError):
@@ -241,8 +241,8 @@ class PinSetExpiredError(_VerdictError):
 class TransparencyError(_VerdictError):
     """A pin matches, but too few known logs promise to publish the certificate (``require_ct``).
 
-    ``verdict.transparency`` has the number that is required, and the reason for each SCT that does
-    not count. RFC 6962, and Chrome's CT policy.
+    ``verdict.transparency`` has the required number of SCTs, and the reason for each SCT that does
+    not count. The rules are RFC 6962, and Chrome's CT policy.
     """
 
 

@@ -126,7 +126,7 @@ def script(shell: str) -> str:
     """Return the script that makes a shell complete certpin's commands.
 
     Args:
-        shell: one of ``SHELLS``.
+        shell: the name of the shell, such as ``bash``; one of ``SHELLS``.
     """
     kind = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}[shell]
     return kind(click.Command(_PROGRAM), {}, _PROGRAM, COMPLETION_VARIABLE).source()

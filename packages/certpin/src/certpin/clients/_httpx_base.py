@@ -114,7 +114,8 @@ class PinningTransport(_Transport):
     def handle_request(self, request: Any) -> Any:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both a ``ConnectError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both a ``ConnectError`` and a
+        ``PinError``.
         """
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
@@ -139,7 +140,8 @@ class AsyncPinningTransport(_Transport):
     async def handle_async_request(self, request: Any) -> Any:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both a ``ConnectError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both a ``ConnectError`` and a
+        ``PinError``.
         """
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)

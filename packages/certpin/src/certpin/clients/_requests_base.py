@@ -33,7 +33,7 @@ class PinningAdapter:
 
     ``_managers`` are the classes of the pinned pool managers, without and with a proxy. ``_error``
     is the library's ``SSLError``. ``_proxy_options`` names the options that the adapter passes to
-    managers for proxies; it stores each as an attribute ``_NAME``.
+    managers for proxies; the adapter stores the option ``NAME`` as its attribute ``_NAME``.
     """
 
     _managers: tuple[Any, Any]
@@ -88,8 +88,8 @@ class PinningAdapter:
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
         """Check the options and the URL of a request, then let the ``with`` block send it.
 
-        ``verify=`` and ``cert=`` raise ``ConfigError``. A refusal raises an error that is both the
-        library's ``SSLError`` and a ``PinError``.
+        ``verify=`` and ``cert=`` raise ``ConfigError``. If the connection is refused, raise an
+        error that is both the library's ``SSLError`` and a ``PinError``.
         """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")

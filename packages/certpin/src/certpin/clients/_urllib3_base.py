@@ -224,7 +224,8 @@ class PinningPool(_BasePool):
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both an ``SSLError`` and a
+        ``PinError``.
         """
         base: Any = super()
         with self._refusing():
@@ -237,7 +238,8 @@ class AsyncPinningPool(_BasePool):
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both an ``SSLError`` and a
+        ``PinError``.
         """
         base: Any = super()
         with self._refusing():
@@ -274,7 +276,7 @@ class _Manager:
 
 
 class PinningManager(_Manager):
-    """Base class that gives a pool manager or a proxy manager of the library pinned pools."""
+    """Base class that gives a pool manager or proxy manager of urllib3 or niquests pinned pools."""
 
     def connection_from_host(
         self,
@@ -283,10 +285,11 @@ class PinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Return the connection pool for a host, or refuse a request that must not be sent.
+        """Return the connection pool for a host, or raise an error if the request must not be sent.
 
-        urllib3 calls this method for each request and each redirect. Raises an error that is both
-        the library's ``SSLError`` and a ``PinError``.
+        A request in clear text must not be sent, nor one to an unpinned host if the context is
+        strict. urllib3 calls this method for each request and each redirect. The error is both the
+        library's ``SSLError`` and a ``PinError``.
         """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
@@ -294,7 +297,7 @@ class PinningManager(_Manager):
 
 
 class AsyncPinningManager(_Manager):
-    """Base class that gives an asynchronous pool manager or proxy manager pinned pools."""
+    """Base class that gives an asynchronous pool or proxy manager of niquests pinned pools."""
 
     async def connection_from_host(
         self,
@@ -303,9 +306,10 @@ class AsyncPinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Return the connection pool for a host, or refuse a request that must not be sent.
+        """Return the connection pool for a host, or raise an error if the request must not be sent.
 
-        urllib3-future calls this method for each request and each redirect. Raises an error that is
+        A request in clear text must not be sent, nor one to an unpinned host if the context is
+        strict. urllib3-future calls this method for each request and each redirect. The error is
         both the library's ``SSLError`` and a ``PinError``.
         """
         self._admit(host, port, scheme, pool_kwargs)

@@ -28,7 +28,7 @@ class PinnedTransport(PinningTransport, httpx.HTTPTransport):
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx.AsyncHTTPTransport):
-    """An ``httpx.AsyncHTTPTransport`` that enforces pins."""
+    """An ``httpx.AsyncHTTPTransport`` that enforces pins. Takes ``pins`` and the options."""
 
     _error = httpx.ConnectError
 
@@ -44,6 +44,10 @@ class PinnedClient(PinningClient, httpx.Client):
 
 
 class AsyncPinnedClient(PinningClient, httpx.AsyncClient):
-    """An ``httpx.AsyncClient`` that enforces pins, like ``PinnedClient``."""
+    """An ``httpx.AsyncClient`` that enforces pins: ``AsyncPinnedClient(pins, **options)``.
+
+    ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
+    client uses the proxies that the environment names.
+    """
 
     _transport_type = AsyncPinnedTransport

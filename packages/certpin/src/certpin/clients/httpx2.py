@@ -28,7 +28,7 @@ class PinnedTransport(PinningTransport, httpx2.HTTPTransport):
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
-    """An ``httpx2.AsyncHTTPTransport`` that enforces pins."""
+    """An ``httpx2.AsyncHTTPTransport`` that enforces pins. Takes ``pins`` and the options."""
 
     _error = httpx2.ConnectError
 
@@ -44,6 +44,10 @@ class PinnedClient(PinningClient, httpx2.Client):
 
 
 class AsyncPinnedClient(PinningClient, httpx2.AsyncClient):
-    """An ``httpx2.AsyncClient`` that enforces pins, like ``PinnedClient``."""
+    """An ``httpx2.AsyncClient`` that enforces pins: ``AsyncPinnedClient(pins, **options)``.
+
+    ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
+    client uses the proxies that the environment names.
+    """
 
     _transport_type = AsyncPinnedTransport

@@ -146,7 +146,8 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
     ) -> Any:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both an ``SSLError`` and a
+        ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -156,7 +157,10 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
 
 
 class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
-    """A niquests ``AsyncHTTPAdapter`` that enforces pins, like ``PinnedAdapter``."""
+    """A niquests ``AsyncHTTPAdapter`` that enforces pins: ``AsyncPinnedAdapter(pins, **options)``.
+
+    Mount it for ``https://`` and ``http://``. Otherwise a redirect to the other scheme bypasses it.
+    """
 
     _managers = (_AsyncPoolManager, _AsyncProxyManager)
 
@@ -172,7 +176,8 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
     ) -> Any:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both an ``SSLError`` and a
+        ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -200,7 +205,7 @@ class _Session:
         base.__init__(**_safe(options))
 
     def mount(self, prefix: str, adapter: Any) -> None:
-        """Mount an adapter for URLs with this prefix.
+        """Mount an adapter for URLs that begin with ``prefix``.
 
         niquests mounts plain adapters in the constructor, and again after its resolver was closed.
         A plain adapter is replaced by a pinned one with the same options.
@@ -235,7 +240,7 @@ class PinnedSession(_Session, Session):
 
 
 class AsyncPinnedSession(_Session, AsyncSession):
-    """A ``niquests.AsyncSession`` that sends only through pinned adapters."""
+    """A ``niquests.AsyncSession`` that sends only through pinned adapters. Takes ``pins``."""
 
     _pinned_adapter = AsyncPinnedAdapter
     _plain_adapter = AsyncHTTPAdapter

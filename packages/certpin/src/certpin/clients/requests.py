@@ -65,7 +65,8 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     ) -> Response:
         """Send one request, and return the response.
 
-        A refusal raises an error that is both an ``SSLError`` and a ``PinError``.
+        If the connection is refused, raise an error that is both an ``SSLError`` and a
+        ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.

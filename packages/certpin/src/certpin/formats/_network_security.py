@@ -193,7 +193,10 @@ def _found(source: Source, pattern: str, scope: _Scope) -> Found:
 
 
 def _read_transparency(element: Element | None) -> LogList | None:
-    """Return the platform's list of logs if ``element`` requires SCTs, else None."""
+    """Return the platform's list of Certificate Transparency logs if ``element`` requires SCTs.
+
+    Return None if it doesn't.
+    """
     if element is None or not element.take().flag("enabled", default=False):
         return None
     return PLATFORM_LOGS

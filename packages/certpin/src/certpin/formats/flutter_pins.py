@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return only the Dart file with the constant ``pins``.
 
-    An app imports it with a prefix, because it has such a file for its other build flavour already.
+    The app already has a file with a constant of this name for its other build flavour, so it has
+    to import this one with a prefix.
     """
     return (_flutter.pins_file(pins, FLUTTER_PINS.name),)
 

@@ -41,7 +41,7 @@ _LISTS = {"reportTo"}  # every other field has one value; pins have their own ob
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return the exported file: the JSON object of ``to_json``."""
+    """Return the exported file, which contains the pin set as a JSON object."""
     return (File(JSON.file, json.dumps(to_json(pins), indent=2) + "\n"),)
 
 

@@ -103,7 +103,7 @@ class Shape:
         return found
 
     def entries(self) -> Iterator[tuple[str, Shape]]:
-        """Yield the keys and values of this value, a mapping. Raises ``FormatError``."""
+        """Yield the keys and values of this mapping. Raises ``FormatError`` if not a mapping."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         for name, value in mapping.items():
             if not isinstance(name, str):
@@ -290,7 +290,7 @@ class Found:
     def _guessed(self) -> tuple[HostPin, ...]:
         """Return the pins with guessed roles and states, because most platforms record none.
 
-        The first pin is taken for that of the key in use, and the others for backups.
+        The first pin is taken for the pin of the key in use, and the others for backup pins.
         """
         first: Role = "intermediate" if self.match == "ca" else "leaf"
         pins = dict.fromkeys(self.pins)  # a list may contain duplicates

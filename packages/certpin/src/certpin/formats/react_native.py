@@ -57,7 +57,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the library's options wherever they occur in TypeScript, JavaScript or JSON.
+    """Parse the React Native library's options anywhere in TypeScript, JavaScript or JSON.
 
     Raises ``FormatError``.
     """

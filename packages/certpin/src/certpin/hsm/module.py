@@ -75,7 +75,8 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
         writing: True to open a session that can create and delete objects.
 
     Raises:
-        TokenError: the PIN is missing or refused, or the token failed. It never contains the PIN.
+        TokenError: the PIN is missing or refused, or the token failed. The message never contains
+            the PIN.
     """
     import pkcs11
 

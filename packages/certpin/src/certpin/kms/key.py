@@ -50,8 +50,7 @@ class ServiceKey:
 
         Returns:
             The signature. For ECDSA it is DER, with SHA-256 for P-256 and SHA-384 for P-384. RSA
-                signs by
-            PKCS#1 v1.5 with SHA-256.
+            signs by PKCS#1 v1.5 with SHA-256, and Ed25519 by RFC 8032.
 
         Raises:
             TokenError: the service refused or failed, or the signature is not valid for the public

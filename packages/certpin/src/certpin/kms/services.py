@@ -79,7 +79,7 @@ def _usable(public_key: Any, scheme: str) -> tuple[SignerPublicKey, SSlibKey]:
 
 
 def sslib_key(public_key: SignerPublicKey) -> SSlibKey:
-    """Return a public key in the format of TUF root metadata, with certpin's scheme for it."""
+    """Return a public key in the format of TUF root metadata, with certpin's signature scheme."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from securesystemslib.signer import SSlibKey
 

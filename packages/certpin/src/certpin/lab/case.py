@@ -46,7 +46,7 @@ class Expected:
     ca: Expect
 
     def of(self, style: Style) -> Expect:
-        """Return how a client with pins of the given style should react."""
+        """Return the expected reaction of a client that has the given style of pins."""
         found: Expect = getattr(self, style.value)
         return found
 

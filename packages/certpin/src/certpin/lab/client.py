@@ -136,8 +136,8 @@ def write_client_files(folder: Path, trusted_pem: bytes) -> None:
 def write_pins(path: Path, pins: PinSet) -> None:
     """Write the client's pins to a pin file. Unlike other pin files, it is not synced to disk.
 
-    Nor is it checked by loading it: a client that can't read the file also refuses the honest
-    server, and the lab then reports the run as invalid.
+    The file is not loaded to check it. A client that can't read the file also refuses the honest
+    server, so that its run proves nothing.
     """
     editor = PinFileEditor.new(path, pins.name, version=1)
     if pins.ct_logs:

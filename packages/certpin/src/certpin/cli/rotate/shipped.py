@@ -259,12 +259,12 @@ def shipped(
 
 
 def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutcome:
-    """Record that no client holds a version any more, and return the outcome.
+    """Record in the journal that no client holds a version any more, and return the outcome.
 
     Args:
         files: the pin file and the journal.
         version: the number of the version.
-        who: the value of ``--who``.
+        who: the person to name in the journal (``--who``); None for the default.
 
     Raises:
         ConfigError: the version is unknown, or is the latest one, which clients can fetch now.

@@ -244,9 +244,9 @@ def _app_shares(
     If no client fetches versions, the apps without a recorded count share the remaining clients.
 
     Args:
-        known: the numbers of clients in the journal.
+        known: the number of clients of each app, as the journal records them.
         clients: the number of simulated clients.
-        binaries: the share of clients that hold each version in a binary.
+        binaries: for each version number, the share of clients with that version in a binary.
     """
     shares = {name: _default_share(count, clients) for name, count in known.apps.items()}
     unknown = [name for name, count in known.apps.items() if count is None or count > clients]

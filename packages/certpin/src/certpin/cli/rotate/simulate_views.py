@@ -72,7 +72,7 @@ class HostSimulation:
         return next(found, None)
 
     def lockout(self, number: int) -> Lockout | None:
-        """Return which clients a step locks out, and when; None if it locks none out.
+        """Return the lockout that a step causes: which clients, and when. None if it causes none.
 
         Args:
             number: the number of the step.

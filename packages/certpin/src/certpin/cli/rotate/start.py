@@ -127,7 +127,7 @@ def start(
 
 
 def _is_started(pins: PinSet, place: str) -> bool:
-    """Return True if ``--new`` names an existing key file with a pin in the pin file already."""
+    """Return True if ``--new`` names an existing key file, and the pin file already has its pin."""
     if is_on_token(place) or not Path(place).is_file():
         return False
     pin = resolve_key(place).pin

@@ -41,7 +41,7 @@ class HostViolation:
     violation: Violation
 
     def json(self) -> dict[str, Any]:
-        """Return the violation as JSON."""
+        """Return the violation as a JSON object."""
         return violation_json(self.host, self.violation)
 
 
@@ -191,7 +191,7 @@ class StepOutcome:
         ctx.exit(SUCCESS if self.done else PROBLEM_FOUND)
 
     def json(self) -> dict[str, Any]:
-        """Return the outcome of the step as JSON."""
+        """Return the outcome of the step as a JSON object."""
         return {
             "step": self.step,
             "file": str(self.path),

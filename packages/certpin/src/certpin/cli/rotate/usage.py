@@ -43,7 +43,7 @@ def reported_usage(
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
             ``file:PATH``.
         pin_set: the name of the pin set.
-        now: the current time, for the database.
+        now: the current time; used only for a database.
         versions: the numbers of the versions.
 
     Raises:
@@ -65,7 +65,8 @@ def with_exports(deployed: DeployedVersions, paths: Iterable[Path]) -> DeployedV
         paths: the reports, CSV files of Google Play or App Store Connect.
 
     Raises:
-        InputError: a file can't be read, is no such report, or has no app with a recorded release.
+        InputError: a file can't be read, is not a store report, or has no app with a recorded
+            release.
     """
     read: list[ReleaseUsage] = []
     apps = {each.app for version in deployed.versions for each in version.releases if each.app}

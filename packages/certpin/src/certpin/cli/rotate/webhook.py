@@ -1,6 +1,7 @@
-"""``certpin rotate webhook``: a Kubernetes admission webhook that asks the rotation gate.
+"""``certpin rotate webhook``: a Kubernetes admission webhook for requests of cert-manager.
 
-cert-manager then orders no certificate for a key that clients would refuse.
+It asks the rotation gate (the rules that refuse a step that locks clients out), so that
+cert-manager orders no certificate for a key that clients would refuse.
 """
 
 from __future__ import annotations
@@ -166,9 +167,9 @@ class _Service:
     """The part of the webhook that reads the pin file and journal, and answers requests with them.
 
     Attributes:
-        certificate: the webhook's own certificate.
+        certificate: the webhook's TLS certificate.
         decisions: a queue of requests (``None`` if unreadable) with their decisions. The thread of
-            the command prints them; the item ``None`` ends it.
+            the command prints them; the item ``None`` ends that thread's loop.
     """
 
     def __init__(
@@ -220,8 +221,8 @@ class _Service:
     def judge(self, body: bytes) -> tuple[int, bytes]:
         """Return the HTTP status and the body of the answer to an AdmissionReview (its JSON body).
 
-        Any error is a refusal: an AdmissionReview if the request has a UID; otherwise status 400,
-        which the API server treats as no answer.
+        If an error occurs, the answer is a refusal: an AdmissionReview if the request has a UID;
+        otherwise status 400, which the API server treats as no answer.
         """
         from certpin.cli.rotate.admission import Decision, decide, parse_review, review_json
         from certpin.errors import CertpinError, InputError
@@ -242,7 +243,10 @@ class _Service:
         return 200, json.dumps(review_json(request.uid, decision)).encode()
 
     def problems(self) -> list[str]:
-        """Return why the webhook can't judge requests now, for ``/readyz``; empty if it can."""
+        """Return the reasons why the webhook can't judge requests now, as texts for ``/readyz``.
+
+        The list is empty if it can.
+        """
         from certpin.errors import CertpinError
         from certpin.pins import utc_now
 

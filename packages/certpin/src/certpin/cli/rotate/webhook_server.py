@@ -54,7 +54,10 @@ class ServerCertificate:
         self.context = self._load()
 
     def refresh(self) -> str:
-        """Load the certificate again if its files changed; return why that failed, or empty."""
+        """Load the certificate again if its files changed.
+
+        Return the error as text if it can't be loaded; otherwise an empty string.
+        """
         try:
             if signature(self._chain, self._key) != self._loaded:
                 self.context = self._load()
@@ -84,7 +87,7 @@ class ServerCertificate:
 
 
 def signature(*paths: Path) -> tuple[object, ...]:
-    """Return a value that changes if one of these files is replaced or written.
+    """Return a value that changes if one of the given files is replaced or written.
 
     Raises:
         OSError: a file is missing.
@@ -100,17 +103,18 @@ def _no_password() -> str:
 class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """An HTTPS server that answers AdmissionReviews and the probes of Kubernetes.
 
-    ``serve_forever()`` runs it, ``shutdown()`` from another thread ends it.
+    ``serve_forever()`` runs the server, ``shutdown()`` from another thread ends it.
 
     Args:
-        address: host and port.
-        certificate: the certificate that it presents.
-        judge: returns the status and the body of the answer to an AdmissionReview. It must not
-            raise.
-        problems: returns why the server is not ready, in words; empty if it is.
+        address: the host and port to listen on.
+        certificate: the certificate that the server presents.
+        judge: a function that returns the status and the body of the answer to an AdmissionReview.
+            It must not raise.
+        problems: a function that returns the reasons for which the server is not ready, as texts;
+            empty if it is ready.
 
     Raises:
-        OSError: it can't listen on the address.
+        OSError: the server can't listen on the address.
     """
 
     allow_reuse_address = True
@@ -141,7 +145,7 @@ class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection in its thread, then let the next connection begin."""
+        """Serve one connection in its thread, then free the slot for the next connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:

@@ -29,7 +29,7 @@ class KeysOnly(PolicyLimitation):
     summary = "pins of whole certificates (`cert-sha256/…`): omitted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without pins of whole certificates, and the omission.
+        """Return a copy of the policy without pins of whole certificates, and the omission as text.
 
         Raises ``ConfigError`` if no pin would be left.
         """
@@ -148,7 +148,7 @@ class LeafOrAuthority(PolicyLimitation):
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
-    """Return a copy of the policy without compromised pins of authorities, and their names.
+    """Return a copy of the policy without compromised authority pins, and the omission as text.
 
     The platform compares only the leaf, so it can't refuse a chain because of an authority's key.
     """
@@ -198,10 +198,11 @@ class LeafOrAnchors(LeafOnly):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy for a platform that compares only leaves, and the omission.
+        """Return a copy of the policy for platforms that compare only leaves, and the omission.
 
-        All pins stay if every trust anchor is pinned; otherwise only those that a leaf can match.
-        Compromised pins of authorities never stay. Raises ``ConfigError`` if no pin would be left.
+        All pins stay if every trust anchor is pinned; otherwise only the pins that a leaf can
+        match. Compromised pins of authorities never stay. Raises ``ConfigError`` if no pin would be
+        left.
         """
         if _anchors_are_pinned(policy):
             return without_unseen(policy)
@@ -376,7 +377,7 @@ class NoReportOnly(PolicyLimitation):
         return projected, omissions
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, or ``None`` and the omission if its mode is ``report``."""
+        """Return an enforced policy unchanged; for a report-only one, ``None`` and the omission."""
         if policy.mode == "enforce":
             return policy, ""
         return None, 'mode = "report": the host is left out'

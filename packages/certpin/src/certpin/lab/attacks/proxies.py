@@ -59,7 +59,7 @@ def _hostile_proxy(
     """Return a function that builds a scenario: a hostile proxy in front of the honest server.
 
     Args:
-        issuer: returns the issuer of the proxy's certificate.
+        issuer: a function that returns the issuer of the proxy's TLS certificate.
         names: the names in that certificate.
     """
     return lambda pki: Scenario((pki.honest,), tls_proxy=ServerStep.of(issuer(pki).issue(*names)))

@@ -75,7 +75,10 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """True if every case has a result, and the app accepted the latest honest server."""
+        """True if every case has a result, and the latest good control succeeded.
+
+        A good control is a case with the honest server, which the app must accept.
+        """
         return not self._queue and self.current is None and self._trusted
 
     @property

@@ -151,7 +151,7 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 def _is_host(source: str) -> bool:
     """Return True if the name of a missing file looks like a host, and not like a list of hosts.
 
-    The command then suggests to write the host into a file.
+    The error then suggests to pass the host on standard input.
     """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address

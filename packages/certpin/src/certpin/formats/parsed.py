@@ -96,7 +96,7 @@ class Shape:
         return self._part(name, mapping[name], self._under(name)) if name in mapping else None
 
     def need(self, name: str) -> Shape:
-        """Return the value of the key ``name``. Raises ``FormatError`` if it is missing."""
+        """Return the value of the key ``name``. Raises ``FormatError`` if the mapping lacks it."""
         found = self.get(name)
         if found is None:
             raise FormatError(f"{self._under(name)} is missing")

@@ -76,7 +76,8 @@ def changed_under_its_number(files: RotationFiles) -> str:
 def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 
-    True if an earlier version was signed, or if the folder ``publish`` has a settings file.
+    True if the last version that clients fetched was signed, or if the folder ``publish`` has a
+    settings file.
     """
     return files.history.signed or settings_path(files.path).is_file()
 
@@ -151,13 +152,15 @@ def publish_violations(
 ) -> list[HostViolation]:
     """Return the rotation invariants that a pin set would violate if it went out to clients now.
 
+    A rotation invariant is a rule that prevents lockouts.
+
     Args:
         files: the pin file and the journal.
         pins: the pin set. If its version is recorded already, its number need not be the highest:
             an app can bring out an old version.
         results: the chains that servers present.
         timing: the delays until clients update.
-        now: the time at which it would go out.
+        now: the time at which the pin set would go out.
 
     Returns:
         The violations at each host of the pin set; empty if there are none.
@@ -183,7 +186,7 @@ class RecordOptions:
 
     Attributes:
         probes: the servers to contact before the version is recorded.
-        force: whether the version goes out although the rotation gate refuses it.
+        force: whether the version goes out although it violates a rule against lockouts.
         delays: the delays until clients update that the user gave, by their names.
         clients: how many clients will have the version; None if unknown.
         who: the person to name in the journal (``--who``); None for the default.
@@ -248,10 +251,11 @@ class CheckedVersion:
 
 
 def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersion:
-    """Check the pin file as the next signed version for clients, by the rules of the rotation gate.
+    """Check if the pin file can go out to clients as the next signed version.
 
-    The states of its pins are changed in ``files.editor`` (in memory); nothing is written. Before
-    the version goes out, append the result's ``event`` to the journal with ``files.commit``.
+    Contacts the servers. The result lists the rules against lockouts that the version would
+    violate. The states of its pins are changed in ``files.editor`` (in memory); nothing is written.
+    Before the version goes out, append the result's ``event`` to the journal with ``files.commit``.
 
     Raises:
         ProbeError: a server did not answer, and the user does not force the step.

@@ -215,12 +215,12 @@ def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
 def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
     """Return the periods in which taking a step locks clients out; overlapping ones are merged.
 
-    A period ends at the date from which its step is safe. For the installation of a key, it begins
-    T_adopt before that date; for any other step, it begins at the date of the step.
+    A period ends at the date from which its step is safe. If the step installs a key, the period
+    begins ``adopt`` before that date; otherwise it begins at the date of the step.
 
     Args:
         host: the simulated host.
-        adopt: T_adopt, the time until every client has a published version.
+        adopt: the time until every client has a published version (T_adopt).
     """
     zones: list[tuple[datetime, datetime]] = []
     for begin, end in sorted(_unsafe_times(host, adopt)):

@@ -193,7 +193,7 @@ class _Start:
         files: the pin file and the journal.
         key: the key to pin.
         hosts: the values of ``--host``.
-        force: whether the pin is added although the rotation gate refuses it.
+        force: whether the pin is added although that violates a rule against lockouts.
         who: the person to name in the journal.
         csr: the file for the certificate request; None for no request.
         now: the time of the run.

@@ -158,6 +158,7 @@ class HostStatus:
 
     Attributes:
         situation: the facts from which the status is computed.
+        violations: the violated invariants, the rules that prevent lockouts.
         table: the keys that each server presents.
         next: the next safe step in words.
         deadlines: the latest dates to publish a version before the pins that clients hold expire.
@@ -288,7 +289,7 @@ def _clients_with(
 ) -> int | None:
     """Return the number of clients that hold a version now, or None if it is unknown.
 
-    The count is the one that the rotation gate uses for the clients at risk.
+    The rules that refuse a rotation step use the same count for the clients at risk.
     """
     from certpin.rotation.fleet import clients_at_risk
 

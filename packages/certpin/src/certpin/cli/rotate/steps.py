@@ -47,7 +47,7 @@ class HostViolation:
 
 @dataclass(frozen=True)
 class ForceOptions:
-    """The options ``--force`` and ``--reason``: take a step although the rotation gate refuses it.
+    """The options ``--force`` and ``--reason``: take a step although it could lock clients out.
 
     Attributes:
         force: True to take the step.
@@ -67,7 +67,10 @@ class ForceOptions:
             raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
-        """Print a step's violations. Return True if there are any and ``--force`` is not given."""
+        """Print a step's violations of rules against lockouts.
+
+        Return True if there are any and the user gave no ``--force``.
+        """
         word = "forced" if self.force else "refused"
         hosts: dict[Violation, dict[str, None]] = {}
         for found in violations:
@@ -112,7 +115,7 @@ force_options = option_group(
 
 
 def of_host(policy: HostPolicy, violations: Sequence[Violation]) -> list[HostViolation]:
-    """Add the host pattern of a policy to violations, as ``HostViolation`` objects."""
+    """Return violations of rotation rules as ``HostViolation``, with the host of ``policy``."""
     return [HostViolation(str(policy.pattern), violation) for violation in violations]
 
 
@@ -155,8 +158,8 @@ class StepOutcome:
         pin: the pin that the step is about; None if it is about a version.
         version: the version number that the step is about, or None.
         done: True if the step was taken.
-        forced: True if the step was taken although the rotation gate refused it.
-        violations: the rotation invariants that the step would violate.
+        forced: True if the step was taken although it violates an invariant.
+        violations: the violated invariants, which are rules that prevent lockouts.
         messages: sentences for people, printed if the step was taken.
         next_command: the command to run next, or empty.
         later_command: the command to run after ``next_command``, or empty.

@@ -182,7 +182,7 @@ class KeySwitch:
         return (by_leaf,) if is_own_anchor else (by_leaf, by_authority)
 
     def violations(self) -> list[HostViolation]:
-        """Return the rotation invariants that the step would violate, each with its host."""
+        """Return the rules against lockouts that the step would violate, each with its host."""
         from certpin.rotation import check_step
 
         found = [
@@ -193,7 +193,7 @@ class KeySwitch:
         return found + self._of_dropped_hosts()
 
     def _of_dropped_hosts(self) -> list[HostViolation]:
-        """Return the violations at hosts that only published versions have, not the pin file.
+        """Return the violated rules at hosts that only published versions have, not the pin file.
 
         Clients may still hold these versions. Only hosts that the certificate names are checked.
         """
@@ -242,8 +242,8 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
 
     Args:
         step: the run of ``rotate switch``.
-        forced: True if the step is forced although the rotation gate refuses it. Then the pin must
-            be in the pin file; otherwise clients may accept the chain without the pin.
+        forced: True if the user forces the step although it could lock clients out. Then the pin
+            must be in the pin file; otherwise clients may accept the chain without the pin.
 
     Raises:
         ConfigError: the state doesn't allow it.

@@ -107,9 +107,9 @@ class LeafOnly(PolicyLimitation):
     root_sets = "A root set can't work: only the leaf's key is compared, never the root's."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy with only pins that a leaf can match, and the omission.
+        """Return a copy of the policy with only pins that a leaf can match.
 
-        Raises ``ConfigError`` if no pin would be left.
+        Also return the omission as text. Raises ``ConfigError`` if no pin would be left.
         """
         policy, unseen = without_unseen(policy)
         if policy.match == "leaf":
@@ -198,11 +198,11 @@ class LeafOrAnchors(LeafOnly):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy for platforms that compare only leaves, and the omission.
+        """Return a copy of the policy for a platform that compares only leaves.
 
         All pins stay if every trust anchor is pinned; otherwise only the pins that a leaf can
-        match. Compromised pins of authorities never stay. Raises ``ConfigError`` if no pin would be
-        left.
+        match. Compromised pins of authorities never stay. Also return the omission as text. Raises
+        ``ConfigError`` if no pin would be left.
         """
         if _anchors_are_pinned(policy):
             return without_unseen(policy)
@@ -377,7 +377,10 @@ class NoReportOnly(PolicyLimitation):
         return projected, omissions
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return an enforced policy unchanged; for a report-only one, ``None`` and the omission."""
+        """Return the policy unchanged, or ``None`` if its mode is ``report``.
+
+        In the second case, also return the omission as text.
+        """
         if policy.mode == "enforce":
             return policy, ""
         return None, 'mode = "report": the host is left out'

@@ -44,9 +44,10 @@ _REFUSED = "refused"
 
 @dataclass(frozen=True)
 class LintReport:
-    """The findings in one pin file, in the order of their lines.
+    """The result of ``lint`` for one pin file, with findings in the order of their lines.
 
-    ``allowed`` are the findings that a comment allows; they are not in ``findings``.
+    ``findings`` are the mistakes to report. ``allowed`` are those that a comment in the pin file
+    (``# certpin: allow``) allows; they are not in ``findings``.
     """
 
     findings: tuple[LintFinding, ...]
@@ -104,10 +105,10 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Return the findings without those of the rule ``refused`` that another rule reports too.
+    """Return ``found`` without the findings of the rule ``refused`` that another rule explains.
 
-    ``refused`` reports every value that clients refuse. A finding of a special rule for the same
-    key says more.
+    The rule ``refused`` reports every value because of which clients refuse the pin file. If a more
+    specific rule has a finding about the same TOML key, only that finding is kept.
     """
     reported = {
         parent
@@ -119,9 +120,9 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 
 
 def _with_parents(key: str) -> Iterator[str]:
-    """Yield a key of the pin file and the keys of the tables that contain it.
+    """Yield a full TOML key of the pin file, and then the keys of the tables that contain it.
 
-    For ``host[0].pin[1].pin`` these are ``host[0].pin[1]`` and ``host[0]``.
+    For ``host[0].pin[1].pin``, also yield ``host[0].pin[1]`` and ``host[0]``.
     """
     while key:
         yield key
@@ -134,8 +135,8 @@ def _apply_allowances(
     """Match lint findings with the comments (``# certpin: allow``) that allow them.
 
     Returns:
-        Each allowed finding with its copy that contains the reason from the comment, and a mistake
-        (``Hit``) for each comment without effect.
+        A dictionary from each allowed finding to its copy with the reason from the comment, and a
+        list with one ``Hit`` for each comment that allows nothing.
     """
     candidates: dict[tuple[str, int], list[LintFinding]] = defaultdict(list)
     for finding in found:
@@ -153,10 +154,10 @@ def _apply_allowances(
 
 
 def _why_unused(name: str, allowance: Allowance, document: LintDocument) -> str:
-    """Return why a comment that allows the rule ``name`` has no effect; empty if that is normal.
+    """Return the reason why a ``# certpin: allow`` comment has no effect; empty if that is normal.
 
-    A comment for a ``live`` rule is never reported, because it may apply to a server that was not
-    contacted.
+    ``name`` is the rule that the comment names. For a ``live`` rule, a comment without effect is
+    normal, because the comment may apply to a server that was not contacted.
     """
     rule = RULES.get(name)
     if rule is None:

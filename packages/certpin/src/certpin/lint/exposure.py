@@ -216,7 +216,7 @@ def _report_loop(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _host_of(address: str) -> str:
-    """Return the normalised host of a URL, or an empty string if it has none."""
+    """Return the host of a URL in canonical spelling; an empty string if it has no valid host."""
     try:
         return normalise(urlsplit(address).hostname or "")
     except ValueError:

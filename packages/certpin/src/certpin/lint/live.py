@@ -69,9 +69,10 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _admitted_pins(path: tuple[Certificate, ...], match: str) -> Iterator[Pin]:
-    """Yield both pins (of key and of certificate) of each certificate that ``match`` compares.
+    """Yield the pins of the certificates that clients compare: those that ``match`` selects.
 
-    ``path`` is a verified chain, leaf first.
+    Each certificate has two pins, one of its key and one of the whole certificate. ``path`` is a
+    verified chain, leaf first. ``match`` is ``leaf``, ``ca`` (all but the leaf) or ``any``.
     """
     chosen = {"leaf": path[:1], "ca": path[1:]}.get(match, path)
     return (pin for certificate in chosen for pin in pins_of(certificate))

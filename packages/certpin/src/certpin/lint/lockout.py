@@ -168,10 +168,10 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _all_in_use(host: HostEntry) -> bool:
-    """Return True if no pin of a host is a spare: each key is in service, or lost.
+    """Return True if a host has no spare pin: servers use the key of every pin, or the key is lost.
 
-    False if no key is lost and each pin has a different role, because the rule
-    ``roles-of-one-chain`` reports that.
+    Return False if no key is lost and each pin has a different role (leaf, intermediate, root),
+    because the rule ``roles-of-one-chain`` reports that.
     """
     entries = host.usable.values()
     spare = [entry for entry in entries if entry.role == "backup" or entry.state not in _IN_USE]
@@ -267,7 +267,7 @@ def _anchor_expires_soon(document: LintDocument, now: datetime) -> Iterator[Hit]
 
 
 def _anchor_ends(document: LintDocument) -> Iterator[tuple[AnchorFile, str, datetime]]:
-    """Yield each trust anchor of the pin file: its file, its subject, and when it expires."""
+    """Yield file, subject and expiry time of each trust anchor that the pin file names."""
     for file in document.anchor_files():
         for certificate in file.certificates:
             if dates := validity(certificate):

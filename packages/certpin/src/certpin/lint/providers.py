@@ -1,4 +1,4 @@
-"""Lint rules for the pins of authorities that a provider chooses: intermediates and root sets."""
+"""Lint rules for pins of intermediates, and for sets of roots that a certificate provider uses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def _lone_intermediate(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _has_own_key(host: HostEntry) -> bool:
-    """Return True if a leaf and a backup are pinned, so that the user controls the server's key."""
+    """Return True if clients compare the leaf, and a leaf and a backup are pinned.
+
+    The user controls these keys, so a change of intermediate by the authority locks no client out.
+    """
     roles = {entry.role for entry in host.live.values()}
     return host.match != "ca" and {"leaf", "backup"} <= roles
 

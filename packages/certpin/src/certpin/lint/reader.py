@@ -42,10 +42,10 @@ def load_document(path: str | os.PathLike[str], **extra: Any) -> LintDocument:
 
     Args:
         path: the pin file.
-        extra: more fields of the document, such as ``adoption_days``.
+        extra: values for other fields of ``LintDocument``, such as ``adoption_days``.
 
     Returns:
-        The document. All mistakes in the values are in it.
+        The document. Invalid values are listed in its field ``problems``.
 
     Raises:
         PinFileError: the file is missing, is not UTF-8, is not TOML, or exceeds a limit.
@@ -62,10 +62,10 @@ def read_document(
         text: the content of the pin file.
         path: the pin file's path, for findings; files that the text names are relative to its
             folder.
-        extra: more fields of the document.
+        extra: values for other fields of ``LintDocument``, such as ``adoption_days``.
 
     Returns:
-        The document, as ``load_document`` returns it.
+        The document. Invalid values are listed in its field ``problems``.
 
     Raises:
         PinFileError: the text is not TOML, or exceeds a limit.
@@ -92,7 +92,7 @@ def _parse_as_client(text: str, path: Path) -> tuple[PinSet | None, ConfigError 
 class _DocumentReader:
     """Parses the tables of one pin file. A value that can't be read is replaced by its default.
 
-    ``problems`` collects the errors of such values.
+    ``problems`` is a list with an error for each value that can't be read.
     """
 
     def __init__(self, data: dict[str, Any], folder: Path) -> None:
@@ -103,7 +103,7 @@ class _DocumentReader:
         self.problems: list[ConfigError] = []
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of ``LintDocument`` that come from the pin file."""
+        """Parse the pin file, and return its content as keyword arguments for ``LintDocument``."""
         top = Table(self._data)
         self._try(lambda: refuse_other_schema(top), default=None)
         if self.problems:
@@ -158,9 +158,10 @@ class _DocumentReader:
         )
 
     def _anchors(self, table: Table, name: str) -> AnchorFile | None:
-        """Return the file of trust anchors that a table names; None if it names none.
+        """Return the file of trust anchors that a table names; None if the table names no file.
 
-        ``name`` is the key in the table. A file that several tables name is read once.
+        ``name`` is the TOML key in the table, such as ``trust``. A file that several tables name is
+        read once.
         """
         file = self._try(lambda: table.text(name), default="")
         if not file:
@@ -179,7 +180,7 @@ class _DocumentReader:
     def _tables(self, table: Table, name: str) -> list[Table]:
         """Return the tables of the array ``name`` in a table.
 
-        Elements of the array that are no tables are recorded as problems.
+        An element of the array that is not a table is skipped, and added to ``problems``.
         """
         found: list[Table] = []
         values: list[Any] = self._try(lambda: table.items(name), default=[])

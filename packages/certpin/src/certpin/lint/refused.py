@@ -1,4 +1,4 @@
-"""Lint rules for mistakes because of which clients refuse to load a pin file."""
+"""Lint rules for mistakes that make clients refuse to load a pin file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Lint rules for public roots that stores no longer have, or will not have for long.
+"""Lint rules for public roots that root stores have removed, or will soon remove or distrust.
 
-``certpin.roots`` has the facts, each with its date. Facts that were published after the time of the
-check are not used.
+``certpin.roots`` has these facts about roots, each with its date. Facts that were published after
+the time of the check are not used.
 """
 
 from __future__ import annotations
@@ -88,9 +88,10 @@ def _root_leaves_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) -> Iterator[Hit]:
-    """Yield a mistake for each pinned, trusted or served root about which there is a fact.
+    """Yield a mistake for each pinned, trusted or served root that ``fact_about`` has a fact for.
 
-    ``fact_about`` returns the fact about the root with a pin; ``None`` without one.
+    ``fact_about`` takes the pin of a root and returns a fact about the root, such as its removal
+    from a root store; or ``None``.
     """
     for key, where, pin in _places(document):
         if fact := fact_about(pin):
@@ -98,9 +99,10 @@ def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) 
 
 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
-    """Yield each use of a root or key: the key in the pin file, a phrase for messages, and the pin.
+    """Yield each public key that is pinned, trusted or served: TOML key, phrase for messages, pin.
 
-    These are the pins of hosts, the trust anchors, and the unpinned certificates of served chains.
+    These are the keys of pinned hosts, of the trust anchors, and of each certificate of a served
+    chain that no pin matches.
     """
     for host in document.hosts:
         yield from _pinned(host)
@@ -114,9 +116,10 @@ def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
 
 
 def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
-    """Yield the live pins of a host, each with its key in the pin file and a phrase for messages.
+    """Yield the live pins of a host: the TOML key, a phrase for messages, and the pin.
 
-    The pins of a provider's root set are left out: if one root goes, the others of the set remain.
+    Pins of a certificate provider's set of roots are left out: if a store removes one root, the
+    others of the set remain.
     """
     for pin, entry in host.live.items():
         if not (entry.provider and host.is_own_backup):

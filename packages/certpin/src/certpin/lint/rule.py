@@ -26,10 +26,11 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst fir
 
 @dataclass(frozen=True)
 class Hit:
-    """One mistake that a lint rule's check found in a pin file.
+    """One mistake that the check of a lint rule found in a pin file.
 
-    ``key`` is the full key of the value, such as ``host[2].expires``. ``line`` replaces the line of
-    that key, and ``fix`` replaces the general advice of the rule.
+    ``key`` is the full TOML key of the value, such as ``host[2].expires``. ``line`` is the line to
+    report, and ``None`` for the line of that key. ``fix`` is advice for this mistake, and empty if
+    the rule's own ``fix`` applies.
     """
 
     key: str
@@ -108,19 +109,22 @@ ROOT_SET = "".join(
 
 
 def mark_header(part: str) -> str:
-    """Return a part of an example with the mark for a mistake at its first table header."""
+    """Return a part of an example pin file with the mark ``HERE`` after its first table header.
+
+    The mark shows the line at which the lint rule must find the mistake.
+    """
     return part.replace("]]\n", f"]]{HERE}\n", 1)
 
 
 def fill_example(example: str, digests: Mapping[str, str]) -> tuple[str, list[int]]:
-    """Return an example with real digests, as the text of a pin file.
+    """Return an example of a lint rule as the text of a pin file with real digests.
 
     Args:
         example: the text of ``LintRule.bad`` or ``LintRule.good``.
-        digests: the base64 digest for each word.
+        digests: the base64 digest for each word, such as ``ONE`` in ``sha256/ONE``.
 
     Returns:
-        The text of the pin file, and the numbers of the marked lines, counted from 1.
+        The text of the pin file, and the numbers of the lines marked with ``HERE``, from 1.
     """
     lines = example.split("\n")
     marked = [number for number, line in enumerate(lines, 1) if line.endswith(HERE)]

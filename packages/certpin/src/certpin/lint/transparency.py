@@ -1,4 +1,4 @@
-"""Lint rules for Certificate Transparency: an old list of logs, and hosts that no log covers."""
+"""Lint rules for Certificate Transparency: an old log list, a private authority without a log."""
 
 from __future__ import annotations
 

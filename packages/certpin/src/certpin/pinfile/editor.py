@@ -1,9 +1,9 @@
 """Edit ``pins.toml`` in place: comments, order and unknown keys stay.
 
 The text is edited, not generated: a host is appended, a version or a state replaced, a pin added or
-removed. The result is then parsed. It must contain the previous data with the intended change and
-nothing else, or it is refused. Because of this check, tables may be found by a simple search of
-lines.
+removed. The edited text is then parsed. If its data is not the previous data with the intended
+change and nothing else, the edit is refused. Because of this check, tables may be found by a simple
+search of lines.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ class PinFileEditor:
 
     @classmethod
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
-        """Return an editor for a new pin file of this name. ``save`` replaces no existing file.
+        """Return an editor for a new pin file. ``save`` doesn't replace an existing file.
 
-        With ``version`` 0, call ``raise_version`` before ``save``.
+        ``name`` is the name of the pin set. If ``version`` is 0, which no pin file may have, call
+        ``raise_version`` before ``save``.
         """
         import tomlkit
 
@@ -95,11 +96,12 @@ class PinFileEditor:
 
         Args:
             policy: the policy.
-            trust: the name of the file with its trust anchors, as the pin file will contain it;
-                ``system`` if the policy has none.
+            trust: the name of the file with the policy's trust anchors, as the pin file will
+                contain it; ``system`` if the policy has no trust anchors.
 
         Raises:
-            ConfigError: the policy has trust anchors and ``trust`` names no file, or the reverse.
+            ConfigError: the policy has trust anchors and ``trust`` is ``system``, or the policy has
+                no trust anchors and ``trust`` names a file.
             PinFileError: the file has its hosts in one list instead of under ``[[host]]``.
         """
         import tomlkit
@@ -115,10 +117,10 @@ class PinFileEditor:
         )
 
     def add_log_list(self, name: str) -> None:
-        """Name the file of the Certificate Transparency logs (``ct_logs``), below the version.
+        """Add ``ct_logs``, the name of a file with Certificate Transparency logs, to the pin file.
 
         Raises:
-            PinFileError: the file names a list already, or its version is in no separate line.
+            PinFileError: the file has ``ct_logs`` already, or its version is in no separate line.
         """
         import tomlkit
 
@@ -133,7 +135,7 @@ class PinFileEditor:
         )
 
     def add_debug(self, anchors: str) -> None:
-        """Append the ``[debug]`` section. ``anchors`` names the file with its trust anchors.
+        """Append the ``[debug]`` section. ``anchors`` is the name of its file of trust anchors.
 
         Raises ``PinFileError`` if the pin file already has a debug section.
         """
@@ -170,7 +172,9 @@ class PinFileEditor:
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def set_provider_edition(self, pattern: str, edition: date) -> None:
-        """Set the edition of the provider data from which a host's pins come.
+        """Set ``provider_edition`` of a host: the date of the provider data that has its pins.
+
+        Provider data lists the roots that certificate providers, such as Let's Encrypt, use.
 
         Raises:
             ConfigError: the file has no such host.
@@ -191,7 +195,12 @@ class PinFileEditor:
         self._replace(edited, data, fix="write provider_edition on a separate line")
 
     def add_pin(self, pattern: str, entry: HostPin) -> None:
-        """Append the pin ``entry`` to the policy of a host. Raises the errors of ``change_pin``."""
+        """Append the pin ``entry`` to the policy of a host.
+
+        Raises:
+            ConfigError: the file has no such host.
+            PinFileError: the host's pins are in a list instead of each under ``[[host.pin]]``.
+        """
         import tomlkit
 
         data = _parse(self._text)
@@ -204,7 +213,12 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def remove_pin(self, pattern: str, pin: Pin) -> None:
-        """Remove a pin's ``[[host.pin]]`` table; comments above stay. Raises as ``change_pin``."""
+        """Remove the ``[[host.pin]]`` table of a host's pin. Comments above the table stay.
+
+        Raises:
+            ConfigError: the file has no such host or pin.
+            PinFileError: the host's pins are in a list instead of each under ``[[host.pin]]``.
+        """
         data = _parse(self._text)
         host, at = self._place(data, pattern, pin)
         del data["host"][host]["pin"][at]
@@ -232,7 +246,10 @@ class PinFileEditor:
         )
 
     def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:
-        """Return the index of a host's table in the file, and the index of a pin in its list."""
+        """Return the index of a host's ``[[host]]`` table, and the index of ``pin`` in this table.
+
+        Raises ``ConfigError`` if the file has no such host or pin.
+        """
         host = _host_at(data, pattern)
         for at, table in enumerate(data["host"][host].get("pin", ())):
             if Pin.parse(table["pin"]) == pin:
@@ -240,9 +257,9 @@ class PinFileEditor:
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
-        """Return the line range of each ``[[host.pin]]`` table of a host.
+        """Return the range of lines of each ``[[host.pin]]`` table of the host with index ``host``.
 
-        Raises ``PinFileError`` if some of its pins are written in another form.
+        Raises ``PinFileError`` if some of the host's pins are not written as such tables.
         """
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
@@ -327,7 +344,10 @@ def without_servers(text: str, path: Path) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Return the data of a TOML text, for comparing texts. Floats stay text: NaN is not NaN."""
+    """Return the data of a TOML text, for comparing two texts.
+
+    Floats are returned as strings, because a NaN is not equal to itself.
+    """
     import tomli  # only needed to read a file
 
     return tomli.loads(text, parse_float=str)
@@ -346,7 +366,10 @@ def _host_at(data: dict[str, Any], pattern: str) -> int:
 
 
 def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
-    """Return a policy as a ``[[host]]`` table. ``trust`` names the file of its anchors."""
+    """Return a policy as the data of a ``[[host]]`` table.
+
+    ``trust`` is the name of the file with the policy's trust anchors, or ``system``.
+    """
     servers = [_server_table(policy.pattern, server) for server in policy.servers]
     values: dict[str, Any] = {
         "name": str(policy.pattern),
@@ -366,7 +389,7 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
 
 
 def _expiry(moment: datetime) -> date:
-    """Return an expiry as TOML data: a date if it is midnight in UTC, else a time."""
+    """Return an expiry as TOML data: a date if it is midnight in UTC, else a date with a time."""
     moment = moment.astimezone(UTC)
     return moment if moment.time() != time.min else moment.date()
 
@@ -408,7 +431,8 @@ class _Span:
 class _Lines:
     """The lines of a pin file, in which TOML tables are found by their headers.
 
-    A line of a multi-line string may be mistaken for a header.
+    A line in a multi-line string that looks like a header is taken for a header. So the caller must
+    parse the edited text and check its data.
     """
 
     def __init__(self, text: str) -> None:
@@ -420,7 +444,7 @@ class _Lines:
         return [span for name, span in self._tables() if name == "host"]
 
     def pins(self, host: int) -> list[_Span]:
-        """Return the line ranges of the ``[[host.pin]]`` tables of the host with this index."""
+        """Return the line ranges of the ``[[host.pin]]`` tables of a host, given its index."""
         found, at = [], -1
         for name, span in self._tables():
             at += name == "host"
@@ -439,7 +463,7 @@ class _Lines:
             yield name, _Span(first, self._last(first, end))
 
     def without_tables(self, name: str) -> str:
-        """Return the text without the tables of this name, with their sub-tables and comments.
+        """Return the text without each table of this name, its sub-tables and its comments.
 
         A comment above a table belongs to the table if no empty line is between them.
         """
@@ -456,9 +480,10 @@ class _Lines:
         return "\n".join(kept)
 
     def with_value(self, span: _Span, key: str, value: str) -> str:
-        """Return the text with a value of a table replaced, or added if its TOML key is missing.
+        """Return the text with a new value for ``key`` in a table. A missing key is added.
 
-        A value that is written on several lines isn't replaced.
+        ``span`` is the line range of the table, and ``value`` is written as TOML. A value that is
+        written on several lines isn't replaced.
         """
         written = re.compile(rf"""(\s*(["']?){re.escape(key)}\2\s*=\s*){_ONE_LINE}""")
         lines = list(self._lines)
@@ -471,11 +496,14 @@ class _Lines:
         return self._with(span.end, [added])
 
     def with_table(self, after: _Span, table: str) -> str:
-        """Return the text with the new table after an existing one, separated by an empty line."""
+        """Return the text with a new table inserted below an existing one, after an empty line.
+
+        ``after`` is the line range of the existing table, and ``table`` the text of the new one.
+        """
         return self._with(after.end, ["", *table.rstrip("\n").split("\n")])
 
     def without(self, span: _Span) -> str:
-        """Return the text without the table in these lines and the empty line before it."""
+        """Return the text without the lines of a table (``span``) and the empty line above."""
         first = span.first
         if first and not self._lines[first - 1].strip():
             first -= 1
@@ -490,9 +518,10 @@ class _Lines:
         return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
 
     def _last(self, first: int, end: int) -> int:
-        """Return the line after the last value of the table between lines ``first`` and ``end``.
+        """Return the index of the line after the last value of a table.
 
-        Comments below the last value belong to the next table.
+        The table begins at line ``first``, and the next table begins at line ``end``. Comments
+        below the last value belong to the next table.
         """
         while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
             end -= 1

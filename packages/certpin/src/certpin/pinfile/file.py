@@ -62,9 +62,8 @@ def read_text(path: Path) -> str:
     """Return the text of a pin file, with its line ends unchanged.
 
     Raises:
-        PinFileError: the file cannot be read, is too large, or is not UTF-8 without a byte order
-            mark.
-
+        PinFileError: the file cannot be read, is too large, is not UTF-8, or begins with a byte
+            order mark.
     """
     try:
         text = read_regular(path, MAX_PIN_FILE_BYTES).decode()
@@ -95,7 +94,7 @@ def read_regular(path: str | Path, limit: int, *, folder: int | None = None) -> 
         folder: the descriptor of an open folder; ``path`` is then relative to it.
 
     Raises:
-        OSError: the file cannot be read, is not a regular file, or is larger.
+        OSError: the file cannot be read, is not a regular file, or has more than ``limit`` bytes.
     """
     no_follow = 0 if folder is None else os.O_NOFOLLOW
     descriptor = os.open(path, _FLAGS | no_follow, dir_fd=folder)
@@ -125,7 +124,7 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
         The values of the top-level table.
 
     Raises:
-        PinFileError: the text is not TOML, or a TOML key has too many parts.
+        PinFileError: the text is not TOML, or a dotted TOML key has 64 parts or more.
     """
     if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
@@ -139,10 +138,10 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
 def _parse(text: str) -> dict[str, Any]:
     """Return the data of a TOML text, as ``tomli.loads`` does; parse a long text in pieces.
 
-    The parser holds Python's lock, and other threads can run between two pieces. Each piece begins
-    with ``[[host]]``. If each piece is TOML and defines only hosts, the pieces together have the
-    tables of the whole text: a table below a host belongs to the last host, which is in the same
-    piece. Any other text is parsed as a whole.
+    The parser holds Python's global lock (GIL); other threads can run between two pieces. Each
+    piece begins with ``[[host]]``. If each piece is TOML and defines only hosts, the pieces
+    together have the tables of the whole text: a table below a host belongs to the last host, which
+    is in the same piece. Any other text is parsed as a whole.
     """
     import tomli  # only needed to read a file
 
@@ -162,9 +161,10 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield the text before the first ``[[host]]``, and then pieces with a few hosts each.
+    """Split a TOML text before some of its ``[[host]]`` headers, and yield the pieces in order.
 
-    A short text is one piece.
+    The first piece is the text before the first ``[[host]]``; each other piece has a few hosts. A
+    short text is one piece.
     """
     begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
     while end >= 0:
@@ -180,10 +180,10 @@ def _has_long_line(text: str) -> bool:
 
 @contextmanager
 def locate_errors(text: str, path: Path) -> Iterator[None]:
-    """Add the file and the line to each ``ConfigError`` of the ``with`` block.
+    """Turn a ``ConfigError`` of the ``with`` block into a ``PinFileError`` with file and line.
 
-    The error becomes a ``PinFileError``. ``text`` is the content of the file, in which the line of
-    the error's TOML key is looked up.
+    ``text`` is the content of the pin file, in which the line of the error's TOML key is looked up.
+    ``path`` is the file's path.
     """
     try:
         yield
@@ -205,12 +205,12 @@ def _not_toml(exc: Exception, path: Path) -> PinFileError:
 
 
 def let_others_run() -> None:
-    """Release Python's lock for long enough that a waiting thread can take it.
+    """Release Python's global lock (GIL) for long enough that a waiting thread can take it.
 
     An updater reads thousands of hosts while other threads connect, and a handshake takes the lock
     a dozen times. ``sleep(0)`` is too short: it returns before a waiting thread has woken up, and
-    that thread then waits for the next release, or for 5 ms (``sys.getswitchinterval``). Without
-    other threads, nothing happens.
+    that thread then waits for the next release, or for 5 ms (``sys.getswitchinterval``). If the
+    process has no other threads, the function returns immediately.
     """
     if _thread._count():
         time.sleep(_TURN)
@@ -226,7 +226,7 @@ class UnknownKey(NamedTuple):
     Attributes:
         key: the full key, such as ``host[2].nmae``.
         name: its last part.
-        known: the keys that certpin knows in this table.
+        known: the TOML keys that certpin knows in the table that contains the unknown key.
     """
 
     key: str
@@ -237,14 +237,15 @@ class UnknownKey(NamedTuple):
 class Table:
     """A table of a TOML file with typed access to its values.
 
-    Methods raise ``ConfigError`` if a value is missing or has another type. ``unknown`` collects
-    the keys that certpin doesn't know, of this table and of the tables around it.
+    Methods raise ``ConfigError`` if a required value is missing or a value has another type.
+    ``unknown`` collects the TOML keys that certpin doesn't know: all tables of a file share this
+    list.
 
     Args:
         data: the parsed table.
-        place: the table's full key; or its parent table, its name there, and its index. In the
-            second case the full key is computed only for an error: a file of 10,000 hosts has
-            30,000 tables, and an error names one.
+        place: the table's full key; or a tuple of its parent table, its name in the parent, and its
+            index in an array (``None`` if it is in no array). For a tuple, the full key is computed
+            only when an error needs it, because a file of 10,000 hosts has 30,000 tables.
     """
 
     __slots__ = ("_data", "_place", "unknown")
@@ -276,14 +277,17 @@ class Table:
         return f"{self.key}.{name}" if self.key else name
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a string value. The TOML key ``name`` is required unless there is a default."""
+        """Return the string with the TOML key ``name``, or ``default`` if the key is missing.
+
+        Without a default, the key is required.
+        """
         value = self._data.get(name, default)
         if isinstance(value, str):
             return value
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
-        """Return an integer value of at most 64 bits (TOML 1.0). The TOML key is required."""
+        """Return the integer with the required TOML key ``name``. It has at most 64 bits."""
         value = self._typed(name, int, None, "a whole number")
         if isinstance(value, bool) or not -(2**63) <= value < 2**63:
             raise self._wrong(name, "a whole number")
@@ -294,7 +298,7 @@ class Table:
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        """Return a value that must be one of ``choices``; ``default`` if the key is missing."""
+        """Return the value of ``name``, one of ``choices``; ``default`` if this key is missing."""
         value = self._data.get(name, default)
         if value in choices:
             return value
@@ -314,19 +318,19 @@ class Table:
         return tuple(values)
 
     def text_or_texts(self, name: str) -> tuple[str, ...]:
-        """Return a string, or a list of strings, as a tuple; empty if the key is missing."""
+        """Return a string or a list of strings as a tuple; empty if the key ``name`` is missing."""
         value = self._data.get(name)
         return (value,) if isinstance(value, str) else self.texts(name)
 
     def day(self, name: str) -> date | None:
-        """Return a date without a time; ``None`` if the key is missing."""
+        """Return a date without a time; ``None`` if the TOML key ``name`` is missing."""
         value = self._data.get(name)
         if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
             return value
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def moment(self, name: str) -> datetime | None:
-        """Return a date with a time; ``None`` if the key is missing.
+        """Return a date with a time; ``None`` if the TOML key ``name`` is missing.
 
         A date without a time becomes the start of that day in UTC. Not checked: that a time has a
         zone.
@@ -339,12 +343,12 @@ class Table:
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def tables(self, name: str) -> Iterator[Table]:
-        """Yield each table of an array of tables. Nothing if the key is missing."""
+        """Yield each table of the array of tables ``name``; nothing if this TOML key is missing."""
         for index, value in enumerate(self.items(name)):
             yield Table(value, (self, name, index))
 
     def items(self, name: str) -> list[Any]:
-        """Return the elements of an array, of any type; an empty list if the key is missing."""
+        """Return the elements of the array ``name``, of any type; empty if the key is missing."""
         value = self._data.get(name)
         if isinstance(value, list):
             return value
@@ -357,13 +361,13 @@ class Table:
         return Table(self._data[name], (self, name, None)) if name in self._data else None
 
     def warn_unknown(self, known: tuple[str, ...]) -> None:
-        """Add the keys that are not in ``known`` to ``unknown``, and refuse a misspelt key.
+        """Add the TOML keys of the table that are not in ``known`` to the list ``unknown``.
 
         A warning about an unknown key is enough, but a misspelt key is an error: ``truts =
         "ca.pem"`` would trust every root of the platform.
 
         Raises:
-            ConfigError: a key resembles a known one.
+            ConfigError: an unknown key resembles a known one, and so is misspelt.
         """
         for name in self._data:
             if name not in known:
@@ -387,7 +391,7 @@ class Table:
 
 @lru_cache(maxsize=64)
 def _first_moment(day: date) -> datetime:
-    """Return the start of a day in UTC. Cached, because many hosts share a few dates."""
+    """Return the start of a day in UTC. Results are cached: many hosts share a few dates."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
@@ -398,9 +402,9 @@ def _header(key: str) -> str:
 
 
 def _value_text(value: object) -> str:
-    """Return a TOML value as text for an error; for tables, lists and numbers only the type.
+    """Return a TOML value as text for an error message.
 
-    Their text may be very long.
+    For a table, a list or a number, return only the type, because the text may be very long.
     """
     if isinstance(value, str):
         return quoted(value)
@@ -411,7 +415,7 @@ _TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by renaming a new one, and keep its permissions.
+    """Write a temporary file, and rename it to ``path``. An existing file's permissions are kept.
 
     If ``path`` is a symbolic link, its target is replaced, not the link.
 
@@ -432,12 +436,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
-    """Replace a file by renaming a new one, so that a crash leaves either the old or the new file.
+    """Write a temporary file, and rename it to ``path``.
+
+    So a crash leaves either the old or the new file.
 
     Args:
         path: the file. If it is a symbolic link, the link is replaced, not its target.
         data: the new content.
-        new_mode: the permissions if the file does not exist yet. An existing file keeps its own.
+        new_mode: the permissions if the file does not exist yet. An existing file keeps its
+            permissions.
 
     Raises:
         OSError: the file cannot be written.
@@ -466,8 +473,8 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
 
     Args:
         folder: the folder to search.
-        known: a pattern for the whole name of the file that ``put`` was writing. Other files are
-            not yielded.
+        known: a regular expression for the names of the files that ``put`` writes in this folder.
+            Temporary files for other names are not yielded.
         recursive: also search the folders below.
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):
@@ -479,7 +486,8 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
 def sync_folder(folder: Path) -> None:
     """Write the entries of a folder to disk, so that a new file name survives a loss of power.
 
-    rename(2) does not promise this. Errors are ignored: some file systems can't do it.
+    rename(2) does not promise this. Errors are ignored, because some file systems can't sync a
+    folder.
     """
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

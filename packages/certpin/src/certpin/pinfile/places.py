@@ -1,6 +1,7 @@
 """Find the lines of TOML keys and comments in the text of a pin file, for errors and for lint.
 
-The text is read once, in linear time for any text. The result is meaningful only for valid TOML.
+The text is scanned once, in linear time even if it is hostile. The result is meaningful only for
+valid TOML.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class Comment(NamedTuple):
 
 
 class _Statement(NamedTuple):
-    """A TOML header or assignment.
+    """A table header or an assignment in a TOML text.
 
     Attributes:
-        number: the number of its first line.
-        text: the header or assignment.
-        tables: the line numbers of the inline tables in it.
+        number: the number of its first line, from 1.
+        text: its text, which may have several lines.
+        tables: the line numbers of the inline tables in an array that is assigned.
     """
 
     number: int
@@ -55,13 +56,19 @@ class _Statement(NamedTuple):
 
 
 class Places:
-    """The line numbers (from 1) of comments and of TOML keys such as ``host[2].pin[0].role``."""
+    """The line numbers (from 1) of the TOML keys and comments in a TOML text.
+
+    A TOML key is written in full, such as ``host[2].pin[0].role``.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def line(self, key: str) -> int | None:
-        """Return the line of a TOML key; if it is missing, that of its table, or ``None``."""
+        """Return the line of a TOML key, or the line of the table around it if the key is missing.
+
+        Return ``None`` if the text has neither.
+        """
         while key:
             if key in self._lines:
                 return self._lines[key]
@@ -69,10 +76,11 @@ class Places:
         return None
 
     def reason(self, line: int) -> str:
-        """Return the comments on a line and on the line above; empty if there are none.
+        """Return the comments on a line and on the line above; empty if there are no comments.
 
-        They may explain the line. Comments for certpin (``# certpin: …``) are left out, and so is a
-        comment above that shares its line with a value.
+        Lint rules accept this text as the reason for the setting on the line. Comments for certpin
+        (``# certpin: …``) are left out, and so is a comment above that shares its line with a
+        value.
         """
         near = (self.comments.get(line), self.comments.get(line - 1))
         words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))
@@ -110,13 +118,17 @@ class Places:
 def line_of(text: str, key: str) -> int | None:
     """Return the line (from 1) of a TOML key such as ``host[2].pin[0].role``.
 
-    If the text has no such key, return the line of its table, or ``None``.
+    If the text doesn't have the key, return the line of the table around it. Return ``None`` if the
+    text has neither.
     """
     return Places(text).line(key)
 
 
 def _statements(text: str, comments: dict[int, Comment]) -> Iterator[_Statement]:
-    """Yield the headers and assignments of a TOML text, and add its comments to ``comments``."""
+    """Yield the headers and assignments of a TOML text.
+
+    The comments of the text are added to ``comments``, by their line numbers.
+    """
     number, first, begin, depth = 1, 1, 0, 0
     tables: list[int] = []
     for token in _TOKEN.finditer(text + "\n"):
@@ -145,7 +157,7 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
 
     Args:
         header: the dotted name in the header.
-        counts: the last index of each array of tables so far. It is updated.
+        counts: for each array of tables, the index of its last table so far. It is updated.
         many: True for a header in double brackets, which adds a table to an array.
     """
     key, names = "", _names(header)
@@ -159,7 +171,7 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
 
 
 def _with_parents(table: str) -> Iterator[str]:
-    """Yield the key of a table, and the keys of the tables around it: ``[a.b]`` implies ``a``."""
+    """Yield the full key of a table, and those of the tables around it: ``a.b`` and ``a``."""
     while table:
         yield table
         table = table.rpartition(".")[0]

@@ -88,7 +88,8 @@ class PinSet(pins.PinSet):
             The pin set.
 
         Raises:
-            PinFileError: the pin file is refused. The error has file, line, key and fix.
+            PinFileError: the pin file can't be read, or clients must refuse it. The error has file,
+                line, TOML key and fix.
         """
         from pathlib import Path  # here and below: a large part of the time of `import certpin`
 
@@ -109,14 +110,14 @@ class PinSet(pins.PinSet):
             text: the content of the pin file.
             path: the path of the pin file, for errors; files that the text names are relative to
                 its folder.
-            files: the content of those files, by their names in the text. If it is given, the disk
-                is not read.
+            files: the content of the files that the text names, by their names. If it is given, the
+                disk is not read.
 
         Returns:
             The pin set.
 
         Raises:
-            PinFileError: the text is refused.
+            PinFileError: the text is not TOML, or a value is invalid or unsafe.
         """
         from pathlib import Path
 
@@ -133,7 +134,7 @@ class PinSet(pins.PinSet):
             The pin set.
 
         Raises:
-            PinFileError: the variable is not set, or the pin file is refused.
+            PinFileError: the variable is not set, or the pin file is missing or invalid.
         """
         path = os.environ.get(PINS_VARIABLE)
         if not path:
@@ -168,7 +169,8 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
         files: a function that returns the content of a file that the text names.
 
     Raises:
-        ConfigError: a value is refused; ``locate_errors`` adds the line.
+        ConfigError: a value is invalid. Call this function in ``locate_errors``, which adds the
+            line to the error.
         PinFileError: the text is not TOML.
     """
     top = Table(load_toml(text, path))
@@ -181,7 +183,7 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
     """Warn about unknown TOML keys, once for each name in each kind of table.
 
-    Raises ``ConfigError`` if a key belongs to another table.
+    Raises ``ConfigError`` if a key is misplaced: it is known in another table.
     """
     places = Places(text)
     first: dict[tuple[str, tuple[str, ...]], UnknownKey] = {}
@@ -197,18 +199,19 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
 
 
 def intended_table(name: str) -> str:
-    """Return the table in which a misplaced TOML key belongs; empty for all other keys.
+    """Return the header of the table in which a misplaced TOML key belongs: ``[[host]]`` or empty.
 
-    The keys of a host, except its name, are easily misplaced: in TOML, a line below
-    ``[[host.pin]]`` belongs to the pin, and not to the host.
+    ``name`` is a key that is unknown in its table. The keys of a host, except its name, are easily
+    misplaced: in TOML, a line below ``[[host.pin]]`` belongs to the pin, and not to the host. For
+    all other keys the result is empty.
     """
     return "[[host]]" if name in HOST_KEYS and name != "name" else ""
 
 
 def _trust_files(read: Files) -> TrustFiles:
-    """Return a function that reads the trust anchors in a file.
+    """Return a function that takes a file's name and returns the trust anchors in the file.
 
-    It reads each file only once, because many hosts share a file.
+    The function reads each file only once, because many hosts share a file.
     """
 
     @cache
@@ -220,14 +223,17 @@ def _trust_files(read: Files) -> TrustFiles:
 
 
 def read_log_list(top: Table, files: Files) -> LogList | None:
-    """Read the list of logs that ``ct_logs`` of a pin file names; ``None`` if it names none.
+    """Read the list of Certificate Transparency logs that a pin file names.
 
     Args:
-        top: the whole pin file.
-        files: reads a file that the pin file names.
+        top: the top-level table of the pin file. Its key ``ct_logs`` names the list.
+        files: a function that returns the content of a file that the pin file names.
+
+    Returns:
+        The list of logs; ``None`` if the pin file names no list.
 
     Raises:
-        ConfigError: the file can't be read, or is no such list.
+        ConfigError: the file can't be read, or is not a log list.
     """
     if "ct_logs" not in top.data:
         return None
@@ -244,10 +250,12 @@ def read_log_list(top: Table, files: Files) -> LogList | None:
 
 
 def requires_ct(table: Table, logs: LogList | None) -> bool:
-    """Read ``require_ct``: whether the certificate of a host must be in Certificate Transparency.
+    """Return ``require_ct`` of a host: True if its certificate must have enough SCTs of known logs.
+
+    ``logs`` is the list of logs that the pin file names, if any.
 
     Raises:
-        ConfigError: it is true and the pin file names no list of logs, or is no boolean.
+        ConfigError: ``require_ct`` is true and ``logs`` is None, or it is not a boolean.
     """
     required = table.flag("require_ct", default=False)
     if required and logs is None:
@@ -326,7 +334,7 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 def strict_x509(table: Table) -> bool | None:
     """Return ``strict_x509`` of a host: True if chains to its trust anchors must follow RFC 5280.
 
-    ``None`` if the key is missing.
+    Return ``None`` if the host doesn't have this key.
 
     Raises:
         ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.
@@ -430,9 +438,10 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return an error about a value, with the value's full TOML key, such as ``host[2].name``.
+    """Return ``exc`` as a ``ConfigError`` with the full TOML key, such as ``host[2].name``.
 
-    Errors of ``certpin.pins`` name only the field.
+    Errors of ``certpin.pins`` contain only the name of the field, because ``certpin.pins`` doesn't
+    know the file. ``name`` is the field's key in ``table``, for errors without a key.
     """
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)

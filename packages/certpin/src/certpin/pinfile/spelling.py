@@ -1,4 +1,4 @@
-"""Misspelt and misplaced TOML keys: find the key that was meant, and name it in an error."""
+"""Find the known TOML key for a misspelt or misplaced one, and return an error that suggests it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def closest_key(name: str, known: Iterable[str]) -> str:
-    """Return the known TOML key that a misspelt one resembles; empty if it resembles none.
+    """Return the key in ``known`` that a misspelt TOML key resembles; empty if it resembles none.
 
     The comparison ignores case, and treats hyphens and spaces as underscores. It tolerates one
     typing slip for every three letters of the known key, and at least one. A slip is an additional,
@@ -53,7 +53,7 @@ def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
     Args:
         key: the full key, such as ``host[2].nmae``.
         name: its last part, as it is written.
-        meant: the known key.
+        meant: the known key that the error suggests.
     """
     return ConfigError(
         f"{quoted(name)} is not a key of this table, and looks like {meant!r}",

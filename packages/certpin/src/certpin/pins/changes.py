@@ -2,7 +2,7 @@
 
 Each client receives the new set at its own time, and some never do. So a change is judged twice:
 for clients with the new set while the servers still use the old keys, and for clients with the old
-set after the servers changed their keys.
+set after the servers changed their keys. Each change gets one of three weights:
 
     safe      clients notice nothing, or are better protected, and refuse no genuine server
     careful   the change works only in the right order, or it protects clients less
@@ -41,9 +41,10 @@ class Change:
     """One change between two pin sets, with its effect on clients.
 
     Attributes:
-        weight: ``safe``, ``careful`` or ``breaks``; the module explains them.
+        weight: ``safe`` (no client refuses a genuine server), ``careful`` (needs the right order,
+            or protects less) or ``breaks`` (some clients refuse their server, or trust a bad key).
         host: the host pattern; empty if the change concerns the pin set itself.
-        text: what changed, and the effect on clients.
+        text: a description of the change and its effect on clients.
     """
 
     weight: Weight
@@ -59,7 +60,8 @@ def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
     Args:
         old: the pin set that clients have.
         new: the pin set that replaces it.
-        now: the current time with a time zone, to recognise pins that have expired.
+        now: the current time with a time zone. A change to pins that have expired at this time is
+            judged as such.
 
     Returns:
         The changes, with the hosts in the order of the new set.

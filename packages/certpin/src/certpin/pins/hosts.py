@@ -185,7 +185,8 @@ class HostServer:
     """A server of a host, to which certpin's commands connect.
 
     Attributes:
-        address: a normalised host name or IP address; empty for the name of the policy's pattern.
+        address: a normalised host name or IP address; if empty, connect to the name in the host
+            pattern of the policy.
         port: the TCP port; ``None`` for the default: 443, or the port of ``starttls``.
         starttls: the protocol (``StartTLS``) that upgrades to TLS; ``None`` for TLS from the start.
         region: a label for the server that output shows.
@@ -198,7 +199,7 @@ class HostServer:
 
     @staticmethod
     def parse(text: str, *, starttls: str | None = None, region: str = "") -> HostServer:
-        """Return the server of an ``address`` in a pin file.
+        """Return the server with an ``address`` as it is written in a pin file.
 
         The address is ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``. ``starttls`` and ``region`` are
         stored unchanged. Raises ``HostError`` if the address is invalid.
@@ -215,17 +216,17 @@ class HostServer:
             pattern: the host pattern of the policy.
 
         Returns:
-            For a wildcard, this server's own address if the pattern covers it. Otherwise the name
-            in the pattern; ``None`` for ``*.``, which does not cover that name.
+            This server's address, if the pattern is a wildcard that covers the address. Otherwise
+            the name after the wildcard; but ``None`` for ``*.``, which does not cover that name.
         """
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address
         return None if pattern.wildcard == "*." else pattern.name
 
     def address_text(self, pattern: HostPattern) -> str:
-        """Return the ``address`` to write into a pin file.
+        """Return the server's ``address`` as text for a pin file: ``HOST``, ``HOST:PORT`` or empty.
 
-        The text is empty for the name in ``pattern`` with the default port.
+        Empty means: the name in ``pattern`` with the default port.
         """
         if self.port is None:
             return self.address
@@ -233,15 +234,15 @@ class HostServer:
 
 
 def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
-    """Check the servers of a policy.
+    """Raise an error if a policy's servers are invalid.
 
     Args:
         pattern: the host pattern of the policy.
         servers: its servers.
 
     Raises:
-        ConfigError: no name to send is known for a server, its region is invalid, or it is listed
-            twice.
+        ConfigError: no server name (SNI) is known for a server, because the pattern is a wildcard
+            that doesn't cover its address; a region is invalid; or a server is listed twice.
     """
     seen: set[HostServer] = set()
     for index, server in enumerate(servers):
@@ -270,7 +271,7 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
 
     Args:
         text: the address.
-        default_port: the port to return if the text has none.
+        default_port: the port to return if the text has no port.
 
     Raises:
         HostError: the text is not an address, or contains a user name or a password.
@@ -315,7 +316,7 @@ def bracketed(host: str) -> str:
 
 
 def unreadable_address(text: str) -> HostError:
-    """Return the error for text that is not a host with a port.
+    """Return the error for a text that should be a host with a port, and is not.
 
     The error never contains a password from the text.
     """

@@ -54,8 +54,9 @@ _SPELLINGS = (
 class Pin:
     """The SHA-256 digest of a public key or a certificate.
 
-    ``sha256`` pins a SubjectPublicKeyInfo (RFC 7469 section 2.4), and stays valid through every
-    renewal with the same key. ``cert-sha256`` pins one certificate.
+    ``kind`` is ``sha256`` for the digest of a SubjectPublicKeyInfo (RFC 7469 section 2.4), which
+    stays valid through every renewal with the same key; or ``cert-sha256`` for the digest of one
+    certificate.
 
     Raises:
         PinParseError: the digest does not have 32 bytes.
@@ -118,7 +119,11 @@ def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
 
 
 def _without_second_slash(text: str) -> str:
-    """Return a digest without curl's second slash, which makes the text too long for a digest."""
+    """Return the text after ``sha256/`` without a leading slash, which curl's spelling adds.
+
+    The slash is removed only if the text doesn't have the length of a base64 digest, because a
+    digest may begin with a slash.
+    """
     return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
 
@@ -148,7 +153,7 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Return the digests of pins from well-known documentation, and the digest of no bytes."""
+    """Return digests that are no real pins: examples in documentation, and SHA-256 of no bytes."""
     return frozenset(
         base64.b64decode(text)
         for text in (
@@ -192,9 +197,9 @@ _IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 class HostPin:
     """A pin in the policy of a host: its role, its state in a rotation, and a note.
 
-    ``provider`` names the providers that issue from a root, and ``not_after`` is the day (UTC) on
-    which the root's certificate expires. Both are for people and for commands: clients don't use
-    them.
+    ``provider`` names the certificate providers that issue from a pinned root, and ``not_after`` is
+    the day (UTC) on which the root's certificate expires. Both are for people and for commands:
+    clients don't use them.
     """
 
     pin: Pin
@@ -211,7 +216,10 @@ class HostPin:
 
     @property
     def usable(self) -> bool:
-        """True if clients accept the pin, and its key is not lost. A lost key is no backup."""
+        """True if clients accept the pin (it is live) and its key is not lost.
+
+        A lost key can't serve as a backup.
+        """
         return self.live and self.state != "lost"
 
     @property
@@ -222,9 +230,9 @@ class HostPin:
 
 @dataclass(frozen=True)
 class TrustAnchors:
-    """The only trust anchors for a host, as DER: clients don't use the platform's roots.
+    """The only trust anchors for a host, in DER. With them, clients don't use the platform's roots.
 
-    ``source`` names the anchors' file. ``strict`` is True if paths must satisfy RFC 5280
+    ``source`` is the name of the anchors' file. ``strict`` is True if paths must satisfy RFC 5280
     (``strict_x509``), and ``None`` for the default of the running Python.
     """
 
@@ -234,7 +242,7 @@ class TrustAnchors:
 
     @cached_property
     def digest(self) -> bytes:
-        """A digest of the anchors and of ``strict``: equal only if both are equal."""
+        """A digest of the anchors and of ``strict``. It is equal only if both are equal."""
         digests = b"".join(hashlib.sha256(der).digest() for der in self.der)
         strict = b"" if self.strict is None else bytes([self.strict])
         return hashlib.sha256(digests + strict).digest()
@@ -245,20 +253,22 @@ class HostPolicy:
     """The pins of a host, and how clients enforce them. Immutable.
 
     Args:
-        pattern: the hosts.
+        pattern: the host, or the wildcard for the hosts, that the policy covers.
         pins: at least two live pins in mode ``enforce``, so that a lost key locks no client out.
         mode: ``enforce`` refuses a connection without a matching pin, ``report`` only reports it.
         match: the certificates of the path to compare: the ``leaf``, those above (``ca``), or
             ``any``.
         expires: the time from which the pins are expired, with a time zone; ``None`` for never.
-        on_expiry: the decision of clients after that time.
+        on_expiry: the decision of clients after that time: ``fail-closed``, ``fail-open`` or
+            ``report``.
         trust: the only trust anchors; ``None`` for the platform's roots.
         report_to: ``https://`` addresses for reports.
-        servers: for commands that connect. Not compared, because clients don't use them.
+        servers: the servers to which certpin's commands connect. Not compared (``==``), because
+            clients don't use them.
         ct_logs: the known Certificate Transparency logs. Enough of them must promise to publish the
             host's certificate (``require_ct``). ``None`` if this is not required.
-        provider_edition: the day of the provider data from which the pins with a ``provider`` come.
-            Not compared either.
+        provider_edition: the date of the provider data (the list of the roots of certificate
+            providers) from which the pins with a ``provider`` come. Not compared either.
 
     Raises:
         ConfigError: the policy is unsafe.
@@ -294,14 +304,15 @@ class HostPolicy:
 
     @property
     def is_own_backup(self) -> bool:
-        """True if two usable pins are roots of one provider, which may move from one to the other.
+        """True if two usable pins are roots of one provider: it can issue from either root.
 
-        Such a policy needs no key that no server uses: its keys can't be lost by the user.
+        Such a policy needs no backup pin of a key that no server uses: the user holds none of the
+        pinned keys, and so can't lose them.
         """
         return self.is_own_backup_without(frozenset())
 
     def is_own_backup_without(self, gone: AbstractSet[Pin]) -> bool:
-        """Return ``is_own_backup`` of the policy without these pins."""
+        """Return True if two usable pins outside of ``gone`` are roots of one provider."""
         used = [entry for entry in self.pins if entry.usable and entry.pin not in gone]
         names = [name for entry in used for name in entry.provider]
         return len(set(names)) < len(names)
@@ -313,12 +324,12 @@ class HostPolicy:
 
     @cached_property
     def keys(self) -> dict[bytes, HostPin]:
-        """The pins of public keys that clients accept, by their digest (RFC 7469)."""
+        """The live pins of public keys, by the SHA-256 of the SubjectPublicKeyInfo (RFC 7469)."""
         return self._live("sha256")
 
     @cached_property
     def certificates(self) -> dict[bytes, HostPin]:
-        """The pins of whole certificates that clients accept, by the SHA-256 of the certificate."""
+        """The live pins of whole certificates, by the SHA-256 of the certificate."""
         return self._live("cert-sha256")
 
     def _live(self, kind: PinKind) -> dict[bytes, HostPin]:
@@ -443,7 +454,10 @@ class PinSet:
 
     @property
     def ct_logs(self) -> LogList | None:
-        """The list of logs for the hosts that require Certificate Transparency, if any does."""
+        """The list of known logs for the hosts that require Certificate Transparency.
+
+        ``None`` if no policy requires it.
+        """
         return next((policy.ct_logs for policy in self.policies if policy.ct_logs), None)
 
     @cached_property

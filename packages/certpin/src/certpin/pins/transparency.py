@@ -1,4 +1,4 @@
-"""Certificate Transparency: whether enough known logs promise to publish a certificate.
+"""Certificate Transparency: check that enough known logs promise to publish a certificate.
 
 Pure: the same arguments give the same result. The rules are those of Chrome for embedded SCTs
 (https://googlechrome.github.io/CertificateTransparency/ct_policy.html):
@@ -8,13 +8,14 @@ Pure: the same arguments give the same result. The rules are those of Chrome for
    section 5.2). The log must accept certificates of this expiry date (its temporal interval).
 2. A valid SCT counts if its log is qualified, usable or read-only, or was retired after the
    earliest valid SCT of the certificate. Test logs, and logs that are pending or rejected, never
-   count. Their SCTs don't date a certificate either, which is stricter than Chrome's rule.
+   count. The time of their SCTs is ignored when the earliest SCT is looked for, which is stricter
+   than Chrome's rule.
 3. Two logs must count; three if the certificate is valid for more than 180 days. At least one of
    them must not be retired.
 4. They must have at least two distinct operators, each at the time of its SCT.
 
-A list that is 70 days old or more refuses nothing, because logs are replaced every year: its
-failures are reported only.
+If the list of logs is 70 days old or more, too few SCTs are only reported, and the connection is
+accepted, because logs are replaced every year.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ _RECOGNISED = frozenset({"qualified", "usable", "readonly", "retired"})
 class SCTResult:
     """The check of one SCT of a certificate (a log's promise to publish the certificate).
 
-    The SCT counts if ``problem`` is empty; otherwise ``problem`` is the reason why not. ``log`` is
-    the log in the client's list, or None. ``moment`` is the time of the SCT in UTC.
+    The SCT counts if ``problem`` is empty; otherwise ``problem`` is the reason why the SCT doesn't
+    count. ``log`` is the log in the client's list, or None. ``moment`` is the time of the SCT in
+    UTC.
     """
 
     log_id: bytes
@@ -70,10 +72,10 @@ class Transparency:
     """The result of the Certificate Transparency check of one certificate.
 
     Attributes:
-        required: the number of logs that must count.
-        scts: the SCTs (promises of logs) that the certificate contains.
+        required: the number of logs that the rules require for the certificate: 2 or 3.
+        scts: the results for the SCTs (promises of logs) that the certificate contains.
         problem: the reason why the rules are not satisfied; empty if they are.
-        stale: True if the list of logs is too old to refuse anything.
+        stale: True if the list of logs is so old (70 days) that failures are only reported.
     """
 
     required: int
@@ -93,7 +95,8 @@ def check_transparency(chain: Chain, logs: LogList, now: datetime) -> Transparen
     Only embedded SCTs are read. Not checked: that the logs have published the certificate.
 
     Args:
-        chain: the chain that OpenSSL verified. The issuer's key is that of its second certificate.
+        chain: the chain that OpenSSL verified, leaf first. Its second certificate has the issuer's
+            key.
         logs: the logs that the client recognises.
         now: the time of the connection, with a time zone.
 
@@ -130,7 +133,10 @@ def _results(
 def _invalid(
     leaf: Certificate, issuer: Certificate, sct: EmbeddedSCT, log: CTLog | None, now: datetime
 ) -> str:
-    """Return the reason why an SCT is not valid for the certificate; empty if it is (rule 1)."""
+    """Return the reason why an SCT is not valid for the certificate; empty if the SCT is valid.
+
+    Rule 1 of this module: signature, time, and the interval of expiry dates that the log accepts.
+    """
     from certpin.x509.sct import is_signed
 
     if log is None:
@@ -145,9 +151,10 @@ def _invalid(
 
 
 def _never_counts(log: CTLog | None) -> str:
-    """Return the reason why no SCT of a log can count; empty if SCTs of the log can (rule 2).
+    """Return the reason why no SCT of a log can count; empty if the log's SCTs can count.
 
-    Such SCTs don't date a certificate either.
+    Rule 2 of this module: it is a test log, or is pending or rejected. The time of such SCTs is
+    ignored when the certificate's earliest SCT is looked for.
     """
     if log is None or log.kind == "test":
         return "it is a test log"
@@ -155,9 +162,10 @@ def _never_counts(log: CTLog | None) -> str:
 
 
 def _retired(log: CTLog | None, earliest: datetime) -> str:
-    """Return the reason why the SCT of a retired log does not count; empty if it does (rule 2).
+    """Return the reason why the SCT of a retired log does not count; empty if it counts.
 
-    ``earliest`` is the time of the certificate's earliest valid SCT.
+    Rule 2 of this module: ``earliest``, the time of the certificate's earliest valid SCT, must
+    precede the log's retirement.
     """
     if log is None or log.state != "retired":
         return ""
@@ -166,9 +174,10 @@ def _retired(log: CTLog | None, earliest: datetime) -> str:
 
 
 def _problem(results: Sequence[SCTResult], required: int) -> str:
-    """Return the reason why the SCTs are not enough; empty if they are (rules 3 and 4).
+    """Return the reason why the SCTs are not enough; empty if they are.
 
-    ``required`` is the number of logs that must count.
+    Rules 3 and 4 of this module: ``required`` is the number of logs that must count, and they must
+    have two operators.
     """
     counted = [each for each in results if not each.problem]
     logs = {each.log_id for each in counted}

@@ -1,4 +1,4 @@
-"""The verdict: whether a verified chain satisfies a policy at a given time, and its explanation.
+"""Decide if a verified chain satisfies a policy at a given time, and explain the decision.
 
 Pure: the same arguments give the same verdict. ``verify`` takes five steps, in this order:
 
@@ -12,7 +12,8 @@ Pure: the same arguments give the same verdict. ``verify`` takes five steps, in 
    compromised must match a certificate of the path (RFC 7469 section 2.6). ``match`` of the policy
    selects the certificates that are compared.
 5. If a pin matches and the policy requires Certificate Transparency, enough known logs must promise
-   to publish the leaf (``certpin.pins.transparency``). An old list of logs is only reported.
+   to publish the leaf (``certpin.pins.transparency``). If the list of logs is too old, too few
+   promises are only reported.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ class Verdict:
 
     Attributes:
         decision: ``accept``, ``refuse``, or ``report``: accept the connection and report it.
-        reason: why.
+        reason: the rule that decided, such as ``match``, ``mismatch`` or ``expired``.
         policy: the policy of the host.
         chain: the verified chain; ``None`` if there is none.
-        matched: the pin that matched.
+        matched: the pin that matched; ``None`` if no pin matched.
         certificate: the certificate that matched, or the one with the compromised key.
         transparency: the result for the leaf's SCTs, the promises of logs, if a pin matched and the
             policy requires SCTs. With the reason ``too-few-scts``, it has the explanation.
@@ -79,7 +80,7 @@ class Verdict:
         return self.decision != "accept"
 
     def raise_for_refusal(self, host: str) -> None:
-        """Raise an error if the decision is to refuse; ``host`` is for its message.
+        """Raise an error if the decision is to refuse. ``host`` is the name in the error's message.
 
         Raises:
             PinSetExpiredError: the pins have expired.
@@ -118,8 +119,8 @@ def verify(
         policy: the policy of the host.
         now: the time of the connection, with a time zone.
         debug_anchors: SHA-256 fingerprints of the trust anchors that are accepted without a pin.
-        pins_only: leave out Certificate Transparency. For questions about pins, such as chains that
-            no authority has issued yet; never for a connection.
+        pins_only: don't check Certificate Transparency. Set this only for chains that no authority
+            has issued yet, which have no SCTs; never for a connection.
     """
     verdict = _verify_pins(chain, policy, now, debug_anchors)
     if chain is None or policy.ct_logs is None or pins_only or verdict.reason != "match":
@@ -136,7 +137,10 @@ def verify(
 def _verify_pins(
     chain: Chain | None, policy: HostPolicy, now: datetime, debug_anchors: frozenset[bytes]
 ) -> Verdict:
-    """Return the verdict of the pins: steps 1 to 4 of this module."""
+    """Return the verdict of the pins, without the check of Certificate Transparency.
+
+    These are steps 1 to 4 of this module.
+    """
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
     if debug_anchors and chain.certificates[-1].sha256 in debug_anchors:
@@ -184,7 +188,7 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return the text of a refusal: host, policy, every certificate of the path, every pin."""
+    """Return the text of a refusal: host, policy, every certificate of the path, and every pin."""
     policy = verdict.policy
     path = [*_scts(verdict), *_path(verdict.chain, fingerprints=bool(policy.certificates))]
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
@@ -196,7 +200,7 @@ def advice(verdict: Verdict, host: str) -> str:
 
 
 def missing_scts(verdict: Verdict) -> str:
-    """Return a clause about the SCTs that are missing, and each SCT that there is.
+    """Return a clause that says why the SCTs are not enough, and lists each SCT of the certificate.
 
     An SCT is the promise of a log to publish the certificate. ``verdict`` has the reason
     ``too-few-scts``.
@@ -209,9 +213,10 @@ def missing_scts(verdict: Verdict) -> str:
 
 
 def scts_fix(verdict: Verdict) -> str:
-    """Return the fix for a certificate with too few SCTs (promises of logs), without a full stop.
+    """Return advice on how to fix a certificate with too few SCTs, as text without a full stop.
 
-    ``verdict`` has the reason ``too-few-scts``.
+    An SCT is the promise of a log to publish the certificate. ``verdict`` has the reason
+    ``too-few-scts``.
     """
     if not _has_unknown_logs(verdict):
         return "get a certificate with embedded SCTs: each public authority adds them"
@@ -224,7 +229,7 @@ def scts_fix(verdict: Verdict) -> str:
 
 
 def _has_unknown_logs(verdict: Verdict) -> bool:
-    """Return True if the certificate has an SCT of a log that the policy's list lacks."""
+    """Return True if the certificate has an SCT of a log that is not in the policy's list."""
     scts = verdict.transparency.scts if verdict.transparency else ()
     return any(each.log is None for each in scts)
 
@@ -357,9 +362,9 @@ def _otherwise(verdict: Verdict, host: str) -> str | None:
 
 
 def _compare(verdict: Verdict, host: str) -> str:
-    """Return the advice to compare the pins by running ``certpin pin`` in another network.
+    """Return the advice to run ``certpin pin`` in another network, and to compare its pins.
 
-    The command contains the port of the policy's first server, unless it is 443.
+    The command contains the port of the policy's first server, unless the port is 443.
     """
     port = next((server.port for server in verdict.policy.servers), None)
     return f"Compare from another network: certpin pin {short_address(host, port)}"

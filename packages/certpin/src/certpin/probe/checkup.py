@@ -37,10 +37,10 @@ class Checkup:
         policy: the policy of the host.
         host: the host, even if another address was contacted.
         port: the port of the host.
-        observation: the chains that were read; ``None`` if no chain was received.
+        observation: the served and the verified chain; ``None`` if no chain was received.
         verdict: the decision of the pins; ``None`` if the chain did not verify.
         findings: the problems, as sentences.
-        error: why no chain was received; ``None`` if one was.
+        error: the error that prevented receiving a chain; ``None`` if a chain was received.
         region: the label of the server in the pin file.
         fix: advice, if the chain ends at no trust anchor of the policy; else empty.
     """
@@ -63,7 +63,7 @@ class Checkup:
         return "holds" if self.observation else "inconclusive"
 
     def certificate_days(self, now: datetime) -> int | None:
-        """Return the whole days until the first certificate of the verified chain expires.
+        """Return the whole days until the next expiry of a certificate in the verified chain.
 
         Return ``None`` if there is no verified chain.
         """
@@ -92,9 +92,10 @@ def check_up(
         policy: the policy of the host.
         observation: the served and the verified chain.
         now: the current time, with a time zone.
-        least_days: report a problem if a certificate or the pins expire in fewer days, or a root
-            store drops the root of the chain.
-        roots: the facts about public roots; None for those of this release of certpin.
+        least_days: a number of days. Report a problem if a certificate or the pins expire in fewer
+            days, or if a root store removes the chain's root in fewer days.
+        roots: the facts about public roots, such as removals from root stores; None for those of
+            this release of certpin.
     """
     endpoint = observation.endpoint
     checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
@@ -116,7 +117,8 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     """Return the reason why a chain did not verify, and advice if it ends at no trust anchor.
 
     A chain ends at no trust anchor because of a man in the middle, or because the server left out
-    its intermediates. Only the real server has a certificate for a key that is pinned.
+    its intermediates. If the leaf's key is pinned, the server is the real one, and the advice is to
+    send the intermediates.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
@@ -158,7 +160,8 @@ def _issuer_of(certificate: Certificate) -> str:
 def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
     """Return the names of a policy's trust anchors, as text for a message.
 
-    The text says so if an anchor has the same name as the chain's issuer: then its key is another.
+    If an anchor has the same name as the chain's issuer (``issuer``), the text adds that the
+    anchor has another key.
     """
     names = [name_of(Certificate.from_der(der)) for der in trust.der]
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
@@ -195,9 +198,10 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 
 
 def _check_backup(checkup: Checkup) -> Iterator[str]:
-    """Yield a problem if all pins belong to the served chain, so that none is a backup.
+    """Yield a problem if every usable pin belongs to the served chain, so that no pin is a backup.
 
-    The root set of a provider is its own backup.
+    A policy that pins several roots of one provider has no problem: each root is a backup of the
+    others.
     """
     if checkup.policy.mode != "enforce" or checkup.policy.is_own_backup:
         return

@@ -1,4 +1,4 @@
-"""Contact one server: read the served chain, the chain that OpenSSL verified, and the time."""
+"""Contact one server: read the served chain, the chain that OpenSSL verified, and its clock."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class Endpoint:
             for ``host`` and ``port``.
         server_name: a name that replaces ``host`` in SNI and in the check of the certificate's
             name; ``None`` for ``host``.
-        starttls: a key of ``PROTOCOLS``; ``None`` if TLS begins at once.
+        starttls: the protocol that upgrades to TLS, a key of ``probe.starttls.PROTOCOLS`` such as
+            ``smtp``; ``None`` if TLS begins at once.
         region: the label of the server in the pin file.
     """
 
@@ -88,7 +89,7 @@ class Endpoint:
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address and port to connect to: ``connect``, else ``host`` and ``port``."""
+        """The address and port to connect to: ``connect`` if set, else ``host`` and ``port``."""
         return self.connect or (self.host, self.port)
 
     @property
@@ -120,7 +121,7 @@ def endpoint_at(host: str, server: HostServer) -> Endpoint:
 def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
     """Return each server of a policy, with the host name that its certificate must match.
 
-    If the policy lists no server, the result is one server at the host of its pattern. A server of
+    If the policy lists no server, return one server: the host in the policy's pattern. A server of
     a ``*.`` wildcard is left out unless its address is a name that the wildcard covers.
     """
     servers = policy.servers or (HostServer(),)
@@ -174,14 +175,14 @@ def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> 
 
 
 class ContextCache:
-    """Makes one TLS context for each set of trust anchors, and keeps it for the next connections.
+    """Makes one TLS context for each set of trust anchors, and keeps it for later connections.
 
-    Reading many roots takes long. Threads may share the cache. A long-lived process replaces it
-    from time to time, because the roots of the platform change.
+    Reading many roots takes long. Threads may share the cache. A long-lived process should make a
+    new cache from time to time, because the roots of the platform change.
 
     Attributes:
-        get: returns the TLS context for a policy's trust anchors; for ``None``, the one with the
-            platform's roots.
+        get: a function that takes a policy's trust anchors, or ``None`` for the platform's roots,
+            and returns a TLS context that trusts them.
     """
 
     def __init__(self) -> None:
@@ -199,8 +200,8 @@ def observe(
 ) -> Observation:
     """Connect to a server, verify its chain, and read the served and the verified chain.
 
-    If the chain does not verify, a second connection without verification reads the served one,
-    which then proves nothing about the server. Not checked: pins, revocation.
+    If the chain does not verify, a second connection without verification reads the served chain.
+    That chain proves nothing about the server. Not checked: pins, revocation.
 
     Args:
         endpoint: the server.
@@ -299,9 +300,9 @@ def server_time(
 ) -> datetime | None:
     """Send a HEAD request, and return the time that the server reports, in UTC.
 
-    If the chain of the server verified, the connection of this request is verified too. Otherwise
-    the server is asked nevertheless, because a chain does not verify if the clock of this machine
-    is wrong: then the time proves nothing. The request contains no data but the host.
+    If the chain in ``observation`` verified, the request's connection is verified too. Otherwise
+    the request is sent without verification, because a wrong clock of this machine may be the
+    reason: then the returned time proves nothing. The request contains no data but the host.
 
     Args:
         observation: the server, and whether its chain verified.
@@ -309,8 +310,8 @@ def server_time(
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        The time, to the second; None if there is none: the server uses STARTTLS, does not answer by
-        HTTP, or sends no valid date.
+        The time, to the second; None if the server uses STARTTLS, does not answer by HTTP, or sends
+        no valid date.
     """
     endpoint = observation.endpoint
     if endpoint.starttls:
@@ -361,7 +362,7 @@ def _time_at(
 
 
 def _age(headers: Message) -> timedelta:
-    """Return how long ago the response was made, if a cache such as a CDN kept it.
+    """Return the age of an HTTP response that a cache such as a CDN kept; zero without ``Age``.
 
     A cache does not change ``Date``; it sends the seconds since then as ``Age`` (RFC 9111
     section 5.1).
@@ -387,5 +388,5 @@ def describe_error(exc: Exception) -> str:
 
 
 def tls_failure(exc: Exception) -> tuple[str, str]:
-    """Return the reason why a TLS handshake failed, and advice to the user."""
+    """Return the reason why a TLS handshake failed with ``exc``, and advice to the user."""
     return _TLS_FAILURES.get(str(getattr(exc, "reason", "")), (describe_error(exc), _SPEAKS_TLS))

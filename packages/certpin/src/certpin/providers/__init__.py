@@ -1,4 +1,4 @@
-"""Root sets of providers: the roots of the certificates of Let's Encrypt, Cloudflare and others."""
+"""The roots that issue the certificates of each provider: Let's Encrypt, Cloudflare and others."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The provider data: from which roots each provider of certificates issues, on a date.
+"""The provider data: a dated list of the roots from which each certificate provider issues.
 
-That date is the edition of the data. ``providers.toml`` is made by ``scripts/providers.py`` from
-the providers' own pages, the releases of certifi and Debian's ca-certificates. It is no promise of
-a provider, and nothing is downloaded: a newer edition comes with a newer certpin.
+A provider is a certificate authority, such as Let's Encrypt, or a service that gets certificates
+for its customers, such as a CDN. The date of the list is its edition. ``scripts/providers.py``
+makes ``providers.toml`` from the providers' own pages, the releases of certifi and Debian's
+ca-certificates. The providers have not promised to use only these roots. Nothing is downloaded: a
+newer edition comes with a newer certpin.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ class ProviderRoot:
         pin: the pin of its key (SPKI).
         name: the common name in its certificate.
         not_after: the day (UTC) on which its certificate expires.
-        status: ``active`` if the newest release of certifi has it. ``removed`` if only older ones
-            have it: devices keep such a root for years. ``pending`` if the provider publishes it
-            and no release has it yet.
+        status: ``active`` if the newest release of certifi contains the root; ``removed`` if only
+            older releases contain it, and devices keep such a root for years; ``pending`` if the
+            provider publishes it and no release contains it yet.
         removed: the date of the first release without it; ``None`` unless it was removed.
         certificate: the source of the certificate: a package and its release, or an address.
     """
@@ -54,9 +56,9 @@ class ProviderSource:
     """A web page of a provider that lists its roots.
 
     Attributes:
-        url: the address.
-        dated: the date that the page itself shows; None if it shows none.
-        looked_up: the day on which it was read.
+        url: the address of the page.
+        dated: the date that the page itself shows; None if it shows no date.
+        looked_up: the day on which the page was read for the provider data.
     """
 
     url: str
@@ -69,13 +71,14 @@ class Provider:
     """A provider of certificates, and all roots from which its certificates may come.
 
     Attributes:
-        name: the name in the pin file and on the command line.
-        title: the name for people.
+        name: the name in the pin file and on the command line, such as ``letsencrypt``.
+        title: the name to show to people, such as "Let's Encrypt".
         kind: an ``authority`` operates its roots. A ``service`` (a CDN, a cloud) gets certificates
             from authorities.
-        uses: the names of these authorities, if the service lists them.
+        uses: the names of the authorities that a service uses; empty if it lists none.
         note: the limits of the entry, as sentences; empty if none are known.
-        changed: the last day on which certifi got or lost one of its roots, or a page was changed.
+        changed: the last day on which certifi added or removed one of the provider's roots, or on
+            which a page of the provider was changed.
     """
 
     name: str
@@ -99,7 +102,7 @@ class ProviderData:
     Attributes:
         edition: the date of the data.
         providers: the providers, by name.
-        public_roots: the keys of all roots in any release of certifi.
+        public_roots: the pins of the keys of all roots in any release of certifi.
     """
 
     edition: date
@@ -134,7 +137,7 @@ class ProviderData:
     def owners(self, pin: Pin) -> tuple[Provider, ...]:
         """Return the providers with certificates from a root: authorities first, then services.
 
-        Empty if no known provider uses the root.
+        Return an empty tuple if no known provider uses the root.
 
         Args:
             pin: the pin of the root's key.
@@ -143,17 +146,17 @@ class ProviderData:
         return tuple(sorted(found, key=lambda each: each.kind == "service"))
 
     def is_public(self, pin: Pin) -> bool:
-        """Return True if a root with this key is public: in certifi, or in a provider's set.
+        """Return True if the root with this pin is public.
 
-        Old releases of certifi count too.
+        A root is public if a release of certifi, also an old one, or a provider's set contains it.
         """
         return pin in self.public_roots or pin in self.roots
 
     def require_clock(self, today: date) -> None:
-        """Check that this machine's date is not before the date of the data.
+        """Check that ``today``, the date of this machine, is not before the date of the data.
 
         Raises:
-            ConfigError: it is before, so that dates of expiry and of removals would be judged
+            ConfigError: the date is before, so that dates of expiry and of removals would be judged
                 wrongly.
         """
         if today < self.edition - _CLOCK_TOLERANCE:
@@ -167,7 +170,7 @@ class ProviderData:
 
 @cache
 def load_providers() -> ProviderData:
-    """Return the provider data of this installation, which is read from the package once."""
+    """Return the provider data that this installation of certpin contains. It is read only once."""
     text = files("certpin.providers").joinpath("providers.toml").read_text("utf-8")
     return parse_providers(text, load_data().roots)
 
@@ -177,10 +180,10 @@ def parse_providers(text: str, public_roots: Iterable[Pin] = ()) -> ProviderData
 
     Args:
         text: the text, as ``scripts/providers.py`` writes it.
-        public_roots: the pin of the key of each public root.
+        public_roots: the pins of the keys of all public roots.
 
     Raises:
-        ConfigError: a provider has a root that the data lacks, or fewer than two roots.
+        ConfigError: a provider names a root that the text doesn't define, or fewer than two roots.
         KeyError: a key of the TOML tables is missing.
     """
     import tomli  # only needed to read a file

@@ -1,8 +1,8 @@
-"""Provider roots in policies: pins for all roots of a provider, and how they differ from the data.
+"""Pin all roots of a certificate provider, and compare such pins with the provider data.
 
-Pure functions of (policy, data, day). Pins with a provider's name in a policy are its root set. A
-root set is its own backup: the provider may move to any of its roots, and none of them is a key
-that the user could lose.
+Pure functions of (policy, data, day). The pins in a policy that name a provider are the provider's
+root set. A root set needs no other backup: the provider may issue from any of its roots, and no
+root's key is held by the user, who so can't lose it.
 """
 
 from __future__ import annotations
@@ -50,14 +50,15 @@ class SetChange:
     A live pin is one that clients accept.
 
     Attributes:
-        providers: the names of the providers in the policy, in the order of its pins, then those
-            that are to be added.
+        providers: the names of the providers in the policy, in the order of its pins, and then the
+            names of the providers to add.
         added: pins of roots that the policy lacks.
-        relabelled: live pins whose providers changed, with the new ones.
-        dropped: live pins of roots from which no provider of the policy issues any more.
+        relabelled: live pins with other providers in the data than in the policy, as new entries.
+        dropped: live pins of roots that have expired, or from which no provider of the policy
+            issues any more.
         unknown: names of providers that the data lacks.
-        newer: the policy's pins come from a later edition than the data, so that the data is
-            outdated and nothing may be concluded from it.
+        newer: True if the policy's pins come from a later edition than the data. The data is then
+            outdated, and nothing may be concluded from it.
     """
 
     providers: tuple[str, ...] = ()
@@ -84,8 +85,8 @@ def set_change(
 
     Args:
         entries: the pins of the policy.
-        edition: the edition of the data from which the pins come (``provider_edition``).
-        data: the provider data.
+        edition: the edition (date) of the provider data from which the pins come.
+        data: the provider data to compare with.
         day: today in UTC.
         also: names of providers to add to the policy.
 
@@ -118,7 +119,7 @@ def set_change(
 
 
 def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> tuple[str, ...]:
-    """Return the names of the providers that have all their unexpired roots pinned by a policy.
+    """Return the names of the providers with all their unexpired roots pinned by a policy.
 
     Only pins that clients accept count.
 
@@ -138,7 +139,7 @@ def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> 
 def policy_change(
     policy: HostPolicy, data: ProviderData, day: date, also: Sequence[str] = ()
 ) -> SetChange:
-    """Compare the pins of a policy with the provider data, as ``set_change`` does.
+    """Compare the pins of a policy with the root sets of the providers that they name.
 
     Args:
         policy: the policy.
@@ -150,7 +151,7 @@ def policy_change(
 
 
 def change_text(change: SetChange, edition: date) -> str:
-    """Return a difference as a clause without a full stop; empty if the policy is up to date.
+    """Return a change of provider roots as a clause without a full stop; empty if nothing changed.
 
     Args:
         change: the difference.

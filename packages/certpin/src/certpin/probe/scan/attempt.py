@@ -35,16 +35,16 @@ class ScanResult:
 
     Attributes:
         endpoint: the server.
-        address: the IP address of the last attempt; empty if the name has none.
+        address: the IP address of the last attempt; empty if name resolution failed.
         attempts: the number of connections.
         seconds: the time since the first attempt began.
         tls: the TLS version; empty if the handshake did not get to the certificates.
         served: the chain as it was sent; it proves nothing.
-        verified: the chain that OpenSSL built from it, leaf to root; ``None`` if OpenSSL refused
-            it. The name is not checked.
-        refusal: why OpenSSL refused the chain; empty if it didn't.
-        error: why the server did not complete a handshake; ``None`` if it did.
-        code: OpenSSL's number for ``refusal``.
+        verified: the chain that OpenSSL built from ``served``, leaf to root; ``None`` if OpenSSL
+            refused it. The name is not checked.
+        refusal: the reason why OpenSSL refused the chain; empty if it accepted the chain.
+        error: the error that prevented a complete handshake; ``None`` if the handshake completed.
+        code: OpenSSL's number for ``refusal`` (X509_V_ERR_…).
     """
 
     endpoint: Endpoint
@@ -62,8 +62,8 @@ class ScanResult:
 class ScanConnection:
     """A non-blocking TCP connection with a TLS handshake.
 
-    The constructor begins to connect, and raises ``OSError`` if that fails. Before the first
-    ``advance``, wait until ``fd`` is ready for ``WRITE``.
+    The constructor begins to connect, and raises ``OSError`` if that fails. Before the first call
+    of ``advance``, wait until ``fd`` is ready for ``WRITE``.
 
     Args:
         address: the IP address and port.
@@ -116,9 +116,10 @@ class ScanConnection:
         return self._tls
 
     def chains(self, *, verified: bool) -> dict[str, Any]:
-        """Return fields of ``ScanResult``: TLS version and chains. Empty if no chain was served.
+        """Return fields of ``ScanResult`` by name: ``tls``, ``served``, and ``verified`` if asked.
 
-        The served chain can also be read after OpenSSL refused it.
+        The dictionary is empty if the server sent no chain. The served chain can also be read after
+        OpenSSL refused it.
 
         Args:
             verified: True to include the verified chain, which exists only after ``DONE``.
@@ -144,7 +145,7 @@ def _check(code: int, good: set[int]) -> None:
 
 
 def _version(raw: Any) -> str:
-    """Return the TLS version of a handshake that got as far as the certificates.
+    """Return the TLS version of a handshake in which the server has sent its certificates.
 
     Python reports the version only after a complete handshake. But TLS 1.3 has its own ciphers,
     which are negotiated before the certificates, and the only other version that a scan offers is
@@ -186,9 +187,9 @@ class HostScan:
         return kind(problem, host=self.endpoint.host, port=self.endpoint.port, fix=fix)
 
     def result(self, now: float, found: dict[str, Any]) -> ScanResult:
-        """Return the result of this endpoint at the time ``now``.
+        """Return the result of this endpoint at the time ``now`` (seconds, the scanner's clock).
 
-        ``found`` has the other fields of ``ScanResult`` by name.
+        ``found`` has the other fields of ``ScanResult`` by name, such as ``served`` or ``error``.
         """
         address = self.address[1][0] if self.addresses else ""
         return ScanResult(self.endpoint, address, self.attempts, now - self.started, **found)

@@ -1,4 +1,4 @@
-"""The output of a scan: one JSON line for each host. It is also read, to resume a scan."""
+"""Write the results of a scan as one JSON line for each host, and read them to resume a scan."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PARENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*
 
 
 def record_line(fields: dict[str, Any]) -> str:
-    """Return a record (``record``) as a line of JSON, without a newline."""
+    """Return a result of a scan (from ``record``) as a line of JSON, without a newline."""
     return _encode(fields)
 
 
@@ -63,9 +63,9 @@ def record(result: ScanResult) -> dict[str, Any]:
 
 
 def invalid_host_record(text: str, error: HostError) -> dict[str, Any]:
-    """Return the record for an input line (``text``) that is not a host.
+    """Return the record (the fields of one JSON line) for an input line that is not a host.
 
-    Its host is the line, and its port 0.
+    In the record, the host is the line (``text``), and the port is 0.
     """
     found = {"host": text, "port": 0, "attempts": 0, "seconds": 0.0}
     return _EMPTY_RECORD | found | {"error": _error_fields(error)}
@@ -130,15 +130,16 @@ def _lower_case_names(leaf: Certificate) -> frozenset[str]:
 class ScannedEndpoints:
     """The endpoints that an earlier scan wrote to its output, to skip them when it is resumed.
 
-    Use ``in`` to test an endpoint. Each is stored as a digest of eight bytes. In one of 10^7 lists
-    of a million hosts, two endpoints share a digest; the second one is then skipped.
+    Use ``in`` to test if an endpoint was scanned. Only an eight-byte digest of each endpoint is
+    stored. In one of 10^7 lists of a million hosts, two endpoints have the same digest; the second
+    one is then skipped.
     """
 
     def __init__(self, output: BinaryIO) -> None:
         """Read the JSON lines of a scan. Truncate an incomplete last line, and seek to the end.
 
         Raises:
-            InputError: the file is not the output of a scan. It is not changed.
+            InputError: the file is not the output of a scan. The file is not changed.
         """
         digests = array("Q")
         end = 0
@@ -161,9 +162,10 @@ class ScannedEndpoints:
 
 
 def _read_digest(text: bytes, number: int) -> int:
-    """Return the digest of the endpoint in a line of a scan's output.
+    """Return the digest of the host and port in one line of a scan's output.
 
-    ``number`` is the number of the line, for the error. Raises ``InputError``.
+    ``number`` is the number of the line, for the error. Raises ``InputError`` if the line is not a
+    result of a scan.
     """
     try:
         seen = json.loads(text)
@@ -176,7 +178,10 @@ def _read_digest(text: bytes, number: int) -> int:
 
 
 def _check_incomplete(text: bytes, number: int) -> None:
-    """Raise ``InputError`` unless an incomplete last line is the beginning of a record."""
+    """Raise ``InputError`` unless an incomplete last line is the beginning of a scan's result.
+
+    ``number`` is the number of the line, for the error.
+    """
     if text[: len(_RECORD_START)] != _RECORD_START[: len(text)]:
         raise _not_a_record(number)
 

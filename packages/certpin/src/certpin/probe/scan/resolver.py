@@ -1,8 +1,8 @@
 """Resolve host names in threads, for a program with an event loop.
 
 ``getaddrinfo`` blocks, and nothing can interrupt it. So it runs in a few daemon threads, which wake
-the loop through a socket when an answer is ready. The threads start with the first name, so a scan
-of only IP addresses, or with a fixed address to connect to, starts none.
+the loop through a socket when an answer is ready. The threads start when the first name is
+resolved: a scan of only IP addresses, or with a fixed address to connect to, starts no thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Q = TypeVar("Q")  # identifies a question
 
 @lru_cache(maxsize=256)
 def literal(host: str, port: int) -> tuple[Address, ...]:
-    """Return the socket address if ``host`` is an IP address, else nothing. Sends no DNS query."""
+    """Return the socket address if ``host`` is an IP address, else ``()``. Sends no DNS query."""
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
@@ -40,11 +40,11 @@ def literal(host: str, port: int) -> tuple[Address, ...]:
 class Resolver(Generic[Q]):
     """Resolves host names in threads. Call all methods in the thread of the event loop.
 
-    A *question* is any value by which the caller recognises the answer.
+    The caller passes any value, the *question*, to ``ask``, and gets it back with the answer.
 
     Args:
-        wanted: returns True if the caller still needs the answer to a question. It runs in other
-            threads.
+        wanted: a function that returns True if the caller still needs the answer to a question. It
+            runs in other threads.
     """
 
     def __init__(self, wanted: Callable[[Q], bool]) -> None:
@@ -63,15 +63,15 @@ class Resolver(Generic[Q]):
         return self._wake_reader.fileno()
 
     def ask(self, question: Q, host: str, port: int) -> None:
-        """Begin to resolve a host name. ``answers`` later yields ``question`` with the result."""
+        """Begin to resolve ``host``. ``answers`` later yields ``question`` with the result."""
         resolved = self._pool.submit(partial(self._resolve, question, host, port))
         resolved.add_done_callback(self._note_failure)
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
         """Yield the answers since the last call: each question, with its addresses or its error.
 
-        Raises an error that a thread met outside of the name lookup: its question then has no
-        answer.
+        If a thread failed for another reason than the name lookup, its error is raised here, and
+        its question gets no answer.
         """
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)

@@ -63,7 +63,7 @@ class ScanLimits:
 
 
 def scan_context(anchors: str | None = None) -> ssl.SSLContext:
-    """Make a TLS context for ``scan``: like ``probe_context``, but without the name check.
+    """Make a TLS context for ``scan``, which verifies chain and dates, but not the name.
 
     OpenSSL would check the name before signatures and dates, and stop at the first fault.
 
@@ -94,9 +94,10 @@ def scan(
             ``Endpoint.starttls`` is ignored: TLS begins at once.
         context: a TLS context from ``scan_context``, or another one with ``CERT_REQUIRED``.
         limits: the resources to use.
-        connect: an IP address and a port to connect to for every endpoint; ``None`` for their own.
-        halted: a function that returns True if the scan should end; it then ends soon, without
-            results for unfinished hosts.
+        connect: an IP address and a port to connect to for every endpoint; ``None`` to connect to
+            each endpoint's own address.
+        halted: a function that returns True if the scan should end. The scan then ends soon,
+            without results for unfinished hosts.
 
     Raises:
         ValueError: the context does not verify, or ``connect`` has no IP address. Failures of
@@ -121,14 +122,14 @@ class _Scanner:
     """The event loop of a scan. Each host is active, paused before a retry, or finished.
 
     All attempts have the same timeout and all pauses the same length, so the attempt or pause that
-    began first ends first. Use it as a context manager: at the end of the block it closes all open
-    connections.
+    began first ends first. Use the scanner as a context manager: at the end of the block it closes
+    all open connections.
 
     Args:
         context: the TLS context, which verifies the chain.
         limits: the resources to use.
-        override: socket addresses to connect to for every host; empty for their own.
-        halted: returns True if the scan should end.
+        override: socket addresses to connect to for every host; empty to use each host's own.
+        halted: a function that returns True if the scan should end.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class _Scanner:
         self._resolver.close()
 
     def run(self, endpoints: Iterator[Endpoint | None]) -> Iterator[ScanResult]:
-        """Yield results until every endpoint has one.
+        """Scan the endpoints, and yield a result for each of them.
 
         The scanner's clock is stopped while the caller handles a result and while the input is
         read. Otherwise a slow pipe, or a million hosts that were scanned before, would make servers
@@ -217,7 +218,10 @@ class _Scanner:
             self._start_attempt(self._paused.popleft()[1])
 
     def _until_due(self, longest: float) -> float:
-        """Return the seconds until an attempt times out or a pause ends, at most ``longest``."""
+        """Return the seconds until an attempt times out or a pause ends, at most ``longest``.
+
+        Return 0 if results are ready, and less if the scan may be halted earlier.
+        """
         if self._finished:
             return 0.0
         if self._halted:
@@ -292,8 +296,8 @@ class _Scanner:
         Args:
             host: the host.
             connection: its connection, from which the chains are read.
-            refusal: OpenSSL's error if it refused the chain.
-            failure: problem and fix if TLS failed for another reason.
+            refusal: OpenSSL's error if OpenSSL refused the chain.
+            failure: problem and fix, as texts, if TLS failed for another reason.
         """
         found: dict[str, Any] = {}
         if refusal:
@@ -309,7 +313,7 @@ class _Scanner:
     def _failed(self, host: HostScan, problem: str, *, retry: bool = True) -> None:
         """Handle a network failure: retry after a pause, or finish the host with an error.
 
-        ``retry`` is False if another attempt would be useless.
+        ``problem`` is the text of the error. ``retry`` is False if another attempt is useless.
         """
         if retry and host.attempts <= self._limits.retries:
             self._deactivate(host)

@@ -64,9 +64,10 @@ class Protocol:
 
     Attributes:
         name: the name of the protocol, such as ``smtp``.
-        script: a generator function with the client's part of the dialogue before TLS.
+        script: a generator function that conducts the client's part of the dialogue before TLS.
         port: the registered port of the service.
-        tls_port: the registered port on which TLS begins at once; ``None`` if there is none.
+        tls_port: the registered port on which TLS begins at once; ``None`` if there is no such
+            port.
     """
 
     name: str
@@ -76,7 +77,9 @@ class Protocol:
 
 
 class Wire:
-    """The bytes from and to the server in one STARTTLS dialogue, for the script of a protocol.
+    """The bytes from and to the server in one STARTTLS dialogue.
+
+    The script of a protocol (a generator function) reads and writes them.
 
     Attributes:
         protocol: the protocol.
@@ -127,7 +130,8 @@ class Wire:
     def refused(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server does not offer TLS, or declines it.
 
-        ``problem`` describes this, to follow "the server" in the message.
+        ``problem`` is the rest of a message that begins with "the server", such as "does not offer
+        TLS".
         """
         fix = _STRIPPED
         if self.protocol.tls_port:
@@ -137,19 +141,20 @@ class Wire:
     def turned_away(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server declines the connection, with or without TLS.
 
-        ``problem`` describes this, to follow "the server" in the message.
+        ``problem`` is the rest of a message that begins with "the server", such as "declined the
+        connection".
         """
         self._fail(problem, _TURNED_AWAY)
 
     def garbled(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server's bytes don't follow the protocol.
 
-        ``problem`` describes this, to follow "the server" in the message.
+        ``problem`` is the rest of a message that begins with "the server", such as "sent too much".
         """
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:
-        """Raise ``StartTLSError``: the server sent bytes between agreeing to TLS and TLS itself."""
+        """Raise ``StartTLSError``: the server sent bytes between its consent and the handshake."""
         self._fail("sent bytes between its go-ahead and TLS", _INJECTED)
 
     def _fail(self, problem: str, fix: str) -> NoReturn:
@@ -161,13 +166,12 @@ class Dialogue:
     """One run of a STARTTLS protocol, without I/O.
 
     In a loop: send ``data_to_send()``, stop if ``done``, else pass the received bytes to
-    ``receive()``. When ``done`` is True, the client begins the TLS handshake on the connection.
-    After an error, ``done`` stays False. The result doesn't depend on how the received bytes are
-    split.
+    ``receive()``. When ``done`` is True, begin the TLS handshake on the connection. After an error,
+    ``done`` stays False. The result doesn't depend on how the received bytes are split.
     """
 
     def __init__(self, protocol: Protocol, host: str, port: int) -> None:
-        """Begin a dialogue.
+        """Begin a dialogue: run the protocol up to the first bytes that it needs from the server.
 
         Args:
             protocol: the protocol.
@@ -186,13 +190,16 @@ class Dialogue:
         return self._finished and self._error is None
 
     def data_to_send(self) -> bytes:
-        """Return the queued bytes to send to the server, and clear the queue; empty if none."""
+        """Return the queued bytes to send to the server, and clear the queue.
+
+        The result is empty if no bytes are queued.
+        """
         data = bytes(self._wire.outbox)
         self._wire.outbox.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the server; empty bytes mean that it closed the connection.
+        """Process bytes from the server. Empty bytes mean that the server closed the connection.
 
         Raises:
             StartTLSError: the server refused, closed the connection, sent something else or too
@@ -210,9 +217,10 @@ class Dialogue:
             raise
 
     def _advance(self, data: bytes) -> None:
-        """Pass received bytes to the script of the protocol, and run it as far as they allow.
+        """Pass received bytes to the script of the protocol, and run it until it needs more bytes.
 
-        Raises ``StartTLSError`` if there are bytes after the script's end, or more than the limit.
+        Raises ``StartTLSError`` if bytes are left after the script's end, or the server sent more
+        bytes than the limit.
         """
         fits, excess = data[: self._room], data[self._room :]
         self._room -= len(fits)
@@ -235,7 +243,7 @@ def _step(steps: Steps[None]) -> bool:
 
 
 def quote(data: bytes) -> str:
-    """Return a server's bytes as text for an error: short, ASCII, control characters escaped."""
+    """Return a server's bytes as short ASCII text for an error, with control characters escaped."""
     text = repr(data[:_QUOTED])[1:]
     return text + "…" if len(data) > _QUOTED else text
 
@@ -254,9 +262,9 @@ def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> 
         port: the server's port, for errors only.
 
     Raises:
-        StartTLSError: the server does not offer TLS or declines it, sends something else, closes
-            the connection, is too slow, or sends bytes between its consent and TLS. Close the
-            socket then.
+        StartTLSError: the server does not offer TLS or declines it, breaks the protocol, closes the
+            connection, is too slow, or sends bytes between its consent and TLS. Close the socket
+            then.
     """
     timeout = sock.gettimeout()
     try:

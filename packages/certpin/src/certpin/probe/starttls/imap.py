@@ -28,9 +28,9 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _expect_ok(wire: Wire) -> Steps[None]:
-    """Read the server's answer to STARTTLS. Raise ``StartTLSError`` unless it is OK.
+    """Read the server's answer to STARTTLS. Raise ``StartTLSError`` unless the answer is OK.
 
-    Untagged lines may come before it (RFC 9051 7).
+    Untagged lines before the answer are skipped (RFC 9051 7).
     """
     while True:
         line = yield from wire.line()
@@ -44,7 +44,7 @@ def _expect_ok(wire: Wire) -> Steps[None]:
 
 
 def _words(line: bytes) -> tuple[bytes, bytes]:
-    """Return the first two words of a line, the second one in upper case."""
+    """Return the first two words of a line (tag and status), the second one in upper case."""
     first, _, rest = line.partition(b" ")
     return first, rest.split(b" ")[0].upper()
 

@@ -71,9 +71,10 @@ def _expect_success(wire: Wire, response: bytes) -> None:
 
 
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
-    """Return the contents of optional BER elements by tag.
+    """Return the contents of the optional BER elements in ``data``, by their tags.
 
-    Raise ``StartTLSError`` unless ``data`` has only these elements, in the order of ``tags``.
+    Raise ``StartTLSError`` if ``data`` has an element with another tag than ``tags``, or if the
+    elements are not in the order of ``tags``.
     """
     found: dict[int, bytes] = {}
     for tag in tags:
@@ -87,7 +88,7 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
 def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
     """Return the contents of the BER element at the start of ``data``, and the bytes after it.
 
-    Raises ``StartTLSError`` if the element has another tag, or is cut short.
+    Raises ``StartTLSError`` if the element has another tag than ``tag``, or is cut short.
     """
     if len(data) < 2 or data[0] != tag:
         wire.garbled(f"sent an LDAP message without its part {tag:#x}")
@@ -99,9 +100,10 @@ def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
 
 
 def _octets_of_length(wire: Wire, first: int) -> int:
-    """Return how many octets of a BER length follow its first octet (X.690 8.1.3).
+    """Return the number of octets of a BER length that follow its first octet (X.690 8.1.3).
 
-    Raises ``StartTLSError`` if LDAP doesn't allow such a length.
+    ``first`` is the value of the first octet. Raises ``StartTLSError`` if LDAP doesn't allow such a
+    length.
     """
     if first < 0x80:
         return 0

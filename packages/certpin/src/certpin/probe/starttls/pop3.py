@@ -24,9 +24,9 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _status(wire: Wire) -> Steps[bytes]:
-    """Read and return one status line.
+    """Read and return one status line of the server.
 
-    Raises ``StartTLSError`` if it doesn't begin with ``+OK`` or ``-ERR``.
+    Raises ``StartTLSError`` if the line doesn't begin with ``+OK`` or ``-ERR``.
     """
     line = yield from wire.line(_REPLY_LIMIT)
     if line.split(b" ")[0] not in (b"+OK", b"-ERR"):

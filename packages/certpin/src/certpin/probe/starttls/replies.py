@@ -45,7 +45,8 @@ def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
 def ftp_reply(wire: Wire) -> Steps[Reply]:
     """Read an FTP reply of one or more lines.
 
-    After a first line with ``220-``, any lines may follow, until one begins with ``220 ``.
+    If the first line begins with a code and a hyphen, such as ``220-``, any lines may follow, until
+    a line begins with the code and a space.
     """
     line = yield from wire.line(LINE_LIMIT)
     code, separator, text = _parse(wire, line)
@@ -59,9 +60,9 @@ def ftp_reply(wire: Wire) -> Steps[Reply]:
 
 
 def _parse(wire: Wire, line: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split a line of a reply into its code, the separator and the text.
+    """Split a line of a reply into its code, the separator (hyphen, space or empty) and the text.
 
-    Raises ``StartTLSError`` if it doesn't begin with a code.
+    Raises ``StartTLSError`` if the line doesn't begin with a code.
     """
     match = _REPLY_LINE.fullmatch(line)
     if match is None:

@@ -95,7 +95,7 @@ def _expect_proceed(wire: Wire) -> Steps[None]:
 
 
 def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
-    """Read the opening tag of the next element in the stream, and return it.
+    """Read the opening tag of the next element in the stream, and return the tag.
 
     Raises ``StartTLSError`` if the element is not called ``name``.
     """

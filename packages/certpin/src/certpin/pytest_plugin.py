@@ -1,11 +1,12 @@
-"""The pytest plugin with which tests attack a client. It imports certpin's lab only when needed.
+"""The pytest plugin with which tests attack a client that should check pins.
 
     def test_my_client_is_pinned(attack):
         attack(lambda target: my_client(target.url, proxy=target.proxy, ca=target.ca))
 
 The fixture ``attack`` parametrizes the test with the attack cases. In every worker of pytest-xdist,
 a control case with the correct server runs before the first case and after the last one, so that a
-client that refuses every server does not pass.
+client that refuses every server does not pass. The lab (certpin's test servers) is imported only
+when a test needs it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _mitm = pytest.StashKey["Mitm"]()
 
 @dataclass(frozen=True)
 class _Settings:
-    """The client that a test attacks, and its cases, from ``certpin`` markers and ini file."""
+    """The kind of client that a test attacks, and the attack cases to run.
+
+    They are set by ``certpin`` markers and the ini file.
+    """
 
     style: str
     host: str
@@ -72,13 +76,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Store the test that runs next, so that ``attack`` knows the last case for a client."""
+    """Store the test that runs next, so that ``attack`` recognises the last case of a client."""
     item.stash[_next_item] = nextitem
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Let a test fail that passed without a call of ``attack``, or without a connection."""
+    """Let a test fail if it passed without calling ``attack``, or its client never connected."""
     __tracebackhide__ = True
     yield
     if attack := item.stash.get(_attack, None):
@@ -112,7 +116,7 @@ def _cases(settings: _Settings) -> list[str]:
 
 @cache
 def _known_cases(case_file: str) -> dict[str, Case]:
-    """Return the cases of a case file by name, or those of the lab if there is no file."""
+    """Return attack cases by name: those in ``case_file``, or those of the lab if it is empty."""
     from certpin.errors import CaseFileError
     from certpin.lab import load_cases
     from certpin.lab.trial import BY_NAME
@@ -191,7 +195,7 @@ def attack(
 def _client_of(item: pytest.Item) -> object:
     """Return a value that identifies the client that a test attacks.
 
-    It is equal for tests that differ only in their attack case.
+    Two tests have equal values if they differ only in their attack case.
     """
     others = dict(getattr(getattr(item, "callspec", None), "indices", {}))
     if "certpin_case" not in others:
@@ -205,9 +209,9 @@ def _client_of(item: pytest.Item) -> object:
 def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
     """A man in the middle during the test. ``@pytest.mark.mitm("case")`` selects the attack.
 
-    It is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``) for the client
-    under test. ``seen()`` and ``leaked`` stop the man in the middle and return the data that it
-    received. The test fails if its client never connects.
+    The fixture is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``) for the
+    client under test. ``seen()`` and ``leaked`` stop the man in the middle and return the data that
+    it received. The test fails if its client never connects.
     """
     from certpin.lab.case import CannotServeError
     from certpin.lab.trial import BY_NAME, Mitm

@@ -57,7 +57,7 @@ class Checkup:
 
     @property
     def status(self) -> Status:
-        """``finding`` if there are problems, ``inconclusive`` without a chain, else ``holds``."""
+        """``finding`` if there are problems; ``inconclusive`` without a chain; else ``holds``."""
         if self.findings:
             return "finding"
         return "holds" if self.observation else "inconclusive"
@@ -224,10 +224,11 @@ def _check_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[s
 def _check_roots(
     checkup: Checkup, roots: RootData, now: datetime, least_days: int
 ) -> Iterator[str]:
-    """Report a problem if the chain's root left a store, or leaves one in fewer days than asked.
+    """Yield a problem if a root store removed the chain's root, or will in fewer days than asked.
 
-    Only for a host that trusts the platform's roots. A distrust concerns certificates that were
-    issued since its day.
+    ``least_days`` is that number of days. Only for a host that trusts the platform's roots. If a
+    store distrusts a root from a day on, certificates that were issued before that day are not
+    affected.
     """
     path = checkup.observation.verified if checkup.observation else None
     if path is None or checkup.policy.trust is not None:

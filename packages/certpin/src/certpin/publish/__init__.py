@@ -1,6 +1,6 @@
 """Sign pin sets with TUF, and push them to the storage that clients (``PinUpdater``) fetch from.
 
-The folder ``publish/`` beside the pin file:
+The folder ``publish/`` beside the pin file contains:
 
     publish.toml   the settings (``settings``)
     site/          the signed repository, as clients fetch it; always consistent

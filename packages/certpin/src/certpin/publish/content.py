@@ -1,6 +1,6 @@
-"""The content of a signed pin set: a pin file, and the files that it names.
+"""The content to sign and publish: a pin file, and the files that the pin file names.
 
-They are the files of trust anchors, and the list of Certificate Transparency logs.
+These are the files of trust anchors, and the list of Certificate Transparency logs.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Content:
 
     Attributes:
         pins: the pin set.
-        files: the bytes of the pin file, of the files of trust anchors that it names, and of
-            ``pins.json`` for Flutter apps, by file name. They become TUF targets.
+        files: the bytes of the pin file, of the files that it names (trust anchors, list of CT
+            logs), and of ``pins.json`` for Flutter apps, by file name. They become TUF targets.
     """
 
     pins: AnyPinSet
@@ -46,20 +46,25 @@ class Content:
 
     @classmethod
     def of(cls, signed: SignedSet) -> Content:
-        """Return the pin set and the files of an already signed pin set."""
+        """Return the content of a signed pin set: its pin set and its files."""
         return cls(signed.pins, signed.files)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """The parts of the pin set that Flutter apps can't enforce; empty without ``pins.json``."""
+        """The parts of the pin set that Flutter apps can't enforce; empty without ``pins.json``.
+
+        ``pins.json`` is the file with pins for Flutter apps.
+        """
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 
     def targets(self, number: int, expires: datetime) -> Targets:
-        """Return unsigned TUF targets metadata for these files. Every signer gets the same.
+        """Return unsigned TUF targets metadata that lists these files.
+
+        The same arguments give the same bytes, so that several signers can sign the same metadata.
 
         Args:
             number: the version of the metadata, which is not the version of the pin set.
-            expires: when the metadata expires.
+            expires: the time at which the metadata expires.
         """
         custom = {"pin-set": self.pins.name, "version": self.pins.version}
         infos = {name: _info(name, data, custom) for name, data in sorted(self.files.items())}
@@ -100,20 +105,23 @@ def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
 
 
 def named_files(pins: AnyPinSet) -> frozenset[str]:
-    """Return the files that a pin file names, from its folder: trust anchors, the list of logs."""
+    """Return the names of the files that a pin set uses: trust anchors, and the list of CT logs.
+
+    The names are paths relative to the folder of the pin file.
+    """
     logs = {pins.ct_logs.source} if pins.ct_logs else set()
     return frozenset(logs | {policy.trust.source for policy in pins.policies if policy.trust})
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
-    """Require that a pin set equals the one that the journal records under its version.
+    """Raise an error unless a pin set equals the one that the journal records under its version.
 
-    `certpin publish sign` records a version in the journal after the safety check of rotations (the
-    gate) has passed.
+    `certpin publish sign` records a version in the rotation journal after the safety check of
+    rotations (the gate) has passed.
 
     Args:
         pins: the pin set to compare.
-        recorded: the pin set in the journal; ``None`` if the journal has none.
+        recorded: the pin set in the journal; ``None`` if the journal doesn't have this version.
         what: the name of the file with ``pins``, for the error.
 
     Raises:
@@ -154,9 +162,10 @@ def _for_flutter(pins: AnyPinSet, path: Path) -> bytes:
 
 
 def _beside(path: Path, name: str) -> bytes:
-    """Return the bytes of a file of trust anchors, which must be in or below the pin file's folder.
+    """Return the bytes of a file that the pin file names, such as a file of trust anchors.
 
-    Links to files elsewhere are refused, because they could publish an unrelated file.
+    ``path`` is the pin file. The file ``name`` must be in or below its folder. Links to files
+    elsewhere are refused, because they could publish an unrelated file.
     """
     file = path.parent / name
     if not is_plain(name) or name in {PIN_FILE, PINS_JSON}:

@@ -1,10 +1,10 @@
-"""Decide whether the commits of a git branch are a signing event, and nothing else.
+"""Check that the commits of a git branch are a signing event, and change nothing else.
 
 A signing event is a branch of the repository that has the pin file. It consists of a proposal (the
-pin file, its trust files, new lines of the journal, and drafts of metadata), then of signatures,
-each commit by one key. CI merges the branch without a person who reads it, so everything else is
-refused. In particular, ``site/`` and ``publish.toml`` may not change in the branch: CI writes
-``site/``, and ``publish.toml`` needs a separate review.
+pin file, its trust files, new lines of the rotation journal, and drafts of TUF metadata), then of
+signatures, each commit by one key. CI merges the branch without a person who reads it, so
+everything else is refused. In particular, ``site/`` and ``publish.toml`` may not change in the
+branch: CI writes ``site/``, and ``publish.toml`` needs a separate review.
 
 Pure functions: ``certpin.cli.publish.review`` reads the repository.
 """
@@ -41,7 +41,7 @@ class FileChange:
     Attributes:
         path: the path from the folder of the pin file, with ``/``; a file outside that folder
             begins with ``../``.
-        before: the file's bytes in the commit before; ``None`` if the file was not there.
+        before: the file's bytes in the commit before; ``None`` if the commit adds the file.
         after: the file's bytes in this commit; ``None`` if the commit deletes the file.
         mode: the file's mode in git in this commit, such as ``100644``.
     """
@@ -53,13 +53,13 @@ class FileChange:
 
     @property
     def signature(self) -> tuple[str, str] | None:
-        """The TUF role and the key ID if the file is a signature of a draft; ``None`` otherwise."""
+        """The TUF role and the key ID if the file is a signature of draft metadata, or ``None``."""
         found = _SIGNATURE.fullmatch(self.path)
         return (found[1], found[2]) if found else None
 
     @property
     def only_signs(self) -> bool:
-        """True if the change adds a new signature file, and so changes nothing that was there."""
+        """True if the commit adds the file, and the file is a signature of draft metadata."""
         return self.signature is not None and self.before is None and self.after is not None
 
 
@@ -83,9 +83,10 @@ class SigningEvent:
     """The files and signatures of a signing event: a proposal, and commits that sign it.
 
     Attributes:
-        files: the files of the proposal, from the folder of the pin file.
+        files: the paths of the proposal's files, from the folder of the pin file.
         signatures: the TUF role and the key ID of each signature, in the order of the commits.
-        anchors: those of ``files`` that are new files of certificates (trust anchors).
+        anchors: the paths in ``files`` of new files of certificates (trust anchors) and new lists
+            of CT logs.
     """
 
     files: tuple[str, ...]
@@ -96,18 +97,22 @@ class SigningEvent:
 def require_event(
     commits: Sequence[Commit], pin_file: str, journal: str, trust_files: Iterable[str]
 ) -> SigningEvent:
-    """Require that the commits of a branch are a proposal, then signatures of one key each.
+    """Raise an error unless a branch is a proposal, followed by commits with signatures of one key.
 
-    The proposal may have several commits, which may contain signatures of its author. It ends at
-    the first commit that only adds signatures: a later change would replace signed content.
+    The proposal changes the pin file, trust files, rotation journal and drafts of TUF metadata. It
+    may have several commits, which may contain signatures of its author. It ends before the first
+    commit that only adds signatures, because a later change would replace signed content.
 
     Args:
         commits: all commits of the branch that its base branch lacks, the oldest first.
         pin_file: the name of the pin file, in its folder.
-        journal: the name of the journal beside the pin file.
-        trust_files: the files of trust anchors that the pin file of the base branch names, from its
+        journal: the name of the rotation journal beside the pin file.
+        trust_files: the paths of the trust files that the base branch's pin file names, from its
             folder. They are not read from the new branch, which must not choose which files may
             change.
+
+    Returns:
+        The files and signatures of the branch.
 
     Raises:
         ConfigError: a commit changes something else. The error names the commit and the file.
@@ -143,10 +148,12 @@ def require_event(
 
 
 def require_valid(event: SigningEvent, state: FolderState) -> None:
-    """Require that every signature of a signing event is valid for the draft that it belongs to.
+    """Raise an error unless every signature of a signing event is valid for its draft.
+
+    A draft is TUF metadata that needs signatures.
 
     Args:
-        event: from ``require_event``.
+        event: the signing event, from ``require_event``.
         state: the contents of the folder ``publish/`` after the last commit of the branch.
 
     Raises:
@@ -165,11 +172,13 @@ def require_valid(event: SigningEvent, state: FolderState) -> None:
 
 
 def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> None:
-    """Require that the branch has a draft, and that signatures cover every other changed file.
+    """Raise an error unless a branch has a draft, and a draft covers every other changed file.
+
+    A draft is TUF metadata that needs signatures. It covers a file if it contains the file's hash.
 
     Args:
-        event: from ``require_event``.
-        journal: the name of the journal, which is not signed.
+        event: the signing event, from ``require_event``.
+        journal: the name of the rotation journal, which is not signed.
         plan: a signing plan that was prepared without keys, for the files after the last commit of
             the branch. Metadata that is already in ``site/`` doesn't count as a draft.
 
@@ -221,7 +230,10 @@ def _require_plain(commit: Commit) -> None:
 def _require_proposed(
     commit: Commit, change: FileChange, proposal: frozenset[str], journal: str
 ) -> None:
-    """Require that a changed file that is no signature may be a part of the proposal."""
+    """Raise ``ConfigError`` unless a changed file may be a part of a signing event's proposal.
+
+    The file is the rotation journal with new lines, a file in ``proposal``, or a new trust file.
+    """
     if change.path == journal:
         _require_appended(commit, change)
     elif change.path not in proposal and not _is_new_anchor(change):
@@ -232,10 +244,11 @@ def _require_proposed(
 
 
 def _require_appended(commit: Commit, change: FileChange) -> None:
-    """Require that a commit only appends lines to the journal, and records no push.
+    """Raise ``ConfigError`` unless a commit only appends lines to the rotation journal.
 
-    So it can't remove versions and states from the journal. CI records its pushes itself. Not
-    checked: whether the new lines are true, which a reviewer of the branch decides.
+    So a commit can't remove versions and states from the journal. A new line must not record a
+    push, because CI records its pushes itself. Not checked: whether the new lines are true, which a
+    reviewer of the branch decides.
     """
     before, after = change.before or b"", change.after
     if after is None or not after.startswith(before):
@@ -260,9 +273,9 @@ def _require_appended(commit: Commit, change: FileChange) -> None:
 def _is_new_anchor(change: FileChange) -> bool:
     """Return True if a change adds a file of certificates, or a list of CT logs.
 
-    False for a hidden file, and for one in the folder ``publish``, which has other uses.
+    Return False for a hidden file, and for a file in the folder ``publish``, which has other uses.
 
-    ``require_covered`` then requires that the pin file names it as ``trust``.
+    ``require_covered`` then requires that the pin file names the added file.
     """
     path = PurePosixPath(change.path)
     hidden = any(part.startswith(".") for part in path.parts)

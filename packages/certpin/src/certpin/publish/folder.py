@@ -1,6 +1,6 @@
 """Read and write the folder ``publish/`` with the signed metadata. A crash leaves it consistent.
 
-    publish.toml
+    publish.toml         the settings
     site/metadata/       1.root.json … 7.targets.json, 9.snapshot.json, timestamp.json
     site/targets/        SHA256.pins.toml, and the trust files that it names
     drafts/root.json     metadata that needs signatures, without signatures
@@ -78,11 +78,12 @@ def read(folder: Path) -> FolderContents:
 def write(folder: Path, done: Done) -> None:
     """Write the files that signing produced, and delete obsolete drafts at the end.
 
-    The drafts are written first, then ``site/``. If the process is interrupted, running the same
-    command again completes the work.
+    Drafts are metadata that needs signatures. They are written first, then ``site/``, which has the
+    files for clients. If the process is interrupted, run the same command again to complete the
+    work.
 
     Args:
-        folder: the folder ``publish/``. The caller holds its lock.
+        folder: the folder ``publish/``. The caller must hold its lock.
         done: the result of signing.
 
     Raises:
@@ -208,9 +209,10 @@ def _needed(path: Path, limit: int) -> bytes:
 
 
 def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
-    """Return a metadata draft's bytes; None if it is missing; or the error if it can't be read.
+    """Return the bytes of ``drafts/ROLE.json``, the metadata that needs signatures.
 
-    The error is returned because an unreadable draft must block only its own signers.
+    Return None if the file is missing, and the error if it can't be read. The error is not raised,
+    because an unreadable draft must block only its own signers.
     """
     try:
         return _read(path, limit)
@@ -237,7 +239,7 @@ def _read(path: Path, limit: int) -> bytes | None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Replace a file atomically, unless it has this content already. Raises ``PinFileError``."""
+    """Replace a file atomically, unless it already contains ``data``. Raises ``PinFileError``."""
     try:
         if path.is_file() and path.read_bytes() == data:
             return
@@ -252,9 +254,9 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _require_no_links(folder: Path) -> None:
-    """Require that the folder has no symbolic links.
+    """Raise ``PinFileError`` if the folder ``publish/`` contains a symbolic link.
 
-    Raises ``PinFileError`` if ``publish.toml``, ``drafts/``, ``site/``, or a file in them is one.
+    The files ``publish.toml``, ``drafts/``, ``site/`` and the files below them are checked.
     """
     for place in (folder / SETTINGS, folder / "drafts", folder / "site"):
         _require_no_link(place)
@@ -274,7 +276,7 @@ def _require_no_link(path: Path) -> None:
 def _clear(folder: Path) -> None:
     """Delete temporary files that killed processes left in the folder ``publish/``.
 
-    The caller holds the folder's lock.
+    The caller must hold the folder's lock.
     """
     for place, known in _PUT.items():
         for path in left_overs(folder / place, known):

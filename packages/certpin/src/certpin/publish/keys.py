@@ -32,7 +32,7 @@ _LEAST_RSA_BITS = 2048  # NIST SP 800-131A, table 2
 class KeySigner(TUFSigner):
     """Signs TUF metadata with a private key of certpin: from a file, a token or a key service.
 
-    ``sign`` raises the errors of that key.
+    ``sign`` raises the errors of that private key, such as a token's.
     """
 
     def __init__(self, signer: Signer) -> None:
@@ -45,12 +45,12 @@ class KeySigner(TUFSigner):
         return self._key
 
     def sign(self, payload: bytes) -> Signature:
-        """Return a TUF signature of these bytes, with the ID of the key."""
+        """Return a TUF signature of the bytes ``payload``, with the ID of the key."""
         return Signature(self._key.keyid, self._signer.sign(payload).hex())
 
     @classmethod
     def from_priv_key_uri(cls, *_: object) -> NoReturn:
-        """Always raise ``NotImplementedError``: tuf's way to open keys by URI is not supported."""
+        """Always raise ``NotImplementedError``: certpin doesn't open keys by tuf's URIs."""
         raise NotImplementedError
 
 
@@ -69,9 +69,10 @@ def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
-    """Return another signer's key, in TUF's format, from a file that has only its public key.
+    """Return a public key in TUF's format, from a file that contains only this public key.
 
-    Return None if the file (``data``) contains anything else, such as a private key.
+    The private key is held by another signer. Return None if the file's bytes (``data``) contain
+    anything else, such as a private key.
 
     Raises:
         KeyParseError: certpin can't verify signatures of this kind of key.

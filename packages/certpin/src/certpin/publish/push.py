@@ -1,14 +1,14 @@
 """Push a signed pin set: read the storage, plan the uploads, upload, and read the files back.
 
-Local files are those in ``site/``; stored files are those in the storage that clients fetch from. A
-push is refused unless these conditions hold:
+Local files are those in ``publish/site/``, which signing wrote; stored files are those in the
+storage that clients fetch from. A push is refused unless these conditions hold:
 
 1. The stored roots, if there are any, equal the local ones, and no later root is stored. Otherwise
    another repository is stored there, or a newer root has been pushed.
 2. The stored pin set has the same name.
 3. No stored file differs from the local file of the same numbered name: numbered files never
-   change. If one has other bytes, another person has signed it under the same number. Only the
-   beginning of the local file is accepted: then a push was interrupted.
+   change. If a stored file has other bytes, another person has signed it under the same number. If
+   it is the beginning of the local file, a push was interrupted, and the file is accepted.
 4. The stored pin set is not newer: none of its versions is higher, and clients may go from its pins
    to the local ones (``trust.require_following``).
 
@@ -75,10 +75,10 @@ class Pushed:
     """A push, planned or completed.
 
     Attributes:
-        local: the signed pin set in ``site/``.
+        local: the signed pin set in ``publish/site/``.
         uploads: the paths of the files to upload, in order; empty if the storage has all of them.
-        damage: why clients with the newest root refuse the pin set that was stored before; empty if
-            they don't.
+        damage: the reason why clients with the newest root refuse the pin set that was stored
+            before the push; empty if they accept it.
     """
 
     local: Local
@@ -89,16 +89,16 @@ class Pushed:
 def push(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Push the signed pin set: upload the files of ``site/`` that the storage lacks.
+    """Push the signed pin set: upload the files of ``publish/site/`` that the storage lacks.
 
-    ``site`` is the folder ``site/``, and ``storage`` the destination. A pin set with another name
-    than ``name`` is refused; None accepts any. ``now`` is the current time.
+    ``site`` is the path of that folder, and ``storage`` the destination. A pin set with another
+    name than ``name`` is refused; None accepts any. ``now`` is the current time.
 
     Returns:
         The completed push.
 
     Raises:
-        UpdateError: the push failed. The text says how many files were uploaded, if any.
+        UpdateError: the push failed. The text contains the number of uploaded files, if any.
     """
     pushed = prepare(site, storage, name=name, now=now)
     upload(pushed, storage)
@@ -108,10 +108,10 @@ def push(
 def prepare(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Read ``site/`` and the storage, and plan the uploads without changing anything.
+    """Read the signed files and the storage, and plan the uploads without changing anything.
 
     Args:
-        site: the folder ``site/``.
+        site: the folder ``publish/site/`` with the signed files.
         storage: the destination.
         name: the expected name of the pin set, or None to accept any.
         now: the current time.
@@ -130,12 +130,12 @@ def prepare(
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
     """Upload the files of a planned push, read them back, and delete old temporary files.
 
-    If this is interrupted, the next push continues it.
+    If the upload is interrupted, the next push continues it.
 
     Args:
-        pushed: the plan, from ``prepare``.
+        pushed: the planned push, from ``prepare``.
         storage: the destination.
-        advance: called after each upload, for example to show the progress.
+        advance: a function that is called after each upload, for example to show the progress.
 
     Raises:
         UpdateError: an upload failed, or the storage returns another file.
@@ -153,9 +153,10 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 
 
 def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
-    """Read and verify the signed pin set in ``site/``.
+    """Read and verify the signed pin set in ``publish/site/``.
 
-    Raises ``UpdateError`` if ``site/`` has none, or clients would refuse it.
+    Raises ``UpdateError`` if the folder has no signed pin set, if clients would refuse it, or if
+    its signatures have expired.
     """
     try:
         local = _verified_local(site, name)
@@ -179,12 +180,16 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
 
 
 def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
-    """Read the stored files that decide what may be pushed.
+    """Read the stored files that decide whether the local pin set may be pushed.
 
     Args:
-        site: ``site/``, from which the local files with the same names as stored ones are read.
-        storage: the destination.
-        local: the verified pin set in ``site/``.
+        site: the folder ``publish/site/``, from which the local files with the same names as stored
+            ones are read.
+        storage: the destination of the push.
+        local: the verified pin set in ``publish/site/``.
+
+    Returns:
+        The files in the storage.
 
     Raises:
         UpdateError: the storage can't be read.
@@ -208,8 +213,9 @@ def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
 
 
 def _read_or_damage(read: Callable[[], Result]) -> tuple[Result | None, str]:
-    """Return the result of ``read()`` and ""; or None, and the reason why clients would refuse it.
+    """Call ``read``, and return its result and an empty text.
 
+    If ``read`` fails because clients would refuse the stored files, return None and the reason.
     Raises ``UpdateError`` if the storage can't be read.
     """
     try:
@@ -235,14 +241,17 @@ def _verified_local(site: Storage, name: str | None) -> Local:
 
 
 def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
-    """Read a stored file that should equal ``data``; at most one byte more than ``data`` has."""
+    """Return the bytes of a stored file that should equal ``data``; ``None`` if it is missing.
+
+    At most one byte more than ``data`` has is read.
+    """
     return storage.read(path, len(data))
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
     """Read an uploaded file back. Raise ``UpdateError`` if it differs from ``data``.
 
-    It can differ if another push is running at the same time.
+    The file can differ if another push is running at the same time.
     """
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
@@ -263,12 +272,12 @@ def _cut_off(exc: UpdateError, done: int, total: int) -> UpdateError:
 
 @dataclass(frozen=True)
 class Local:
-    """The verified signed pin set in ``site/``.
+    """The verified signed pin set in the folder ``publish/site/``.
 
     Attributes:
         chain: the verified roots, in ascending order of versions.
         roots: the bytes of all roots in the same order.
-        newest: the timestamp, and the snapshot and targets that it leads to.
+        newest: the timestamp, and the snapshot and targets metadata that it leads to.
         signed: the verified pin set.
     """
 
@@ -290,14 +299,15 @@ class Remote(NamedTuple):
     """The storage's files before a push. Only ``signed`` and ``timestamp_version`` are verified.
 
     Attributes:
-        files: the stored files at the paths of ``Local.files``; missing ones are left out.
-        next_root: the stored root that follows the newest local one; ``None`` if there is none.
-        newest: the stored timestamp, and the snapshot and targets that it leads to, if readable.
-        before: the local files of ``site/`` at the paths of ``newest``.
+        files: the stored files by path, if they have a path of the local files to push.
+        next_root: the stored root that follows the newest local one; ``None`` if it is missing.
+        newest: the stored timestamp, and the snapshot and targets metadata that it leads to;
+            ``None`` if one of these can't be read.
+        before: the files in ``publish/site/`` at the paths of ``newest``.
         signed: the whole stored pin set; ``None`` if clients refuse it.
         timestamp_version: the version of the stored timestamp; ``None`` unless the online key of
             the newest local root signed it.
-        damage: why clients refuse the stored pin set; empty if they don't.
+        damage: the reason why clients refuse the stored pin set; empty if they accept it.
     """
 
     files: Mapping[str, bytes]
@@ -313,7 +323,7 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
     """Return the paths of the local files to upload, in order.
 
     Args:
-        local: the signed pin set in ``site/``.
+        local: the signed pin set in ``publish/site/``.
         remote: the files in the storage.
 
     Raises:
@@ -333,11 +343,11 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe stored metadata that only replaced keys signed, and that is not older than the local
-    one.
+    """Describe stored metadata that only replaced keys signed, and that isn't older than the local
+    metadata.
 
     The newest root has replaced these keys, so the metadata may be an attacker's. Return an empty
-    text if there is none.
+    text if the storage has no such metadata.
     """
     if remote.signed is None or remote.newest is None:
         return ""
@@ -354,9 +364,9 @@ def find_outrun(local: Local, remote: Remote) -> str:
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
     """Return True if the timestamp must be uploaded before the new root, not after it.
 
-    That is so if the new root has other targets keys: clients with the new root refuse the stored
-    pin set, but clients with the previous root accept the local one, because the previous keys have
-    signed it too.
+    This order is needed if the new root has other targets keys: clients with the new root refuse
+    the stored pin set, but clients with the previous root accept the local one, because the
+    previous keys have signed it too.
     """
     known = [root for root in local.chain if root_path(root.version) in remote.files]
     new = local.chain[len(known) :]
@@ -408,10 +418,10 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 
 
 def _require_numbers_free(local: Local, remote: Remote) -> None:
-    """Require condition 3 of this module, for targets and snapshot metadata.
+    """Require condition 3 of this module: no stored file has a local file's number and other bytes.
 
-    No stored file may have the number of a local one and other bytes. A stored file without a valid
-    signature matters only if it has the path of a local file. Raises ``UpdateError``.
+    Only targets and snapshot metadata are checked. A stored file without a valid signature matters
+    only if it has the path of a local file. Raises ``UpdateError``.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -461,9 +471,10 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
 
 
 def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
-    """Raise ``UpdateError`` if a stored file differs from the local one, and is not its beginning.
+    """Raise ``UpdateError`` if a stored file differs from the local file at the same path.
 
-    An interrupted upload leaves the beginning. It is not a JSON document, so no key has signed it.
+    A stored file that is only the beginning of the local one is accepted: an interrupted upload
+    left it. It is not a complete JSON document, so no key has signed it.
 
     Args:
         path: the path of both files.

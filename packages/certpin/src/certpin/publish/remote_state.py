@@ -1,4 +1,4 @@
-"""Read and verify a signed pin set as a client does, from ``site/`` or from the storage.
+"""Read and verify a signed pin set as a client does, from ``publish/site/`` or from the storage.
 
 1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and require metadata
    files to have their version in the name, as clients request them (6.2).
@@ -8,7 +8,7 @@
    used as a path.
 
 ``certpin.updates.trust`` has steps 2 and 3. Only files that are reached in this way are uploaded:
-other files in ``site/`` are not.
+other files in ``publish/site/`` are not.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NewestMetadata(NamedTuple):
         timestamp: the version of the timestamp.
         snapshot: the version of the snapshot.
         targets: the version of the targets metadata.
-        signed: the bytes of all three.
+        signed: the bytes of timestamp, snapshot and targets metadata.
         name: the name of the pin set in the targets metadata.
     """
 
@@ -66,7 +66,10 @@ class NewestMetadata(NamedTuple):
 
     @property
     def numbered(self) -> dict[str, bytes]:
-        """The files of targets metadata and snapshot by their paths, in the order of upload."""
+        """The bytes of targets metadata and snapshot by their paths, in the order of upload.
+
+        A path contains the version, such as ``metadata/7.targets.json``.
+        """
         return {
             f"metadata/{self.targets}.targets.json": self.signed.targets,
             f"metadata/{self.snapshot}.snapshot.json": self.signed.snapshot,
@@ -79,10 +82,11 @@ def root_path(version: int) -> str:
 
 
 def read_roots(read: Read, limits: Limits) -> list[bytes]:
-    """Read all root metadata files, from version 1 to the first missing one.
+    """Return the bytes of all root metadata files, from version 1 to the first missing version.
 
     Args:
-        read: reads a file by its path and its maximum size in bytes.
+        read: a function that returns a file's bytes, or None if it is missing, given its path and
+            its maximum size in bytes.
         limits: the maximum sizes, and the number of roots that a client follows in one check.
 
     Raises:
@@ -98,7 +102,7 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
         data: the bytes of the roots, from version 1 on.
 
     Returns:
-        The roots in the same order.
+        The parsed roots, in ascending order of versions.
 
     Raises:
         UpdateError: a root is invalid, or allows metadata without a version in its file name.
@@ -115,8 +119,11 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
 def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
     """Read the timestamp, and the snapshot and targets that it leads to; None without a timestamp.
 
+    Not checked: the signatures.
+
     Args:
-        read: reads a file by its path and its maximum size in bytes.
+        read: a function that returns a file's bytes, or None if it is missing, given its path and
+            its maximum size in bytes.
         limits: the maximum sizes of the files.
 
     Raises:
@@ -138,10 +145,11 @@ def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
 def verify_newest(
     read: Read, chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> SignedSet:
-    """Verify metadata with the roots, read its target files, verify them, and return the pin set.
+    """Verify metadata with the roots, read and verify its target files, and return the pin set.
 
     Args:
-        read: reads a file by its path and its maximum size in bytes.
+        read: a function that returns a file's bytes, or None if it is missing, given its path and
+            its maximum size in bytes.
         chain: the verified roots, in ascending order of versions.
         newest: the metadata, from ``read_newest``.
         name: the name that the pin set must have.
@@ -166,7 +174,10 @@ def signed_version(root: Root, timestamp: bytes) -> int | None:
 
 
 def is_signed(root: Root, role: str, data: bytes) -> bool:
-    """Return True if the bytes are metadata of this role, signed by enough keys of this root."""
+    """Return True if the bytes are metadata of this role, signed by enough keys of this root.
+
+    ``role`` is a TUF role, such as ``targets``.
+    """
     with suppress(UpdateError), update_errors():
         require_signed(root, read_metadata(role, data))
         return True
@@ -188,7 +199,7 @@ def _promise(
 ) -> VerifiedMetadata:
     """Verify the metadata with the newest root that accepts its signatures, and return it.
 
-    That is an older root if a newer root has new keys that have not signed the metadata yet.
+    If the newest root has new keys that have not signed the metadata yet, an older root is used.
     """
     for root in chain[:0:-1]:
         try:
@@ -222,7 +233,7 @@ def _number(version: int) -> int:
 def _name_in(targets: Any) -> object:
     """Return the pin set's name that the targets metadata gives for its first file.
 
-    ``trust`` compares the names of all files later.
+    ``verify_newest`` later compares the names of all files.
     """
     custom = next((info.custom for info in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None

@@ -48,9 +48,9 @@ def first_root(
     """Return version 1 of the root metadata, unsigned.
 
     Args:
-        keys: the keys of each kind.
-        thresholds: how many keys of each kind must sign; 1 for a kind that is missing.
-        expires: when the root expires.
+        keys: the keys of each kind: root, targets and online.
+        thresholds: the number of keys of each kind that must sign; 1 for a kind that is missing.
+        expires: the time at which the root expires.
     """
     root = Root(1, expires=expires, consistent_snapshot=True)
     for kind in KINDS:
@@ -74,14 +74,14 @@ def with_key(
     """Return a copy of root metadata with an added or replaced key.
 
     Args:
-        root: the root to start from.
+        root: the root to copy.
         key: the new key. An online key always replaces the existing one.
         kind: the kind of the key: root, targets or online.
         replaced: the ID, or the beginning of the ID, of the key to remove; ``None`` to remove none.
         threshold: the new number of required signatures, or None to keep it.
 
     Raises:
-        ConfigError: nothing changes, or ``replaced`` is not the ID of one key.
+        ConfigError: nothing changes, or ``replaced`` is not the ID of exactly one key.
     """
     new = deepcopy(root)
     known = new.roles[ROLES_OF[kind][0]].keyids
@@ -99,7 +99,7 @@ def with_key(
 
 
 def check(root: Root, before: Root | None, now: datetime, settings: PublishSettings) -> None:
-    """Require that root metadata may be signed as the successor of another root.
+    """Raise an error unless root metadata may be signed as the successor of another root.
 
     Args:
         root: the root to sign.
@@ -109,7 +109,7 @@ def check(root: Root, before: Root | None, now: datetime, settings: PublishSetti
             use the pin set.
 
     Raises:
-        ConfigError: for example, its version, expiry, keys or thresholds are invalid.
+        ConfigError: for example, the version, the expiry, a key or a threshold is invalid.
     """
     for problem, fix in _wrong(root, before, now, settings):
         raise ConfigError(

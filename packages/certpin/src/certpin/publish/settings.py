@@ -52,7 +52,8 @@ class PublishSettings:
 
     Attributes:
         url: the folder or URL that ``certpin publish push`` uploads to; ``None`` if not set.
-        fetch_url: the ``https://`` URL that clients fetch the sets from; ``None`` if unknown.
+        fetch_url: the ``https://`` URL that clients fetch signed pin sets from; ``None`` if
+            unknown.
         days: the lifetime in days of the signatures of each TUF role.
         storage: the options of ``[storage]`` for fsspec, unchanged.
         flutter: True to sign also ``pins.json``, for Flutter apps.
@@ -99,14 +100,17 @@ def text_of(settings: PublishSettings) -> str:
 
 
 def _line(key: str, value: str | None) -> str:
-    """Return a line of TOML; empty without a value."""
+    """Return the TOML line for a key and its value; an empty text if the value is None."""
     import tomlkit
 
     return "" if value is None else f"{key} = {tomlkit.item(value).as_string()}"
 
 
 def check_days(role: str, days: int) -> int:
-    """Return ``days`` if it is a valid lifetime for this TUF role. Raises ``ConfigError``."""
+    """Return ``days`` if it is a valid lifetime for the signatures of this TUF role.
+
+    Raises ``ConfigError`` if the role is unknown, or the lifetime too short or too long.
+    """
     if role not in ROLES or not 1 <= days <= MOST_DAYS:
         raise ConfigError(
             "a role and its days are wrong",
@@ -132,7 +136,7 @@ def _settings(top: Table) -> PublishSettings:
 
 
 def _https(url: str) -> str:
-    """Return a URL if it is one of HTTPS. Raises ``ConfigError``."""
+    """Return ``url`` if it is an ``https://`` URL. Raises ``ConfigError`` otherwise."""
     try:
         parts = urlsplit(url)
         is_https = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0

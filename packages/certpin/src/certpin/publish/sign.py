@@ -1,9 +1,9 @@
 """Sign TUF metadata, and decide which files are written. Pure, except for signing on tokens.
 
-Metadata with enough signatures goes to ``site/`` together with a timestamp of a higher version,
-which only the online key can sign: an unchanged timestamp means "nothing new" to clients. Only the
-first root goes there without a timestamp. All files are verified as a client would
-(``certpin.updates.trust``) before they are written.
+Metadata with enough signatures goes to ``publish/site/``, the folder with the files for clients. A
+timestamp with a higher version goes with it, because an unchanged timestamp means "nothing new" to
+clients. Only the online key can sign the timestamp. The first root needs no timestamp. All files
+are verified as a client would (``certpin.updates.trust``) before they are written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class NewSignature(NamedTuple):
-    """Metadata that one run signed.
+    """TUF metadata that received new signatures in this call of ``sign``.
 
     Attributes:
         role: the TUF role of the metadata.
@@ -52,9 +52,11 @@ class SigningResult:
     """The files to write and delete after signing.
 
     Attributes:
-        site: path and bytes of the files for ``site/``, in the order in which they are written.
-        drafts: the drafts with their signatures, by TUF role. They are written before ``site``.
-        moved: the versions of root and targets metadata that are new in ``site/``, by role.
+        site: path and bytes of the files for ``publish/site/``, in the order in which they are
+            written.
+        drafts: the drafts (metadata that needs more signatures) with the signatures so far, by TUF
+            role. They are written before ``site``.
+        moved: the versions of root and targets metadata that are new in ``site``, by role.
         gone: the roles with drafts to delete at the end.
         new_signatures: the metadata that was signed.
     """
@@ -67,12 +69,12 @@ class SigningResult:
 
 
 class _Choice(NamedTuple):
-    """The root and the targets metadata that ``site/`` will have next, each new or the current one.
+    """The root and the targets metadata that ``publish/site/`` will have next.
 
     Attributes:
-        root: the next root: of ``new_root``, or the current one.
-        new_root: ``None`` if the current root stays.
-        new_targets: ``None`` if the current targets stay.
+        root: the next root: that of ``new_root``, or the current one.
+        new_root: the new root metadata; ``None`` if the current root stays.
+        new_targets: the new targets metadata; ``None`` if the current targets stay.
     """
 
     root: Root
@@ -84,7 +86,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
     """Sign the drafts of a plan, and return the files to write and delete. Writes nothing.
 
     Args:
-        plan: the drafts, and the keys that may sign them.
+        plan: the drafts (metadata that needs signatures), and the keys that may sign them.
         keyring: the available private keys by key ID.
         renew: the TUF roles to sign again although their metadata has not expired.
 
@@ -105,7 +107,11 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 
 
 def _over(plan: SigningPlan) -> Iterator[str]:
-    """Yield the TUF roles with an obsolete draft: ``site/`` has its version, or a newer one."""
+    """Yield the TUF roles with an obsolete draft.
+
+    A draft (metadata that needs signatures) is obsolete if ``publish/site/`` has its version or a
+    newer one.
+    """
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
         if known is not None and draft.signed.version <= known.version:
@@ -115,7 +121,8 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
     """Sign a draft with the keys in ``keyring`` that may sign it, and drop its invalid signatures.
 
-    Adds the draft to the result ``done``, and the new signatures if there are any.
+    A draft is metadata that needs signatures. The signed draft is added to the result ``done``, and
+    so are the new signatures, if there are any.
     """
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
@@ -133,10 +140,11 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 
 
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
-    """Return metadata with enough signatures that ``site/`` will have next; None if there is none.
+    """Choose the root and targets with enough signatures that ``publish/site/`` will have next.
 
-    New targets are preferred, because new pins matter more than a new root. A first root needs no
-    other metadata: it is added to the result ``done`` directly.
+    Return None if no new files can be written. New targets are preferred, because new pins matter
+    more than a new root. A first root needs no other metadata: it is added to the result ``done``
+    directly.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:
@@ -178,8 +186,8 @@ def _move(
     """Append the files of the chosen metadata to ``done``, in the order in which they are written.
 
     Each file comes after the files that it names, so that clients never look for a missing file:
-    first the numbered files, then the root, and the timestamp last. Snapshot and timestamp are made
-    and signed here, with the online key.
+    first the numbered files, then the root, and the timestamp last. This function makes snapshot
+    and timestamp, and signs them with the online key.
     """
     policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
@@ -227,8 +235,8 @@ def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
 def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
     """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed.
 
-    It is needed for new targets, if the snapshot expires soon or is in ``renew``, or if the chosen
-    root has another online key.
+    A new snapshot is needed for new targets, if the current one expires soon or is in ``renew``, or
+    if the chosen root has another online key.
     """
     policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:
@@ -258,8 +266,8 @@ def _signed_online(signed: Any, online: KeySigner, root: Root, done: SigningResu
 def _require_valid(invalid: set[str], role: str) -> None:
     """Raise ``ConfigError`` if a new signature is not valid for the key that the root lists.
 
-    A token or a key service could have signed with another key. ``invalid`` has the IDs of those
-    keys.
+    ``invalid`` has the IDs of the keys with invalid signatures: a token or a key service could have
+    signed with another key.
     """
     if invalid:
         raise ConfigError(
@@ -270,7 +278,7 @@ def _require_valid(invalid: set[str], role: str) -> None:
 
 
 def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
-    """Verify the files that signing would write as a client would.
+    """Verify the files that signing would write, as a client would.
 
     Args:
         plan: the data before signing.

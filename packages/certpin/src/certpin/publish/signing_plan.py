@@ -1,10 +1,10 @@
 """Decide which TUF metadata has to be signed, and by which keys. Pure functions.
 
-The input is the folder ``publish/``, the pin file, the journal and the time. A draft (metadata
-without enough signatures) is never signed only because it exists: targets are drafted again from
-the pin file and compared, and a root must pass ``roots.check``, with its changes of keys shown to
-the signer. The online key never signs a draft, because a daily job uses it and no person reads the
-changes then.
+The input is the folder ``publish/``, the pin file, the rotation journal and the time. A draft
+(metadata without enough signatures) is never signed only because it exists: targets are drafted
+again from the pin file and compared, and a root must pass ``roots.check``, with its changes of keys
+shown to the signer. The online key never signs a draft, because a daily job uses it and no person
+reads the changes then.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class SigningPolicy:
         settings: the settings in ``publish.toml``.
         now: the current time in whole seconds, as in metadata.
         offer: the pin set of the pin file, with its files; or the error if it can't be signed.
-        published: the pin sets that ``rotate`` gave out to be signed, by version: the rotation
-            journal records them.
-        latest: the newest version of these pin sets; ``None`` if there is none.
+        published: by version, the pin sets that the rotation journal records as released for
+            signing.
+        latest: the newest version in ``published``; ``None`` if it is empty.
     """
 
     state: FolderState
@@ -62,7 +62,7 @@ class SigningPolicy:
     latest: int | None = None
 
     def expiry(self, role: str) -> datetime:
-        """Return when metadata of this TUF role expires if it is drafted now.
+        """Return the time at which metadata of this TUF role expires if it is drafted now.
 
         Root and targets expire at the end of a day, so that two people who draft the same metadata
         on one day, each in a clone, write the same file.
@@ -79,7 +79,9 @@ class SigningPolicy:
 
 @dataclass(frozen=True)
 class SigningPlan:
-    """The drafts of metadata to sign. A draft goes to ``site/`` once enough keys have signed it.
+    """The drafts of TUF metadata to sign.
+
+    When enough keys have signed a draft, it goes to ``publish/site/``, the files for clients.
 
     Attributes:
         policy: the data from which the plan was computed.
@@ -87,9 +89,9 @@ class SigningPlan:
         targets: the draft of the next targets metadata; ``None`` if none is needed.
         content: the pin set and the files that the targets metadata must list.
         next_alone: True if the targets are signed again only for the keys of the next root: then
-            they must not go to ``site/`` without that root.
-        reasons: why the metadata of a role has to be signed, by TUF role.
-        problems: why the metadata of a role must not be signed, by TUF role.
+            they must not go to ``publish/site/`` without that root.
+        reasons: by TUF role, the reason why its metadata has to be signed.
+        problems: by TUF role, the reason why its metadata must not be signed.
     """
 
     policy: SigningPolicy
@@ -102,21 +104,26 @@ class SigningPlan:
 
     @property
     def candidates(self) -> tuple[Root, ...]:
-        """The roots that list the allowed keys: the draft of the next root, and the current
+        """The roots that list the keys that may sign: the draft of the next root, and the current
         root.
         """
         new = (self.root.signed,) if self.root else ()
         return (*new, *self.policy.state.roots[-1:])
 
     def may_sign(self, role: str) -> frozenset[str]:
-        """Return the IDs of the keys that may sign drafts of a TUF role, such as ``targets``."""
+        """Return the IDs of the keys that may sign drafts of a TUF role, such as ``targets``.
+
+        A draft is metadata that needs signatures.
+        """
         return _signing(self.policy.state, self.candidates, role)
 
 
 def prepare(
     policy: SigningPolicy, keys: frozenset[str], renew: frozenset[str] = frozenset()
 ) -> SigningPlan:
-    """Decide which metadata these keys have to sign, and draft it if there is no draft yet.
+    """Decide which metadata the keys ``keys`` have to sign, and draft it if there is no draft yet.
+
+    A draft is metadata that needs signatures.
 
     Args:
         policy: the data that decide which metadata has to be signed.
@@ -146,11 +153,11 @@ def _root(
     reasons: dict[str, str],
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
-    """Return the draft of the next root: the existing one, or a new one that these keys must sign.
+    """Return the draft of the next root: the existing one, or a new one that ``keys`` must sign.
 
-    Return None if no new root is needed, or if its draft must not be signed. Adds to ``reasons``
-    and ``problems``. Raises ``ConfigError`` if these keys would sign a draft that must not be
-    signed.
+    A draft is metadata that needs signatures. Return None if no new root is needed, or if its draft
+    must not be signed. Adds to ``reasons`` and ``problems``. Raises ``ConfigError`` if these keys
+    would sign a draft that must not be signed.
     """
     try:
         draft = drafted_root(policy.state)
@@ -194,9 +201,9 @@ def _next_root(
 
 
 def drafted_root(state: FolderState) -> Metadata[Root] | None:
-    """Return a copy of the draft of the next root in ``drafts/``.
+    """Return a copy of the next root's draft in ``publish/drafts/``, which needs signatures.
 
-    Return None if there is no draft, or if ``site/`` already has a root of that version.
+    Return None if there is no draft, or if ``publish/site/`` already has a root of that version.
 
     Raises:
         PinFileError: the draft can't be read.
@@ -208,8 +215,9 @@ def drafted_root(state: FolderState) -> Metadata[Root] | None:
 
 
 def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
-    """Return True if one of these key IDs may sign pin sets, by the current root or the next
-    one's draft.
+    """Return True if one of these key IDs may sign pin sets.
+
+    The current root, or the draft of the next root, must list the key for the targets role.
     """
     try:
         draft = drafted_root(policy.state)
@@ -222,7 +230,7 @@ def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
 def with_version(
     policy: SigningPolicy, pins: PinSet, offer: Content | ConfigError
 ) -> SigningPolicy:
-    """Return a copy of the policy after the journal has recorded one more version.
+    """Return a copy of the policy after the rotation journal has recorded one more version.
 
     ``pins`` is the pin set that the journal now records as published for signing. ``offer`` is the
     same pin set with its files, or the error if it can't be signed.
@@ -247,7 +255,8 @@ def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
     """Return the IDs of the keys that these roots (``candidates``) allow to sign a role's drafts.
 
-    The current online key is left out, because it never signs a draft.
+    A draft is metadata that needs signatures. The current online key is left out, because it never
+    signs a draft.
     """
     known = [state.root] if state.root else []
     return _keys(candidates, role) - _keys(known, "timestamp")
@@ -262,13 +271,15 @@ def targets_of(
 ) -> tuple[Content | None, Metadata[Targets] | None]:
     """Return the pin set and files that must be signed, and a draft of targets metadata if needed.
 
-    Adds to ``plan.reasons`` and ``plan.problems``. Raises ``ConfigError`` if these keys would sign
-    metadata that must not be signed.
+    A draft is metadata that needs signatures. Adds to ``plan.reasons`` and ``plan.problems``.
 
     Args:
         plan: the plan so far, with the draft of the next root.
         keys: the IDs of the keys that are available for signing.
         renew: the TUF roles to sign again although their metadata has not expired.
+
+    Raises:
+        ConfigError: these keys would sign metadata that must not be signed.
     """
     policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
     try:
@@ -297,10 +308,10 @@ def targets_of(
 
 
 def _wanted(policy: SigningPolicy) -> Content | None:
-    """Return the pin set that must be signed: the version that the journal records last.
+    """Return the pin set that must be signed: the version that the rotation journal records last.
 
-    It is read from the pin file if that version is newer than the signed pin set in ``site/``.
-    Return None if no version was published.
+    The pin set is read from the pin file if that version is newer than the signed pin set in
+    ``publish/site/``. Return None if no version was published.
 
     Raises:
         ConfigError: the pin set differs from the one that was published under this version, or the
@@ -355,9 +366,11 @@ def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
 def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
     """Return a copy of the draft of the targets metadata; None if it is missing or out of date.
 
+    A draft is metadata that needs signatures. ``content`` is the pin set and files to sign.
+
     Raises:
-        ConfigError: the draft is for the version to sign, but lists other files; or it can't be
-            read.
+        ConfigError: the draft is for the version to sign, but differs from the metadata that
+            certpin would draft; or it can't be read.
     """
     draft, state = policy.state.draft("targets"), policy.state
     if draft is None or _is_stale(policy, draft.signed, content):
@@ -421,16 +434,16 @@ def draft_new_key(
 
 @dataclass(frozen=True)
 class PendingSignature:
-    """Metadata that needs signatures before it can go to ``site/``.
+    """TUF metadata that needs signatures before clients can fetch it.
 
     Attributes:
         role: the TUF role of the metadata.
         version: the version of the metadata; 0 if it must not be signed.
-        why: why the metadata has to be signed.
+        why: the reason why the metadata has to be signed.
         root: the version of the root that lists the keys; 0 if the metadata must not be signed.
         missing: the number of signatures that are missing.
         keys: the IDs of the keys that may sign.
-        problem: why the metadata must not be signed; empty if it may be.
+        problem: the reason why the metadata must not be signed; empty if it may be signed.
     """
 
     role: str
@@ -445,7 +458,7 @@ class PendingSignature:
 def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
     """Return the metadata that needs signatures, for ``certpin publish status``.
 
-    ``plan`` must be a plan for no keys (``prepare`` with an empty set).
+    ``plan`` must have been prepared for no keys (``prepare`` with an empty set).
     """
     state = plan.policy.state
     found = [
@@ -474,10 +487,10 @@ def _missing(
 
 
 def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
-    """Yield the timestamp as pending if the online key must sign a new one.
+    """Yield the timestamp as pending if the online key must sign a new timestamp.
 
-    It must sign one to publish drafts that have enough signatures, after a change of the root, or
-    because the current timestamp expires soon.
+    A new timestamp is needed to publish drafts (new metadata) that have enough signatures, after a
+    change of the root, or because the current timestamp expires soon.
     """
     policy, state = plan.policy, plan.policy.state
     if state.root is None:

@@ -2,8 +2,8 @@
 
 Several people write its files, which arrive through version control. The files are untrusted until
 they are verified as a client would (``certpin.updates.trust``). A draft (metadata without enough
-signatures) can't be verified so: ``signing_plan`` compares it with the metadata that certpin would
-draft.
+signatures) can't be verified in this way: ``signing_plan`` compares it with the metadata that
+certpin would draft.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class FolderContents(NamedTuple):
 
     Attributes:
         roots: all root metadata files in ascending order of versions.
-        signed: the timestamp, and the snapshot and targets that it leads to; ``None`` if there is
-            no timestamp.
+        signed: the timestamp, and the snapshot and targets metadata that it leads to; ``None`` if
+            there is no timestamp.
         files: the target files (pin file, trust anchors) by name.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
-        drafts: the drafts by TUF role, or the error if a draft can't be read.
+        drafts: the drafts (metadata without enough signatures) by TUF role, or the error if a draft
+            can't be read.
         signatures: by TUF role, the signatures of its draft by key ID.
     """
 
@@ -56,10 +57,10 @@ class FolderState:
 
     Attributes:
         root_files: the bytes of all roots in ascending order of versions.
-        roots: all roots in the same order.
-        current: the signed pin set in ``site/``; ``None`` if there is none. It is ``superseded`` if
-            the newest root does not accept it, because signing was interrupted after that root was
-            written.
+        roots: all parsed roots in the same order.
+        current: the signed pin set in ``site/``; ``None`` if there is none. Its ``superseded`` is
+            True if the newest root does not accept it, because signing was interrupted after that
+            root was written.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the readable drafts (metadata without enough signatures) by TUF role.
         unreadable: the error for each draft that can't be read, by TUF role.
@@ -74,17 +75,17 @@ class FolderState:
 
     @property
     def root(self) -> Root | None:
-        """The newest root metadata in ``site/``; None if there is none."""
+        """The newest root metadata in ``publish/site/``; None if the folder has no root."""
         return self.roots[-1] if self.roots else None
 
     @cached_property
     def timestamp(self) -> Timestamp | None:
-        """The timestamp metadata of the signed pin set in ``site/``; None if there is none."""
+        """The timestamp of the signed pin set in ``publish/site/``; None if nothing is signed."""
         return _inner(self.current.verified.signed.timestamp) if self.current else None
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
-        """The snapshot metadata of the signed pin set in ``site/``; None if there is none."""
+        """The snapshot of the signed pin set in ``publish/site/``; None if nothing is signed."""
         return _inner(self.current.verified.signed.snapshot) if self.current else None
 
     @cached_property
@@ -93,7 +94,9 @@ class FolderState:
         return _inner(self.current.verified.signed.targets) if self.current else None
 
     def draft(self, role: str) -> Metadata[Any] | None:
-        """Return the draft of a TUF role, ``root`` or ``targets``; None if there is none.
+        """Return the draft of a TUF role, ``root`` or ``targets``; None if the role has no draft.
+
+        A draft is metadata that needs signatures.
 
         Raises:
             PinFileError: the draft can't be read.
@@ -114,13 +117,14 @@ class FolderState:
 
 
 def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderState:
-    """Verify the files of the folder ``publish/``.
+    """Verify the files of the folder ``publish/``, and return its verified state.
 
-    An unreadable draft blocks only its role; the timestamp can still be renewed.
+    A draft (metadata that needs signatures) that can't be read blocks only its role; the timestamp
+    can still be renewed.
 
     Args:
         found: the files.
-        name: the name of the pin set that they must belong to.
+        name: the name of the pin set that the files must belong to.
         folder: the path of the folder, for errors.
 
     Raises:
@@ -172,9 +176,10 @@ def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
 
 
 def is_complete(metadata: Metadata[Any], root: Root) -> bool:
-    """Return True if enough keys of the root have signed the metadata (the threshold of its role).
+    """Return True if enough keys that the root lists have signed the metadata.
 
-    A key that the root lists under two IDs counts once.
+    Enough is the threshold of the metadata's role. A key that the root lists under two IDs counts
+    once.
     """
     try:
         trust.require_signed(root, metadata)
@@ -197,10 +202,10 @@ def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
 
 
 def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> SignedSet | None:
-    """Verify the signed pin set in ``site/``, and return it; None if there is none.
+    """Verify the signed pin set in ``publish/site/``, and return it; None if nothing is signed.
 
-    If only an older root accepts it, it is marked ``superseded``: signing may have been interrupted
-    after the newest root was written.
+    If only an older root accepts the pin set, the result is marked ``superseded``: signing may have
+    been interrupted after the newest root was written.
     """
     if found.signed is None:
         return None
@@ -220,10 +225,10 @@ def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> Signe
 def _draft(
     role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
 ) -> Metadata[Any]:
-    """Parse a draft, and add the signatures from its signature files. Unreadable ones are ignored.
+    """Parse a draft (metadata that needs signatures), and add the signatures from its files.
 
-    Raises ``PinFileError`` if the draft can't be read. Not checked: whether the signatures are
-    valid.
+    Signature files that can't be read are ignored. Raises ``PinFileError`` if the draft can't be
+    read. Not checked: whether the signatures are valid.
     """
     if isinstance(data, PinFileError):
         raise data

@@ -60,7 +60,7 @@ _MORE = {"s3": {"profile"}, "s3a": {"profile"}}
 class Storage(Protocol):
     """Reads and writes published files by path, such as ``metadata/1.root.json``.
 
-    All methods raise ``UpdateError`` if the storage can't be reached.
+    All methods raise ``UpdateError`` if the storage (a folder or a URL) can't be reached.
     """
 
     @property
@@ -130,9 +130,9 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
     The storage is not contacted, except by some backends of fsspec.
 
     Args:
-        url: a folder, or a URL that fsspec knows.
+        url: a folder, or a URL that fsspec knows, such as ``s3://BUCKET/PATH``.
         beside: the folder that a relative ``url`` starts from.
-        options: the options of ``[storage]``, for fsspec.
+        options: the options of ``[storage]`` in ``publish.toml``, for fsspec.
 
     Raises:
         ConfigError: the URL or an option is invalid.
@@ -153,11 +153,11 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 def reached(where: str, what: str) -> Iterator[None]:
     """Turn every exception of a ``with`` block into an ``UpdateError`` about the storage.
 
-    Each backend of fsspec raises other exceptions.
+    The exceptions differ between the backends of fsspec.
 
     Args:
         where: the folder or URL of the storage.
-        what: what failed, as in "cannot be read": ``read``, ``written to``, ``swept`` or
+        what: the participle for the message "cannot be …": ``read``, ``written to``, ``swept`` or
             ``reached``.
     """
     try:
@@ -174,10 +174,10 @@ def reached(where: str, what: str) -> Iterator[None]:
 
 
 def _folder(folder: Path, url: str) -> FolderStorage:
-    """Return the storage of a folder.
+    """Return the storage in a local folder.
 
-    Raises ``ConfigError`` if the path is a file or below one. ``url`` is the setting, for the
-    error.
+    Raises ``ConfigError`` if the path is a file, or is below a file. ``url`` is the setting, for
+    the error.
     """
     if "\0" in str(folder):
         raise _refused(url)
@@ -226,7 +226,7 @@ def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
 
     Args:
         url: the URL.
-        options: the options of ``[storage]``, for fsspec.
+        options: the options of ``[storage]`` in ``publish.toml``, for fsspec.
 
     Raises:
         ConfigError: the URL or an option is invalid, or clients couldn't fetch from such a URL.
@@ -281,7 +281,7 @@ class RemoteStorage:
         """Do nothing: object storage never contains partial files."""
 
     def _headers(self, path: str) -> dict[str, str]:
-        """Return the HTTP headers that S3 stores with a file (PutObject); empty if it is not S3."""
+        """Return the headers that S3 stores with a file (PutObject); empty for other storage."""
         if self._scheme not in _S3:
             return {}
         json = path.endswith(".json") and path.startswith("metadata/")
@@ -292,7 +292,7 @@ class RemoteStorage:
 
 
 def _kind(scheme: str) -> type:
-    """Return fsspec's class for a URL scheme. Raises ``ConfigError`` if there is none."""
+    """Return fsspec's class for a URL scheme. Raises ``ConfigError`` if fsspec has no class."""
     try:
         from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]  # no types
     except ModuleNotFoundError as exc:
@@ -336,7 +336,7 @@ def _missing(what: str, fix: str) -> ConfigError:
 def refuse_secrets(options: Any, key: str = "storage") -> None:
     """Raise ``ConfigError`` if an option of ``[storage]``, at any depth, looks like a secret.
 
-    ``key`` is the name of the table in ``publish.toml``, for the error.
+    ``key`` is the name of the options' table in ``publish.toml``, for the error.
     """
     for name, value in _items(options):
         if _is_secret(name) or _holds_secret(value):

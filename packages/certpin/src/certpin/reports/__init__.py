@@ -17,9 +17,10 @@ __all__ = ["Presence", "Report", "Reporter", "ReporterSettings"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the reporter on first use, because a collector of reports doesn't need it.
+    """Import and return a name of ``reporter`` on first use.
 
-    Raises ``AttributeError`` for other names.
+    A collector of reports doesn't need the reporter, and so doesn't import it. Raises
+    ``AttributeError`` for other names.
     """
     if name not in {"Reporter", "ReporterSettings"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

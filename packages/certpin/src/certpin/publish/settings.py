@@ -66,7 +66,7 @@ class PublishSettings:
     fetch_url: str | None = None
 
     def life(self, role: str) -> timedelta:
-        """Return the lifetime of the signatures of a TUF role, such as ``targets``."""
+        """Return the lifetime (timedelta) of the signatures of a TUF role, such as ``targets``."""
         return timedelta(days=self.days[role])
 
 

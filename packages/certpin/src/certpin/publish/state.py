@@ -90,7 +90,7 @@ class FolderState:
 
     @cached_property
     def targets(self) -> Targets | None:
-        """The targets metadata of the signed pin set in ``site/``; None if there is none."""
+        """The targets metadata of the signed pin set in ``publish/site/``; None without a set."""
         return _inner(self.current.verified.signed.targets) if self.current else None
 
     def draft(self, role: str) -> Metadata[Any] | None:
@@ -168,9 +168,9 @@ def pin_file_errors(path: Path) -> Iterator[None]:
 
 
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
-    """Return the IDs of the keys that have signed the metadata, of the root's keys for its role.
+    """Return the IDs of the keys of ``root`` that have signed the metadata.
 
-    Only valid signatures count.
+    Only valid signatures count, by keys that the root lists for the metadata's role.
     """
     return frozenset(trust.signing_keys(root, metadata))
 

@@ -50,27 +50,28 @@ class Report:
     """A client's report of a connection that failed the policy of its host.
 
     Attributes:
-        kind: the format that the report arrived in.
+        kind: the format in which the report arrived: ``certpin``, ``rfc7469``, ``trustkit`` or
+            ``nel``.
         at: the time of the failure by the client's clock, with a time zone.
         host: the host name of the connection, normalised.
         port: the port of the connection; 0 if unknown.
-        decision: the client's decision, ``refuse``, ``report`` or ``accept`` (see ``Decision``).
-        reason: why the connection failed: a reason of certpin's verdicts, or one of the format.
-        identity: a text by which repeats are recognised: the same each time this report is sent,
-            and different from other reports.
+        decision: the client's decision: ``refuse``, ``report`` (accept and report) or ``accept``.
+        reason: the reason of the failure, such as ``mismatch``, ``expired`` or ``untrusted``.
+        identity: a text by which repeats are recognised: equal each time this report is sent, and
+            different from the identities of other reports.
         client: the app that sends the report.
-        pin_set: the name of the client's pin set; empty if the format has none.
-        pin_set_version: the version of that pin set; 0 if the format has none.
+        pin_set: the name of the client's pin set; empty if the format has no such field.
+        pin_set_version: the version of that pin set; 0 if the format has no such field.
         pattern: the host pattern of the policy; empty if unknown.
         served: the certificates that the server sent, as DER, leaf first; may be empty.
         verified: the certificates of the verified chain, as DER, leaf first; may be empty.
         known_pins: the client's pins for the host, as ``sha256/…`` or ``cert-sha256/…``.
-        expires: when the pins expire; ``None`` if the report doesn't contain it.
-        own_identity: True if the client generated ``identity`` at random for this report, so no
-            other client has the same. If False, it is a digest of the content: two clients share it
-            if they have the same failure in the same second, and no other difference.
-        also: a second identity, or empty. A report with either of the two is the same report
-            (``codecs/nel.py``).
+        expires: the time at which the pins expire; ``None`` if the report doesn't contain it.
+        own_identity: True if the client generated ``identity`` at random for this report, so that
+            no other report has it. If False, ``identity`` is a digest of the content: two clients
+            share it if they have the same failure in the same second, and no other difference.
+        also: a second identity, or empty. Reports are the same if they share one of the two
+            identities (``codecs/nel.py``).
     """
 
     kind: Kind
@@ -96,13 +97,13 @@ class Report:
 class Presence:
     """A client's anonymous message, at most once a day, that it has a certain version of a pin set.
 
-    Counted by day and version, presences measure how many clients have adopted a version.
+    Presences are counted by day and version to measure the number of clients with a version.
 
     Attributes:
         at: the time by the client's clock, with a time zone.
         pin_set: the name of the pin set.
         pin_set_version: the version that the client has.
-        identity: a random text for this presence only, so it does not identify the client.
+        identity: a random text for this presence only, which does not identify the client.
         client: the app that sends the presence.
     """
 

@@ -1,7 +1,7 @@
-"""The facts about a root as known on a day: its removal, distrust or expiry, past or coming.
+"""Dated facts about a public root: its removal, distrust or expiry, in the past or the future.
 
-Pure functions of (data, today). A fact that was published later is not used, so that the answer for
-a day in the past is the one that was possible then.
+Pure functions of (data, today). A fact that was published after ``today`` is not used, so the
+answer for a day in the past is the one that was possible on that day.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class RootData:
         roots: the roots, by the pin of their key.
         announcements: the announced changes of authorities, providers and root programs.
         schedule: the removals that root programs have scheduled by the age of roots, in any order.
-        packages: the packages from which the history was read, each with its day of release.
+        packages: by name, the packages (certifi, ca-certificates) from which the history was read,
+            each with its day of release.
     """
 
     roots: Mapping[Pin, PublicRoot]
@@ -113,10 +114,11 @@ class RootData:
         return tuple(sorted(found, key=lambda each: (each.day, each.kind)))
 
     def open_facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
-        """Return the facts that still matter: at most one past fact, then the coming ones.
+        """Return the facts that still matter: at most one past fact, then the future ones.
 
-        The past fact is the main problem. That is a removal from the root store, and then nothing
-        that comes later matters; else a distrust or a missed schedule; else the expiry.
+        The past fact is the main problem: a removal from the root store, or else a distrust or a
+        scheduled removal that has passed, or else the expiry. After a removal, future facts are
+        left out, because they no longer matter.
 
         Args:
             pin: the pin of a key, or of a whole certificate.
@@ -175,7 +177,7 @@ class RootData:
 
 @cache
 def load_data() -> RootData:
-    """Return the facts about roots in this release of certpin, which are read once per process."""
+    """Return the facts about roots in this release of certpin. They are read once per process."""
     import json
     from importlib.resources import files
 

@@ -1,4 +1,7 @@
-"""The records of the data about roots: roots, announcements, scheduled removals, and readers."""
+"""The types of the data about public roots, and functions that read them from JSON and TOML.
+
+The types are public roots, announced changes, and scheduled removals from root stores.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,21 @@ AnnouncementKind = Literal["lifetime", "issuance", "distrust"]
 
 @dataclass(frozen=True)
 class PublicRoot:
-    """A public root: a key, and all certificates with it in any release of certifi.
+    """A public root: a key, and all certificates with this key in any release of certifi.
 
     Attributes:
         pin: the pin of the key.
-        name: the common name of the newest certificate, or the unit if several roots share it.
+        name: the common name of the newest certificate, or its organizational unit if several roots
+            share the common name.
         certificates: the pins of the certificates, each with its first and last day of validity.
-        periods: when certifi had the key: the day of the first release with it, and of the first
-            one without it; None if the newest release still has it.
+        periods: the periods in which certifi had the key, each as the day of the first release with
+            it and the day of the first release without it; None if the newest release has it.
         removed_in: the release of certifi that no longer had the key; empty if the newest has it.
         debian: the versions of Debian's ca-certificates that have one of the certificates.
-        distrust_after: NSS distrusts certificates issued after this day; None if it has no such
-            date.
+        distrust_after: NSS distrusts certificates issued after this day; None if NSS has no such
+            date for the root.
         distrust_source: the Debian package from which that date was read.
-        android: the oldest and the newest Android that has the key in its table, of the tables of
+        android: the oldest and the newest Android that has the key, according to the tables of
             Android 2.2 to 15 as of 2023; None if no table has it.
     """
 
@@ -48,7 +52,7 @@ class PublicRoot:
 
     @property
     def valid_from(self) -> date:
-        """The first day on which a certificate of the root is valid: its key is at least as old."""
+        """The first day on which a certificate of the root is valid. The key is at least as old."""
         return min(begin for begin, _ in self.certificates.values())
 
     @property
@@ -64,8 +68,8 @@ class PublicRoot:
     def removed_on(self, today: date) -> date | None:
         """Return the day from which certifi no longer had the root's key.
 
-        None if certifi had it on the day ``today`` (also if it was removed earlier and came back),
-        or not yet.
+        Return None if certifi had the key on the day ``today`` (also if it was removed earlier and
+        came back), or did not have it yet.
         """
         begun = [period for period in self.periods if period[0] <= today]
         end = begun[-1][1] if begun else None
@@ -74,11 +78,11 @@ class PublicRoot:
 
 @dataclass(frozen=True)
 class Announcement:
-    """An announced change of an authority, a provider or a root program.
+    """An announced change of an authority, a certificate provider or a root program.
 
-    ``keys`` and ``hosts`` are those that the change concerns; if both are empty, it concerns every
-    public certificate. ``day`` is the day of the change, ``published`` the day on which it was
-    public at the latest, and ``text`` a clause that names the change.
+    ``keys`` and ``hosts`` are the keys and hosts that the change concerns; if both are empty, it
+    concerns every public certificate. ``day`` is the day of the change, ``published`` a day on
+    which the announcement was public already, and ``text`` a clause that describes the change.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Key rotation without lockouts: the journal, states of pins, the gate, plans and simulations.
+"""Key rotation without lockouts: journal, states of pins, safety rules, plans and simulations.
 
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
@@ -6,6 +6,9 @@ The package is pure: deployed versions, served chains, delays and the clock are 
     journal → history ──┐             ┌→ fleet ──────┬─────────────┐
     measured, releases ─┴→ situation ─┴→ prospect → gate → plan → simulate
                                              └→ deadlines
+
+Each name is a module that uses those to its left. ``gate`` has the rules that allow or refuse a
+step of a rotation.
 """
 
 from __future__ import annotations

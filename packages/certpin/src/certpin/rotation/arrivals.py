@@ -1,4 +1,5 @@
-"""How versions arrive at clients: the share that has a version, by the time since it was published.
+"""How versions of a pin set arrive at clients: the share that has a version, by time since its
+publication.
 
 The curve of fetched versions adds up four waits with a uniform distribution (for the CDN, the
 cache, the next poll, the next time that the user opens the app) and the error of the clock. The
@@ -44,24 +45,24 @@ OpeningCurve = tuple[tuple[Fraction, timedelta], ...]
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The share of a cohort that has a version, by the time since it came out.
+    """A curve: the share of a group of clients that has a version, by the time since it came out.
 
     Attributes:
-        points: pairs of seconds and a share of ``WHOLE``. Both rise. The share is linear between
-            them, 0 before the first, and that of the last one after it.
+        points: pairs of seconds and a share, in units of 1/``WHOLE``. Both rise. Between two points
+            the share is linear. It is 0 before the first point, and constant after the last one.
     """
 
     points: tuple[tuple[int, int], ...]
 
     def counts(self, clients: int) -> list[tuple[int, int]]:
-        """Return the points of the curve as pairs: seconds, and the clients with the version.
+        """Return the points of the curve as pairs: seconds, and number of clients with the version.
 
         ``clients`` is the number of all clients.
         """
         return [(at, clients * share // WHOLE) for at, share in self.points]
 
     def reached(self, clients: int, seconds: int) -> int:
-        """Return how many of ``clients`` have the version ``seconds`` after it came out."""
+        """Return the number of ``clients`` that have the version ``seconds`` after it came out."""
         after = bisect_right(self.points, seconds, key=itemgetter(0))
         if after == 0:
             return 0
@@ -83,10 +84,10 @@ def app_arrivals(release: AppRelease) -> Arrivals:
 
 
 def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
-    """Return the default curve of openings: which share of users opens the app how often.
+    """Return how often users open the app by default: pairs of a share of users and a longest gap.
 
-    50 % of the users open the app within a thirtieth of ``timing.opened`` (a day of 30), and 90 %
-    within a quarter.
+    50 % of the users open the app at least every thirtieth of ``timing.opened``, the longest gap
+    (each day, if it is 30 days), and 90 % at least every quarter of it.
     """
     longest = timing.opened
     return (
@@ -102,8 +103,9 @@ def fetch_arrivals(
 ) -> Arrivals:
     """Return the share of clients that have a fetched version, by the time since it came out.
 
-    All clients have it after T_adopt, and before that all but the stragglers. The distribution is
-    computed at ``_CELLS`` points, with an error of less than 0.1 % of the clients.
+    After T_adopt (the sum of the delays), all clients have the version; before, all except the
+    stragglers can have it. The distribution is computed at ``_CELLS`` points, with an error of less
+    than 0.1 % of the clients.
 
     Args:
         timing: the delays of the clients.
@@ -129,10 +131,10 @@ def fetch_arrivals(
 
 
 def _opened_by(curve: OpeningCurve, seconds: float) -> float:
-    """Return the share of users who have opened the app by so many seconds.
+    """Return the share of users who have opened the app within ``seconds``.
 
-    A user who opens it every ``gap`` seconds waits for a time between 0 and the gap. The gap is
-    linear in the share, between the points of the curve.
+    A user who opens the app every ``gap`` seconds waits for a time between 0 and the gap. Between
+    the points of the curve, the gap is linear in the share.
     """
     total, low_share, low = 0.0, 0.0, 0.0
     for share, gap in curve:
@@ -153,7 +155,8 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
     """Return the distribution of a time plus a uniformly distributed wait of 0 to ``cells``.
 
-    ``values`` has the share of clients by the end of each cell, a period of equal length.
+    Time is divided into cells, periods of equal length. ``values`` has the share of clients with
+    the event by the end of each cell.
     """
     sums = [0.0]
     for low, high in pairwise(values):
@@ -171,7 +174,7 @@ def _with_wait(values: Sequence[float], cells: float) -> list[float]:
 
 
 def check_openings(curve: OpeningCurve, timing: AdoptionDelays) -> None:
-    """Check the curve of how often users open the app.
+    """Raise an error if the curve of how often users open the app is invalid.
 
     Raises:
         InputError: the curve doesn't rise, doesn't end with all clients, or has a gap between two

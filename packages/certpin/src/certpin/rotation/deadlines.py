@@ -1,8 +1,8 @@
 """Deadlines of a rotation: the last safe time to publish, and until when a stolen key works.
 
-Both are announced before they pass. They follow from the versions of the pin set that clients hold
-and from the delays of these clients, like the gate's refusals, and depend on no clock but
-``situation.now``.
+Both are computed before they pass. They follow from the versions of the pin set that clients hold
+and from the delays of these clients, by the same rules that refuse unsafe rotation steps (the
+gate). The only clock is ``situation.now``.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class PublishDeadline:
     Attributes:
         host: the host pattern of the pins.
         version: the number of the version with pins that expire.
-        expires: when they expire. Clients with that version then refuse every server.
+        expires: the time at which they expire. Clients with that version then refuse every server.
         publish_before: the last time at which a new version still reaches every client in time;
-            ``None`` if no published version is sure to, because only an app's next release brings
-            one.
-        way: how the next version reaches the clients.
-        clients: how many clients hold the version now; ``None`` if unknown.
+            ``None`` if only an app's next release replaces the version, because its arrival is not
+            certain.
+        way: ``fetch`` if the clients fetch the next version, or ``app`` if only a release of the
+            app brings it.
+        clients: the number of clients that hold the version now; ``None`` if unknown.
     """
 
     host: str
@@ -56,7 +57,10 @@ class PublishDeadline:
         return self.publish_before is None or now > self.publish_before
 
     def text(self, now: datetime) -> str:
-        """Return the deadline, seen at the time ``now``, as a sentence without its full stop."""
+        """Return the deadline as a sentence without its full stop.
+
+        ``now`` decides if the deadline is described as past or future.
+        """
         pins = f"the pins of version {self.version} expire on {in_utc(self.expires)}"
         if self.publish_before is None:
             return f"{pins}, and only a release of the app can replace them"
@@ -65,7 +69,10 @@ class PublishDeadline:
         return f"{pins}: publish the next version by {_by(self.publish_before)}"
 
     def json(self, now: datetime) -> dict[str, Any]:
-        """Return the deadline as JSON (``docs/reference/json.md``), as it looks at ``now``."""
+        """Return the deadline as JSON (``docs/reference/json.md``).
+
+        The field ``late`` is True if the deadline has passed at ``now``.
+        """
         before = self.publish_before
         return {
             "host": self.host,
@@ -84,9 +91,10 @@ class ExposureStage:
 
     Attributes:
         until: the end of the period; ``None`` if unknown.
-        versions: the numbers of the versions that accept the key until then, and in no case longer.
-        clients: how many clients accept the key at the beginning of the period; ``None`` if
-            unknown.
+        versions: the numbers of the versions with clients that accept the key until the end of this
+            period, but not longer.
+        clients: the number of clients that accept the key at the beginning of the period; ``None``
+            if unknown.
     """
 
     until: datetime | None
@@ -95,15 +103,17 @@ class ExposureStage:
 
     @property
     def names(self) -> str:
-        """The versions in words: ``version 3``, ``versions 3 and 4``."""
+        """The versions in words: ``version 3``, or ``versions 3 and 4``."""
         return number_list(self.versions)
 
 
 @dataclass(frozen=True)
 class KeyExposure:
-    """Until when clients accept a key that an attacker may have, and how many do.
+    """The periods in which clients accept a key that an attacker may have, with their numbers.
 
     Attributes:
+        host: the host pattern of the policy with the key.
+        pin: the pin of the key.
         stages: the periods, the first of which begins now; empty if no client accepts the key.
     """
 
@@ -113,14 +123,14 @@ class KeyExposure:
 
     @property
     def clients(self) -> int | None:
-        """How many clients accept the key now; ``None`` if unknown."""
+        """The number of clients that accept the key now; ``None`` if unknown."""
         return self.stages[0].clients if self.stages else 0
 
     @property
     def until(self) -> datetime | None:
         """The first time at which no client accepts the key.
 
-        ``None`` if that is unknown, or if no client accepts it now.
+        ``None`` if that time is unknown, or if no client accepts the key now.
         """
         return self.stages[-1].until if self.stages else None
 
@@ -145,12 +155,12 @@ class KeyExposure:
 def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     """Return the deadlines for publishing the next version of the pin set, the earliest first.
 
-    There is one for each version that some client may hold, if its pins expire and clients then
-    refuse every server (``fail-closed``). A version has none if no client holds it any more at its
-    expiry.
+    The result has one deadline for each version that some client may hold, if the version's pins
+    expire and clients then refuse every server (``fail-closed``). A version that no client holds at
+    its expiry has no deadline.
 
-    The deadline is T_adopt, the sum of the clients' delays, before the expiry. For a signed set it
-    is the deadline of the push.
+    The deadline is T_adopt, the sum of the clients' delays, before the expiry. If the pin set is
+    signed, this is the deadline for the push, not for signing.
     """
     found = list(_deadlines(situation))
     return tuple(
@@ -165,13 +175,13 @@ def key_exposure(
     published: datetime | None = None,
     prospects: Sequence[Prospect] = (),
 ) -> KeyExposure:
-    """Return until when clients accept a key that was stolen, and how many do.
+    """Return until when clients accept a key that was stolen, and the number of these clients.
 
-    It includes each version that some client may hold and that may accept a chain with the key. Not
-    considered: revocation, and the expiry of the key's certificate.
+    The result covers each version that some client may hold and that may accept a chain with the
+    key. Not considered: revocation, and the expiry of the key's certificate.
 
     Args:
-        situation: the facts about the host.
+        situation: the facts about the host: pin file, versions at clients, served chains, time.
         pin: the pin of the key.
         published: compute the exposure as if a version that refuses the key could be fetched from
             this time on; ``None`` for the versions that were published so far.
@@ -199,7 +209,7 @@ def key_exposure(
 
 
 def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:
-    """Return an exposure as sentences without full stops, one for each period."""
+    """Return the exposure of a key as sentences without full stops, one for each period."""
     if not exposure.stages:
         return ("no client accepts the key",)
     return tuple(_stage_text(stage) for stage in exposure.stages)
@@ -232,7 +242,7 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 def _with_next(situation: Situation, at: datetime) -> Situation:
     """Return a copy of the facts about a host with the next version, fetched from ``at`` on.
 
-    The next version is the draft: the pin file before it is published.
+    The next version is the current pin file, which has not been published yet.
     """
     number = situation.deployed.next_number(situation.pins)
     following = situation.deployed.with_version(replace(situation.pins, version=number), at)

@@ -1,13 +1,13 @@
-"""The shortest safe path after a key was stolen or lost.
+"""The shortest safe path after a key was stolen or lost: the steps that replace the key.
 
-The path is computed after the fact is recorded, and from the same rules as every step
-(``certpin.rotation.gate``):
+The path is computed after the journal has recorded the theft or loss. It follows the same safety
+rules as every step of a rotation (``certpin.rotation.gate``):
 
     a key that servers use      switch to another key, install its certificate, publish
     a backup                    publish without it
     no backup is left           also start a new one
 
-With the minimum of two pins, the other pin was published together with the stolen one, so that
+A pin set has at least two pins, so the other pin was published together with the stolen one, and
 clients accept it already.
 """
 
@@ -41,10 +41,11 @@ class EmergencyStep:
     """One step of the path out of an emergency after a key was stolen or lost.
 
     Attributes:
-        pin: the key of the step; ``NEXT_BACKUP`` for a new one that servers switch to, and ``None``
-            for a new backup.
-        not_before: before this time the step locks clients out; ``None`` if it may be taken at
-            once.
+        act: the command of the step, such as ``switch`` or ``publish``.
+        pin: the pin of the step's key; ``NEXT_BACKUP`` for a new key that servers switch to, and
+            ``None`` for a new backup.
+        not_before: the earliest time at which the step locks no client out; ``None`` if it may be
+            taken at once.
         after_install: True if the step must wait until every server presents the new key.
         forced: True if the step locks clients out, and needs ``--force``.
     """
@@ -58,17 +59,21 @@ class EmergencyStep:
 
 @dataclass(frozen=True)
 class EmergencyPath:
-    """What follows from a stolen or lost key at one host, and what to do about it.
+    """The consequences of a stolen or lost key at one host, and the steps to take.
 
     Attributes:
-        in_use: True if servers present the key, or may, because not all of them answered.
-        serving: the servers that presented it.
-        exposure: which clients accept the stolen key, and until when if the path is followed
+        host: the host pattern of the policy.
+        pin: the pin of the stolen or lost key.
+        fact: ``stolen`` or ``lost``.
+        in_use: True if servers present the key, or may present it because not all of them answered.
+        serving: the servers that presented the key.
+        exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
-        steps: the shortest path, in its order.
-        harm: why even this path locks clients out, and how many; ``None`` if it locks out none.
-        spare_from: from when every client accepts the new backup, if the path needs one and is
-            followed without delay; ``None`` if it needs none, or if that date is unknown.
+        steps: the shortest path, in order.
+        harm: the reason why even this path locks clients out, and their number; ``None`` if it
+            locks no client out.
+        spare_from: the time from which every client accepts the new backup, if the steps are taken
+            without delay; ``None`` if no new backup is needed, or if the time is unknown.
     """
 
     host: str
@@ -90,7 +95,7 @@ class EmergencyPath:
     def kind(self) -> tuple[object, ...]:
         """A value that is equal for two hosts with the same facts and steps.
 
-        Such hosts are shown with one path.
+        Commands show the path only once for such hosts.
         """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
@@ -98,21 +103,23 @@ class EmergencyPath:
 
     @property
     def needs_backup(self) -> bool:
-        """True if the path needs a new backup key."""
+        """True if a step of the path makes a new backup key."""
         return any(step.act == "start" for step in self.steps)
 
 
 def emergency_path(
     situation: Situation, pin: Pin, fact: Fact, *, all_answered: bool = True
 ) -> EmergencyPath:
-    """Return the shortest path that locks no client out, or else the least harmful one.
+    """Return the shortest path after a key was stolen or lost that locks no client out.
+
+    If every path locks clients out, return the one that affects the fewest clients.
 
     Args:
         situation: the facts about a host, in which the journal has the key as stolen or lost.
         pin: the pin of that key.
-        fact: what happened to it.
+        fact: ``stolen`` or ``lost``.
         all_answered: False if a server of the host was not contacted, or did not answer: then
-            servers may present an ACTIVE key although no probe saw it.
+            servers may present an active key although no probe saw it.
     """
     situation = replace(situation, evidence=None)  # a wrong clock must not hide the way out
     serving = situation.serving(pin)
@@ -135,10 +142,11 @@ def emergency_path(
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
-    """Return True if a server that did not answer may present the key: its pin's role decides.
+    """Return True if a server that did not answer may present the key.
 
-    A backup gets another role when servers may switch to it. A key without an entry in the pin file
-    may be the leaf of a pinned authority, which has no pin, unless only leaves are compared.
+    The role of the key's pin decides: no server presents a backup, because a backup gets another
+    role when servers may switch to it. A key without an entry in the pin file may be the leaf of a
+    pinned authority, which has no pin, unless only leaves are compared.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -148,9 +156,11 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A key that servers could switch to: when that is safe, or the harm if it is never safe.
+    """A key that servers could switch to, to replace a stolen or lost key.
 
-    ``publish_first`` is True if a version with the key has to be published before.
+    ``not_before`` is the earliest safe time for the switch; ``None`` if it is safe at once or
+    never. ``harm`` is the effect on clients if the switch is never safe. ``publish_first`` is True
+    if a version with the key has to be published before the switch.
     """
 
     pin: Pin
@@ -160,7 +170,10 @@ class _Candidate:
 
 
 def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Candidate:
-    """Return the key to switch to: with the earliest safe date, or else with the least harm."""
+    """Return the key to switch to: the one with the earliest safe date, or else the least harm.
+
+    ``pin`` is the stolen or lost key, and ``fact`` is ``stolen`` or ``lost``.
+    """
     choices = [
         choice
         for other in situation.policy.live_pins
@@ -177,7 +190,10 @@ def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Candidate:
 
 
 def _order(choice: _Candidate) -> tuple[object, ...]:
-    """Return a sort key: no harm first, then earliest date, fewest clients, no extra publish."""
+    """Return a sort key for candidates: no harm first, then earliest date, then fewest clients.
+
+    Of equal candidates, one that needs no publication before the switch comes first.
+    """
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
     return (
@@ -190,7 +206,10 @@ def _order(choice: _Candidate) -> tuple[object, ...]:
 
 
 def _choice(situation: Situation, pin: Pin) -> _Candidate:
-    """Return when the gate allows servers to switch to a key, or the harm if no date is safe."""
+    """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
+
+    The safety rules (the gate) determine the time. If no time is safe, the candidate has the harm.
+    """
     prospects = assumed_prospects(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
     if not violations:
@@ -204,7 +223,10 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
 
 
 def _after_publishing(situation: Situation) -> Iterator[_Candidate]:
-    """Yield a new key that is published before servers switch to it, if a date for that is safe."""
+    """Yield a new backup as a candidate if servers can switch to it safely after its publication.
+
+    The candidate has the time from which the switch is safe.
+    """
     if NEXT_BACKUP in situation.policy.live_pins or not situation.alive:
         return
     try:
@@ -219,7 +241,7 @@ def _after_publishing(situation: Situation) -> Iterator[_Candidate]:
 def _steps(
     situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None
 ) -> tuple[list[EmergencyStep], datetime]:
-    """Return the steps, and the earliest time at which the next version can be published.
+    """Return the emergency steps, and the earliest time at which the next version can be published.
 
     ``choice`` is the key that servers switch to; ``None`` if no server uses the stolen or lost key.
     """
@@ -249,7 +271,11 @@ def _steps(
 
 
 def _in_service(situation: Situation) -> frozenset[Pin]:
-    """Return the pins of keys that servers present, and that unverified servers may use."""
+    """Return the pins of keys that servers present or may present.
+
+    If a server's chain was not verified, these include the pins that the pin file marks as active
+    or retiring.
+    """
     if situation.all_verified:
         return situation.served
     entries = situation.policy.pins
@@ -258,7 +284,10 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
 
 
 def _spare_from(situation: Situation, out: datetime) -> datetime | None:
-    """Return when every client accepts a backup that is published at ``out``, if known."""
+    """Return the time from which every client accepts a backup that is published at ``out``.
+
+    Return ``None`` if the time is unknown.
+    """
     later = at_time(situation, out)
     try:
         published = with_published(with_staged(later, NEXT_BACKUP))
@@ -271,9 +300,10 @@ def _spare_from(situation: Situation, out: datetime) -> datetime | None:
 
 
 def _unrecorded(situation: Situation) -> Violation | None:
-    """Return the gate's refusal if no version that clients may hold is recorded.
+    """Return a violation if the journal has no version that clients may hold, else ``None``.
 
-    Then every path is uncertain. ``None`` if a version is recorded.
+    Without such a version, the safety rules (the gate) refuse every step, and every path is
+    uncertain.
     """
     if situation.alive:
         return None

@@ -1,6 +1,6 @@
-"""Read adoption from files: the curve of a release, and the statistics that stores export.
+"""Read adoption from files: the curve of an app's release, and the statistics of app stores.
 
-The curve of a release, as its owner writes it:
+The curve of a release, as the app's developer writes it (days since the release, share of users):
 
     day,share
     0,0%
@@ -10,7 +10,7 @@ The curve of a release, as its owner writes it:
 Google Play: the monthly installs report by app version, ``installs_PACKAGE_YYYYMM_app_version.csv``
 (https://support.google.com/googleplay/android-developer/answer/6135870), comma-separated and in
 UTF-16. Its columns ``Date``, ``Package Name``, ``App Version Code`` and ``Active Device Installs``
-are read. A release has the name of its version code there.
+are read. This report names a release by its version code.
 
 App Store Connect: the report App Sessions
 (https://developer.apple.com/documentation/analytics-reports/app-sessions), tab-separated. Its
@@ -53,6 +53,9 @@ _MAX_FIELD = 200  # characters
 def read_curve(data: bytes) -> AdoptionCurve:
     """Read the adoption curve of a release from CSV (RFC 4180) with the columns day and share.
 
+    Returns:
+        The share of users that have the release, by the days since it was shipped.
+
     Raises:
         FormatError: the data is too large, is not UTF-8 or CSV, or is not a curve.
     """
@@ -77,10 +80,13 @@ def read_curve(data: bytes) -> AdoptionCurve:
 
 @dataclass(frozen=True)
 class ReleaseUsage:
-    """How many devices had a release of an app on one day.
+    """The number of devices that had a release of an app on one day.
 
     Attributes:
         day: the first moment of the day, in UTC.
+        app: the name of the app, or its package name.
+        release: the name of the release.
+        devices: the number of devices.
         whole: True if the store counts every device; False if only some users share their data.
     """
 
@@ -92,9 +98,9 @@ class ReleaseUsage:
 
 
 def read_export(data: bytes) -> tuple[ReleaseUsage, ...]:
-    """Read the usage of releases from a report of Google Play or of App Store Connect.
+    """Read the number of devices by release from a report of Google Play or App Store Connect.
 
-    Rows of one day, app and release are added up.
+    Rows with the same day, app and release are added up.
 
     Raises:
         FormatError: the data is too large, or not one of the two reports.
@@ -119,7 +125,10 @@ def read_export(data: bytes) -> tuple[ReleaseUsage, ...]:
 
 
 def _columns(header: list[str]) -> tuple[list[int], bool]:
-    """Return the indexes of the columns to read, and True if the report counts every device."""
+    """Return the indexes of the columns of a store's report: day, app, release, number of devices.
+
+    The second value is True if the report counts every device.
+    """
     if len(header) > MAX_COLUMNS or len(set(header)) < len(header):
         raise FormatError("its first line has too many columns, or one of them twice")
     for names, whole in ((_GOOGLE, True), (_APPLE, False)):
@@ -158,7 +167,7 @@ def decoded(data: bytes) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises:
-        FormatError: the data is neither.
+        FormatError: the data has neither encoding.
     """
     utf_16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
@@ -168,7 +177,7 @@ def decoded(data: bytes) -> str:
 
 
 def csv_rows(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV text, without spaces around values, each with its line number.
+    """Yield the line number and the values of each row of a CSV text, without spaces around values.
 
     Empty lines are left out.
 

@@ -1,7 +1,7 @@
-"""A fleet of distinct clients: which version each holds at a time, and how many are at risk.
+"""A fleet of distinct clients: the version that each holds at a time, and the number at risk.
 
-The gate's refusals and the simulation use these functions, so that their figures are the same. The
-figure is the *expected number* of clients, rounded up. It is computed, not drawn.
+The safety rules (the gate) and the simulation use these functions, so that their numbers are the
+same. The numbers are *expected numbers* of clients, rounded up. They are computed, not sampled.
 
 A fleet consists of cohorts: the clients that fetch versions, the users of each app, and the clients
 of each binary of an unknown app. A client is in one cohort, and holds one version at a time.
@@ -47,19 +47,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Arrival:
-    """How one version of the pin set comes to the clients of a cohort.
+    """How one version of the pin set comes to the clients of a cohort (clients that behave alike).
 
     Times are seconds since 1970, or since the beginning of a simulation.
 
     Attributes:
-        number: the number of the version; 0 for none, after the end of the last release of an app.
-        at: when it came out; ``ALWAYS`` for the version that every client has from the beginning.
+        number: the number of the version; 0 for no version, after the end of the last release of an
+            app.
+        at: the time at which it came out; ``ALWAYS`` for the version that every client has from the
+            beginning.
         curve: the share of the cohort that has it, by the time since it came out.
-        by: from when on every client has it, whatever the curve says; ``None`` for never.
+        by: the time from which every client has it, whatever the curve says; ``None`` for never.
         after: if given, only clients that have this other arrival can have this one.
-        until: if given, another pin set with the same number took its place then: later clients
-            get that one, and earlier ones never take it.
-        copy: the place of this pin set among those with its number, in the order of their times.
+        until: the time at which another pin set with the same number replaced it, if that happened:
+            later clients get the other one, and earlier clients never take it.
+        copy: the index of this pin set among those with its number, in the order of their times.
     """
 
     number: int
@@ -71,7 +73,7 @@ class Arrival:
     copy: int = 0
 
     def reached(self, clients: int, at: int) -> int:
-        """Return how many of the cohort's ``clients`` have the version at the second ``at``."""
+        """Return the number of the cohort's ``clients`` with the version at the second ``at``."""
         at = at if self.until is None else min(at, self.until)
         if self.by is not None and at >= max(self.by, self.at):
             return clients
@@ -81,10 +83,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Clients that get their versions in the same way.
+    """Clients that get their versions of the pin set in the same way.
 
     Attributes:
-        clients: how many there are; ``None`` if unknown.
+        clients: the number of clients; ``None`` if unknown.
         arrivals: the versions, each of which replaces those before it. All clients have the first
             one from the beginning.
     """
@@ -93,9 +95,10 @@ class Cohort:
     arrivals: tuple[Arrival, ...]
 
     def held(self, at: int) -> dict[int, int]:
-        """Return how many clients hold each version at the second ``at``, if any do.
+        """Return the number of clients that hold each version at the second ``at``, by version.
 
-        The sum is never more than the number of clients; 0 if that is unknown.
+        Versions that no client holds are left out. The sum is at most the number of clients; if
+        that number is unknown, it counts as 0.
         """
         found: dict[int, int] = {}
         for arrival, count in self.holders(at):
@@ -104,7 +107,7 @@ class Cohort:
         return found
 
     def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
-        """Yield each arrival that clients hold at the second ``at``, with their number."""
+        """Yield each arrival (version) that clients hold at the second ``at``, and their number."""
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)
@@ -115,12 +118,13 @@ class Cohort:
 
 @dataclass(frozen=True)
 class FleetSizes:
-    """How many clients each cohort has; ``None`` if unknown. No client is counted twice.
+    """The number of clients in each cohort; ``None`` if unknown. No client is counted twice.
 
     Attributes:
-        fetching: the clients that fetch versions and don't belong to one of ``apps``.
-        apps: the users of each app, by its name.
-        binaries: the clients of each binary of an unknown app, by the number of its version.
+        fetching: the number of clients that fetch versions and don't belong to one of ``apps``.
+        apps: the number of users of each app, by the app's name.
+        binaries: the number of clients of each binary of an unknown app, by the number of the
+            version that the binary contains.
     """
 
     fetching: int | None
@@ -129,7 +133,7 @@ class FleetSizes:
 
     @property
     def total(self) -> int | None:
-        """The number of clients in all cohorts; ``None`` if unknown."""
+        """The number of clients in all cohorts; ``None`` if the size of a cohort is unknown."""
         sizes = [self.fetching, *self.apps.values(), *self.binaries.values()]
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
@@ -137,15 +141,17 @@ class FleetSizes:
 
 @dataclass(frozen=True)
 class Fleet:
-    """How many clients a simulation has, and how they behave. Shares are exact, from 0 to 1.
+    """The number of clients in a simulation, and their behaviour. Shares are exact, from 0 to 1.
 
     Attributes:
+        clients: the number of all clients.
         timing: the delays of the clients.
-        curve: the openings of the app: pairs of a share, and the longest time between two openings
-            among that share. Both rise, and the last share is 1. Empty for ``usual_curve``.
+        curve: how often users open the app: pairs of a share of users, and the longest time between
+            two openings among that share. Both rise, and the last share is 1. Empty for
+            ``usual_curve``.
         stragglers: the share of clients with waits as long as the delays allow.
-        binaries: the share of clients that holds each version in a binary of an unknown app.
-        apps: the share of clients that uses each app.
+        binaries: by version, the share of clients that hold it in a binary of an unknown app.
+        apps: by name, the share of clients that use each app.
 
     Raises:
         InputError: a value is out of range.
@@ -194,17 +200,17 @@ def clients_at_risk(
 ) -> int | None:
     """Return the expected number of clients that hold one of these versions, each counted once.
 
-    If clients reported these versions, it is at least the number of reports, but never more than
-    the fleet.
+    If clients reported these versions, the result is at least the number of reports, but never more
+    than the fleet.
 
     Args:
-        situation: its deployed versions and delays are used.
-        versions: published versions that are alive.
-        at: the time; by default the situation's.
-        fleet: the clients; by default those that the journal has, with the usual behaviour.
+        situation: the facts about a host. Its deployed versions and delays are used.
+        versions: published versions that some client may hold.
+        at: the time; by default ``situation.now``.
+        fleet: the clients; by default, the numbers in the journal, with the usual behaviour.
 
     Returns:
-        ``None`` if the number of clients that may hold one of the versions is unknown.
+        The number; ``None`` if the number of clients that may hold one of the versions is unknown.
     """
     versions = list(versions)
     numbers = {version.number for version in versions}
@@ -234,7 +240,7 @@ def clients_at_risk(
 
 
 def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
-    """Return how many clients each cohort has, as last recorded or reported."""
+    """Return the number of clients in each cohort, as last recorded or reported."""
     fetching, binaries = None, {}
     apps: dict[str, int | None] = {}
     fetched = sorted(
@@ -258,7 +264,7 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return how many clients hold any version of the pin set; ``None`` if unknown."""
+    """Return the number of clients that hold any version of the pin set; ``None`` if unknown."""
     return deployed_sizes(situation.deployed).total if situation.alive else None
 
 
@@ -267,7 +273,7 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
 
     Args:
         deployed: the published versions.
-        sizes: how many clients each cohort has.
+        sizes: the number of clients in each cohort.
         curve: the share of clients that have a fetched version, by the time since it came out.
     """
     fetched = [
@@ -289,7 +295,8 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
 def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
     """Return the different pin sets with one version number that clients fetch, in order of time.
 
-    More than one is a mistake of several people: clients that have one never take another.
+    More than one pin set is a mistake: several people published the same number. Clients that have
+    one of them never take another.
     """
     found = [(each.fetched, each) for each in deployed.versions if each.number == number]
     return [
@@ -305,8 +312,9 @@ def _fetched_arrivals(
 ) -> list[Arrival]:
     """Return how a fetched version comes to clients: one arrival for each pin set with its number.
 
-    The slower clients get a later pin set, at the time at which they would have got the first. The
-    latest pin set comes first.
+    Usually one pin set has the number. If another was published later under the same number, the
+    slower clients get that one, at the time at which they would have got the first. The latest pin
+    set comes first.
     """
     known = _same_number(deployed, version.number)
     times = [seconds_of(each.fetched) for each in known if each.fetched]
@@ -317,9 +325,10 @@ def _fetched_arrivals(
 
 
 def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
-    """Return True if an arrival brings one of these copies, or none of them has its version number.
+    """Return True if ``arrival`` brings one of ``copies``, the pin sets to count.
 
-    A copy is one of several pin sets with one version number: pairs of number and ``Arrival.copy``.
+    Several pin sets can have one version number: ``copies`` has pairs of number and
+    ``Arrival.copy``. If no pair has the arrival's version number, every pin set with it counts.
     """
     known = {copy for number, copy in copies if number == arrival.number}
     return not known or arrival.copy in known
@@ -331,8 +340,8 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
     Clients never take a lower version: one that was published after a higher one doesn't count.
 
     Returns:
-        Each version with the time by which every client has it, because the one before it was
-        recorded as ended; ``None`` without such a record.
+        Pairs of a version and the time by which every client has it. The time is that at which the
+        journal recorded the end of the previous version; ``None`` without such a record.
     """
     fetched = sorted(
         (each for each in deployed.versions if each.fetched and not each.pending),
@@ -363,12 +372,12 @@ def app_cohort(
     """Return the arrivals of versions at the users of an app, from its first known release on.
 
     A user of an app that fetches versions holds the highest one that was fetched or bundled. Once a
-    release of the app fetches versions, all later releases are taken to do so.
+    release of the app fetches versions, all later releases are assumed to do so.
 
     Args:
         entries: the releases of the app, with their versions.
         fetched: the arrivals of versions that clients fetch.
-        begin: the second from which the times of ``fetched``, and of the result, count.
+        begin: the origin of the times of ``fetched`` and of the result, in seconds since 1970.
     """
     found: list[Arrival] = []
     updating: Arrival | None = None
@@ -402,7 +411,7 @@ def named_releases(deployed: DeployedVersions) -> list[tuple[Version, AppRelease
 
 
 def is_unnamed(version: Version) -> bool:
-    """Return True if a version is in the binary of an app that has no recorded name."""
+    """Return True if a version is bundled in the binary of an app without a recorded name."""
     if version.bundled is None:
         return False
     return not version.releases or not all(each.app for each in version.releases)

@@ -41,7 +41,8 @@ def decode(
         received: the time of arrival, with a time zone.
 
     Returns:
-        The reports. Empty if a browser reported only errors that don't concern certificates.
+        The reports. The result is empty if a browser reported only errors that don't concern
+        certificates.
 
     Raises:
         FormatError: the format is unknown, or a field is invalid. The message is one line and never

@@ -1,11 +1,12 @@
 """certpin's own report format: RFC 7469 with more fields, listed in docs/guides/reporting.md.
 
-The field ``schema`` distinguishes reports from presences. Documents of the Dart client have no
-``schema``: they contain the fields of RFC 7469, the pin set, the decision and the reason. Unknown
-fields are ignored, because a newer client may send more.
+The field ``schema`` distinguishes reports of failures from presences, which report the version of
+the pin set that a client has. Documents of the Dart client have no ``schema``: they contain the
+fields of RFC 7469, the pin set, the decision and the reason. Unknown fields are ignored, because a
+newer client may send more.
 
-The report's identity, by which repeats are recognised, is the client's ``id``. Without one it is a
-digest of all fields except the expiry of the pins.
+A report's identity, by which repeated uploads are recognised, is the client's ``id``. If ``id`` is
+missing, the identity is a digest of all fields except the expiry of the pins.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _report(fields: Fields) -> Report:
 def _id(fields: Fields) -> str:
     """Return the value of the field ``id`` with the prefix ``id:``; empty if the field is missing.
 
-    The prefix distinguishes it from identities that are digests.
+    The prefix distinguishes the value from identities that are digests.
     """
     own = fields.text("id")
     if own and not ID.fullmatch(own):

@@ -68,11 +68,11 @@ class Codec:
     Attributes:
         name: the name of the format, which becomes the ``kind`` of its reports.
         content_type: the content type of its documents.
-        recognises: returns True if a decoded JSON document has the shape of this format.
-        decode: reads a recognised document, with the time of its arrival; raises ``FormatError`` if
-            a field is invalid.
-        encode: returns a report as a JSON object, without fields that the format lacks; ``None`` if
-            certpin never writes the format.
+        recognises: a function that returns True if a decoded JSON document has this format.
+        decode: a function that returns the reports in a document, given the document and the time
+            of its arrival; raises ``FormatError`` if a field is invalid.
+        encode: a function that returns a report as a JSON object, without fields that the format
+            lacks; ``None`` if certpin never writes the format.
     """
 
     name: str
@@ -85,12 +85,12 @@ class Codec:
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
     """Return an identity for a report that has no ID: a digest of the fields that never change.
 
-    A repeated upload has the same digest. So have two clients with equal reports: code that counts
-    reports must also compare the senders.
+    Repeated uploads of a report have the same digest. Equal reports of two clients have the same
+    digest too: code that counts reports must also compare the senders.
 
     Args:
         kind: the format, which becomes a prefix.
-        texts: the fields with text; they have no unprintable characters.
+        texts: the text fields; they have no unprintable characters.
         chains: the chains of DER certificates in the report.
     """
     # No text contains the separator, and each certificate is preceded by its length, so different
@@ -108,7 +108,7 @@ class Fields:
     """Reads and checks the fields of one JSON object. A field that is ``null`` counts as missing.
 
     Every method raises ``FormatError`` if the field is invalid. ``where`` is the prefix of the
-    field's name in the error, such as ``[0].body.``.
+    field's name in error messages, such as ``[0].body.``.
     """
 
     __slots__ = ("_data", "_where")
@@ -118,7 +118,7 @@ class Fields:
         self._where = where
 
     def text(self, name: str, maximum: int = MAX_TEXT) -> str:
-        """Return a text field with unprintable characters escaped; empty if it is missing.
+        """Return a text field with unprintable characters escaped; empty if the field is missing.
 
         Unprintable characters are not refused: the odd name of a carrier must not hide an attack on
         its network. ``maximum`` is the longest accepted text in characters.
@@ -133,7 +133,7 @@ class Fields:
         return value if value.isprintable() else printable(value)[:maximum]
 
     def number(self, name: str, maximum: int, default: int = 0) -> int:
-        """Return an integer field from 0 to ``maximum``; ``default`` if it is missing."""
+        """Return an integer field from 0 to ``maximum``; ``default`` if the field is missing."""
         value = self._data.get(name, default)
         if value is None:
             return default
@@ -144,9 +144,9 @@ class Fields:
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean field; ``default`` if it is missing.
+        """Return a boolean field; ``default`` if the field is missing.
 
-        It may also be 1 or 0, which some JSON libraries of phones write.
+        The values 1 and 0 are accepted too, because some JSON libraries of phones write them.
         """
         value = self._data.get(name, default)
         if value is None:
@@ -163,7 +163,7 @@ class Fields:
         return value
 
     def time(self, name: str) -> datetime:
-        """Return a required RFC 3339 time field, as UTC. Its offset may lack the colon."""
+        """Return a required RFC 3339 time field, as UTC. The colon in its offset is optional."""
         value = self._data.get(name)
         if type(value) is not str:
             self.refuse(name, "this is not a time")
@@ -189,9 +189,9 @@ class Fields:
         return self.as_host(name, self._data.get(name))
 
     def as_host(self, name: str, value: object) -> str:
-        """Return a host name in normalised form.
+        """Return the host name ``value`` in normalised form.
 
-        ``value`` was found in the field ``name``, which the error names.
+        ``name`` is the field that contains it, which the error names if the value is no host.
         """
         if type(value) is not str or len(value) > MAX_HOST:
             problem = "this is missing" if value is None else "this is not a host name"
@@ -202,9 +202,9 @@ class Fields:
             self.refuse(name, "this is not a host name")
 
     def pattern(self, name: str, *, below: bool = False) -> str:
-        """Return a host pattern field; empty if it is missing.
+        """Return a host pattern field; empty if the field is missing.
 
-        With ``below``, a host name in the field also covers all names below that host.
+        If ``below`` is True, a host name in the field also covers all names below that host.
         """
         value = self._data.get(name)
         if value is None or value == "":
@@ -248,7 +248,7 @@ class Fields:
         return value
 
     def refuse(self, name: str, problem: str) -> NoReturn:
-        """Raise ``FormatError`` with this problem of the field ``name``."""
+        """Raise ``FormatError`` with the text ``problem`` about the field ``name``."""
         raise FormatError(f"{self._where}{name}: {problem}")
 
 
@@ -276,8 +276,8 @@ def _pin(text: str) -> str:
 def der_of(text: str) -> bytes | None:
     """Return the DER bytes of a text that is exactly one PEM certificate, else ``None``.
 
-    Checked: strict base64, and that the bytes are one SEQUENCE and nothing after it. Not checked:
-    the content of the certificate.
+    Checked: strict base64, and that the bytes are exactly one SEQUENCE. Not checked: the content of
+    the certificate.
     """
     return _read_pem_cached(text) if len(text) <= _MAX_CACHED_PEM else _read_pem(text)
 

@@ -5,10 +5,11 @@ the referrer and the user agent are not stored, because they identify pages and 
 
 ``age`` is the number of milliseconds between the error and the upload, so the time of the error is
 the time of arrival minus ``age``. This computed time shifts with the duration of the upload, and an
-entry has neither an ID nor a date. So a report has two identities. Both are digests of the constant
-fields (address, user agent, body), one with the half minute of the error and one with the next half
-minute. If the computed times of two uploads of one report differ by less than half a minute, the
-uploads share an identity; if by more than a minute, they share none.
+entry has neither an ID nor a date. To recognise repeated uploads, a report has two identities. Both
+are digests of the constant fields (address, user agent, body), one with the half minute of the
+error and one with the next half minute. If the computed times of two uploads of one report differ
+by less than half a minute, the uploads share an identity; if by more than a minute, they share
+none.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _report(fields: Fields, details: Fields, error: str, received: datetime) -> 
 
 
 def _place(fields: Fields) -> tuple[str, int]:
-    """Return the host and the port of the URL that the browser requested."""
+    """Return the host and the port of the URL that the browser requested (the field ``url``)."""
     try:
         url = urlsplit(fields.text("url", _MAX_URL))
         host, port = url.hostname, url.port

@@ -3,8 +3,8 @@
 The format contains neither the app, nor the pin set, nor the decision. The connection is assumed to
 have been refused, as the enforcing header demands (RFC 7469 section 2.1).
 
-The report's identity, by which repeats are recognised, is a digest of time, host, port, host of the
-policy (``noted-hostname``), pins and both chains.
+A report's identity, by which repeated uploads are recognised, is a digest of time, host, port, host
+of the policy (``noted-hostname``), pins and both chains.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ def port_of(fields: Fields) -> int:
 def pattern_of(fields: Fields) -> str:
     """Return the host pattern of the policy (``noted-hostname`` with ``include-subdomains``).
 
-    Return an empty text if the report has none.
+    Return an empty text if the report has no ``noted-hostname``.
     """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 
 
 def time_text(time: datetime) -> str:
-    """Format a time as in RFC 3339, in UTC."""
+    """Return a time as text in the format of RFC 3339, in UTC."""
     return time.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 

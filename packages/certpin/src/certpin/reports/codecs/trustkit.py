@@ -1,13 +1,13 @@
 """Read TrustKit's reports from iOS, macOS and Android: RFC 7469 with fields about the app.
 
 Android sends port 0 and a numeric offset from UTC. Only iOS sends the expiry of the pins and the
-system; only Android sends the served chain. ``app-vendor-id`` identifies the device. It is used
-only in the digest of the identity, so that reports of two phones with the same failure in the same
-second differ.
+operating system; only Android sends the served chain. ``app-vendor-id`` identifies the device. It
+is used only in the digest of the identity, so that reports of two phones with the same failure in
+the same second differ.
 
-The report's identity, by which repeats are recognised, is a digest of device, time, host, result,
-app, pins and both chains: TrustKit's reports have no ID, and TrustKit may send a report again after
-a restart of the app.
+A report's identity, by which repeated uploads are recognised, is a digest of device, time, host,
+result, app, pins and both chains: TrustKit's reports have no ID, and TrustKit may send a report
+again after a restart of the app.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Build the JSON of reports, choose the URLs to send it to, and limit the rate. Pure functions."""
+"""Build the JSON of reports, choose the URLs to send it to, and limit the rate. Pure functions.
+
+A report is about a pin failure, or about the version of the pin set that a client has (a presence).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class Failure(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why the connection failed: the reason of the verdict, or the class name of the error."""
+        """The reason of the failure: the verdict's reason, or the class name of the error."""
 
     @property
     def at(self) -> datetime:
@@ -61,7 +64,7 @@ class Failure(Protocol):
 
     @property
     def policy(self) -> HostPolicy | None:
-        """The policy of the host; ``None`` if it has none."""
+        """The policy of the host; ``None`` if no policy covers the host."""
 
     @property
     def served(self) -> tuple[bytes, ...]:
@@ -73,7 +76,10 @@ class Failure(Protocol):
 
 
 class PinSetVersion(Protocol):
-    """The name and version that a presence reports: of a ``PinSet``, or of an updater's status."""
+    """The name and version of a pin set: a ``PinSet``, or the status of an updater.
+
+    A presence reports them: the version of the pin set that a client has.
+    """
 
     @property
     def name(self) -> str:
@@ -85,10 +91,10 @@ class PinSetVersion(Protocol):
 
 
 def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return the URLs that reports are sent to as a tuple. ``addresses`` is one text, or several.
+    """Return the URLs for reports as a tuple. ``addresses`` is one URL, or several.
 
     Raises:
-        ConfigError: a URL is not ``https://``.
+        ConfigError: a URL is not ``https://`` (``http://`` is allowed only to this machine).
     """
     found = (addresses,) if isinstance(addresses, str) else tuple(addresses)
     for address in found:
@@ -102,18 +108,19 @@ def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def failure_addresses(failure: Failure, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the URLs that a failure is reported to: those of its policy, else ``default``.
+    """Return the URLs to report a failure to: those of the host's policy, or else ``default``.
 
-    URLs at the failed host are left out: it can't be reached safely (RFC 7469 section 2.1.4).
+    URLs at the failed host are left out, because that host can't be reached safely (RFC 7469
+    section 2.1.4).
     """
     own = () if failure.policy is None else failure.policy.report_to
     return tuple(address for address in own or default if address_host(address) != failure.host)
 
 
 def presence_addresses(name: str, pin_sets: Iterable[PinSet]) -> tuple[str, ...]:
-    """Return at most 8 URLs for presences of the pin set ``name``.
+    """Return at most 8 URLs to which a client reports its version of the pin set ``name``.
 
-    They are the ``report_to`` of all policies of the given pin sets with this name.
+    The URLs are the ``report_to`` of all policies of the given pin sets with this name.
     """
     named = [pins for pins in pin_sets if pins.name == name]
     found = (to for pins in named for policy in pins.policies for to in policy.report_to)
@@ -121,7 +128,7 @@ def presence_addresses(name: str, pin_sets: Iterable[PinSet]) -> tuple[str, ...]
 
 
 def address_host(address: str) -> str:
-    """Return the normalised host of a report URL; empty if it has none."""
+    """Return the normalised host of a report URL; empty if the URL has no valid host."""
     try:
         return normalise(urlsplit(address).hostname or "")
     except (ValueError, HostError):
@@ -131,15 +138,15 @@ def address_host(address: str) -> str:
 def admit_failure(
     reported: dict[str, float], digest: str, now: float, settings: ReporterSettings
 ) -> bool:
-    """Return True if the rate limits allow to report a failure now, and add it to ``reported``.
+    """Return True if the rate limits allow reporting a failure now, and add it to ``reported``.
 
     ``reported`` never exceeds ``settings.different`` entries, so an attacker who varies the
-    certificates can fill neither memory nor disk. Entries older than a day are deleted. So are
-    entries with a future time: the clock was set back, and they would suppress reports until it
-    catches up. The Dart client does the same.
+    certificates can fill neither memory nor disk. Entries older than a day are deleted. Entries
+    with a future time are deleted too: the clock was set back, and they would suppress reports
+    until it catches up. The Dart client does the same.
 
     Args:
-        reported: when each failure was last reported, in seconds since the epoch, by its digest.
+        reported: by digest of a failure, the time of its last report in seconds since the epoch.
         digest: the digest of the failure (``failure_digest``).
         now: the current time in seconds since the epoch.
         settings: the rate limits.
@@ -173,7 +180,7 @@ def failure_digest(failure: Failure) -> str:
 def client_info(app: str, app_version: str, network: str) -> Client:
     """Return the fields of reports that describe this client: app, Python and system.
 
-    Nothing identifies the device.
+    No field identifies the device.
 
     Args:
         app: the name of the app.
@@ -201,7 +208,7 @@ def client_info(app: str, app_version: str, network: str) -> Client:
 
 
 def chain_of(failure: Failure) -> tuple[bytes, ...]:
-    """Return the verified chain of a failure as DER certificates; empty if there was none."""
+    """Return the verified chain of a failure as DER certificates; empty without such a chain."""
     chain = None if failure.verdict is None else failure.verdict.chain
     return () if chain is None else tuple(certificate.der for certificate in chain.certificates)
 
@@ -211,7 +218,7 @@ def failure_document(
 ) -> dict[str, Any]:
     """Return the JSON object that reports a failure.
 
-    If it is too large, the served chain is left out, and then the verified chain too.
+    If the object is too large, the served chain is left out, and then the verified chain too.
 
     Args:
         failure: the pin failure.
@@ -257,9 +264,9 @@ def _document(
 
 
 def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the certificates of a chain that a collector accepts: at most 20, none above 16 kB.
+    """Return the certificates of a chain that a collector accepts: at most 20, none above 16 KiB.
 
-    An attacker may serve any number of bytes.
+    The rest are left out, because an attacker may serve any number of bytes.
     """
     return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
 
@@ -267,7 +274,7 @@ def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
 def presence_document(
     pins: PinSetVersion, at: datetime, client: Client, nonce: str
 ) -> dict[str, Any]:
-    """Return the JSON object that reports which version of a pin set this client has.
+    """Return the JSON object of a presence: a report of the version of a pin set on this client.
 
     Args:
         pins: name and version of the pin set.

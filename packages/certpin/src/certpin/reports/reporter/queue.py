@@ -5,12 +5,12 @@ The folder, which several processes may share:
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
     told.json                       the times of reported failures, by their digests
     asked.json                      the ends of each Retry-After, by digests of the addresses
-    present-2026-11-25-6f2c…        a presence was reported on this day
+    present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
-Each file is written under another name and then renamed, so it is always whole. A process locks a
-report while it sends it, and the kernel releases the lock if the process dies. On systems without
-locks two processes may send the same report; a collector counts it once, because it carries its own
-ID.
+Each file is written under another name and then renamed, so it is always complete. A process locks
+a report while it sends it, and the kernel releases the lock if the process dies. On systems without
+locks two processes may send the same report; a collector counts it once, because it contains a
+unique ID.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _CLOCK_SKEW = 60_000  # milliseconds that the clocks of two processes may differ
 
 
 class ReportFolder:
-    """Reads and writes the files in a reporter's folder.
+    """Reads and writes the files in a reporter's folder, such as queued reports.
 
     Methods raise ``OSError`` if the disk fails, unless they say otherwise.
     """
@@ -137,16 +137,16 @@ class ReportFolder:
         return None
 
     def reported(self) -> dict[str, float]:
-        """Return when each failure was last reported (seconds since the epoch), by failure digest.
+        """Return the time of each failure's last report (seconds since the epoch), by its digest.
 
         Return an empty dictionary if the file can't be read. Never raises.
         """
         return self._times(_REPORTED_FILE)
 
     def save_reported(self, reported: dict[str, float]) -> None:
-        """Write when each failure was last reported (seconds since the epoch), by failure digest.
+        """Write the time of each failure's last report (seconds since the epoch), by its digest.
 
-        If two processes save at once, the last one wins.
+        If two processes write at once, the content of the later one remains.
         """
         self._save(_REPORTED_FILE, reported)
 
@@ -173,10 +173,11 @@ class ReportFolder:
         self._write(name, f".{name}.{os.urandom(8).hex()}", times)
 
     def claim_day(self, day: str, subject: str) -> bool:
-        """Claim the right to report a presence on a day. Only one process gets True for a day.
+        """Claim the right to report a presence (this client's version of a pin set) on a day.
 
-        Return False if that day or the next one was claimed before. Claims of all other days are
-        deleted after a success: also later ones, because the clock was set back since.
+        Return True for one process only. Return False if that day or the next one was claimed
+        before. After a success, claims of all other days are deleted; later days too, because the
+        clock was set back since.
 
         Args:
             day: the date, as YYYY-MM-DD.
@@ -233,7 +234,7 @@ class QueuedReport(NamedTuple):
     """A report that waits to be sent.
 
     Attributes:
-        to: the URL to which it is sent.
+        to: the URL to send the report to.
         document: the report as a JSON object.
     """
 
@@ -244,8 +245,8 @@ class QueuedReport(NamedTuple):
 class ReportQueue:
     """A bounded queue of reports on disk, oldest first.
 
-    If the queue is full, a new report replaces the oldest one. Threads may share it. No method
-    raises.
+    If the queue is full, a new report replaces the oldest one. Threads may share the queue. No
+    method raises.
 
     Attributes:
         lost: the number of reports that were replaced, too old, or impossible to send.
@@ -262,7 +263,7 @@ class ReportQueue:
     def put(self, report: QueuedReport, now: datetime) -> bool:
         """Add a report. Return True if it was written to disk, False if it is only in memory.
 
-        ``now`` is the time at which it is added.
+        ``now`` is the current time.
         """
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:
@@ -290,7 +291,7 @@ class ReportQueue:
     def names(self, now: datetime) -> list[str]:
         """Return the names of the queued reports, oldest first.
 
-        Deletes those that are older than ``settings.keep``, and counts them as lost.
+        Reports that are older than ``settings.keep`` are deleted, and counted as lost.
         """
         with self._guard:
             in_memory = list(self._in_memory)
@@ -307,7 +308,8 @@ class ReportQueue:
     def claim(self, name: str) -> Iterator[QueuedReport | None]:
         """Lock a queued report during a ``with`` block, and yield it.
 
-        Yields ``None`` if it can't be sent now, for example because another process is sending it.
+        Yield ``None`` if the report can't be sent now, for example because another process is
+        sending it.
         """
         with self._guard:
             in_memory = self._in_memory.get(name)
@@ -323,16 +325,17 @@ class ReportQueue:
     def retry_after(self, to: str, now: datetime) -> float:
         """Return the seconds until a URL may be contacted again, by its last ``Retry-After``.
 
-        Another process may have received that header. Return 0 if the URL may be contacted now.
+        This is a header of an HTTP response, which another process may have received. Return 0 if
+        the URL may be contacted now.
         """
         left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
 
     def save_retry_after(self, to: str, seconds: float, now: datetime) -> None:
-        """Save on disk that the URL ``to`` must not be contacted for ``seconds`` from now on.
+        """Save on disk that the URL ``to`` must not be contacted for ``seconds`` after ``now``.
 
-        That is the ``Retry-After`` of its last response. All processes that share the folder
-        respect it.
+        ``seconds`` is the ``Retry-After`` of the URL's last response. All processes that share the
+        folder respect it.
         """
         at = now.timestamp()
         times = {key: until for key, until in self._folder.retry_times().items() if until > at}
@@ -360,16 +363,18 @@ def _digest(address: str) -> str:
 def _age(now: datetime, name: str) -> tuple[bool, str]:
     """Return the sort key by which a full queue deletes reports: future times, then the oldest.
 
-    A future time means that the clock was set back. Such a report would otherwise outlive all new
-    ones until the clock catches up.
+    ``name`` is the report's file name, which begins with its time. A time after ``now`` means that
+    the clock was set back. Such a report would otherwise outlive all new ones until the clock
+    catches up.
     """
     return int(name[:15]) <= now.timestamp() * 1000 + _CLOCK_SKEW, name
 
 
 def _queued_report(content: object) -> QueuedReport | None:
-    """Return the queued report in a file's JSON value; ``None`` if the value is not one.
+    """Return the queued report in a file's JSON value.
 
-    Its URL must be one that reports may be sent to.
+    Return ``None`` if the value is no queued report, or if its URL is not one that reports may be
+    sent to.
     """
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")

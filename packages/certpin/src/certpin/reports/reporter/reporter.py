@@ -1,10 +1,10 @@
-"""``Reporter``: sends pin failures to ``report_to``, and which version of the pin set is in use.
+"""``Reporter``: send pin failures, and the client's version of the pin set, to ``report_to``.
 
     with Reporter("/var/lib/bank-app/reports", app="bank-app", app_version="4.2") as reporter:
         context = PinnedSSLContext(pins, on_failure=[reporter])
 
-The SSL context calls the reporter, which only adds a task for the thread that writes reports to
-disk (``DiskWriter``). Another thread (``sender``) sends them.
+When a connection fails, the SSL context calls the reporter, which only adds a task for the thread
+that writes reports to disk (``DiskWriter``). Another thread (``sender``) sends them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _log = logging.getLogger("certpin.reports")
 class DiskWriter:
     """Runs tasks that write to disk, one at a time, in a separate thread. Threads may share it.
 
-    The thread starts with the first task.
+    The separate thread starts with the first task.
 
     Attributes:
         lost: the number of tasks that were dropped because too many waited.
@@ -75,7 +75,7 @@ class DiskWriter:
     def submit(self, task: Callable[[], None]) -> None:
         """Add a task for the thread. Never waits, and raises only errors of log handlers.
 
-        If 256 tasks wait already, the task is dropped and counted in ``lost``.
+        If 256 tasks are waiting already, the task is dropped and counted in ``lost``.
         """
         with self._changed:
             full = len(self._tasks) + self._running >= _MAX_TASKS
@@ -88,7 +88,7 @@ class DiskWriter:
             _log.warning("reports come faster than the disk takes them: one is lost")
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` until all tasks are done. Return True if they are.
+        """Wait up to ``seconds`` until all tasks are done. Return True if all are done.
 
         If no thread can start, because the interpreter ends, the calling thread runs the tasks.
         """
@@ -110,7 +110,7 @@ class DiskWriter:
         return not self._tasks and not self._running
 
     def _ensure_thread(self) -> bool:
-        """Start the thread if there are tasks for it. Return False if no thread can start."""
+        """Start the thread if tasks are waiting. Return False if no thread can start."""
         if not self._tasks or (self._thread is not None and self._thread.is_alive()):
             return True
         thread = threading.Thread(target=self._run, name="certpin-reports", daemon=True)
@@ -146,7 +146,7 @@ class DiskWriter:
 
 
 class _UpdateEvent(Protocol):
-    """The attribute of ``certpin.updates.UpdateEvent`` that a reporter needs."""
+    """The attribute ``status`` of ``certpin.updates.UpdateEvent``, which a reporter needs."""
 
     @property
     def status(self) -> PinSetVersion: ...
@@ -155,7 +155,7 @@ class _UpdateEvent(Protocol):
 class Reporter(Forked):
     """Sends reports of pin failures. A hook for ``PinnedSSLContext(on_failure=…)``.
 
-    A call never delays the connection, and never raises an exception in it. Failures of the
+    Reporting never delays the connection, and never raises an exception in it. Failures of the
     reporter's own requests are not reported, and a failure is never reported to the failed host.
     The connection to a collector (the server that receives reports) is pinned if a pin set covers
     the collector's host.
@@ -165,12 +165,13 @@ class Reporter(Forked):
             several processes of the app may share it.
         app: the name of the app, in each report. No field identifies the device.
         app_version: the version of the app, in each report.
-        network: the network of the device, in each report.
-        report_to: URLs for presences, and for failures if the policy has no ``report_to``.
-        context: verifies the TLS of collectors that no pin set covers; by default with the
-            platform's roots.
+        network: the network of the device, such as ``wifi``, in each report.
+        report_to: URLs for presences (reports of the client's version), and for failures if the
+            policy has no ``report_to``.
+        context: the SSL context for collectors that no pin set covers; by default, a context with
+            the platform's roots.
         settings: the limits of storage, rate and time.
-        clock: returns the current time with a time zone.
+        clock: a function that returns the current time with a time zone.
 
     Raises:
         ConfigError: a text is too long for a collector, or an address is not ``https://``.
@@ -205,7 +206,7 @@ class Reporter(Forked):
         _alive.add(self)
 
     def after_fork_in_child(self) -> None:
-        """Create new locks and threads in a forked child process."""
+        """Replace locks and threads in a forked child process, where the parent's are unusable."""
         self._start()
 
     def _start(self) -> None:
@@ -216,7 +217,7 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
     def attach(self, context: PinnedContext) -> None:
-        """Use this SSL context's pins for connections to collectors; ``certpin.tls`` calls it."""
+        """Use this SSL context's pins for connections to collectors. ``certpin.tls`` calls this."""
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:
@@ -235,24 +236,27 @@ class Reporter(Forked):
         self._submit(partial(self._report_presence, pins))
 
     def on_update(self, event: _UpdateEvent) -> None:
-        """Queue a presence after an update event: a hook for ``PinUpdater(on_event=…)``."""
+        """Queue a presence (a report of the client's version of the pin set) after an update event.
+
+        A hook for ``PinUpdater(on_event=…)``.
+        """
         self.presence(event.status)
 
     @property
     def lost(self) -> int:
-        """The number of reports that this process dropped unsent, for any reason."""
+        """The number of reports that this process dropped without sending them, for any reason."""
         return self._writer.lost + self._queue.lost
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Try to send all queued reports now, for up to ``seconds``. Return True if none is left.
 
-        A collector's ``Retry-After`` is still honoured, so its reports may be left.
+        Reports for a collector are left if its ``Retry-After`` has not passed yet.
         """
         until = time.monotonic() + seconds
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
 
     def settle(self, seconds: float = 5.0) -> bool:
-        """Write all reports to disk without sending any. Return True if all are written.
+        """Write all reports to disk without sending any. Return True if all were written.
 
         Waits for at most ``seconds``.
         """
@@ -298,7 +302,7 @@ class Reporter(Forked):
             self._put(QueuedReport(address, document))
 
     def _warn_once(self, failure: Failure) -> None:
-        """Log, once, that failures are not reported because no address is configured."""
+        """Log, only for the first failure, that it is not reported because no URL is configured."""
         if not self._warned and failure.policy is not None:
             self._warned = True
             _log.warning(
@@ -308,9 +312,9 @@ class Reporter(Forked):
             )
 
     def _admit(self, digest: str) -> bool:
-        """Return True if the rate limits allow to report this failure now, and record it if so.
+        """Return True if the rate limits allow reporting this failure now, and then record it.
 
-        Processes that share the folder share the limits.
+        ``digest`` identifies the failure. Processes that share the folder share the limits.
         """
         for known, at in self._folder.reported().items():
             self._reported[known] = max(at, self._reported.get(known, at))
@@ -348,8 +352,8 @@ def _settle_at_worker_exit() -> None:
     """Have reports written to disk when this child process of ``multiprocessing`` ends.
 
     Such processes end without calling atexit functions, but call the finalizers that they
-    registered themselves, not those of their parent. So each one registers a finalizer when it has
-    something to report.
+    registered themselves, not those of their parent. So this function registers a finalizer, and
+    each process calls it when it has something to report.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:

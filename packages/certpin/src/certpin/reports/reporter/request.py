@@ -43,7 +43,10 @@ _MAX_SECONDS_DIGITS = 9
 
 
 class PinnedContext(Protocol):
-    """The attributes of a ``PinnedSSLContext`` that connections to collectors use."""
+    """The attributes of a ``PinnedSSLContext`` that connections to collectors use.
+
+    A collector is a server that receives reports.
+    """
 
     @property
     def pins(self) -> PinSet:
@@ -59,8 +62,8 @@ class PinnedContext(Protocol):
 class ReportTrust:
     """Chooses the SSL context for a collector: a pinned one if a pin set covers its host.
 
-    Threads may share it. ``given`` is the app's context for hosts that no pin set covers; by
-    default one with the platform's roots.
+    A collector is a server that receives reports. Threads may share the object. ``given`` is the
+    app's context for hosts that no pin set covers; ``None`` for one with the platform's roots.
     """
 
     def __init__(self, given: ssl.SSLContext | None) -> None:
@@ -69,11 +72,11 @@ class ReportTrust:
         self.reset_lock()
 
     def reset_lock(self) -> None:
-        """Replace the lock in a forked child, because a thread of the parent may hold it."""
+        """Replace the lock in a forked child: a thread of the parent may hold the old one."""
         self._guard = threading.RLock()
 
     def add(self, context: PinnedContext) -> None:
-        """Use the pins of this SSL context for connections to collectors, too."""
+        """Use the pins of this SSL context, besides earlier ones, for connections to collectors."""
         with self._guard:
             self._pinned.add(context)
 
@@ -110,13 +113,13 @@ def _platform_context() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class PostResult:
-    """A collector's response to a report, or the reason why there was none.
+    """A collector's response to a report, or the reason why there was no response.
 
     Attributes:
         status: the HTTP status; 0 if there was no response.
         retry_after: the header ``Retry-After``; empty if it is missing.
-        problem: why there was no response; may be empty.
-        unverified: True if the reason was the server's certificate.
+        problem: the reason why there was no response; may be empty.
+        unverified: True if there was no response because the server's certificate didn't verify.
     """
 
     status: int
@@ -139,7 +142,7 @@ def post(
         address: the URL of the collector.
         document: the report as a JSON object.
         deadline: the time limit of the request.
-        context_for: returns the SSL context for a normalised host.
+        context_for: a function that returns the SSL context for a normalised host.
         packed: True to compress the body with gzip.
 
     Raises:
@@ -159,13 +162,13 @@ def post(
 
 
 def outcome(result: PostResult, *, packed: bool) -> Outcome:
-    """Return the outcome of posting a report.
+    """Return the outcome of posting a report: the next action of the sender.
 
-    - ``sent``: the collector has stored it.
-    - ``refused``: the collector will never accept it. Redirects are refusals, too.
-    - ``plain``: repeat it without compression, after status 415 (RFC 7694 section 3).
-    - ``later``: repeat it after a pause. Of the 4xx codes, only 408 and 429 are temporary (RFC 9110
-      section 15.5.9, RFC 6585 section 4).
+    - ``sent``: the collector has stored the report.
+    - ``refused``: the collector will never accept the report. Redirects are refusals, too.
+    - ``plain``: repeat the request without compression, after status 415 (RFC 7694 section 3).
+    - ``later``: repeat the request after a pause. Of the 4xx codes, only 408 and 429 are temporary
+      (RFC 9110 section 15.5.9, RFC 6585 section 4).
 
     Args:
         result: the collector's response.
@@ -184,7 +187,7 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 
 
 def retry_after_seconds(result: PostResult, now: datetime) -> float:
-    """Return the seconds in the response's ``Retry-After``, at most a day; 0 if it has none.
+    """Return the seconds in the response's ``Retry-After``, at most a day; 0 without this header.
 
     The header has a number or a date (RFC 9110 section 10.2.3).
     """
@@ -202,10 +205,10 @@ def backoff_seconds(failures: int, jitter: float, settings: ReporterSettings) ->
     """Return the seconds to wait before the next request to a collector that failed.
 
     Args:
-        failures: how many requests in a row have failed; each doubles the wait.
+        failures: the number of failed requests in a row; each doubles the wait.
         jitter: a random number from 0 to 1, which shortens the wait by up to a half. So the clients
             don't all return at the same time to a collector that was down.
-        settings: the first and the longest wait.
+        settings: the first wait (``retry``) and the longest wait (``rest``).
     """
     doublings = 2.0 ** min(failures - 1, _MAX_DOUBLINGS)
     maximum = min(settings.retry.total_seconds() * doublings, settings.rest.total_seconds())

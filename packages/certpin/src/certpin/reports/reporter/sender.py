@@ -41,7 +41,7 @@ _log = logging.getLogger("certpin.reports")
 
 
 def sending() -> bool:
-    """Return True if the calling thread is one that sends reports.
+    """Return True if the calling thread belongs to a ``Sender``, which sends reports.
 
     Pin failures in such a thread are never reported.
     """
@@ -49,7 +49,7 @@ def sending() -> bool:
 
 
 class _AddressState:
-    """The failed requests to one collector's URL, and when it may be contacted again.
+    """The number of failed requests to one collector's URL, and the times when it may be contacted.
 
     Times are seconds of the monotonic clock.
     """
@@ -70,8 +70,8 @@ class Sender:
     Args:
         queue: the reports to send.
         settings: the limits of storage, rate and time.
-        clock: returns the current time with a time zone.
-        context_for: returns the SSL context for a normalised host.
+        clock: a function that returns the current time with a time zone.
+        context_for: a function that returns the SSL context for a normalised host.
     """
 
     def __init__(
@@ -93,19 +93,19 @@ class Sender:
         self._addresses: dict[str, _AddressState] = {}
 
     def contacts(self, host: str) -> bool:
-        """Return True if reports were sent to this normalised host by this sender, or are now."""
+        """Return True if this sender has sent, or is sending, a report to this normalised host."""
         return host in map(address_host, list(self._addresses))
 
     def wake(self) -> None:
-        """Have the thread try to send all queued reports, soon. Returns at once."""
+        """Ask the thread to try to send all queued reports soon. Returns at once."""
         with self._changed:
             self._request_round()
 
     def flush(self, seconds: float) -> bool:
-        """Have the thread try to send every queued report, and wait for up to ``seconds``.
+        """Ask the thread to try to send every queued report, and wait for up to ``seconds``.
 
-        It ignores the pauses after failures, but not ``Retry-After``. Return True if no report is
-        left.
+        The thread ignores the pauses after failures, but not ``Retry-After``. Return True if no
+        report is left.
         """
         with self._changed:
             self._urgent = True
@@ -159,8 +159,8 @@ class Sender:
     def _round(self, *, urgent: bool) -> float | None:
         """Try to send each queued report once.
 
-        ``urgent`` ignores the pauses after failures. Return the seconds until the next report may
-        be sent, ``None`` if none waits.
+        If ``urgent`` is True, the pauses after failures are ignored. Return the seconds until the
+        next report may be sent; ``None`` if no report waits.
         """
         waits: list[float] = []
         for name in self._queue.names(self._clock()):
@@ -176,8 +176,8 @@ class Sender:
     def _try(self, name: str, *, urgent: bool) -> float:
         """Send a queued report if its URL may be contacted now.
 
-        ``urgent`` ignores the pauses after failures. Return the seconds until the report may be
-        sent; 0 if it was sent or refused, and so is removed.
+        If ``urgent`` is True, the pauses after failures are ignored. Return the seconds until the
+        report may be sent; 0 if it was sent or refused, and so was removed from the queue.
         """
         with self._queue.claim(name) as report:
             if report is None:

@@ -1,4 +1,4 @@
-"""The limits of a reporter: how much it stores, how often it reports, how long it waits."""
+"""The limits of a reporter: the storage it uses, the rate of reports, and its time limits."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _MAX_NUMBERS = {"size": 192 * 1024, "different": 1000}
 
 @dataclass(frozen=True)
 class ReporterSettings:
-    """The limits of a reporter. Each has a default.
+    """The limits of a reporter. Each has a default. Times are timedeltas.
 
     Args:
         queued: maximum number of reports in the queue on disk; the oldest are deleted.
         size: maximum bytes of a report, at most 192 KiB; a larger one is sent without the chains.
-        keep: how long an unsent report stays in the queue. If it is longer than a week, the
-            collector's setting ``client_days`` has to be as long.
+        keep: the time for which an unsent report stays in the queue. If it is longer than a week,
+            the collector's setting ``client_days`` has to be as long.
         pause: time until the same failure is reported again, at most a day.
         different: maximum number of different failures that are reported in a day, at most 1,000.
         patience: time limit of each network step of a request: connecting, the handshake, a read.
         deadline: time limit of a whole request to a collector.
-        retry: time until the first repetition of a failed request; it doubles with each failure.
+        retry: time until a failed request is repeated the first time; it doubles with each failure.
         rest: maximum time between two repetitions.
 
     Raises:

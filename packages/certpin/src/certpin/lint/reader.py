@@ -1,4 +1,4 @@
-"""Parse a pin file in spite of its mistakes, and collect them all.
+"""Parse a pin file in spite of its mistakes, and collect all mistakes for the lint rules.
 
 ``PinSet.load`` stops at the first mistake.
 """

@@ -41,14 +41,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class LintRule:
-    """One kind of mistake in a pin file.
+    """One kind of mistake in a pin file, and the check that finds it.
 
     ``check`` is pure: it sees the document and the time, and nothing else. ``summary`` and ``why``
     are sentences; ``fix`` is an instruction without a full stop. ``bad`` and ``good`` are examples
-    and serve as tests: the check finds exactly one mistake in ``bad``, at the line with ``HERE``.
-    ``needs`` names the data without which the rule doesn't run: the pin file only, the chains that
-    servers presented, or exported files. A rule with ``refuses`` finds mistakes because of which no
-    client loads the file. Such findings can't be allowed.
+    of pin files and serve as tests: the check finds exactly one mistake in ``bad``, at the line
+    with the mark ``HERE``. ``needs`` is the data without which the rule doesn't run: ``file`` (the
+    pin file only), ``live`` (the chains that servers presented), or ``exports`` (exported files).
+    If ``refuses`` is True, no client loads a file with this mistake, and no comment can allow it.
     """
 
     id: str
@@ -68,9 +68,9 @@ class LintRule:
 class LintFinding:
     """One mistake that a rule found, with its place in a pin file.
 
-    ``host`` is the pattern of the policy, or empty if the finding is about the whole file.
-    ``allowed`` is the reason given in a comment that allows the finding. The strings may quote the
-    file, which can be hostile: escape them before printing.
+    ``key`` is the full TOML key of the value. ``host`` is the pattern of the policy, or empty if
+    the finding is about the whole file. ``allowed`` is the reason given in a comment that allows
+    the finding. The strings may quote the file, which can be hostile: escape them before printing.
     """
 
     rule: str

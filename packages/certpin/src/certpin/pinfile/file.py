@@ -294,7 +294,7 @@ class Table:
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a boolean value, or ``default`` if the TOML key ``name`` is missing."""
+        """Return the boolean with the TOML key ``name``, or ``default`` if the key is missing."""
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
@@ -309,7 +309,7 @@ class Table:
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings; empty if the TOML key ``name`` is missing."""
+        """Return the list of strings with the TOML key ``name``; empty if the key is missing."""
         if name not in self._data:
             return ()
         values = self._typed(name, list, [], "a list of strings")
@@ -318,19 +318,22 @@ class Table:
         return tuple(values)
 
     def text_or_texts(self, name: str) -> tuple[str, ...]:
-        """Return a string or a list of strings as a tuple; empty if the key ``name`` is missing."""
+        """Return the string, or the strings, of the TOML key ``name``; empty if it is missing."""
         value = self._data.get(name)
         return (value,) if isinstance(value, str) else self.texts(name)
 
     def day(self, name: str) -> date | None:
-        """Return a date without a time; ``None`` if the TOML key ``name`` is missing."""
+        """Return the date with the TOML key ``name``; ``None`` if the key is missing.
+
+        Raises ``ConfigError`` if the value has a time.
+        """
         value = self._data.get(name)
         if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
             return value
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def moment(self, name: str) -> datetime | None:
-        """Return a date with a time; ``None`` if the TOML key ``name`` is missing.
+        """Return the date and time with the TOML key ``name``; ``None`` if the key is missing.
 
         A date without a time becomes the start of that day in UTC. Not checked: that a time has a
         zone.
@@ -357,7 +360,7 @@ class Table:
         raise self._wrong(name, f"written as {_header(self.under(name) + '[]')}")
 
     def table(self, name: str) -> Table | None:
-        """Return the inner table with this name, or ``None`` if it is missing."""
+        """Return the inner table with the TOML key ``name``, or ``None`` if the key is missing."""
         return Table(self._data[name], (self, name, None)) if name in self._data else None
 
     def warn_unknown(self, known: tuple[str, ...]) -> None:

@@ -31,8 +31,8 @@ def _tolerated(key: str) -> int:
 def _slips(written: str, key: str) -> int:
     """Return the number of typing slips between two keys (optimal string alignment distance).
 
-    The number is exact up to the tolerated number of slips. For keys that differ more, the result
-    is some larger number.
+    The number is exact up to the number of slips that is tolerated: one for three letters, and at
+    least one. For keys that differ more, the result is some larger number.
     """
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)

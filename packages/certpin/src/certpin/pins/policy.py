@@ -341,7 +341,10 @@ class HostPolicy:
 
     @property
     def refuses_from(self) -> datetime | None:
-        """The time from which clients refuse every connection; ``None`` for never."""
+        """The time from which clients refuse every connection, because the pins have expired.
+
+        ``None`` if the pins never expire, or clients don't refuse connections after the expiry.
+        """
         closes = self.mode == "enforce" and self.on_expiry == "fail-closed"
         return self.expires if closes else None
 

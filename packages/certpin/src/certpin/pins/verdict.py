@@ -195,7 +195,7 @@ def explain(verdict: Verdict, host: str) -> str:
 
 
 def advice(verdict: Verdict, host: str) -> str:
-    """Return advice for the operator who reads the error of a refused connection."""
+    """Return advice on how to fix a refused connection, for the operator who reads the error."""
     return next(filter(None, (hint(verdict, host) for hint in _HINTS)))
 
 

@@ -138,8 +138,9 @@ class Observation:
         address: the IP address that answered.
         tls_version: the TLS version, as in ``ssl.SSLSocket.version()``.
         served: the chain as it was sent. An attacker may have sent it if ``verified`` is ``None``.
-        verified: the chain that OpenSSL built for this name, leaf to root; ``None`` if it refused.
-        problem: why OpenSSL refused the chain; empty if it didn't.
+        verified: the chain that OpenSSL built for this name, leaf to root; ``None`` if OpenSSL
+            refused the served chain.
+        problem: the reason why OpenSSL refused the chain; empty if it accepted the chain.
         code: OpenSSL's number for ``problem`` (X509_V_ERR_…, openssl/x509_vfy.h).
     """
 
@@ -333,8 +334,8 @@ def url_time(
     """Send a HEAD request to an ``https://`` URL, and return the time of its server, in UTC.
 
     Args:
-        url: the URL. Any status of the response will do.
-        context: verifies the server.
+        url: the URL. A response with any status is accepted.
+        context: the TLS context that verifies the server.
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:

@@ -135,9 +135,9 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _signed(site: Path) -> tuple[SignedMetadata | None, Mapping[str, bytes]]:
-    """Read the signed pin set in ``site/``: timestamp, snapshot and targets, and the target files.
+    """Read the signed pin set in ``publish/site/``: its TUF metadata, and its target files by name.
 
-    Return ``(None, {})`` if there is no timestamp.
+    The metadata is timestamp, snapshot and targets. Return ``(None, {})`` if there is no timestamp.
     """
     metadata = site / "metadata"
     timestamp = _read(metadata / "timestamp.json", LIMITS.timestamp)

@@ -386,9 +386,10 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 
 
 def _require_same_roots(local: Local, remote: Remote) -> None:
-    """Require condition 1 of this module: the stored roots are the local ones.
+    """Raise ``UpdateError`` unless the stored roots are the local ones.
 
-    Raises ``UpdateError``.
+    This is condition 1 of this module. A stored root that is later than all local ones is refused,
+    too.
     """
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
@@ -406,9 +407,9 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Require condition 2 of this module: the stored pin set has the same name.
+    """Raise ``UpdateError`` if the stored pin set has another name than the local one.
 
-    Raises ``UpdateError``.
+    This is condition 2 of this module.
     """
     name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
     if theirs is not None and theirs != name:
@@ -418,10 +419,10 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 
 
 def _require_numbers_free(local: Local, remote: Remote) -> None:
-    """Require condition 3 of this module: no stored file has a local file's number and other bytes.
+    """Raise ``UpdateError`` if a stored file has the number of a local file and other bytes.
 
-    Only targets and snapshot metadata are checked. A stored file without a valid signature matters
-    only if it has the path of a local file. Raises ``UpdateError``.
+    This is condition 3 of this module, for targets and snapshot metadata. A stored file without a
+    valid signature matters only if it has the path of a local file.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -432,11 +433,12 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
-    """Require condition 4 of this module: the stored pin set is not newer than the local one.
+    """Raise ``UpdateError`` if the stored pin set is newer than the local one.
 
-    The version of stored metadata is compared only if the keys of the newest local root have signed
-    it. The version of the targets is also compared if those keys have signed the snapshot that
-    names it, because clients compare with that version (TUF 1.0.31, 5.5.5). Raises ``UpdateError``.
+    This is condition 4 of this module. The version of stored metadata is compared only if the keys
+    of the newest local root have signed it. The version of the targets is also compared if those
+    keys have signed the snapshot that names it, because clients compare with that version (TUF
+    1.0.31, 5.5.5).
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:

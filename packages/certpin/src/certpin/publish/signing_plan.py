@@ -410,6 +410,8 @@ def draft_new_key(
 ) -> Metadata[Root]:
     """Return an unsigned draft of the next root, in which a key was added or replaced.
 
+    A draft is metadata that needs signatures.
+
     Args:
         policy: the data that decide which metadata has to be signed.
         key: the new key.

@@ -68,7 +68,10 @@ class Storage(Protocol):
         """The folder or URL of the storage, as text for messages."""
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
+        """Return the first ``max_bytes`` + 1 bytes of a file, or None if the file is missing.
+
+        If the result has more than ``max_bytes`` bytes, the file is too long.
+        """
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file, replacing an existing one."""
@@ -92,7 +95,10 @@ class FolderStorage:
         return str(self._folder)
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
+        """Return the first ``max_bytes`` + 1 bytes of a file, or None if the file is missing.
+
+        If the result has more than ``max_bytes`` bytes, the file is too long.
+        """
         with reached(self.where, "read"):
             try:
                 with (self._folder / path).open("rb") as file:
@@ -115,7 +121,7 @@ class FolderStorage:
     def sweep(self) -> None:
         """Delete temporary files of killed pushes that are at least an hour old.
 
-        Newer ones may belong to a running push.
+        Newer temporary files may belong to a running push.
         """
         with reached(self.where, "swept"):
             for left in left_overs(self._folder, _PUSHED):
@@ -263,7 +269,10 @@ class RemoteStorage:
         return self._url
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
+        """Return the first ``max_bytes`` + 1 bytes of a file, or None if the file is missing.
+
+        If the result has more than ``max_bytes`` bytes, the file is too long.
+        """
         with reached(self._url, "read"):
             try:
                 with self._fs.open(f"{self._root}/{path}", "rb") as file:
@@ -352,8 +361,8 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     """Raise ``ConfigError`` for a storage option that fsspec's class doesn't declare.
 
-    A class that declares an unusual ``**`` parameter passes all options to another library, which
-    checks them.
+    If the class declares a ``**`` parameter other than the usual one, nothing is refused: the class
+    passes all options to another library, which checks them.
 
     Args:
         scheme: the scheme of the URL, such as ``s3``.

@@ -82,7 +82,7 @@ class RootData:
         return {pin: root for root in self.roots.values() for pin in root.certificates}
 
     def root_of(self, pin: Pin) -> PublicRoot | None:
-        """Return the public root with this pin, of its key or of a certificate; None if unknown."""
+        """Return the public root with this pin (of key or certificate); None if it is unknown."""
         return self.roots.get(pin) or self._by_certificate.get(pin)
 
     def announced(self, today: date) -> Iterator[Announcement]:
@@ -97,8 +97,8 @@ class RootData:
             today: the day. Facts that were published later are ignored.
 
         Returns:
-            The facts, past and future, the earliest first. Empty if the root is unknown, which does
-            not prove that nothing happens to it.
+            The facts, past and future, the earliest first. Empty if the root is unknown; an unknown
+            root may be removed or distrusted too.
         """
         root = self.root_of(pin)
         if root is None:
@@ -154,7 +154,7 @@ class RootData:
             yield RootFact("scheduled", root, step.day, step.published, step.source, text)
 
     def _still_in_debian(self, root: PublicRoot, today: date) -> str:
-        """Return a clause that names the newest package of Debian with a root; empty if none."""
+        """Return a clause that names Debian's newest package with a root; empty without one."""
         known = [
             each for each in root.debian if self._published(f"ca-certificates {each}") <= today
         ]

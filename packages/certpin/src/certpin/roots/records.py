@@ -102,9 +102,10 @@ class Announcement:
 
 @dataclass(frozen=True)
 class ScheduledRemoval:
-    """A date on which a root program removes all roots with keys made before another date.
+    """A day on which a root program removes all roots with keys made before another day.
 
-    The program can make exceptions.
+    ``day`` is the day of the removal, and ``made_before`` the other day. The program can make
+    exceptions.
     """
 
     made_before: date

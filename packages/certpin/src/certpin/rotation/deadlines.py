@@ -250,5 +250,5 @@ def _with_next(situation: Situation, at: datetime) -> Situation:
 
 
 def _by(moment: datetime) -> str:
-    """Format a deadline in UTC, rounded down to the minute: a later time may be too late."""
+    """Return a deadline as text in UTC, rounded down to the minute, so that it is not too late."""
     return in_utc(moment.replace(second=0, microsecond=0))

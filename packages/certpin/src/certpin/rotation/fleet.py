@@ -361,7 +361,10 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
 
 
 def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
-    """Return the arrivals at clients that fetch versions. All had the first version before."""
+    """Return the arrivals of versions at clients that fetch them.
+
+    All clients have the first version from the beginning.
+    """
     first = replace(everyone(fetched[0].number, ALWAYS), copy=fetched[0].copy)
     return (first, *fetched[1:])
 

@@ -161,9 +161,9 @@ class HostScan:
 
     Attributes:
         endpoint: the server.
-        started: when the first attempt began.
+        started: the time at which the first attempt began.
         attempts: the number of attempts so far.
-        deadline: when the current attempt times out.
+        deadline: the time at which the current attempt times out.
         addresses: the IP addresses of the server; empty before the name lookup.
         connection: the open connection; ``None`` during the name lookup and between two attempts.
         event: the event that the selector waits for, ``READ`` or ``WRITE``.

@@ -46,8 +46,8 @@ _DIAL_FIX = "check the name, the port and the route; raise the time limit for a 
 class ScanLimits:
     """The resources that a scan may use.
 
-    Each host ends after at most ``(retries + 1) * timeout + retries * pause`` seconds, not counting
-    the time that the caller takes to handle results.
+    The scan of a host takes at most ``(retries + 1) * timeout + retries * pause`` seconds, not
+    counting the time that the caller takes to handle results.
 
     Attributes:
         window: the maximum number of hosts that are scanned concurrently, at least 1.

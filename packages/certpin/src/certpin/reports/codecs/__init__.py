@@ -1,8 +1,8 @@
-"""The formats of reports: a module with a ``Codec`` for each, and its entry in ``CODECS``.
+"""The formats of pin failure reports. Each is a module with a ``Codec``, listed in ``CODECS``.
 
     decode(json.loads(body), content_type, received)
 
-Pure functions: from a decoded JSON document and the time of its arrival to the reports in it. To
+Pure functions from a decoded JSON document, and the time of its arrival, to the reports in it. To
 add a format, write a module with a ``Codec``, and add the codec to ``CODECS``.
 """
 

@@ -206,7 +206,7 @@ class Reporter(Forked):
         _alive.add(self)
 
     def after_fork_in_child(self) -> None:
-        """Replace locks and threads in a forked child process, where the parent's are unusable."""
+        """Replace locks and threads in a forked child process: those of the parent are unusable."""
         self._start()
 
     def _start(self) -> None:
@@ -265,7 +265,7 @@ class Reporter(Forked):
     def close(self, seconds: float = 5.0) -> None:
         """Try to send all queued reports for up to ``seconds``, then stop.
 
-        The reports that are left stay on disk for the next start.
+        Unsent reports stay on disk. The next ``Reporter`` with this folder sends them.
         """
         if self._closed:
             return
@@ -364,7 +364,7 @@ def _settle_at_worker_exit() -> None:
 def _settle_all() -> None:
     """Write the reports of all reporters to disk at the end of the process.
 
-    This is for apps that don't call ``close()``. The next start sends the reports.
+    This is for apps that don't call ``close()``. The next process of the app sends the reports.
     """
     for reporter in list(_alive):
         with suppress(Exception):

@@ -291,7 +291,7 @@ class PinFileEditor:
         return pins
 
     def _with(self, added: str) -> str:
-        """Return the text of the pin file with ``added`` at its end, in the file's line ends."""
+        """Return the text of the pin file with ``added`` appended, in the file's line endings."""
         newline = "\r\n" if "\r\n" in self._text else "\n"
         text = self._text if self._text.endswith("\n") else self._text + newline
         return text + f"\n{added}".replace("\n", newline)

@@ -154,7 +154,10 @@ class RootData:
             yield RootFact("scheduled", root, step.day, step.published, step.source, text)
 
     def _still_in_debian(self, root: PublicRoot, today: date) -> str:
-        """Return a clause that names Debian's newest package with a root; empty without one."""
+        """Return a clause that names the newest Debian package with a root.
+
+        Return an empty text if no package of Debian has the root.
+        """
         known = [
             each for each in root.debian if self._published(f"ca-certificates {each}") <= today
         ]

@@ -53,7 +53,10 @@ class PublishDeadline:
     clients: int | None
 
     def is_late(self, now: datetime) -> bool:
-        """Return True if a version published at ``now`` may reach a client after the expiry."""
+        """Return True if a version published at ``now`` may be too late for some client.
+
+        A client then receives the version after the pins that it holds have expired.
+        """
         return self.publish_before is None or now > self.publish_before
 
     def text(self, now: datetime) -> str:

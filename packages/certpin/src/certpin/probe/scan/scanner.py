@@ -220,7 +220,8 @@ class _Scanner:
     def _until_due(self, longest: float) -> float:
         """Return the seconds until an attempt times out or a pause ends, at most ``longest``.
 
-        Return 0 if results are ready, and less if the scan may be halted earlier.
+        Return 0 if results are ready. If the scan can be halted, return at most the seconds between
+        two checks of ``halted``.
         """
         if self._finished:
             return 0.0

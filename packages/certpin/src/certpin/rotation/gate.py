@@ -1,12 +1,12 @@
-"""The gate: decides whether a step of a rotation is safe.
+"""The gate: the safety rules that allow or refuse a step of a rotation.
 
 ``check_step`` applies the safety rules of a step to a situation (the facts about one host), before
 the step is taken. It returns one violation for each rule that the step would break; an empty tuple
 means that the step is safe. ``check_now`` applies the rules that must hold at every moment. The
 draft is the pin file that would be published next.
 
-The rules about pins and versions are in ``rules``. Those about the evidence that every step needs
-are here: the time, and the servers of the host.
+The rules about pins and versions are in ``rules``. This module has the rules about the evidence
+that every step needs: the time, and the servers of the host.
 """
 
 from __future__ import annotations
@@ -64,19 +64,23 @@ def check_step(
     pin: Pin | None = None,
     prospects: Sequence[Prospect] = (),
 ) -> tuple[Violation, ...]:
-    """Return the violations that a step of a rotation would cause, each once.
+    """Return a violation for each safety rule that a step of a rotation would break.
 
     Args:
-        situation: the situation before the step. For ``publish``, its draft has the version number
-            that it will be published under.
-        step: ``activate`` comes before servers may use a key, ``serve`` before one does; ``retire``
-            records that no server uses it.
+        situation: the facts about the host before the step. For ``publish``, its pin file
+            (``pins``) must already have the version number under which it will be published.
+        step: ``stage``, ``publish``, ``activate``, ``serve``, ``retire`` or ``remove``.
+            ``activate`` allows servers to use a key, and ``serve`` is its first use by a server.
+            ``retire`` records that no server uses the key any more.
         pin: the pin of the step; ``None`` for ``publish``.
         prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
-            they are known; by default, the pin's key is all that is known.
+            they are known. Without them, only the key is known.
+
+    Returns:
+        The violations, each once; an empty tuple if the step is safe.
 
     Raises:
-        TypeError: ``pin`` is missing.
+        TypeError: the step needs a pin, and ``pin`` is ``None``.
     """
     found = [*clock_violations(situation), *_step_rules(situation, step, pin, prospects)]
     held = without_ends(situation)
@@ -89,12 +93,17 @@ def relies_on_ends(
 ) -> list[Violation]:
     """Return a violation if a step is safe only because versions ended by an unconfirmed clock.
 
-    A version has ended when no client holds it any more. The clock is confirmed by a server's time.
+    A version of the pin set has ended when no client holds it any more. The clock of this machine
+    is confirmed if the time of a server agrees with it.
 
     Args:
-        situation: the situation, with its evidence about the time.
+        situation: the facts about the host, with the evidence about the time.
         found: the violations of the step in this situation.
-        if_held: the violations if no version had ended (``without_ends``).
+        if_held: the violations of the step if clients still held the versions that ended by a date
+            (``without_ends``).
+
+    Returns:
+        A list with the violation, or an empty list.
     """
     known = {violation.invariant for violation in found}
     if all(violation.invariant in known for violation in if_held):
@@ -142,20 +151,20 @@ def _step_rules(
 
 
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
-    """Return True if the pin file has a pin for the key, and servers may not use the key yet.
+    """Return True if the pin file has the pin, but no server may use its key yet.
 
-    A renewal with a key that servers use already, or under a pinned authority, changes nothing:
-    blocking it would only let a certificate expire.
+    If servers use the key already, or the pinned key is that of an authority above it, the step
+    changes nothing. To refuse the renewal of such a certificate would only let it expire.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:
-    """Return the violations of the rules that must hold at every moment, whatever step comes next.
+    """Return the violations of the rules that must hold at every moment, not only before a step.
 
-    Every version that some client may hold has to accept the served chains, and its pins must not
-    expire before its clients can have the next version.
+    Every version of the pin set that some client may hold has to accept the chains that servers
+    present. Its pins must not expire before its clients can have the next version.
     """
     alive = situation.alive
     found = (served_chain(situation, alive), expiry(situation, alive))
@@ -163,9 +172,10 @@ def check_now(situation: Situation) -> tuple[Violation, ...]:
 
 
 def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
-    """Return, for each rule of publishing the draft, its violation or ``None``.
+    """Return the result of each rule for publishing the draft: its violation, or ``None``.
 
-    The draft is the pin file that becomes the next version. The pins that it drops have rules, too.
+    The draft is the pin file that becomes the next version. Some rules are about the pins that the
+    latest version has and the draft doesn't.
     """
     new = Version(situation.pins, fetched=situation.now)
     live = tuple(situation.policy.live_pins)
@@ -206,12 +216,12 @@ REPAIR = (
 def time_evidence(
     newest: Event | None, sightings: Sequence[Sighting] = (), others: Sequence[ServerDate] = ()
 ) -> TimeEvidence:
-    """Return the evidence about the time of a step.
+    """Return the facts that confirm or contradict this machine's clock when a step is taken.
 
     Args:
-        newest: the newest entry of the journal.
-        sightings: the servers of the pin file that answered.
-        others: the times of other servers, over verified connections.
+        newest: the newest entry of the rotation journal; ``None`` if the journal is empty.
+        sightings: the probe results of the servers in the pin file that answered.
+        others: the times of other servers, received over verified TLS connections.
     """
     proven = [each.date for each in sightings if each.chain and each.date]
     hints = [each.date for each in sightings if not each.chain and each.date]
@@ -220,17 +230,19 @@ def time_evidence(
 
 
 def step_time(newest: Event | None, now: datetime) -> datetime:
-    """Return the time of a step: that of this machine, but not before the newest journal entry.
+    """Return the time to record for a step: this machine's, or that of the newest journal entry.
 
-    Clocks may differ by ``CLOCK_TOLERANCE``. Without this, a version that was published with a
-    clock slightly ahead would not count as alive yet. A larger difference is not hidden.
+    The time of the newest entry is used if it is later by at most ``CLOCK_TOLERANCE``, because two
+    correct clocks may differ by that. Otherwise a version that was just published from a machine
+    with a faster clock would not count as published yet. A larger difference is left for the gate
+    to report.
     """
     is_close = newest is not None and now < newest.time <= now + CLOCK_TOLERANCE
     return newest.time if newest and is_close else now
 
 
 def clock_violations(situation: Situation) -> tuple[Violation, ...]:
-    """Return the violations of the rules about the clock of this machine, for any step."""
+    """Return the violations of the rules about this machine's clock, which apply to every step."""
     if situation.evidence is None:
         return ()
     found = (follows_journal(situation), agrees_with_servers(situation))
@@ -238,7 +250,10 @@ def clock_violations(situation: Situation) -> tuple[Violation, ...]:
 
 
 def follows_journal(situation: Situation) -> Violation | None:
-    """Return a violation if the time of the step is before the newest entry of the journal."""
+    """Return a violation if the time of the step is before the newest entry of the journal.
+
+    A difference of ``CLOCK_TOLERANCE`` is allowed.
+    """
     problem = behind_journal(situation.evidence, situation.now) if situation.evidence else ""
     if not problem:
         return None
@@ -246,9 +261,9 @@ def follows_journal(situation: Situation) -> Violation | None:
 
 
 def behind_journal(evidence: TimeEvidence, now: datetime) -> str:
-    """Return why a step may not be recorded at the time ``now``: the newest journal entry is later.
+    """Return an error text if the newest journal entry is later than ``now``; else an empty text.
 
-    Empty if it may. ``CLOCK_TOLERANCE`` is allowed.
+    A step must not be recorded at such a time. A difference of ``CLOCK_TOLERANCE`` is allowed.
     """
     newest = evidence.newest
     if newest is None or newest - now <= CLOCK_TOLERANCE:
@@ -260,7 +275,10 @@ def behind_journal(evidence: TimeEvidence, now: datetime) -> str:
 
 
 def agrees_with_servers(situation: Situation) -> Violation | None:
-    """Return a violation if the clock of this machine differs from that of a contacted server."""
+    """Return a violation if this machine's clock differs from that of a contacted server.
+
+    Only servers with a verified chain count. A difference of ``CLOCK_TOLERANCE`` is allowed.
+    """
     problem = clock_problem(situation.evidence) if situation.evidence else ""
     if not problem:
         return None
@@ -273,7 +291,10 @@ def agrees_with_servers(situation: Situation) -> Violation | None:
 
 
 def clock_problem(evidence: TimeEvidence) -> str:
-    """Return how the clock of this machine differs from that of a server; empty if none differs."""
+    """Return an error text if this machine's clock differs from a server's; else an empty text.
+
+    Only servers with a verified chain count. A difference of ``CLOCK_TOLERANCE`` is allowed.
+    """
     wrong = [each for each in evidence.dates if each.difference > CLOCK_TOLERANCE]
     return f"the clock of this machine is {difference_text(wrong[0])}" if wrong else ""
 
@@ -284,9 +305,8 @@ def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
     A version has ended when no client holds it any more.
 
     Args:
-        situation: the facts about a host. A step at this host is safe only if the versions have
-            ended.
-        numbers: the versions, as text.
+        situation: the facts about a host for which a step is safe only if the versions have ended.
+        numbers: the versions as text for the message, such as ``versions 3 and 4``.
     """
     found = unconfirmed(situation)
     if found is None:
@@ -296,9 +316,10 @@ def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
 
 
 def unconfirmed(situation: Situation) -> Violation | None:
-    """Return a violation if servers were contacted, and none confirmed this machine's clock.
+    """Return a violation if no server with a verified chain has confirmed this machine's clock.
 
-    A server confirms it by an HTTP ``Date`` that is about the same.
+    A server confirms the clock if its HTTP ``Date`` differs by at most ``CLOCK_TOLERANCE``. Return
+    ``None`` too if the time is not judged (``Situation.evidence`` is ``None``).
     """
     if situation.evidence is None or situation.evidence.confirmed:
         return None
@@ -312,26 +333,33 @@ def unconfirmed(situation: Situation) -> Violation | None:
 
 
 def without_ends(situation: Situation) -> Situation:
-    """Return a copy of the facts about a host in which versions end only by a journal entry.
+    """Return a copy of the facts about a host in which no date ends a version of the pin set.
 
-    There no date has ended a version: clients may still hold it.
+    In the copy, clients may hold a version until the journal records that it has ended.
     """
     return replace(situation, deployed=replace(situation.deployed, endless=True))
 
 
 def difference_text(date: ServerDate) -> str:
-    """Return how far the clock of this machine is from that of a server, as text."""
+    """Return the difference between this machine's clock and a server's clock as text.
+
+    For example, ``10m ahead of that of api.bank.example (2027-06-01 12:00 UTC)``.
+    """
     word = "ahead of" if date.local > date.date else "behind"
     return f"{_apart(date.difference)} {word} that of {date.source} ({in_utc(date.date)})"
 
 
 def _apart(difference: timedelta) -> str:
-    """Return a difference of clocks as text, to the minute: servers' times are no more exact."""
+    """Return the difference of two clocks as text, rounded to the minute."""
     return format_duration(round(difference / _MINUTE) * _MINUTE)
 
 
 def _hint(situation: Situation) -> str:
-    """Return the first wrong time of an unverified server, as text; empty if there is none."""
+    """Return a text about the first server without a verified chain that reports another time.
+
+    Empty if there is none. The text is only a hint for the user, because the server is not
+    authenticated.
+    """
     hints = situation.evidence.hints if situation.evidence else ()
     wrong = [each for each in hints if each.difference > CLOCK_TOLERANCE]
     if not wrong:
@@ -353,18 +381,19 @@ _OBSERVED_AGAIN = timedelta(days=1)
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What one server of a host presents, now or when it was last seen.
+    """The key that one server of a host presents, or presented when it was last seen.
 
     Attributes:
         server: its address and port, as in the pin file.
         region: its label in the pin file; empty if it has none.
-        leaf: the pin of the key of its leaf certificate; ``None`` if it was never seen.
-        state: the state of that pin at this host; ``None`` if the host never had that pin, as with
-            pinned authorities.
+        leaf: the pin of the key of its leaf certificate; ``None`` if the server was never seen.
+        state: the state of that pin at this host; ``None`` if the host never had that pin, for
+            example because an authority is pinned instead.
         problem: why its chain did not verify; empty if it did.
         time: when it presented this key; ``None`` if it was never seen.
-        current: True if it answered a probe of this command; False if only the journal knows.
-        listed: True if the pin file lists it, or lists no server and it is the host itself.
+        current: True if it answered a probe of this command; False if the key is from the journal.
+        listed: True if the pin file lists the server. If the pin file lists no servers for the
+            host, the host itself counts as listed.
     """
 
     server: str
@@ -378,12 +407,13 @@ class ServerStatus:
 
 
 def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
-    """Return the status of each server of a host, with the key it presents, to compare regions.
+    """Return the status of each server of a host, so that a user can compare the keys of regions.
 
     Returns:
-        The listed servers in the order of the pin file, then the others by name. A chain from a
+        The servers that the pin file lists, in its order, then the others by name. A chain from a
         file (``--served``) counts as a server that isn't listed. A listed server that was never
-        seen has no time; a server that did not answer has its last observation.
+        seen has no time; for a server that did not answer, the status is from its last observation
+        in the journal.
     """
     regions = listed_servers(situation.policy)
     found = {
@@ -404,8 +434,7 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
 def listed_servers(policy: HostPolicy) -> dict[str, str]:
     """Return the region of each server that a policy lists, by the server's name in the journal.
 
-    Without a list in the pin file, the host of the pattern is the only server. A wildcard then has
-    none.
+    If the policy lists no servers, the host is its only server. A wildcard pattern then has none.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
@@ -414,10 +443,11 @@ def listed_servers(policy: HostPolicy) -> dict[str, str]:
 
 
 def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
-    """Return the last observations of the servers that belong to the policy of a situation.
+    """Return the last observation of each server that belongs to the policy of a situation.
 
-    If the pin file no longer has the pattern for which a server was observed, the server belongs to
-    the policy that now covers its host: a changed pattern does not make a server unknown.
+    An observation is a journal entry with the key that a server presented. If the pin file no
+    longer has the host pattern of an observation, its server belongs to the policy that now covers
+    the server's host name.
     """
     patterns = {policy.pattern for policy in situation.pins.policies}
     return tuple(
@@ -429,10 +459,10 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
 
 
 def no_unlisted_server(situation: Situation) -> Violation | None:
-    """Return a violation if a server that was seen once is neither listed nor contacted now.
+    """Return a violation if a server in the journal is neither in the pin file nor contacted now.
 
-    It may present a key that a step would take from the clients. A user has to confirm that it is
-    gone (``certpin rotate gone``).
+    The server may still present a key that the step would make clients refuse. If the server no
+    longer exists, the user confirms that with ``certpin rotate gone``.
     """
     known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
     missing = [seen for seen in observed_here(situation) if seen.server not in known]
@@ -453,11 +483,10 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
 def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
     """Return the journal entries for the servers that answered a probe.
 
-    If a server's key and problem are those of its last observation, it gets an entry only once a
-    day.
+    A server with the same key and problem as in its last entry gets a new entry only once a day.
 
     Args:
-        situation: the facts about the host, with its sightings.
+        situation: the facts about the host, with its probe results (``sightings``).
         who: the person who takes the step.
     """
     host, now = str(situation.pattern), situation.now

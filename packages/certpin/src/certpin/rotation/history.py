@@ -1,6 +1,7 @@
 """Read a rotation journal, and derive deployed versions, states of pins and delays from its events.
 
-The times of entries from a clock that was ahead are corrected, and contradictions are reported.
+Wrong times, of entries from a clock that was ahead, are replaced by their recorded corrections.
+Contradictions in the journal are reported, not repaired.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _UNKNOWN_VERSION: dict[StepName, str] = {
 
 @dataclass(frozen=True)
 class History:
-    """The events of a rotation journal, sorted by time, and what follows from them."""
+    """The events of a rotation journal, sorted by time, and the facts that follow from them."""
 
     events: tuple[Event, ...] = ()
 
@@ -71,7 +72,7 @@ class History:
 
     @property
     def signed(self) -> bool:
-        """True if clients get the last version that was not in a binary as a signed pin set."""
+        """True if the last publish was a signed pin set. Publishes in binaries don't count."""
         published = (event for event in reversed(self.events) if event.step == "publish")
         return next((event.signed for event in published if not event.bundled), False)
 
@@ -83,14 +84,14 @@ class History:
 
     @property
     def timing(self) -> AdoptionDelays | None:
-        """The delays of the clients according to the latest publish; ``None`` if it has none."""
+        """The clients' delays as of the latest publish that has delays; ``None`` without one."""
         return next((event.timing for event in reversed(self.events) if event.timing), None)
 
     @cached_property
     def observed(self) -> tuple[ServerObservation, ...]:
-        """The last observation of each server of each host, without those that are gone.
+        """The last observation of each server of each host: the key that the server presented.
 
-        A server that is observed again after it was gone counts again.
+        Servers that a user recorded as gone are left out, until they are observed again.
         """
         found: dict[tuple[str, str], ServerObservation] = {}
         for event in self.events:
@@ -105,9 +106,10 @@ class History:
         return tuple(found.values())
 
     def past(self, pattern: HostPattern) -> PinHistory:
-        """Return the states of a host's pins, and which of their keys are known or compromised.
+        """Return the states of a host's pins, and the pins of known, compromised and lost keys.
 
-        A key that is COMPROMISED or LOST at one host is so at every host: it is the same key.
+        Known keys are those that the owner generated, or added to the pin file. A key that is
+        COMPROMISED or LOST at one host counts as such at every host.
         """
         states: dict[Pin, State] = {}
         for pin, state, _ in _states(self.events, pattern):
@@ -120,9 +122,10 @@ class History:
         return PinHistory(states, frozenset(known), compromised, lost)
 
     def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
-        """Return when the gate last allowed servers to use each pin of a host.
+        """Return when servers were last allowed to use each pin of a host, as a dict by pin.
 
-        A pin that is only ACTIVE in the pin file, such as that of an imported backup, is missing.
+        The time is that of the last ``activate`` in the journal. A pin that is ACTIVE only in the
+        pin file, such as that of an imported backup, is missing.
         """
         host = str(pattern)
         return {
@@ -132,7 +135,7 @@ class History:
         }
 
     def since(self, pattern: HostPattern, pin: Pin) -> dict[State, datetime]:
-        """Return when a pin of a host last entered each of its states, such as PUBLISHED."""
+        """Return when a pin of a host last entered each of its states: a dict of times by state."""
         moments: dict[State, datetime] = {}
         before: State | None = None
         for changed, state, event in _states(self.events, pattern):
@@ -189,7 +192,8 @@ def _read(path: Path) -> str:
 def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
     """Return the events of a journal with corrected times, sorted by time.
 
-    A ``clock`` event may itself be corrected by a later one.
+    A ``clock`` event corrects earlier lines: an event with such a line gets the time of the
+    ``clock`` event if that is earlier. A ``clock`` event may itself be corrected by a later one.
     """
     events = tuple(events)
     by_line = {event.digest: event for event in events if event.digest}
@@ -207,11 +211,12 @@ def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def ahead_of(events: Sequence[Event], now: datetime) -> tuple[Event, ...]:
-    """Return the entries with times after the current time, which servers confirmed.
+    """Return the journal entries with times later than the confirmed current time.
 
     Args:
         events: the events of a journal, with corrected times.
-        now: the confirmed current time. ``CLOCK_TOLERANCE`` is allowed.
+        now: the current time, confirmed by servers. Entries that are later by at most
+            ``CLOCK_TOLERANCE`` are not returned.
     """
     return tuple(event for event in events if event.time - now > CLOCK_TOLERANCE)
 
@@ -239,7 +244,10 @@ def _at(event: Event, time: datetime) -> Event:
 
 
 def _publish(versions: list[Version], event: Event) -> None:
-    """Add the version of a publish event to ``versions``, or merge it with its earlier record."""
+    """Add the version of a publish event to ``versions``, or merge it with its earlier record.
+
+    ``versions`` is changed in place.
+    """
     assert event.pins is not None  # noqa: S101  # an event is checked when it is read
     new = Version(
         event.pins,
@@ -257,9 +265,10 @@ def _publish(versions: list[Version], event: Event) -> None:
 
 
 def _merged(known: Version, again: Version) -> Version:
-    """Return one version from two records of the same pin set, which was published twice.
+    """Return one version from two records of one pin set, which was published twice.
 
-    For example, it was fetched and in a binary, or came out again after the version had ended.
+    For example, clients can fetch it and it is in a binary, or it was published again after it had
+    ended.
     """
     return replace(
         known,
@@ -273,9 +282,10 @@ def _merged(known: Version, again: Version) -> Version:
 
 
 def _fetched(known: Version, again: Version) -> datetime | None:
-    """Return since when clients can fetch a version that was published twice.
+    """Return the time from which clients can fetch a version that was published twice.
 
-    A signed version that waits for its push counts from the publish that needed none.
+    If the first publish still waits for its push (the upload of the signed pin set), and the second
+    one needs no push, the time is that of the second one.
     """
     if known.pending and again.fetched is not None and not again.pending:
         return again.fetched
@@ -309,16 +319,20 @@ def _amended(old: AppRelease, new: AppRelease) -> AppRelease:
 
 
 def _is_pending(known: Version, again: Version) -> bool:
-    """Return True if clients can't fetch a version yet: each publish of it awaits a push.
+    """Return True if clients can't fetch a version yet, because all its publishes wait for a push.
 
-    ``known`` and ``again`` are two records of the version.
+    The push is the upload of a signed pin set. ``known`` and ``again`` are two records of the
+    version.
     """
     pending = [version.pending for version in (known, again) if version.fetched is not None]
     return bool(pending) and all(pending)
 
 
 def _push(versions: list[Version], event: Event) -> None:
-    """Record in ``versions`` that clients can fetch a signed version since this push."""
+    """Record in ``versions`` that clients can fetch a signed version since its upload in ``event``.
+
+    ``versions`` is changed in place.
+    """
     for index, known in enumerate(versions):
         if known.number == event.version and known.pending:
             versions[index] = replace(known, fetched=event.time, pending=False)
@@ -345,7 +359,10 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
 
 
 def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
-    """Yield the pins that were ever in a final ``state``: LOST or COMPROMISED."""
+    """Yield the pins that ever had ``state``, at any host, in an event or a published pin set.
+
+    ``state`` is LOST or COMPROMISED, which a pin does not leave for a usable state.
+    """
     for event in events:
         if event.pin and STATE_AFTER.get(event.step) == state:
             yield event.pin
@@ -421,7 +438,8 @@ def _pin_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
 def _may_be_recorded(before: State, state: State) -> bool:
     """Return True if a journal may record that a pin goes from one state to the other.
 
-    ADOPTED is derived and never recorded, so PUBLISHED may take its place.
+    The state ADOPTED is computed and never recorded, so a recorded pin may go from PUBLISHED to
+    ACTIVE.
     """
     if before == state or may_follow(before, state):
         return True

@@ -110,11 +110,11 @@ def require_transition(pin: Pin, state: State, following: State) -> None:
 def pin_state(situation: Situation, pin: Pin) -> State:
     """Return the current state of a pin, from the draft or else from the journal.
 
-    The draft is the pin file that would be published next. The early states follow from the
-    deployed versions, whatever the pin file declares: STAGED until the latest version accepts the
-    pin, PUBLISHED until every client does, then ADOPTED. An unknown pin is GENERATED: its key
-    exists. A key that the journal records as COMPROMISED or LOST is so whatever the pin file
-    declares: it may lack a pin that could take its place.
+    The draft is the pin file that would be published next. A pin that the journal records as
+    COMPROMISED or LOST has that state, even if the draft lists it as usable. For a pin in the
+    draft, the early states follow from the deployed versions: STAGED until the latest version
+    accepts the pin, PUBLISHED until every client accepts it, then ADOPTED. A pin that is neither in
+    the draft nor in the journal is GENERATED.
     """
     entry = situation.entry(pin)
     if pin in situation.past.compromised:
@@ -178,29 +178,31 @@ STATE_AFTER: dict[StepName, State] = {
 
 @dataclass(frozen=True)
 class Event:
-    """A step of a key rotation that a person took.
+    """A step of a key rotation that a person took: one line of the journal.
 
     Attributes:
         time: when the step was taken, with a time zone.
         who: the person who took the step.
-        host: the host pattern of the step's policy. ``host`` and ``pin`` belong to every step of
-            a key; ``publish``, ``push`` and ``ended`` have a ``version`` instead.
-        bundled: True if the published version went into a binary.
+        step: the kind of step, such as ``stage``, ``publish`` or ``activate``.
+        host: the host pattern of the step's policy. ``host`` and ``pin`` belong to every step of a
+            key; ``publish``, ``push`` and ``ended`` have a ``version`` instead.
+        bundled: True if the published version was built into an app's binary.
         signed: True if clients get the published version as a signed pin set. Then they can fetch
             it from the following ``push`` on.
         clients: how many clients are expected to hold the published version.
-        timing: the delays of the clients at a ``publish``.
-        note: the place of the key, as the person described it.
-        reason: why the step was forced; empty if it was not.
-        pins: the whole pin set of a ``publish``.
-        server: the server of an ``observe``, which records the key that it presents, or of a
-            ``gone`` (``certpin.rotation.situation``).
-        problem: why the chain of an observed server did not verify.
-        lines: the entries that a ``clock`` corrects, by the SHA-256 of their lines
-            (``certpin.rotation.history``).
+        timing: the delays of the clients, for a ``publish``.
+        note: the place where the key is kept, as the person described it.
+        reason: why the person forced a step that the safety rules refuse, recorded a server as
+            gone, or corrected times; empty if no reason was given.
+        pins: for a ``publish``, the whole pin set.
+        server: for an ``observe``, the server that presented the key of ``pin``; for a ``gone``,
+            the server that no longer exists.
+        problem: why the chain of an observed server did not verify; empty if it did.
+        lines: for a ``clock``, the journal entries with wrong times that it corrects, each as the
+            SHA-256 of its line.
         digest: the SHA-256 of the line that the event was read from; empty for a new event.
-        recorded: the time in that line, if a correction changed ``time``.
-        release: the release of an app with the published version in its binary.
+        recorded: the time in that line, if a ``clock`` corrected ``time``; otherwise ``None``.
+        release: the release of an app that has the published version in its binary.
     """
 
     time: datetime
@@ -231,7 +233,7 @@ def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...
         Every event once, sorted by time.
 
     Raises:
-        JournalError: a line is not an event. It names the line.
+        JournalError: a line is not an event. The error has the number of the line.
     """
     # Split at "\n" only: a JSON string may contain other line separators.
     events = [
@@ -243,11 +245,11 @@ def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...
 
 
 def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return the events sorted by time, each event once.
+    """Return the events sorted by time, without duplicates.
 
-    Events with the same time are in the order of a rotation, then of versions, so that the result
-    does not depend on how a journal was merged. Events that were corrected to the same time are
-    in the order of their recorded times.
+    Events with the same time are sorted by step, in the order in which a rotation takes its steps,
+    then by version. So the result does not depend on how a journal was merged. Events that were
+    corrected to the same time are sorted by their recorded times.
     """
     # Two events that were corrected to the same time may have the same line.
     found = {(event.recorded or event.time, format_event(event)): event for event in events}
@@ -265,13 +267,13 @@ def after(
 ) -> Iterator[Event]:
     """Yield the new events, with times raised if needed so that each is after the previous event.
 
-    An event with a clock more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
-    is wrong, and the journal must not hide that.
+    A time that is more than ``CLOCK_TOLERANCE`` before the newest event is not raised: one of the
+    clocks is wrong, and the journal must not hide that.
 
     Args:
         known: the events of the journal, sorted by time.
         new: the events to append, in their order.
-        any_lag: True to raise the time however far a clock is behind.
+        any_lag: True to raise a time even if it is earlier by more than ``CLOCK_TOLERANCE``.
     """
     newest = known[-1].time if known else _EARLIEST
     earliest = _EARLIEST if any_lag else newest - min(CLOCK_TOLERANCE, newest - _EARLIEST)
@@ -369,7 +371,10 @@ def _parse_line(line: str, number: int, path: str | Path) -> Event:
 
 
 def _check(event: Event) -> None:
-    """Raise an error if an event lacks its host, pin or version: it would be ignored silently."""
+    """Raise ``FormatError`` if an event lacks a field that its step needs, or has a wrong one.
+
+    Without this check, an event without its host, pin or version would be ignored silently.
+    """
     if event.step in STATE_AFTER and not (event.host and event.pin):
         raise FormatError(f"a step {event.step} needs a host and a pin")
     if event.step in _OF_SERVERS and not (event.host and event.server):
@@ -440,7 +445,7 @@ def _timing(shape: Shape | None) -> AdoptionDelays | None:
 
 
 def _server(shape: Shape) -> str:
-    """Read a server's name, as ``certpin.rotation.situation.server_name`` writes it."""
+    """Read the name of a server, such as ``api.bank.example:443``, and normalise it."""
     name, _, address = shape.text().rpartition(" at ")
     host, port = split_address(address, 0)
     if not port:
@@ -450,7 +455,7 @@ def _server(shape: Shape) -> str:
 
 
 def _digests(shape: Shape | None) -> tuple[str, ...]:
-    """Read the SHA-256 digests of lines, as hexadecimal numbers."""
+    """Read a list of SHA-256 digests, each as 64 hexadecimal digits."""
     found = tuple(each.text() for each in shape.items()) if shape else ()
     if not all(map(_DIGEST.fullmatch, found)):
         raise FormatError("its lines must be SHA-256 digests", fix="64 hexadecimal digits each")
@@ -470,7 +475,7 @@ def _release_fields(release: AppRelease) -> dict[str, Any]:
 
 
 def _release(shape: Shape, event: Event) -> AppRelease:
-    """Read the release of an app, which was shipped at the time of its event."""
+    """Read the release of an app from a journal entry. Its ``shipped`` is the time of the event."""
     end, forced, curve = (shape.get(name) for name in ("end", "forced", "curve"))
     try:
         return AppRelease(

@@ -1,6 +1,6 @@
 """Which versions of the pin set clients report, and how far a rotation may rely on that.
 
-Anyone who reaches the collector can send false reports, and apps without a reporter send none.
+Any client that reaches the collector can send false reports, and apps without a reporter send none.
 Therefore:
 
 1. By default, reports only delay a rotation. A version that is reported after its expected end
@@ -8,16 +8,16 @@ Therefore:
    False reports can delay a rotation, and the delay is visible; they can't make an unsafe step look
    safe.
 2. Reports shorten the wait only if the user gives thresholds (``Threshold``). Then a version ends
-   when, on each of ``Threshold.days`` days in a row, few enough clients report it to accept their
-   lockout. The limit is a share of a number that the user gives, never of the reports: a flood of
-   false reports of the new version doesn't reduce the number of clients that report the old one.
-   Only the delay until the last user opens the app is shortened, and never the life of a version
-   in a binary.
+   when, on each of ``Threshold.days`` days in a row, so few clients report it that the user accepts
+   their lockout. The limit is a share of a number that the user gives, never of the reports: a
+   flood of false reports of the new version doesn't reduce the number of clients that report the
+   old one. Only the delay until the last user opens the app is shortened, and never the life of a
+   version in a binary.
 
-Reports never say that a version was published, or that it accepts a pin: the journal does.
+Reports never say that a version was published, or that it accepts a pin: only the journal does.
 
-Statistics of stores replace the adoption curves of releases, which are guesses, by measured ones
-(``measured_releases``). These curves change the number of clients at risk, and end no version.
+Statistics of app stores replace the adoption curves of releases, which are guesses, by measured
+ones (``measured_releases``). These curves change the number of clients at risk, and end no version.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ CYCLE = 7  # days: apps are used differently on each day of the week
 
 @dataclass(frozen=True)
 class ReportedUsage:
-    """How many clients reported, on one day, that they hold a version.
+    """The number of clients that reported, on one day, that they hold a version of the pin set.
 
     Attributes:
         day: the first moment of the day, with a time zone.
+        version: the number of the version.
+        clients: the number of clients.
     """
 
     day: datetime
@@ -57,7 +59,9 @@ class ReportedUsage:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The condition under which few enough clients hold an old version to accept their lockout.
+    """A limit below which an old version of the pin set ends although some clients still report it.
+
+    The user accepts that these clients are locked out.
 
     Attributes:
         share: the share of the reporting clients that must hold a newer version of the pin set, on
@@ -88,7 +92,10 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """How many clients may still hold the old version when it ends. They may be locked out."""
+        """The largest number of clients that may report the old version on a day when it ends.
+
+        These clients may be locked out.
+        """
         return int((1 - self.share) * self.clients)
 
 
@@ -99,15 +106,16 @@ def measured(
     now: datetime,
     threshold: Threshold | None = None,
 ) -> DeployedVersions:
-    """Return the deployed versions with the usage that clients reported.
+    """Return a copy of the deployed versions, completed by the usage that clients reported.
 
     Args:
-        deployed: the versions, as the journal has them.
+        deployed: the versions, as read from the journal.
         reports: how many clients reported each version, by day. Unknown versions are ignored.
         timing: the delays of the clients.
-        now: the current time. The current day has not ended, so it never counts as one on which
-            few clients reported.
-        threshold: when a version may end before its expected end; ``None`` for never.
+        now: the current time. The current day has not ended, so it never counts as one on which few
+            clients reported.
+        threshold: the limit below which a version ends before its expected end; ``None`` if none
+            ends early.
     """
     counts: dict[int, dict[datetime, int]] = defaultdict(lambda: defaultdict(int))
     for usage in reports:
@@ -135,12 +143,13 @@ def measured(
 def measured_releases(
     deployed: DeployedVersions, usage: Iterable[ReleaseUsage]
 ) -> DeployedVersions:
-    """Return the deployed versions with adoption curves that were measured by stores.
+    """Return a copy of the deployed versions with adoption curves that app stores measured.
 
-    The share of a release on a day is that of the devices with it or a later recorded release.
-    Devices with an unknown release count as if it were older. If the share of a later day is
-    lower, that one counts. If the number of an app's clients is not recorded, it is that of the
-    last day, if the store counts every device.
+    A curve has, for each day, the share of devices with the release or a later recorded one.
+    Devices with an unknown release count as if it were older. A curve never falls: if the share of
+    a later day is lower, the earlier days get that lower share. If the journal has no number of
+    clients for an app, it becomes the number of devices on the last day, provided that the store
+    counts every device.
 
     Args:
         deployed: the versions, with the recorded releases.
@@ -177,10 +186,12 @@ def measured_releases(
 def _measured_curve(
     release: AppRelease, names: Collection[str], days: Mapping[datetime, Mapping[str, int]]
 ) -> AdoptionCurve:
-    """Return the measured adoption curve of a release; empty if unknown.
+    """Return the adoption curve of a release from daily device counts; empty without counts.
 
-    It is the share of devices with one of the releases ``names``. ``days`` has the devices with
-    each release, by day.
+    Args:
+        release: the release. Days of the curve count from its ``shipped``.
+        names: the names of the releases that count: this release and the later ones.
+        days: for each day, the number of devices with each release.
     """
     points: list[tuple[int, Fraction]] = []
     lowest = Fraction(1)
@@ -196,16 +207,20 @@ def _measured_curve(
 
 
 def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return the largest daily number of clients in the last week; ``None`` without reports."""
+    """Return the largest daily number of clients in the last week; ``None`` without reports.
+
+    ``days`` has the number of clients that reported on each day.
+    """
     recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
     return max(recent, default=None)
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return how many clients hold a version: the largest daily number of reports in the last week.
+    """Return how many clients hold a version; ``None`` if unknown.
 
-    At least the number in the journal. Without both it is unknown (``None``), not 0: the app may
-    have no reporter. ``days`` has the number of reports of each day.
+    That is the larger of two numbers: the most clients that reported the version on one day of the
+    last week (``days``), and the number in the journal. Without both, the number is unknown and not
+    0, because the app may send no reports.
     """
     found = (_reported(days, now), version.clients)
     return max((number for number in found if number is not None), default=None)
@@ -219,11 +234,12 @@ def _negligible_since(
     now: datetime,
     threshold: Threshold,
 ) -> datetime | None:
-    """Return since when few enough clients fetch and hold a version to accept their lockout.
+    """Return the time from which so few clients report a version that their lockout is accepted.
 
-    ``None`` if they are too many or unknown. All ``threshold.days`` days that are counted must come
-    after the delays other than ``opened`` have passed. ``counts`` has the clients that reported, by
-    version and day.
+    ``threshold`` has the limit. The result is the beginning of the current day in UTC, or ``None``
+    if there are too many such clients, or their number is unknown, or a binary has the version. All
+    ``threshold.days`` days that are counted must come after the delays other than ``opened`` have
+    passed. ``counts`` has the number of clients that reported, by version and day.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

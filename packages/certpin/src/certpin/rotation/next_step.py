@@ -1,6 +1,7 @@
 """The next safe action of a rotation at one host: the answer to "what do I do now?".
 
-It follows from the same facts and rules as each step. The first of these that applies:
+The action is derived from the facts about the host, with the same safety rules as each step. It is
+the action (on the right) of the first condition that is true:
 
     a stolen or lost key is not dealt with      emergency
     a version waits for its push                push
@@ -51,14 +52,16 @@ NextAct = Literal[
 
 @dataclass(frozen=True)
 class NextStep:
-    """The next safe action at a host.
+    """The next safe action of a rotation at a host.
 
     Attributes:
-        pin: the key of the action; ``None`` if it has none.
+        act: the action, such as ``publish`` or ``switch``; ``none`` if nothing is to do.
+        pin: the pin of the key that the action is about; ``None`` if it is about no single key.
         not_before: before this time the action locks clients out; ``None`` if it may be taken now.
         servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
             servers with a chain that clients refuse.
-        violations: why the action is not safe now, if waiting does not help; empty if it is safe.
+        violations: the safety rules that the action would break now, if waiting does not help;
+            empty if the action is safe.
     """
 
     act: NextAct
@@ -75,9 +78,10 @@ def next_step(
 
     Args:
         situation: the facts about the host.
-        activated: when the gate last allowed servers to use each pin (``History.activated``).
-        differs: True if clients would notice a difference between the pin file and the latest
-            version.
+        activated: the time at which servers were last allowed to use each pin
+            (``History.activated``).
+        differs: True if the pin file differs from the latest version in a way that clients would
+            notice.
     """
     return (
         _emergency(situation)
@@ -92,7 +96,10 @@ def next_step(
 
 
 def _emergency(situation: Situation) -> NextStep | None:
-    """Return the action for a stolen key that is pinned or served, or a lost key that is served."""
+    """Return ``emergency`` for a stolen key that is pinned or served, or a lost key that is served.
+
+    ``None`` if there is no such key.
+    """
     past, live = situation.past, situation.policy.live_pins
     for pin in sorted(past.compromised, key=str):
         if pin in live or pin in situation.served:
@@ -118,9 +125,9 @@ def _way_out(situation: Situation, *, differs: bool) -> NextStep | None:
 
 
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
-    """Return the installation of the key that servers were last allowed to use.
+    """Return the action ``install`` for the key that servers were most recently allowed to use.
 
-    ``None`` if every probed server presents it, or none was probed.
+    ``None`` if every probed server presents the key, or no server was probed.
     """
     if not activated or not situation.sightings:
         return None
@@ -137,7 +144,11 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
 
 
 def _repair(situation: Situation) -> NextStep | None:
-    """Return the action against a lockout: change a server's chain, or publish a later expiry."""
+    """Return the action that ends or prevents a lockout of clients; ``None`` if not needed.
+
+    The action is ``repair`` if clients refuse the chain of a server, and ``extend`` if the pins of
+    the latest version expire too early.
+    """
     policies = [each for version in situation.alive for each in situation.policies_of(version)]
     refused = tuple(
         seen.vantage
@@ -151,9 +162,9 @@ def _repair(situation: Situation) -> NextStep | None:
 
 
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
-    """Return the removal of the first key that a later one has replaced; ``None`` if there is none.
+    """Return the action ``finish`` for the first key that a later key has replaced.
 
-    Its violations say if a server still uses the key.
+    ``None`` if there is no such key. The action has violations if a server still uses the key.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
@@ -172,9 +183,10 @@ def _backup(situation: Situation) -> NextStep | None:
 
 
 def _adoption(situation: Situation) -> NextStep | None:
-    """Return the switch to a new key that clients don't all accept yet, with its date.
+    """Return the action ``switch`` to a new key that not all clients accept yet, with its date.
 
-    If there are several such keys, it is the one with the latest date.
+    If there are several such keys, the action is for the one with the latest date. ``None`` if
+    there is no such key.
     """
     waiting = [pin for pin in in_flight(situation) if pin_state(situation, pin) == "published"]
     if not waiting:

@@ -1,4 +1,4 @@
-"""The plan: dated steps from the key that is served to another one.
+"""The plan of a rotation: dated steps that replace the served key by another one.
 
     push the latest version, if it is pending
     make and stage the next backup, and stage the new key if it is not in the draft yet
@@ -8,8 +8,11 @@
     retire each old key             when no server presents it
     remove it, and publish
 
-The steps are then rehearsed on a copy of the situation, with the same safety rules
-(``certpin.rotation.gate``) as the commands.
+The draft is the pin file that would be published next. A version is alive while some client may
+hold it.
+
+The steps are then rehearsed on a copy of the situation (the facts about the host). The rehearsal
+applies the same safety rules (``certpin.rotation.gate``) as the commands that take the steps.
 """
 
 from __future__ import annotations
@@ -48,12 +51,15 @@ class Step:
     """One step of a rotation plan.
 
     Attributes:
-        pin: the pin of the step's key; ``NEXT_BACKUP`` for a key that does not exist yet.
-        not_before: before this time the step locks clients out. ``None``: take it now, or as soon
-            as the previous step is done.
-        counts_from: ``not_before`` counts from the publishing of this version of the plan. If you
-            publish an hour late, ``not_before`` moves by an hour.
-        waits: the condition for the step, or empty.
+        act: the kind of step, such as ``stage``, ``publish`` or ``serve``.
+        pin: the pin of the step's key; ``NEXT_BACKUP`` for a key that does not exist yet; ``None``
+            for a publish or push.
+        not_before: before this time the step locks clients out. ``None`` if the step may be taken
+            now, or as soon as the previous step is done.
+        counts_from: a version that the plan publishes: ``not_before`` counts from its publishing.
+            If you publish it an hour late, ``not_before`` moves by an hour. ``None`` if
+            ``not_before`` does not depend on a publishing.
+        waits: the condition that has to be met before the step, as text; empty if there is none.
         version: the version that a publish makes, or that a push makes available.
     """
 
@@ -71,10 +77,12 @@ class Plan:
 
     Attributes:
         to: the pin of the new key.
-        violations: why the plan can't continue after its steps; empty if it leads to the new key.
-        renew_by: when the first certificate that is served now expires, if that is before servers
-            may use the new key: it has to be renewed with its current key before. ``None`` if the
-            new key comes in time.
+        steps: the steps, up to the first one that the safety rules refuse.
+        violations: the safety rules that the next step would break; empty if the steps lead to the
+            new key.
+        renew_by: when the first of the served certificates expires, if that is before servers may
+            use the new key. Then the certificate has to be renewed with its current key. ``None``
+            if the new key comes in time.
     """
 
     to: Pin
@@ -91,8 +99,13 @@ class Plan:
 def plan(situation: Situation, to: Pin) -> Plan:
     """Plan the steps that replace the currently served key by another one.
 
-    Not planned: the certificate from an authority, and new versions that others publish meanwhile.
-    After such a change, plan again: completed steps are left out.
+    Args:
+        situation: the facts about the host.
+        to: the pin of the new key.
+
+    Returns:
+        The plan. Not planned: how to get the certificate, and versions that other people publish
+        meanwhile. After such a change, plan again: completed steps are left out.
 
     Raises:
         ConfigError: a pin set of the plan would be invalid.
@@ -104,16 +117,17 @@ def plan(situation: Situation, to: Pin) -> Plan:
 
 
 def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
-    """Take each step of a plan at its date, on a copy of the situation.
+    """Take each step of a plan at its earliest safe date, on a copy of the facts about the host.
 
     Args:
-        situation: the facts about the host before the first step. Its evidence about the time is
-            ignored, because the steps are judged at their dates.
+        situation: the facts about the host before the first step. Their evidence about the clock is
+            ignored, because the steps are taken at future dates.
         to: the pin of the new key.
         steps: the steps in their order, without dates.
 
     Returns:
-        The dated steps, up to the first one that the gate refuses or that would lock clients out.
+        The dated steps, up to the first one that the safety rules refuse or that would lock clients
+        out.
     """
     situation = replace(situation, evidence=None)  # its steps are judged at their dates
     dated: list[Step] = []
@@ -191,7 +205,8 @@ def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
 def with_published(situation: Situation) -> Situation:
     """Return a copy of the situation (the facts about a host) in which the draft was published now.
 
-    The draft gets the next version number, and clients can fetch it at once.
+    The draft is the pin file that would be published next. In the copy, the pin file has the next
+    version number, and clients can fetch it at once.
     """
     number = situation.deployed.next_number(situation.pins)
     entries = [
@@ -208,7 +223,8 @@ def with_published(situation: Situation) -> Situation:
 def with_pushed(situation: Situation) -> Situation:
     """Return a copy of the situation (the facts about a host) after a push of all versions.
 
-    Versions that were pending can be fetched from now on.
+    The push is the upload of signed pin sets. In the copy, clients can fetch the versions that
+    waited for it.
     """
     versions = tuple(
         replace(version, fetched=situation.now, pending=False) if version.pending else version
@@ -250,7 +266,7 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 
 
 def _steps(situation: Situation, to: Pin) -> list[Step]:
-    """Return the steps of a plan, without dates, that replace the served key by that of ``to``."""
+    """Return the undated steps of a plan that replace the served key by that of the pin ``to``."""
     old = replaced_pins(situation, to)
     steps = [Step("push")] if is_push_pending(situation) else []
     if not _has_spare(situation, to, old):
@@ -285,9 +301,10 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Return True if the draft has a backup left after ``to`` is served and old pins removed.
+    """Return True if the draft has a backup left after ``to`` is served and ``old`` are removed.
 
-    The draft is the pin file that would be published next. A backup is needed in every mode.
+    The draft is the pin file that would be published next. Unlike the safety rule, this requires a
+    backup in the modes that don't enforce pins, too.
     """
     past = situation.past
     if situation.policy.is_own_backup_without({*old, *past.lost, *past.compromised}):
@@ -297,7 +314,10 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
 
 
 def _renew_by(situation: Situation, steps: Iterable[Step]) -> datetime | None:
-    """Return when the first served certificate expires; ``None`` if the new key comes before."""
+    """Return when the first served certificate expires, if it is before the last date of the plan.
+
+    Otherwise return ``None``: servers get the new key in time, or no expiry is known.
+    """
     usable = [step.not_before for step in steps if step.not_before is not None]
     ends = [end for each in situation.sightings if (end := _expiry_of(each)) is not None]
     first = min(ends, default=None)
@@ -313,9 +333,12 @@ def _expiry_of(sighting: Sighting) -> datetime | None:
 
 
 def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
-    """Return the step with its earliest safe date, and the facts about the host at that date.
+    """Return a step with its earliest safe date, and the facts about the host at that date.
 
-    ``before`` has the dated steps that come first.
+    Args:
+        step: the step, without a date.
+        situation: the facts about the host after the previous steps.
+        before: the previous steps of the plan, with dates.
     """
     if step.act == "publish":
         return replace(step, version=with_published(situation).pins.version), situation

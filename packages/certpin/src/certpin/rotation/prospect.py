@@ -1,13 +1,13 @@
 """The chain that a server will present, and whether clients with a policy accept it.
 
-``conclude`` answers the question of every step that changes a served chain: `pins.verify` on the
-whole chain, with the policy of one version, and so with the SCTs that it may require. If only a
-part of the chain is known, such as its key before an authority has issued the certificate, it
-verifies each chain that the rest allows. If they agree, the conclusion is certain; otherwise it is
-open, and no step may rely on it.
+``conclude`` runs ``pins.verify`` on a whole chain, with the policy of one version of the pin set,
+which may also require SCTs. If only a part of the chain is known, such as the key for which an
+authority has not issued the certificate yet, ``conclude`` verifies each chain that the known part
+allows. If all results are equal, the conclusion is certain. Otherwise the conclusion is ``open``,
+and no step of a rotation may rely on it.
 
 Names and dates of the certificates are not checked. Expired pins are left to the rule ``expiry`` of
-the gate, because no chain helps against them.
+the gate (the safety rules of a rotation), because they make clients refuse every chain.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ class Prospect:
 
     Attributes:
         leaf: the server's certificate; ``None`` if its key is unknown.
-        authorities: the known certificates above it.
+        authorities: the known certificates above the leaf.
         issued: False if ``leaf`` only has the key of a certificate that was not issued yet. The
             first of ``authorities`` will issue it.
         sent: True if the server sends exactly these certificates, so that clients build the rest of
             the path from the roots that they trust.
-        roots: the roots, as DER, that clients without anchors of their own trust. Only if ``sent``.
-        private: the anchors of policies, as DER, which are no such roots. Only if ``sent``.
+        roots: the roots, as DER, that clients trust if their policy has no anchors. Only used if
+            ``sent``.
+        private: the anchors of policies, as DER, that are not in ``roots``. Only used if ``sent``.
     """
 
     leaf: Certificate | None
@@ -57,9 +58,9 @@ class Prospect:
 
 
 def stand_in(pin: Pin) -> Certificate:
-    """Return a certificate that has this pin, and nothing else that can be read.
+    """Return a placeholder certificate for a pin: it has the pin's digest, and no other content.
 
-    For `pins.verify`, which compares only digests.
+    It is for `pins.verify`, which compares only digests.
     """
     certificate = Certificate(der=pin.digest, spki=pin.digest)
     vars(certificate).update(spki_sha256=pin.digest, sha256=pin.digest)
@@ -67,7 +68,7 @@ def stand_in(pin: Pin) -> Certificate:
 
 
 def _is_stand_in(certificate: Certificate) -> bool:
-    """Return True for the result of ``stand_in``. A real certificate is more than its key."""
+    """Return True if the certificate is a placeholder from ``stand_in``, not a real certificate."""
     return certificate.der == certificate.spki
 
 
@@ -77,10 +78,11 @@ _UNPINNED = stand_in(UNPINNED)
 
 
 def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
-    """Return which keys the chains of a server will have if it switches to this key.
+    """Return the possible chains of a server that switches to a key, before it has a certificate.
 
-    The key is an authority's if its entry in the pin file has the role of an authority, and the
-    leaf's otherwise. If only authorities are compared (``match = "ca"``), it may be either.
+    The key is an authority's if its entry in the pin file has the role of an authority. Otherwise
+    it is the leaf's. If clients compare only authorities (``match = "ca"``), it may be either, and
+    both chains are returned.
     """
     leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
     entry = situation.entry(pin)
@@ -90,10 +92,10 @@ def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 
 
 def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
-    """Return the chain that a server with a key would present, as far as the draft suggests it.
+    """Return the chain that a server with this key is assumed to present, in plans and simulations.
 
-    The draft (the next version) gives the key's role. For plans and simulations, which are made
-    before a certificate exists.
+    No certificate exists yet, so the chain only has the key, as leaf or authority. The draft (the
+    pin file that would be published next) decides which.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -101,10 +103,11 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 
 
 def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> Chain:
-    """Return the chain that a server presents after it began to use a key.
+    """Return the chain that a server presents after it begins to use a key, with placeholders.
 
-    The draft (the next version) gives the key's role. Above a new leaf, the authorities stay. Below
-    a new authority, the leaf is a new one.
+    If the key is a leaf's, the authorities above it stay as they were. If the key is an
+    authority's, the leaf below it is a new one. The draft (the pin file that would be published
+    next) gives the key's role.
 
     Args:
         situation: the facts about the host, with the draft.
@@ -123,13 +126,13 @@ def conclude(
 
     Args:
         prospects: the chains that the server may present, as far as they are known.
-        policies: the policies of the clients' version for the hosts of the server; ``None`` for a
-            host without one.
+        policies: the policies of one version for the hosts of the server; ``None`` for a host that
+            has none.
         now: the time at which the chain is presented.
 
     Returns:
-        ``accepted`` or ``refused`` if it is so for every possible chain; otherwise ``open``. With
-        several policies, the worst.
+        ``accepted`` if clients accept every possible chain; ``refused`` if they refuse every one;
+        otherwise ``open``. With several policies, the worst result: ``refused``, then ``open``.
     """
     found = {_conclude(prospects, policy, now) for policy in policies} or {"open"}
     worst: tuple[Conclusion, ...] = ("refused", "open", "accepted")
@@ -148,10 +151,10 @@ def _conclude(
 
 
 def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Conclusion:
-    """Return whether clients with a policy accept a chain with an issuer that may be unknown.
+    """Return ``accepted``, ``refused`` or ``open``: the answer of clients with a policy to a chain.
 
-    An SCT is signed for a certificate and the key of its issuer. So if the certificate was issued,
-    its issuer is unknown and the policy requires SCTs, it is open whether they are valid.
+    An SCT is signed for a certificate and the key of its issuer. So the answer is ``open`` if the
+    policy requires SCTs, the certificate is known, and its issuer is unknown.
     """
     if chain is None or refuses(chain, policy, now):
         return "refused"
@@ -163,20 +166,24 @@ def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetim
 def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bool:
     """Return True if clients with a policy refuse a chain for another reason than expired pins.
 
-    ``refusal`` has the arguments.
+    Args:
+        chain: a verified path; ``None`` if a server's chain did not verify.
+        policy: the policy; ``None`` for clients without one, which refuse nothing here.
+        now: the time at which the chain is presented.
     """
     return refusal(chain, policy, now) is not None
 
 
 def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Verdict | None:
-    """Return the verdict by which clients refuse a chain, other than for expired pins.
+    """Return the verdict with which clients refuse a chain for another reason than expired pins.
 
-    The SCTs that a policy may require (promises of Certificate Transparency logs) are judged if the
-    certificate and its issuer are known, so not before an authority has issued the certificate.
+    The SCTs that a policy may require (promises of Certificate Transparency logs) are checked only
+    if the certificate and its issuer are known, so not before an authority has issued the
+    certificate.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
-        policy: ``None`` for clients without one, which refuse nothing here.
+        policy: the policy; ``None`` for clients without one, which refuse nothing here.
         now: the time at which the chain is presented.
 
     Returns:
@@ -192,10 +199,10 @@ def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Ve
 
 
 def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
-    """Return the verdict of clients on a chain that a server presents: that of ``verify``.
+    """Return the verdict of `pins.verify` on a chain, with five minutes of tolerance for new SCTs.
 
     The SCTs of a new certificate are a few seconds old, and the clock that gave ``now`` may be
-    behind: SCTs of the next five minutes count too.
+    behind. So SCTs from the five minutes after ``now`` count, too.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
@@ -211,15 +218,16 @@ def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
 def lacks_scts(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> Verdict | None:
-    """Return the verdict on the SCTs of a chain, if each of these versions refuses only for them.
+    """Return the verdict for missing SCTs if these versions refuse a chain for no other reason.
 
     Args:
         situation: the facts about the host.
-        versions: the versions that refuse the chains.
+        versions: the versions of the pin set that refuse the chains.
         prospects: the chains that the server may present, with the certificate that was issued.
 
     Returns:
-        A verdict with the reason ``too-few-scts``; ``None`` if another reason is to be fixed first.
+        A verdict with the reason ``too-few-scts``; ``None`` if some version refuses a chain for
+        another reason.
     """
     found = [
         refusal(chain, policy, situation.now)
@@ -235,9 +243,10 @@ def lacks_scts(
 
 
 def _knows_scts(chain: Chain) -> bool:
-    """Return True if a chain has the certificate and the issuer for which logs sign SCTs.
+    """Return True if a chain has the certificate and its issuer, so that SCTs can be verified.
 
-    A single certificate must be its own issuer: a file with only the leaf doesn't show the issuer.
+    A chain of a single certificate counts only if the certificate is self-issued: a file with only
+    the leaf doesn't show the issuer.
     """
     if any(map(_is_stand_in, chain.certificates[:2])):
         return False
@@ -247,18 +256,32 @@ def _knows_scts(chain: Chain) -> bool:
 def conclusion_of(
     situation: Situation, version: Version, prospects: Sequence[Prospect]
 ) -> Conclusion:
-    """Return whether clients with a version accept every chain of the prospects (``conclude``)."""
+    """Return whether clients with a version of the pin set accept every possible chain.
+
+    Args:
+        situation: the facts about the host.
+        version: the version of the pin set that the clients hold.
+        prospects: the chains that the server may present, as far as they are known.
+
+    Returns:
+        ``accepted``, ``refused`` or ``open`` (not certain), as ``conclude`` defines them.
+    """
     return conclude(prospects, situation.policies_of(version), situation.now)
 
 
 def conclusions(
     situation: Situation, prospects: Sequence[Prospect]
 ) -> list[tuple[Version, Conclusion]]:
-    """Return for each version alive whether its clients accept every chain of the prospects.
+    """Return for each version alive whether its clients accept every chain that may be presented.
 
-    If versions alive trust different anchors, ``accepted`` becomes ``open``: only a chain that is
-    fully known shows that each client can build a path. A version is alive if some client may hold
-    it.
+    A version of the pin set is alive if some client may hold it. The result is ``accepted``,
+    ``refused`` or ``open`` (not certain), as in ``conclude``. If the versions trust different
+    anchors, and not all certificates of the chain are known, ``accepted`` becomes ``open``: it is
+    unknown whether each client can build a path.
+
+    Args:
+        situation: the facts about the host.
+        prospects: the chains that the server may present, as far as they are known.
     """
     given = with_private_anchors(situation, prospects)
     found = [(each, conclusion_of(situation, each, given)) for each in situation.alive]
@@ -272,7 +295,10 @@ def conclusions(
 def lacks_path(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> bool:
-    """Return True if under each policy of these versions, some chain has no path to an anchor."""
+    """Return True if each policy of these versions leaves some possible chain without an anchor.
+
+    That is, clients with the policy can build no path from the chain to an anchor that they trust.
+    """
     policies = [policy for version in versions for policy in situation.policies_of(version)]
     return all(
         any(None in _chains(prospect, policy) for prospect in prospects) for policy in policies
@@ -280,18 +306,18 @@ def lacks_path(
 
 
 def trusts_differ(situation: Situation) -> bool:
-    """Return True if clients trust different anchors, so that a key alone proves no path.
+    """Return True if clients trust different anchors, so that a key proves no path to an anchor.
 
-    That is if versions that some client may hold differ in ``trust``.
+    That is so if the versions that some client may hold have policies with different ``trust``.
     """
     policies = [each for version in situation.alive for each in situation.policies_of(version)]
     return len({each.trust.digest if each and each.trust else None for each in policies}) > 1
 
 
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
-    """Return the chains that may be served with ``private``: policies' anchors that are no roots.
+    """Return copies of the prospects (chains that may be served) with ``private`` anchors set.
 
-    These anchors are not among the platform's roots (``Prospect``).
+    These are the anchors of all policies that are not among the platform's roots (``Prospect``).
     """
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]
@@ -300,10 +326,11 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 
 
 def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
-    """Yield the paths that clients with this policy may verify; ``None`` if they can build none.
+    """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
-    A path may end at each anchor on it. Clients that trust the platform's roots may know a root
-    that this machine doesn't. So a path to none of the known anchors is completed, not refused.
+    If the certificates are all known (``sent``), a path may end at each anchor on it. Clients that
+    trust the platform's roots may know a root that this machine doesn't have. So for them, a path
+    that reaches no known anchor is completed with possible authorities, and not refused.
     """
     if not prospect.sent:
         yield from _completions(prospect, policy)
@@ -327,9 +354,10 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
 def _without_anchor(
     prospect: Prospect, policy: HostPolicy | None, way: tuple[bytes, ...]
 ) -> Iterator[Chain | None]:
-    """Yield the paths along a ``way`` (certificates upwards) that ends at no known root.
+    """Yield the possible paths along ``way``, for clients that trust the platform's roots.
 
-    It is for clients that trust the platform's roots. ``None`` if no such client can build a path.
+    ``way`` has the known certificates from the leaf upwards, and ends at no known root. Yield
+    ``None`` if no such client can build a path.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued
@@ -346,7 +374,8 @@ def _without_anchor(
 def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
     """Return a prospect with only the certificates of ``way``, a path upwards in DER.
 
-    ``None`` if one can't be read: a path without it could lack a compromised authority.
+    Return ``None`` if a certificate can't be parsed: without it, the path could lack a compromised
+    authority.
     """
     on_way = tuple(filter(None, (read_facts(der).certificate for der in way)))
     if len(on_way) < len(way):
@@ -357,7 +386,10 @@ def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
 
 
 def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain | None]:
-    """Yield the paths that end with the known certificates; ``None`` if these could not be read."""
+    """Yield the chains that end with the known certificates, with each possible leaf.
+
+    Yield ``None`` if ``known`` is ``None``, because a certificate could not be parsed.
+    """
     if known is None:
         yield None
         return
@@ -372,9 +404,10 @@ def _leaves(prospect: Prospect, policy: HostPolicy | None) -> list[Certificate]:
 
 
 def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain]:
-    """Yield the possible chains of a prospect: one for each way in which its gaps can matter.
+    """Yield the possible chains of a prospect: its known certificates with placeholders for others.
 
-    An unknown certificate is pinned, or it isn't; an unknown authority may also be compromised.
+    An unknown certificate may be pinned or not pinned; an unknown authority may also be
+    compromised.
     """
     others = [_UNPINNED, *_pinned(policy, above=True)]
     # A role is only a note: a compromised key may be an authority's, unless it is the leaf's.
@@ -386,10 +419,14 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
 
 
 def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
-    """Return stand-ins for a policy's pinned certificates: of authorities (``above``) or leaves.
+    """Return placeholders for the certificates that a policy pins: of authorities or of leaves.
 
-    A pin's role decides. A backup is a leaf's key, or an authority's if only authorities are
-    compared.
+    A pin's role decides which it is. A backup counts as a leaf's key, or as an authority's if
+    clients compare only authorities.
+
+    Args:
+        policy: the policy; ``None`` for no placeholders.
+        above: True for the authorities, False for the leaves.
     """
     if policy is None:
         return []

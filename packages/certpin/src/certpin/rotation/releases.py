@@ -1,11 +1,13 @@
 """Releases of apps that bring a version of the pin set, and when the last client has left each.
 
-certpin can't see who still runs a release. Its end follows from facts that the owner records:
+certpin can't see which clients still run a release. Its end follows from facts that the owner of
+the app records:
 
 - the end of its support, from which on it refuses to run (``end``);
 - an update that users are forced to take (``forced``), which ends the earlier releases of the app;
 - an adoption curve that reaches all users, which ends the earlier releases too;
-- for an app that fetches later versions itself (``updates``), a later version and a later release.
+- for an app that fetches later versions of the pin set itself (``updates``), a later version that
+  clients can fetch, together with a later release.
 
 A planned date counts as an end only when it has passed. Without any of these facts a release has no
 end.
@@ -46,12 +48,13 @@ class AppRelease:
         name: the name of the release, such as ``4.2.0``.
         shipped: when users could first install it.
         updates: True if the app also fetches later versions of the pin set itself.
-        curve: the adoption curve of the release; empty if unknown.
+        curve: the adoption curve: which share of the users has this release or a later one, after
+            how many days; empty if unknown.
         end: when its support ends: no client runs the release from then on.
         forced: when users are forced to update to this release, or to a later one.
         clients: how many clients run the app, in any of its releases; ``None`` if unknown.
-        measured: True if the curve was measured. Then it never ends a release: exports of stores
-            leave small numbers out.
+        measured: True if an app store measured the curve. Then the curve never ends a release,
+            because exports of stores leave small numbers out.
     """
 
     app: str
@@ -66,14 +69,17 @@ class AppRelease:
 
     @property
     def complete(self) -> datetime | None:
-        """When every user has this release or a later one, by its curve; ``None`` if unknown."""
+        """The time by which every user has this release or a later one, by its adoption curve.
+
+        ``None`` if the curve is empty, was measured, or does not reach all users.
+        """
         if self.measured or not self.curve or self.curve[-1][1] != 1:
             return None
         return self.shipped + self.curve[-1][0] * DAY
 
     @property
     def title(self) -> str:
-        """The app and the release as text for users; ``a binary`` if the app is unknown."""
+        """The names of app and release, as in ``Bank 4.2.0``; ``a binary`` for an unknown app."""
         return f"{self.app} {self.name}" if self.app else "a binary"
 
 
@@ -93,13 +99,14 @@ def release_end(
     superseded: datetime | None,
     adopt: timedelta,
 ) -> datetime | None:
-    """Return the first time at which no client has a version from a release; ``None`` if unknown.
+    """Return the time from which no client gets its pin set from a release; ``None`` if unknown.
 
     Args:
-        release: the release that brings the version.
+        release: the release, which has a version of the pin set in its binary.
         releases: the known releases of all apps.
-        superseded: when clients could first fetch a higher version; ``None`` if they can't.
-        adopt: T_adopt, the sum of the clients' delays.
+        superseded: when clients could first fetch a higher version of the pin set; ``None`` if they
+            can't.
+        adopt: T_adopt, the sum of the delays until every client has a published version.
     """
     later = later_releases(release, releases)
     ends = [release.end]
@@ -112,10 +119,12 @@ def release_end(
 
 
 def parse_curve(text: str) -> AdoptionCurve:
-    """Read an adoption curve, as ``format_curve`` writes it: ``1=10%,7=55%,30=100%``.
+    """Read an adoption curve from text: the share of users after each number of days.
+
+    For example, ``1=10%,7=55%,30=100%``, as ``format_curve`` writes it.
 
     Raises:
-        InputError: the text is not a curve, or the curve doesn't rise.
+        InputError: the text is not a curve, or the days or the shares don't rise.
     """
     rows = [part.partition("=") for part in text.split(",")]
     return adoption_curve([(day, share) for day, _, share in rows])
@@ -127,7 +136,7 @@ def format_curve(curve: AdoptionCurve) -> str:
 
 
 def format_share(share: Fraction) -> str:
-    """Format a share as a percentage with up to nine decimals, rounded down."""
+    """Format a share (from 0 to 1) as a percentage with up to nine decimals, rounded down."""
     whole, rest = divmod(int(share * 100 * 10**9), 10**9)
     decimals = f"{rest:09}".rstrip("0")
     return f"{whole}.{decimals}%" if decimals else f"{whole}%"

@@ -1,7 +1,7 @@
-"""When servers may switch to a key, and which keys a rotation has replaced. Pure functions.
+"""When servers may switch to a new key, and which keys a rotation has replaced.
 
 The commands ``certpin rotate start``, ``switch`` and ``finish`` print these dates. Whether a step
-is safe is decided by the gate (``certpin.rotation.gate``).
+is safe is decided by the safety rules in ``certpin.rotation.gate``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SERVER_ROLES = {"leaf", "intermediate", "root"}
 
 @dataclass(frozen=True)
 class SwitchDate:
-    """When servers may begin to use a key, if nothing else is published.
+    """The time from which servers may use a key, if no other version is published before.
 
     Attributes:
         now: True if every client accepts the key already.
-        moment: the first safe time; ``None`` if ``now`` is True, or if it depends on the end of a
-            binary.
+        moment: the first safe time. ``None`` if ``now`` is True, or if the time is unknown because
+            an app's binary has a version without the key.
         counts_from_now: True if a version has to be published or pushed first, and ``moment``
             assumes that this is done now.
         refusing: the versions that some client may hold and that do not accept the key.
@@ -44,9 +44,10 @@ class SwitchDate:
 
 
 def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
-    """Return when servers may begin to use a key that has a pin in the draft (the next version).
+    """Return the time from which servers may use a key that has a pin in the draft.
 
-    Not checked: the chain of the certificate, which the gate verifies when it exists.
+    The draft is the pin file that would be published next. Not checked: the chain of the
+    certificate, which the safety rules verify when the certificate exists.
     """
     found = adoption(situation, pin)
     if found.adopted:
@@ -81,15 +82,16 @@ def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
 
 
 def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[Pin, ...]:
-    """Return the pins of the draft (the next version) with keys that a later key has replaced.
+    """Return the pins in the draft (the next version) of keys that a later key has replaced.
 
-    A key is replaced if servers may use it and another one with its role was activated later. A
-    lost key is always included. Of two keys that the gate never activated, such as those of two
-    servers in the first pin file, none is replaced.
+    A key is replaced if servers may use it, and another key in the same role was activated later.
+    Activated means that the safety rules allowed servers to use the key. The pins of lost keys are
+    always included. If no key of a role was activated, such as the keys of two servers in the first
+    pin file, no key is replaced.
 
     Args:
-        situation: the facts about the host. Its draft has the pins.
-        activated: when the gate last allowed servers to use each pin, according to the journal.
+        situation: the facts about the host, with the draft.
+        activated: for each pin, the last time at which it was activated according to the journal.
     """
     found: list[Pin] = []
     for role in dict.fromkeys(entry.role for entry in situation.policy.pins):
@@ -110,7 +112,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
 
 
 def in_flight(situation: Situation) -> tuple[Pin, ...]:
-    """Return the STAGED and PUBLISHED pins of the pin file that not every client accepts yet."""
+    """Return the STAGED or PUBLISHED pins of the pin file that some client does not accept yet."""
     return tuple(
         entry.pin
         for entry in situation.policy.pins
@@ -121,7 +123,7 @@ def in_flight(situation: Situation) -> tuple[Pin, ...]:
 
 
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
-    """Return True if the draft has no backup left once servers use only this key.
+    """Return True if the draft has no backup left once servers use the key of ``pin`` and no other.
 
     The draft is the pin file that would be published next.
     """

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
     """Return a violation unless each of these versions accepts the chain of every probed server.
 
-    All versions refuse a chain that did not verify. Expired pins are left to ``expiry``.
+    Every version refuses a chain that did not verify. Expired pins are not considered: the rule
+    ``expiry`` covers them.
     """
     by = [(version, situation.policies_of(version)) for version in versions]
     for sighting in situation.sightings:
@@ -77,9 +78,16 @@ def _too_few_scts(
     refusing: Sequence[Version],
     verdict: Verdict,
 ) -> Violation:
-    """Return the violation for versions that refuse a certificate for its SCTs (promises of logs).
+    """Return the violation for versions that refuse a certificate because it has too few SCTs.
 
-    ``what`` is the server or the key, and ``verdict`` has the SCTs.
+    SCTs are promises of Certificate Transparency logs.
+
+    Args:
+        situation: the facts about the host.
+        invariant: the rule that is violated.
+        what: the server, or the pin of the key, as text.
+        refusing: the versions of the pin set that refuse the certificate.
+        verdict: the verdict of ``pins.verify``, with the SCTs that it found.
     """
     return Violation(
         invariant,
@@ -94,8 +102,9 @@ def _too_few_scts(
 def backup(situation: Situation) -> Violation | None:
     """Return a violation unless the draft has two usable pins, one of them outside served chains.
 
-    The draft is the pin file that would be published next. A pin is usable if clients accept it and
-    its key exists. The root set of a provider is its own backup.
+    The draft is the pin file that would be published next. A pin is usable if clients accept it,
+    and its key was neither lost nor stolen. A policy that pins two roots of one provider (CA) needs
+    no other backup.
     """
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup:
         return None
@@ -113,11 +122,11 @@ def backup(situation: Situation) -> Violation | None:
 
 
 def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
-    """Return True if the draft has a backup without these pins, or needs none.
+    """Return True if the draft has a backup besides the pins in ``gone``, or needs no backup.
 
-    The draft is the pin file that would be published next. Unlike ``backup``, this is about a later
-    time: when servers use one of these pins, or their keys are gone. The root set of a provider is
-    its own backup, except for roots that were lost or stolen.
+    The draft is the pin file that would be published next. Unlike the rule ``backup``, this is
+    about a later time: when servers use the pins in ``gone``, or their keys no longer exist. A
+    policy with two usable roots of one provider (CA) needs no other backup.
     """
     policy, past = situation.policy, situation.past
     is_own_backup = policy.is_own_backup_without(past.lost | past.compromised)
@@ -141,7 +150,8 @@ def version_rises(situation: Situation) -> Violation | None:
 def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | None:
     """Return a violation if pins of a version expire before all clients can have the next version.
 
-    Only ``on_expiry = "fail-closed"`` matters: the other values lock no client out.
+    Only policies with ``on_expiry = "fail-closed"`` are checked: with the other values, clients
+    don't refuse a server because of expired pins.
     """
     for version in versions:
         policies = filter(None, situation.policies_of(version))
@@ -164,10 +174,10 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
     """Return a violation unless every version alive accepts each chain that may be presented.
 
-    A version is alive if some client may hold it.
+    A version of the pin set is alive if some client may hold it.
 
     Args:
-        situation: the situation before a server presents the chain.
+        situation: the facts about the host before a server presents the chain.
         pin: the pin of the key that the server begins to use.
         prospects: the chains that the server may present, as far as they are known.
     """
@@ -209,12 +219,13 @@ def refused_by_version(
 ) -> Violation | None:
     """Return a violation if published versions may refuse the chain at a host that left the draft.
 
-    The certificate contains the host. The draft is the pin file that would be published next.
+    The draft is the pin file that would be published next. It has no policy for the host any more,
+    but versions that clients still hold have one.
 
     Args:
-        situation: the facts about another host of the certificate.
+        situation: the facts about another host of the same certificate.
         policies: the versions that some client may hold, each with its policy for the host.
-        name: the host, as the certificate has it.
+        name: the name of the host in the certificate.
         prospects: the chains that a server may present, as far as they are known.
     """
     prospects = with_private_anchors(situation, prospects)
@@ -253,9 +264,9 @@ def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) ->
 
 
 def not_active(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin is ACTIVE, so that servers may use its key.
+    """Return a violation if the pin is ACTIVE: servers may use its key, so it can't be removed.
 
-    If the pin file has it as COMPROMISED, that is no violation: such a pin has to be removed.
+    If the pin file has the pin as COMPROMISED, that is no violation: such a pin has to be removed.
     """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "compromised":
@@ -287,7 +298,8 @@ def not_served(situation: Situation, pin: Pin) -> Violation | None:
 def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is the last usable one outside the served chains.
 
-    The next rotation needs such a backup. A lost key is none.
+    The next rotation needs a usable pin that no server presents. The pin of a lost key is not
+    usable.
     """
     outside = situation.usable - situation.served
     if situation.policy.is_own_backup_without({pin}):
@@ -305,7 +317,7 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
 def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if it is unknown whether a server still uses the key of this pin.
 
-    It is unknown if no server was probed, or one presented a chain that doesn't verify.
+    It is unknown if no server was probed, or a probed server presented a chain that doesn't verify.
     """
     if situation.all_verified:
         return None
@@ -326,7 +338,10 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the key was compromised: it must never be used again."""
+    """Return a violation if the journal records that the pin's key was compromised.
+
+    Such a key must never be used again.
+    """
     if pin not in situation.past.compromised:
         return None
     return Violation(
@@ -338,9 +353,9 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_lost(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the key was lost: no server can use it.
+    """Return a violation if the key of the pin was lost, according to the journal or the pin file.
 
-    If the key turns up again, it may have been copied meanwhile.
+    Even if such a key turns up again, it may have been copied meanwhile.
     """
     entry = situation.entry(pin)
     if pin not in situation.past.lost and (entry is None or entry.state != "lost"):
@@ -354,9 +369,9 @@ def not_lost(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin is only known from the unverified chain of one server.
+    """Return a violation if the only source of a pin is the unverified chain of one server.
 
-    Such a chain may be an attacker's.
+    An attacker may have presented that chain.
     """
     showing = [each.vantage for each in situation.sightings if pin in each.unverified]
     out = any(pin in _live_pins(situation, version) for version in situation.deployed.versions)
@@ -382,7 +397,11 @@ def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
 def _count(
     situation: Situation, versions: Sequence[Version], at: datetime | None = None
 ) -> int | None:
-    """Return how many clients hold these versions at ``at``; all clients if one is unpublished."""
+    """Return how many clients hold these versions at ``at``, or now if that is later.
+
+    If one of the versions is not published yet, return the number of all clients. ``None`` if the
+    number is unknown.
+    """
     if any(version not in situation.deployed.versions for version in versions):
         return client_count(situation)
     return clients_at_risk(situation, versions, max(situation.now, at or situation.now))
@@ -428,7 +447,7 @@ def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
 
 
 def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
-    """Return a text on versions that clients reported after their expected end; empty if none."""
+    """Return a note for versions that clients reported after their expected end; empty if none."""
     deployed, timing = situation.deployed, situation.timing
     late = [
         version
@@ -444,7 +463,7 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
 def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
     """Return the fix for a chain that the latest version refuses: which pin to publish first.
 
-    If only authorities are compared, that is the pin of the authority that issues the leaf.
+    If clients compare only authorities, it is the pin of the authority that issues the leaf.
     """
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
     what, used = "it", "key in use"

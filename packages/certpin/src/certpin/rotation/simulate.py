@@ -1,9 +1,9 @@
 """Simulate a rotation: how many clients of a fleet are locked out, when, and by which step.
 
-For each client, only the times matter from which it holds each release (a version of the pin set).
-Between two of them, and between two changes of the served keys, the client is either accepted or
-refused. Clients are simulated in chunks, so that the fleet is never in memory as a whole; the
-result doesn't depend on the size of the chunks.
+The simulation computes for each client the times from which it holds each release (a version of the
+pin set). Between two of these times, and between two changes of the served keys, the client is
+either accepted or locked out. Clients are simulated in chunks, so that the fleet is never in memory
+as a whole; the result doesn't depend on the size of the chunks.
 
 Importing this module loads numpy, which the extra ``simulate`` installs.
 """
@@ -38,12 +38,13 @@ CauseEvent = Literal["beginning", "publish", "serve", "expiry"]
 
 @dataclass(frozen=True)
 class LockoutCause:
-    """The reason why clients are locked out.
+    """The reason why clients are locked out in a simulation.
 
     Attributes:
-        event: the kind of event that began the lockout.
-        step: the number of the step; ``None`` if the event is not a step.
-        version: the version that was published, or that expires.
+        event: the kind of event that began the lockout: ``publish``, ``serve`` or ``expiry``, or
+            ``beginning`` if clients were locked out when the simulation began.
+        step: the number of the step that began the lockout; ``None`` if no step did.
+        version: the version that was published, or that expired; ``None`` for other events.
     """
 
     event: CauseEvent
@@ -53,11 +54,13 @@ class LockoutCause:
 
 @dataclass(frozen=True)
 class Lockout:
-    """The clients that one cause locks out, each counted once.
+    """The number of simulated clients that one cause locks out, each client counted once.
 
     Attributes:
+        cause: the reason why they are locked out.
+        clients: the number of clients.
         first: when the first client is locked out.
-        last: when the last client is let in again; the end of the simulation if some never are.
+        last: when the last client can connect again; the end of the simulation if some never can.
     """
 
     cause: LockoutCause
@@ -68,10 +71,14 @@ class Lockout:
 
 @dataclass(frozen=True)
 class Safety:
-    """The earliest safe time of a step if no other step changes; ``None`` for never.
+    """The earliest time at which a step of a simulated rotation locks no client out.
+
+    It is computed as if no other step changes.
 
     Attributes:
-        guaranteed: the time at which it is safe for every client within the delays of T_adopt.
+        step: the number of the step.
+        guaranteed: the earliest safe time for all clients that are not slower than T_adopt (the sum
+            of the delays until every client has a published version); ``None`` if there is none.
     """
 
     step: int
@@ -80,10 +87,13 @@ class Safety:
 
 @dataclass(frozen=True)
 class Hour:
-    """The state of the fleet at one full hour.
+    """The state of the simulated fleet at one full hour.
 
     Attributes:
-        held: how many clients hold each version, without versions that no client holds.
+        at: the time.
+        locked_out: how many clients are locked out.
+        held: how many clients hold each version, by version number. Versions that no client holds
+            are missing.
     """
 
     at: datetime
@@ -98,10 +108,11 @@ class Simulation:
     Attributes:
         clients: how many clients were simulated.
         locked_out: how many clients are ever locked out, each counted once.
-        seconds: for how many seconds clients are locked out, added up over all clients.
+        seconds: the sum, over all clients, of the seconds for which each is locked out.
         lockouts: the clients that each cause locks out, sorted by the first lockout.
         safety: the earliest safe time of each step that publishes or serves a key.
-        hours: the state of the fleet at each full hour. A lockout within one hour is not in it.
+        hours: the state of the fleet at each full hour. A lockout that begins and ends between two
+            full hours is not visible in it.
     """
 
     clients: int
@@ -113,7 +124,7 @@ class Simulation:
 
     @property
     def peak(self) -> Hour:
-        """The first of the full hours at which the most clients are locked out."""
+        """The first full hour at which the most clients are locked out, with the fleet's state."""
         return max(self.hours, key=lambda hour: hour.locked_out)
 
     def __bool__(self) -> NoReturn:
@@ -123,7 +134,7 @@ class Simulation:
 def simulate(
     script: Script, fleet: Fleet, *, chunk: int = 0, done: Callable[[], object] = lambda: None
 ) -> Simulation:
-    """Simulate how a fleet of clients goes through a script of publishes and served keys.
+    """Simulate which clients of a fleet are locked out by a script of publishes and served keys.
 
     Equal arguments give equal results.
 
@@ -132,7 +143,7 @@ def simulate(
             ignored.
         fleet: the clients.
         chunk: how many clients to simulate together; 0 for ``chunk_size``.
-        done: called after each chunk.
+        done: called without arguments after each chunk.
     """
     chunk = chunk or chunk_size(script)
     tally = Tally(script)
@@ -153,19 +164,21 @@ def simulate(
 
 
 def sum_of_delays(fleet: Fleet) -> int:
-    """Return T_adopt, the sum of the fleet's delays, in whole seconds."""
+    """Return T_adopt in whole seconds: the sum of the delays until each client has a version."""
     return fleet.timing.adopt // timedelta(seconds=1)
 
 
 def chunk_size(script: Script) -> int:
-    """Return how many clients to simulate together: fewer with many releases, to save memory."""
+    """Return how many clients to simulate together: fewer for many releases, to save memory."""
     return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))
 
 
 def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Release]]]:
-    """Yield the cohorts of clients that change versions, each with one release per arrival.
+    """Yield each group of clients that fetch or install the same releases, with these releases.
 
-    Times count from the beginning of the simulation.
+    The releases (versions of the pin set) are in the order in which the clients get them. Clients
+    that keep one binary for ever are not included. Times are seconds since the beginning of the
+    simulation.
     """
     sizes = fleet.sizes
     fetched = [Arrival(each.number, each.at, fleet.arrivals, each.by) for each in script.releases]
@@ -179,9 +192,10 @@ def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Re
 
 
 def _add_binaries(tally: Tally, script: Script, fleet: Fleet) -> list[Release]:
-    """Add the clients with binaries to the tally, and return the binaries that clients hold.
+    """Add the clients that keep the version in their binary to the tally.
 
-    The clients of one binary are one group, because they always hold the same version.
+    Return the versions in binaries that some client holds. The clients of one binary are added as
+    one group, because they always hold the same version.
     """
     counts = fleet.sizes.binaries
     held = [release for release in script.binaries if counts.get(release.number)]
@@ -211,9 +225,9 @@ def _result(script: Script, tally: Tally, safety: tuple[Safety, ...], clients: i
 
 
 def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
-    """Return a dict for each full hour: how many clients hold each version.
+    """Return a list with a dict for each full hour: how many clients hold each version, by number.
 
-    Versions are added one after the other: all at once would need much memory.
+    Versions are processed one at a time, because the data of all at once would need much memory.
     """
     found: list[dict[int, int]] = [{} for _ in range(tally.hours)]
     for number, counts in tally.held_by_hour():
@@ -227,10 +241,13 @@ def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
 
 @dataclass(frozen=True)
 class Span:
-    """A period in which the served keys don't change and no pins expire.
+    """A period of a simulation in which the served keys don't change and no pins expire.
 
-    Times are seconds since the beginning. ``chains`` are the chains that servers present, and
-    ``cause`` is the event that began the period.
+    Attributes:
+        begin: the first second of the period, counted from the beginning of the simulation.
+        end: the second at which the next period begins.
+        chains: the chains that servers present.
+        cause: the event that began the period.
     """
 
     begin: int
@@ -241,7 +258,15 @@ class Span:
 
 @dataclass
 class CauseTotal:
-    """How many clients one cause locks out, and from which to which second."""
+    """The number of clients that one cause locks out, and when the first and last lockout are.
+
+    Seconds count from the beginning of the simulation.
+
+    Attributes:
+        clients: the number of clients.
+        first: when the first client is locked out.
+        last: when the last client can connect again.
+    """
 
     clients: int = 0
     first: int = NEVER
@@ -249,12 +274,13 @@ class CauseTotal:
 
 
 class Tally:
-    """Adds up lockouts and held versions over all groups of clients.
+    """Counts, over all groups of simulated clients, lockouts and the versions that clients hold.
 
-    Times are seconds since the beginning.
+    Times are seconds since the beginning of the simulation.
 
-    A group is a chunk of clients with the times from which they hold each release, or one client
-    with the weight of all that hold the same binary.
+    A group is a chunk of clients with the times from which each holds each release (a version of
+    the pin set). All clients with the same binary are a group of one client, which is weighted by
+    their number.
     """
 
     def __init__(self, script: Script) -> None:
@@ -267,21 +293,22 @@ class Tally:
 
     @property
     def refused_by_hour(self) -> Integers:
-        """How many clients are locked out at each full hour."""
+        """An array: for each full hour, how many clients are locked out."""
         return self._by_hour(self._refused)
 
     def held_by_hour(self) -> Iterator[tuple[int, Integers]]:
-        """Yield each version, and how many clients hold it at each full hour."""
+        """Yield each version number with an array: how many clients hold it at each full hour."""
         for number, changes in self._held.items():
             yield number, self._by_hour(changes)
 
     def add(self, releases: Sequence[Release], since: Sequence[Integers], weight: int = 1) -> None:
-        """Add a group of clients with the releases that each holds, one after the other.
+        """Count a group of clients, which hold these releases one after the other.
 
         Args:
-            releases: the releases in their order.
-            since: for each release, the second from which each client holds it, until the next
-                one's.
+            releases: the releases (versions of the pin set) in the order in which clients hold
+                them.
+            since: for each release, an array with the second from which each client holds it. The
+                client holds it until the second of the next release.
             weight: how many clients each entry of the arrays represents.
         """
         self._hold(releases, since, weight)
@@ -307,10 +334,14 @@ class Tally:
     def _lock_out(
         self, group: _Group, by: tuple[Span, Release], at: Integers, start: Integers, stop: Integers
     ) -> None:
-        """Count the clients with indexes ``at`` as locked out from ``start`` to ``stop``.
+        """Count clients as locked out. A client that is locked out already keeps its cause.
 
-        ``by`` is the period, and the release that refuses the servers in it. A client that was
-        refused until ``start`` keeps its previous cause.
+        Args:
+            group: the group of clients.
+            by: the period, and the release that refuses the servers in that period.
+            at: the indexes of the clients in the group.
+            start: for each of these clients, the second from which it is locked out.
+            stop: for each of these clients, the second from which it can connect again.
         """
         (span, release), fresh = by, start > group.until[at]
         in_span = fresh & (start == span.begin)
@@ -332,16 +363,16 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Return the number of changes in each hour.
+        """Return an array with the number of changes in each hour.
 
-        ``moments`` are the times of the changes, in seconds; each is rounded up to a full hour.
+        ``moments`` has the times of the changes, in seconds; each is rounded up to a full hour.
         """
         hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
         return np.bincount(hours, minlength=self.hours + 2)
 
 
 class _Group:
-    """The clients of one group: until when each was last locked out, and by which cause.
+    """Records until when each client of a group was last locked out, and by which cause.
 
     ``weight`` is the number of clients that each entry of the arrays represents.
     """
@@ -359,10 +390,13 @@ class _Group:
         at: Integers,
         start: Integers,
     ) -> None:
-        """Count the clients with indexes ``at`` as newly locked out by ``cause``.
+        """Count clients of this group as newly locked out by ``cause``.
 
-        ``causes`` has the totals, and ``start`` the second at which each of these clients is locked
-        out.
+        Args:
+            causes: the totals by cause, which are changed in place.
+            cause: the cause of the lockout.
+            at: the indexes of the clients in the group.
+            start: for each of these clients, the second at which it is locked out.
         """
         if not at.size:
             return
@@ -374,9 +408,13 @@ class _Group:
         found.first = min(found.first, int(start.min()))
 
     def extend(self, causes: dict[LockoutCause, CauseTotal], at: Integers, stop: Integers) -> None:
-        """Record that the clients with indexes ``at`` are locked out until the seconds in ``stop``.
+        """Record, in the totals of their causes, until when clients of this group are locked out.
 
-        Only the last second of each cause is kept.
+        Args:
+            causes: the totals by cause, which are changed in place. Each keeps only its latest
+                second.
+            at: the indexes of the clients in the group.
+            stop: for each of these clients, the second from which it can connect again.
         """
         for number, cause in enumerate(self._causes):
             ends = stop[self._cause[at] == number]
@@ -385,7 +423,10 @@ class _Group:
 
 
 def spans(script: Script) -> list[Span]:
-    """Divide the simulation into periods without changes, each with the cause of its beginning."""
+    """Divide a simulation into periods without changes, each with the event that begins it.
+
+    A period ends when servers change their chains, or pins of a release expire.
+    """
     of_apps = [release for app in script.apps for release in app.releases]
     known = (*script.releases, *script.binaries, *of_apps)
     ends = {each.end for each in known if each.end is not None}
@@ -408,11 +449,14 @@ def _served(script: Script, at: int) -> Chains:
 
 @dataclass(frozen=True)
 class _SafetyInput:
-    """The data that determine the safe date of a step. Times are seconds since the beginning.
+    """The data that determine the earliest safe date of a step in a simulation.
+
+    Times are seconds since the beginning of the simulation.
 
     Attributes:
-        left: when the last client of an app or of a binary left a release of it; ``NEVER`` if some
-            keep it.
+        script: the published versions and served keys.
+        left: each release (a version of the pin set) that came in a binary, with the time at which
+            its last client got another release; ``NEVER`` if some client keeps it.
         adopt: T_adopt, the sum of the clients' delays, in seconds.
     """
 
@@ -429,11 +473,11 @@ def _safety(known: _SafetyInput) -> list[Safety]:
 
 
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
-    """Return the earliest safe date for serving a key.
+    """Return the earliest safe date for the step that lets servers present other chains.
 
-    That is when the last client has the first release that accepts the key, and has left the
-    releases of apps that refuse it. Not checked: a release that refuses it again, published after
-    the step.
+    At that date, the last client has the first release (a version of the pin set) that accepts the
+    chains, and the last client of an app has left the releases that refuse them. Not checked:
+    whether a release that is published after the step refuses the chains again.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script
@@ -449,8 +493,8 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
     """Return the index of the release from which on clients accept these chains, or None.
 
-    It is the first accepting release after all releases that refuse the chains and were published
-    by the time ``at``.
+    Of the releases that were published by the time ``at``, the last one that refuses the chains is
+    found. The result is the first release after it that accepts them.
     """
     refusing = [index for index, each in enumerate(releases) if each.refuses(chains, each.at)]
     out = [index for index in refusing if releases[index].at <= at]
@@ -459,7 +503,10 @@ def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | No
 
 
 def _release_safety(known: _SafetyInput, release: Release) -> Safety:
-    """Return the earliest safe date for a release: when servers present a chain that it accepts."""
+    """Return the earliest safe date for publishing a release (a version of the pin set).
+
+    It is the time from which servers present chains that the release accepts.
+    """
     script, step = known.script, release.step or 0
     for serving, following in zip(script.servings, [*script.servings[1:], None], strict=True):
         over = following is not None and following.at <= release.at

@@ -1,7 +1,8 @@
-"""The clients of a simulation as arrays: from when each of them holds each version.
+"""The clients of a simulation as arrays: the second from which each client holds each version.
 
-The times follow from the same curves as the figures of the gate (``certpin.rotation.fleet``): at
-each time, as many clients hold a version as ``Cohort.held`` counts.
+The times are computed from the curves with which the safety rules count clients at risk
+(``certpin.rotation.fleet``): at each time, as many clients hold a version as ``Cohort.held``
+counts.
 
 Not modelled: clients that never come back; CDNs that serve a part of the world; and clients that
 are locked out of the address that serves the pins (they can still fetch, as if that address were
@@ -32,14 +33,17 @@ NEVER = 2**62
 def held_since(cohort: Cohort, first: int, count: int) -> list[Integers]:
     """Return the second from which each client holds each version of its cohort, or a later one.
 
+    A cohort is a group of clients that get the same versions. Its clients are numbered from the
+    fastest (0) to the slowest.
+
     Args:
-        cohort: the clients, of a known number.
-        first: the number of the first client of the result; the fastest is number 0.
-        count: how many clients follow it.
+        cohort: the clients. Their number has to be known.
+        first: the number of the first client of the result.
+        count: how many clients the result has.
 
     Returns:
-        An array for each arrival, with ``NEVER`` for clients that never have the version. The
-        times of an arrival are not later than those of the next one.
+        For each version, an array with the second for each client; ``NEVER`` for clients that never
+        have the version. A client's seconds never fall from one version to the next.
     """
     numbers = np.arange(first, first + count, dtype=np.int64)
     curves = _Counts(cohort.clients or 0)
@@ -51,14 +55,14 @@ def held_since(cohort: Cohort, first: int, count: int) -> list[Integers]:
 
 
 class _Counts:
-    """The points of curves for a number of clients, as arrays. Each curve is converted once."""
+    """Converts adoption curves to arrays for a number of clients. Each curve is converted once."""
 
     def __init__(self, clients: int) -> None:
         self._clients = clients
         self._known: dict[int, tuple[Integers, Integers]] = {}
 
     def of(self, curve: Arrivals) -> tuple[Integers, Integers]:
-        """Return the points of a curve: seconds, and how many clients have the version by then."""
+        """Return a curve as two arrays: seconds, and how many clients have the version then."""
         if id(curve) not in self._known:
             points = np.array(curve.counts(self._clients), np.int64)
             self._known[id(curve)] = points[:, 0], points[:, 1]
@@ -66,9 +70,10 @@ class _Counts:
 
 
 def _since(arrival: Arrival, curves: _Counts, numbers: Integers) -> Integers:
-    """Return the second from which each client has one version: the inverse of ``Arrival.reached``.
+    """Return an array with the second from which each client has one version.
 
-    ``numbers`` are the numbers of the clients; the fastest is number 0.
+    ``numbers`` are the numbers of the clients; the fastest is number 0. This is the inverse of
+    ``Arrival.reached``, which counts the clients that have the version at a time.
     """
     seconds, counts = curves.of(arrival.curve)
     above = np.searchsorted(counts, numbers, side="right")

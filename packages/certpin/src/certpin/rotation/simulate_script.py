@@ -1,7 +1,7 @@
 """The script of a simulation: published versions, served keys, and the dates of the steps.
 
-Steps are taken in the order of their dates, and the gate refuses none: a simulation may be about a
-wrong order. Times are seconds since the beginning of the simulation; fractions are dropped.
+Steps are taken in the order of their dates, and without safety rules, so that a wrong order can be
+simulated. Times are seconds since the beginning of the simulation; fractions are dropped.
 
 Not modelled: two versions with one number (the first one counts), and a key that becomes
 compromised during the simulation.
@@ -44,7 +44,13 @@ _ANY = datetime.min.replace(tzinfo=UTC)  # the policies that are compared don't 
 
 @dataclass(frozen=True)
 class DatedStep:
-    """A step of a rotation with its date, and its number in the plan or in the user's file."""
+    """A step of a rotation with its date.
+
+    Attributes:
+        number: the number of the step in the plan or in the user's file, from 1.
+        step: the step.
+        at: the date.
+    """
 
     number: int
     step: Step
@@ -53,17 +59,20 @@ class DatedStep:
 
 @dataclass(frozen=True)
 class Release:
-    """A published version as clients of one host hold it. Times are seconds since the beginning.
+    """A published version of the pin set, as clients of one host hold it.
+
+    Times are seconds since the beginning of the simulation.
 
     Attributes:
         number: the number of the version.
         at: when clients could first fetch the version.
-        policy: the host's policy in the version, in mode ``report`` and without expiry, so that it
-            may also have a single pin; ``None`` if the version refuses nothing.
-        end: from then on clients with the version refuse every server, because its pins have
-            expired.
-        by: when all clients have the version at the latest, because the previous version was
-            recorded as ended.
+        policy: the host's policy in the version, for comparing pins. Its mode is ``report`` and it
+            never expires, so that it may also have a single pin. ``None`` if the version refuses
+            nothing.
+        end: when its pins expire, so that clients with the version refuse every server; ``None`` if
+            that never happens.
+        by: the latest time at which all clients have the version, if the journal records that the
+            previous version has ended; otherwise ``None``.
         step: the number of the step that publishes it; ``None`` if it was published before.
     """
 
@@ -75,7 +84,12 @@ class Release:
     step: int | None = None
 
     def refuses(self, chains: Chains, at: int) -> bool:
-        """Return True if clients with this release refuse one of the served chains at a time."""
+        """Return True if clients with this release refuse one of the served chains.
+
+        Args:
+            chains: the chain of each server; ``None`` for a chain that did not verify.
+            at: the second, since the beginning of the simulation.
+        """
         if self.policy is None:
             return False
         ended = self.end is not None and at >= self.end
@@ -86,9 +100,12 @@ class Release:
 
 @dataclass(frozen=True)
 class Serving:
-    """The chain that each server presents from the second ``at`` on; empty if they are unknown.
+    """The chains that servers present in a part of a simulation.
 
-    ``step`` is the number of the step that changed the chains; ``None`` for those at the beginning.
+    Attributes:
+        at: the second from which servers present the chains.
+        chains: the chain of each server; empty if the chains are unknown.
+        step: the number of the step that changed the chains; ``None`` for those at the beginning.
     """
 
     at: int
@@ -98,12 +115,14 @@ class Serving:
 
 @dataclass(frozen=True)
 class AppScript:
-    """The releases of an app: as recorded in the journal, and as the versions that they bring.
+    """The releases of one app in a simulation.
 
     Attributes:
+        name: the name of the app.
         begin: the beginning of the simulation, in seconds since 1970.
-        entries: the recorded releases of the app, each with its version of the pin set.
-        releases: the version of each entry, in the same order, as clients of the host hold it.
+        entries: the releases of the app that the journal records, each with the version of the pin
+            set in its binary.
+        releases: the same versions, in the same order, as clients of the host hold them.
     """
 
     name: str
@@ -114,12 +133,18 @@ class AppScript:
 
 @dataclass(frozen=True)
 class Script:
-    """The input of a simulation: steps, releases, served keys and binaries, each sorted by time.
+    """The input of a simulation. Every list is sorted by time.
 
     Attributes:
+        begin: the beginning of the simulation.
+        steps: the steps of the rotation, with dates.
+        releases: the versions of the pin set that clients fetch.
+        servings: the chains that servers present.
+        binaries: the versions in binaries of unknown apps.
         until: the end of the simulation, in seconds since the beginning.
         apps: the apps with recorded releases.
-        fetched: True if clients fetch the releases; False if they only had the first one.
+        fetched: True if clients fetch the releases; False if no version can be fetched, and
+            ``releases`` is the one version that clients without a binary hold.
     """
 
     begin: datetime
@@ -133,7 +158,7 @@ class Script:
 
 
 def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
-    """Return the steps of a plan with dates, each as early as the plan allows from ``now`` on."""
+    """Return the steps of a plan with dates: as early as it allows, but not before ``now``."""
     found = []
     for number, step in enumerate(steps, 1):
         now = max(now, step.not_before or now)
@@ -148,10 +173,10 @@ def moved_steps(
 
     Args:
         steps: all steps of the script.
-        moves: by how much to move a step, by its number.
+        moves: for the number of each step to move, by how much to move it; negative for earlier.
 
     Raises:
-        InputError: a step does not exist, or clients do not notice it.
+        InputError: a number is not that of a step, or clients do not notice the step.
     """
     known = {dated.number: dated for dated in steps}
     for number in moves:
@@ -167,11 +192,15 @@ def moved_steps(
 
 
 def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
-    """Return the script of a simulation in which each step is taken at its date.
+    """Return the input of a simulation in which each step is taken at its date.
+
+    Args:
+        situation: the facts about the host at the beginning.
+        steps: the steps with their dates.
 
     Raises:
-        InputError: a step is in the past or too far ahead, there are too many, or no version is
-            published.
+        InputError: a step is in the past or too far ahead, there are too many steps, or no version
+            is published.
     """
     ordered = sorted(steps, key=lambda dated: dated.at)
     _check(situation, ordered)
@@ -194,10 +223,10 @@ def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
 
 
 def assumed_chains(situation: Situation) -> Chains:
-    """Return the chains that servers present now: those probed, or else as ACTIVE pins suggest.
+    """Return the chains that servers present now: as probed, or as the ACTIVE pins suggest.
 
-    Without a probe, each ACTIVE leaf of the draft (the next version) is one server. Without an
-    ACTIVE leaf, one server has all ACTIVE pins.
+    Without a probe, each ACTIVE leaf pin in the draft (the pin file that would be published next)
+    counts as one server. Without an ACTIVE leaf pin, one server has all ACTIVE pins.
     """
     if situation.sightings:
         return tuple(sighting.chain for sighting in situation.sightings)
@@ -212,7 +241,11 @@ def assumed_chains(situation: Situation) -> Chains:
 
 
 def fetched_releases(situation: Situation) -> list[Release]:
-    """Return the releases that clients fetch, from the newest one that every client has."""
+    """Return the versions of the pin set that clients fetch, in the order in which they get them.
+
+    The first is the newest version that every client has. If no version can be fetched, return only
+    the newest version that some client may hold.
+    """
     order = fetch_order(situation.deployed)
     if not order:
         # Clients without a binary of their own hold the newest version.
@@ -242,7 +275,10 @@ def _apps(situation: Situation) -> tuple[AppScript, ...]:
 
 
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
-    """Return the releases in binaries of unknown apps; of two with one number, the first."""
+    """Return the versions of the pin set that are in binaries of unknown apps, each number once.
+
+    Of two versions with one number, the first is returned.
+    """
     found: dict[int, Release] = {}
     for version in situation.alive:
         if is_unnamed(version):
@@ -259,9 +295,9 @@ def release_of(version: Version, situation: Situation) -> Release:
 
 
 def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> HostPolicy | None:
-    """Return a policy with these pins as ``Release.policy``: it reports and never expires.
+    """Return a policy with these pins that only reports and never expires, for ``Release.policy``.
 
-    ``None`` if the policy does not enforce its pins.
+    ``None`` if the policy is not in mode ``enforce``: then its clients refuse nothing.
     """
     if policy.mode != "enforce":
         return None
@@ -272,7 +308,10 @@ def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> HostPolicy | None:
 
 
 def _refuses_from(pins: PinSet, situation: Situation) -> int | None:
-    """Return the second from which an expired pin set refuses every server of the host."""
+    """Return the second from which clients refuse every server of the host for its expired pins.
+
+    ``None`` if that never happens. The second counts from the beginning of the simulation.
+    """
     policy = policy_in(pins, situation.pattern)
     return _seconds(policy.refuses_from, situation) if policy else None
 
@@ -328,10 +367,10 @@ def _take(
 def _pushed(
     situation: Situation, out: Sequence[Release], step: int, at: int
 ) -> tuple[Release, ...]:
-    """Return the pending version as a release that clients can fetch from the push on.
+    """Return the version that waits for its push, as a release that clients fetch from ``at`` on.
 
-    Return nothing if clients can fetch a higher version. Raises ``InputError`` if no version is
-    pending.
+    The push is the upload of a signed pin set. Return an empty tuple if clients can already fetch a
+    higher version. Raises ``InputError`` if no version waits for its push.
     """
     latest = situation.deployed.latest
     if latest is None or not latest.pending or any(latest.number == each.number for each in out):

@@ -1,13 +1,14 @@
 """The situation of a host: the versions that clients hold, what servers present, and the time.
 
-Everything that a decision about a rotation depends on is in a ``Situation``; ``adoption`` answers
+Everything that a decision about a rotation depends on is in a ``Situation``. ``adoption`` computes
 whether every client accepts a pin.
 
-A version is alive while some client may hold it. One that clients fetch is alive until T_adopt
-after a higher version was published; T_adopt is the delay until every client has a published
-version. A version in a binary is alive until its owner records that it has ended, because certpin
-can't see who still runs that binary. A pin is adopted when every version that is alive accepts it.
-That is derived from the versions, the delays and the clock; it is never declared.
+A version is alive while some client may hold it. A version that clients fetch is alive until
+T_adopt after a higher version was published; T_adopt is the delay until every client has a
+published version. A version in a binary is alive until its owner records that it has ended, because
+certpin can't see which clients still run that binary. A pin is adopted when every version that is
+alive accepts it. Adoption is derived from the versions, the delays and the clock; it is never
+declared.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class AdoptionDelays:
-    """The delays between publishing a pin set and the last client that has it.
+    """The delays between publishing a pin set and the time at which the last client has it.
 
-    The defaults are safe for an app that is opened once a month. Use the delays of your slowest
-    app: certpin does not wait for a client that is slower than these.
+    The defaults are safe for an app that each user opens at least once a month. Use the delays of
+    your slowest app: certpin does not wait for a client that is slower than these.
 
     Attributes:
         cdn: how long the CDN may serve an old version.
         cache: how long a client may keep a version in its cache.
         poll: how often a client checks for a new version.
         opened: how long it takes until the last user opens the app.
-        skew: by how much the clocks differ.
+        skew: by how much the clocks of clients and servers may differ.
 
     Raises:
         InputError: a delay is negative, or longer than ``LONGEST_DURATION``.
@@ -69,19 +70,20 @@ class AdoptionDelays:
 
     @property
     def adopt(self) -> timedelta:
-        """T_adopt: the sum of all delays, because each may begin when the previous one ends."""
+        """T_adopt: the sum of all delays. Each may begin only when the previous one ends."""
         return self.cdn + self.cache + self.poll + self.opened + self.skew
 
     def texts(self) -> dict[str, str]:
-        """Return each delay as text such as ``7d``, by its name. ``parse`` reads the result."""
+        """Return a dict from the name of each delay to its duration as text, such as ``7d``."""
         return {delay.name: format_duration(getattr(self, delay.name)) for delay in fields(self)}
 
     @staticmethod
     def parse(texts: dict[str, str]) -> AdoptionDelays:
-        """Read delays from the texts that ``texts`` returns.
+        """Read delays from a dict of durations as text, such as ``7d``.
 
         Args:
-            texts: delays by name. A missing one has its default; unknown names are ignored.
+            texts: the durations by the name of the delay. A missing delay gets its default; unknown
+                names are ignored.
 
         Raises:
             InputError: a text is not a duration, or is out of range.
@@ -97,19 +99,20 @@ class Version:
     """A published version of the pin set, and when clients hold it. Every time has a zone.
 
     Attributes:
+        pins: the pin set.
         fetched: when clients could first fetch it; ``None`` if they never could.
         bundled: when it was built into an app's binary; ``None`` if it never was.
         ended: when its owner recorded that no client holds it; ``None`` if not recorded.
         clients: how many clients hold it; ``None`` if unknown.
         pending: True if it is a signed pin set that was not pushed yet, according to the journal.
-            Some client may hold it, but a client that asks doesn't get it.
-        last_reported: the last day on which a client reported that it holds it
-            (``certpin.rotation.measured``).
-        negligible_since: since when few enough clients report it to accept their lockout
-            (``certpin.rotation.measured``).
-        reported: how many clients reported it on one day of the last week, at most; ``None``
+            Some client may hold it, but a client that fetches the pin set doesn't get it.
+        last_reported: the last day on which a client reported that it holds the version; ``None``
             without reports.
-        releases: the releases of apps with it, as far as they are known.
+        negligible_since: the time from which so few clients report the version that the user
+            accepts their lockout (``certpin.rotation.measured``); ``None`` if there is none.
+        reported: the most clients that reported it on one day of the last week; ``None`` without
+            reports.
+        releases: the known releases of apps that have the version in their binary.
     """
 
     pins: PinSet
@@ -125,7 +128,7 @@ class Version:
 
     @property
     def number(self) -> int:
-        """The number of this version, as in its pin set."""
+        """The version number in its pin set."""
         return self.pins.version
 
     @property
@@ -134,10 +137,11 @@ class Version:
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
     def accepts(self, pattern: HostPattern, pin: Pin) -> bool:
-        """Return True if clients with this version accept a key with this pin at a host.
+        """Return True if clients with this version accept a pinned key at a host.
 
-        They do if the version has no policy for the host, or one that only reports. Not checked:
-        the position in the chain that may match (``match``), and expiry.
+        They accept it if the version's policy for the host has the pin, if it only reports, or if
+        the version has no policy for the host. Not checked: the position in the chain that may
+        match (``match``), and expiry.
         """
         policy = policy_in(self.pins, pattern)
         return policy is None or policy.mode == "report" or pin in policy.live_pins
@@ -150,10 +154,11 @@ class DeployedVersions:
     Two different pin sets with the same number are two versions: clients may hold either.
 
     Attributes:
-        reporting: how many clients reported any version on one day of the last week, at most;
-            ``None`` without reports.
-        endless: True if versions end only when the journal says so, and never because of a date:
-            for decisions that must not rely on the clock (``certpin.rotation.gate``).
+        versions: the versions.
+        reporting: the most clients that reported any version on one day of the last week; ``None``
+            without reports.
+        endless: True if versions end only when the journal says so, and never because of a date.
+            This is for decisions that must not rely on this machine's clock.
     """
 
     versions: tuple[Version, ...] = ()
@@ -166,9 +171,10 @@ class DeployedVersions:
         return max(self.versions, key=lambda version: version.number, default=None)
 
     def next_number(self, draft: PinSet) -> int:
-        """Return the version number for publishing a pin file: its own, or more if that is taken.
+        """Return the version number under which a pin file can be published.
 
-        It is higher than the number of every published version.
+        It is the number in the pin file, if that is higher than the number of every published
+        version. Otherwise it is the highest published number plus one.
         """
         latest = self.latest
         return draft.version if latest is None else max(draft.version, latest.number + 1)
@@ -177,7 +183,7 @@ class DeployedVersions:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 
         If a client reports the version after its expected end, clients are slower than the delays
-        allow for. Then it is alive until T_adopt after the last report.
+        allow for. Then the end is T_adopt (the sum of the delays) after the last report.
         """
         if self.endless:
             return version.ended
@@ -197,9 +203,9 @@ class DeployedVersions:
         return end is not None and last is not None and last >= end
 
     def superseded_at(self, version: Version) -> datetime | None:
-        """Return when clients that fetch this version could first fetch a higher one instead.
+        """Return when clients that fetch this version could first fetch a higher version instead.
 
-        ``None`` if they can't fetch this version, or no higher one.
+        ``None`` if clients can't fetch this version, or can't fetch a higher one.
         """
         if version.fetched is None:
             return None
@@ -208,9 +214,9 @@ class DeployedVersions:
         return min(following, default=None)
 
     def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
-        """Return the end of a version's life as recorded, or as computed from the delays.
+        """Return the time at which the last client leaves a version, without considering reports.
 
-        Reports of clients are not considered. ``None`` if unknown.
+        The time is recorded in the journal, or computed from the delays. ``None`` if unknown.
         """
         if version.ended is not None:
             return version.ended
@@ -223,14 +229,17 @@ class DeployedVersions:
         return max(known, default=None) if len(known) == len(ends) else None
 
     def _binary_ends(self, version: Version, timing: AdoptionDelays) -> list[datetime | None]:
-        """Return, for each app release with this version, when its last client has left it."""
+        """Return, for each app release with this version, when its last client has another version.
+
+        A time is ``None`` if it is unknown.
+        """
         releases = [each for known in self.versions for each in known.releases]
         higher = self._fetched_above(version)
         first = min((each.fetched for each in higher if each.fetched), default=None)
         return [release_end(each, releases, first, timing.adopt) for each in version.releases]
 
     def _fetched_above(self, version: Version) -> list[Version]:
-        """Return the versions with higher numbers that clients can fetch, or could fetch once."""
+        """Return the versions with higher numbers that clients can fetch, or could once fetch."""
         return [
             other
             for other in self.versions
@@ -245,9 +254,9 @@ class DeployedVersions:
     def with_version(
         self, pins: PinSet, at: datetime, *, bundled: bool = False
     ) -> DeployedVersions:
-        """Return a copy with one more version, which was published at ``at``.
+        """Return a copy with one more version, which is published at the time ``at``.
 
-        Clients fetch it, or have it in a binary (``bundled``).
+        Clients fetch the version, or have it in an app's binary if ``bundled`` is True.
         """
         version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
         return replace(self, versions=(*self.versions, version))
@@ -260,7 +269,8 @@ class DeployedVersions:
 def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
     """Return a pin set's policy for a host pattern; ``None`` if it has none.
 
-    That is the policy with this pattern. For a host, it may also be one that covers the host.
+    It is the policy with exactly this pattern. If there is none and the pattern is a single host,
+    it is the policy with a wildcard that covers the host.
     """
     for policy in pins.policies:
         if policy.pattern == pattern:
@@ -269,7 +279,7 @@ def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
 
 
 def _examples(pattern: HostPattern) -> tuple[str, ...]:
-    """Return a host name for each depth of subdomain that a pattern covers differently."""
+    """Return example host names that a pattern covers, one for each depth of subdomain."""
     if not pattern.wildcard:
         return (pattern.name,)
     one = f"{ANY_LABEL}.{pattern.name}"
@@ -289,9 +299,9 @@ class ServerDate:
     """The time that a server reported in the header ``Date`` (RFC 9110 section 6.6.1).
 
     Attributes:
-        source: the server.
-        date: its time, to the second.
-        local: the time of this machine when the answer came.
+        source: the name or address of the server, for messages.
+        date: the time that the server reported, to the second.
+        local: the time of this machine when the response arrived.
     """
 
     source: str
@@ -300,17 +310,17 @@ class ServerDate:
 
     @property
     def difference(self) -> timedelta:
-        """How far the clocks of the server and of this machine are apart; never negative."""
+        """The absolute difference between the clocks of the server and of this machine."""
         return abs(self.date - self.local)
 
 
 @dataclass(frozen=True)
 class TimeEvidence:
-    """The facts about the time of a step, besides the clock of this machine.
+    """Facts that confirm or contradict this machine's clock when a step of a rotation is taken.
 
     Attributes:
         newest: the time of the newest entry of the journal; ``None`` if it has none.
-        entry: the step and the person of that entry, as text.
+        entry: the step of that entry and the person who took it, as text; empty without an entry.
         dates: the times of servers, over connections with verified chains.
         hints: the times of servers without a verified chain. They prove nothing.
     """
@@ -322,23 +332,27 @@ class TimeEvidence:
 
     @property
     def confirmed(self) -> bool:
-        """True if the time of a server confirms the clock of this machine."""
+        """True if a server with a verified chain reported about the time of this machine.
+
+        A difference of ``CLOCK_TOLERANCE`` is allowed.
+        """
         return any(each.difference <= CLOCK_TOLERANCE for each in self.dates)
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """The certificates that one server presented to a probe.
+    """The result of probing one server: the certificates that it presented.
 
     Attributes:
-        vantage: the description of the server, such as its address.
+        vantage: the description of the server for messages, such as its address.
         chain: the verified path from leaf to root; ``None`` if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
             attacker's.
-        server: the name of the server in the journal (``server_name``); empty for a file.
-        problem: why OpenSSL refused the chain.
-        date: the time that the server reported; ``None`` if it reported none. It proves nothing
-            if ``chain`` is ``None``.
+        server: the name of the server in the journal (``server_name``); empty if the certificates
+            are from a file.
+        problem: why OpenSSL refused the chain; empty if it was verified.
+        date: the time that the server reported; ``None`` if it reported none. It proves nothing if
+            ``chain`` is ``None``.
     """
 
     vantage: str
@@ -367,13 +381,13 @@ class Sighting:
 
 @dataclass(frozen=True)
 class ServerObservation:
-    """The key that a server presented at a time, as the journal records it.
+    """The key that a server presented when it was contacted, as the journal records it.
 
     Attributes:
         host: the pattern of the policy for which the server was contacted.
-        server: the server (``server_name``).
+        server: the name of the server, from ``server_name``, such as ``api.bank.example:443``.
         time: when it was contacted.
-        leaf: the pin of the key of its leaf certificate.
+        leaf: the pin of the key of its leaf certificate; ``None`` if it sent no certificate.
         problem: why its chain did not verify; empty if it did.
     """
 
@@ -387,8 +401,8 @@ class ServerObservation:
 def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     """Return the name of a server in the journal: its address in the pin file, with the port.
 
-    A TLS name that is neither the address nor the name of the pattern, as with a wildcard and
-    ``--connect``, comes first: ``www.bank.example at 192.0.2.7:443``.
+    If the TLS name is neither that address nor the host of the pattern, it comes first, as in
+    ``www.bank.example at 192.0.2.7:443``. This happens with a wildcard pattern and ``--connect``.
     """
     host, port = endpoint.address
     address = join_address(host, port)
@@ -409,7 +423,7 @@ class PinHistory:
 
     Attributes:
         states: the last state of each pin.
-        known: pins of keys that the owner made, or gave as files.
+        known: pins of keys that the owner generated, or added to the pin file.
         compromised: pins of compromised keys, at this host or at another.
         lost: pins of keys that no longer exist, at this host or at another.
     """
@@ -422,19 +436,19 @@ class PinHistory:
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that a decision about one host depends on.
+    """The facts about one host on which a decision about a rotation depends.
 
     Attributes:
         pins: the draft: the pin file that would be published next.
-        pattern: the policy of the draft that the decision is about.
+        pattern: the host pattern of the policy in the draft that the decision is about.
         deployed: every version that was published.
-        sightings: the certificates that the host's servers present; empty if they are unknown.
+        sightings: the results of probing the host's servers; empty if no server was probed.
         timing: the delays of the clients.
         now: the current time, with a zone.
         past: the states of the host's pins according to the journal.
-        observed: the last observation of each server in the journal, of every host.
-        evidence: the facts about the time besides ``now``; ``None`` if the time is not judged, as
-            in a plan.
+        observed: the last observation of each server in the journal, for all hosts.
+        evidence: the facts that confirm or contradict this machine's clock; ``None`` if the clock
+            is not checked, as in a plan.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -471,14 +485,15 @@ class Situation:
         return self.deployed.alive(self.now, self.timing)
 
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
-        """Return the policies that a version has for the hosts of the situation's policy.
+        """Return the policies that a version of the pin set has for the hosts of this policy.
 
-        They differ if the version has other patterns than the draft: an exact host may be covered
-        by a wildcard now, or the reverse. A host that another policy of the draft covers is left
-        out.
+        There may be several if the version has other patterns than the draft (the pin file that
+        would be published next). For example, the draft may have a wildcard, and the version a
+        policy for one of its hosts. A host that another policy of the draft covers is left out.
 
         Returns:
-            Each policy once; ``None`` if the version has none for some of the hosts.
+            Each policy once; ``None`` among them if the version has no policy for some of the
+            hosts.
         """
         pins, pattern, wanted = version.pins, self.pattern, self.policy
         if not pattern.wildcard:
@@ -498,7 +513,8 @@ class Situation:
     def role_of(self, pin: Pin) -> Role:
         """Return the role in a chain that a pin's key has when servers use it.
 
-        A backup replaces the leaf, or the authority if only authorities may match.
+        That is the role in the pin file. A backup has the role of the leaf, or of an authority if
+        clients compare only authorities (``match = "ca"``).
         """
         entry = self.entry(pin)
         if entry is not None and entry.role != "backup":
@@ -507,7 +523,7 @@ class Situation:
 
     @property
     def usable(self) -> frozenset[Pin]:
-        """The draft's pins with keys that servers may use, now or later: neither lost nor stolen.
+        """The pins in the draft of keys that servers may use, now or later: not lost or stolen.
 
         The draft is the pin file that would be published next.
         """
@@ -528,7 +544,10 @@ class Situation:
         return bool(self.sightings) and all(each.chain for each in self.sightings)
 
     def serving(self, pin: Pin) -> tuple[str, ...]:
-        """Return the probed servers that have this pin's key or certificate in a verified path."""
+        """Return the probed servers that have this pin's key or certificate in a verified path.
+
+        Each server is given by its description, such as its address.
+        """
         return tuple(sighting.vantage for sighting in self.sightings if pin in sighting.pins)
 
 
@@ -537,8 +556,11 @@ class Adoption:
     """Whether every client accepts a pin, and since when.
 
     Attributes:
-        moment: when the pin was adopted, or when it will be if nothing else is published.
-            ``None`` if that is unknown: the pin is not published, or a binary does not accept it.
+        pin: the pin.
+        adopted: True if every version that some client may hold accepts the pin.
+        moment: when the pin was adopted, or when it will be if nothing else is published. ``None``
+            if that is unknown: the pin is not published, or the version in an app's binary does not
+            accept it.
         refusing: the versions that some client may hold and that do not accept the pin.
     """
 
@@ -554,8 +576,8 @@ class Adoption:
 def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    A version accepts it if its clients accept a key with it in a position that they compare, or
-    refuse nothing. Whether they accept a whole chain is decided by `certpin.rotation.prospect`.
+    A version accepts a pin if its policy for the host has the pin, or refuses nothing. This says
+    nothing about a whole chain, which `certpin.rotation.prospect` checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))

@@ -1,4 +1,4 @@
-"""A safety rule that a step of a rotation would break: the result of the gate."""
+"""A violation: a safety rule that a step of a rotation would break."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ Invariant = Literal[
 
 
 def clients_text(count: int | None) -> str:
-    """Return a number of clients in words; ``None`` means that it is unknown."""
+    """Return a number of clients as text, such as ``3 clients``.
+
+    ``None`` gives ``an unknown number of clients``.
+    """
     return "an unknown number of clients" if count is None else counted(count, "client")
 
 
@@ -39,10 +42,11 @@ class Violation:
     """A safety rule that a step of a rotation would break.
 
     Attributes:
-        problem: one sentence, without its full stop.
+        invariant: the name of the rule, such as ``backup`` or ``served-chain``.
+        problem: the reason why the step is refused, as one sentence without its full stop.
         clients: how many clients would be locked out or unprotected; ``None`` if unknown.
         safe_from: the first time at which the step is safe; ``None`` if waiting does not help.
-        fix: how the user can prevent it.
+        fix: how the user can prevent the violation, as text.
     """
 
     invariant: Invariant
@@ -53,7 +57,7 @@ class Violation:
 
     @property
     def at_risk(self) -> str:
-        """The number of clients that would be locked out or unprotected, in words."""
+        """The number of clients that would be locked out or unprotected, as text: ``3 clients``."""
         return clients_text(self.clients)
 
     def __bool__(self) -> NoReturn:

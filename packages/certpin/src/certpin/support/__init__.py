@@ -1,4 +1,4 @@
-"""Helpers that the other packages share, without any knowledge of pins.
+"""General helpers that the other packages of certpin share. None of them depends on pins.
 
 HTTP with deadlines, file locks, forks, thread pools and hooks; text, markup, YAML and SARIF; the
 requirements of installed packages.

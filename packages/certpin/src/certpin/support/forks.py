@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Forked:
-    """Base class for objects that have to prepare for a fork. ``register`` adds such an object."""
+    """Base class for objects that have to prepare for a fork: subclasses override its methods.
+
+    ``register`` has the methods called at every fork.
+    """
 
     def before_fork(self) -> None:
         """Acquire the object's locks, so that no other thread has them while the process forks."""
@@ -56,7 +59,11 @@ def _in_child() -> None:
 
 
 def _end(calls: list[Callable[[], None]]) -> None:
-    """Call every function, even if one raises: a lock that stays held would block the next fork."""
+    """Call every function, then raise the first error, if any.
+
+    A function that raises must not keep the next ones from releasing their locks, because a lock
+    that is not released would block the next fork.
+    """
     with ExitStack() as stack:
         stack.callback(_forking.release)
         stack.callback(_notified.clear)

@@ -20,13 +20,13 @@ _WAITING = 256  # events that are queued for the hooks
 class Hooks(Generic[Event]):
     """Calls an app's hooks in a separate thread, so that they neither break nor delay connections.
 
-    If the hooks are slower than the events, the newest events are dropped, and the log says so: the
-    queue is bounded.
+    Events wait in a queue of limited length. If the hooks are so slow that the queue is full, new
+    events are dropped, and the log says so.
 
     Args:
         hooks: functions that are called with each event.
-        what: the name of an event in the log, such as ``update``.
-        logger: returns the logger.
+        what: the noun for an event in log messages, such as ``update``.
+        logger: a function that returns the logger.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Lock open files between processes (flock(2)); the system releases the locks at exit.
+"""Lock open files between processes (flock(2)); the operating system releases the locks at exit.
 
 The locks are advisory: they bind only programs that ask for them. On a system without ``fcntl``,
 and on a file system without locks, every lock is granted. Callers write each file whole and verify
@@ -46,10 +46,11 @@ def lock(descriptor: int) -> None:
 
 
 def unlock_and_close(descriptor: int) -> None:
-    """Release the lock of an open file and close the file.
+    """Release the lock of an open file, and close the file.
 
-    Closing is not enough if the process has forked: a child that inherited the file would keep the
-    lock. A child that closes an inherited file without unlocking it leaves the lock to its parent.
+    To close the file is not enough if the process has forked: a child that inherited the file would
+    keep the lock. A child that closes an inherited file without unlocking it does not release the
+    lock of its parent.
     """
     if _fcntl is not None:
         with suppress(OSError):

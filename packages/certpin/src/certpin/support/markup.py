@@ -1,6 +1,7 @@
-"""Build HTML and SVG elements, for the lab's report and the web pages of the monitoring service.
+"""Build HTML and SVG elements for the lab's report and the web pages of the monitoring service.
 
-``tag`` escapes control characters in text, and ``write`` escapes HTML.
+The lab is certpin's set of test servers. ``tag`` escapes control characters in text, and ``write``
+escapes HTML.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ICON_PATHS = {
 
 
 def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
-    """Make an element with children: elements, or texts. ``None`` is left out.
+    """Make an HTML element with these children: elements, or texts. ``None`` is left out.
 
     ``attributes`` become HTML attributes: ``class_`` is ``class``, ``aria_label`` is
     ``aria-label``.
@@ -53,9 +54,9 @@ def write(element: ET.Element) -> str:
 
 
 def icon(name: str, size: int = 16) -> ET.Element:
-    """Make an SVG icon of ``size`` pixels. ``name`` is a key of ``ICON_PATHS``.
+    """Make an SVG icon of ``size`` pixels. ``name`` is a key of ``ICON_PATHS``, such as ``check``.
 
-    It is hidden from screen readers, because the text beside it says the same.
+    The icon is hidden from screen readers, because the text beside it says the same.
     """
     box = str(size)
     line = tag("path", d=ICON_PATHS[name], class_="line")
@@ -65,5 +66,5 @@ def icon(name: str, size: int = 16) -> ET.Element:
 
 
 def chain_style() -> str:
-    """Return the CSS for pictures of certificate chains. The page sets the colour variables."""
+    """Return the CSS for pictures of certificate chains. The page must set its colour variables."""
     return files("certpin.support").joinpath("chain.css").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Calls over the network that end: with a deadline, as one small HTTP request, in daemon threads.
+"""Network calls with a time limit, small HTTP requests, and a pool of daemon threads.
 
 ``Deadline`` is a time limit for one exchange over the network, HTTP or not. Another thread can
 cancel the exchange. ``exchange`` sends one HTTP request with it: no redirects, no proxies, no
@@ -50,7 +50,7 @@ def exchange(  # noqa: PLR0913  # the parts of a request
         context: the TLS context that verifies the server. It is required for ``https://``, and not
             used otherwise.
         host: the normalised host, if it differs from the one in the URL.
-        connect: another address and port to connect to. The server is verified for ``host`` still.
+        connect: another address and port to connect to. The server is still verified for ``host``.
         headers: additional headers of the request.
         body: the body of the request.
         max_bytes: the largest body of a response that is accepted. With 0 the body is not read.
@@ -83,7 +83,10 @@ def exchange(  # noqa: PLR0913  # the parts of a request
 
 @dataclass(frozen=True)
 class HTTPAnswer:
-    """An HTTP response: its status, headers and body. The body is empty if it was not read."""
+    """An HTTP response: its status, headers and body.
+
+    The body is empty if ``exchange`` was called with ``max_bytes=0``.
+    """
 
     status: int
     headers: Message
@@ -95,9 +98,10 @@ class BodyTooLargeError(http.client.HTTPException):
 
 
 class _Connection(http.client.HTTPConnection):
-    """An HTTP connection with a deadline. ``context`` is its TLS context; None for clear text.
+    """An HTTP connection with a deadline.
 
-    ``address`` is the address and port to connect to; None for those of the host.
+    ``context`` is its TLS context; None for clear text. ``address`` is the address and port to
+    connect to; None to connect to the host of the URL.
     """
 
     def __init__(
@@ -157,7 +161,8 @@ class Deadline:
         """Sleep for some seconds, or until the exchange is cancelled.
 
         Returns:
-            False if the time is up or the exchange was cancelled.
+            True if the exchange may continue; False if the time is up or the exchange was
+            cancelled.
         """
         return not self._cut.wait(seconds) and time.monotonic() < self._until
 
@@ -167,9 +172,9 @@ class Deadline:
         """Connect by TCP to the first address of a host that answers, and return the socket.
 
         Args:
-            host: a name or an address. Name resolution takes as long as the system needs.
+            host: a name or an address. The time limit does not apply to name resolution.
             port: the port.
-            options: the arguments of ``setsockopt()`` for each socket.
+            options: for each socket, the arguments of ``setsockopt()``.
 
         Raises:
             OSError: no address answered, or the deadline has passed (``TimeoutError``).
@@ -204,7 +209,7 @@ class Deadline:
 
     @contextmanager
     def enforced(self) -> Iterator[Self]:
-        """Shut the connection down if the time is up before the ``with`` block ends."""
+        """Context manager: shut the connection down if the time is up before its block ends."""
         timer = threading.Timer(max(self._until - time.monotonic(), 0), self._end)
         timer.daemon = True
         timer.start()
@@ -216,7 +221,7 @@ class Deadline:
                 self._drop()
 
     def _hold(self, sock: socket.socket) -> None:
-        """Keep a duplicate of the socket, through which the connection can be shut down later.
+        """Keep a duplicate of the socket, with which another thread can shut the connection down.
 
         The socket itself is not enough, because wrapping it in TLS detaches it.
         """

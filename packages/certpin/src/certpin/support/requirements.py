@@ -60,13 +60,14 @@ def requirements(
 ) -> list[Requirement]:
     """Parse the requirements in a package's metadata (``Requires-Dist``, PEP 508).
 
-    Only the forms that certpin's metadata contains are parsed: a test reads all of them. The extra
-    ``all`` is left out.
+    Only the forms that certpin's metadata contains are supported, and a test parses all of them.
+    The extra ``all`` is left out.
 
     Args:
         lines: the values of ``Requires-Dist``.
         python: the version of the running Python, such as ``(3, 12)``.
-        extras: only the requirements of these extras; None for all, and those without an extra.
+        extras: return only the requirements of these extras; None for all requirements, with and
+            without an extra.
     """
     found = []
     for line in lines:
@@ -113,7 +114,10 @@ def installed_version(package: str) -> str | None:
 
 
 def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
-    """Return the requirements of certpin-watch for those extras of certpin that install it."""
+    """Return the requirements of certpin-watch for those extras of certpin that install it.
+
+    certpin-watch is the package of the monitoring service.
+    """
     found: list[Requirement] = []
     for each in needed:
         if each.package != _WATCH or not each.extras:
@@ -128,9 +132,9 @@ def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
 
 
 def _conditions(marker: str, python: tuple[int, int]) -> tuple[str, str]:
-    """Return the extra that a requirement's marker names, and the unmet condition on Python.
+    """Return two parts of a requirement's marker: its extra, and its unmet condition on Python.
 
-    Each is empty if there is none.
+    The condition is a text such as ``Python >= 3.12``. Each part is empty if the marker has none.
     """
     extra, unmet = "", ""
     for clause in marker.split(" and "):
@@ -148,7 +152,7 @@ def _conditions(marker: str, python: tuple[int, int]) -> tuple[str, str]:
 
 
 def _padded(*versions: str) -> list[tuple[int, ...]]:
-    """Return versions as tuples of numbers of equal length, filled up with zeros."""
+    """Return versions as tuples of numbers of equal length, padded with zeros, to compare them."""
     numbers = [_numbers(version) for version in versions]
     longest = max(map(len, numbers))
     return [each + (0,) * (longest - len(each)) for each in numbers]

@@ -20,7 +20,11 @@ _NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": 
 
 
 def artifact_uri(path: Path) -> str:
-    """Return the URI of a file: relative to the repository's root if the path is relative."""
+    """Return the URI of a file for SARIF.
+
+    A relative path gives a relative URI, which readers resolve from the root of the repository. An
+    absolute path gives a ``file:`` URI.
+    """
     return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 

@@ -39,17 +39,17 @@ def clean(text: str) -> str:
 
 
 def readable(data: bytes) -> str:
-    """Decode bytes as UTF-8, with escapes for invalid bytes and for control characters."""
+    """Decode bytes as UTF-8, and write invalid bytes and control characters as escape sequences."""
     return clean(data.decode("utf-8", "backslashreplace"))
 
 
 def encodable(text: str) -> str:
-    """Escape lone surrogates, which no encoding can write, in a text."""
+    """Replace lone surrogates in a text, which no encoding can write, by escape sequences."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def in_days(days: int) -> str:
-    """Return a number of days in words, such as ``3 days``."""
+    """Return a number of days as text, such as ``3 days``."""
     return counted(days, "day")
 
 
@@ -81,7 +81,10 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Format a duration so that ``parse_duration`` reads it. Fractions of a second round up."""
+    """Format a duration as text that ``parse_duration`` reads, such as ``1d12h``.
+
+    Fractions of a second are rounded up.
+    """
     seconds = -(-duration // timedelta(seconds=1))
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
@@ -92,7 +95,10 @@ def format_duration(duration: timedelta) -> str:
 
 
 def in_utc(moment: datetime) -> str:
-    """Format a time for users, in UTC to the minute, rounded up: an earlier time may be unsafe."""
+    """Format a time for users in UTC to the minute, such as ``2027-06-01 12:00 UTC``.
+
+    The time is rounded up, because a step of a rotation may be unsafe before the exact time.
+    """
     moment = moment.astimezone(UTC)
     if moment.second or moment.microsecond:
         moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)

@@ -51,7 +51,7 @@ if TYPE_CHECKING or HAS_TLS:
 else:
 
     class PinnedSSLContext:
-        """Takes the place of the real class if this Python has no TLS.
+        """Replacement for the real ``PinnedSSLContext`` if this Python has no TLS.
 
         Creating an object raises ``TLSUnavailableError``.
         """
@@ -60,7 +60,7 @@ else:
             raise TLSUnavailableError
 
     def assert_pinned(*args: Any, **kwargs: Any) -> NoReturn:
-        """Raise ``TLSUnavailableError``, because this Python has no TLS."""
+        """Replacement for the real function if Python has no TLS: raise ``TLSUnavailableError``."""
         raise TLSUnavailableError
 
 

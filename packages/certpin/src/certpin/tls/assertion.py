@@ -85,7 +85,7 @@ def assert_pinned(
 def _tls_of(connection: object) -> object:
     """Return the TLS object inside a library's connection.
 
-    If none is found, return the innermost object that was reached.
+    If the connection has no TLS object, return the innermost object that was found in it.
     """
     current: Any = connection
     for _ in range(_LONGEST):

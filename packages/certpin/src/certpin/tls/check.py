@@ -1,6 +1,7 @@
 """The pin state of a context, and the pin check of each connection.
 
-The numbers are those of the rules in docs/concepts/matching.md. In the order of a connection:
+The numbers of the rules are those of docs/concepts/matching.md. The classes, in the order in which
+a connection uses them:
 
 - ``PinState`` is the pin set with its trust stores, replaced as a whole (rule 10). ``TargetHost``
   is one host in it, with the chains that already matched its pins.
@@ -54,9 +55,10 @@ _CHAINS = 64  # chains of one host that are kept judged
 
 
 class Match(NamedTuple):
-    """A chain that matched the pins of a host, and the verdict on it.
+    """A chain that matched the pins of a host, with its verdict.
 
-    ``certificates`` is the chain as OpenSSL's objects, ``chain`` the same as DER.
+    ``certificates`` is the chain as OpenSSL's objects, and ``chain`` has the same certificates as
+    DER.
     """
 
     certificates: list[Any]
@@ -66,11 +68,11 @@ class Match(NamedTuple):
 
 
 class TargetHost:
-    """A host under one version of the pin set: its policy, and the trust store for it.
+    """A host under one version of the pin set: its policy, and its trust store.
 
-    ``policy`` is None if no policy covers the host. ``store`` is a context that trusts only the
+    ``policy`` is None if no policy covers the host. ``store`` is a TLS context that trusts only the
     anchors of the policy; None if the host uses the platform's roots. ``last_match`` is the newest
-    match.
+    chain that matched the pins, with its verdict.
     """
 
     __slots__ = ("_matched", "host", "last_match", "policy", "store")
@@ -93,7 +95,7 @@ class TargetHost:
         Verdicts with the reason ``match`` are cached until the policy expires, because OpenSSL
         checks the dates of the certificates in each handshake. All other verdicts (refused, or
         accepted by the debug override or after expiry) are computed each time. ``clock`` is not
-        called for a cached verdict without an expiry.
+        called for a cached verdict of a policy without an expiry.
 
         Raises:
             CertificateParseError: A certificate isn't strict DER.
@@ -117,8 +119,9 @@ class TargetHost:
 class DebugAnchors(NamedTuple):
     """SHA-256 fingerprints of the debug override's trust anchors.
 
-    ``in_force`` are those that are accepted now. ``withdrawn`` are those of an earlier pin set:
-    OpenSSL still trusts them, but a chain that ends at one is refused.
+    The debug override makes a context accept chains to these anchors without a pin. ``in_force``
+    are the anchors that are accepted now. ``withdrawn`` are those of an earlier pin set: OpenSSL
+    still trusts them, but a chain that ends at one is refused.
     """
 
     in_force: frozenset[bytes] = frozenset()
@@ -126,10 +129,10 @@ class DebugAnchors(NamedTuple):
 
 
 class PinState:
-    """A pin set, a trust store for each of its ``trust`` settings, and debug anchors. Immutable.
+    """A pin set with a trust store for each of its ``trust`` settings, and debug anchors.
 
-    ``stores`` maps ``TrustAnchors.digest`` to the store. ``target`` is a function that returns the
-    ``TargetHost`` of a normalised host; results are cached.
+    Immutable. ``stores`` maps ``TrustAnchors.digest`` to the store. ``target`` is a function that
+    returns the ``TargetHost`` of a normalised host; results are cached.
     """
 
     def __init__(
@@ -150,10 +153,10 @@ class PinState:
 
 
 class Enforcer:
-    """The pin state of a context, with the context's clock, sessions, and record of failures.
+    """Holds the current pin set of a context, refuses connections, and records each failure.
 
-    ``state`` is replaced as a whole (rule 10 of docs/concepts/matching.md). ``strict`` is True if a
-    host without a policy is refused.
+    ``state`` is the pin set with its trust stores, and is replaced as a whole (rule 10 of
+    docs/concepts/matching.md). ``strict`` is True if a host without a policy is refused.
     """
 
     def __init__(
@@ -192,7 +195,7 @@ class Enforcer:
         self.target(self.state, host)
 
     def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
-        """Log a refusal, pass it to the failure hooks, and return its error to be raised."""
+        """Log a refusal, call the failure hooks, and return ``error``, which the caller raises."""
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
         self._record(error.host, "refuse", reason, met, verdict, error)
@@ -203,8 +206,8 @@ class Enforcer:
     ) -> None:
         """Record that OpenSSL refused the chain of a host that has a policy.
 
-        For a host without a policy nothing is recorded; only advice is added to the error, as a
-        note.
+        For a host without a policy, nothing is recorded. If the chain breaks only a rule of strict
+        verification, advice is added to ``error`` as a note.
         """
         if self.state.target(host).policy is not None:
             self._record(host, "refuse", reason, met, None, error)
@@ -219,7 +222,7 @@ class Enforcer:
             warn_of_debug_override(host)
 
     def passed_by_debug(self, host: str, met: Met) -> None:
-        """Record a connection to a host without a policy, if its chain ends at a debug anchor."""
+        """Record that the debug override accepted a connection to a host without a policy."""
         self._record(host, "accept", "debug-anchor", met)
         warn_of_debug_override(host)
 
@@ -262,9 +265,9 @@ class SessionMemory:
     """The newest 256 TLS sessions that a context verified, each with its host and chain.
 
     A resumed session has no certificate chain (RFC 8446 section 2.2), so OpenSSL verifies no chain,
-    no name and no date. Clients that confused the sessions of two hosts have let attackers in
-    (CVE-2021-22890). Sessions are compared by identity, because a server chooses its session IDs.
-    Rule 4 of docs/concepts/matching.md.
+    no name and no date. In clients that mixed up the sessions of two hosts, attackers could use
+    this (CVE-2021-22890). Sessions are compared by object identity, because a server chooses its
+    session IDs. See rule 4 of docs/concepts/matching.md.
     """
 
     def __init__(self) -> None:
@@ -274,7 +277,7 @@ class SessionMemory:
     def remember(
         self, session: ssl.SSLSession, target: TargetHost, chain: tuple[bytes, ...]
     ) -> None:
-        """Store the session of a connection, with its target and the chain that was verified."""
+        """Store the session of a connection with its target host and its verified chain."""
         with self._lock:
             self._verified[id(session)] = _Verified(session, target, chain)
             while len(self._verified) > _SESSIONS:
@@ -283,11 +286,11 @@ class SessionMemory:
     def recall(
         self, session: ssl.SSLSession, target: TargetHost, now: datetime
     ) -> tuple[bytes, ...] | None:
-        """Return the chain that was verified for a session; None if it must not be resumed.
+        """Return the chain that was verified for a session; None if resuming it is not allowed.
 
-        A session must not be resumed for another target; a new pin set gives each host another
-        target. It must not be resumed either if a certificate of its chain has expired or has an
-        unreadable date.
+        A session may be resumed only for the ``TargetHost`` for which it was stored; a new pin set
+        gives each host another one. It must not be resumed either if a certificate of its chain has
+        expired or has an unreadable date.
         """
         known = self._verified.get(id(session))
         if known is None or known.session is not session or known.target is not target:
@@ -306,8 +309,8 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 class PinCheck:
     """The pin check of one connection: created when the connection begins, run after its handshake.
 
-    Base class of ``Gate``, which sets the attributes, so that a handshake creates only one object.
-    In the methods, ``raw`` is OpenSSL's object of the connection.
+    It is the base class of ``Gate``, which sets the attributes, so that a handshake creates only
+    one object. In the methods, ``raw`` is OpenSSL's object of the connection.
     """
 
     __slots__ = (
@@ -355,10 +358,11 @@ class PinCheck:
             self.judge(raw)
 
     def must_judge(self, raw: Any) -> bool:
-        """Return False if ``judge_early`` accepted this chain under the current pins.
+        """Return True if the chain has to be compared with the pins after the handshake.
 
-        ``raw`` is OpenSSL's object of the connection. Raises ``WeakenedContextError`` if a client
-        certificate was sent before any check.
+        That is not so if ``judge_early`` accepted this chain under the current pins. ``raw`` is
+        OpenSSL's object of the connection. Raises ``WeakenedContextError`` if a client certificate
+        was sent before any check.
         """
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(late_check_error(self.target.host), self._met(raw))
@@ -413,11 +417,11 @@ class PinCheck:
     def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
         """Record that OpenSSL itself refused the chain, and return the error to raise.
 
-        ``raw`` is OpenSSL's object of the connection, ``error`` its error. If it is a failed
-        verification and a policy covers the host, an ``UnverifiedChainError`` is returned in its
-        place. Other errors, such as a failure of the network, are returned unchanged and not
-        recorded. The record contains the served chain, which OpenSSL 3 keeps after a failed
-        handshake and which is not verified.
+        ``raw`` is OpenSSL's object of the connection, and ``error`` the error that OpenSSL raised.
+        If the verification failed and a policy covers the host, return an ``UnverifiedChainError``
+        instead of ``error``. Other errors, such as a failure of the network, are returned unchanged
+        and not recorded. The record contains the chain that the server sent, which OpenSSL 3 keeps
+        after a failed handshake and which is not verified.
         """
         if not isinstance(error, ssl.SSLCertVerificationError):
             return error
@@ -434,7 +438,7 @@ class PinCheck:
         return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
-        """Check this connection with the current pins if the pin set was replaced since it began.
+        """Use the current pins if the pin set was replaced since this connection began.
 
         Raises ``PinError`` if the host has another trust store in the new pin set.
         """
@@ -482,7 +486,10 @@ class PinCheck:
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:
-    """Return the served chain for the record of a failure; empty if it can't be read."""
+    """Return the certificates that the server sent, for the record of a failure.
+
+    The result is empty if they can't be read.
+    """
     with suppress(Exception):
         return served_chain(raw)
     return ()

@@ -87,9 +87,10 @@ class VerifyingContext(MirroredContext):
             )
 
     def _find_weakness(self) -> str:
-        """Describe the verification setting that is weakened; return an empty text if none is.
+        """Return a description of the verification setting that was weakened; empty if none was.
 
-        If none is, also record that the settings are safe at the current count of changes.
+        If no setting was weakened, also record that the settings are safe at the current count of
+        changes.
         """
         with self._configuring:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
@@ -102,7 +103,10 @@ class VerifyingContext(MirroredContext):
             return ""
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
-        """Make OpenSSL call the gate before it sends a client certificate (rule 3)."""
+        """Make OpenSSL call the pin check before it sends a client certificate.
+
+        Rule 3 of docs/concepts/matching.md.
+        """
         # Not by SSLContext's property of this name: it makes three enumerations for each message.
         OpenSSLContext._msg_callback.__set__(context, _on_message)
 
@@ -165,9 +169,9 @@ class PinnedSSLContext(VerifyingContext):
     _debug_anchors: frozenset[bytes] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Create the object like ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``.
+        """Create the object with the arguments of ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``.
 
-        The arguments are for ``__init__``.
+        The arguments of the constructor are for ``__init__``.
         """
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
@@ -260,11 +264,17 @@ class PinnedSSLContext(VerifyingContext):
         return tuple(OpenSSLContext.get_ca_certs(store or self, binary_form=True))
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
-        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` returns the roots."""
+        """Raise ``ContextCopyError``: a context made from these roots would check no pins.
+
+        ``trusted_roots()`` returns the roots for inspection.
+        """
         raise copied_error("get_ca_certs()")
 
     def cert_store_stats(self) -> NoReturn:
-        """Raise ``ContextCopyError``: libraries that copy a context count its roots first."""
+        """Raise ``ContextCopyError``: libraries call this method before they copy a context.
+
+        A copy would check no pins.
+        """
         raise copied_error("cert_store_stats()")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
@@ -368,7 +378,11 @@ class PinnedSSLContext(VerifyingContext):
     def _wrap_socket(
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
     ) -> Gate:
-        """Return a ``Gate`` in place of OpenSSL's object for a socket. ``SSLSocket`` calls it."""
+        """Begin a TLS connection on a socket, and return a ``Gate``, which checks the pins.
+
+        ``SSLSocket`` calls this method to get OpenSSL's object of the connection, and uses the
+        ``Gate`` in its place.
+        """
         return self._guarded(server_side, host, owner, session, sock)
 
     def _wrap_bio(
@@ -381,7 +395,11 @@ class PinnedSSLContext(VerifyingContext):
         owner: Any,
         session: Any,
     ) -> Gate:
-        """Return a ``Gate`` in place of OpenSSL's object for two BIOs. ``SSLObject`` calls it."""
+        """Begin a TLS connection over two BIOs, and return a ``Gate``, which checks the pins.
+
+        ``SSLObject`` calls this method to get OpenSSL's object of the connection, and uses the
+        ``Gate`` in its place.
+        """
         return self._guarded(server_side, server_hostname, owner, session, incoming, outgoing)
 
     def _guarded(
@@ -451,8 +469,8 @@ class PinnedSSLContext(VerifyingContext):
     def _require_verification(self, host: str) -> int:
         """Raise ``WeakenedContextError`` if a verification setting was weakened.
 
-        Return the number of changes that were made to these settings so far. ``_guarded`` refuses a
-        connection if the number changes while the connection begins.
+        Return the number of changes that were made to these settings so far. ``_guarded``, which
+        begins a connection, refuses it if the number changes meanwhile.
         """
         if weakness := self._find_weakness():
             raise self._enforcer.refused(weakened_error(host, weakness))

@@ -55,7 +55,10 @@ class DebugOverrideWarning(UserWarning):
 
 
 def warn_of_debug_override(host: str) -> None:
-    """Warn, at each use, that the debug override accepted a connection to this host."""
+    """Issue a ``DebugOverrideWarning``: the debug override accepted a connection to this host.
+
+    The warning is repeated for each connection.
+    """
     # warnings.warn() would show one warning for each line of code; rule 11 wants one for each use.
     warnings.warn_explicit(
         f"{host}: accepted by the debug override ({DEBUG_VARIABLE}=1), not by a pin",
@@ -67,9 +70,10 @@ def warn_of_debug_override(host: str) -> None:
 
 
 class Met(NamedTuple):
-    """The served chain and the port of a connection, which its verdict does not contain.
+    """The certificates that a server sent, and the port of its connection, to record a failure.
 
-    ``served`` is the chain that the server sent, as DER. ``port`` is 0 if it is unknown.
+    The verdict on a connection does not contain these. ``served`` has the certificates as DER.
+    ``port`` is 0 if it is unknown.
     """
 
     served: tuple[bytes, ...] = ()
@@ -83,9 +87,9 @@ class PinFailure:
     Attributes:
         host: The normalised host; empty if the connection named none.
         decision: ``refuse``, ``report`` or ``accept``.
-        reason: The reason of the verdict. If OpenSSL itself refused the chain, before any pin was
-            compared: ``untrusted``, ``name``, ``date``, ``revoked`` or ``invalid``. If there was no
-            verdict for another reason: the name of the error.
+        reason: The reason in the verdict, such as ``mismatch``. If OpenSSL itself refused the
+            chain, before any pin was compared: ``untrusted``, ``name``, ``date``, ``revoked`` or
+            ``invalid``. If there is no verdict for another reason: the class name of the error.
         at: The time of the failure, with a time zone.
         pin_set: The name of the pin set that was enforced.
         pin_set_version: The version of that pin set.
@@ -115,7 +119,7 @@ class PinFailure:
         return self.reason == "debug-anchor"
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields for a structured log record: plain values without secrets."""
+        """Return the failure as plain values without secrets, for a structured log."""
         chain = None if self.verdict is None else self.verdict.chain
         certificates = chain.certificates if chain else ()
         return {
@@ -133,11 +137,11 @@ class PinFailure:
 
 
 class FailureNotifier:
-    """Log failures and pass them to the hooks. The methods never raise and never wait.
+    """Logs failures and passes them to the app's hooks. The methods never raise and never wait.
 
-    A hook with ``never_waits = True`` only queues the failure. Such a hook (in ``prompt``) is
-    called at once and in this thread, so that it has the failure even if the app exits because of
-    it.
+    A hook with ``never_waits = True`` only queues the failure. Such a hook is called at once and in
+    this thread, so that it has the failure even if the app exits because of the failure. ``prompt``
+    has these hooks.
     """
 
     def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
@@ -174,7 +178,7 @@ _WORDS = {
 
 
 def _logger() -> logging.Logger:
-    """Return the logger ``certpin``. Its module is imported only for the first record."""
+    """Return the logger ``certpin``. The module ``logging`` is imported on the first call."""
     import logging
 
     return logging.getLogger("certpin")
@@ -186,9 +190,10 @@ _MAX_PORT = 65535
 class Called(NamedTuple):
     """The host and port of the request for which a client adapter connects now.
 
-    TLS itself knows only the host. A client adapter sets both while it connects (``calling``).
-    Without an adapter, the port is that of the socket's peer, which may be a proxy. A memory BIO
-    (asyncio) has no socket, so its port is unknown. An unknown port is 0.
+    A client adapter connects an HTTP library to certpin. TLS itself knows only the host, so an
+    adapter sets host and port while it connects (``calling``). Without an adapter, the port is that
+    of the socket's peer, which may be a proxy. A memory BIO (asyncio) has no socket, so its port is
+    unknown. An unknown port is 0.
     """
 
     host: str = ""
@@ -204,7 +209,7 @@ class Called(NamedTuple):
         return _peer_port(sock)
 
     def _is(self, host: str) -> bool:
-        """Return True if a normalised host is the host of the request, and not of a proxy."""
+        """Return True if a normalised host is that of the current request, and not of a proxy."""
         with suppress(HostError):
             return normalise(self.host) == host
         return False
@@ -217,7 +222,7 @@ called_now = _called.get  # for this thread or task
 
 @contextmanager
 def calling(host: str, port: int) -> Iterator[None]:
-    """Context manager: errors of connections to ``host`` name this ``port`` in their messages.
+    """Context manager: errors of connections to ``host`` contain this ``port`` in their messages.
 
     The connections themselves are not affected.
     """
@@ -284,9 +289,9 @@ def explain_refusal(
 
     Args:
         host: the normalised host.
-        policy: its policy. ``trust`` has the anchors that were expected.
-        met: the served chain, which consists of hostile bytes, and the port.
-        error: OpenSSL's error.
+        policy: the policy of the host. Its ``trust`` has the expected anchors.
+        met: the certificates that the server sent, and the port. The certificates may be hostile.
+        error: the error that OpenSSL raised.
     """
     # Here, because a Python without TLS loads this module.
     from certpin.x509.openssl import strict_advice

@@ -120,7 +120,8 @@ class Gate(PinCheck):
     def do_handshake(self) -> Any:  # noqa: C901  # one function for speed, as _guarded()
         """Do the handshake, check the pins, and put OpenSSL's object in the place of this gate.
 
-        Return OpenSSL's object. Raises ``PinError``, or errors of OpenSSL.
+        Returns OpenSSL's object. Raises ``PinError`` if the connection is refused, or errors of
+        OpenSSL.
         """
         if self._refusal is not None:
             self.raise_refusal()
@@ -154,10 +155,10 @@ class Gate(PinCheck):
         return raw
 
     def _fail(self, error: OSError) -> None:
-        """Refuse the connection for good after an error of OpenSSL, and raise one that explains it.
+        """Raise an error that explains an error of OpenSSL, and refuse the connection for good.
 
-        If no explanation is known, return, and the caller raises OpenSSL's error. After a failure
-        of the network the connection is not refused for good.
+        If there is no better explanation, return without an error, and the caller raises OpenSSL's
+        error. After a failure of the network, the connection is not refused for good.
         """
         self._raise_early_refusal()
         if not isinstance(error, ssl.SSLError):
@@ -173,7 +174,8 @@ class Gate(PinCheck):
     def before_last_flight(self) -> None:
         """Check the pins of a socket before the client sends its last handshake messages.
 
-        Never raises, because OpenSSL calls this method: ``do_handshake`` raises the refusal later.
+        These may contain a client certificate. OpenSSL calls this method, so it never raises: if
+        the connection is refused, ``do_handshake`` raises the refusal later.
         """
         if self._outgoing is not None or self._refusal is not None or self.finished:
             return  # bytes in a memory BIO can be discarded after the handshake
@@ -194,11 +196,11 @@ class Gate(PinCheck):
             raise copy(self._refusal) from None
 
     def read(self, *args: Any) -> Any:
-        """Return application bytes. The handshake and the pin check are done before."""
+        """Return received application bytes, after the handshake and the pin check."""
         return self._checked().read(*args)
 
     def write(self, data: Any) -> Any:
-        """Send application bytes, and return their number. The pin check is done before."""
+        """Send application bytes after the handshake and the pin check, and return their number."""
         return self._checked().write(data)
 
     def sendfile(self, *args: Any) -> Any:
@@ -213,7 +215,10 @@ class Gate(PinCheck):
         return bool(self._checked().uses_ktls_for_send())
 
     def shutdown(self) -> Any:
-        """Close TLS. Raises before the pin check, because Python sends clear text after closing."""
+        """Close TLS. Raises ``SSLError`` before the pin check.
+
+        Otherwise Python would send clear text on the socket after closing TLS.
+        """
         self.raise_refusal()
         if self.finished:
             return self._raw.shutdown()
@@ -226,7 +231,8 @@ class Gate(PinCheck):
     def session(self) -> Any:
         """The TLS session of the connection; ``None`` before the pin check.
 
-        So no session without a check is resumed.
+        Setting it offers the session for resumption, but only if a pin check has accepted that
+        session.
         """
         session = self._raw.session if self.finished else None
         if session is not None:
@@ -264,7 +270,7 @@ class Gate(PinCheck):
 
 
 def _no_object() -> None:
-    """Return None, like a weak reference to an object that no longer exists."""
+    """Return None. Used in the place of a weak reference if there is no object to refer to."""
 
 
 def _interrupted(reason: BaseException) -> Exception:
@@ -298,7 +304,10 @@ class Pinned(_Base):
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The TLS session to resume with the same context, host and pin set; or ``None``."""
+        """The TLS session, to be resumed with the same context, host and pin set; or ``None``.
+
+        ``None`` if there is none.
+        """
         session = super().session
         if session is not None and self._check is not None:
             self._check.remember(session)
@@ -313,22 +322,23 @@ class Pinned(_Base):
 class NoTLS:
     """Replaces OpenSSL's object while a socket has no TLS: before connecting, or after TLS ended.
 
-    Python has ``None`` there, and then moves application bytes in clear text: on a socket with a
-    ``connect`` that is in progress or has failed, and after ``shutdown`` of one direction.
+    Python uses ``None`` there, and then sends and returns application bytes in clear text: on a
+    socket with a ``connect`` that is in progress or has failed, and after ``shutdown`` of one
+    direction. Methods of this class that send or read raise an error instead.
     """
 
     session_reused = None
 
     @property
     def session(self) -> None:
-        """Always ``None``. If a session is set, the socket itself keeps it until it connects."""
+        """Always ``None``. If a session is set before connecting, the socket itself stores it."""
 
     @session.setter
     def session(self, session: Any) -> None:
         pass
 
     def do_handshake(self, *_: Any) -> NoReturn:
-        """Raise ``OSError`` (``ENOTCONN``), as every method does that would send or read bytes."""
+        """Raise ``OSError`` (``ENOTCONN``). All methods that send or read bytes do the same."""
         raise OSError(errno.ENOTCONN, "there is no TLS on this socket, not yet or no more")
 
     read = write = shutdown = getpeercert = do_handshake
@@ -447,8 +457,8 @@ def _gevent_class() -> type:
     class PinnedGeventSocket(Pinned, theirs.SSLSocket):  # type: ignore[misc]
         """A ``gevent.ssl.SSLSocket`` that moves no application byte before its pins were checked.
 
-        The gate stays in ``_sslobj``. If gevent puts ``None`` there, to send clear text from then
-        on, ``NoTLS`` takes its place, except after ``unwrap``.
+        The gate (the object that checks the pins) stays in ``_sslobj``. If gevent puts ``None``
+        there, to send clear text from then on, ``NoTLS`` takes its place, except after ``unwrap``.
         """
 
         _tls: Any = None
@@ -473,7 +483,10 @@ def _gevent_class() -> type:
             return super()._real_connect(addr, connect_ex)
 
         def unwrap(self) -> Any:
-            """End TLS, and return the plain socket, as in gevent. Data sent on it is clear text."""
+            """End TLS, and return the plain socket, as gevent does.
+
+            Data sent on that socket is clear text.
+            """
             plain = super().unwrap()
             self._tls = None
             return plain

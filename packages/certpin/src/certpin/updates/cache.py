@@ -56,7 +56,8 @@ _PAUSE = 0.05  # seconds between two attempts, while another process refreshes
 class Store:
     """Reads and writes an updater's cache folder. Methods raise ``OSError`` unless noted otherwise.
 
-    Not thread-safe. ``limits`` are the maximum sizes of the files that are read.
+    An updater replaces an app's pin set with newer signed ones. Not thread-safe. ``limits`` are the
+    maximum sizes of the files that are read.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -66,7 +67,7 @@ class Store:
 
     @property
     def metadata(self) -> Path:
-        """The folder that ``tuf.ngclient`` uses now: in the cache folder, or a temporary one."""
+        """The folder that ``tuf.ngclient`` uses: in the cache folder, or a temporary one."""
         return self._scratch or self.folder / "metadata"
 
     def stamp(self) -> tuple[int, ...]:
@@ -80,9 +81,9 @@ class Store:
         return ()
 
     def load(self) -> CachedSet | None:
-        """Read the last known good pin set, which was verified when it was stored.
+        """Read the pin set that was last stored in the cache; None if there is none.
 
-        It is not verified again here. Return None if there is none.
+        It was verified before it was stored, and is not verified again here.
 
         Raises:
             UpdateError: the file can't be read.
@@ -109,19 +110,19 @@ class Store:
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
     def follow(self, bundled: bytes) -> tuple[Root, ...]:
-        """Return the bundled root, followed by the cached roots that are valid successors of it.
+        """Return the bundled root metadata, followed by its valid successors in the cache.
 
-        Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the bundled root is
-        invalid.
+        The bundled root is the TUF root metadata that the app contains. Raises ``RepositoryError``
+        or ``DeserializationError`` of tuf if it is invalid.
         """
         chain = follow_roots(bundled, ())
         return follow_roots(bundled, self._roots(chain[0].version + 1))
 
     def newest_root(self, bundled: bytes) -> bytes:
-        """Return the newest valid root as bytes: the bundled one, or a cached one that follows it.
+        """Return the newest valid root metadata as bytes: the bundled one, or a cached successor.
 
-        Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the bundled root is
-        invalid.
+        The bundled root is the TUF root metadata that the app contains. Raises ``RepositoryError``
+        or ``DeserializationError`` of tuf if it is invalid.
         """
         chain = [bundled]
 
@@ -134,7 +135,7 @@ class Store:
         return chain[len(follow_roots(bundled, later())) - 1]
 
     def has_root(self, version: int) -> bool:
-        """Return True if the root metadata of this version is in the metadata folder."""
+        """Return True if root metadata with this version number is in the metadata folder."""
         return (self.metadata / "root_history" / f"{version}.root.json").exists()
 
     def _roots(self, first: int) -> Iterator[bytes]:
@@ -146,7 +147,10 @@ class Store:
                 return
 
     def read(self) -> SignedMetadata:
-        """Read the verified timestamp, snapshot and targets that ``tuf.ngclient`` stored last."""
+        """Return the timestamp, snapshot and targets metadata that ``tuf.ngclient`` stored last.
+
+        ``tuf.ngclient`` stores only metadata that it has verified.
+        """
         return SignedMetadata(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
 
     def sweep(self) -> None:

@@ -1,6 +1,7 @@
 """Check the update server for a newer signed pin set, and put it in force.
 
-A pin set is in force if the app's SSL context enforces it. Each result is reported as an event.
+A pin set is in force if the app's SSL context enforces it. Each result is reported as an event to
+the log and to the app's hooks.
 
 The connection to the update server is pinned too. It accepts the pins of the bundled pin set and
 those of the newest signed one, because a published pin set with wrong or missing pins for this
@@ -86,7 +87,7 @@ class Checker:
 
     @property
     def status(self) -> UpdateStatus:
-        """The updater's state, the pin set in force, and the result of the last check."""
+        """The updater's state, the pin set's version, and the result of the last check."""
         record, inputs = self._record, self.enforced.inputs
         return UpdateStatus(
             state_of(inputs, self._clock()),
@@ -100,15 +101,15 @@ class Checker:
         )
 
     def check(self, deadline: Deadline) -> None:
-        """Fetch the newest signed pin set, put it in force, and save it in the cache.
+        """Fetch the newest signed pin set, make the SSL context enforce it, and cache it.
 
-        The cached pin set is put in force first if another process has written a newer one.
+        If another process has written a newer pin set to the cache, that one is enforced first.
 
         Args:
             deadline: limits the time of the whole check, and can cancel it from another thread.
 
         Raises:
-            UpdateError: the check failed or was cancelled. The pin set in force stays in force.
+            UpdateError: the check failed or was cancelled. The SSL context keeps its pin set.
         """
         try:
             with update_errors(), deadline.enforced(), self._lock.held(deadline.wait):
@@ -126,13 +127,13 @@ class Checker:
         self._notify("updated" if newer else "checked")
 
     def adopt_cached(self) -> bool:
-        """Put the cached pin set in force if its file has changed, and it is valid and newer.
+        """Enforce the cached pin set if its file has changed, and it is valid and newer.
 
         Another process may have written the file. Never raises: an invalid pin set is reported as
         an event, and its file is renamed to ``….bad``.
 
         Returns:
-            True if the pin set in force was replaced.
+            True if the enforced pin set was replaced.
         """
         store = self._source.store
         if (stamp := store.stamp()) == self._stamp:
@@ -148,11 +149,17 @@ class Checker:
         return False
 
     def clear(self) -> None:
-        """Delete the temporary folder for metadata, if there is one."""
+        """Delete the temporary folder for TUF metadata, if there is one.
+
+        It is used while the cache folder is not writable.
+        """
         self._source.store.clear()
 
     def wake_in_child(self) -> None:
-        """Replace locks and forget open files in a forked child: they belong to the parent."""
+        """Prepare this object for use in a forked child process.
+
+        Locks are replaced, and files that the parent process opened are no longer used.
+        """
         self.swapping = threading.Lock()
         self.enforced.wake_in_child()
         self._lock.forget()
@@ -193,10 +200,11 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Verify the newest known pin set with a root that was just fetched. Never raises.
+        """Verify the newest known pin set with root metadata that was just fetched. Never raises.
 
-        This also runs after a failed check: an attacker who withholds a pin set that the new root's
-        keys signed must not make the old one look fresh.
+        If the keys of the new root have not signed the pin set, it is marked as superseded. This
+        also runs after a failed check: an attacker who withholds a newer pin set must not make the
+        old one look fresh.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
@@ -253,7 +261,8 @@ def closed() -> UpdateError:
 class Enforced:
     """The pin set that the app's SSL context enforces, and the newest signed pin set.
 
-    The two differ if the app was updated and now bundles a newer pin set than was ever fetched.
+    The two differ if the app was updated, and its new bundled pin set is newer than any that was
+    fetched.
 
     Args:
         pins: the pin set bundled with the app, or an SSL context that enforces it.
@@ -301,15 +310,15 @@ class Enforced:
     def channel(self) -> tuple[PinnedSSLContext, ...]:
         """The SSL contexts for the update server, in the order in which a connection tries them.
 
-        First the one with the newest pin set's pins for this server, if it has any; then the one
-        with the bundled pins.
+        The first has the newest pin set's pins for this server. It is left out if that pin set has
+        none. The second has the bundled pins.
         """
         if self._forked:
             self._renew()
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
 
     def wake_in_child(self) -> None:
-        """Have the update server's SSL contexts replaced before their next use in a forked child.
+        """Have a forked child replace the update server's SSL contexts before their next use.
 
         A thread of the parent process may have been changing them during the fork.
         """
@@ -351,7 +360,7 @@ class Enforced:
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:
-    """Return only the update server's policy, as a pin set that never expires.
+    """Return a pin set with only the policy of the update server ``host``, without its expiry date.
 
     Return None if the pin set has no policy for ``host``, or one that only reports.
     """

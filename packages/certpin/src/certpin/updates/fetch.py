@@ -66,7 +66,7 @@ class _UpdateConnection(HTTPSConnection):
 
 
 class Channel(FetcherInterface):
-    """Downloads the files of one check over one connection, which is opened on first use.
+    """Downloads the files of one update check over one connection, which is opened on first use.
 
     It is the fetcher that ``tuf.ngclient`` uses. All its errors are a ``DownloadError`` of tuf.
 
@@ -76,7 +76,7 @@ class Channel(FetcherInterface):
         contexts: SSL contexts with different pins for the server. They are tried in this order
             until one accepts the server, because wrong pins in the newest pin set must not prevent
             later updates.
-        deadline: the end of the whole check.
+        deadline: the time limit of the whole check.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ def _failed(path: str, exc: Exception) -> DownloadError:
 
 
 class UpdateSource(NamedTuple):
-    """The data that are the same in all checks of an updater.
+    """The settings and data of an updater that all its update checks share.
 
     Attributes:
         name: the name of the bundled pin set, which each published pin set must have too.
@@ -221,18 +221,19 @@ def fetch_newest(
     *,
     ask_root: bool,
 ) -> SignedSet:
-    """Fetch and verify the newest signed pin set. Return ``known`` itself if there is nothing new.
+    """Fetch and verify the newest signed pin set. Return ``known`` itself if there is no newer one.
 
     Call it within ``update_errors()``, which turns the exceptions of tuf into ``UpdateError``.
     ``tuf.ngclient`` reads the system's clock; the metadata that it accepts must also be valid at
     ``now``.
 
     Args:
-        source: the data that are the same in all checks.
+        source: the settings and data that all checks of an updater share.
         channel: the connection to the update server.
         known: the newest pin set that was verified before; ``None`` if there is none.
         now: the current time.
-        ask_root: True to request the next root even if the timestamp hasn't changed.
+        ask_root: True to request the next version of the root metadata even if the timestamp hasn't
+            changed.
     """
     if (
         known is not None
@@ -255,7 +256,7 @@ def _timestamp(source: UpdateSource, channel: Channel) -> bytes:
 
 
 def _has_newer_root(source: UpdateSource, channel: Channel) -> bool:
-    """Return True if the server has a root newer than the newest cached one (TUF 1.0.31, 5.3.3).
+    """Return True if the server has root metadata newer than the cached one (TUF 1.0.31, 5.3.3).
 
     The downloaded bytes are discarded: ``tuf.ngclient`` fetches the root again and verifies it.
     Status 403 also means that the file is missing, as in ``tuf.ngclient``, because object storage
@@ -278,7 +279,7 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
     the cache, so that later checks refuse lower versions.
 
     Args:
-        source: the data that are the same in all checks.
+        source: the settings and data that all checks of an updater share.
         channel: downloads the files.
 
     Raises:
@@ -327,7 +328,11 @@ def _target_bytes(
     known: SignedSet | None,
     name: str,
 ) -> bytes:
-    """Return a target file: the known pin set's if its hashes are unchanged, else fetch it."""
+    """Return the content of a target file.
+
+    If the known pin set has a file with the same hashes, return its content. Otherwise fetch the
+    file.
+    """
     info = verified.targets[name]
     if known is not None and name in known.files:
         same = known.verified.targets[name]
@@ -343,6 +348,6 @@ def fetch_target(address: Address, channel: FetcherInterface, name: str, info: T
         address: host, port and path of the published folder.
         channel: downloads the file.
         name: the name of the target in the targets metadata, such as ``pins.toml``.
-        info: its signed length, which limits the download, and its signed hashes.
+        info: the signed length of the target, which limits the download, and its signed hashes.
     """
     return channel.download_bytes(address.target(name, info.hashes["sha256"]), info.length)

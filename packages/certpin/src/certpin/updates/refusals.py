@@ -134,10 +134,10 @@ _UNKNOWN = _Explanation("unexpected", "the update failed with an unexpected erro
 
 @contextmanager
 def update_errors() -> Iterator[None]:
-    """Turn every exception of a ``with`` block into an ``UpdateError``.
+    """Context manager: turn every exception of the ``with`` block into an ``UpdateError``.
 
-    That includes unexpected ones, because tuf and securesystemslib parse bytes from attackers and
-    may raise anything.
+    That includes unexpected exceptions, because tuf and securesystemslib parse bytes from attackers
+    and may raise anything.
     """
     try:
         yield
@@ -148,7 +148,7 @@ def update_errors() -> Iterator[None]:
 
 
 def as_update_error(exc: Exception) -> UpdateError:
-    """Return an ``UpdateError`` that explains an exception: reason, problem and fix."""
+    """Return an ``UpdateError`` with a reason, a problem and a fix that explain an exception."""
     refused = pin_error(exc)
     if isinstance(refused, UnverifiedChainError):
         problem = f"{_UNVERIFIED.problem}: {_cause_text(refused)}"

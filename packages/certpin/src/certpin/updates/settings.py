@@ -24,20 +24,22 @@ _DOUBLINGS = 20  # of a minute are two years: longer than any interval
 class Limits:
     """The largest files that an updater accepts from a server, in bytes unless noted otherwise.
 
-    A server or an attacker in between may send anything, so TUF requires a limit for each file (TUF
-    1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). The limits are those of ``tuf.ngclient`` or lower: a
+    A server or an attacker on the network may send anything, so TUF requires a limit for each file
+    (TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). The limits are those of ``tuf.ngclient`` or lower: a
     published pin set has four metadata roles and a few files, while a package index has thousands.
 
     Attributes:
-        root: of a root metadata file; twenty keys with their signatures take about 20 kB.
-        timestamp: of the timestamp metadata, which is fetched with each check: about 500 bytes.
-        snapshot: of the snapshot metadata, which names the version of the targets metadata.
-        targets: of the targets metadata: about 400 bytes for each file of a pin set.
+        root: the limit of a root metadata file; twenty keys with their signatures take about 20 kB.
+        timestamp: the limit of the timestamp metadata, which is fetched with each check: about 500
+            bytes.
+        snapshot: the limit of the snapshot metadata, which names the version of the targets
+            metadata.
+        targets: the limit of the targets metadata: about 400 bytes for each file of a pin set.
         rotations: the number of new root versions that one check follows.
         count: the number of files of a pin set: the pins in two formats, and one file for each
             private authority.
-        target: of one file of a pin set; 16 MiB are 50,000 hosts with their pins.
-        total: of all files of a pin set together, which are held in memory.
+        target: the limit of one file of a pin set; 16 MiB are 50,000 hosts with their pins.
+        total: the limit of all files of a pin set together, which are held in memory.
 
     Raises:
         ConfigError: a limit is not a number above 0.
@@ -80,10 +82,10 @@ class Timing:
             then a quarter of the time that is left, but not less than this.
         retry: the wait after the first failed check. It doubles after each further failure, up to
             ``interval``.
-        roots: the shortest time between two requests for a newer root. ``timedelta(0)``: with each
-            check, as TUF specifies.
-        jitter: the random share, 0 to less than 1, by which each wait is shortened, so that clients
-            don't connect at the same time.
+        roots: the shortest time between two requests for newer root metadata. With
+            ``timedelta(0)``, each check requests it, as TUF specifies.
+        jitter: the largest share, 0 to less than 1, by which each wait is shortened at random, so
+            that clients don't connect at the same time.
         patience: the timeout for connecting, for the handshake, and for each read.
         deadline: the timeout of a whole check, even if the server keeps sending.
 
@@ -146,9 +148,10 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """Return the wait before the next check if no check has failed, without jitter.
+    """Return the wait before the next check if the last check succeeded, without jitter.
 
-    It is the interval, or a quarter of the time until ``end``, but at least ``timing.urgent``.
+    It is the interval, or a quarter of the time until ``end`` if that is shorter, but at least
+    ``timing.urgent``.
     """
     if end is None:
         return timing.interval
@@ -156,7 +159,10 @@ def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
 
 
 class Address(NamedTuple):
-    """The address of the published folder: host, port, and a URL path that ends with a slash."""
+    """The address of the published folder with the signed pin sets: host, port and URL path.
+
+    The path ends with a slash.
+    """
 
     host: str
     port: int
@@ -168,12 +174,17 @@ class Address(NamedTuple):
         return self.path + "metadata/"
 
     def target(self, name: str, digest: str) -> str:
-        """Return the URL path of a target file. For the arguments see ``target_path``."""
+        """Return the URL path of a target file on the update server.
+
+        Args:
+            name: the name of the target in the targets metadata, such as ``trust/ca.pem``.
+            digest: its SHA-256 hash in hexadecimal.
+        """
         return self.path + quote(target_path(name, digest))
 
 
 def target_path(name: str, digest: str) -> str:
-    """Return the path of a target file in the published folder: a hash precedes its name.
+    """Return the path of a target file in the published folder: a hash precedes its file name.
 
     See TUF 1.0.31, 6.2.
 
@@ -186,10 +197,10 @@ def target_path(name: str, digest: str) -> str:
 
 
 def parse_folder_url(url: str) -> Address:
-    """Parse the URL of the published folder.
+    """Parse the URL of the folder with the signed pin sets on the update server.
 
     Raises:
-        ConfigError: it is not an ``https`` URL, or has a query, a fragment or credentials.
+        ConfigError: the text is not an ``https`` URL, or has a query, a fragment or credentials.
     """
     try:
         parts = urlsplit(url)

@@ -1,11 +1,12 @@
 """The state, the status and the events of an updater, as data.
 
-The state is a pure function of the pin set in force, its metadata and the time:
+The state is computed from the pin set in force (which the app's SSL context enforces), its metadata
+and the time:
 
-EMBEDDED       the bundled pin set is in force, and no fetched one
-FRESH          the pin set in force is the newest known one, and all of its metadata is valid
-SOFT-STALE     metadata of the pin set in force has expired, or was signed by keys that a newer root
-               replaced: the server or an attacker in between has sent nothing newer. The last
+EMBEDDED       the pin set bundled with the app is in force, and no fetched one FRESH          the
+pin set in force is the newest known one, and all of its metadata is valid SOFT-STALE     metadata
+of the pin set in force has expired, or was signed by keys that a newer root
+               replaced: the server, or an attacker on the network, has sent nothing newer. The last
                known good pin set stays in force
 HARD-EXPIRED   a policy that fails closed has expired, and the SSL context refuses its host
 """
@@ -38,7 +39,9 @@ class UpdateStatus:
     "In force" is the pin set that the app's SSL context enforces.
 
     Attributes:
-        state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``, as this module explains.
+        state: ``embedded`` (the pin set bundled with the app is in force), ``fresh`` (the newest
+            fetched one is), ``soft-stale`` (it is no longer known to be the newest) or
+            ``hard-expired`` (a policy that fails closed has expired, so its host is refused).
         name: the name of the pin set.
         version: the version of the pin set in force.
         checked: when the last check of this process succeeded; ``None`` if none has.
@@ -96,10 +99,10 @@ class StateInputs:
     """The data from which the updater's state is computed.
 
     Attributes:
-        pins: the pin set in force.
-        until: when the first metadata file of that pin set expires. ``None`` if the bundled pin set
-            is in force.
-        superseded: True if a newer root is known, and its keys have not signed this pin set.
+        pins: the pin set in force, which the app's SSL context enforces.
+        until: when the first metadata file of that pin set expires. ``None`` if the pin set bundled
+            with the app is in force.
+        superseded: True if newer root metadata is known, and its keys have not signed this pin set.
     """
 
     pins: PinSet
@@ -108,7 +111,12 @@ class StateInputs:
 
 
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
-    """Return the updater's state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``."""
+    """Return the updater's state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``.
+
+    ``embedded``: the pin set bundled with the app is enforced. ``fresh``: the newest fetched one
+    is. ``soft-stale``: it is no longer known to be the newest. ``hard-expired``: a policy that
+    fails closed has expired, so its host is refused.
+    """
     end = pins_end(inputs.pins)
     if end is not None and now >= end:
         return "hard-expired"
@@ -118,15 +126,16 @@ def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
 
 
 def pins_end(pins: PinSet) -> datetime | None:
-    """Return the first time at which an expired policy makes the client refuse its host.
+    """Return the first time at which a client refuses a host because the host's policy has expired.
 
-    Return None if no policy of the pin set does: it has no expiry date, or doesn't fail closed.
+    Return None if there is no such time: no policy of the pin set has an expiry date and fails
+    closed.
     """
     return min(filter(None, (policy.refuses_from for policy in pins.policies)), default=None)
 
 
 def next_end(inputs: StateInputs) -> datetime | None:
-    """Return the time by which the updater needs a newer pin set; None if there is none.
+    """Return the time by which the updater needs a newer pin set; None if there is no such time.
 
     It is the first expiry of metadata, or of a policy that then refuses its host.
     """

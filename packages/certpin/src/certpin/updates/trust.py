@@ -68,7 +68,7 @@ class CachedSet(NamedTuple):
 
     Attributes:
         root: the version of the root metadata that was the newest when this pin set was fetched.
-        signed: the other metadata.
+        signed: the timestamp, snapshot and targets metadata.
         files: the target files (pin file, trust anchors) by name.
     """
 
@@ -131,9 +131,10 @@ class SignedSet:
 
 
 def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
-    """Return the bundled root, and the later roots that follow it up to the first invalid one.
+    """Return the bundled root metadata, and its valid successors up to the first invalid one.
 
-    Step 1 of this module.
+    Each successor has the next version number, and is signed as both the previous version and the
+    new one require (TUF 1.0.31, 5.3.4 and 5.3.5).
 
     Args:
         bundled: the root metadata bundled with the app.
@@ -156,7 +157,10 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
 def verify_metadata(
     root: Root, signed: SignedMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify timestamp, snapshot and targets with a root: steps 2 and 3 of this module.
+    """Verify timestamp, snapshot and targets metadata with a root, and limits for target files.
+
+    These are steps 2 and 3 of this module's docstring: signatures, references between the files,
+    and the number, sizes, names and versions of the target files.
 
     Args:
         root: the root metadata, already verified.
@@ -176,14 +180,14 @@ def verify_metadata(
 
 
 def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, TargetFile], datetime]:
-    """Verify timestamp, snapshot and targets with a root: step 2 of this module.
+    """Verify timestamp, snapshot and targets metadata with a root: their signatures and references.
 
-    This is the part of TUF that knows nothing of pin sets, so that conformance tests can be run on
-    it.
+    The timestamp must refer to the snapshot, and the snapshot to the targets. This function knows
+    only TUF and no pin sets, so that conformance tests can be run on it.
 
     Returns:
-        The targets by name, not compared with any limits yet; and when the first of the four roles
-        expires, which is not compared with any clock.
+        The targets by name, not compared with any limits yet; and the time at which the first of
+        the four metadata files expires, which is not compared with any clock.
     """
     timestamp = _by(root, Timestamp, signed.timestamp)
     snapshot = _by(root, Snapshot, signed.snapshot)
@@ -199,7 +203,10 @@ def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, Targe
 def verify_files(
     verified: VerifiedMetadata, files: Mapping[str, bytes], *, superseded: bool = False
 ) -> SignedSet:
-    """Verify the target files, and return the signed pin set: steps 4 and 5 of this module.
+    """Verify the target files with verified metadata, and return the signed pin set.
+
+    Each file must have its signed length and hashes, no file may be missing or added, and the pin
+    file must be valid.
 
     Args:
         verified: the metadata, already verified.
@@ -218,11 +225,11 @@ def verify_files(
 
 
 def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
-    """Verify a cached pin set with the newest root: steps 2 to 5 of this module.
+    """Verify a cached pin set, metadata and files, with the newest root.
 
     If the newest root has other keys, the pin set is verified with the root that it was stored
-    with. It then stays the last known good one, because no pin set that the new keys signed has
-    been fetched, and is marked ``superseded``.
+    with. The result is then marked ``superseded``: the pin set stays in use until one that the new
+    keys signed is fetched.
 
     Args:
         roots: the verified roots in ascending order of versions.
@@ -248,8 +255,8 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
 def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
     """Return a verified pin set with its expiry and ``superseded`` updated for a newer root.
 
-    The pin set is superseded if the keys of that root have not signed it. Otherwise it expires no
-    later than the root.
+    The pin set is superseded if the keys of the newer root have not signed it. Otherwise it expires
+    no later than that root.
     """
     try:
         newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)
@@ -280,13 +287,13 @@ def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> Signed
 
 
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
-    """Require that a newly signed pin set may replace the one in force.
+    """Raise an error unless a newly signed pin set may replace the one in force.
 
     Debug sections are not compared: only the bundled pin set can have one.
 
     Args:
         new: the newly signed pin set.
-        current: the pin set in force.
+        current: the pin set in force, which the app's SSL context enforces.
         same_root: True if both were signed under the same root version: then the version may rise
             by ``LARGEST_JUMP`` at most.
 
@@ -318,10 +325,10 @@ def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = F
 
 
 def read_metadata(role: str, data: bytes) -> Metadata[Any]:
-    """Parse metadata of a TUF role, such as ``snapshot``. Not checked: signatures.
+    """Parse the metadata of a TUF role, such as ``snapshot``. Signatures are not checked.
 
     Raises:
-        RepositoryError: the data is not metadata, or that of another role (of tuf).
+        RepositoryError: the data is not metadata, or is the metadata of another role (of tuf).
     """
     metadata: Metadata[Any] = Metadata.from_bytes(data)
     if metadata.signed.type != role:
@@ -393,10 +400,10 @@ def _require_named(named: Any, version: int, data: bytes) -> None:
 
 
 def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
-    """Require few and small target files, with plain names and a SHA-256 hash: a part of step 3.
+    """Raise an error unless target files are few and small, with plain names and a SHA-256 hash.
 
-    The file name of a target on the server begins with that hash (``Address.target``), and Flutter
-    apps verify no other hash.
+    The file name of a target on the server begins with its SHA-256 hash (``Address.target``), and
+    Flutter apps verify no other hash.
 
     Raises:
         RepositoryError: a limit is exceeded, or a name or hash is not allowed (of tuf).
@@ -422,8 +429,8 @@ def is_plain(name: str) -> bool:
 def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
     """Return the version of the pin set, which the targets metadata repeats for each target file.
 
-    Raises ``RepositoryError`` if the versions differ, or if a file belongs to another pin set than
-    ``name``.
+    Raises ``RepositoryError`` if the versions differ, or if a file belongs to a pin set with
+    another name than ``name``.
     """
     said = [info.custom for info in targets.values()]
     custom = said[0]

@@ -101,19 +101,19 @@ class PinUpdater(Forked):
 
     @property
     def status(self) -> UpdateStatus:
-        """The state, the pin set in force, and the result of the last check. Does no I/O."""
+        """The state, the enforced pin set, and the result of the last check. Does no I/O."""
         return self._checker.status
 
     def refresh(self) -> UpdateStatus:
-        """Check the server now, and put a newer pin set in force. Waits for the result.
+        """Check the server now, and make the SSL context enforce a newer pin set. Waits.
 
-        May be called from any thread. If a check is already running, its result is used.
+        May be called from any thread. If a check is already running, wait for its result.
 
         Returns:
             The new status.
 
         Raises:
-            UpdateError: the check failed. The pin set in force stays in force.
+            UpdateError: the check failed. The SSL context keeps its pin set.
         """
         check, deadline = self._join_check()
         if deadline is not None:
@@ -167,10 +167,9 @@ class PinUpdater(Forked):
         self.close()
 
     def _join_check(self) -> tuple[Future[None], Deadline | None]:
-        """Return the running check, or a new one that the caller must run.
+        """Return the check that is running, or a new check that the caller must run.
 
-        The second value is None if the check is already running, else the deadline of the new
-        check.
+        The second value is the deadline of the new check; None if a check is already running.
         """
         with self._changed:
             if self._closed:
@@ -247,8 +246,9 @@ class PinUpdater(Forked):
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:
-        """Replace locks and contexts in a forked child, and start a thread if the parent had
-        one.
+        """Replace locks and contexts in a forked child process.
+
+        If the parent process had a thread that checks for updates, start one in the child, too.
         """
         self._begin()
         self._checker.wake_in_child()

@@ -61,7 +61,7 @@ Value = TypeVar("Value")
 
 @contextmanager
 def without_deprecations() -> Iterator[None]:
-    """Ignore cryptography's deprecation warnings in the ``with`` block; one thread at a time.
+    """Context manager: ignore deprecation warnings of ``cryptography``; one thread at a time.
 
     The warnings are about old roots, which OpenSSL verifies. Users of certpin can't act on them.
     """
@@ -139,12 +139,12 @@ class Certificate:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The DNS names and IP addresses of the subjectAltName, safe to print."""
+        """The DNS names and IP addresses of the subjectAltName, escaped for printing."""
         return tuple(map(printable, (*self.dns_names, *self.addresses)))
 
     @cached_property
     def dns_names(self) -> tuple[str, ...]:
-        """The DNS names of the subjectAltName, unchanged: not safe to print."""
+        """The DNS names of the subjectAltName, unchanged: escape them before printing."""
         from cryptography import x509
 
         return self._read("subjectAltName", partial(_alternative_names, kind=x509.DNSName))
@@ -174,7 +174,7 @@ class Certificate:
 
     @cached_property
     def parsed(self) -> x509.Certificate:
-        """The certificate as ``cryptography`` parsed it. Its texts are not safe to print."""
+        """The certificate as an object of ``cryptography``. Its texts are not safe to print."""
         return self._read("content", lambda parsed: parsed)
 
     @cached_property
@@ -199,14 +199,14 @@ class Certificate:
 class Chain:
     """The certificates from leaf to root, as a server sent them or as OpenSSL verified them.
 
-    The object doesn't record which of the two it is: the code that creates it has to know.
+    The object doesn't record if the chain was verified: the code that creates it has to know.
     """
 
     certificates: tuple[Certificate, ...]
 
     @staticmethod
     def from_der(chain: Iterable[bytes]) -> Chain:
-        """Return the chain of these certificates in DER, leaf first. Nothing is verified.
+        """Return a chain of these DER certificates, which begin with the leaf. Nothing is verified.
 
         Raises:
             CertificateParseError: the chain is empty, or a certificate can't be read.
@@ -286,7 +286,8 @@ def _is_authority(parsed: x509.Certificate) -> bool:
 def name_of(certificate: Certificate) -> str:
     """Return the first 200 characters of a certificate's subject.
 
-    If the subject is empty or can't be read, return a text in parentheses that says so.
+    If the subject is empty or can't be read, return a text in parentheses, such as
+    ``(no subject)``.
     """
     try:
         subject = certificate.subject or "(no subject)"
@@ -307,7 +308,7 @@ def quoted(text: str) -> str:
 
 
 def no_passphrase() -> None:
-    """Return None: the ``passphrase`` function of callers that have no passphrase."""
+    """Return None. Callers without a passphrase pass this as the ``passphrase`` function."""
 
 
 def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
@@ -429,7 +430,8 @@ def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
     """Return the certificates in PKCS#12 data, leaf first; if there are none, the public key.
 
-    ``secret`` is the passphrase. Raises ``KeyParseError`` if it is wrong, or this is not PKCS#12.
+    ``secret`` is the passphrase. Raises ``KeyParseError`` if the passphrase is wrong, or the data
+    is not PKCS#12.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12

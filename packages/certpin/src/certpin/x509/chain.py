@@ -34,11 +34,11 @@ _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
 @dataclass(frozen=True)
 class CertificateFacts:
-    """The fields of a certificate. A field is None if it can't be read.
+    """The fields of a certificate, as text, for showing them. A field is None if it can't be read.
 
-    ``pin`` is the pin of the certificate's key, as text (RFC 7469 section 2.4). For further checks,
-    ``parsed`` is the certificate as an object of ``cryptography``, and ``certificate`` as one of
-    certpin.
+    ``sha256`` is the fingerprint of the certificate. ``pin`` is the pin of the certificate's key,
+    as text (RFC 7469 section 2.4). For further checks, ``parsed`` is the certificate as an object
+    of ``cryptography``, and ``certificate`` as a ``Certificate`` of certpin.
     """
 
     sha256: str  # of the whole certificate: AA:BB:…
@@ -59,7 +59,7 @@ class CertificateFacts:
 
     @property
     def is_self_issued(self) -> bool:
-        """True if subject and issuer are readable and the same name (RFC 5280 section 3.2)."""
+        """True if subject and issuer can be read and are the same name (RFC 5280 section 3.2)."""
         return self.issuer is not None and self.issuer == self.subject
 
 
@@ -86,7 +86,12 @@ def read_facts(der: bytes) -> CertificateFacts:
 
 
 class Signature(StrEnum):
-    """Whether the next certificate of a path, the one above, signed a certificate."""
+    """The result of verifying a certificate's signature with the next certificate in a path.
+
+    The values are texts for users. ``MISSING`` means that the issuer is neither among the
+    certificates that the server sent nor trusted. ``ITSELF`` means that the certificate is
+    self-issued.
+    """
 
     GOOD = "signed by the key above"
     BAD = "not signed by the key above: only the names match"
@@ -106,7 +111,7 @@ class PathCertificate:
         facts: the fields of the certificate.
         sent: True if the server sent it.
         trusted: True if it is one of the client's roots.
-        above: whether the next certificate of the path signed it.
+        above: the result of verifying its signature with the key of the next certificate.
     """
 
     facts: CertificateFacts
@@ -117,7 +122,7 @@ class PathCertificate:
 
 @dataclass(frozen=True)
 class ChainPath:
-    """A path: certificates, each followed by its issuer.
+    """A path of certificates, each followed by its issuer.
 
     ``on_path`` is True if the path starts at the server's leaf certificate. The other paths contain
     certificates that the server sent although the leaf doesn't need them.
@@ -134,7 +139,7 @@ class ChainPath:
 
 
 def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tuple[ChainPath, ...]:
-    """Build the path from the leaf upwards, then a path for each certificate that is left over.
+    """Build the path from the leaf upwards, then a path for each certificate that isn't in one yet.
 
     Signatures are checked. Dates, names, extensions and pins are not.
 
@@ -191,9 +196,9 @@ def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[by
 
 @lru_cache(maxsize=1024)
 def signs(issuer: bytes, child: bytes) -> bool:
-    """Return True if ``issuer`` signed ``child``, and is the issuer that ``child`` names.
+    """Return True if ``issuer`` signed ``child``, and has the name of the issuer in ``child``.
 
-    False also if a certificate or its signature algorithm can't be read.
+    Also return False if a certificate or its signature algorithm can't be read.
 
     Args:
         issuer: the certificate above, as DER.
@@ -207,7 +212,10 @@ def signs(issuer: bytes, child: bytes) -> bool:
 def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
     """Return the path from a certificate upwards, each certificate with its ``Signature``.
 
-    The path ends if no issuer is found among ``others``, or only one that is already in the path.
+    Args:
+        der: the certificate, as DER.
+        others: the certificates that may be above it, as DER. The path ends if none of them is the
+            issuer, or only one that is in the path already.
     """
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
@@ -232,9 +240,9 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
 
 
 def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
-    """Return whether a certificate's signature verifies with the issuer's key.
+    """Verify a certificate's signature with the issuer's key: ``GOOD``, ``BAD`` or ``UNCHECKED``.
 
-    The caller has checked that ``issuer`` has the name of the child's issuer.
+    The caller has checked that the subject of ``issuer`` is the issuer's name in ``child``.
     """
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
@@ -249,9 +257,10 @@ def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
 
 
 def short_name(name: str | None) -> str:
-    """Return the common name in a distinguished name (RFC 4514), or the whole name if it has none.
+    """Return the common name in a distinguished name (RFC 4514), for showing it.
 
-    The whole name is returned for several common names, too. None means an unreadable name.
+    If the name has no common name or several, return the whole name. ``None``, for a name that
+    can't be read, gives ``(unreadable)``.
     """
     if not name:
         return "(unreadable)" if name is None else "(no name)"

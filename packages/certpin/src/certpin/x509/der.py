@@ -108,7 +108,7 @@ class _PrivateKeyInfo:
 
 @asn1.sequence
 class _Holder:
-    """A structure with one list, because the parser reads lists only as fields of a structure."""
+    """A structure with one list, because the parser reads lists only as fields of structures."""
 
     fields: list[asn1.TLV]
 
@@ -220,9 +220,10 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
 
 
 def _check_value(field: asn1.TLV, depth: int) -> None:
-    """Raise ``ValueError`` for a constructed string or a padded integer, which only BER allows.
+    """Raise ``ValueError`` if a DER value contains an encoding that only BER allows.
 
-    ``depth`` is the nesting depth of the element. The parser has already checked the lengths.
+    That is a constructed string or a padded integer. ``depth`` is the nesting depth of the value.
+    The parser has already checked the lengths.
     """
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:
@@ -260,12 +261,12 @@ def _sequence(content: bytes) -> bytes:
 
 
 def bit_string(octets: bytes) -> bytes:
-    """Return a DER BIT STRING of whole octets."""
+    """Return bytes as a DER BIT STRING without unused bits."""
     return element(b"\x03", b"\x00" + octets)
 
 
 def element(tag: bytes, content: bytes) -> bytes:
-    """Return a DER element with this tag and content."""
+    """Return the DER encoding of an element with this tag and content."""
     return tag + _length(len(content)) + content
 
 

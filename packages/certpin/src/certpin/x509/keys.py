@@ -27,8 +27,9 @@ _MIN_RSA_BITS = 2048
 class PublicKey:
     """A public key, as SubjectPublicKeyInfo in strict DER (RFC 5280 section 4.1.2.7).
 
-    ``source`` is the kind of object from which the key was read. A private key is never stored.
-    ``caveat`` is a sentence for the user if the digest may be wrong, and empty otherwise.
+    ``source`` is the kind of object from which the key was read, such as a CSR. A private key is
+    never stored. ``caveat`` is a sentence for the user if the digest may be wrong, and empty
+    otherwise.
     """
 
     spki: bytes
@@ -64,7 +65,7 @@ def public_key(der: bytes) -> PublicKey:
 
 
 def certificate_request(der: bytes) -> PublicKey:
-    """Return the public key in a CSR (RFC 2986), given as DER. Its signature is not verified.
+    """Return the public key in a CSR (RFC 2986), given as DER. The CSR's signature is not verified.
 
     Raises:
         CertificateParseError: the bytes are not a CSR in strict DER.
@@ -91,7 +92,8 @@ def private_key(der: bytes) -> PublicKey:
 def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
     """Return the public key of an encrypted private key, PEM or DER.
 
-    The parameters of an RSA-PSS key can't be read, so the ``caveat`` of an RSA key mentions them.
+    The parameters of an RSA-PSS key can't be read, and change the digest of the key. So for an RSA
+    key, ``caveat`` warns that the digest may be wrong.
 
     Raises:
         KeyParseError: the key can't be read, or the passphrase is wrong.
@@ -102,13 +104,14 @@ def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
 def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
     """Return the public key of a private key that ``cryptography`` parsed.
 
-    An RSA-PSS key looks like a plain RSA key here, so the ``caveat`` of an RSA key mentions this.
+    ``cryptography`` reads an RSA-PSS key as plain RSA, which changes the digest of the key. So for
+    an RSA key, ``caveat`` warns that the digest may be wrong.
     """
     return _with_caveat(public_key_of(key))
 
 
 def public_key_of(key: PrivateKeyTypes) -> PublicKey:
-    """Return the public key of a private key. An RSA-PSS key becomes a plain RSA key."""
+    """Return the public key of a private key. An RSA-PSS key is returned as plain RSA."""
     return PublicKey(spki_of(key.public_key()), "private key")
 
 

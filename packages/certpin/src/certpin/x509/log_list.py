@@ -49,15 +49,16 @@ class CTLog:
     Attributes:
         key: the log's public key, as the DER of a SubjectPublicKeyInfo.
         name: the log's description in the list, unchanged: not safe to print.
-        operator: the name of the log's present operator, unchanged.
-        state: the log's state in Chrome; None if the list has none, or one that certpin doesn't
-            know.
+        operator: the name of the log's present operator, unchanged: not safe to print.
+        state: the log's state in Chrome, such as ``usable`` or ``retired``; None if the list has no
+            state, or one that certpin doesn't know.
         since: the time at which the log entered that state.
         starts: the log accepts certificates that expire at this time or later; None for any.
         ends: the log accepts certificates that expire before this time; None for any.
         former: the names of the log's earlier operators, each with the time at which its operation
             ended.
-        kind: ``test`` for a log that no client should count, ``private`` for one of the user.
+        kind: ``prod`` for a normal log, ``test`` for a log that no client should count, ``private``
+            for a log of the user's private authority.
     """
 
     key: bytes = field(repr=False)
@@ -94,13 +95,13 @@ class CTLog:
 
 @dataclass(frozen=True)
 class LogList:
-    """A list of Certificate Transparency logs. Immutable. It reads no file and no clock.
+    """A list of Certificate Transparency logs. Immutable. Its methods read no file and no clock.
 
     Attributes:
         logs: the logs, in the order of the file.
-        timestamp: the time at which the list was made; None for the list of another platform, of
-            which certpin knows nothing (``PLATFORM_LOGS``).
-        source: the name of the file, for messages. Not compared.
+        timestamp: the time at which the list was made; None for the list of a platform such as
+            Android, which certpin can't read (``PLATFORM_LOGS``).
+        source: the name of the file, for messages. Two lists with different sources may be equal.
     """
 
     logs: tuple[CTLog, ...]
@@ -116,7 +117,8 @@ class LogList:
             source: the name of the file.
 
         Returns:
-            The list. Logs with a state that is unknown here are kept, and never count.
+            The list. Logs with a state that certpin doesn't know are kept, but their SCTs never
+            count.
 
         Raises:
             LogListError: the list is invalid, has no log, or exceeds a limit.
@@ -142,7 +144,7 @@ class LogList:
 
     @cached_property
     def by_id(self) -> dict[bytes, CTLog]:
-        """The logs by their IDs."""
+        """A dict from the ID of each log to the log."""
         return {log.log_id: log for log in self.logs}
 
     @cached_property
@@ -155,13 +157,16 @@ class LogList:
     def stale(self, now: datetime, after: timedelta = STALE_AFTER) -> bool:
         """Return True if the list is too old to refuse a certificate that lacks SCTs.
 
-        ``after`` is the age from which a list is too old.
+        ``after`` is the age from which a list is too old. A list of unknown age is always too old.
         """
         return self.timestamp is None or now - self.timestamp >= after
 
     @property
     def stale_at(self) -> datetime | None:
-        """The time from which the list refuses nothing, in UTC; None if its age is unknown."""
+        """The time, in UTC, from which the list is too old to refuse a certificate without SCTs.
+
+        None if the age of the list is unknown.
+        """
         if self.timestamp is None:
             return None
         try:
@@ -170,7 +175,7 @@ class LogList:
             return None  # after the year 9999
 
     def has_private_log(self) -> bool:
-        """Return True if a log is marked as one of a private authority."""
+        """Return True if some log is marked as a log of a private authority."""
         return any(log.kind == "private" for log in self.logs)
 
     def to_json(self) -> dict[str, Any]:
@@ -189,7 +194,7 @@ PLATFORM_LOGS = LogList((), None, "the list of the platform")
 
 
 def _logs(top: _Node) -> Iterator[CTLog]:
-    """Yield the logs of every operator: those of RFC 6962, and those with a static API."""
+    """Yield the logs of every operator in the list: RFC 6962 logs and static-ct-api logs."""
     for operator in top.get("operators").items():
         name = operator.get("name").text()
         for kind in ("logs", "tiled_logs"):
@@ -223,7 +228,7 @@ def _log(node: _Node, operator: str) -> CTLog:
 
 
 def _state(node: _Node) -> tuple[LogState | None, datetime | None]:
-    """Return the state of a log, and the time at which it entered the state."""
+    """Return the state of a log, and since when it has that state. ``None`` if it is missing."""
     if "state" not in node:
         return None, None
     names = node.get("state").names()
@@ -286,14 +291,14 @@ def _load_key(spki: bytes) -> SignerPublicKey | None:
 
 
 class _Node:
-    """A value of the JSON text, with its place for errors. Its methods raise ``LogListError``."""
+    """A value in the JSON text, with its path for errors. Methods raise ``LogListError``."""
 
     def __init__(self, value: Any, place: str) -> None:
         self._value = value
         self._place = place
 
     def wrong(self, right: str) -> LogListError:
-        """Return an error: the value is not ``right``, a description of valid values."""
+        """Return an error which says that the value is not ``right``, such as ``a list``."""
         place = self._place or "the file"
         return LogListError(f"{place} is not {right}: {str(self._value)[:_SHOWN]!r}", fix=_FIX)
 
@@ -301,11 +306,11 @@ class _Node:
         return isinstance(self._value, dict) and name in self._value
 
     def names(self) -> list[str]:
-        """Return the names of an object's fields."""
+        """Return the names of the fields of the value, which must be an object."""
         return list(self._is(dict, "an object"))
 
     def get(self, name: str) -> _Node:
-        """Return a field of the object. Raise ``LogListError`` if the field is missing."""
+        """Return a field of the value, which must be an object. Raises if the field is missing."""
         fields = self._is(dict, "an object")
         place = f"{self._place}.{name}" if self._place else name
         if name not in fields:
@@ -313,7 +318,7 @@ class _Node:
         return _Node(fields[name], place)
 
     def items(self) -> Iterator[_Node]:
-        """Yield the elements of a list."""
+        """Yield the elements of the value, which must be a list."""
         for number, each in enumerate(self._is(list, "a list")):
             yield _Node(each, f"{self._place}[{number}]")
 
@@ -322,7 +327,7 @@ class _Node:
         return self._is(str, "a string")
 
     def base64(self) -> bytes:
-        """Return the bytes of a string in base64."""
+        """Decode the value, which must be a base64 string, and return the bytes."""
         text = self.text()
         try:
             return binascii.a2b_base64(text, strict_mode=True)

@@ -68,9 +68,9 @@ class OwnSSLContext(_StdlibContext):
 
     @property  # type: ignore[misc]  # read-only: the class of an instance never changes
     def __class__(self) -> type:
-        """The class for ``isinstance``: every object is an instance of ``ssl.SSLContext``.
+        """The class that ``isinstance`` sees: every object is an instance of ``ssl.SSLContext``.
 
-        This holds even if a library replaced that name with its own class.
+        This holds even if a library replaced ``ssl.SSLContext`` by its own class.
         """
         replacement: type = ssl.SSLContext
         return type(self) if issubclass(type(self), replacement) else replacement
@@ -161,11 +161,12 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
     """Set the TLS options of a context in which certpin differs from Python's defaults.
 
-    The context then ignores the CN of a subject, refuses renegotiation, and may verify strictly.
+    The context then ignores the CN of a subject, refuses renegotiation, and requires strict chains
+    if ``strict`` says so.
 
     Args:
         context: the context to change.
-        strict: require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
+        strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
             default of the running Python.
     """
     # The CN of a subject is not a host name (RFC 9525 section 2).
@@ -180,9 +181,10 @@ def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -
     """Return a new context for clients that trusts only these certificates.
 
     Args:
-        anchors: the trust anchors. Unless each is a root or issued by another of them
-            (``end_in_roots``), a path may end at an intermediate.
-        strict: require chains to follow RFC 5280, as in ``harden``.
+        anchors: the trust anchors. If one of them is neither a root nor issued by another of them,
+            a path may end at an intermediate (``VERIFY_X509_PARTIAL_CHAIN``).
+        strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
+            default of the running Python.
     """
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context, strict=strict)
@@ -203,7 +205,7 @@ _MIRRORED = (
 
 
 class _Call(NamedTuple):
-    """A call of a setter of ``MirroredContext``, kept to repeat it on later inner contexts."""
+    """A call of a setter of ``MirroredContext``, which is repeated on inner contexts made later."""
 
     name: str
     args: tuple[Any, ...]
@@ -237,7 +239,8 @@ class MirroredContext(OwnSSLContext):
         Args:
             digest: the key of the inner context: different for other anchors or another ``strict``.
             anchors: certificates in DER.
-            strict: require chains to follow RFC 5280, as in ``harden``.
+            strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for
+                the default of the running Python.
         """
         with self._configuring:
             if digest not in self._stores:
@@ -311,8 +314,8 @@ class MirroredContext(OwnSSLContext):
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
         """Load a client certificate into this context and its stores, as in ``ssl.SSLContext``.
 
-        A store is the inner context for a trust file. Before that, ``_guard_certificate`` is called
-        for this context and each store.
+        A store is the inner context for a trust file. Before the certificate is loaded,
+        ``_guard_certificate`` is called for this context and each store.
         """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:

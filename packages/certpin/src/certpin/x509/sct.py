@@ -41,7 +41,8 @@ class EmbeddedSCT:
         timestamp: the time of the promise, in milliseconds since 1970 (UTC).
         extensions: the bytes of the SCT's CtExtensions.
         signature: the bytes of the log's signature.
-        algorithm: ``ecdsa`` or ``rsa``, with SHA-256; empty for any other, which no log may use.
+        algorithm: ``ecdsa`` or ``rsa``, with SHA-256; empty for any other algorithm, which RFC 6962
+            doesn't allow.
     """
 
     log_id: bytes

@@ -74,7 +74,11 @@ class FileKey:
     _private: Any = field(repr=False, compare=False)
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature of bytes of any length, with the algorithms of ``TokenKey.sign``."""
+        """Return the signature of bytes of any length.
+
+        The algorithm is ECDSA, RSA with PKCS#1 v1.5 or Ed25519, as the key requires. ECDSA with
+        P-384 uses SHA-384; RSA and P-256 use SHA-256.
+        """
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
         public = self.public_key
@@ -155,7 +159,7 @@ def _is_pss(data: bytes, plain: bytes) -> bool:
 
 
 def is_signing_key(key: Any) -> bool:
-    """Return True if certpin can sign with keys of this kind: P-256, P-384, RSA or Ed25519."""
+    """Return True if certpin can sign with this kind of key: P-256, P-384, RSA or Ed25519."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -174,7 +178,7 @@ def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
 
 
 def digest_of(key: EllipticCurvePublicKey, data: bytes) -> bytes:
-    """Return the hash of the data that ECDSA signs with this key."""
+    """Return the hash of ``data`` that ECDSA signs with this key."""
     return hashlib.new(hash_for(key).name, data).digest()
 
 

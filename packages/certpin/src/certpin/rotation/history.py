@@ -72,7 +72,7 @@ class History:
 
     @property
     def signed(self) -> bool:
-        """True if the last publish was a signed pin set. Publishes in binaries don't count."""
+        """True if the last publish was a signed pin set. Versions in app binaries don't count."""
         published = (event for event in reversed(self.events) if event.step == "publish")
         return next((event.signed for event in published if not event.bundled), False)
 

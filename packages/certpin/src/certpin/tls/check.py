@@ -471,10 +471,10 @@ class PinCheck:
             self._enforcer.passed_by_debug(self.target.host, self._met(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
-        """Raise ``PinError`` if the chain ends at a withdrawn anchor of the debug override.
+        """Raise ``PinError`` if the chain ends at an anchor of an earlier pin set's debug override.
 
-        OpenSSL still trusts such an anchor, because it can't remove one from a context. Rule 11 of
-        docs/concepts/matching.md.
+        OpenSSL still trusts such an anchor, because an anchor can't be removed from a context. Rule
+        11 of docs/concepts/matching.md.
         """
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(

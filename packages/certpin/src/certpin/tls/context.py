@@ -206,8 +206,9 @@ class PinnedSSLContext(VerifyingContext):
 
         Args:
             pins: the pin set to enforce.
-            recover: accept a lower version. Only for a pin set that replaces one after the keys
-                that sign pin sets were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
+            recover: True to accept a lower version. ``PinUpdater`` passes it after keys that sign
+                pin sets were stolen and replaced (TUF 1.0.31, 5.3.11). No other caller should use
+                it.
 
         Raises:
             ConfigError: the version of ``pins`` is lower than the current one, or the same with

@@ -304,10 +304,7 @@ class Pinned(_Base):
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The TLS session, to be resumed with the same context, host and pin set; or ``None``.
-
-        ``None`` if there is none.
-        """
+        """The TLS session, to be resumed with the same context, host and pin set; or ``None``."""
         session = super().session
         if session is not None and self._check is not None:
             self._check.remember(session)

@@ -213,15 +213,18 @@ class Store:
         return [*sorted(roots), *(name for name in others if (self.metadata / name).exists())]
 
     def clear(self) -> None:
-        """Delete the temporary folder for metadata, if there is one."""
+        """Delete the temporary folder for TUF metadata, if there is one.
+
+        It is used while the cache folder is not writable.
+        """
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch = None
 
     def forget(self) -> None:
-        """Stop using the temporary metadata folder, without deleting it.
+        """Stop using the temporary folder for TUF metadata, without deleting it.
 
-        For a forked child process: the folder belongs to its parent.
+        A forked child process calls this, because the folder belongs to its parent.
         """
         self._scratch = None
 

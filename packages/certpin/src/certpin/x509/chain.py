@@ -34,7 +34,7 @@ _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
 @dataclass(frozen=True)
 class CertificateFacts:
-    """The fields of a certificate, as text, for showing them. A field is None if it can't be read.
+    """The fields of a certificate, for showing them. A field is None if it can't be read.
 
     ``sha256`` is the fingerprint of the certificate. ``pin`` is the pin of the certificate's key,
     as text (RFC 7469 section 2.4). For further checks, ``parsed`` is the certificate as an object

@@ -55,15 +55,17 @@ _LONGEST_NAME = 100  # characters of a host in a file name
 class Lab:
     """A run of the lab as a context manager: its authorities, event loop, and folder for clients.
 
-    All of it is removed at exit, except for RSA keys, which later labs of this process reuse. Keys
-    stay in memory; only the key of the client certificate is written to the folder.
+    At exit, all files are removed. RSA keys stay in memory, and later labs of this process reuse
+    them. No private key is written to a file, except for the key of the client certificate.
 
     Args:
         host: the host under test.
-        style: how the client is pinned.
+        style: how the client is pinned: by no keys, by keys of the server, or by keys of
+            authorities.
         second_host: a second pinned host, for cases that need one.
         protocol: the protocol that the client speaks, such as ``http``.
-        upstream: the real server behind the lab; ``None`` if the lab plays all servers.
+        upstream: the real server to which the lab relays honest connections; ``None`` if the lab
+            is also the honest server.
         tls: the only TLS version of the lab's servers; empty for 1.2 and 1.3.
         client_certificates: True if honest servers require a client certificate.
         resolver: True if the lab also answers DNS queries for its hosts.
@@ -128,7 +130,10 @@ class Lab:
         self.authorities.client.write(folder, "client")
 
     def _add_list(self) -> RevocationList:
-        """Return a new list of revoked certificates, to fill. The first one opens their port."""
+        """Return a new, empty list of revoked certificates, which the lab serves to clients.
+
+        The first call opens the port that serves all lists.
+        """
         with self._lock:
             if self._lists is None:
                 self._lists = RevocationLists(self.loop)
@@ -139,16 +144,23 @@ class Lab:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))
 
     def _find(self, name: str) -> str | None:
-        """Return the answer to a DNS query: the lab's address for its hosts, None for others."""
+        """Return the address for a DNS name: the lab's address for the hosts of its cases.
+
+        None for other names.
+        """
         for pki in tuple(self._pkis.values()):
             if name in {pki.host, pki.second, pki.unpinned}:
                 return listening_address(pki.host)
         return None
 
     def pki(self, host: str, own: OwnChain | None = None) -> TestPKI:
-        """Return the test PKI (keys and certificates) of a host: the same during a whole run.
+        """Return the test PKI (keys and certificates) of a host.
 
-        Otherwise the client's pins would not match in later cases. A chain of the user has its own.
+        A host has the same PKI during a whole run, so that the client's pins match in all cases.
+
+        Args:
+            host: the host.
+            own: a chain that the user supplies, with its key and anchors. Each has a separate PKI.
         """
         with self._lock:
             if (host, own) not in self._pkis:
@@ -166,7 +178,10 @@ class Lab:
             return self._pkis[host, own]
 
     def forget(self, case: Case) -> None:
-        """Delete the files of a case with a chain of the user. A run of many chains needs this."""
+        """Delete the files of a case with a chain of the user, to limit disk space in long runs.
+
+        Cases without such a chain are ignored.
+        """
         with self._lock:
             pki = self._pkis.pop((case.host(self.host), case.own), None) if case.own else None
             folder = self._folders.pop(pki, None) if pki else None
@@ -187,7 +202,7 @@ class Lab:
         return TestPKI(self.authorities, host, self.second_host, self.style)
 
     def case_server(self, case: Case) -> CaseServer:
-        """Return the server that plays a case, not listening yet.
+        """Return a server that presents the certificates of a case. It does not listen yet.
 
         Raises:
             CannotServeError: the case can't be served to this client.
@@ -244,7 +259,10 @@ class Lab:
         return path
 
     def _client_files(self, case: Case, pki: TestPKI) -> Path:
-        """Return the folder with the roots and the certificate that the client gets in a case."""
+        """Return the folder with the files for the client in a case.
+
+        They are the roots that it trusts, and its client certificate.
+        """
         if not case.anchors:
             return self._folder_of(pki)
         folder = self.folder / f"trust-{case.name}"
@@ -269,9 +287,9 @@ class Lab:
         return self.upstream.pin_file if self.upstream else None
 
     def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
-        """Return the client's pins for a case.
+        """Return the client's pins for a case; None for a client without pins.
 
-        If the case moves the client's clock, they expire before the moved time.
+        If the case moves the client's clock forward, the pins expire before the clock's new time.
         """
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
@@ -279,7 +297,10 @@ class Lab:
         return expiring(pins, self.authorities.now + case.clock / 2)
 
     def _exports_of(self, case: Case, pki: TestPKI) -> Exports:
-        """Return the client's pins for a case as export files. Cases with equal pins share them."""
+        """Return the client's pins for a case as files in export formats.
+
+        Cases with equal pins share these files.
+        """
         pins = self._pinned(case, pki)
         moved = "" if pins is pki.pins else f"-{case.name}"
         folder = self._folder_of(pki) / f"exports-{_file_name(pki.host)}{moved}"
@@ -296,7 +317,10 @@ def _first_pins(pki: TestPKI, host: str) -> tuple[str, str]:
 
 
 def _file_name(host: str) -> str:
-    """Return a file name for a host. A host may have 253 characters, a file name 255 bytes."""
+    """Return a file name for a host. A long name is cut, and ends in a hash of the host.
+
+    A host can have 253 characters, and a file name only 255 bytes.
+    """
     name = host.replace(":", "_")
     if len(name) <= _LONGEST_NAME:
         return name
@@ -308,7 +332,7 @@ _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class CaseServer:
-    """The servers of one case, which the lab plays. They listen from ``open`` to ``close``."""
+    """The servers of one case, honest and hostile. They listen from ``open`` to ``close``."""
 
     def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
@@ -327,11 +351,11 @@ class CaseServer:
         self._requests: list[ProxyHead] = []
 
     def open(self, *, waiting: bool = False) -> Target:
-        """Begin to listen, and return the target of the case for the client.
+        """Begin to listen, and return the client's ``Target``: addresses, files and pins.
 
         Args:
-            waiting: True if the case is served only while the caller waits, by ``wait_for``. By
-                default, the lab's thread serves it.
+            waiting: True if the caller will call ``wait_for``, which then serves the case in the
+                caller's thread. By default, the lab's thread serves it.
 
         Raises:
             LabError: no port is left.
@@ -360,7 +384,10 @@ class CaseServer:
         )
 
     def wait_for(self, descriptor: int | None, seconds: float) -> bool:
-        """Serve until a descriptor is readable: see ``WaitingLoop``. Only if opened so."""
+        """Serve the case until a descriptor is readable, for at most ``seconds``.
+
+        Return True if the descriptor became readable. Call this only after ``open(waiting=True)``.
+        """
         assert isinstance(self._loop, WaitingLoop)  # noqa: S101  # the caller opened it
         return self._loop.wait_for(descriptor, seconds)
 
@@ -368,13 +395,14 @@ class CaseServer:
     def needs_thread(self) -> bool:
         """True if the case needs an event loop that runs in a thread.
 
-        QUIC needs a running loop. A real server may still answer when the client has ended.
+        QUIC needs a running loop. With a real server behind the lab, the answer may arrive after
+        the client has ended.
         """
         return self.scenario.http3 is not None or self._lab.upstream is not None
 
     @property
     def token(self) -> str:
-        """The random text in every answer of the lab, which shows that a client read the answer."""
+        """The random text in every answer of the lab. A client that prints it read the answer."""
         return self._answer_context.token
 
     @property
@@ -386,7 +414,7 @@ class CaseServer:
         """Open the ports of the case: for direct clients, for the proxy, and any other port.
 
         Raises:
-            OSError: a port can't be opened. Then all of them are closed again.
+            OSError: a port can't be opened. Ports that are already open are closed.
         """
         loop, address = self._loop.asyncio, listening_address(self._pki.host)
         with ExitStack() as opened:
@@ -406,7 +434,10 @@ class CaseServer:
         return ports
 
     def _direct(self, make: Callable[[], Port], address: str) -> list[Port | QuicPort]:
-        """Open the port for direct clients, and one for HTTP/3 with its number if it is needed."""
+        """Open the TCP port for direct clients.
+
+        If the case needs HTTP/3, also open the UDP port with the same number.
+        """
         if not self.scenario.http3:
             return [make()]
         from certpin.lab.server.quic import open_with_http3
@@ -414,15 +445,19 @@ class CaseServer:
         return [*open_with_http3(make, self._loop.asyncio, self._case_run, address)]
 
     def _proxy(self) -> Proxied | TlsProxied:
-        """Return the conversation for a new connection to the proxy of the lab."""
+        """Return the protocol state machine that serves a new connection to the lab's proxy."""
         if self.scenario.tls_proxy:
             return TlsProxied(self._case_run, self.scenario.tls_proxy, self._serve)
         return Proxied(self._serve)
 
     def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
-        """Return the session for a host that a client requested from the proxy of the lab.
+        """Return the session that serves a host for a client of the lab's proxy.
 
-        ``None`` if the host is not one of this case. ``head`` is the head of its HTTP request.
+        ``None`` if the case has no such host.
+
+        Args:
+            reached: the host and port that the client requested from the proxy.
+            head: the head of the client's HTTP request to the proxy.
         """
         self._note(reached, head)
         if not self._case_run.tests(reached.host):
@@ -432,7 +467,7 @@ class CaseServer:
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
     def _note(self, reached: Destination, head: bytes) -> None:
-        """Keep the head of a request to the proxy, as far as the lab keeps data."""
+        """Record the head of a request to the proxy, up to the limit of ``KEPT`` bytes in total."""
         left = KEPT - sum(len(request.head) for request in self._requests)
         if head and left > 0:
             receiver = reached.host if reached.plain else "the proxy"
@@ -440,7 +475,10 @@ class CaseServer:
 
     @property
     def requests(self) -> tuple[ProxyHead, ...]:
-        """The client's HTTP requests to the proxy, which are in clear text."""
+        """The client's HTTP requests to the proxy.
+
+        They are visible in clear text, because they come before TLS with the server.
+        """
         return tuple(self._requests)
 
     def close(self) -> tuple[Connection, ...]:

@@ -1,6 +1,6 @@
 """A small HTTPS server in a thread, on loopback, with the TLS of the standard library.
 
-For the demonstration and for tests, without the cases of the lab.
+It is for the demonstration and for tests, and doesn't play the cases of the lab.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ _MAX_REQUEST = 64 * 1024
 
 
 class LabServer:
-    """Answers each request with ``body`` and records the data that it received.
+    """A small HTTPS server that answers each request with ``body``, and records received data.
 
-    A context manager: it listens on 127.0.0.1 from entry to exit, and leaves no connection and no
-    thread behind. ``received`` holds the application data of every connection, in the order of
-    arrival: empty for a client that left during the handshake, or sent nothing.
+    It is a context manager: it listens on 127.0.0.1 from entry to exit, and leaves no connection
+    and no thread behind. ``received`` holds the application data of every connection, in the order
+    of arrival. The data is empty if the client left during the handshake, or sent nothing.
 
     Args:
         identity: the certificate chain and the key.
         body: the body of each answer.
         port: the port; by default a free one.
-
     """
 
     def __init__(self, identity: Identity, body: bytes = b"hello\n", *, port: int = 0) -> None:
@@ -53,7 +52,7 @@ class LabServer:
         return int(self._server.server_address[1])
 
     def use(self, identity: Identity) -> None:
-        """Present the chain of another identity on new connections."""
+        """Use the chain and key of another identity for new connections."""
         self._context = server_context(identity)
 
     def __enter__(self) -> Self:
@@ -70,7 +69,9 @@ class LabServer:
         self._thread.join()
 
     def wait_for(self, connections: int) -> None:
-        """Wait until ``connections`` connections have arrived, with their requests.
+        """Wait until this many connections have arrived, with their requests.
+
+        Connections that failed in the handshake count too.
 
         Raises:
             TimeoutError: fewer arrived within 10 seconds.
@@ -108,9 +109,10 @@ class LabServer:
 
 
 def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
-    """Read a request into the buffer, until its empty line or the end of the connection.
+    """Read a request into the buffer ``heard``, until the empty line after its headers.
 
-    The data that arrived before an error stays in the buffer.
+    Reading also ends if the client closes the connection, or after 64 KiB. If an error is raised,
+    the data that arrived before it is in the buffer.
     """
     while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
         piece = connection.recv(4096)

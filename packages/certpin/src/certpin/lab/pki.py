@@ -3,7 +3,7 @@
 R is the trusted root, I its intermediate, L the good leaf, B the leaf with the backup key. R2 is a
 second trusted root, of an attacker or a company; U is an untrusted root. Certificates are created
 on first use, with keys that stay in memory and dates relative to the given clock. The honest
-server's key has a pin that an attacker's key imitates without work.
+server's key is chosen so that an attack can quickly find a key with a similar pin.
 """
 
 from __future__ import annotations
@@ -112,15 +112,19 @@ _WARNING = "do not trust (certpin lab)"
 
 @lru_cache
 def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
-    """Return an RSA key for one use (``whose``); later calls return the same, to save time."""
+    """Return an RSA key for one use, such as ``backup``.
+
+    Later calls with the same use return the same key, to save time.
+    """
     return new_rsa_key()
 
 
 def imitable_key() -> ec.EllipticCurvePrivateKey:
-    """Return a new P-256 key with a pin that ``similar_key`` imitates without work.
+    """Return a new P-256 key with a pin for which ``similar_key`` quickly finds a similar pin.
 
-    An attacker has to try 2^18 keys against one pin. Who makes both keys tries a few of each: one
-    P-256 key in 64 has a pin that begins like that of one of 4,096 RSA keys.
+    Similar pins begin with the same 18 bits. To imitate one given pin, an attacker has to try 2^18
+    keys. The lab makes both keys, and tries fewer: one P-256 key in 64 has a pin that begins like
+    that of one of 4,096 RSA keys.
     """
     while True:
         key = new_key()
@@ -130,12 +134,12 @@ def imitable_key() -> ec.EllipticCurvePrivateKey:
 
 @cache
 def _ready() -> dict[int, int]:
-    """Return the beginnings of the pins of some RSA keys, each with the key's exponent."""
+    """Return the first 18 bits of the pins of 4,096 RSA keys, each with its public exponent."""
     return {beginning: exponent for exponent, beginning in _tried(_EXPONENTS[:_READY])}
 
 
 def _tried(exponents: range) -> Iterator[tuple[int, int]]:
-    """Yield each exponent with the beginning of the pin of the RSA key that has it.
+    """Yield each public exponent, with the first 18 bits of the pin of the RSA key that has it.
 
     The exponent is the last field of the SPKI, so that a try costs one block of SHA-256.
     """
@@ -156,9 +160,9 @@ def _beginning(digest: bytes) -> int:
 
 @lru_cache(maxsize=64)  # each attempt at the case, and each style of a test, wants the same key
 def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
-    """Return an RSA key with a pin that begins like that of another key.
+    """Return an RSA key with a pin that begins with the same 18 bits as the pin of another key.
 
-    For a key that is not from ``imitable_key``, such as that of a real server, this takes a while.
+    If the other key is not from ``imitable_key``, such as that of a real server, this takes longer.
 
     Args:
         digest: the SHA-256 of the other key's SPKI.
@@ -173,7 +177,7 @@ def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
 class Authorities:
     """The authorities of a run of the lab, shared by all its cases. The client trusts R and R2.
 
-    ``root`` and ``rogue`` are stored authorities to use as R and R2; by default they are new.
+    ``root`` and ``rogue`` are stored authorities to use as R and R2. By default, new ones are made.
     """
 
     def __init__(
@@ -247,7 +251,7 @@ class Authorities:
     def ech_configs(self) -> bytes:
         """An ECHConfigList (RFC 9849 section 4) for ``PUBLIC_NAME``.
 
-        Its private key is thrown away: the lab can only reject ECH, and has no other configuration.
+        The matching private key is thrown away, so the lab can't decrypt and always rejects ECH.
         """
         key = X25519PrivateKey.generate().public_key().public_bytes_raw()
         suites, name = vector(2, _HKDF_AES_128), vector(1, PUBLIC_NAME.encode())
@@ -269,7 +273,7 @@ class Authorities:
 
 
 class TestPKI:
-    """The keys and certificates with which the lab plays two hosts and their attackers."""
+    """The keys and certificates with which the lab plays the servers of two hosts and attackers."""
 
     __test__ = False  # pytest would collect a class of this name
 
@@ -297,7 +301,7 @@ class TestPKI:
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """The second host's honest key and chain: leaf L2, issued by I2 below the root R."""
+        """The key and chain of the honest second host: leaf L2, issued by I2 below the root R."""
         return self.second_intermediate.issue(self.second)
 
     @property
@@ -308,14 +312,14 @@ class TestPKI:
 
     @cached_property
     def unpinned_leaf(self) -> Identity:
-        """The unpinned host's honest key and chain: leaf L3, issued by I2 below the root R."""
+        """The key and chain of a host without pins: leaf L3, issued by I2 below the root R."""
         return self.second_intermediate.issue(self.unpinned)
 
     @cached_property
     def attacker_chain(self) -> Identity:
         """An attacker's key and chain for the host: L′, issued by R2, which clients trust.
 
-        They have no pin for it.
+        Clients have no pin for this key or chain.
         """
         return self.rogue.issue(self.host)
 
@@ -326,7 +330,7 @@ class TestPKI:
 
     @cached_property
     def stolen(self) -> Identity:
-        """A stolen former key of the server, with a certificate for the host (issuer: I)."""
+        """A stolen former key of the server, with a certificate for the host, issued by I."""
         return self.intermediate.issue(self.host)
 
     @cached_property
@@ -341,9 +345,9 @@ class TestPKI:
 
     @cached_property
     def pinned_certificate(self) -> Certificate:
-        """The first certificate of the honest chain that a pin matches; the leaf if none does.
+        """The first certificate of the honest chain that a pin matches; the leaf if no pin matches.
 
-        For clients that pin a whole certificate instead of a key.
+        It is for clients that pin a whole certificate instead of a key.
         """
         chain = [
             Certificate.from_der(certificate.public_bytes(Encoding.DER))
@@ -368,21 +372,29 @@ class TestPKI:
 
     @property
     def man_in_the_middle(self) -> ServerStep:
-        """How the lab serves a connection as the simplest attacker that this style refuses."""
+        """How the lab serves a connection as the simplest attacker that the client must refuse.
+
+        A client with pins gets a chain of a trusted root; a client without pins, of an untrusted
+        one.
+        """
         if self.style is Style.NONE:
             return ServerStep.of(self.untrusted.issue(self.host))
         return ServerStep.of(self.attacker_chain)
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The client's pins of both hosts, which depend on its style."""
+        """The client's pins for both hosts: of server keys, or of authorities if it pins those."""
         first: dict[Pin, PinRole] = {self.leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
             first = {self.intermediate.pin: "intermediate", self.root.pin: "root"}
         return self._pin_set(first)
 
     def _pin_set(self, first: dict[Pin, PinRole]) -> PinSet:
-        """Return the client's pin set: ``first`` for the first host, the lab's for the second."""
+        """Return the client's pin set.
+
+        Args:
+            first: the pins for the first host. The second host gets pins of its honest chain.
+        """
         second: dict[Pin, PinRole] = {self.second_leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
             # Not R: a chain of the first host would then match for the second.
@@ -397,9 +409,9 @@ class TestPKI:
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
         """Return the certificates (DER) of the lab's authorities that a policy pins.
 
-        An authority below another pinned one is left out: as an anchor it adds nothing. It would
-        only make the client ignore the copy that a server sends, and with it a bad signature on
-        that copy.
+        An authority below another pinned one is left out, because as an anchor it adds nothing. It
+        would also make the client ignore the copy that a server sends, and a bad signature on that
+        copy.
         """
         lab = (self.root, self.intermediate, self.second_intermediate)
         pinned = [authority for authority in lab if authority.pin in policy.live_pins]

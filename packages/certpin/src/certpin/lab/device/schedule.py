@@ -1,6 +1,7 @@
 """Assign each new connection of a device to the active case of the host that it requests.
 
-A connection that follows a redirect belongs to the case that redirected it.
+A case tests one behaviour of the app. If a case redirects a client, the connection that follows
+the redirect belongs to this case too.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
 class DevicePKI(TestPKI):
     """A test PKI in which the keys of servers are derived from the root's key.
 
-    So these keys are the same in every session of the lab, and an app's pins still match.
+    So the servers have the same keys in every session of the lab, and an app's pins still match.
     """
 
     @cached_property
@@ -62,9 +63,9 @@ class DevicePKI(TestPKI):
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2: the chain of the honest second server.
+        """R→I2→L2: the chain of the honest second server, from root R to its leaf L2.
 
-        Its key is the same as in the cases that test the second host itself.
+        The leaf has the same key as when the second host is itself the host under test.
         """
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
@@ -83,9 +84,9 @@ class Schedule:
         hosts: the hosts under test.
         style: the kind of the app's pins: on the server's key, on an authority, or none.
         cases: the cases to run for each host.
-        authorities: the lab's authorities.
+        authorities: the lab's roots and intermediates.
         on_result: called with the host and the result of each case.
-        upstreams: the real servers of the hosts, if the app connects to them.
+        upstreams: by host, the real servers, if the app connects to them through the lab.
     """
 
     def __init__(
@@ -124,7 +125,10 @@ class Schedule:
         )
 
     def tests(self, host: str) -> bool:
-        """Return True if the lab itself serves this host, and does not relay its connections."""
+        """Return True if the lab itself serves ``host``.
+
+        The lab relays connections to all other hosts.
+        """
         if host in self.queues:
             return True
         return any(host in turn.hosts for turn in self._lured.values())
@@ -140,12 +144,13 @@ class Schedule:
         return bool(self._passing)
 
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
-        """Assign a new connection to the active turn of the requested host, ``seen.target``.
+        """Assign a new connection to the active turn of the requested host.
 
         A turn is the run of one case for one host.
 
         Args:
-            seen: the evidence of the connection, so far only the requested host.
+            seen: the evidence of the connection. So far, it has only the requested host, in
+                ``target``.
             plain: True for a request in clear text.
 
         Returns:
@@ -174,7 +179,11 @@ class Schedule:
             self._passing.add(visit)
 
     def stop(self) -> None:
-        """Stop the queues of all hosts. Refusals without a later good control are inconclusive."""
+        """Stop the queues of all hosts.
+
+        A refusal becomes inconclusive if no good control (a case with the honest server) succeeded
+        later.
+        """
         for queue in self.queues.values():
             queue.stop()
 
@@ -196,12 +205,15 @@ class Schedule:
         return turn
 
     def _wide(self) -> Turn | None:
-        """Return the active turn of a case about two hosts, or None. There is at most one."""
+        """Return the active turn of a case about two hosts, or None if there is none.
+
+        A turn is the run of one case. At most one such turn is active.
+        """
         turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
-        """Return a new turn of a case for a host: its run, which has not begun.
+        """Return a new turn: the run of a case for a host, which has not begun.
 
         Raises:
             CannotServeError: the case can't be served to a device.
@@ -222,7 +234,8 @@ class Schedule:
         """Check that a case about two hosts is possible.
 
         Raises:
-            CannotServeError: the app has only one host under test, or the same pins for both.
+            CannotServeError: the app has only one host under test, or it pins an authority, so that
+                both hosts have the same pins.
         """
         if pki.second not in self.queues:
             raise CannotServeError("it needs two hosts of the app", fix="name another --host")
@@ -234,10 +247,10 @@ _BY_PROVE = "`certpin prove` has this case"
 
 
 def _check_case(case: Case, host: str) -> None:
-    """Check that an app can be brought to a case as it is: the app's host, pins and clock.
+    """Check that a case can be run with an unchanged app: with its hosts, pins, roots and clock.
 
     Raises:
-        CannotServeError: it can't.
+        CannotServeError: the case needs another host, protocol, clock, trust store or pin set.
     """
     asked = case.spelling(case.host(host))
     if asked != host:
@@ -253,10 +266,10 @@ def _check_case(case: Case, host: str) -> None:
 
 
 def _check_scenario(scenario: Scenario) -> None:
-    """Check that the connections of an app show how it reacts.
+    """Check that, in this scenario, an app's connections show if the app accepts the server.
 
     Raises:
-        CannotServeError: they don't.
+        CannotServeError: the scenario needs a signal that an app on a device doesn't give.
     """
     if scenario.canary_only:
         raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)
@@ -275,7 +288,10 @@ def _check_scenario(scenario: Scenario) -> None:
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """Return the next host under test after this one, in a circle; ``SECOND`` for a single host."""
+    """Return the host under test that follows ``host`` in the list; after the last, the first.
+
+    For a single host under test, return ``SECOND``, a made-up name.
+    """
     if len(hosts) == 1:
         return SECOND
     return hosts[(hosts.index(host) + 1) % len(hosts)]

@@ -4,8 +4,8 @@ A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it i
 
 The lab serves TCP connections to hosts under test, and relays all others. It answers DNS queries
 (UDP port 53) to any resolver. All other UDP is dropped, in particular QUIC: an app with HTTP/3
-falls back to TCP, by which the lab sees the requested host. Calls and games don't work while the
-device uses the tunnel.
+falls back to TCP, and its ClientHello shows the lab the requested host. Calls and games don't work
+while the device uses the tunnel.
 
 An app with its own resolver over TLS and an encrypted ClientHello hides the requested host. Its
 connections are relayed, and its cases stay inconclusive.
@@ -53,11 +53,11 @@ class TunnelKeys:
 
     @classmethod
     def make(cls, secret: Callable[[str, Callable[[], str]], str]) -> Self:
-        """Load the keys of the tunnel, or create them.
+        """Load the keys of the tunnel, or create them if they are not stored yet.
 
         Args:
-            secret: returns the secret that is stored under a name. If there is none, it stores the
-                result of the function that it is given.
+            secret: takes a name and a function, and returns the stored secret of this name. If no
+                secret is stored, it stores and returns the result of the function.
 
         Raises:
             LabError: the package mitmproxy_rs is missing.
@@ -137,7 +137,7 @@ def tunnel(schedule: Schedule, page: Page) -> WireGuard:
 def arrival(
     schedule: Schedule, page: Page, destination: Destination
 ) -> ObservedConnection | DeviceConnection:
-    """Return the conversation that serves a connection inside the tunnel.
+    """Return the conversation (the protocol state machine) that serves a connection in the tunnel.
 
     Args:
         schedule: assigns the connection to a case.
@@ -170,8 +170,9 @@ class WireGuard:
     """A WireGuard server for one device. Use it only in the event loop's thread.
 
     Args:
-        make: returns the conversation for a destination. The destination has a host name if the
-            lab's resolver assigned its address, and an IP address otherwise.
+        make: returns the conversation (the protocol state machine) that serves a connection to a
+            destination. The destination has a host name if the lab's resolver assigned its address,
+            and an IP address otherwise.
         resolver: answers DNS queries.
         addresses: the addresses in the tunnel that the resolver assigned.
         ended: called at the end of each conversation that the lab served, or relayed to the real
@@ -280,7 +281,10 @@ class WireGuard:
 
 
 async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Move bytes between a stream and its conversation, until it ends or must be relayed."""
+    """Move bytes between a stream and its conversation (the protocol state machine that serves it).
+
+    Return when the conversation ends, or when the connection must be relayed.
+    """
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:
         if out := conversation.data_to_send():
@@ -306,7 +310,10 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Close the lab's side of a stream, and read the client's last bytes, such as an alert."""
+    """Close the lab's side of a stream, and pass the client's last bytes to the conversation.
+
+    These bytes can be a TLS alert, which shows why the client refused the server.
+    """
     stream.write_eof()
     with suppress(TimeoutError):
         while data := await near.read(_PIECE, PATIENCE):
@@ -314,9 +321,10 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 class _Near:
-    """The reading side of a device's stream. A read that timed out goes on in the background.
+    """The reading side of a device's stream. A read that timed out continues in the background.
 
-    Two reads of one stream at the same time would end the whole server of `mitmproxy_rs`.
+    The next ``read`` waits for that read, because two reads of one stream at the same time would
+    end the whole server of `mitmproxy_rs`.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -324,9 +332,9 @@ class _Near:
         self._reading: asyncio.Future[bytes] | None = None
 
     async def read(self, n: int, patience: float | None = None, /) -> bytes:
-        """Return the next bytes of the stream, at most ``n``; empty at the end.
+        """Return the next bytes of the stream, at most ``n``; empty at the end of the stream.
 
-        Raises ``TimeoutError`` after ``patience`` seconds.
+        Raises ``TimeoutError`` after ``patience`` seconds; None waits without a limit.
         """
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._stream.read(n))
@@ -335,7 +343,7 @@ class _Near:
         return data
 
     def close(self) -> None:
-        """Cancel a read that goes on in the background."""
+        """Cancel a read that continues in the background after a timeout."""
         if self._reading is not None:
             self._reading.cancel()
 
@@ -344,7 +352,7 @@ _TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
 
 
 def may_pass(address: str) -> bool:
-    """Return True if a device may be relayed to this IP address.
+    """Return True if the lab may relay a device's connection to this IP address.
 
     Addresses of this machine, its local networks and the tunnel are refused.
     """

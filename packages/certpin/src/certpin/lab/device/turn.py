@@ -52,7 +52,10 @@ _IN_CLEAR = "the lab answered in clear text"
 
 
 class ClientSignal(StrEnum):
-    """The reaction of a client that a connection shows: data, a refusal, or neither."""
+    """The reaction of a client that a connection shows.
+
+    The client sent data, refused the server, closed the connection silently, or none of these.
+    """
 
     SENT_DATA = "gave"  # it sent application data
     REFUSED = "refused"  # it sent an alert, or had no parameters in common
@@ -62,7 +65,7 @@ class ClientSignal(StrEnum):
 
 
 def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
-    """Return the signal of a connection: the client sent data, refused the server, or neither.
+    """Return the signal of a connection: how the client reacted to the server.
 
     Args:
         seen: the evidence so far.
@@ -70,7 +73,7 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
         ended: True if either side closed it.
 
     Returns:
-        The signal; None if there is none yet.
+        The signal; None if the connection is open and shows no reaction yet.
     """
     if seen.said or seen.passed:
         return ClientSignal.SENT_DATA
@@ -151,14 +154,18 @@ class Turn:
     def begin(self, seen: Connection) -> Visit:
         """Add a new connection to this turn, and return it as a ``Visit``.
 
-        ``seen`` is the evidence of the connection, which belongs to the turn until it ends.
+        ``seen`` is the evidence of the connection, which is updated while the connection is open.
         """
         visit = Visit(self, seen)
         self.visits.append(visit)
         return visit
 
     def drop(self, visit: Visit) -> None:
-        """Remove an ended connection from memory, if it shows nothing or many show the same."""
+        """Remove an ended connection from the turn, to limit memory.
+
+        Only a connection without a signal (a reaction of the client) is removed, or one of more
+        than 64 with the same signal.
+        """
         same = [
             other
             for other in self.visits
@@ -171,7 +178,7 @@ class Turn:
     def over(self) -> bool:
         """True if the connections suffice for a verdict, so that the next case may begin.
 
-        True also after too many connections that show nothing.
+        Also True after too many connections without a clear reaction of the client.
         """
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
@@ -183,7 +190,10 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """Return how the app reacted to this case in its connections so far, with the reason."""
+        """Return the app's verdict on the server of this case, with the reason.
+
+        The verdict is based on the connections so far. It is inconclusive if they are too few.
+        """
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(visit.seen for visit in self.visits if self._is_evidence(visit))
@@ -199,9 +209,10 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if enough connections show how the client reacts.
 
-        There must be one for each step that matters. If the case redirects the client, one
-        connection that followed the redirect is enough, or several answered requests without one
-        that followed. The same holds if the attack is only on connections of another kind.
+        Each step that matters for the verdict needs a connection. A step is how the lab serves one
+        connection. If the case redirects the client, or attacks only connections of another kind,
+        one connection that is evidence suffices. Without such a connection, three answered requests
+        suffice.
 
         Args:
             said: the connections that are evidence for the verdict.
@@ -251,7 +262,7 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Return True if the client sent data to an honest server on a later connection."""
+        """Return True if the client later sent data to an honest server on another connection."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(visit) and not visit.seen.exposed for visit in later)
 
@@ -267,5 +278,5 @@ def _gave(visit: Visit) -> bool:
 
 
 def is_control(turn: Turn) -> bool:
-    """Return True if the case of a turn is the good control, with the honest server."""
+    """Return True if a turn runs the good control: the case with the honest server."""
     return turn.case is CONTROL

@@ -73,7 +73,7 @@ def evidence_facts(
 
 
 def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield name, size and SHA-256 of the program in a command, and of scripts among its words.
+    """Yield the name, size and SHA-256 of the program in a command, and of scripts in its words.
 
     Other files are left out, because the hash of a short password in a file would reveal it.
     """

@@ -97,7 +97,8 @@ def write_evidence(
         The manifest: the facts of the run, and the digest of each file.
 
     Raises:
-        ConfigError: the folder is refused as by ``check_place``, or a file can't be written.
+        ConfigError: the folder is a file or a link, has files that certpin did not write as
+            evidence, or can't be written.
     """
     check_place(folder)
     place = folder.absolute()
@@ -132,8 +133,8 @@ def report_files(run: Run, facts: dict[str, Any]) -> dict[str, str]:
 def _harmless(run: Run) -> set[str]:
     """Return the texts of a run that must not be masked: canaries and the names of hosts.
 
-    A canary is the secret that the lab gives to the client, to find it in the data that the client
-    sends.
+    A canary is a secret that the lab gives to the client. The lab then looks for it in the data
+    that the client sends.
     """
     attempts = [attempt for result in run.results for attempt in result.attempts]
     hosts = {host for attempt in attempts for host in attempt.hosts}
@@ -175,7 +176,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the manifest, the list of digests, and the signature, in this order.
 
-    Return the manifest. Only a run with a ``key`` gets a signature.
+    Return the manifest. If ``key`` is None, no signature is written.
     """
     digests = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
     manifest = {
@@ -200,7 +201,10 @@ def _finish(
 
 
 def _replace(made: Path, place: Path, spare: Path) -> None:
-    """Rename the finished folder to its place. Older evidence there is first moved to ``spare``."""
+    """Rename the finished folder ``made`` to ``place``.
+
+    Older evidence at ``place`` is first moved into ``spare``, and moved back if the renaming fails.
+    """
     made.chmod(0o755)
     if not place.exists():
         made.rename(place)

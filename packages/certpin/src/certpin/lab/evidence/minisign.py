@@ -78,7 +78,7 @@ def load_key(path: Path, ask: Callable[[], bytes | None]) -> MinisignKey:
     Args:
         path: the key file.
         ask: returns the passphrase; None if the user can't be asked. Not called for a key without
-            one (``minisign -G -W``).
+            a passphrase (``minisign -G -W``).
 
     Raises:
         ConfigError: the file is not a secret key of minisign, can't be read or is damaged; or the

@@ -37,7 +37,8 @@ _OCTETS = 32
 class ForgedRoot:
     """A forged copy of a root on P-256. It can sign as if it had the root's private key.
 
-    ``real_chain`` is the certificate of the real root.
+    The copy has the root's public point, and explicit curve parameters with this point as generator
+    (CVE-2020-0601). ``real_chain`` is the certificate of the real root.
     """
 
     real_chain: x509.Certificate
@@ -66,8 +67,8 @@ class ForgedRoot:
     def _sign(self, message: bytes) -> bytes:
         """Return an ECDSA signature with SHA-256 and the private key 1 (SEC 1 version 2.0, 4.1.3).
 
-        Multiples of the generator, which is the root's point, are computed by Diffie-Hellman with
-        that point as the peer's key.
+        The generator is the root's public point. Its multiples are computed by Diffie-Hellman, with
+        this point as the peer's public key.
         """
         digest = hashes.Hash(hashes.SHA256())
         digest.update(message)

@@ -1,8 +1,8 @@
 """ASN.1 structures of certificates and keys, declared for ``hazmat.asn1``, to forge their fields.
 
-Fields that are not forged are kept as undecoded TLVs (tag, length, value), and so are large
-numbers. They are written back unchanged. The encoding is done here, because the encoder of
-cryptography 47 supports neither.
+Fields that are not forged, and large numbers, are kept as undecoded TLVs (tag, length, value), and
+written back unchanged. This module encodes the structures itself, because the encoder of
+cryptography 47 supports neither TLVs nor large numbers.
 """
 
 import dataclasses
@@ -149,7 +149,10 @@ def take_apart(certificate: x509.Certificate) -> CertificateFields:
 
 
 def put_together(parts: CertificateFields) -> x509.Certificate:
-    """Build a certificate from its fields. The outer structure is checked; the key is not."""
+    """Build a certificate from its fields.
+
+    Only the outer ASN.1 structure is checked. The public key and the signature are not.
+    """
     return x509.load_der_x509_certificate(encode(parts))
 
 
@@ -182,7 +185,7 @@ _IMPLICIT = {
 
 
 def encode(value: typing.Any) -> bytes:
-    """Return the DER of a structure of this module, or of one of its fields (X.690 section 10)."""
+    """Return the DER of a structure of this module, or of a field of one (X.690 section 10)."""
     if isinstance(value, asn1.TLV):
         return element(bytes(value.tag_bytes), bytes(value.data))
     if isinstance(value, asn1.BitString):

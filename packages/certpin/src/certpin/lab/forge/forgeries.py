@@ -83,7 +83,10 @@ def namesake_of_issuer(
 def _begin(
     dated: x509.Certificate, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes
 ) -> x509.CertificateBuilder:
-    """Return a certificate builder with these names and this key, and the dates of ``dated``."""
+    """Return a certificate builder with this subject, issuer and key.
+
+    The validity dates are those of the certificate ``dated``.
+    """
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -96,7 +99,10 @@ def _begin(
 
 
 def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
-    """Return the authority key identifier that names an issuer; None if that has no key ID."""
+    """Return the authority key identifier extension for certificates of ``issuer``.
+
+    None if the issuer's certificate has no subject key identifier.
+    """
     try:
         subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
@@ -171,10 +177,10 @@ def _sign_again(
 
 
 def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:
-    """Return a new private key as PEM that contains the public key of the victim.
+    """Return a new private key as PEM that contains the public key of the victim, the real server.
 
-    OpenSSL compares only the public keys (``X509_check_private_key``). So it serves the victim's
-    certificate with this key, and the signatures of the handshake are invalid.
+    OpenSSL compares only the public keys (``X509_check_private_key``). So OpenSSL serves the
+    victim's certificate with this key, and the signatures of the handshake are invalid.
 
     Args:
         victim: the public key of the real server.
@@ -246,8 +252,8 @@ def resign(
 ) -> x509.Certificate:
     """Return a certificate signed again with this key and hash, which may be weak.
 
-    Both fields of the certificate that name the algorithm name the new one, so the signature is
-    valid. ``cryptography`` itself refuses to sign certificates with SHA-1 or MD5.
+    The signature is valid, because both AlgorithmIdentifiers of the certificate are replaced too.
+    ``cryptography`` itself refuses to sign certificates with SHA-1 or MD5.
 
     Args:
         certificate: the certificate.
@@ -290,8 +296,8 @@ def _sign(
 def break_signature(certificate: x509.Certificate) -> x509.Certificate:
     """Return the certificate with the last bit of its signature flipped.
 
-    This bit belongs to the number s of an ECDSA signature, or to an RSA signature, so the DER stays
-    valid.
+    The last bit belongs to the integer s of an ECDSA signature, or to the number of an RSA
+    signature. So the DER stays valid.
     """
     parts = der.take_apart(certificate)
     value = bytearray(parts.signature_value.as_bytes())

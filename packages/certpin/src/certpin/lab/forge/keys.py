@@ -1,4 +1,4 @@
-"""Make keys and certificates of rare kinds, which ``cryptography`` does not make, or not always.
+"""Make keys and certificates of rare kinds that ``cryptography`` can't make in all its versions.
 
 They are RSA keys of 8192 and of 512 bits, an RSA key only for PSS (RFC 4055), a post-quantum key
 (ML-DSA), and a certificate of version 1.
@@ -39,12 +39,12 @@ _SMALL_PRIMES = (3 << 254) + 49, (7 << 253) + 429
 
 
 def large_rsa_key() -> rsa.RSAPrivateKey:
-    """Return an RSA key of 8192 bits. It is always the same one, and no secret."""
+    """Return an RSA key of 8192 bits. Each call returns the same key, which is not secret."""
     return rsa_key_of(*_LARGE_PRIMES)
 
 
 def small_rsa_key() -> rsa.RSAPrivateKey:
-    """Return an RSA key of 512 bits. It is always the same one, and no secret."""
+    """Return an RSA key of 512 bits. Each call returns the same key, which is not secret."""
     return rsa_key_of(*_SMALL_PRIMES)
 
 

@@ -2,8 +2,9 @@
 
 Fields are DER elements, so that a mutation can break one of them. P-256, P-384 and P-521 keys are
 derived from the seed, and ECDSA signatures are deterministic (RFC 6979), as are those of Ed25519
-(RFC 8032): the same plan and seed give the same bytes. RSA isn't used: its keys can't be derived
-in this way. Anyone can derive these private keys. No store that is kept may trust the roots.
+(RFC 8032). So the same plan (the fields of a certificate) and seed give the same bytes. RSA isn't
+used, because RSA keys can't be derived in this way. Anyone can derive these private keys. Never
+add the roots to a permanent trust store.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ VERSION_3 = bytes.fromhex("a003020102")
 
 @dataclass(frozen=True)
 class KeyPlan:
-    """A key that the seed determines: ``owner`` names it, and ``kind`` is one of ``KEY_KINDS``."""
+    """A private key that is derived from the seed of a fuzz run.
+
+    ``owner`` is a name such as ``root-1``: each owner has another key. ``kind`` is the key's type,
+    one of ``KEY_KINDS``.
+    """
 
     owner: str
     kind: str = "p256"
@@ -58,9 +63,10 @@ class KeyPlan:
 
 @dataclass(frozen=True)
 class ExtensionPlan:
-    """An extension. ``critical`` is the DER of the flag: empty for the default FALSE.
+    """An extension of a certificate to encode.
 
-    ``name`` is that of RFC 5280, and ``value`` the content of the OCTET STRING.
+    ``name`` is its name in RFC 5280, ``value`` the content of the OCTET STRING, and ``critical``
+    the DER of the critical flag: empty for the default FALSE.
     """
 
     name: str
@@ -78,9 +84,10 @@ class ExtensionPlan:
 class CertificatePlan:
     """The fields of a certificate to encode (RFC 5280 section 4.1): DER elements, except the keys.
 
-    An empty ``algorithm``, ``outer_algorithm`` or ``spki`` is the right one for the key, and an
-    empty ``version`` or ``unique_ids`` is absent. ``signature`` is how it is signed: ``right``,
-    ``broken``, ``empty``, or by ``another-key``.
+    If ``algorithm``, ``outer_algorithm`` or ``spki`` is empty, the correct value for the key is
+    encoded. An empty ``version`` or ``unique_ids`` is left out. ``signature`` is ``right``,
+    ``broken`` (one bit is flipped), ``empty``, or ``another-key`` (signed by a key that is not the
+    issuer's).
     """
 
     key: KeyPlan
@@ -127,12 +134,12 @@ def oid(dotted: str) -> bytes:
 
 
 def sequence(*parts: bytes) -> bytes:
-    """Return a SEQUENCE of these elements."""
+    """Return the DER of a SEQUENCE of these DER elements."""
     return element(b"\x30", b"".join(parts))
 
 
 def name_of_text(text: bytes, tag: bytes = UTF8) -> bytes:
-    """Return a Name with one common name: ``text`` as a string of the type ``tag``.
+    """Return a Name as DER, with one common name: ``text`` as a string with the DER tag ``tag``.
 
     An empty text makes an empty name.
     """
@@ -142,14 +149,14 @@ def name_of_text(text: bytes, tag: bytes = UTF8) -> bytes:
 
 
 def text_of_name(name: bytes) -> bytes:
-    """Return the text of a name that ``name_of_text`` made with less than 128 octets."""
+    """Return the common name in a Name that ``name_of_text`` made from less than 128 octets."""
     _, found, string = name.partition(oid(COMMON_NAME))
     return string[2:] if found else b""
 
 
 @lru_cache(maxsize=256)
 def private_key(seed: int, plan: KeyPlan) -> PrivateKey:
-    """Return the private key that a seed determines for a plan."""
+    """Return the private key that is derived from a seed and from the owner and kind of a plan."""
     digest = hashlib.sha512(f"certpin fuzz key {seed} {plan.owner} {plan.kind}".encode()).digest()
     if plan.kind not in _CURVES:
         return ed25519.Ed25519PrivateKey.from_private_bytes(digest[:32])
@@ -158,19 +165,22 @@ def private_key(seed: int, plan: KeyPlan) -> PrivateKey:
 
 
 def private_pem(seed: int, plan: KeyPlan) -> bytes:
-    """Return a private key as PKCS#8 PEM."""
+    """Return the private key that is derived from a seed and a plan, as PKCS#8 PEM."""
     return private_key(seed, plan).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @lru_cache(maxsize=256)
 def public_info(seed: int, plan: KeyPlan) -> bytes:
-    """Return the SubjectPublicKeyInfo of a key as DER."""
+    """Return the SubjectPublicKeyInfo (DER) of the key that is derived from a seed and a plan."""
     public = private_key(seed, plan).public_key()
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def compressed_info(seed: int, plan: KeyPlan) -> bytes:
-    """Return the SubjectPublicKeyInfo of an EC key with a compressed point (RFC 5480, 2.2)."""
+    """Return the SubjectPublicKeyInfo of a derived EC key with a compressed point (RFC 5480, 2.2).
+
+    An Ed25519 key has no such form, so its usual SubjectPublicKeyInfo is returned.
+    """
     public = private_key(seed, plan).public_key()
     if isinstance(public, ed25519.Ed25519PublicKey):
         return public_info(seed, plan)
@@ -182,12 +192,18 @@ def compressed_info(seed: int, plan: KeyPlan) -> bytes:
 
 @lru_cache(maxsize=256)
 def key_identifier(seed: int, plan: KeyPlan) -> bytes:
-    """Return an identifier of a key: 20 octets (RFC 5280 section 4.2.1.2)."""
+    """Return the key identifier of a derived key (RFC 5280 section 4.2.1.2).
+
+    It is the first 20 octets of the SHA-256 of the SubjectPublicKeyInfo.
+    """
     return hashlib.sha256(public_info(seed, plan)).digest()[:20]
 
 
 def algorithm_of(kind: str) -> bytes:
-    """Return the AlgorithmIdentifier with which keys of a kind sign: RFC 5758, or RFC 8410."""
+    """Return the AlgorithmIdentifier (DER) of the signatures that a key of this kind makes.
+
+    It is ecdsa-with-SHA256 (RFC 5758) for all curves, and Ed25519 (RFC 8410).
+    """
     known = SignatureAlgorithmOID
     found = known.ED25519 if kind == "ed25519" else known.ECDSA_WITH_SHA256
     return sequence(oid(found.dotted_string))
@@ -195,15 +211,15 @@ def algorithm_of(kind: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def encode_certificate(seed: int, plan: CertificatePlan, signer: KeyPlan) -> bytes:
-    """Return the certificate of a plan: DER, except for its mutations.
+    """Return the certificate with the fields of a plan. It is valid DER, except for mutated fields.
 
     Args:
-        seed: determines all keys.
+        seed: the seed from which all keys are derived.
         plan: the fields.
         signer: the key of the issuer.
 
     Raises:
-        LabError: OpenSSL below this Python's cryptography can't make deterministic signatures.
+        LabError: the OpenSSL of Python's ``cryptography`` can't make deterministic signatures.
     """
     if plan.signature == "another-key":
         signer = KeyPlan("forger", signer.kind)

@@ -1,8 +1,8 @@
 """The chains of a seed: a corpus of good chains, and mutations of them that the seed chooses.
 
 A chain is a function of the host, the seed and its recipe: the name of a good chain, and mutations.
-The recipe is a function of the seed and the chain's number. Random numbers are digests, because
-those of ``random`` may differ between versions of Python.
+The recipe is a function of the seed and the chain's number. Random numbers are derived from SHA-256
+digests, because those of the module ``random`` may differ between versions of Python.
 """
 
 from __future__ import annotations
@@ -58,26 +58,33 @@ class Recipe:
 
 
 class Dice:
-    """Numbers that depend only on the words with which it begins, in every Python."""
+    """A generator of pseudo-random numbers, seeded with ``words``.
+
+    The same words give the same numbers in every version of Python.
+    """
 
     def __init__(self, *words: object) -> None:
         self._begin = " ".join(map(str, words)).encode()
         self._count = 0
 
     def below(self, limit: int) -> int:
-        """Return a number from 0 to ``limit`` - 1. The bias is below one in 2^32."""
+        """Return the next number, from 0 to ``limit`` - 1. The bias is below one in 2^32."""
         self._count += 1
         digest = hashlib.sha256(self._begin + b" %d" % self._count).digest()
         return int.from_bytes(digest[:8]) % limit
 
     def choose(self, values: Sequence[T]) -> T:
-        """Return one of the values."""
+        """Return one of the values, chosen by the next number."""
         return values[self.below(len(values))]
 
 
 @dataclass(frozen=True)
 class BaseChain:
-    """A good chain: plans from the leaf up, and the key of the root above the last one."""
+    """A good chain, before any mutation.
+
+    ``plans`` are the fields of its certificates, leaf first. ``root`` is the key of the root that
+    issued the last one.
+    """
 
     plans: tuple[CertificatePlan, ...]
     root: KeyPlan
@@ -85,7 +92,10 @@ class BaseChain:
 
 @dataclass(frozen=True)
 class FuzzChain:
-    """One chain to judge: everything that a client needs, and how the chain was made."""
+    """One chain to judge: the recipe by which it was made, and ``own``, the inputs of a client.
+
+    These inputs are the host, the chain, the leaf's private key and the trusted roots.
+    """
 
     recipe: Recipe
     own: OwnChain
@@ -95,8 +105,12 @@ class FuzzChain:
 class Corpus:
     """The good chains for a host, below two trusted roots. Mutations recombine their parts.
 
+    Args:
+        seed: determines all keys, serial numbers and mutations.
+        host: the host that the leaf certificates name.
+
     Raises:
-        ConfigError: the host is an address, or has no domain above it.
+        ConfigError: the host is an address, or has fewer than three labels.
     """
 
     seed: int
@@ -112,7 +126,10 @@ class Corpus:
 
     @cached_property
     def chains(self) -> dict[str, BaseChain]:
-        """The good chains by name. ``donor`` is for another host: only its parts are used."""
+        """The good chains by name.
+
+        ``donor`` is a chain for another host. Mutations only take fields from it.
+        """
         one, two = KeyPlan("root-1"), KeyPlan("root-2")
         parent = self.host.partition(".")[2]
         inter, sub = KeyPlan("intermediate"), KeyPlan("sub")
@@ -161,13 +178,19 @@ class Corpus:
 
     @cached_property
     def anchors(self) -> tuple[bytes, ...]:
-        """The two trusted roots, as DER. They aren't mutated: clients have them from elsewhere."""
+        """The two trusted roots, as DER.
+
+        They aren't mutated, because a server doesn't send them.
+        """
         keys = KeyPlan("root-1"), KeyPlan("root-2")
         return tuple(encode_certificate(self.seed, self._authority(key, key), key) for key in keys)
 
     @cached_property
     def donors(self) -> dict[str, CertificatePlan]:
-        """The plans of all certificates by name, such as ``two/1``: mutations take their fields."""
+        """The fields of all good certificates, from which mutations take single fields.
+
+        The keys are the name of a chain and an index, 0 for the leaf, such as ``two/1``.
+        """
         return {
             f"{name}/{index}": plan
             for name, base in self.chains.items()
@@ -175,9 +198,9 @@ class Corpus:
         }
 
     def recipe(self, number: int) -> Recipe:
-        """Return the recipe of the chain with a number, from 0: one to four mutations.
+        """Return the recipe of chain ``number`` (from 0): a good chain with one to four mutations.
 
-        No two of them change the same field, so the fewest mutations change the fewest fields.
+        No two mutations change the same field, so the fewest mutations change the fewest fields.
         """
         dice = Dice("certpin fuzz chain", self.seed, number)
         base = dice.choose(self.starts)
@@ -189,11 +212,11 @@ class Corpus:
         return Recipe(base, tuple(found.values()))
 
     def build(self, recipe: Recipe) -> FuzzChain:
-        """Return the chain of a recipe.
+        """Make the chain of a recipe: a good chain with its mutations.
 
         Raises:
             ValueError: the grammar has no such mutation.
-            LabError: deterministic signatures can't be made here.
+            LabError: the installed ``cryptography`` can't make deterministic ECDSA signatures.
         """
         base = self.chains[recipe.base]
         plans = list(base.plans)
@@ -211,7 +234,7 @@ class Corpus:
         return FuzzChain(recipe, OwnChain(self.host, tuple(chain), key_pem, self.anchors))
 
     def _draw(self, dice: Dice, plans: Sequence[CertificatePlan]) -> Mutation:
-        """Return a mutation for a chain of these certificates."""
+        """Return a pseudo-random mutation of a chain, or of one of its certificates ``plans``."""
         if dice.below(_CHAIN_SHARE) == 0:
             what = dice.choose([name for name, least in _REARRANGED.items() if len(plans) >= least])
             value = dice.choose(tuple(self.donors)) if what == "insert" else ""
@@ -242,7 +265,10 @@ class Corpus:
         return Mutation(index, field, operation, value)
 
     def _change(self, plans: list[CertificatePlan], change: Mutation) -> None:
-        """Change one plan; for ``name`` also the issuer of the plan below it."""
+        """Apply a mutation to one certificate of the chain.
+
+        If it changes ``name``, the issuer field of the certificate below is changed too.
+        """
         index = change.certificate
         if change.operation == "take":
             plans[index] = self._taken(plans[index], change)
@@ -254,7 +280,10 @@ class Corpus:
             plans[index] = grammar.apply(plans[index], change, self.host, self.seed)
 
     def _taken(self, plan: CertificatePlan, change: Mutation) -> CertificatePlan:
-        """Return a plan with a field of another certificate of the corpus."""
+        """Return a certificate's fields with one field replaced by that of another certificate.
+
+        ``change.value`` names the other certificate of the corpus.
+        """
         donor = self.donors[change.value]
         if change.field not in EXTENSIONS:
             return grammar.with_field(plan, change.field, getattr(donor, change.field))
@@ -264,7 +293,10 @@ class Corpus:
         return grammar.without_extension(plan, change.field)
 
     def _rearrange(self, chain: list[bytes], change: Mutation) -> None:
-        """Change the certificates above the leaf, which a TLS server must send first."""
+        """Insert, repeat, drop or reorder the certificates above the leaf.
+
+        The leaf stays first, as TLS requires.
+        """
         above = chain[1:]
         if change.field == "repeat":
             above += above

@@ -1,8 +1,9 @@
 """Compare the verdicts of a client on the chains of a seed with those of the other verifiers.
 
-A disagreement is minimised: the fewest mutations of its chain that keep the verdict of everyone. A
-chain has at most four mutations, so all subsets are tried, from the smallest: unlike delta
-debugging, that finds the minimum and not only a local one.
+A disagreement is minimised: the result is the chain with the fewest mutations on which the client
+and each verifier have the same verdicts as before. A chain has at most four mutations, so all
+subsets are tried, from the smallest. Unlike delta debugging, this finds the minimum, and not only
+a local one.
 """
 
 from __future__ import annotations
@@ -34,17 +35,20 @@ CLIENT = "client"
 
 
 class FuzzedClient(Protocol):
-    """The client to compare: one behind the lab, or a peer in its place."""
+    """The client to compare: a program that the lab runs, or a verifier of this package."""
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
         """Return the client's verdict on a chain. Called in several threads at once."""
 
     def stop(self) -> None:
-        """End what ``judge`` still runs. The client is not used again."""
+        """End all runs of the client that ``judge`` started. The client is not used again."""
 
 
 class LabClient:
-    """A client that the lab runs: once for each chain, with the anchors in its files."""
+    """A client that the lab runs, once for each chain.
+
+    The client gets the trusted roots in files of the lab.
+    """
 
     def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
         self._lab = lab
@@ -53,7 +57,10 @@ class LabClient:
         self._running: Counter[OwnChain] = Counter()  # equal chains share their files
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
-        """Run the client. It has no verdict if it died, or if the chain can't be served."""
+        """Run the client against a server with this chain, and return its verdict.
+
+        The verdict's ``accepts`` is None if the client died, or if the chain can't be served.
+        """
         case = case_of("fuzz", chain, ExpectedVerdict.REPORT)
         with self._lock:
             self._running[chain.own] += 1
@@ -75,7 +82,10 @@ class LabClient:
 
 
 class PeerAsClient:
-    """A verifier in the place of the client: certpin itself, if no command is given."""
+    """A verifier of this package in the role of the client under test.
+
+    It is certpin itself, if the user gave no client command.
+    """
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -90,7 +100,7 @@ class PeerAsClient:
 
 
 class Disagreement(StrEnum):
-    """How the verdict of a client differs from those of the peers."""
+    """How the verdict of a client differs from those of the peers (the other verifiers)."""
 
     ACCEPTED = "client accepts, all peers refuse"  # a finding
     REFUSED = "client refuses, all peers accept"
@@ -99,13 +109,13 @@ class Disagreement(StrEnum):
 
 @dataclass(frozen=True)
 class DisagreementClass:
-    """Chains with the same verdicts and the same fewest mutations.
+    """A group of chains with the same verdicts and the same fewest mutations that cause them.
 
     Attributes:
         kind: how the verdicts differ.
-        recipe: the minimal chain.
+        recipe: the good chain and the fewest mutations that give these verdicts.
         number: the number of the first chain of the class.
-        verdicts: the verdict on the minimal chain, for ``client`` and for each peer.
+        verdicts: the verdict on the minimal chain, for ``client`` and for each other verifier.
         count: how many chains contain these mutations and have these verdicts.
     """
 
@@ -117,11 +127,18 @@ class DisagreementClass:
 
     @property
     def name(self) -> str:
-        """The name of its case in the case file."""
+        """The name, in the case file, of the case with the minimal chain."""
         return f"fuzz-{self.number}"
 
     def contains(self, recipe: Recipe, accepts: dict[str, bool]) -> bool:
-        """Return True if a chain with these verdicts belongs to this class."""
+        """Return True if a chain belongs to this class.
+
+        It has the verdicts of the class, and at least the mutations of the minimal chain.
+
+        Args:
+            recipe: the good chain and the mutations of the chain.
+            accepts: by the name of the verifier, True if it accepts the chain.
+        """
         changes = set(self.recipe.mutations)
         same = {name: verdict.accepts for name, verdict in self.verdicts.items()} == accepts
         return same and bool(changes) and changes <= set(recipe.mutations)
@@ -129,18 +146,20 @@ class DisagreementClass:
 
 @dataclass(frozen=True)
 class FuzzRun:
-    """The result of a comparison.
+    """The result of a comparison of a client with the peers (the other verifiers).
 
     Attributes:
-        corpus: the seed and the host.
+        corpus: the good chains, with the seed and the host.
         chains: the number of mutated chains.
-        peers: the name and the version of each peer.
-        absent: why a peer did not take part, by its name.
-        refused_bases: the good chains that the client refuses. Their mutations are not judged.
-        not_compared: why chains were not compared, with their number.
-        agreed: the number of chains on which all agree: accepted and refused.
+        peers: the version of each peer, by its name.
+        absent: the reason why a peer did not take part, by its name.
+        refused_bases: the names of the good chains that the client refuses. Mutations of these
+            chains are not judged.
+        not_compared: the number of chains that were not compared, by the reason.
+        agreed: the number of chains that all verifiers accept, and of those that all refuse.
         classes: the disagreements, in the order in which they were found.
-        problem: why nothing is proven; empty if the client accepted a good chain, first and last.
+        problem: the reason why the run proves nothing; empty if the client accepted a good chain
+            both first and last.
     """
 
     corpus: Corpus
@@ -155,24 +174,28 @@ class FuzzRun:
 
     @property
     def compared(self) -> int:
-        """The number of chains on which all verdicts are known; 0 if nothing is proven."""
+        """The number of chains on which all verdicts are known; 0 if the run proves nothing."""
         return 0 if self.problem else self.chains - sum(self.not_compared.values())
 
     @property
     def findings(self) -> tuple[DisagreementClass, ...]:
-        """The classes of chains that the client accepts and every peer refuses."""
+        """The classes of chains that the client accepts and every other verifier refuses."""
         return tuple(each for each in self.classes if each.kind is Disagreement.ACCEPTED)
 
 
 def case_of(name: str, chain: FuzzChain, expect: ExpectedVerdict) -> Case:
-    """Return a chain as a case of the user's own chains, which ``--case-file`` can repeat."""
+    """Return a lab case that serves this chain. Written to a file, ``--case-file`` can repeat it.
+
+    ``expect`` is the verdict that a correct client reaches.
+    """
     return own_case(name, chain.own, expect, str(chain.recipe))
 
 
 def cases_of(run: FuzzRun) -> list[Case]:
-    """Return the minimal chain of each class as a case, for a case file.
+    """Return the minimal chain of each class of disagreement as a case, for a case file.
 
-    The expected verdict is that of the peers if they agree. Otherwise the case is only reported.
+    If the other verifiers agree, their verdict is the expected one. Otherwise no verdict is
+    expected, and the client's is only reported.
     """
     expected = {
         Disagreement.ACCEPTED: ExpectedVerdict.REFUSE,
@@ -194,8 +217,8 @@ def minimise(recipe: Recipe, keeps: Callable[[Recipe], bool]) -> Recipe:
             itself.
 
     Returns:
-        A recipe with a subset of the mutations, in their order; of several with the same number
-        the first.
+        A recipe with a subset of the mutations, in their order. If several subsets have the fewest
+        mutations, the first one is taken.
     """
     for number in range(len(recipe.mutations)):
         subset: tuple[Mutation, ...]
@@ -225,7 +248,7 @@ class _Comparison:
         return tuple(good)
 
     def add(self, number: int, recipe: Recipe, client: PeerVerdict) -> None:
-        """Add the client's verdict on a chain, and ask the peers about it."""
+        """Ask the other verifiers about a chain, and record how the client's verdict differs."""
         if client.accepts is None:
             self.not_compared[client.why] += 1
             return
@@ -264,7 +287,11 @@ class _Comparison:
         accepts: dict[str, bool],
         found: dict[Recipe, dict[str, PeerVerdict]],
     ) -> bool:
-        """Return True if everyone's verdict on a recipe is the given one. The peers are cheaper."""
+        """Return True if the client and all peers still have the verdicts ``accepts`` on a recipe.
+
+        The peers are asked first, because they are faster. ``found`` collects the verdicts by
+        recipe.
+        """
         verdicts = self._ask_peers(recipe)
         if {CLIENT: accepts[CLIENT]} | _accepts(verdicts) != accepts:
             return False
@@ -278,7 +305,10 @@ def _accepts(verdicts: dict[str, PeerVerdict]) -> dict[str, bool]:
 
 
 def kind_of(accepts: dict[str, bool]) -> Disagreement | None:
-    """Return how verdicts differ, given those of ``client`` and at least one peer; None if not."""
+    """Return how the client's verdict differs from those of the peers; None if all agree.
+
+    ``accepts`` has True for each verifier that accepts, by name: ``client`` and at least one peer.
+    """
     peers = {accepts[name] for name in accepts if name != CLIENT}
     if len(peers) > 1:
         return Disagreement.SPLIT
@@ -297,17 +327,18 @@ def compare(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     jobs: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> FuzzRun:
-    """Compare a client with peers on mutated chains, and minimise each disagreement.
+    """Compare a client with other verifiers on mutated chains, and minimise each disagreement.
 
-    The good chains come first: if the client refuses one, its mutations are not judged, because a
-    refusal would prove nothing. One that it accepts comes last again.
+    The client judges the good chains first. If it refuses one, mutations of this chain are not
+    judged, because a refusal would prove nothing. At the end, the client must accept a good chain
+    again.
 
     Args:
-        corpus: the seed and the host.
-        count: the number of mutated chains. The first ones are the same for every number.
+        corpus: the good chains, with the seed and the host.
+        count: the number of mutated chains. A larger number adds chains, and changes none.
         client: the client under test.
         peers: the verifiers to compare with, at least one.
-        absent: why a peer does not take part, by its name.
+        absent: the reason why a peer does not take part, by its name.
         jobs: the number of chains that the client judges at the same time.
         progress: called in this thread after each chain.
 

@@ -1,4 +1,7 @@
-"""Go's verifier as a peer: one helper process for all chains, built from ``peer.go`` on demand."""
+"""Go's verifier, to compare a client with: one helper process that judges all chains.
+
+It is built from ``peer.go`` when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ _BUILD_SECONDS = 300.0  # without Go's cache, its cryptography is compiled first
 
 
 class GoPeer:
-    """Go's ``crypto/x509``, with the parser and the options of a client of ``crypto/tls``."""
+    """Go's ``crypto/x509``, with the parser and the options of a ``crypto/tls`` client.
+
+    A helper process runs it.
+    """
 
     name = "go"
 
@@ -41,10 +47,12 @@ class GoPeer:
         self._send({"anchors": _encoded(anchors)})
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict on a chain for its host. The anchors are those of the peer.
+        """Return Go's verdict on the chain ``own.chain`` for the host ``own.host``.
+
+        The trusted roots are those with which the peer was created.
 
         Raises:
-            LabError: the helper died.
+            LabError: the helper process ended.
         """
         self._send({"host": own.host, "chain": _encoded(own.chain)})
         assert self._process.stdout  # noqa: S101  # a pipe, above
@@ -54,7 +62,7 @@ class GoPeer:
         return PeerVerdict(accepts=answer == "\n", why=printable(answer.strip()))
 
     def close(self) -> None:
-        """End the helper."""
+        """End the helper process."""
         with self._process:  # closes its pipes, and waits
             self._process.kill()
 
@@ -78,10 +86,10 @@ def _encoded(chain: tuple[bytes, ...]) -> list[str]:
 
 
 def build_go_helper(folder: Path) -> tuple[Path, str]:
-    """Build the helper in a folder, without the network.
+    """Build the program that asks Go's verifier, in a folder and without the network.
 
     Returns:
-        The program, and the version of Go.
+        The path of the program, and the version of Go.
 
     Raises:
         LabError: there is no ``go`` in ``PATH``, or it can't build the helper.

@@ -1,8 +1,9 @@
 """The grammar of mutations: the fields of a certificate (RFC 5280), and the values of each.
 
-A mutation is data: a certificate of the chain, a field, an operation and a value. ``apply`` is a
-function of a plan and a mutation. Verifiers are known to disagree about the values, or must agree.
-An oddity breaks the rules of DER (X.690 section 10), and keeps those of BER, or none.
+A mutation is data: a certificate of the chain, a field, an operation and a value. ``apply`` changes
+the fields of a certificate by a mutation. For each value, verifiers are known to disagree, or must
+agree. An oddity is an encoding that breaks the rules of DER (X.690 section 10). It may be valid
+BER.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ EXTENSION_OPERATIONS = ("take", "remove", "repeat", "flag", "encode")
 
 @dataclass(frozen=True)
 class Mutation:
-    """One changed field.
+    """One changed field of a certificate, or one change of the chain.
 
     Attributes:
         certificate: the index in the chain: 0 is the leaf; ``CHAIN`` for the chain itself.
-        field: the field of ``CertificatePlan``, the name of an extension, ``name`` for the subject
-            and the issuer below, or the operation on the chain.
+        field: a field of ``CertificatePlan`` or the name of an extension; ``name`` for the subject
+            and the issuer of the certificate below; for a chain, a change such as ``swap``.
         operation: ``set`` to a value of the grammar, ``take`` the field of another certificate of
             the corpus, ``remove`` or ``repeat`` an extension, change its critical ``flag``, or
-            ``encode`` the field in an odd way.
-        value: the name of the value, of the oddity, or of the other certificate (``two/1``).
+            ``encode`` the field against the rules of DER.
+        value: the name of the value, of the odd encoding, or of the other certificate (``two/1``).
     """
 
     certificate: int
@@ -89,12 +90,15 @@ def _oids(*dotted: str) -> Value:
 
 
 def dns(name: str, tag: bytes = b"\x82") -> bytes:
-    """Return a GeneralName: a DNS name, or another string if ``tag`` says so."""
+    """Return the DER of a GeneralName: a DNS name, or another type of string with its ``tag``."""
     return element(tag, name.encode())
 
 
 def _names(*names: str) -> Value:
-    """Return a list of DNS names; HOST and PARENT are the host and the domain above it."""
+    """Return a function that makes a list of DNS names for a host.
+
+    In ``names``, HOST is replaced by the host, and PARENT by the domain above it.
+    """
 
     def value(_: bytes, host: str) -> bytes:
         parent = host.partition(".")[2]
@@ -330,7 +334,7 @@ FLAGS = {"critical": TRUE, "not-critical": b"", "explicit-false": b"\x01\x01\x00
 
 
 def _content(value: bytes) -> tuple[bytes, bytes]:
-    """Split a DER element, which may be cut, into its tag and its content."""
+    """Split a DER element, which may be truncated, into its tag and its content."""
     if len(value) < 2:
         return value[:1] or b"\x05", b""
     octets = value[1] & 0x7F if value[1] & 0x80 else 0
@@ -370,7 +374,16 @@ ENCODED = ("version", "serial", "issuer", "subject", "not_before", "not_after", 
 
 
 def apply(plan: CertificatePlan, change: Mutation, host: str, seed: int) -> CertificatePlan:
-    """Return a plan with one changed field. ``take`` and ``name`` are for ``chains``.
+    """Return the fields of a certificate with one of them changed by a mutation.
+
+    The operation ``take`` and the field ``name`` are not supported here: the module ``chains``
+    applies them.
+
+    Args:
+        plan: the fields of the certificate.
+        change: the mutation.
+        host: the host for which the chain is made.
+        seed: the seed from which keys are derived.
 
     Raises:
         ValueError: the grammar has no such mutation.
@@ -393,7 +406,7 @@ def apply(plan: CertificatePlan, change: Mutation, host: str, seed: int) -> Cert
 
 
 def with_field(plan: CertificatePlan, field: str, value: bytes) -> CertificatePlan:
-    """Return a plan with the DER element ``value`` as one of its fields."""
+    """Return a certificate's fields with the one named ``field`` replaced by the DER ``value``."""
     fields: dict[str, Any] = {field: value}
     return replace(plan, **fields)
 
@@ -418,7 +431,10 @@ def _apply_to_extension(plan: CertificatePlan, change: Mutation, host: str) -> C
 
 
 def with_extension(plan: CertificatePlan, new: ExtensionPlan) -> CertificatePlan:
-    """Return a plan with an extension in place of that of the same name, or as its last one."""
+    """Return a certificate's fields with the extension ``new``.
+
+    It replaces extensions of the same name. If there is none, it is added as the last one.
+    """
     if all(each.name != new.name for each in plan.extensions):
         return replace(plan, extensions=(*plan.extensions, new))
     kept = tuple(new if each.name == new.name else each for each in plan.extensions)
@@ -426,6 +442,6 @@ def with_extension(plan: CertificatePlan, new: ExtensionPlan) -> CertificatePlan
 
 
 def without_extension(plan: CertificatePlan, name: str) -> CertificatePlan:
-    """Return a plan without the extensions of a name."""
+    """Return a certificate's fields without the extensions named ``name``."""
     kept = tuple(each for each in plan.extensions if each.name != name)
     return replace(plan, extensions=kept)

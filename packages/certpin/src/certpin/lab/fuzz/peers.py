@@ -1,10 +1,11 @@
 """The verifiers that judge the same chains as the client: OpenSSL, certpin, and cryptography's own.
 
-``OpenSSLPeer`` and ``CertpinPeer`` finish TLS handshakes in memory, with the server that the lab
-uses: the verdict is that of a client. OpenSSL has its defaults. certpin is a ``PinnedSSLContext``
-with pins on the trusted roots and ``strict_x509``, so its verdict is that of its path check, and
-doesn't depend on the version of Python. Its path check is OpenSSL's, with more rules.
-``CryptographyPeer`` is the verifier of ``cryptography``, which shares no code with OpenSSL's.
+``OpenSSLPeer`` and ``CertpinPeer`` do TLS handshakes in memory, with the server that the lab uses,
+so their verdict is that of a TLS client. OpenSSL has its defaults. certpin is a
+``PinnedSSLContext`` with pins on the trusted roots and ``strict_x509``, so its verdict is that of
+its path check, and doesn't depend on the version of Python. Its path check is OpenSSL's, with more
+rules. ``CryptographyPeer`` is the verifier of ``cryptography``, which shares no code with
+OpenSSL's.
 """
 
 from __future__ import annotations
@@ -48,27 +49,34 @@ _MOST_ROUNDS = 10  # flights of a handshake, with room for a HelloRetryRequest
 
 @dataclass(frozen=True)
 class PeerVerdict:
-    """The verdict of a verifier on one chain. ``accepts`` is None if it could not be asked."""
+    """The verdict of a verifier on one chain.
+
+    ``accepts`` is None if the verifier reached no verdict. ``why`` is the reason for a refusal or
+    for no verdict.
+    """
 
     accepts: bool | None
     why: str = ""
 
 
 class Peer(Protocol):
-    """A verifier of chains. ``name`` is its column in reports."""
+    """A verifier of chains, to compare a client with. ``name`` is its column in reports."""
 
     name: str
     version: str
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict on a chain for its host, below its anchors."""
+        """Return the verdict on ``own.chain`` for the host ``own.host``.
+
+        The verifier trusts the roots with which it was created.
+        """
 
     def close(self) -> None:
         """Release the resources of the peer. It is not used again."""
 
 
 class _Handshake:
-    """A peer that finishes a handshake, in memory, with a server that presents the chain."""
+    """A verifier that does TLS handshakes, in memory, with a server that presents the chain."""
 
     name = ""
     version = ""
@@ -94,7 +102,7 @@ class _Handshake:
             return PeerVerdict(accepts=False, why=reason_of(exc).lower().replace("_", " "))
 
     def close(self) -> None:
-        """Do nothing: contexts hold memory only."""
+        """Do nothing: TLS contexts hold only memory."""
 
 
 def _shake(client: ssl.SSLObject, server: ssl.SSLObject) -> PeerVerdict:
@@ -115,7 +123,7 @@ def _shake(client: ssl.SSLObject, server: ssl.SSLObject) -> PeerVerdict:
 
 
 class OpenSSLPeer(_Handshake):
-    """OpenSSL with its defaults, as this Python has it. Its clock is that of the machine."""
+    """The OpenSSL of this Python, with its defaults. It checks dates with the machine's clock."""
 
     name = "openssl"
     version = ssl.OPENSSL_VERSION
@@ -127,7 +135,7 @@ class OpenSSLPeer(_Handshake):
 
 
 class CertpinPeer(_Handshake):
-    """certpin: a ``PinnedSSLContext`` with pins on the anchors, and the anchors as only roots."""
+    """certpin: a ``PinnedSSLContext`` that trusts only the anchors, and pins their keys."""
 
     name = "certpin"
     version = __version__
@@ -143,12 +151,15 @@ class CertpinPeer(_Handshake):
         self._log.addHandler(self._silent)
 
     def close(self) -> None:
-        """Let refusals be printed again if the program configured no log."""
+        """Stop hiding certpin's log messages, which report each refusal."""
         self._log.removeHandler(self._silent)
 
 
 class CryptographyPeer:
-    """The path validation of ``cryptography``, for the profile of public web servers."""
+    """The path validation of ``cryptography``, for the profile of public web servers.
+
+    It trusts ``anchors`` (DER), and checks dates against ``now``.
+    """
 
     name = "cryptography"
     version = cryptography.__version__
@@ -159,7 +170,10 @@ class CryptographyPeer:
         self._policy = PolicyBuilder().store(store).time(moment)
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict on a chain for its host, below its anchors."""
+        """Return the verdict on ``own.chain`` for the host ``own.host``.
+
+        The trusted roots are those with which the peer was created.
+        """
         try:
             with without_deprecations():
                 leaf, *above = map(x509.load_der_x509_certificate, own.chain)
@@ -170,4 +184,4 @@ class CryptographyPeer:
         return PeerVerdict(accepts=True)
 
     def close(self) -> None:
-        """Do nothing: the store is memory only."""
+        """Do nothing: the store of trusted roots holds only memory."""

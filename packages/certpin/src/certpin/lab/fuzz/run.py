@@ -1,4 +1,4 @@
-"""Run a comparison with all verifiers of this machine, and describe its result."""
+"""Compare a client with all verifiers of this machine on mutated chains. Describe the result."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def open_peers(corpus: Corpus, now: datetime) -> Iterator[tuple[list[Peer], dict
     """Context manager: the verifiers OpenSSL, certpin, cryptography and, if it is installed, Go.
 
     Args:
-        corpus: its anchors are those of the verifiers.
+        corpus: the good chains. The verifiers trust their roots.
         now: the time for ``cryptography``. The other verifiers use the clock of the machine.
 
     Yields:
-        The peers, and why one of them is absent, by its name.
+        The verifiers; and the reason why one is absent, by the name of the absent one.
     """
     contexts = Contexts()
     absent: dict[str, str] = {}
@@ -73,9 +73,9 @@ def fuzz(
     """Compare a client with all verifiers of this machine on mutated chains.
 
     Args:
-        corpus: the seed and the host.
+        corpus: the good chains, with the seed and the host.
         count: the number of mutated chains.
-        client: the client under test; None for certpin itself, which is then no peer.
+        client: the client under test. None compares certpin itself with the other verifiers.
         now: the current time.
         jobs: the number of chains that the client judges at the same time.
         progress: called after each chain.
@@ -97,7 +97,10 @@ def fuzz(
 
 
 def verdict_words(verdicts: dict[str, bool]) -> str:
-    """Return verdicts as text: ``client, openssl accept; go refuses``."""
+    """Return the verdicts of verifiers as text: ``client, openssl accept; go refuses``.
+
+    ``verdicts`` has True for a verifier that accepts, by its name.
+    """
     parts = []
     for accepts, word in ((True, "accept"), (False, "refuse")):
         names = [name for name, found in verdicts.items() if found is accepts]
@@ -107,9 +110,10 @@ def verdict_words(verdicts: dict[str, bool]) -> str:
 
 
 def patterns(run: FuzzRun) -> Iterator[str]:
-    """Yield a line for each pattern of verdicts on which the peers disagree, the frequent first.
+    """Yield a line for each combination of verdicts in which the other verifiers disagree.
 
-    It has the number of chains, and the fields that the minimal chains changed.
+    A line has the number of chains, the verdicts, and the fields that the minimal chains changed.
+    The most frequent combination comes first.
     """
     chains: Counter[str] = Counter()
     fields: dict[str, Counter[str]] = {}
@@ -155,7 +159,10 @@ def _class_facts(each: DisagreementClass) -> dict[str, Any]:
 
 
 def findings_text(run: FuzzRun, kind: Disagreement) -> Iterator[str]:
-    """Yield the lines that describe each disagreement of a kind."""
+    """Yield lines of text on each disagreement of this kind.
+
+    They give the mutated chain, and the verifiers' reasons.
+    """
     for each in run.classes:
         if each.kind is not kind:
             continue

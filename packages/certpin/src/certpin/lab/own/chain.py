@@ -68,7 +68,7 @@ _FIXES = {
 
 
 def own_case(name: str, own: OwnChain, expect: ExpectedVerdict, about: str = "") -> Case:
-    """Return the case of a chain of the user.
+    """Return a case in which the server presents a chain that the user supplies.
 
     Args:
         name: the name of the case.
@@ -97,9 +97,10 @@ def _scenario(role: Role, pki: TestPKI) -> Scenario:
 
 
 def clock_control(host: str, moment: datetime) -> Case:
-    """Return the case that shows whether the clock of a client can be set.
+    """Return the case that checks if the lab can set the clock of a client.
 
-    In it, an honest server presents a chain that is only valid within an hour of ``moment``.
+    An honest server presents a chain that is only valid within an hour of ``moment``. A client with
+    another time refuses it.
 
     Args:
         host: the host under test.
@@ -131,7 +132,8 @@ class OwnPKI(TestPKI):
     def pinned_certificate(self) -> Certificate:
         """The first certificate of the user's chain or anchors that a pin matches.
 
-        If none does, it is a certificate that no case serves: a client that pins it must refuse.
+        If no pin matches, this is a certificate that no case serves. A client that pins it must
+        refuse.
         """
         policy = self.pins.policy_for(self.host) if self.pins else None
         pinned = policy.live_pins.keys() if policy else set()
@@ -146,10 +148,11 @@ class OwnPKI(TestPKI):
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The client's pins: those of the case, or else those of its leaf or of all its anchors.
+        """The client's pins: those that the case file gives, or pins of the chain.
 
-        A backup pin that no chain has comes last. ``None`` if no pins can be made and the client
-        needs none.
+        Pins of the chain are those of its leaf. If clients pin authorities, they are those of all
+        its anchors. A backup pin that matches no chain comes last. ``None`` if no pins can be made
+        and the client needs no pins.
 
         Raises:
             CannotServeError: the client is pinned, and no pins can be made for the chain.

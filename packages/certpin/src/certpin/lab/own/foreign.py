@@ -1,7 +1,8 @@
 """The case of a genuine certificate of another domain, for a device with a fixed trust store.
 
-Such a device trusts none of the lab's roots, so every forged chain is refused for its root. A
-certificate of a public authority, for a domain of the user, shows if it checks the name.
+Such a device trusts none of the lab's roots, so it refuses every forged chain because of the root.
+If the user supplies a certificate of a public authority for another domain, the case shows if the
+device's app checks the name.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ CASE_NAME = "genuine-for-other-domain"
 def foreign_case(chain_pem: bytes, key_pem: bytes, hosts: Sequence[str]) -> Case:
     """Return the case of an attacker with a genuine certificate for another domain.
 
-    Not checked: that a public authority issued it, and that it is valid now. A client that refuses
-    it for another reason than its name hasn't shown that it checks names.
+    Not checked: that a public authority issued the certificate, and that it is valid now. A client
+    that refuses it for another reason than its name hasn't shown that it checks names.
 
     Args:
         chain_pem: the certificates as PEM, that of the server first.
@@ -41,7 +42,7 @@ def foreign_case(chain_pem: bytes, key_pem: bytes, hosts: Sequence[str]) -> Case
 
     Raises:
         ConfigError: a file is no PEM, the key belongs to another certificate, or the certificate is
-            for a host under test. ``key`` names the option.
+            for a host under test. ``key`` names the command line option.
         CertificateParseError: a name or the key of the certificate can't be read.
     """
     chain = _chain(chain_pem)
@@ -113,7 +114,7 @@ def _names(leaf: Certificate) -> set[str]:
 
 
 def _covers(name: str, host: str) -> bool:
-    """Return True if a certificate with this name is for the host, also by a wildcard."""
+    """Return True if a certificate with this name, which can have a wildcard, is for the host."""
     if is_address(host):
         return is_address(name) and ip_address(name) == ip_address(host)
     return name == host or (name[:2] == "*." and name[2:] == host.partition(".")[2])

@@ -2,9 +2,10 @@
 
 A case can be served if a TLS server can present it: it is for the certificate of a server, and has
 the key of its leaf and the name that the client expects. Each other case is left out, with the
-reason. The verdict is reported, and not judged, if it depends on something that a TLS client isn't
-given here (revocation lists, a limit of the path), or if x509-limbo marks the case with a feature:
-implementations may then decide in their own way.
+reason. The client's verdict is only reported, and not judged, in two situations: the expected
+verdict depends on inputs that this lab doesn't give to a TLS client (revocation lists, a limit of
+the path's length); or x509-limbo marks the case with a feature, so that implementations may decide
+in different ways.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LONGEST_ABOUT = 160  # characters of a description: reports show it in one line
 
 @dataclass(frozen=True)
 class ImportedSuite:
-    """The cases of an outside test suite, and those that the import left out."""
+    """The cases of an outside test suite, and the cases that the import left out."""
 
     cases: tuple[Case, ...]
     left_out: tuple[LeftOut, ...]
@@ -50,7 +51,8 @@ def read_limbo(path: Path) -> ImportedSuite:
         path: the file, at most 256 MiB.
 
     Returns:
-        Its cases, named by their id with dots (``webpki.san.exact-dns-san``), and those left out.
+        The cases, and those left out. A case is named by its id in x509-limbo with dots
+        (``webpki.san.exact-dns-san``).
 
     Raises:
         CaseFileError: the file can't be read, or is not in this format.
@@ -129,9 +131,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def _depends(fields: dict[str, Any]) -> bool:
-    """Return True if a case's verdict is only reported: clients may decide it in different ways.
+    """Return True if a client's verdict on this case is only reported, and not judged.
 
-    Or it depends on revocation lists or a limit of the path, which a TLS client isn't given here.
+    That is so if x509-limbo marks the case with a feature, because clients may then decide in
+    different ways. It is also so if the expected verdict depends on revocation lists or a limit of
+    the path's length, which a TLS client isn't given here.
     """
     return bool(fields.get("features") or fields.get("crls")) or (
         fields.get("max_chain_depth") is not None

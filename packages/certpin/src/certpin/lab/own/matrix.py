@@ -1,8 +1,8 @@
 """Write the chains of the lab's built-in cases as PEM files, with a JSON index for other suites.
 
-A case is written if its attack is in its chain: a server that presents the chain with its key is
-then the whole case. A case that needs several connections, TLS settings, another protocol, another
-clock or a compromised key is left out, with the reason.
+A case is written if its attack is in its chain: then any server that presents this chain with its
+key reproduces the case. A case that needs several connections, TLS settings, another protocol,
+another clock or a compromised key is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ _SECOND_HOST = "cdn.bank.example"  # that of no exported case
 
 @dataclass(frozen=True)
 class ExportedMatrix:
-    """The names of the cases that an export wrote, and the cases that it left out."""
+    """The names of the cases that an export wrote, and the cases that the export left out."""
 
     cases: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def write_matrix(folder: Path, cases: Iterable[Case], host: str, now: datetime) -> ExportedMatrix:
-    """Write the chain and the key of each case into a folder, and an index of them.
+    """Write the chain and the key of each case into a folder, and an index of the cases.
 
     Args:
         folder: an existing folder (``certpin.lab.own.writer.new_folder``).
-        cases: the cases of the matrix.
+        cases: the built-in cases of the lab.
         host: the host under test, normalised.
         now: the time for which the certificates are made; leaves are valid for 47 days.
 
     Returns:
-        The written cases and those left out.
+        The names of the written cases, and the cases that were left out.
 
     Raises:
         OSError: a file can't be written.
@@ -108,7 +108,7 @@ def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
 
 
 def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
-    """Return the one step of a case, if a chain and its key are all that the case needs.
+    """Return the step of a case (how the lab serves a connection) that has only a chain and a key.
 
     Raises:
         CannotServeError: the case needs something else, or its chain can't be made here.
@@ -132,9 +132,11 @@ def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
 
 
 def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
-    """Require that a client without pins would get a chain with the same issuer names.
+    """Check that a case serves a chain with the same issuer names to clients with and without pins.
 
-    ``step`` serves a client that pins the leaf, and ``unpinned`` one without pins.
+    Args:
+        step: how the lab serves a client that pins the leaf.
+        unpinned: how the lab serves a client without pins.
 
     Raises:
         CannotServeError: the attack depends on the client's pins, so one chain is not the case.
@@ -148,7 +150,10 @@ def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
 
 
 def _signs(step: ServerStep) -> bool:
-    """Return True if the server's key is that of its leaf, which ordinary TLS servers require."""
+    """Return True if the server's private key belongs to its leaf certificate.
+
+    Ordinary TLS servers require this. True also if the leaf or its key can't be parsed.
+    """
     try:
         leaf = Certificate.from_der(step.chain[0]).parsed.public_key()
     except (InputError, ValueError):

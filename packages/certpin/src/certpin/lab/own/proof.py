@@ -1,4 +1,4 @@
-"""Prove a client with the user's own chains, from Python."""
+"""Run a client against servers with the user's own chains: ``certpin prove`` for Python."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     refuses it, nothing is proven: see ``Run.controlled``.
 
     Args:
-        client: a function that takes a target (``url``, ``proxy``, ``address``, ``port``, ``ca``,
-            ``pins``) and raises an exception to refuse the server, or a ``Command``. The clock of
+        client: a ``Command``, or a function that takes a target (``url``, ``proxy``, ``address``,
+            ``port``, ``ca``, ``pins``) and raises an exception to refuse the server. The clock of
             a function can't be set: a case with a time is then not run.
         cases: the cases, as ``load_cases`` returns them.
-        host: the host of the good control. Cases have their own.
+        host: the host of the good control. Each case in ``cases`` names its host itself.
         style: how the client is pinned: ``none``, ``leaf`` or ``ca``.
         protocol: the protocol of the client: ``http``, ``smtp``, ``imap`` and so on.
         jobs: the number of cases that run at the same time.

@@ -119,13 +119,13 @@ def _cases(top: Table, files: Files) -> tuple[Case, ...]:
 
 
 def read_case(fields: dict[str, Any]) -> Case:
-    """Return the case in a table ``[[case]]`` with its certificates and its key as PEM texts.
+    """Return the case of a table ``[[case]]`` in which all certificates and keys are PEM texts.
 
     Args:
-        fields: the fields of the table. None may name a file.
+        fields: the fields of the table. None of them may name a file.
 
     Raises:
-        ConfigError: a field is invalid. ``key`` names it.
+        ConfigError: a field is invalid. The error's ``key`` names the field.
     """
     return _case(Table(fields, "case"), _no_files)
 
@@ -164,8 +164,8 @@ def _host(table: Table) -> str:
 def _certificates(table: Table, name: str, files: Files) -> tuple[bytes, ...]:
     """Return the certificates in the field ``name`` of a case as DER.
 
-    The field is a PEM text, the name of a file, or a list of them. Not checked: that they are
-    certificates. An attack may serve something else.
+    The field is a PEM text, the name of a file, or a list of them. Not checked: that the decoded
+    bytes are valid certificates, because an attack may serve other bytes.
     """
     found: list[bytes] = []
     for part in _parts(table, name):
@@ -190,7 +190,10 @@ def _parts(table: Table, name: str) -> tuple[str, ...]:
 
 
 def _content(table: Table, name: str, part: str, files: Files) -> bytes:
-    """Return the PEM of a field: the text itself, or the content of the file that it names."""
+    """Return the PEM in ``part``, a value of the field ``name`` of a case.
+
+    ``part`` is the PEM text itself, or the name of a file.
+    """
     if _PEM in part:
         return part.encode()
     try:
@@ -205,7 +208,10 @@ def _called(part: str) -> str:
 
 
 def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
-    """Return the trust anchors of a case as DER. For Java's trust store, each must be readable."""
+    """Return the trust anchors of a case as DER.
+
+    Each must be a certificate that can be parsed, because Java's trust store requires this.
+    """
     anchors = _certificates(table, "anchors", files)
     for anchor in anchors:
         try:
@@ -218,7 +224,7 @@ def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
 def _key(table: Table, files: Files, leaf: bytes) -> bytes:
     """Return the private key of a case as PEM.
 
-    It must be that of the leaf, unless the leaf or its key can't be read.
+    It must be the key of the leaf. This is not checked if the leaf or its public key can't be read.
     """
     text = table.text("key")
     pem = _content(table, "key", text, files)

@@ -30,10 +30,12 @@ _WORDS = {
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Context manager: make a folder for the files that its block writes. An empty one may exist.
+    """Context manager: make a folder, into which the ``with`` block writes files.
+
+    The folder may exist if it is empty.
 
     Raises:
-        ConfigError: the folder has files, or it or a file in it can't be written.
+        ConfigError: the folder has files, or the folder or a file in it can't be written.
     """
     name = printable(str(folder))
     try:
@@ -49,7 +51,7 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 def write_cases(folder: Path, cases: Iterable[Case]) -> None:
-    """Write cases of the user's own chains into a folder, as ``load_cases`` reads them.
+    """Write cases of the user's own chains into a folder, in the format that ``load_cases`` reads.
 
     Args:
         folder: an existing folder (``new_folder``).
@@ -85,7 +87,7 @@ def _table(folder: Path, case: Case, own: OwnChain) -> dict[str, Any]:
 
 
 def write_chain(folder: Path, chain: tuple[bytes, ...], key_pem: bytes) -> None:
-    """Write a chain (DER) and its key as PEM into a new folder. The key has the mode 600.
+    """Write a chain (DER) and its key as PEM into a new folder. The key file has the mode 600.
 
     Raises:
         OSError: a file can't be written.

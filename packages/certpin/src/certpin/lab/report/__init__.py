@@ -1,7 +1,7 @@
 """Reports of a lab run. Each format has a file with one function, which returns the report.
 
 The strings of a report come from certificates, clients and hosts that may be hostile: every format
-escapes them in its own way. All formats take the same sentences from ``words``.
+escapes them in its own way. All formats take their sentences from the module ``words``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Group the findings of a lab run by cause: one mistake of a client makes it fail many cases.
 
-``curl -k`` fails most attacks of the matrix, and has one mistake: it accepts any certificate. The
+``curl -k`` fails most attacks of the lab because of one mistake: it accepts any certificate. The
 tree in ``certpin.lab.report.faults`` derives causes from the pattern of the verdicts. Findings that
 fit no pattern are grouped by their fix.
 """
@@ -34,8 +34,9 @@ class Cause:
         results: the findings: the cases with a wrong result.
         proof: the two or three results of the run that show the mistake best. Some are right: a
             client that passes a neighbouring case doesn't make a wider mistake. A run with few
-            cases may have only one.
-        fixes: the fix in each language, by its name; empty if the findings fit no pattern.
+            cases may have only one such result.
+        fixes: the fix in each programming language, by the language's name; empty if the findings
+            fit no pattern.
     """
 
     title: str
@@ -51,13 +52,13 @@ class Cause:
 
 
 def find_causes(results: Sequence[Result]) -> list[Cause]:
-    """Return the causes of the wrong results of a run; the cause of most results is first.
+    """Return the causes of the wrong results of a run. The cause of most results is first.
 
-    The causes depend only on the verdicts. Each finding belongs to exactly one cause.
+    The causes depend only on the verdicts. Each wrong result belongs to exactly one cause.
 
     Args:
-        results: all results of the run, also the right ones: a client that refuses a certificate
-            for another name does not accept any certificate.
+        results: all results of the run. Right results are needed too, because they exclude causes:
+            a client that refuses a certificate for another name does not accept any certificate.
     """
     left = [result for result in results if result.outcome is Outcome.WRONG]
     seen = VerdictPattern(results)
@@ -80,9 +81,10 @@ def find_causes(results: Sequence[Result]) -> list[Cause]:
 def _proof(
     names: Sequence[str], results: Sequence[Result], explained: Sequence[Result]
 ) -> tuple[Result, ...]:
-    """Return the results that prove a fault: at most three, of which one at least is wrong.
+    """Return the results that prove a fault: at most three, and at least one of them wrong.
 
-    If no case that shows it best was passed, another passed one shows that the fault is not wider.
+    If possible, one of them is a passed case, which shows that the fault is not wider. It is one of
+    ``names``, or else any other passed case.
 
     Args:
         names: the cases that show the fault best, in order.
@@ -104,7 +106,7 @@ def _proof(
 def _title(same: Sequence[Result]) -> str:
     """Return the title for a group of findings that fit no pattern.
 
-    It names the rule that their case checks. ``same`` are findings with the same fix.
+    It names the rule that the first case checks. ``same`` are findings with the same fix.
     """
     first = same[0]
     if locked_out(first):

@@ -1,7 +1,7 @@
-"""The chain that a connection of a lab run received, and the flaws of its certificates.
+"""The chain that a client received on a connection of a lab run, and the flaws of its certificates.
 
 A flaw is a reason for which a correct client refuses a certificate. Flaws are found in the served
-chain, and not derived from the case, so a picture can't show a flaw that was not served. The list
+chain, and not derived from the case, so a report can't show a flaw that was not served. The list
 of flaws is not complete, and no verdict depends on it.
 """
 
@@ -44,7 +44,7 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP, Opening.PROXY} | INTERRUPTED
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:
-    """Return the chain that the client received on a connection, as DER; empty if it got none.
+    """Return the chain that the client received on a connection, as DER; empty if it got no chain.
 
     ``seen`` is the evidence of the connection. A resumed session has no certificates (RFC 8446
     section 2.2).
@@ -57,8 +57,9 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    The result is a host under test: the first one, if the client sent another name or none. For TLS
-    to the lab's proxy it is the address of the proxy, and for ECH the public name.
+    The result is a host under test. If the client sent another name or no name, it is the first
+    one. For TLS to the lab's proxy, the result is the address of the proxy; for ECH, the public
+    name.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.
@@ -73,7 +74,7 @@ def requested_host(attempt: Attempt, seen: Connection) -> str:
 
 
 def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
-    """Return the pins that the client had for a host in this attempt; none if it had no pins."""
+    """Return the pins that the client had for a host in this attempt; empty if it had no pins."""
     try:
         policy = attempt.pins.policy_for(host) if attempt.pins else None
     except HostError:
@@ -100,9 +101,9 @@ class ChainContext:
     leaf_key: str = ""
 
     def pinned_role(self, facts: CertificateFacts) -> str:
-        """Return the role of the pin that matches a certificate; empty if none matches.
+        """Return the role of the pin that matches a certificate; empty if no pin matches.
 
-        Pins that are removed or compromised don't count.
+        Roles are leaf, intermediate, root and backup. Removed and compromised pins don't count.
         """
         return next((entry.role for entry in self._matching(facts) if entry.live), "")
 
@@ -119,9 +120,9 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
 
     Args:
         run: the lab run.
-        result: the result of one of its cases.
+        result: the result of one case of the run.
         attempt: a run of the client against this case.
-        seen: a connection of the attempt.
+        seen: the evidence of a connection of the attempt.
     """
     host = requested_host(attempt, seen)
     started, own = run.about.started, result.case.own
@@ -138,7 +139,7 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
 def _leaf_key(key_pem: bytes) -> str:
     """Return the pin of the key that signed the handshake; empty if the key can't be read.
 
-    In an attack it need not be the key of the leaf.
+    In an attack, this key and the key of the leaf can differ.
     """
     if not key_pem:
         return ""
@@ -159,7 +160,7 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 @dataclass(frozen=True)
 class _Spot:
-    """One certificate at its position in a path: the argument of the functions that find flaws."""
+    """One certificate of a path, at the position ``index``. Functions that find flaws take it."""
 
     context: ChainContext
     path: ChainPath
@@ -187,15 +188,15 @@ class _Spot:
 
 
 def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
-    """Return the flaws of one certificate of a path as sentences.
+    """Return the flaws of one certificate of a path, each as a sentence.
 
     Args:
         context: the facts against which the certificate is checked.
         path: the path.
-        index: the position of the certificate in the path, 0 for the lowest.
+        index: the position of the certificate in the path, 0 for the first, usually the leaf.
 
     Returns:
-        The flaws; none for a trusted root.
+        The flaws; empty for a trusted root.
     """
     spot = _Spot(context, path, index)
     if spot.place.trusted:

@@ -1,8 +1,8 @@
-"""The tree of faults: which mistake of a client the verdicts of a run show.
+"""The tree of faults: it derives a client's mistakes from the verdicts of a run.
 
-It is read from the top. The first fault that the verdicts show takes the findings that it explains,
-and the next one is looked for with all verdicts, in the findings that are left: a fault with many
-consequences comes before those that are among them. A fault is derived only from verdicts, so it
+It is read from the top. The first fault that the verdicts show takes the findings that it explains.
+The next faults can only explain the findings that are left. So a fault with many consequences comes
+before the faults that are among these consequences. A fault is derived only from verdicts, so it
 describes a behaviour, and no line of code.
 """
 

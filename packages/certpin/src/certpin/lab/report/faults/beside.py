@@ -1,4 +1,4 @@
-"""Faults beside the pins, and those that lock a client out."""
+"""Faults of a client outside its pin checks, and faults by which it refuses honest servers."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _NO_COMMON_NAME = ("rogue-no-common-name", "rogue-empty-subject")
 
 
 def _only_first_ones(seen: VerdictPattern) -> bool:
-    """Return True if no connection is checked after the first one that isn't."""
+    """Return True if, after the first connection without a pin check, no later one is checked."""
     failed = [number for number, name in enumerate(_NUMBERED) if seen.failed(name)]
     passed = [number for number, name in enumerate(_NUMBERED) if seen.passed(name)]
     if not failed:

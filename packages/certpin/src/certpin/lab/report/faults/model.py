@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class VerdictPattern:
-    """The verdicts of a run by the name of the case: those that are right, and those that aren't.
+    """The right and wrong verdicts of a run, by the name of the case.
 
-    A client that connects in several ways, such as directly and through a proxy, may pass in one
-    and fail in another: ``open_ways`` are those in which only attacks got through.
-    ``in_clear_text`` is True if an attack got the client's data in clear text, other than by the
-    answer of a proxy. ``repeated`` is True if a man in the middle got through although the client
-    had refused him before.
+    Attributes:
+        open_ways: the ways of connecting, such as directly or through a proxy, in which attacks got
+            through although the client refused them in another way.
+        in_clear_text: True if an attack got the client's data in clear text, other than by the
+            answer of a proxy.
+        repeated: True if a man in the middle got through after the client had first refused him.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -42,24 +43,24 @@ class VerdictPattern:
         )
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases, whatever its verdict."""
+        """Return True if the client failed at least one of these cases, with any verdict."""
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases, and reported no error afterwards."""
+        """Return True if the client failed one of these cases without an error at the end."""
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
     def passed(self, *names: str) -> bool:
-        """Return True if the client passed one of these cases."""
+        """Return True if the client passed at least one of these cases."""
         return any(name in self._passed for name in names)
 
     def refused(self, *names: str) -> bool:
-        """Return True if the client refused one of these cases, and that is right."""
+        """Return True if the client rightly refused the server in at least one of these cases."""
         return any(name in self._refused for name in names)
 
 
 def after_refusal(result: Result) -> bool:
-    """Return True if, in each attempt, the client refused an attacker, and then sent him data."""
+    """Return True if, in each attempt, the client refused an attacker, and later sent him data."""
     return bool(result.attempts) and all(
         refused < sent
         for attempt in result.attempts
@@ -68,7 +69,11 @@ def after_refusal(result: Result) -> bool:
 
 
 def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
-    """Return the positions of the first hostile connection without data, and of that with data."""
+    """Return the positions of two connections to an attacker: the first without and with data.
+
+    Data is application data of the client. A missing connection has the position ``inf``, or
+    ``-inf`` for the one with data.
+    """
     said = [bool(seen.said) for seen in connections if seen.hostile and seen.hello is not None]
     return (
         said.index(False) if False in said else inf,
@@ -77,7 +82,11 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 
 
 def open_ways(result: Result) -> set[str]:
-    """Return the ways in which only attacks got through; empty if the way makes no difference."""
+    """Return the ways of connecting in which the attack always got through.
+
+    A way is, for example, through an HTTP proxy. The result is empty if the client did not refuse
+    the attack in another way.
+    """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:
         verdict = judge(attempt).verdict
@@ -94,9 +103,9 @@ class Fault:
 
     Attributes:
         title: the mistake, as a sentence without a full stop.
-        fix: the change to make, in any language.
-        remedy: the same in each language.
-        proof: the cases that show it best, the failed ones and neighbours that pass, in order.
+        fix: the change to make, in any programming language.
+        remedy: the change to make in each programming language.
+        proof: the cases that show the mistake best: failed ones, then neighbours that pass.
         shown_by: returns True if the verdicts of a run show this fault.
         explains: returns True for each wrong result that this fault explains.
     """
@@ -129,7 +138,10 @@ ROGUE_HANDSHAKE = {
 
 
 def got_through(result: Result) -> bool:
-    """Return True if the client must refuse the server of a case."""
+    """Return True if the client had to refuse the server.
+
+    A wrong result of such a case means that the attack got through.
+    """
     return result.expect is Expect.REJECT
 
 
@@ -138,25 +150,25 @@ _NOT_BY_ROOTS = {Expect.ACCEPT, Expect.EITHER, Expect.POLICY, Expect.UNDEFINED}
 
 
 def only_by_pins(result: Result) -> bool:
-    """Return True if a result is that of an attack that only pins stop.
+    """Return True if the result is that of an attack that only pins stop.
 
-    The chain of such an attack passes the verification.
+    The chain of the attack passes ordinary certificate verification.
     """
     by_roots = result.case.expected.none in _NOT_BY_ROOTS
     return got_through(result) and by_roots
 
 
 def past_pins(result: Result) -> bool:
-    """Return True if a result is that of an attack that gets past a client without pin checks.
+    """Return True if the result is that of an attack that gets past a client without pin checks.
 
-    Sequences of connections are included: their chains end at a trusted root if the client verifies
-    chains.
+    Attacks on only some connections are included. Their chains end at a trusted root if the client
+    verifies chains.
     """
     return only_by_pins(result) or only_some_connections(result)
 
 
 def only_some_connections(result: Result) -> bool:
-    """Return True for a man in the middle who attacks only some connections of a client."""
+    """Return True if the result is that of a man in the middle on only some of the connections."""
     case = result.case
     return got_through(result) and (
         case.family is Family.SEQUENCE or case.matrix_name in ROGUE_HANDSHAKE
@@ -164,28 +176,31 @@ def only_some_connections(result: Result) -> bool:
 
 
 def of(*families: Family) -> Callable[[Result], bool]:
-    """Return a function that is True for attacks of these families."""
+    """Return a function that takes a result, and is True for attacks of these families of cases."""
     return lambda result: got_through(result) and result.case.family in families
 
 
 def named(*names: str) -> Callable[[Result], bool]:
-    """Return a function that is True for these cases of the matrix."""
+    """Return a function that takes a result, and is True if its case has one of these names."""
     return lambda result: result.case.matrix_name in names
 
 
 def locked_out(result: Result) -> bool:
-    """Return True if the client must accept the server of a case."""
+    """Return True if the client had to accept the server.
+
+    A wrong result of such a case means that the client refused an honest server.
+    """
     return result.expect is Expect.ACCEPT
 
 
 def in_clear(result: Result) -> bool:
-    """Return True if the client sent its data in clear text, whatever the case was about."""
+    """Return True if the result is that of an attack that received data in clear text."""
     met = [seen for attempt in result.attempts for seen in attempt.connections]
     return got_through(result) and any(seen.clear for seen in met)
 
 
 def pins_hold(seen: VerdictPattern) -> bool:
-    """Return True if an ordinary man in the middle doesn't get through."""
+    """Return True if the client failed no case of an ordinary man in the middle."""
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 
 
@@ -199,10 +214,17 @@ def hole(  # noqa: PLR0913  # the parts of a fault
     also: Sequence[str] = (),
     by_pins: bool = True,
 ) -> Fault:
-    """Return a fault that one of these cases shows.
+    """Return a fault that is shown if the client failed one of the cases ``names``.
 
-    It explains the cases ``also`` too, which don't show it. With ``by_pins``, it is a fault of a
-    client that checks its pins in other cases.
+    Args:
+        title: the mistake, as a sentence without a full stop.
+        fix: the change to make, in any programming language.
+        remedy: the change to make in each programming language.
+        names: the cases that show the fault. It explains their findings.
+        neighbour: a case that clients with this fault pass.
+        also: cases that don't show the fault, but are explained by it too.
+        by_pins: True if the fault requires that the client passes the ordinary attacks, because it
+            checks its pins.
     """
     return Fault(
         title,

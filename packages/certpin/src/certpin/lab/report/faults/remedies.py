@@ -1,4 +1,4 @@
-"""The fix of a cause in each language: the names of the platform's own functions and settings."""
+"""The fix of a cause in each programming language, with the platform's functions and settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Remedy:
 
     @property
     def by_language(self) -> dict[str, str]:
-        """The fixes by the name of the language."""
+        """The fixes by the name of the programming language."""
         return {_LANGUAGES[name]: words for name, words in asdict(self).items()}
 
 

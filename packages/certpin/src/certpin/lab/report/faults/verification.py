@@ -1,4 +1,4 @@
-"""Faults that show in most connections: no verification, no pins, or a part of them missing."""
+"""Faults that affect most connections: no verification, no pins, or a missing part of either."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _unverified = partial(hole, by_pins=False)
 
 
 def _by_certificate(result: Result) -> bool:
-    """Return True if a result is that of an attack with a certificate that a client must refuse.
+    """Return True if the result is that of an attack with a certificate that a client must refuse.
 
     For a client with pins on the server's key, this includes a renewal with an unpinned key.
     """
@@ -60,7 +60,12 @@ def _by_certificate(result: Result) -> bool:
 
 
 def _way(words: str, way: str) -> Fault:
-    """Return the fault of a client that checks pins only in other ways (``Connection.via``)."""
+    """Return the fault of a client that skips its pin checks if it connects in one way.
+
+    Args:
+        words: the way as text, for the title of the fault.
+        way: the way, such as directly or through a proxy, as in ``Connection.via``.
+    """
     return Fault(
         f"The client does not check its pins {words}",
         "use the same client, with its pins, with and without a proxy",
@@ -72,7 +77,13 @@ def _way(words: str, way: str) -> Fault:
 
 
 def _only_in(words: str, open_case: str, closed_case: str) -> Fault:
-    """Return the fault of a client that checks pins in one protocol, and not in its usual one."""
+    """Return the fault of a client that checks its pins in one protocol, and not in its usual one.
+
+    Args:
+        words: the usual protocol as text, for the title of the fault.
+        open_case: the case that fails, in the usual protocol.
+        closed_case: the case that passes, in the other protocol.
+    """
     return Fault(
         f"The client does not check its pins {words}",
         BEFORE,

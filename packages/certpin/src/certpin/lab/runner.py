@@ -51,7 +51,8 @@ class About:
 
     ``command`` is the client's command as the user wrote it. ``trusted_pem`` are the certificates
     that the client was configured to trust. ``repeat`` is the number of runs of each case that the
-    user asked for, and ``bound`` the share of skipped checks to exclude, if any (see ``prove``).
+    user asked for. ``bound`` is the share of skipped checks that the run should exclude, such as
+    0.02; None if the user gave none.
     """
 
     command: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ def about(
     repeat: int = 1,
     bound: float | None = None,
 ) -> About:
-    """Return the facts about this client's run in this lab: command, versions and times."""
+    """Return the facts about a client's run in a lab: command, versions and times."""
     return About(
         command=client.words if isinstance(client, (Command, EveryWay)) else (),
         certpin=__version__,
@@ -102,8 +103,8 @@ class Result:
     """The result of one case for one client.
 
     ``expect`` is the expected reaction, ``verdict`` how the client reacted (``None`` if the case
-    was not run), and ``outcome`` whether that is right. ``why`` is the reason for the verdict, and
-    ``attempts`` are its evidence, one for each run of the client.
+    was not run), and ``outcome`` says if the reaction is right. ``why`` is the reason for the
+    verdict, and ``attempts`` are its evidence, one for each run of the client.
     """
 
     case: Case
@@ -116,7 +117,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """The results of all cases for one client."""
+    """The results of all cases for one client.
+
+    ``host`` is the host under test, and ``style`` the kind of the client's pins.
+    """
 
     host: str
     style: Style
@@ -129,7 +133,10 @@ class Run:
 
     @property
     def controlled(self) -> bool:
-        """True if the client accepted an honest server (the good control) first and last."""
+        """True if the client accepted the honest server before the first and after the last case.
+
+        The honest server is the good control: without it, refusals prove nothing.
+        """
         controls = [result for result in self.results if result.case is CONTROL]
         return len(controls) == 2 and all(result.outcome is Outcome.RIGHT for result in controls)
 
@@ -148,8 +155,8 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     """Run a client against cases, with the good control before the first and after the last.
 
     The good control is a case with an honest server, which every client must accept. If the first
-    one fails, no case is run, because no verdict would prove anything. If the last one fails,
-    refusals are reported as undecided, and findings remain.
+    control fails, no case is run, because no verdict would prove anything. If the last control
+    fails, refusals are reported as undecided, and findings remain.
 
     Args:
         lab: an open lab.
@@ -159,9 +166,9 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
         repeat: the number of runs of each case, the controls included. With 1, a case is repeated
             only if its verdict is not the expected one. With more, the worst of different outcomes
             counts.
-        bound: a share of its checks, such as 0.02 for 2 %. Attacks are repeated until so many were
-            refused that, with 95 % confidence, the client skips a smaller share (``skip_bound``).
-            None repeats nothing.
+        bound: a share of the client's checks, such as 0.02 for 2 %. Attacks are repeated until so
+            many were refused that, with 95 % confidence, the client skips a smaller share
+            (``skip_bound``). None repeats nothing.
         progress: called in this thread with each result, in order; not for repeated attacks.
         now: the clock for the start and the end of the run.
 
@@ -197,10 +204,11 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
 
 @contextmanager
 def client_pool(stop: Callable[[], None], jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Context manager: yield a pool of threads that run a client, and wait for them in the end.
+    """Context manager: yield a pool of threads that run a client, and wait for them at the end.
 
     Args:
-        stop: stops the client. It is called before the wait if the block raises an exception.
+        stop: stops the client. It is called before the wait if the ``with`` block raises an
+            exception.
         jobs: the number of threads.
     """
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
@@ -216,14 +224,14 @@ def client_pool(stop: Callable[[], None], jobs: int) -> Iterator[ThreadPoolExecu
 def repeat_attacks(
     results: list[Result], bound: float, run: Callable[[Sequence[Case]], Iterable[Result]]
 ) -> None:
-    """Repeat attacks that the client refused, until the bound is reached or one gets through.
+    """Repeat attacks that the client refused, until enough are refused or one gets through.
 
-    Each round has the attacks that were refused every time, or as many of them as are needed. It
-    is the last one if no attack was refused in it.
+    Each round repeats the attacks that were refused every time, or as many of them as are needed.
+    If no attack is refused in a round, no further round follows.
 
     Args:
-        results: the results of the cases. Those of repeated attacks are replaced: with the attempts
-            of all rounds, and the latest outcome.
+        results: the results of the cases. The result of a repeated attack is replaced: it has the
+            attempts of all rounds, and the latest outcome.
         bound: the share of skipped checks to exclude: see ``skip_bound``.
         run: runs cases, and returns their results in order.
     """
@@ -243,7 +251,7 @@ def _was_refused(result: Result) -> bool:
 
 
 def _joined(before: Result, again: Result) -> Result:
-    """Return one result for an attack that was refused before, and was repeated."""
+    """Return one result for an attack that was refused (``before``) and then repeated."""
     attempts = before.attempts + again.attempts
     if again.outcome is Outcome.RIGHT:
         return replace(before, attempts=attempts)
@@ -254,9 +262,9 @@ def _joined(before: Result, again: Result) -> Result:
 def hostile_refusals(results: Iterable[Result]) -> int:
     """Return the number of connections with an attacker that the client refused.
 
-    Only cases count that the client must refuse, and all of their attempts: a connection on which
-    the attacker answered and got no data. Without common parameters of TLS it has no certificate to
-    show, so such a connection doesn't count.
+    A refused connection is one on which the attacker answered and got no data. All attempts at
+    cases that the client must refuse are counted. A connection on which client and server had no
+    common TLS parameters doesn't count, because the attacker had no certificate to show.
     """
     return sum(
         seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
@@ -268,26 +276,28 @@ def hostile_refusals(results: Iterable[Result]) -> int:
 
 
 def skip_bound(refused: int) -> float:
-    """Return the share of its checks that a client may skip at random and pass, at 95 % confidence.
+    """Return the largest share of checks that a client may skip at random, with 95 % confidence.
 
     A client that skips a share p of its checks, independently of each other, refuses n connections
-    with the probability (1 - p)ⁿ. The bound is the p for which that is 5 %: 59 refusals exclude
-    5 %, and 149 exclude 2 %.
+    with the probability (1 - p)ⁿ. The bound is the p for which this probability is 5 %: 59 refusals
+    exclude 5 %, and 149 exclude 2 %.
 
     Args:
-        refused: the number of refused connections, of which none was accepted. 0 excludes nothing.
+        refused: the number of refused connections, if no connection was accepted. 0 excludes
+            nothing.
     """
     return 1.0 - math.pow(_DOUBT, 1 / refused) if refused else 1.0
 
 
 class Preconditions:
-    """The conditions that some cases have on the client: that an honest server is accepted in them.
+    """Checks the conditions that some cases have on the client, such as a clock that can be set.
 
-    Each is tried once, at the first case that has it. Not thread-safe until then.
+    A condition is checked by a control: a case with an honest server, which the client must accept.
+    Each condition is checked once, at the first case that has it. Not thread-safe until then.
     """
 
     def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
-        """Nothing is tried yet.
+        """Remember the lab and the client. No condition is checked yet.
 
         Args:
             lab: an open lab.
@@ -298,7 +308,7 @@ class Preconditions:
         self._found: dict[str, str] = {}
 
     def problem(self, case: Case) -> str:
-        """Return why a case can't be run with this client; empty if it can."""
+        """Return the reason why a case can't be run with this client; empty if it can be run."""
         if case.control:
             name = case.control.name
             if name not in self._found:
@@ -311,7 +321,10 @@ class Preconditions:
         return ""
 
     def _refused(self, control: Case) -> str:
-        """Return why the client did not accept the honest server of a control; empty if it did."""
+        """Return the reason why the client did not accept the honest server of a control.
+
+        Empty if the client accepted it.
+        """
         result = try_case(self._lab, self._client, control)
         if not result.attempts:
             return result.why
@@ -320,7 +333,7 @@ class Preconditions:
         return f"{control.presents} was not accepted: {result.why} ({control.fix})"
 
     def _clock_unset(self, moment: datetime) -> str:
-        """Return why the client's clock can't be set to a time; empty if it can.
+        """Return the reason why the client's clock can't be set to a time; empty if it can be set.
 
         A program that ignores libfaketime would judge the chains of the user at the wrong time: it
         would refuse an attack because of its dates only.
@@ -339,8 +352,9 @@ class Preconditions:
 def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> Result:
     """Run one case, and return its result.
 
-    With ``repeat`` 1 it is run again, up to ``ATTEMPTS`` times, while its verdict is not the
-    expected one: no finding may be based on one run. With more, it is run that often.
+    If ``repeat`` is 1, and the verdict is not the expected one, the case is run again, up to
+    ``ATTEMPTS`` times in total, because no finding may be based on one run. If ``repeat`` is
+    larger, the case is run that often.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
@@ -367,7 +381,7 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
 def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:
     """Return the verdict for each way to the lab, such as ``(connect: REJECT, port: ACCEPT)``.
 
-    Empty if the ways don't explain why the attempts differ.
+    Empty if the client used only one way, or had different verdicts in the same way.
     """
     found: dict[str, set[str]] = {}
     for attempt, judgement in zip(attempts, judgements, strict=False):
@@ -382,9 +396,9 @@ def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str
 def _judgements(
     lab: Lab, client: ClientUnderTest, case: Case, attempts: list[Attempt], repeat: int
 ) -> list[Judgement]:
-    """Run the client as often as needed; return the judgement of each attempt.
+    """Run the client against a case until no further attempt is needed.
 
-    Each attempt is also added to ``attempts``.
+    Return the judgement of each attempt. Each attempt is also added to ``attempts``.
     """
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
@@ -405,8 +419,8 @@ def _judgements(
 def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
     """Return True if a case needs no further attempt.
 
-    With ``repeat`` 1, the last attempt is enough if its verdict was right, or equal to the previous
-    one.
+    If ``repeat`` is 1, no further attempt is needed after a right verdict, after two equal verdicts
+    in a row, or after ``ATTEMPTS`` attempts.
     """
     if repeat > 1 or not judgements:
         return len(judgements) >= repeat
@@ -418,7 +432,10 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 
 
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
-    """Run a client once, and serve it. A program is served by the thread that waits for it."""
+    """Run a client once against a case, and return the evidence.
+
+    If the client is a program, the thread that waits for its end also runs the case's servers.
+    """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
         target, run = case_server.open(), client.run
     else:
@@ -444,7 +461,7 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
 
 
 def _is_serving() -> bool:
-    """Return True if an event loop runs in this thread: another one can't."""
+    """Return True if an event loop runs in this thread. A second loop can't run in it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -453,12 +470,15 @@ def _is_serving() -> bool:
 
 
 def not_run(case: Case, style: Style, why: str) -> Result:
-    """Return the result of a case that was not run for a client of this style, with the reason."""
+    """Return the result of a case that was not run, with the reason ``why``.
+
+    ``style`` is the kind of the client's pins, from which the expected reaction follows.
+    """
     return Result(case, case.expected.of(style), None, Outcome.NOT_RUN, why)
 
 
 def _without_control(run: Run) -> Run:
-    """Return a copy of the run with refusals changed to undecided, because the good control failed.
+    """Return a copy of a run in which the good control failed, with all refusals undecided.
 
     The good control is the case with an honest server. A client without a network refuses
     everything, so its refusals prove nothing.

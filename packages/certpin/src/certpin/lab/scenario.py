@@ -1,6 +1,6 @@
 """The scenario of a case: how the lab serves each connection of the client.
 
-Scenarios are plain data, which ``certpin.lab.attacks`` builds.
+Scenarios contain only data. ``certpin.lab.attacks`` builds them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class AnswerContext:
     """The content for answers of the lab: its token, and the URLs to redirect to.
 
     ``token`` is a random text: if a client prints it, the client has read an answer. The URLs lead
-    to the same host, the second host, clear text, the unpinned host, and another port.
+    to the first host again (``same``), the second host, the first host in clear text (``plain``), a
+    host without pins, and another port.
     """
 
     token: str
@@ -76,7 +77,10 @@ class AnswerContext:
     http3_port: int = 0  # the number of the UDP port
 
     def alt_svc(self, step: ServerStep) -> str:
-        """Return the value of the header ``Alt-Svc`` (RFC 7838) of a step; empty for none."""
+        """Return the value of the header ``Alt-Svc`` (RFC 7838), which offers HTTP/3 to the client.
+
+        Empty if the step (how the lab serves the connection) offers no HTTP/3.
+        """
         return f'h3=":{self.http3_port}"; ma=86400' if step.offers_http3 else ""
 
     def set_hosts(self, hosts: Sequence[str], port: int = 0, other: int = OTHER_PORT) -> None:
@@ -84,8 +88,8 @@ class AnswerContext:
 
         Args:
             hosts: the first, the second and the unpinned host.
-            port: the lab's port, which the URLs name. With 0 they name none: a proxy or a route
-                directs clients to the lab.
+            port: the lab's port, for the URLs. If it is 0, the URLs have no port, because a proxy
+                or a route directs clients to the lab.
             other: the other port of the first host.
         """
         self.other_port = f"https://{bracketed(hosts[0])}:{other}/"
@@ -111,7 +115,7 @@ class AnswerContext:
 
 
 class Opening(StrEnum):
-    """How a server of the lab behaves before TLS begins."""
+    """How a server of the lab behaves at the start of a connection, before TLS begins."""
 
     TLS = "tls"  # begins TLS: at once, or after STARTTLS
     PLAIN = "plain"  # answers the ClientHello in clear text
@@ -134,7 +138,7 @@ STALL_SECONDS = 3.0
 
 
 class Weakness(StrEnum):
-    """A weakness that OpenSSL doesn't have: the lab makes such a server's records by hand."""
+    """A weakness that OpenSSL no longer supports, so that the lab makes the TLS records itself."""
 
     TRIPLE_DES = "3des"
     SMALL_GROUP = "small-group"  # Diffie-Hellman with a prime of 512 bits
@@ -163,12 +167,15 @@ class TLSSettings:
 class ServerStep:
     """How the lab serves one connection: its certificates, key, TLS settings and answer.
 
-    ``chain`` is DER exactly as sent, leaf first. ``key_pem`` signs the handshake; it need not be
-    the key of the leaf. ``role`` is the server that the lab plays. ``foreign`` is another host: if
-    requests for it arrive on this connection, the client did not check its pins, and they count as
-    leaked data. ``alpn`` are the protocols that the server speaks, best first; ``None`` for those
-    of the lab. ``staple`` is an OCSP response (DER) for clients that ask for one. With
-    ``offers_http3``, its answers invite the client to HTTP/3 (Alt-Svc).
+    Attributes:
+        chain: the certificates as DER, exactly as sent, leaf first.
+        key_pem: the key that signs the handshake. It need not be the key of the leaf.
+        role: the server that the lab plays.
+        foreign: another host. If requests for this host arrive on the connection, the client did
+            not check the host's pins, and the requests count as leaked data.
+        alpn: the protocols that the server speaks, best first; ``None`` for those of the lab.
+        staple: an OCSP response (DER) for clients that ask for one; empty for none.
+        offers_http3: True if answers invite the client to HTTP/3 (Alt-Svc).
     """
 
     chain: tuple[bytes, ...]
@@ -196,7 +203,7 @@ class ServerStep:
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:
-        """Return a copy of the step with other values of these fields."""
+        """Return a copy of the step in which ``fields`` replace the values of fields."""
         return replace(self, **fields)
 
 
@@ -205,7 +212,7 @@ class RevocationList:
     """A list of revoked certificates (CRL) that the lab serves for one scenario.
 
     Attributes:
-        url: its address, for the certificate that it is about.
+        url: the address of the list, which the checked certificate names.
         der: the signed list (RFC 5280 section 5).
         fetched: True once a client has fetched it.
     """
@@ -219,8 +226,8 @@ class RevocationList:
 class Scenario:
     """How the lab serves the connections of a case: a step for each connection to a host, in order.
 
-    ``first`` are the steps of the host under test, ``second`` those of the second host. The last
-    step of each host repeats.
+    A step is how the lab serves one connection. ``first`` are the steps of the host under test,
+    ``second`` those of the second host. The last step of each host repeats.
     """
 
     first: tuple[ServerStep, ...]
@@ -261,7 +268,7 @@ class Scenario:
         """Return a scenario with these steps, one for each connection to the host under test.
 
         Args:
-            steps: the last one repeats.
+            steps: how the lab serves the connections, in order. The last step repeats.
             second: the steps of the second host.
             canary_only: True if the client's data counts only if it contains the canary, the random
                 text in the URL that the client was given.
@@ -280,20 +287,20 @@ class Scenario:
     def attacks(self) -> bool:
         """True if data of the client can reach an attacker or an unpinned host.
 
-        Also if an honest server invites the client to leave the checked connection (``lures``), or
-        the proxy is hostile (``proxy_status``).
+        Also True if an honest server invites the client to leave the checked connection
+        (``lures``), or if the proxy is hostile (``proxy_status``).
         """
         invited = self.lures or self.proxy_status > 0
         return invited or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
     def needs_proxy(self) -> bool:
-        """True if only a client that uses the lab's HTTP proxy meets the case."""
+        """True if the attack of the case only reaches clients that use the lab's HTTP proxy."""
         return self.proxy_status > 0 or self.tls_proxy is not None
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """The steps of all hosts (TCP and QUIC), of rejections of ECH, and of a proxy with TLS."""
+        """All steps: of all hosts (TCP and QUIC), of rejected ECH, and of a proxy with TLS."""
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
         return (*hosts, *self.ech, *(step for step in (self.http3, self.tls_proxy) if step))
 
@@ -310,8 +317,8 @@ def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False)
 
     Args:
         scenario: the scenario of a case.
-        tls: a key of ``VERSIONS``, or empty for both. Steps that set a TLS version keep it, and
-            QUIC is always TLS 1.3.
+        tls: the only TLS version, ``1.2`` or ``1.3``; empty for both. Steps that set a TLS version
+            keep it, and QUIC is always TLS 1.3.
         client_certificates: True if honest servers require a client certificate. The good control,
             a case with an honest server, then proves that the client has one.
 

@@ -1,7 +1,7 @@
 """The target of one case: the data with which a client is directed to the lab.
 
-These are the lab's address, the roots to trust, and the pins. A client that reads its pins from a
-file of ``certpin export`` gets that file when its command requests it.
+These are the lab's address, the roots to trust, and the pins. If a client reads its pins from a
+file that ``certpin export`` writes, its command can request this file with a placeholder.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Target:
 
     The lab listens on ``port`` of ``address``, for a client that connects to it directly, and is a
     CONNECT and SOCKS5 proxy at ``proxy``. ``url`` contains the canary, a random text: if it arrives
-    at the lab, the client sent its request. It names no port: a client that uses no proxy takes the
-    URLs of ``direct``.
+    at the lab, the client sent its request. The URL has no port. A client that uses no proxy takes
+    the URLs of ``direct``, which have the lab's port.
     """
 
     case: str
@@ -69,25 +69,26 @@ class Target:
 
     @property
     def pin(self) -> str:
-        """The pin of the honest server's key, or of its issuer's: ``sha256/…``.
+        """The pin of the honest server's key, or of its issuer's key: ``sha256/…``.
 
-        This and the next five attributes are for clients that get keys or a certificate to accept
-        instead of a pin file.
+        The attributes ``pin``, ``backup``, ``second_pin``, ``second_backup``, ``certificate`` and
+        ``fingerprint`` are for clients that get keys or a certificate to accept instead of a pin
+        file.
 
         Raises:
-            CannotServeError: the case has a compromised key, or requires Certificate Transparency:
-                such a client can't know that.
+            CannotServeError: the case has a compromised key, or requires Certificate Transparency.
+                A client without a pin file can't know that.
         """
         return self._without_compromised(self.accepted)[0]
 
     @property
     def backup(self) -> str:
-        """The client's backup pin: that of the server's backup key, or of the root's key."""
+        """The client's backup pin: the pin of the server's backup key, or of the root's key."""
         return self._without_compromised(self.accepted)[1]
 
     @property
     def second_pin(self) -> str:
-        """The pin of the second host's honest server, or of its issuer (see ``pin``)."""
+        """The pin of the key of the second host's honest server, or of its issuer's key."""
         return self._without_compromised(self.accepted)[2]
 
     @property
@@ -102,7 +103,7 @@ class Target:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of ``certificate``, as ``openssl x509 -fingerprint`` prints it."""
+        """The SHA-256 of ``certificate``, as ``openssl x509 -fingerprint`` prints it."""
         return self._without_compromised(self.pinned_sha256)
 
     def _without_compromised(self, value: _T) -> _T:
@@ -141,13 +142,19 @@ class Target:
 
     @property
     def proxy(self) -> str:
-        """``http://127.0.0.1:PORT``: the lab's HTTP proxy; ``https://`` in cases of TLS to it."""
+        """The URL of the lab's HTTP proxy: ``http://127.0.0.1:PORT``.
+
+        In cases with TLS to the proxy, it begins with ``https://``.
+        """
         scheme = "https" if self.tls_proxy else "http"
         return f"{scheme}://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
     def socks(self) -> str:
-        """``socks5h://127.0.0.1:PORT``: the lab's SOCKS5 proxy, which resolves host names."""
+        """The URL of the lab's SOCKS5 proxy: ``socks5h://127.0.0.1:PORT``.
+
+        The proxy resolves host names.
+        """
         return f"socks5h://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
@@ -176,14 +183,17 @@ class Target:
 
     @property
     def pinnedpubkey(self) -> str:
-        """The pin and the backup pin as curl's ``--pinnedpubkey``: ``sha256//…;sha256//…``."""
+        """The pin and the backup pin in the format of curl's option ``--pinnedpubkey``.
+
+        The format is ``sha256//…;sha256//…``.
+        """
         return ";".join(pin.replace("sha256/", "sha256//", 1) for pin in (self.pin, self.backup))
 
     @property
     def anchors(self) -> Path:
-        """The path of the authorities that are pinned for ``host``, as PEM.
+        """The path of a PEM file with the authorities that are pinned for ``host``.
 
-        This and ``second_anchors`` are for clients that are pinned by their trust anchors.
+        It is for clients that are pinned by their trust anchors: they trust only these authorities.
 
         Raises:
             CannotServeError: no authority is pinned, or the pins mark a key as compromised.
@@ -192,7 +202,10 @@ class Target:
 
     @property
     def second_anchors(self) -> Path:
-        """The path of the authorities that are pinned for the second host (see ``anchors``)."""
+        """The path of a PEM file with the authorities that are pinned for the second host.
+
+        It is for clients that are pinned by their trust anchors.
+        """
         return self._anchors_of(self.second_host)
 
     def _anchors_of(self, host: str) -> Path:
@@ -204,7 +217,7 @@ class Target:
         """Write the pins in a format of ``certpin export``, and return the path of the file.
 
         Args:
-            name: the name of the format.
+            name: the name of the format, such as ``json``.
 
         Raises:
             CannotServeError: the client has no pins, or the format can't express them.
@@ -228,7 +241,9 @@ class Exports:
         self._written: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """Write the export in a format, with its companion files beside it, and return its path.
+        """Write the pins in a format of ``certpin export``, and return the path of the main file.
+
+        Other files of the format are written beside it.
 
         Raises:
             CannotServeError: the format can't express these pins.
@@ -241,9 +256,9 @@ class Exports:
             return self._written[name]
 
     def anchors(self, host: str) -> Path:
-        """Write the pinned authorities of a host as PEM, and return the path.
+        """Write the pinned authorities of a host as a PEM file, and return its path.
 
-        They are for a client that is pinned by its trust anchors only.
+        The file is for a client that is pinned by its trust anchors only.
 
         Raises:
             CannotServeError: no authority is pinned for this host.
@@ -287,9 +302,9 @@ class Exports:
     def _fitting(self, chosen: Format) -> PinSet:
         """Return the pins in a form that the format can express, with trust anchors if needed.
 
-        The lab's pins name no anchors. A format that can't have pins gets the root of the honest
-        server as the anchor. A format of a platform that compares only the leaf gets the pinned
-        authorities.
+        The lab's pins name no trust anchors. A format that can't contain pins gets the root of the
+        honest server as trust anchor. A format of a platform that compares only the leaf with pins
+        gets the pinned authorities as trust anchors.
         """
         pins = self._pins
         if pins is None:

@@ -1,6 +1,6 @@
 """Run the lab's cases from tests: one client and one case at a time.
 
-The good control (an honest server, which the client must accept) comes first and last.
+The good control (an honest server, which the client must accept) is run first and last.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHOWN = 400  # bytes of leaked data that the message of a failed test shows
 
 
 class WrongVerdictError(AssertionError):
-    """An attack got through, or a legitimate server was refused."""
+    """The client's verdict is wrong: an attack got through, or a legitimate server was refused."""
 
 
 class InconclusiveError(AssertionError):
@@ -46,7 +46,7 @@ def meaningful(style: Style, protocol: str) -> list[str]:
 
     Args:
         style: how the client is pinned.
-        protocol: the protocol that the client speaks.
+        protocol: the protocol that the client speaks, such as ``http``.
     """
     return [
         case.name
@@ -56,7 +56,7 @@ def meaningful(style: Style, protocol: str) -> list[str]:
 
 
 class Trial:
-    """The cases of one client in tests, with the good control before the first and after the last.
+    """Runs the cases of one client in tests, after the good control.
 
     The good control is a case with an honest server, which every client must accept.
     """
@@ -69,7 +69,8 @@ class Trial:
     def attack(self, client: ClientUnderTest, case: Case) -> Result:
         """Run one case, and return its result.
 
-        The result is undecided if the client refused an honest server (the good control) before.
+        The good control (the case with an honest server) is run first, if it was not run yet. If
+        the client refused the honest server, the result is undecided.
         """
         if self._control is None:
             self.control(client)
@@ -92,7 +93,7 @@ class Trial:
 
 
 def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnderTest:
-    """Return the client that a test gave: a function becomes a ``Call``, any other is unchanged."""
+    """Return the client for the lab: a function becomes a ``Call``, other clients are unchanged."""
     return Call(client) if callable(client) else client
 
 
@@ -132,7 +133,7 @@ def describe(seen: Connection) -> str:
 class Mitm(Target):
     """A running attack that a test's client connects to, and the target for that client.
 
-    It stops when its evidence is read, or when the test ends.
+    The attack stops when its evidence is read, or when the test ends.
     """
 
     case_server: CaseServer = field(repr=False, compare=False)
@@ -140,7 +141,7 @@ class Mitm(Target):
 
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
-        """Start the attack of a case, and return it. Reading its evidence (``seen``) stops it.
+        """Start the attack of a case, and return it. A call of ``seen`` stops it.
 
         Raises:
             CannotServeError: the case can't be served on this machine.
@@ -159,7 +160,7 @@ class Mitm(Target):
 
     @property
     def met(self) -> bool:
-        """True if the client connected to the attacker. Reading it stops the attack."""
+        """True if the client connected to the attacker. Reading this property stops the attack."""
         return any(
             connection.hello or connection.clear or connection.tampered
             for connection in self.seen()
@@ -172,7 +173,7 @@ class Mitm(Target):
 
     @property
     def leaked(self) -> bytes:
-        """The client's data that reached the attacker. Reading it stops the attack."""
+        """The client's data that reached the attacker. Reading this property stops the attack."""
         return b"".join(connection.said for connection in self.seen() if connection.exposed)
 
 
@@ -181,7 +182,7 @@ class UnusedAttackError(AssertionError):
 
 
 class Attack:
-    """One case of the lab as the fixture of a test. Call it with a client.
+    """One case of the lab as a fixture of pytest. Call it once, with a client.
 
     The call raises an ``AssertionError`` if the outcome is wrong. A client is a function that takes
     a ``Target``, or a ``Command`` of ``certpin.lab.client``. A function refuses a server by raising
@@ -202,8 +203,9 @@ class Attack:
 
         Raises:
             WrongVerdictError: an attack got through, or a legitimate server was refused.
-            InconclusiveError: the result proves nothing, such as after the client refused an honest
-                server.
+            InconclusiveError: the result proves nothing, for example because the client refused an
+                honest server.
+            RuntimeError: the attack was called before.
         """
         __tracebackhide__ = True
         self._use()
@@ -212,7 +214,13 @@ class Attack:
     async def call_async(self, client: Callable[[Target], Awaitable[object]]) -> None:
         """Run a coroutine function as the client against the case, in the running asyncio loop.
 
-        It raises the same exceptions as a call of the attack.
+        The test is skipped if the case can't be run.
+
+        Raises:
+            WrongVerdictError: an attack got through, or a legitimate server was refused.
+            InconclusiveError: the result proves nothing, for example because the client refused an
+                honest server.
+            RuntimeError: the attack was called before.
         """
         __tracebackhide__ = True
         self._use()

@@ -39,8 +39,8 @@ _FIX = "leave --upstream out, and give the client the lab's own pins"
 class Upstream:
     """The user's real server: its address, its chain, and the pins that the client has for it.
 
-    ``roots`` is PEM of the roots that the client trusts for it, in addition to R2, the lab's
-    attacker.
+    ``roots`` is PEM of the roots that the client trusts for this server. The client also trusts R2,
+    the root of the lab's attacker.
     """
 
     address: tuple[str, int]
@@ -51,13 +51,13 @@ class Upstream:
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
-        """The chain of the real server as it sent it, leaf first."""
+        """The chain that the real server sent, leaf first."""
         with without_deprecations():
             return tuple(map(x509.load_der_x509_certificate, self.der))
 
     @property
     def der(self) -> tuple[bytes, ...]:
-        """The chain of the real server as it sent it, leaf first, in DER."""
+        """The chain that the real server sent, leaf first, in DER."""
         return tuple(certificate.der for certificate in self.chain.certificates)
 
 
@@ -72,9 +72,9 @@ def find_upstream(
 
     Args:
         host: the host under test.
-        protocol: the protocol of the lab.
-        pin_file: the real pins, which also name the server.
-        address: the server, if it is not that of the pin file; by default the host itself.
+        protocol: the protocol of the client, a key of ``PROTOCOLS``, such as ``http``.
+        pin_file: the user's pin file, which can also name the server's address.
+        address: the server's address; by default that of the pin file, or else the host.
         roots: trust only these authorities (PEM); by default those of this machine.
 
     Returns:
@@ -114,14 +114,14 @@ class UpstreamAuthorities(Authorities):
 
     @property
     def trusted_pem(self) -> bytes:
-        """The roots that the client trusts, as PEM: the real server's, and R2 of the attacker."""
+        """The roots that the client trusts, as PEM: the real server's, and R2, the attacker's."""
         return self._upstream.roots + self.rogue.pem
 
 
 class UpstreamPKI(TestPKI):
     """The test PKI of a run in which the lab relays to the user's real server.
 
-    The lab knows the chain of that server, but has none of its private keys.
+    The lab knows the chain of the real server, but has no private key of this chain.
     """
 
     def __init__(
@@ -149,7 +149,10 @@ class UpstreamPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """How the lab serves a connection without an attack: it relays it to the real server."""
+        """How the lab serves a connection without an attack: it relays the connection.
+
+        The connection goes to the user's real server, unchanged.
+        """
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property

@@ -1,8 +1,8 @@
-"""The evidence of a case, and the verdict on it: how the client reacted, and whether that is right.
+"""The evidence of a case, and the verdict on it: how the client reacted, and if that is right.
 
-A finished handshake is not acceptance: in TLS 1.3, a client that checks the chain after its own
-Finished message can only refuse later. The verdict rests on the data that the client sent and on
-the exit status that it reported.
+A finished handshake is not acceptance: in TLS 1.3, a client that checks the chain after its
+Finished message can only refuse later. The verdict is based on the data that the client sent, and
+on its exit status.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _NO_AGREEMENT = frozenset(
 class Connection:
     """The evidence of one connection of the client to the lab.
 
-    The session that serves the connection fills it in, and ``judge`` judges it.
+    The session that serves the connection fills in the fields. ``judge`` derives a verdict from
+    them.
     """
 
     via: str = "port"  # how the client connected: port, connect or socks5
@@ -85,7 +86,7 @@ class Connection:
     def exposed(self) -> bool:
         """True if data on this connection leaks: to a server that isn't honest, or unencrypted.
 
-        Data for another host than that of the connection (``astray``) leaks too.
+        Data for a second host that must not arrive on this connection (``astray``) leaks too.
         """
         return bool(self.clear or self.astray) or (
             self.step is not None and self.step.role is not Role.HONEST
@@ -95,7 +96,8 @@ class Connection:
     def said(self) -> bytes:
         """The client's data on which the verdict is based.
 
-        If the step has a ``foreign`` host, this is only the data for that host, and clear text.
+        If the step (how the lab serves the connection) has a ``foreign`` host, this is only the
+        data for that host, and clear text.
         """
         if self.step and self.step.foreign:
             return self.clear + self.astray
@@ -103,12 +105,12 @@ class Connection:
 
 
 def disagrees(problem: str) -> bool:
-    """Return True if client and server had no parameters in common.
+    """Return True if a connection ended because client and server had no TLS parameters in common.
 
-    The client then got no certificate, so that this says nothing about its checks.
+    The client then got no certificate, so the connection shows nothing about its checks.
 
     Args:
-        problem: the cause of the end of a connection.
+        problem: the recorded cause of the connection's end, such as OpenSSL's error.
     """
     return problem in _NO_AGREEMENT or problem.startswith(NOT_OFFERED)
 
@@ -117,7 +119,7 @@ def disagrees(problem: str) -> bool:
 class ProxyHead:
     """The head of a client's HTTP request to the lab's proxy, which is in clear text.
 
-    ``receiver`` is who reads it: the proxy, or the host of a plain request.
+    ``receiver`` is the reader of the request: the proxy, or the host if the request is plain HTTP.
     """
 
     receiver: str
@@ -126,7 +128,7 @@ class ProxyHead:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the client ended.
+    """How a run of the client ended.
 
     ``status`` is its exit status: 0 for success, negative for the signal that killed it, ``None``
     if it was stopped or did not start (``problem`` gives the reason).
@@ -172,7 +174,7 @@ class Attempt:
 
 
 class Verdict(StrEnum):
-    """A client's behaviour in one case: whether it accepted the server."""
+    """A client's behaviour in one case: did it accept the server?"""
 
     ACCEPT = "ACCEPT"  # it sent its data, or read the answer
     REJECT = "REJECT"  # it sent no data, or reported an error about an honest server
@@ -182,7 +184,7 @@ class Verdict(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Whether a client's verdict in a case is right for its declared style of pins."""
+    """The assessment of a client's verdict in a case, for the kind of pins that the client has."""
 
     RIGHT = "right"
     WRONG = "wrong"  # a finding: an attack got through, or a legitimate server was refused
@@ -198,10 +200,11 @@ NEEDS_ATTENTION = frozenset({Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED})
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict on a client and its reason. ``verdict`` is ``None`` if it never reached the attack.
+    """A verdict on a client and its reason.
 
-    ``caution`` turns a right outcome into a warning: the client sent no data to the attacker, but
-    presented its certificate.
+    ``verdict`` is ``None`` if the client never reached the attack. ``caution`` turns a right
+    outcome into a warning: the client sent no data to the attacker, but presented its client
+    certificate.
     """
 
     verdict: Verdict | None
@@ -242,17 +245,18 @@ def judge(attempt: Attempt) -> Judgement:
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is based on this connection.
 
-    In a scenario with an attack, these are the connections on which data leaks. Otherwise they are
-    those to the host under test: an honest second host is no evidence about it.
+    In a scenario with an attack, the judged connections are those on which data leaks. Otherwise
+    they are those to the host under test, because connections to the honest second host show
+    nothing about it.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
 
 def _unproxied(attempt: Attempt) -> str:
-    """Return why the client got no tunnel from the proxy in TLS that a scenario has.
+    """Return the reason why the client got no tunnel from the TLS proxy of a scenario.
 
-    Empty if it requested one, or met a hostile proxy; and if the scenario has no such proxy, or the
-    client made no connection.
+    Empty if the client requested a tunnel, or met a hostile proxy. Also empty if the scenario has
+    no TLS proxy, or the client made no connection.
     """
     proxy = attempt.scenario.tls_proxy
     if proxy is None or not attempt.connections:
@@ -269,10 +273,11 @@ def _unproxied(attempt: Attempt) -> str:
 
 
 def _unoffered(attempt: Attempt) -> str:
-    """Return that the client did not begin with ECH, in a scenario that rejects it.
+    """Return a sentence if the client did not begin with ECH, in a scenario that rejects ECH.
 
-    Empty if it did, and if it made no connection. A request without ECH before the rejection shows
-    that the client doesn't always use it, and not that the rejection made it give ECH up.
+    Empty if the client offered ECH first, or made no connection. If its first request is without
+    ECH, the client doesn't always use ECH. This doesn't show that it gave ECH up because of the
+    rejection.
     """
     rejecting = attempt.scenario.ech
     if not rejecting or not attempt.connections:
@@ -283,9 +288,9 @@ def _unoffered(attempt: Attempt) -> str:
 
 
 def _unspelled(attempt: Attempt) -> str:
-    """Return why a client that made no connection refused the host's spelling; empty if it may not.
+    """Return a sentence if a client without a connection refused the spelling of the host.
 
-    A client that was stopped, or reported success, has not refused it.
+    Empty if the case doesn't allow this refusal, or the client was stopped or reported success.
     """
     ending = attempt.ending
     if not attempt.scenario.odd_host or ending.broken or ending.content:
@@ -294,7 +299,7 @@ def _unspelled(attempt: Attempt) -> str:
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
-    """Return why the client never made the connection to judge, as text; empty if it did.
+    """Return the reason why the client never made the connection to judge; empty if it did.
 
     ``met`` are the connections on which the client began to speak, and ``judged`` those on which
     the verdict is based.
@@ -315,8 +320,9 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     """Return True if an honest server invited the client to the attack.
 
-    It did if the client requested the URL that redirects; or, if the attack is to share the first
-    host's connection, if the client called the second host on another one.
+    If the attack is a redirect, the client must have requested the URL that redirects. If the
+    attack is to share the first host's connection, the client must have called the second host on
+    another connection.
     """
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
@@ -324,7 +330,7 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 
 
 def _stayed(attempt: Attempt) -> Judgement:
-    """Return the judgement of a client that followed no redirect to the attack: it has refused.
+    """Return the judgement of a client that did not follow an invitation to the attack: it refused.
 
     If the client died or was stopped, the judgement is inconclusive.
     """
@@ -336,10 +342,11 @@ def _stayed(attempt: Attempt) -> Judgement:
 
 
 def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement) -> Judgement:
-    """Return a judgement with whether the client used the HTTP/3 that an honest server offers.
+    """Return a judgement with a note that says if the client used the HTTP/3 of an honest server.
 
-    A client that reports an error without it may follow no redirects: that decides nothing.
-    Scenarios without such a server leave the judgement unchanged.
+    If the client refused and did not try HTTP/3, the result has no verdict, because the client may
+    follow no redirects. If the scenario offers no HTTP/3, or has an attack, the judgement is
+    unchanged.
     """
     if not scenario.http3 or scenario.attacks:
         return judged
@@ -353,9 +360,9 @@ def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement
 
 
 def list_use(scenario: Scenario) -> str:
-    """Return whether the client fetched the list of revoked certificates (CRL), as text.
+    """Return a phrase that says if the client fetched the list of revoked certificates (CRL).
 
-    Empty if the server's certificate names none.
+    Empty if the server's certificate names no list.
     """
     if not scenario.crl:
         return ""
@@ -363,7 +370,7 @@ def list_use(scenario: Scenario) -> str:
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
-    """Return the judgement from the data on the judged connections and from how the client ended.
+    """Return the judgement from the data on the judged connections, and from the client's end.
 
     Data that an attacker received counts even if the client failed afterwards. An honest server is
     accepted only if the client ended by itself and reported success.
@@ -388,7 +395,8 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent on the judged connections.
 
-    Empty if it sent none. An answer of the lab in the client's output shows that it sent a request.
+    Empty if the client sent no data. If the client's output has an answer of the lab, the client
+    sent a request.
     """
     passed = _passed(attempt, judged)
     if passed:
@@ -407,9 +415,10 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 
 
 def _believed(attempt: Attempt) -> str:
-    """Return a description of how the client showed that it read the lab's answer as a server's.
+    """Return a description of how the client showed that it took the lab's answer for a server's.
 
-    Empty if it didn't. An error may quote the answer of a proxy, so only success counts there.
+    Empty if it didn't. An error may quote the answer of a proxy. So if a proxy answered, only a
+    client that reports success has taken its answer for a server's.
     """
     if attempt.scenario.proxy_status:
         content = attempt.ending.content
@@ -491,13 +500,13 @@ _WORST_FIRST = (
 def settle(
     expect: Expect, judgements: Sequence[Judgement], *, repeated: bool = False
 ) -> tuple[Judgement, Outcome]:
-    """Return one judgement for all attempts at a case, and whether it is right.
+    """Return one judgement for all attempts at a case, and its outcome, such as right or wrong.
 
     An attack that got through in one attempt is a finding, even if other attempts refused it.
 
     Args:
         expect: how the client should react.
-        judgements: one for each attempt.
+        judgements: the judgement of each attempt.
         repeated: True if the user asked for several attempts: the worst of their outcomes counts.
             False if the lab tried again because of an unexpected result: then attempts with
             different verdicts leave the case undecided, unless an attack got through.
@@ -518,9 +527,9 @@ def settle(
 
 
 def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:
-    """Return whether a verdict is right, given the reaction that the case expects.
+    """Return the outcome of a verdict, such as right or wrong, given the expected reaction.
 
-    A case without a verdict was not run. An inconclusive or flaky verdict decides nothing.
+    A case without a verdict was not run. An inconclusive or flaky verdict is undecided.
     """
     if verdict is None or expect is Expect.UNDEFINED:
         return Outcome.NOT_RUN

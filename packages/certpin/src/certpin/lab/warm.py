@@ -1,10 +1,11 @@
 """``certpin prove --warm``: run a Python client in forks of one process that has its modules.
 
 A Python client mostly spends its time importing. The process (``certpin.lab.zygote``) runs in the
-client's Python and imports the installed modules that the client imports; modules of the client's
-own folder are imported in each fork, because their code may depend on the case. A case that moves
-the client's clock, or has its own trust anchors, starts the program as usual: libfaketime is loaded
-when a program starts, and a module may read the trust anchors when it is imported.
+client's Python and imports the installed modules that the client imports. Modules of the client's
+own folder are imported in each fork, because their code may depend on the case. If a case moves the
+client's clock, or has its own trust anchors, the program is started without this process, because
+libfaketime is loaded when a program starts, and a module may read the trust anchors when it is
+imported.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class WarmCommand(Command):
     def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:
         """Run the client once, in a fork of the process with its modules, and return how it ended.
 
-        A case that moves the clock or has its own trust anchors starts the program as usual.
+        If the case moves the clock or has its own trust anchors, start the client as a new program
+        instead.
         """
         options, client = split_command(tuple(words))
         if target.clock or target.time:
@@ -86,12 +88,12 @@ class WarmCommand(Command):
         return self.late(output) if status is None else Ending(status, end_of(output))
 
     def stop(self) -> None:
-        """Kill every running client, and start no further one. End the process that forks them."""
+        """Kill all running clients and the process that forks them. Start no further client."""
         super().stop()
         self.close()
 
     def close(self) -> None:
-        """End the process from which the client is forked."""
+        """End the process from which the clients are forked."""
         with self._starting:
             while self._process:
                 self._process.pop().close()
@@ -101,7 +103,7 @@ def split_command(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """Split a command into Python with its options, and the client with its arguments.
 
     Raises:
-        LabError: it does not begin with Python, or has no script, ``-m`` or ``-c``.
+        LabError: the command does not begin with Python, or has no script, ``-m`` or ``-c``.
     """
     if not _PYTHON.fullmatch(Path(words[0]).name):
         raise LabError("--warm needs a command that begins with python", fix=_COLD)
@@ -118,7 +120,10 @@ def split_command(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 class _Zygote:
-    """The process that has imported the client's modules and forks for each run, and its socket."""
+    """The process that has imported the client's modules and forks for each run of the client.
+
+    It is controlled through a socket.
+    """
 
     def __init__(
         self,
@@ -164,10 +169,11 @@ class _Zygote:
         """Run the client once, in a fork.
 
         Args:
-            request: its words, environment and time limit.
-            output: the descriptor of the file for its output.
+            request: the client's words, environment and time limit, as JSON objects.
+            output: the descriptor of the file for the client's output.
             patience: seconds to wait for the result.
-            wait: waits for it.
+            wait: waits until a descriptor is readable, for at most some seconds. It returns True if
+                it is readable.
 
         Returns:
             The exit status of the client, negative for a signal; None if it did not end in time.

@@ -4,19 +4,19 @@ It runs in the client's own Python, so it imports nothing of certpin:
 
     python [OPTIONS] zygote.py DESCRIPTOR (SCRIPT | -m MODULE | -c CODE)
 
-It imports the installed modules that the client's own modules import; nothing of the client runs
-before its case. Then it writes a byte to the socket DESCRIPTOR. Each byte that it reads there comes
-with two descriptors (``SCM_RIGHTS``, unix(7)): a file for the client's output, and a socket for the
-request and the result. It forks a supervisor for the run, which forks the client, so that a client
-that hangs or ends badly disturbs no other one.
+It imports the installed modules that the client's own modules import. No code of the client's own
+folder runs in it. Then it writes a byte to the socket DESCRIPTOR. For each run, it reads a byte
+from this socket, with two descriptors (``SCM_RIGHTS``, unix(7)): a file for the client's output,
+and a socket for the request and the result. It forks a supervisor for the run, which forks the
+client, so that a client that hangs or crashes does not disturb the others.
 
-Many libraries import a part of their modules at first use. So a client that ends in order leaves
-the names of the modules that it has imported in memory that it shares with this process, which
-imports those that are installed before the next fork.
+Many libraries import a part of their modules at first use. So a client that ends normally writes
+the names of the modules that it has imported into memory that it shares with this process. Before
+the next fork, this process imports those of them that are installed.
 
 A request is JSON after its length (four bytes, big-endian): ``client``, the words after the options
-of Python; its ``environment``; and ``patience`` in seconds. The result is JSON: the exit
-``status``, ``null`` if the client was killed after that time.
+of Python; its ``environment``; and ``patience``, its time limit in seconds. The result is JSON: the
+exit ``status``, ``null`` if the client was killed after the time limit.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ _POLL = 0.01  # seconds between two looks at the client, on a system without pid
 
 
 def main(descriptor: int, client: list[str]) -> None:
-    """Import the client's installed modules, say that this process is ready, and fork for each run.
+    """Import the client's installed modules, report that this process is ready, and serve the lab.
 
-    ``descriptor`` is the socket to the lab, and ``client`` the words after the options of Python.
+    For each run that the lab requests, the process forks. ``descriptor`` is the socket to the lab,
+    and ``client`` the words after the options of Python.
     """
     _find_modules_as_the_client_does(client)
     _import(_installed_imports(client))
@@ -83,7 +84,7 @@ def main(descriptor: int, client: list[str]) -> None:
 def _receive(control: socket.socket) -> tuple[int, int] | None:
     """Return the two descriptors that the lab sends for a run; None if the lab has ended.
 
-    They are the file for the client's output, and the socket of the run.
+    They are the file for the client's output, and the socket for the run's request and result.
     """
     descriptors = array.array("i")
     data, ancillary, _, _ = control.recvmsg(
@@ -101,7 +102,7 @@ def _receive(control: socket.socket) -> tuple[int, int] | None:
 def _supervise(run: socket.socket, output: int) -> list[str]:
     """Fork the client, wait for it, send its result to the lab, and exit.
 
-    Only the forked client returns from this function: with the words of its command.
+    This function returns only in the forked client. It returns the words of the client's command.
     """
     request = json.loads(_read(run, _LENGTH.unpack(_read(run, _LENGTH.size))[0]))
     pid = os.fork()
@@ -134,7 +135,10 @@ def _read(run: socket.socket, size: int) -> bytes:
 
 
 def _wait(pid: int, run: socket.socket, patience: float) -> bool:
-    """Wait for the client. Return False if it did not end in time, or the lab closed the socket."""
+    """Wait for the client. Return True if it ended in time.
+
+    Return False after ``patience`` seconds, or if the lab closed the socket.
+    """
     end = time.monotonic() + patience
     try:
         ended = os.pidfd_open(pid)
@@ -150,7 +154,7 @@ def _wait(pid: int, run: socket.socket, patience: float) -> bool:
 
 
 def _become(environment: dict[str, str], output: int) -> None:
-    """Replace this process's environment and output by those of the client."""
+    """Give this process the client's environment, and the client's file as output."""
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
@@ -193,7 +197,7 @@ def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) 
 
 
 def _import(names: Iterable[str]) -> None:
-    """Import modules. One that fails is left out: the client meets the same error."""
+    """Import modules. Skip a module that raises an exception: the client gets the same error."""
     for name in sorted(names):
         try:
             importlib.import_module(name)
@@ -205,10 +209,11 @@ def _import(names: Iterable[str]) -> None:
 
 
 def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
-    """Leave the names of the modules that this client has imported, in the shared memory.
+    """Write the names of the modules that this client has imported into the shared memory.
 
-    Not if it has other threads: one of the modules may have started them, and a fork would lack
-    them. Two clients that end at once may damage the text, which is then ignored.
+    Do nothing if the client has other threads: one of the modules may have started them, and a fork
+    would lack them. If two clients end at the same time, they may damage the text, which is then
+    ignored.
     """
     names = json.dumps(sorted(set(sys.modules) - known)).encode()
     if threading.active_count() == 1 and _LENGTH.size + len(names) <= _SHARED:
@@ -217,7 +222,7 @@ def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
 
 
 def _left_names(shared: mmap.mmap) -> list[str]:
-    """Return the names that a client has left, and remove them."""
+    """Read the names of modules that a client wrote into the shared memory, and remove them."""
     length = _LENGTH.unpack(shared[: _LENGTH.size])[0]
     shared[: _LENGTH.size] = _LENGTH.pack(0)
     try:
@@ -227,12 +232,18 @@ def _left_names(shared: mmap.mmap) -> list[str]:
 
 
 def _is_installed(name: str) -> bool:
-    """Return False for modules of the client's own folder: their code may depend on the case."""
+    """Return True if a module is not imported yet, and is not from the client's own folder.
+
+    Code of the client's own folder may depend on the case.
+    """
     return name not in sys.modules and _own_file(name.partition(".")[0]) is None
 
 
 def _find_modules_as_the_client_does(client: list[str]) -> None:
-    """Let this process find modules in the client's folder, not in the folder of this file."""
+    """Change the search path so that modules are found in the client's folder.
+
+    By default, Python would search in the folder of this file.
+    """
     if sys.flags.isolated or getattr(sys.flags, "safe_path", False):
         return
     if client[0] == "-m":
@@ -242,9 +253,9 @@ def _find_modules_as_the_client_does(client: list[str]) -> None:
 
 
 def _installed_imports(client: list[str]) -> set[str]:
-    """Return the installed modules that the client, and the modules in its folder, import.
+    """Return the names of installed modules that the client, and the modules in its folder, import.
 
-    A module of the client's own folder is read, not imported: its code may depend on the case.
+    Modules of the client's own folder are parsed, not imported: their code may depend on the case.
     """
     found: set[str] = set()
     own: set[str] = set()
@@ -283,9 +294,9 @@ def _text(path: Path) -> str:
 
 
 def _imports(source: str, package: str) -> set[str]:
-    """Return the modules that a source text may import outside of functions.
+    """Return the names of modules that a source text may import outside of functions.
 
-    ``package`` is the name of its package, for relative imports.
+    ``package`` is the name of the source's package, for relative imports.
     """
     found: set[str] = set()
     try:

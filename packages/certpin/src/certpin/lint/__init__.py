@@ -1,7 +1,7 @@
 """Lint: find mistakes in ``pins.toml`` that lock clients out, or let an attacker in.
 
-Rules are pure functions of the parsed pin file (``LintDocument``) and the time, grouped in one
-module per family. The pin file is parsed even if ``PinSet.load`` refuses it, so that all of its
+Rules are pure functions of the parsed pin file (``LintDocument``) and the time. Each module has the
+rules of one family. The pin file is parsed even if ``PinSet.load`` refuses it, so that all of its
 mistakes are reported at once.
 """
 

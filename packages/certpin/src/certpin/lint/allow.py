@@ -1,4 +1,4 @@
-"""Comments that allow a finding, and the rules about them.
+"""Comments that allow a lint finding, and the lint rules about these comments.
 
     # certpin: allow RULE because REASON
 
@@ -30,8 +30,9 @@ _BECAUSE = re.compile(r"\bbecause\b")
 class Allowance:
     """A comment that begins with ``certpin:`` and can allow the findings of lint rules on a line.
 
-    ``comment`` is the number of its line, and ``line`` the number of the line to which it applies.
-    ``rules`` is empty if the comment allows no rule, and ``reason`` is empty if it gives none.
+    ``comment`` is the line number of the comment, and ``line`` the number of the line to which it
+    applies. ``rules`` is empty if the comment allows no rule, and ``reason`` is empty if it gives
+    none.
     """
 
     comment: int
@@ -95,7 +96,8 @@ def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit
 def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
     """Find comments that begin with ``certpin:`` but allow no lint rule.
 
-    Comments that allow a rule and have no effect belong to this rule too: the engine finds them.
+    A comment that allows a rule, and has no effect, is reported under this rule too. The lint
+    engine finds those comments, and not this function.
     """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:

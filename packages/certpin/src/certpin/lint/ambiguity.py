@@ -1,4 +1,4 @@
-"""Lint rules for names and keys that mean something else than their reader assumes."""
+"""Lint rules for names and keys in a pin file that have another meaning than a reader assumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The input of the lint rules: a pin file, parsed as far as possible, and data from elsewhere."""
+"""The input of the lint rules: a pin file, parsed as far as possible, and related data.
+
+The related data are the chains of servers, exported files and facts about public roots.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ _DEAD = frozenset({"removed", "compromised"})
 class PinEntry:
     """A table ``[[host.pin]]`` of the pin file.
 
-    ``key`` is its key in the file, such as ``host[0].pin[1]``, and ``data`` its content. ``pin`` is
-    ``None`` if it can't be read.
+    ``key`` is the path of the table in the file, such as ``host[0].pin[1]``, and ``data`` its
+    content. ``pin`` is ``None`` if the pin can't be parsed.
     """
 
     key: str
@@ -44,12 +47,12 @@ class PinEntry:
 
     @property
     def live(self) -> bool:
-        """True if clients accept a chain because of a match with this pin, by the pin's state."""
+        """True if clients accept a chain that matches this pin. It depends on the pin's state."""
         return self.state not in _DEAD
 
     @property
     def usable(self) -> bool:
-        """True if a server may use the key: clients accept it, and it is not lost."""
+        """True if a server may use the pinned key: clients accept it, and it is not lost."""
         return self.live and self.state != "lost"
 
 
@@ -57,8 +60,8 @@ class PinEntry:
 class AnchorFile:
     """A file of trust anchors that the pin file names.
 
-    ``key`` is the key in the pin file that names it. ``problem`` says why the file can't be read,
-    or is empty.
+    ``key`` is the key in the pin file that names it, such as ``debug.anchors``. ``problem`` is the
+    reason why the file can't be read, or is empty.
     """
 
     key: str
@@ -71,7 +74,7 @@ class AnchorFile:
 class HostEntry:
     """A table ``[[host]]`` of the pin file.
 
-    Values that can't be read have their defaults, and their errors are in
+    Values that can't be parsed have their defaults, and their errors are in
     ``LintDocument.problems``. ``servers`` are the keys and tables of its ``[[host.server]]``.
     ``require_ct`` is True if clients require Certificate Transparency of this host.
     """
@@ -92,7 +95,10 @@ class HostEntry:
 
     @property
     def host_pins(self) -> tuple[HostPin, ...]:
-        """The readable pins, without roles and notes, as they are compared with provider data."""
+        """The readable pins, in a form to compare them with the pins that a provider publishes.
+
+        They have no roles and notes.
+        """
         return tuple(
             HostPin(entry.pin, provider=entry.provider, state="active" if entry.live else "removed")
             for entry in self.pins
@@ -139,8 +145,8 @@ class LiveResult:
     """The chain that one server of a host presented to this machine, or the error.
 
     ``pattern`` is the pattern of the host's policy. ``path`` is the verified chain, leaf first. If
-    the served chain did not verify, ``path`` is ``None``, ``problem`` says why, and ``fix`` what to
-    do. If no chain was received, ``error`` says why.
+    the served chain did not verify, ``path`` is ``None``, ``problem`` is the reason, and ``fix``
+    the recommended change. If no chain was received, ``error`` is the reason.
     """
 
     pattern: str
@@ -169,8 +175,8 @@ class LiveResult:
 class ExportedFile:
     """A file that was exported earlier, compared with an export of the current pin set.
 
-    ``problem`` says why it can't be compared. ``differences`` are phrases that say how clients
-    with the exported file behave differently.
+    ``problem`` is the reason why the file can't be compared; otherwise empty. ``differences`` are
+    phrases that say how clients with the exported file behave differently.
     """
 
     format: str
@@ -183,12 +189,12 @@ class ExportedFile:
 class LintDocument:
     """A pin file that is valid TOML, parsed in spite of its mistakes.
 
-    ``problems`` are mistakes that were found independently of each other. If there are none,
-    ``refusal`` is the error of ``PinSet.parse``, if any. ``pins`` is the pin set, if clients load
-    the file. ``ct_logs`` is the list of logs that it names, if it can be read. ``live`` has the
-    chains of servers, and is ``None`` if no server was contacted; ``exported`` is ``None`` if no
-    exported file was given. ``roots`` are the facts about public roots: those of this release of
-    certpin.
+    ``problems`` are the mistakes that were found when each value was parsed separately. If there
+    are none, ``refusal`` is the error of ``PinSet.parse``, or None. ``pins`` is the pin set, if
+    clients can load the file. ``ct_logs`` is the list of Certificate Transparency logs that the
+    file names, if it can be read. ``live`` has the chains of servers, and is ``None`` if no server
+    was contacted. ``exported`` is ``None`` if no exported file was given. ``roots`` are the facts
+    about public roots in this release of certpin.
     """
 
     path: str
@@ -217,7 +223,7 @@ class LintDocument:
 
     @cached_property
     def by_pattern(self) -> dict[str, HostEntry]:
-        """The hosts by their patterns. Of duplicates, the first counts."""
+        """The hosts by their patterns. If two have the same pattern, the first is used."""
         found: dict[str, HostEntry] = {}
         for host in self.hosts:
             if host.pattern is not None:
@@ -227,7 +233,7 @@ class LintDocument:
     def line(self, key: str) -> int:
         """Return the line number of a key such as ``host[2].expires`` in the pin file.
 
-        If the key is missing, it is the line of the table that would contain it, or else 1.
+        If the key is missing, return the line of the table that would contain it, or else 1.
         """
         return self.places.line(key) or 1
 
@@ -255,7 +261,7 @@ class LintDocument:
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:
-        """Yield every file of trust anchors once, with the first key in the pin file for it."""
+        """Yield each file of trust anchors once, with the first key in the pin file that has it."""
         seen = set[str]()
         for file in (self.debug, *(host.trust for host in self.hosts)):
             if file is not None and file.name not in seen:
@@ -264,7 +270,10 @@ class LintDocument:
 
 
 def validity(certificate: Certificate) -> tuple[datetime, datetime] | None:
-    """Return when a certificate begins and ceases to be valid; ``None`` if unreadable."""
+    """Return the times at which a certificate begins and ceases to be valid.
+
+    Return ``None`` if they can't be parsed.
+    """
     try:
         return certificate.not_before, certificate.not_after
     except CertificateParseError:

@@ -1,7 +1,7 @@
 """The report of a lab run as one HTML page, without scripts and external resources.
 
 The page is built as a tree of elements by the standard library's ElementTree, which escapes all
-text when it writes: there is no template into which a hostile string could be inserted unescaped.
+text when it writes. There is no template into which a hostile string could be inserted unescaped.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def to_html(run: Run, facts: dict[str, Any] | None = None) -> str:
 
     Args:
         run: the run.
-        facts: the facts of ``certpin.lab.evidence.facts``, for a page that is handed over as
-            evidence; None for other pages.
+        facts: the facts from ``certpin.lab.evidence.facts``, for a page that is evidence for an
+            auditor; None for other pages.
     """
     style = _style()
     head = tag(
@@ -98,13 +98,13 @@ def _main(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 
 
 def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.Element:
-    """Return the section on a cause: its fix, its first case in full, and its other cases folded.
+    """Return the section on a cause: its fix, its first case in full, its other cases collapsed.
 
     Args:
         run: the lab run.
         cause: one mistake of the client, with the cases that it explains.
         number: the number of the cause in the report.
-        numbers: the number of each result in the run, by its ``id()``.
+        numbers: the number of each result in the run, by the ``id()`` of the result.
     """
     first, *others = cause.results
     section = tag(
@@ -124,7 +124,10 @@ def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.E
 
 
 def _languages(cause: Cause) -> ET.Element | None:
-    """Return the fix in each language, folded; nothing if the cause fits no pattern."""
+    """Return a cause's fix in each programming language, as a collapsed HTML element.
+
+    None if the verdicts fit no known pattern, so that there are no such fixes.
+    """
     if not cause.fixes:
         return None
     listed = facts_list({language: f"{words}." for language, words in cause.fixes.items()})
@@ -135,7 +138,7 @@ _OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unpr
 
 
 def _top(run: Run) -> ET.Element:
-    """Return the top of the page: the result of the run in one sentence, and its counts."""
+    """Return the top of the page: the result of the run in one sentence, and numbers of cases."""
     sign, kind = _OF_EXIT[exit_code(run)]
     return tag(
         "header",
@@ -170,10 +173,9 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 
 
 def _controls(run: Run) -> ET.Element:
-    """Return the section that shows whether the honest server was accepted, before and after.
+    """Return the section that shows if the honest server was accepted before and after the attacks.
 
-    ``before`` and ``after`` refer to the attacks: a client that refuses every server proves
-    nothing.
+    A client that refuses every server proves nothing.
     """
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
@@ -218,7 +220,7 @@ def _overview(numbered: _Numbered) -> ET.Element:
 
 
 def _rest(run: Run, numbered: _Numbered) -> ET.Element:
-    """Return the section with the cases that need no attention, by family."""
+    """Return the section with the cases that need no attention, grouped by family of cases."""
     shown = {Outcome.WRONG, *(outcome for outcome, _ in _SECTIONS)}
     rest = [(number, result) for number, result in numbered if result.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"
@@ -296,7 +298,10 @@ def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 
 
 def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
-    """Return the rows that only an evidence page has: digests, versions, and the machine."""
+    """Return the names and values that only a page for an auditor has.
+
+    They are digests, versions, and the machine.
+    """
     client, machine, own = facts["client"], facts["machine"], facts["certpin"]
     records = {
         True: "as in its wheel",

@@ -29,7 +29,7 @@ def finding(run: Run, result: Result, index: int, level: str = "h3") -> ET.Eleme
         run: the lab run.
         result: the result of the case.
         index: the number of the result in the run, for anchors.
-        level: the name of the heading's element, such as ``h3``.
+        level: the HTML heading element for the case's name, such as ``h3``.
     """
     title = tag(level, result.case.name, id=f"case-{index}-title", class_="case-name")
     return tag(
@@ -166,7 +166,7 @@ def _validity(known: CertificateFacts) -> str:
 
 
 def _leaks(result: Result) -> Iterator[ET.Element]:
-    """Yield the HTML of the data that the client leaked; nothing if it refused the attack."""
+    """Yield the HTML of the data that the client leaked. Yield nothing if it refused the attack."""
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
     attempt = result.attempts[-1]
@@ -219,7 +219,7 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
 
 
 def _received(seen: Connection) -> str:
-    """Return a text with the number of bytes that the client sent, and how many of them leaked."""
+    """Return a text with the number of bytes that the client sent, and the number that leaked."""
     total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
     if not given:
         return f"{total} bytes"
@@ -271,7 +271,7 @@ _OF_OUTCOME = {
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:
-    """Return the outcome of a case as HTML: an icon and the given words."""
+    """Return the outcome of a case as HTML: an icon, and ``words`` as its text."""
     return tag("span", icon(_OF_OUTCOME[outcome]), words, class_=f"badge {_css_class(outcome)}")
 
 

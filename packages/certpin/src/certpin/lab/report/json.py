@@ -139,7 +139,10 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
 
 
 def certificate(der: bytes) -> dict[str, Any]:
-    """Return a certificate as a dictionary for JSON. An unreadable one has only its digest."""
+    """Return a certificate (DER) as a dictionary for JSON.
+
+    If the certificate can't be parsed, the dictionary has only its digest.
+    """
     facts = read_facts(der)
     return {
         "subject": facts.subject,

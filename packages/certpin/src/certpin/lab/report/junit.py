@@ -49,7 +49,10 @@ def to_junit(run: Run) -> str:
 
 
 def _names(results: tuple[Result, ...]) -> list[str]:
-    """Return a unique test name for each result. The good control has two: it is run twice."""
+    """Return a unique test name for each result.
+
+    The good control (the case with an honest server) is run twice, so it gets two names.
+    """
     total = Counter(result.case.name for result in results)
     seen: Counter[str] = Counter()
     names = []
@@ -110,7 +113,7 @@ def _test(suite: ET.Element, result: Result, name: str) -> None:
 
 
 def _output_text(result: Result) -> str:
-    """Return a text about each attempt at a case, with the client's output."""
+    """Return a text about each attempt (run of the client) at a case, with the client's output."""
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]

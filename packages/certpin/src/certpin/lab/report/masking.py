@@ -1,8 +1,8 @@
 """Hide the user's secrets in reports: in the command that starts the client, and its environment.
 
 Reports are shared. So only arguments that are known to be harmless are shown, and all others are
-replaced. For evidence that leaves the company, ``mask_run`` also replaces the hidden values in the
-data that the client sent and printed.
+replaced. For evidence that leaves the company, ``mask_run`` also replaces secrets in the data that
+the client sent and printed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PROGRAM = re.compile(rf"(?:[\w.-]{{1,64}}/)*[\w-]{{1,64}}\.(?:{PROGRAM_SUFFIXES
 def safe_arguments(words: Sequence[str]) -> list[str]:
     """Return the words of the client's command, with ``…`` in place of possible secrets.
 
-    The program, its options, placeholders and program files are kept.
+    The program, its options, placeholders such as ``{url}``, and program files are kept.
     """
     return list(_safe_arguments(words))
 
@@ -59,9 +59,10 @@ def _safe_argument(word: str) -> str:
 
 
 def _safe_around_placeholders(word: str) -> str:
-    """Return a word of a command with its placeholders, and ``…`` for other parts.
+    """Return a word of a command with its placeholders, and ``…`` for its other parts.
 
-    Harmless parts, such as ``https://`` and the name of an option, are kept.
+    A placeholder is a name in braces, such as ``{url}``. Harmless parts, such as ``https://`` and
+    the name of an option, are kept.
     """
     pieces = _PLACEHOLDER.split(word)
     return "".join(
@@ -88,8 +89,8 @@ _LONGEST_SWITCH = 5  # characters of a value such as 0, true or 1.3, which is no
 def safe_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that change how clients use TLS, sorted by name.
 
-    Short values such as ``0`` or ``true`` are shown. ``…`` replaces all others, as they may be
-    secret.
+    Short values such as ``0`` or ``true`` are kept. All other values may be secret, and are
+    replaced by ``…``.
     """
     return {
         name: value if _is_switch(name, value) else HIDDEN
@@ -135,8 +136,8 @@ def secrets_in(
 def mask_run(run: Run, secrets: Sequence[str]) -> Run:
     """Return a lab run with ``…`` in place of secrets in all output and data of the client.
 
-    The messages of the lab that quote the client are changed, too. Verdicts, chains and sizes of
-    certificates stay. The number of bytes of the client's data can change.
+    Messages of the lab that quote the client are changed too. Verdicts, chains and the sizes of
+    certificates don't change. The number of bytes of the client's data can change.
 
     Args:
         run: the run.

@@ -2,11 +2,11 @@
 
 Source: the titles and identifiers in github.com/OWASP/mastg, ``tests-beta``, and the controls in
 github.com/OWASP/masvs 2.1, read on 2026-11-28. Tests of version 1 (MASTG-TEST-0019 to 0022 and 0065
-to 0068) are deprecated there, and left out here.
+to 0068) are deprecated by OWASP, and left out here.
 
-The lab attacks a running client. MASTG-TEST-0218, 0236, 0244 and 0348 do that too, on the network;
-the others search an app's code for the mistake that the lab observes at run time. So a case
-supports the evaluation of a test, and does not replace it.
+The lab attacks a running client. MASTG-TEST-0218, 0236, 0244 and 0348 also test a running app, on
+the network; the others search an app's code for the mistake that the lab observes at run time. So a
+case supports the evaluation of a test, and does not replace it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ TESTS = {
 
 @dataclass(frozen=True)
 class MasvsReference:
-    """The MASVS controls and MASTG tests that a case of the lab belongs to.
+    """The MASVS controls and MASTG tests for a case of the lab.
 
     Attributes:
-        controls: the controls.
-        tests: the tests.
+        controls: the identifiers of the controls, such as ``MASVS-NETWORK-1``.
+        tests: the identifiers of the tests, such as ``MASTG-TEST-0244``.
         why: the reason if there is no control or no test; otherwise empty.
-        because: the reason if the case belongs to them only for some pins; otherwise empty.
+        because: the reason if the controls and tests apply only to clients with some kinds of pins;
+            otherwise empty.
     """
 
     controls: tuple[str, ...] = ()
@@ -52,12 +53,14 @@ class MasvsReference:
 
 
 def reference(case: str, expect: Expect) -> MasvsReference:
-    """Return the MASVS controls and MASTG tests of a case; none for an unknown case.
+    """Return the MASVS controls and MASTG tests for a case.
+
+    For an unknown case, the result has no controls and tests, and a reason.
 
     Args:
         case: the name of the case.
-        expect: how a client with these pins should react. A change of the server that the client
-            must refuse tests its pins, as an attack does.
+        expect: how a client with these pins should react. If it must refuse a change of the server,
+            the case tests its pins, as an attack does.
     """
     if expect is Expect.REJECT and case in _ATTACK_ON_PINS:
         return _ATTACK_ON_PINS[case]

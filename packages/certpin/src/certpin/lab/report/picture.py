@@ -1,7 +1,7 @@
 """Draw a chain as SVG: a box for each certificate, one below the other, the root at the top.
 
-Positions are computed without I/O, in the units of the SVG. There is one column, which fits the
-screen of a phone. ``certpin.support.markup`` has the colours.
+Positions are computed without I/O, in the units of the SVG. The picture has one column, which fits
+the screen of a phone. ``certpin.support.markup`` has the colours.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LEFT, _INDENT, _MIDDLE = 18, 22, 40
 class Line:
     """One line of text in the box of a certificate.
 
-    ``kind`` is name, role, pin, trusted, pinned or flaw.
+    ``kind`` selects its style: name, role, pin, trusted, pinned or flaw.
     """
 
     kind: str
@@ -45,8 +45,8 @@ class Line:
 class Box:
     """The box of a certificate in the picture.
 
-    ``top`` is its vertical position. ``kind`` is trusted, flawed, plain, or absent for an issuer
-    that was not sent.
+    ``top`` is its vertical position. ``kind`` selects its style: trusted, flawed, plain, or absent
+    for an issuer that was not sent.
     """
 
     top: int
@@ -59,13 +59,13 @@ class Box:
         return 2 * _PADDING + _LINE * len(self.lines)
 
     def baseline(self, number: int) -> int:
-        """Return the vertical position of the text in a line, in units of the SVG."""
+        """Return the vertical position, in units of the SVG, of the text in a line of the box."""
         return self.top + _PADDING + _LINE * number + 14
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """The arrow from an issuer to the certificate below it, and whether the signature is valid."""
+    """The arrow from an issuer to the certificate below it. It shows if the signature is valid."""
 
     top: int
     bottom: int
@@ -96,7 +96,7 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
     Args:
         chain: the certificates as DER, the leaf first.
         context: the facts against which the certificates are checked for flaws.
-        name: a name for the picture that is unique in the page.
+        name: a name for the picture that is unique in the page, for HTML ids.
     """
     drawing = lay_out(chain, context)
     height = str(drawing.height)

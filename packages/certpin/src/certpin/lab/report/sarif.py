@@ -114,7 +114,10 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
 
 
 def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
-    """Return the SARIF location of a finding: the user's file, and the host with the case."""
+    """Return the SARIF location of a finding: the user's file, and a logical name.
+
+    The logical name has the host and the case.
+    """
     name = f"{encodable(run.host)}/{result.case.name}"
     return {
         "physicalLocation": {

@@ -73,7 +73,7 @@ LIMITS = (
 
 
 def headline(run: Run) -> str:
-    """Return the result of a lab run in one sentence without a full stop, the title of reports."""
+    """Return the result of a lab run in one sentence without a full stop: the title of reports."""
     if _untried(run):
         return "Nothing is proven: the client cannot be served"
     if not run.controlled:
@@ -144,13 +144,19 @@ def details(run: Run) -> list[str]:
 
 
 def ways(run: Run) -> tuple[str, ...]:
-    """Return how the client's connections reached the lab: names in the order of ``WAYS``."""
+    """Return the ways in which the client's connections of a run reached the lab.
+
+    A way is a key of ``WAYS``, such as ``connect`` for an HTTP proxy. The result has their order.
+    """
     used = {way for result in run.results for way in ways_of(result)}
     return tuple(way for way in WAYS if way in used)
 
 
 def ways_of(result: Result) -> tuple[str, ...]:
-    """Return how the client's connections reached the lab in one case, each way once."""
+    """Return the ways in which the client's connections reached the lab in one case.
+
+    A way is a key of ``WAYS``, such as ``connect`` for an HTTP proxy. Each way is listed once.
+    """
     return tuple(dict.fromkeys(seen.via for seen in _connections(result)))
 
 
@@ -165,7 +171,10 @@ def _connections(result: Result) -> Iterator[Connection]:
 
 
 def _confidence(run: Run) -> list[str]:
-    """Return the sentence on checks that are skipped now and then; nothing after a finding."""
+    """Return sentences on the largest share of its checks that the client may skip at random.
+
+    Empty if an attack got through, or an honest server was refused.
+    """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):
         return []
@@ -181,7 +190,10 @@ def _confidence(run: Run) -> list[str]:
 
 
 def _ways_line(run: Run) -> list[str]:
-    """Return the sentence on the ways that were not tried, for a client that connected."""
+    """Return the sentence on the ways to the lab (direct, proxies) that were not tried.
+
+    Empty if the client never connected, or all ways were tried.
+    """
     used = ways(run)
     missing = [name for way, name in WAYS.items() if way not in used]
     if not used or not missing:
@@ -191,7 +203,10 @@ def _ways_line(run: Run) -> list[str]:
 
 
 def _http3_line(run: Run) -> list[str]:
-    """Return the sentence on HTTP/3, for a client to which an honest server offered it."""
+    """Return the sentence that says if the client uses HTTP/3.
+
+    Empty if no honest server offered HTTP/3 to the client.
+    """
     offered = [
         attempt
         for result in run.results
@@ -210,7 +225,7 @@ def clear_text_lines(run: Run) -> list[str]:
 
     A sentence names the credential, its receiver, and the number of cases. It changes no verdict:
     a client that sends its token over HTTP first, or with its request to a proxy, may be right in
-    every verdict about TLS. In a case about clear text, the same data is a finding, too.
+    every verdict about TLS. In a case about clear text, this data is also a finding.
     """
     cases: dict[tuple[str, str], set[str]] = {}
     for result in run.results:
@@ -226,7 +241,7 @@ def clear_text_lines(run: Run) -> list[str]:
 
 
 def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
-    """Yield the receivers and the bytes of everything that the client sent without TLS."""
+    """Yield the receiver and the bytes of each text that the client sent without TLS."""
     for seen in attempt.connections:
         if seen.clear:
             yield seen.target or next(iter(attempt.hosts), "the lab"), seen.clear
@@ -240,10 +255,10 @@ def _few(names: set[str]) -> str:
 
 
 def tokens_in(data: bytes, canary: str = "") -> list[str]:
-    """Return descriptions of the credentials in clear text, each once, without their values.
+    """Return descriptions of the credentials in a text, without their values. Each is listed once.
 
-    They are recognised by the names of headers and parameters and by the form of a JSON Web Token:
-    one with another name is not found.
+    They are recognised by the names of headers and parameters, and by the form of a JSON Web Token.
+    Credentials with other names are not found.
 
     Args:
         data: the bytes that a client sent without TLS.
@@ -288,10 +303,11 @@ def verdict_line(result: Result) -> str:
 
 
 def action(result: Result) -> str:
-    """Return the client's action in a case, such as ``accepted``, or the reason if unknown.
+    """Return the client's action in a case, such as ``accepted``.
 
-    If the case is for an optional check, and the client accepted, it also names the check. If the
-    client offers no parameters with the weakness of the case, it names those.
+    If the client has no verdict, return the reason instead. If the case is for an optional check,
+    and the client accepted, the text also names the check. If the client offers no parameters with
+    the weakness of the case, the text names these parameters.
     """
     did = _DID.get(result.verdict, result.why) if result.verdict else result.why
     if result.why.startswith(NOT_OFFERED):
@@ -414,11 +430,11 @@ class CaseCounts:
         got_through: the attacks among them that the client did not stop.
         honest: honest servers with a right or wrong result.
         refused: the honest servers among them that the client refused.
-        beyond: accepted attacks that a client with this style of pins can't detect. They are not
+        beyond: accepted attacks that a client with this kind of pins can't detect. They are not
             findings, but reports mention them.
         flaky: cases in which the client behaved differently in several runs.
         warnings: cases with a warning.
-        for_policy: cases without a right or wrong result, which the user's policy decides.
+        for_policy: cases without a right or wrong result. The user's policy decides them.
         undecided: cases without a verdict.
         not_run: cases that could not be run.
     """
@@ -436,7 +452,7 @@ class CaseCounts:
 
 
 def tally(run: Run) -> CaseCounts:
-    """Return the numbers of attacks and honest servers in a lab run, and of failures."""
+    """Count the attacks and honest servers in a lab run, and the failures of the client."""
     cases = [result for result in run.results if result.case is not CONTROL]
     decided = [result for result in cases if result.outcome in _DECIDED]
     attacks = [result for result in decided if result.expect is Expect.REJECT]
@@ -465,12 +481,13 @@ def is_honest(result: Result) -> bool:
 
 
 def family_of(result: Result) -> Family:
-    """Return the family of cases under which reports for people show a result.
+    """Return the family of cases under which HTML and text reports show a result.
 
-    It is the family of the case, with one exception: a change of the server that the client must
-    refuse is no legitimate change for its pins. Only the authority vouches for the server's key, as
-    in the case ``same-ca-new-key``. Formats for programs (JSON, JUnit, SARIF) always show the
-    family of the case, because it identifies a test.
+    It is the family of the case, with one exception: if the client must refuse a change of the
+    server, the result is shown under attacks by authorities. For this client's pins, the change is
+    not legitimate, because only the authority vouches for the server's key, as in the case
+    ``same-ca-new-key``. Formats for programs (JSON, JUnit, SARIF) always show the family of the
+    case, because it identifies a test.
     """
     family = result.case.family
     if family is Family.ROTATION and result.expect is Expect.REJECT:
@@ -479,24 +496,24 @@ def family_of(result: Result) -> Family:
 
 
 def is_beyond(result: Result) -> bool:
-    """Return True if the client accepted an attack that its style of pins can't detect."""
+    """Return True if the client accepted an attack that its kind of pins can't detect."""
     allowed = result.expect in {Expect.ACCEPT, Expect.EITHER} and not is_honest(result)
     return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
 
 
 def refused_by(case: Case) -> tuple[Style, ...]:
-    """Return the styles of pins (on the server's key, on an authority, none) that refuse a case.
+    """Return the kinds of pins with which a client must refuse the server of a case.
 
-    A client with such pins must refuse the server of this case.
+    The kinds are pins on the server's key, pins on an authority, and no pins.
     """
     return tuple(style for style in Style if case.expected.of(style) is Expect.REJECT)
 
 
 def exit_code(run: Run) -> int:
-    """Return the exit code for a lab run: 0 success, 1 a finding, 3 inconclusive or not tried.
+    """Return the exit code for a lab run: 0 success, 1 a finding, 3 inconclusive or nothing tried.
 
-    The run is also inconclusive if a chain of the user, for which the user expects a verdict, was
-    not run, or if the requested bound was not reached.
+    The run is also inconclusive if a case with the user's own chain and an expected verdict was not
+    run, or if too few attacks were refused for the ``--bound`` on skipped checks.
     """
     if run.count(Outcome.WRONG):
         return 1
@@ -507,7 +524,7 @@ def exit_code(run: Run) -> int:
 
 
 def _missed(run: Run) -> bool:
-    """Return True if too few attacks were refused for the requested bound."""
+    """Return True if too few attacks were refused for the requested bound on skipped checks."""
     bound = run.about.bound
     return bound is not None and skip_bound(hostile_refusals(run.results)) > bound
 

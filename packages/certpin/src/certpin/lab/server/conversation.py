@@ -31,7 +31,7 @@ class Conversation(Protocol):
 
     @property
     def done(self) -> bool:
-        """True if the lab closes the connection after sending the remaining bytes."""
+        """True if the connection must be closed after the remaining bytes are sent."""
 
     @property
     def passing(self) -> Destination | None:
@@ -45,7 +45,7 @@ class Conversation(Protocol):
         """Record evidence from bytes that are relayed.
 
         Args:
-            data: the bytes; empty if this side closed the connection.
+            data: the bytes; empty if their sender closed the connection.
             back: True if they came from the server, False if from the client.
         """
 
@@ -58,21 +58,22 @@ class Conversation(Protocol):
         """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue with the connection after a pause."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed the connection."""
+        """Process bytes from the client. Empty bytes mean that the client closed the connection."""
 
 
 class Proxied:
-    """One connection to the lab's proxy: the proxy request, then the conversation with that host.
+    """A connection to the lab's proxy: the request to the proxy, then the connection to the host.
 
-    ``serve`` gets a requested destination and the head of the HTTP request, which is empty for
-    SOCKS5. It returns the conversation that serves the destination; None if the connection must be
-    relayed to it.
+    Args:
+        serve: takes the requested destination, and the head of the HTTP request (empty for SOCKS5).
+            It returns the conversation (protocol state machine) that serves the destination; None
+            if the connection must be relayed to the destination.
     """
 
     def __init__(self, serve: Callable[[Destination, bytes], Conversation | None]) -> None:
@@ -98,7 +99,7 @@ class Proxied:
         return self._inner.pause if self._inner else 0.0
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue with the connection after a pause."""
         if self._inner:
             self._inner.resume()
             self.done = self._inner.done
@@ -106,7 +107,7 @@ class Proxied:
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed the connection.
+        Empty bytes mean that their sender closed the connection.
         """
         if self._inner:
             self._inner.passed(data, back=back)
@@ -116,7 +117,7 @@ class Proxied:
         return self._front.data_to_send() + (self._inner.data_to_send() if self._inner else b"")
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed the connection."""
+        """Process bytes from the client. Empty bytes mean that the client closed the connection."""
         if self._inner:
             self._hand_on(data)
         elif data:
@@ -153,7 +154,7 @@ class Proxied:
 
 
 class Unrelayed:
-    """The parts of a ``Conversation`` that the lab holds itself, without pauses."""
+    """A base for a ``Conversation`` that is never relayed or paused, and sends one answer."""
 
     passing: Destination | None = None
     early = b""
@@ -168,22 +169,22 @@ class Unrelayed:
         """Do nothing: there is no pause."""
 
     def data_to_send(self) -> bytes:
-        """Return the answer, and remove it from the buffer."""
+        """Return the answer to the client, and remove it from the buffer."""
         data, self._out = self._out, b""
         return data
 
 
 class RefusedTunnel(Unrelayed):
-    """The lab's proxy answers CONNECT itself, and opens no tunnel. ``seen`` is the evidence.
+    """A connection on which the lab's proxy answers CONNECT itself, and opens no tunnel.
 
-    All that the client sends on the connection afterwards, except for TLS or another CONNECT, is
-    data that it sends in clear text. So are the credentials with which it answers a 407: the lab's
-    proxy has no password, and they belong to another server.
+    ``seen`` is the evidence. Bytes that the client sends afterwards count as its data in clear
+    text, unless they begin TLS or another CONNECT request. If the client answers a 407 with
+    credentials, they count too: the lab's proxy has no password, so they belong to another server.
 
     Args:
         case_run: the running case. Its scenario has the status of the answer.
         reached: the destination that the client requested.
-        head: the head of its request.
+        head: the head of the client's HTTP request.
     """
 
     done = True
@@ -199,7 +200,7 @@ class RefusedTunnel(Unrelayed):
         case_run.opened(self.seen)
 
     def receive(self, data: bytes) -> None:
-        """Record bytes that the client sends in place of TLS."""
+        """Record bytes of the client as clear text, unless they begin TLS or another CONNECT."""
         if self.seen.clear or not data.startswith((b"\x16", b"CONNECT ")):
             self.seen.clear += data[: KEPT - len(self.seen.clear)]
 
@@ -209,7 +210,8 @@ class Routed:
 
     If its destination is under test, the lab serves it at once. Otherwise the name in the
     ClientHello decides: a connection without TLS, or with a name that is not under test, is
-    relayed. ``early`` contains the bytes that were read before, and the relay sends them first.
+    relayed. ``early`` contains the bytes that were read before relaying began. The relay sends them
+    first.
     """
 
     def __init__(self, case_run: CaseRun, destination: Destination) -> None:
@@ -238,20 +240,20 @@ class Routed:
         return self._session.pause if self._session else 0.0
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue with the connection after a pause."""
         if self._session:
             self._session.resume()
             self.done = self._session.done
 
     @property
     def decided(self) -> bool:
-        """True if it is known whether the lab serves the connection or relays it."""
+        """True if the lab has decided to serve the connection or to relay it."""
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed the connection.
+        Empty bytes mean that their sender closed the connection.
         """
         if self._session:
             self._session.passed(data, back=back)
@@ -261,7 +263,7 @@ class Routed:
         return self._session.data_to_send() if self._session else b""
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed the connection."""
+        """Process bytes from the client. Empty bytes mean that the client closed the connection."""
         if self._session:
             self._session.receive(data)
             self.done = self._session.done
@@ -272,9 +274,9 @@ class Routed:
             self.done = True
 
     def silent(self) -> None:
-        """Relay a connection on which the client is silent: the server may have to speak first.
+        """Relay the connection, because the client sends nothing.
 
-        This is so in SMTP and SSH.
+        In SMTP and SSH, for example, the server speaks first.
         """
         if not self.decided:
             self.passing = self._destination
@@ -314,8 +316,8 @@ class ProxyRequest:
 
     Attributes:
         reached: the requested destination, once the request is complete.
-        failed: the reason why the bytes are no request; empty if there is none.
-        rest: the bytes after the request, which belong to the connection itself.
+        failed: the reason why the bytes are no valid request; empty for valid bytes.
+        rest: the bytes after the request, which belong to the connection to the destination.
         head: the head of an HTTP request, with its empty line; empty for SOCKS5.
     """
 

@@ -1,7 +1,8 @@
 """Lists of revoked certificates (CRLs), which the lab serves over HTTP in clear text.
 
-RFC 5280 section 8 says why: the list is signed, and TLS to its server would need a list in turn. So
-a request for one is no leak, and these connections are no evidence of a case.
+RFC 5280 section 8 gives the reason for HTTP: the list is signed, and a TLS server for it would
+itself need a list. So a request for a list is no leak, and connections for lists are no evidence of
+a case.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _END = b"\r\n\r\n"
 
 
 class RevocationLists:
-    """Serves the lists of a run on a port of 127.0.0.1.
+    """Serves the lists of revoked certificates of a lab run on a port of 127.0.0.1.
 
-    So the address of a list is known before the certificate that names it is made. Don't use it in
-    the event loop's thread.
+    All lists share the port, so the address of a list is known before a certificate that names it
+    is made. Don't use this class in the event loop's thread.
 
     Raises:
         CannotServeError: no port is left.
@@ -41,13 +42,13 @@ class RevocationLists:
             raise CannotServeError(f"the lab cannot listen: {exc.strerror}") from exc
 
     def add(self) -> RevocationList:
-        """Return a new list with its address. The caller sets its content."""
+        """Return a new list with its address. The caller sets its content, ``der``."""
         path = f"/{secrets.token_hex(8)}.crl"
         made = self._lists[path] = RevocationList(f"http://127.0.0.1:{self._port.number}{path}")
         return made
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop serving the lists, and close the port."""
         self._loop.call(self._port.close)
 
     def _listen(self) -> Port:
@@ -55,7 +56,10 @@ class RevocationLists:
 
 
 class ListRequest(Unrelayed):
-    """One request for a list, without I/O (``Conversation``)."""
+    """A connection with one HTTP request for a list of revoked certificates.
+
+    It does no I/O (see ``Conversation``).
+    """
 
     def __init__(self, lists: dict[str, RevocationList]) -> None:
         self.done = False

@@ -46,7 +46,7 @@ class Addresses:
     def allot(self, host: str) -> str:
         """Return the address of a host in the tunnel. The first call for a host assigns it.
 
-        At most 4096 hosts get their own address. All others share one.
+        At most 4096 hosts get separate addresses. All others share one address.
         """
         if host not in self._addresses and len(self._addresses) < _MAX_HOSTS:
             address = str(ipaddress.IPv4Address(_FIRST + len(self._addresses)))
@@ -55,7 +55,7 @@ class Addresses:
         return self._addresses.get(host, str(ipaddress.IPv4Address(_FIRST + _MAX_HOSTS - 1)))
 
     def host(self, address: str) -> str:
-        """Return the host to which an address was assigned; without one, the address itself."""
+        """Return the host to which an address was assigned; the address itself if there is none."""
         return self._hosts.get(address, address)
 
 
@@ -90,7 +90,10 @@ class LabResolver:
         self._busy = 0
 
     async def respond(self, packet: bytes) -> bytes:
-        """Return the DNS response to a packet; empty for packets without one. Never raises."""
+        """Return the DNS response to a packet. Never raises.
+
+        Empty if the packet is not a DNS query, or if too many queries are being answered.
+        """
         question = read_question(packet)
         if question is None or self._busy >= _MAX_CONCURRENT:
             return b""
@@ -162,8 +165,8 @@ def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool =
 def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
     """Return those addresses that belong to a DNS record type.
 
-    ``kind`` is the type: IPv4 addresses belong to A and IPv6 addresses to AAAA. Other types have
-    none.
+    ``kind`` is the type: IPv4 addresses belong to A and IPv6 addresses to AAAA. For other types,
+    the result is empty.
     """
     version = {"A": 4, "AAAA": 6}.get(kind)
     plain = (address.partition("%")[0] for address in addresses)
@@ -174,7 +177,8 @@ def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
 async def system_lookup(name: str) -> list[str]:
     """Return the addresses that this machine's resolver finds for a name.
 
-    IPv6 addresses are returned only if this machine has IPv6. Raises ``OSError`` if there are none.
+    IPv6 addresses are returned only if this machine has IPv6. Raises ``OSError`` if no address is
+    found.
     """
     found = await asyncio.get_running_loop().getaddrinfo(
         name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG

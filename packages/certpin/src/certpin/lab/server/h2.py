@@ -35,9 +35,9 @@ _END_HEADERS = 0x04
 
 
 class Frames:
-    """Splits the bytes of an HTTP/2 client into the preface and complete frames.
+    """Splits the bytes of an HTTP/2 client into the connection preface and complete frames.
 
-    Iteration returns them one by one.
+    Iterate over it to get the preface and the frames, each as bytes.
 
     Attributes:
         unread: the client's bytes that are not parsed: frames of an unfinished header block, a
@@ -61,11 +61,11 @@ class Frames:
         return bytes(self._block)
 
     def feed(self, data: bytes) -> None:
-        """Add bytes received from the client. Iteration then returns the complete frames."""
+        """Add bytes received from the client. Iterate afterwards to get the complete frames."""
         self._pending += data
 
     def read(self) -> None:
-        """Confirm that the caller has parsed the frame that iteration returned last."""
+        """Confirm that the caller has parsed the frame that was returned last."""
         if self._ended:
             self._block.clear()
 
@@ -133,7 +133,10 @@ class Http2:
 
     @cached_property
     def _http(self) -> H2Connection:
-        """The connection of the library h2, made on first use: most clients refuse earlier."""
+        """The connection object of the library h2.
+
+        It is made on first use, because most clients refuse the server earlier.
+        """
         # Invalid headers are client data too, so they are not refused.
         return H2Connection(H2Configuration(False, validate_inbound_headers=False))
 
@@ -206,7 +209,7 @@ class Http2:
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
         """Return True if these request headers name the foreign host of the step.
 
-        Requests for that host must not arrive on this connection.
+        That is a second host. Requests for it must not arrive on this connection.
         """
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()

@@ -1,7 +1,8 @@
-"""TLS records that the lab makes by hand, for servers that Python's ``ssl`` can't be.
+"""TLS records that the lab makes itself, for servers that Python's ``ssl`` can't be.
 
 The records, the alerts and the ClientHello of such a server are here. ``stapling`` has the
-handshake of TLS 1.3 that staples, and ``weak_tls`` those of TLS 1.2 with a weakness.
+handshake of a TLS 1.3 server that staples OCSP responses, and ``weak_tls`` the handshakes of TLS
+1.2 servers with a weakness.
 """
 
 from __future__ import annotations
@@ -23,25 +24,26 @@ _LONGEST_RECORD = 2**14
 
 
 class RecordKeys(Protocol):
-    """The keys of one direction, with the number of its next record."""
+    """The keys for TLS records of one direction, and the number of its next record."""
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted record with this content."""
+        """Return an encrypted TLS record with this content type and content."""
 
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
-        """Return the type and the content of an encrypted record.
+        """Return the type and the content of an encrypted TLS record.
 
         Raises:
-            InvalidTag: it is not authentic (of ``cryptography``).
-            ValueError: it is malformed.
+            cryptography.exceptions.InvalidTag: the record is not authentic.
+            ValueError: the record is malformed.
         """
 
 
 class HandMadeTls:
-    """The server's side of a TLS connection, between two memory buffers.
+    """The server's side of a TLS connection that the lab implements itself, without OpenSSL.
 
-    It has those methods of ``ssl.SSLObject`` that ``Tls`` calls, except for ``do_handshake``,
-    ``version`` and ``cipher``. It has no sessions and no client certificates.
+    It reads from and writes to two memory buffers. It has those methods of ``ssl.SSLObject`` that
+    the lab's class ``Tls`` calls. Subclasses add ``do_handshake``, ``version`` and ``cipher``. It
+    has no sessions and no client certificates.
 
     Args:
         alpn: the protocol to negotiate, in a tuple; empty for none.
@@ -65,16 +67,20 @@ class HandMadeTls:
         self._ended = False
 
     def selected_alpn_protocol(self) -> str | None:
-        """Return the negotiated protocol; None if there is none."""
+        """Return the negotiated application protocol (ALPN); None if there is none."""
         return self._alpn[0] if self._alpn else None
 
     def getpeercert(self, *, binary_form: bool) -> None:
-        """Return None: no client certificate is requested, in either form (``binary_form``)."""
+        """Return None, because the server requests no client certificate.
+
+        ``binary_form`` has no effect.
+        """
 
     def read(self, size: int) -> bytes:
         """Return the application data of the next record; empty if the client closed TLS.
 
-        A record is at most 16 KiB (RFC 8446 section 5.1), the ``size`` with which the lab reads.
+        ``size`` must be at least 16 KiB, the largest size of a record (RFC 8446 section 5.1): a
+        longer record is cut.
 
         Raises:
             ssl.SSLWantReadError: no record is complete.
@@ -87,19 +93,19 @@ class HandMadeTls:
         return b""
 
     def write(self, data: bytes) -> None:
-        """Send application data."""
+        """Encrypt application data, and add it to the buffer for the client."""
         self._send(DATA, data)
 
     def unwrap(self) -> None:
-        """Send close_notify."""
+        """Send the alert close_notify, which ends TLS."""
         self._send(ALERT, bytes((1, CLOSE_NOTIFY)))
 
     def _read_hello(self) -> ClientHello:
-        """Return the ClientHello, the first message of the transcript.
+        """Read and return the ClientHello, and start the handshake's transcript with it.
 
         Raises:
-            ssl.SSLWantReadError: it is not complete.
-            ssl.SSLError: it is none.
+            ssl.SSLWantReadError: the ClientHello is not complete.
+            ssl.SSLError: the bytes are not a ClientHello.
         """
         data = self._incoming.read()
         try:
@@ -133,7 +139,10 @@ class HandMadeTls:
         return kind, content
 
     def _is_encrypted(self, kind: int) -> bool:
-        """Return True if a record with this type in its header is encrypted, once keys are set."""
+        """Return True if a record with the type ``kind`` in its header is encrypted.
+
+        It is only called after keys are set.
+        """
         raise NotImplementedError
 
     def _take_alert(self, content: bytes) -> None:
@@ -143,10 +152,10 @@ class HandMadeTls:
         self._ended = True
 
     def _refuse(self) -> NoReturn:
-        """End a handshake in which the client sent another record than the next one.
+        """End the handshake, because the client sent an unexpected record or closed TLS.
 
         Raises:
-            ssl.SSLError: always. A client that closed TLS has broken no rule.
+            ssl.SSLError: always. The reason is ``CLOSED_IN_HANDSHAKE`` or ``UNEXPECTED_MESSAGE``.
         """
         fail("CLOSED_IN_HANDSHAKE" if self._ended else "UNEXPECTED_MESSAGE")
 
@@ -161,7 +170,7 @@ class Offer:
     """The parts of a ClientHello that the server needs (RFC 8446 section 4.1.2).
 
     Raises:
-        IndexError: it is malformed.
+        IndexError: the ClientHello is malformed.
     """
 
     def __init__(self, message: bytes) -> None:
@@ -178,11 +187,13 @@ class Offer:
             self.extensions.setdefault(kind, listed.vector(2).rest())
 
     def listed(self, extension: int, octets: int = 2) -> set[int]:
-        """Return the numbers in the list of an extension; empty if the client doesn't send it.
+        """Return the numbers in the list of an extension, such as groups or signature algorithms.
+
+        Empty if the client doesn't send the extension.
 
         Args:
             extension: the number of the extension.
-            octets: the length in bytes of the list's length.
+            octets: the size in bytes of the field that has the list's length.
         """
         content = self.extensions.get(extension, bytes(octets))
         return _numbers(Vectors(content).vector(octets))
@@ -196,10 +207,10 @@ def _numbers(reader: Vectors) -> set[int]:
 
 
 def _decrypted(keys: RecordKeys, header: bytes, content: bytes) -> tuple[int, bytes]:
-    """Return the type and the content of an encrypted record.
+    """Return the type and the content of an encrypted TLS record.
 
     Raises:
-        ssl.SSLError: it is not authentic, or malformed.
+        ssl.SSLError: the record is not authentic, or malformed.
     """
     try:
         return keys.decrypt(header, content)
@@ -210,9 +221,9 @@ def _decrypted(keys: RecordKeys, header: bytes, content: bytes) -> tuple[int, by
 
 
 def alert_name(number: int) -> str:
-    """Return the name of an alert as OpenSSL writes it, such as ``unknown_ca``.
+    """Return the name of a TLS alert as OpenSSL writes it, such as ``unknown_ca``.
 
-    One without a name is its number.
+    If the number has no name, return the number as text.
     """
     if number == _MISSING_EXTENSION:
         return "missing_extension"
@@ -226,29 +237,29 @@ _MISSING_EXTENSION = 109  # RFC 8446 section 6: ssl.AlertDescription doesn't hav
 
 
 def fail(reason: str) -> NoReturn:
-    """Raise ``ssl.SSLError`` with this reason."""
+    """Raise ``ssl.SSLError`` with this reason, such as ``UNEXPECTED_MESSAGE``."""
     raise tls_error(reason)
 
 
 def tls_error(reason: str) -> ssl.SSLError:
-    """Return an error with a reason, as those of OpenSSL have."""
+    """Return an ``ssl.SSLError`` with a reason, like the errors of OpenSSL."""
     exc = ssl.SSLError(1, f"[SSL] {reason}")
     exc.reason = reason
     return exc
 
 
 def record(kind: int, content: bytes) -> bytes:
-    """Return a record in clear text."""
+    """Return an unencrypted TLS record with this content type and content."""
     return bytes((kind, 3, 3)) + vector(2, content)
 
 
 def message(kind: int, content: bytes) -> bytes:
-    """Return a handshake message."""
+    """Return a TLS handshake message with this type number and content."""
     return bytes((kind,)) + vector(3, content)
 
 
 def extension(kind: int, content: bytes) -> bytes:
-    """Return an extension of a message."""
+    """Return a TLS extension with this type number and content, as bytes."""
     return kind.to_bytes(2) + vector(2, content)
 
 

@@ -1,4 +1,4 @@
-"""The server side of HTTP/1.1 (RFC 9112) in the lab, as far as the lab's answers need it."""
+"""The server side of HTTP/1.1 (RFC 9112) in the lab. It has only the parts that the lab needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_DIGITS = 15  # digits of a size: more than any client sends, and quick to p
 
 
 class Body(Protocol):
-    """The body of a request while it arrives. ``whole`` is True once it is complete."""
+    """Reads the body of a request while it arrives. ``whole`` is True once the body is complete."""
 
     whole: bool
 
@@ -33,7 +33,7 @@ class Body(Protocol):
 
 
 class Counted:
-    """A request body of a known length, in bytes."""
+    """Reads a request body of a known length, in bytes."""
 
     def __init__(self, octets: int) -> None:
         self._missing = octets
@@ -51,7 +51,7 @@ class Counted:
 class Chunked:
     """Reads a chunked request body and its trailer (RFC 9112 section 7.1).
 
-    The body ends at a malformed chunk, too.
+    A malformed chunk ends the body too.
     """
 
     def __init__(self) -> None:
@@ -135,9 +135,9 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Http:
     """The lab's HTTP/1.1 server: it answers each request with the lab's token, or with a redirect.
 
-    The token is a random text: a client that prints it has read the answer. Everything received
-    counts as data of the client. If a client asks for WebSocket (RFC 6455), and the case's step
-    would answer with the token, the connection changes to that protocol.
+    The token is a random text: a client that prints it has read the answer. Everything that the
+    server receives counts as data of the client. If the client requests WebSocket (RFC 6455), and
+    the server would answer with the token, the connection changes to WebSocket.
     """
 
     upgrade = False
@@ -187,7 +187,7 @@ class Http:
         return bytes(replies)
 
     def _receive_frames(self, socket: WebSocket, data: bytes) -> bytes:
-        """Process WebSocket frames, and return the reply. Their payload is the client's data."""
+        """Process WebSocket frames, and return the reply. Their payload is data of the client."""
         said, reply = socket.receive(data)
         self.data += said[: KEPT - len(self.data)]
         self._keep_astray(said)
@@ -197,8 +197,8 @@ class Http:
     def _take_head(self, replies: bytearray) -> bool:
         """Remove the next request's head from the buffer of received bytes.
 
-        Return True if the head is complete. A reply that the client needs before it sends the body
-        is added to ``replies``.
+        Return True if the head is complete. If the client waits for a reply before it sends the
+        body (``Expect: 100-continue``), that reply is added to ``replies``.
         """
         head, end, _ = self._pending.partition(b"\r\n\r\n")
         if not end:
@@ -213,7 +213,7 @@ class Http:
 
     @property
     def _path(self) -> str:
-        """The path of the current request."""
+        """The path of the current HTTP request."""
         first = self._head.partition(b"\r\n")[0].split(b" ")
         return first[1].decode("ascii", "replace") if len(first) > 1 else ""
 
@@ -221,7 +221,7 @@ class Http:
     def _strayed(self) -> bool:
         """True if the current request is for the foreign host of the step.
 
-        Requests for that host must not arrive on this connection.
+        That is a second host. Requests for it must not arrive on this connection.
         """
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
@@ -255,9 +255,10 @@ class Http:
 
 
 def websocket_key(head: bytes) -> bytes:
-    """Return the ``Sec-WebSocket-Accept`` with which a server accepts a WebSocket request.
+    """Return the value of ``Sec-WebSocket-Accept`` with which a server accepts WebSocket.
 
-    Empty if the request doesn't ask for WebSocket, version 13 (RFC 6455 section 4.2.1).
+    ``head`` is the head of the HTTP request. Empty if the request doesn't ask for WebSocket,
+    version 13 (RFC 6455 section 4.2.1).
     """
     asks = (
         head.startswith(b"GET ")
@@ -269,21 +270,22 @@ def websocket_key(head: bytes) -> bytes:
 
 
 def subprotocol(head: bytes) -> bytes:
-    """Return the first WebSocket subprotocol that the client offers, as some clients insist on one.
+    """Return the first WebSocket subprotocol that the client offers.
 
-    Empty if the client offers none, or if the first is not a token (RFC 9110 section 5.6.2).
+    The server accepts it, because some clients require a subprotocol. Empty if the client offers
+    none, or if the first is not a token (RFC 9110 section 5.6.2).
     """
     first = field(head, b"sec-websocket-protocol").partition(b",")[0].strip()
     return first if _TOKEN.fullmatch(first) else b""
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False, alt_svc: str = "") -> bytes:
-    """Return a complete HTTP response with the lab's token as its body, and with the time.
+    """Return a complete HTTP response with the lab's token as its body, and the header ``Date``.
 
     Args:
         token: a random text: a client that prints it has read the answer.
-        keep: keep the connection open.
-        only_head: leave out the body, for a HEAD request.
+        keep: True to keep the connection open.
+        only_head: True to leave out the body, for a HEAD request.
         alt_svc: another server for later requests (RFC 7838); empty for none.
     """
     body = f"{token}\n".encode()
@@ -295,9 +297,10 @@ def respond(token: str, *, keep: bool = False, only_head: bool = False, alt_svc:
 
 
 def redirect(to: str, *, keep: bool = False, alt_svc: str = "") -> bytes:
-    """Return a complete HTTP response that redirects to the URL ``to``, with the time.
+    """Return a complete HTTP response that redirects to the URL ``to``, with the header ``Date``.
 
-    ``keep`` keeps the connection open. ``alt_svc`` is another server for later requests.
+    If ``keep`` is True, the connection stays open. ``alt_svc`` is another server for later
+    requests.
     """
     head = (
         f"HTTP/1.1 302 Found\r\nDate: {formatdate(usegmt=True)}\r\nLocation: {to}\r\n"
@@ -310,11 +313,11 @@ def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
     """Return the answer of a proxy that opens no tunnel, with the lab's token as its body.
 
     A status other than 2xx means that the answer is the proxy's, and not the server's (RFC 9110
-    section 9.3.6). The connection ends with it.
+    section 9.3.6). The proxy closes the connection after it.
 
     Args:
-        status: such as 403. 302 redirects to the host under test in clear text, and 407 asks for a
-            password (RFC 9110 section 11.7.1).
+        status: the HTTP status, such as 403. 302 redirects to the host under test in clear text,
+            and 407 asks for a password (RFC 9110 section 11.7.1).
         answer_context: the token, and the URL of the redirect.
     """
     body = f"{answer_context.token}\n".encode()
@@ -328,9 +331,9 @@ def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
 
 
 def header_text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as HTTP/1.1 text, so that the canary can be found in ``:path``.
+    """Return HTTP/2 or HTTP/3 headers as HTTP/1.1 text.
 
-    The canary is the secret that the client was given.
+    In this text, the lab can find the canary, the secret in the URL that the client was given.
     """
     return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"
 
@@ -342,8 +345,8 @@ def _alternative(alt_svc: str) -> str:
 def _connection(*, keep: bool) -> str:
     """Return the header ``Connection: keep-alive`` if ``keep`` is True; otherwise an empty text.
 
-    ``Connection: close`` is not sent, although RFC 9112 section 9.6 recommends it: clients discard
-    a connection and its certificate as soon as the server announces the end. Without it, a client
-    that checks the certificate too late, after the answer, still finds the certificate.
+    ``Connection: close`` is not sent, although RFC 9112 section 9.6 recommends it, because clients
+    discard a connection and its certificate as soon as the server announces the end. Without this
+    header, a client that checks the certificate too late, after the answer, still finds it.
     """
     return "Connection: keep-alive\r\n" if keep else ""

@@ -34,23 +34,26 @@ class Imap(Lines):
 
     @property
     def between(self) -> bool:
-        """True if the client's next line begins a new command."""
+        """True if the client's next line begins a new command, and does not continue one."""
         return not self._tag
 
     def greeting(self) -> bytes:
-        """Return the server's greeting, without capabilities, so that the client must request them.
+        """Return the server's greeting (RFC 9051 section 7.1.1).
 
-        RFC 9051 section 7.1.1.
+        It has no capabilities, so that the client must request them.
         """
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word after a line's tag in upper case, and True if it is complete."""
+        """Return a line's command word in upper case, and True if the word is complete.
+
+        The command word follows the tag.
+        """
         _, _, rest = line.lstrip().partition(b" ")
         return first_word(rest)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a line: part of a command, or a step of SASL.
+        """Return the answer to a line, which is part of a command, or a step of a SASL login.
 
         A command is answered when its literals are complete. ``secure`` is True under TLS.
         """
@@ -139,9 +142,9 @@ def _capability(more: bytes) -> bytes:
 
 
 def _injected(tag: bytes) -> bytes:
-    """Return a forged answer to the client's next command. The command's tag is guessed.
+    """Return a forged answer to the command that the client will send after STARTTLS.
 
-    ``tag`` is the tag of the client's STARTTLS command.
+    The tag of that command is guessed from ``tag``, the tag of the STARTTLS command.
     """
     return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
 

@@ -1,15 +1,16 @@
 """The common part of the lab's SMTP, IMAP and PostgreSQL servers: messages and STARTTLS.
 
-The servers record which bytes are data of the client. In clear text, all bytes are, except commands
-that request TLS or end the connection. Under TLS, all are except commands that end the connection.
-A client that refuses the server sends nothing, so even EHLO or CAPABILITY shows that it continued.
+The servers record which bytes are data of the client. In clear text, all bytes are data, except
+commands that request TLS or end the connection. Under TLS, all bytes are data, except commands that
+end the connection. A client that refuses the server sends nothing, so even EHLO or CAPABILITY shows
+that it continued.
 
-A case may inject an answer: TLS is with the honest server, but a forged answer was sent before.
-Then the first command under TLS is not a finding: the lab never answers it, and closes its side of
-the connection. A client that sends another command has accepted the injected answer as one received
-under TLS. This does not depend on timing: an SMTP client must wait for the answer to EHLO (RFC 2920
-section 3.1). An IMAP client need not (RFC 9051 section 5.5): one that pipelines its first commands
-is a false positive.
+A case may inject an answer: the server sends a forged answer in clear text, and then begins TLS as
+the honest server. Then the first command under TLS is not a finding: the lab never answers it, and
+closes its side of the connection. If the client sends another command, it has accepted the injected
+answer as one received under TLS. This does not depend on timing: an SMTP client must wait for the
+answer to EHLO (RFC 2920 section 3.1). An IMAP client need not wait (RFC 9051 section 5.5): a client
+that pipelines its first commands is a false positive.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _TLS_RECORD = b"\x16"
 
 
 class MessageServer:
-    """The lab's server of one connection, for a protocol that consists of messages.
+    """The lab's server for one connection, for a protocol that consists of messages.
 
     Subclasses define how messages are split and answered.
 
@@ -77,8 +78,8 @@ class MessageServer:
     def end(self, keep: int = 0) -> None:
         """Ignore further bytes from the client, and close the connection.
 
-        The first ``keep`` pending bytes are kept as data of the client. So the evidence does not
-        depend on how the data was split.
+        The first ``keep`` bytes of ``pending`` still count as data of the client, and the rest is
+        discarded. So the evidence does not depend on how the network split the data.
         """
         self.deaf = self.closing = True
         del self.pending[keep:]
@@ -95,7 +96,8 @@ class MessageServer:
     def _account(self, *, secure: bool) -> None:
         """Update ``data``, the client's data, with the messages so far.
 
-        A message that is still incomplete counts too, because a client may disconnect within one.
+        A message that is still incomplete counts too, because the client may disconnect in the
+        middle of it.
         """
         if self.upgrade:
             self.rest = bytes(self.pending)
@@ -118,7 +120,7 @@ class MessageServer:
 
         Args:
             piece: the message, complete or not.
-            secure: True if it arrived under TLS.
+            secure: True if the message arrived under TLS.
         """
         raise NotImplementedError
 
@@ -139,7 +141,7 @@ MAX_LINES = 50_000
 
 
 class Lines(MessageServer):
-    """The lab's server of one connection, for a protocol of text lines (SMTP, IMAP).
+    """The lab's server for one connection, for a protocol of text lines (SMTP, IMAP).
 
     Subclasses declare the commands that are not data, and answer complete lines.
 
@@ -163,7 +165,8 @@ class Lines(MessageServer):
     def begin(self, *, secure: bool) -> bytes:
         """Return the server's greeting; empty if TLS begins now after STARTTLS.
 
-        ``secure`` is True if TLS begins now. RFC 3207 section 4.2, RFC 9051 section 6.2.1.
+        ``secure`` is True if TLS begins now. After STARTTLS, a server sends no second greeting (RFC
+        3207 section 4.2, RFC 9051 section 6.2.1).
         """
         return self.greeting() if secure is self._implicit else b""
 
@@ -211,7 +214,7 @@ class Lines(MessageServer):
 
         Args:
             go_ahead: the reply.
-            injected: a forged answer, which is appended if the case injects one.
+            injected: a forged answer. It is appended in clear text if the case injects an answer.
         """
         self.upgrade = True
         self.tampered = self.injects

@@ -1,7 +1,7 @@
 """The event loop of the lab, its listening sockets, and the link of each accepted socket.
 
-A link connects a socket with its conversation. The loop drives it directly: there is no task, and
-no buffer that could lose a byte when the case ends.
+A link connects a socket with its conversation (the protocol state machine that serves it). The loop
+calls the link directly: there is no task, and no buffer that could lose a byte when the case ends.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Loop:
         self._thread.join()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function in the loop's thread, wait for it, and return its result."""
+        """Run a function in the loop's thread, wait until it returns, and return its result."""
         answer: Future[T] = Future()
 
         def run() -> None:  # no task, for speed: each run of a client has three calls
@@ -74,28 +74,28 @@ class Loop:
 
 
 class WaitingLoop:
-    """An asyncio event loop that runs in the thread that waits for a client, while it waits.
+    """An asyncio event loop that runs in the caller's thread, while the caller waits for a client.
 
-    A program that is answered by the thread that waits for it is served faster: no other thread
-    has to wake up. Close it in the end.
+    This is faster than a loop in another thread, because no other thread has to wake up to answer
+    the client. Call ``close`` at the end.
     """
 
     def __init__(self) -> None:
         self.asyncio = asyncio.new_event_loop()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function, and return its result."""
+        """Run a function in this thread, and return its result."""
         return function()
 
     def wait_for(self, descriptor: int | None, seconds: float) -> bool:
-        """Serve until a descriptor is readable.
+        """Run the event loop, which serves clients, until a descriptor is readable.
 
         Args:
             descriptor: the descriptor; None to serve for the whole time.
             seconds: the longest time.
 
         Returns:
-            True if the descriptor is readable.
+            True if the descriptor is readable; False if the time is over.
         """
         readable = False
 
@@ -116,13 +116,13 @@ class WaitingLoop:
         return readable
 
     def close(self) -> None:
-        """Close the connections that are still open."""
+        """Close the loop, and the connections that are still open."""
         _end_tasks(self.asyncio)
         self.asyncio.close()
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks of a loop that was stopped. They need it to close their sockets."""
+    """Cancel the tasks of a stopped loop, and run the loop until their sockets are closed."""
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
@@ -138,11 +138,12 @@ async def _ended(tasks: set[asyncio.Task[object]]) -> None:
 class Port:
     """A listening TCP socket of the lab. It makes a conversation for each connection.
 
-    Use it only in the event loop's thread.
+    A conversation is the protocol state machine that serves one connection. Use this class only in
+    the event loop's thread.
 
     Args:
         loop: the event loop.
-        make: returns a new conversation, which serves one connection.
+        make: returns a new conversation.
         address: the IP address and the port to listen on; port 0 for any free port.
 
     Raises:
@@ -193,7 +194,7 @@ class Port:
             pass
 
     def _accept_one(self) -> bool:
-        """Accept one connection. Return True if more may be waiting."""
+        """Accept one connection. Return True if more connections may be waiting."""
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError):
@@ -242,8 +243,8 @@ PATIENCE = 20.0  # seconds that a client may be silent; until then it uses one s
 class Link:
     """Moves bytes between an accepted socket and its conversation, until one of them ends.
 
-    Use it only in the event loop's thread. ``ended`` is a function that is called once at the end,
-    with the link.
+    A conversation is the protocol state machine that serves a connection. Use this class only in
+    the event loop's thread. ``ended`` is a function that is called once at the end, with the link.
     """
 
     def __init__(
@@ -298,7 +299,7 @@ class Link:
         return self._open
 
     def _close_when_sent(self) -> None:
-        """Close the connection after the client closed its side, once all bytes are sent to it.
+        """Close the connection once all bytes are sent, because the client has closed its side.
 
         The client may still wait for the rest of an answer.
         """
@@ -308,7 +309,10 @@ class Link:
             self.close()
 
     def close(self, *, gently: bool = True) -> None:
-        """Close the connection without sending pending bytes; ``gently`` ends TCP before that."""
+        """Close the connection without sending pending bytes.
+
+        If ``gently`` is True, the lab's side is shut down (FIN) before the socket is closed.
+        """
         if not self._open:
             return
         self._let_go()
@@ -319,7 +323,7 @@ class Link:
         self._ended(self)
 
     def hand_over(self) -> socket.socket:
-        """Stop using the socket, and return it open, so that a relay can use it."""
+        """Stop using the socket, and return it open for a relay."""
         self._let_go()
         return self.sock
 

@@ -4,9 +4,9 @@ It follows "Message Flow" and "Message Formats" of PostgreSQL's documentation, v
 client's data is the startup message, with user and database, and everything after it except the
 termination message. The request for TLS is not data.
 
-A case may inject an answer before TLS. Then the startup message goes to the honest server: it does
-not count as data, and is never answered. A client that sends more has accepted the injected answer
-as one received under TLS (CVE-2021-23222).
+A case may inject an answer in clear text before TLS with the honest server. Then the startup
+message goes to the honest server: it does not count as data, and is never answered. If the client
+sends more, it has accepted the injected answer as one received under TLS (CVE-2021-23222).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Postgres(MessageServer):
     def is_data(self, message: bytes, *, secure: bool) -> bool:
         """Return True if a message, complete or not, counts as data of the client.
 
-        ``secure`` is True if it arrived under TLS.
+        ``secure`` is True if the message arrived under TLS.
         """
         if self._started:
             return message[:1] != b"X"

@@ -26,8 +26,8 @@ class Application(Protocol):
     """The server of one application protocol on one connection, in clear text and under TLS.
 
     No input may raise an exception. A protocol with host names also has ``astray``: the part of the
-    data that is addressed to the foreign host of the step. A protocol with a closing message has
-    ``farewell()``.
+    data that is addressed to a second host, which must not get data on this connection. A protocol
+    with a closing message has ``farewell()``, which returns this message.
 
     Attributes:
         data: the data of the client, without the overhead of the protocol (a preface, a greeting,
@@ -43,7 +43,7 @@ class Application(Protocol):
     def begin(self, *, secure: bool) -> bytes:
         """Return the bytes that the server sends first.
 
-        ``secure`` is False on connection, and True when TLS begins.
+        ``secure`` is False when the client connects, and True when TLS begins.
         """
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
@@ -123,7 +123,8 @@ def suits(protocol: str, wanted: str) -> bool:
 
     Args:
         protocol: the client's protocol, a key of ``PROTOCOLS``.
-        wanted: the case's protocol; ``starttls`` for all with STARTTLS, empty for all.
+        wanted: the protocol that the case needs: ``starttls`` for any protocol with STARTTLS, empty
+            for any protocol.
     """
     if wanted == STARTTLS:
         return PROTOCOLS[protocol].starting is not None
@@ -131,9 +132,9 @@ def suits(protocol: str, wanted: str) -> bool:
 
 
 def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
-    """Return the first name of ``spoken`` that the client offers (ALPN), in a tuple.
+    """Return the first ALPN name in ``spoken``, the server's list, that the client offers.
 
-    The tuple is empty if the client offers none of them.
+    The result is a tuple with this name. It is empty if the client offers none of the names.
     """
     return tuple(version for version in spoken if version in offered)[:1]
 

@@ -58,7 +58,7 @@ _TRIES = 20  # TCP ports that are opened until one has a number that is free for
 def open_with_http3(
     make: Callable[[], Port], loop: asyncio.AbstractEventLoop, case_run: CaseRun, address: str
 ) -> tuple[Port, QuicPort]:
-    """Open a TCP port, and a UDP port for HTTP/3 with the same number.
+    """Open a TCP port, and a UDP port for HTTP/3 with the same number. Return both ports.
 
     A client that is directed to the number of the TCP port, such as by ``curl --resolve``, then
     reaches both.
@@ -88,7 +88,7 @@ class QuicPort:
 
     Args:
         loop: the event loop, which must be running.
-        case_run: the running case. Its scenario has the step with which to serve connections.
+        case_run: the running case. Its scenario says how the lab serves HTTP/3 connections.
         address: the IP address and the port to listen on.
 
     Raises:
@@ -142,7 +142,7 @@ class QuicPort:
     def _begin(
         self, case_run: CaseRun, step: ServerStep, quic: QuicConnection, **_: object
     ) -> Http3:
-        """Return the server of a new connection. The library calls it."""
+        """Return the server for a new QUIC connection. The library aioquic calls this function."""
         session = Http3(step, case_run.answer_context.token, quic)
         case_run.opened(session.seen)
         self._sessions.append(session)
@@ -162,7 +162,7 @@ class QuicPort:
 
 
 class Http3(QuicConnectionProtocol):
-    """The lab's HTTP/3 server on one QUIC connection. ``seen`` is the evidence.
+    """The lab's HTTP/3 server on one QUIC connection. ``seen`` is the evidence of the connection.
 
     It answers each request with the lab's token, a random text: a client that prints it has read
     the answer. The headers and bodies of requests count as data of the client, and so do bytes of a
@@ -180,7 +180,7 @@ class Http3(QuicConnectionProtocol):
         self._only_head: set[int] = set()  # the streams of HEAD requests
 
     def quic_event_received(self, event: QuicEvent) -> None:
-        """Process an event of the connection. The library calls it."""
+        """Process an event of the QUIC connection. The library aioquic calls this function."""
         if isinstance(event, ProtocolNegotiated):  # from the ClientHello
             protocol = event.alpn_protocol or ""
             self.seen.hello = ClientHello(alpn=(protocol,), versions=(_TLS13,))
@@ -196,10 +196,10 @@ class Http3(QuicConnectionProtocol):
             self._take(self._http, event)
 
     def end(self) -> None:
-        """Close the connection, and process the events that the library postpones.
+        """Close the connection, and process the events that the library aioquic postpones.
 
-        It reports why the client closed a connection only after the time in which packets may still
-        arrive (RFC 9000 section 10.2): so that time is skipped.
+        The library reports why the client closed a connection only after the time in which packets
+        may still arrive (RFC 9000 section 10.2). This function skips that time.
         """
         with suppress(Exception):
             self.close()
@@ -213,7 +213,7 @@ class Http3(QuicConnectionProtocol):
             self.transmit()  # ends the timer
 
     def _take(self, http: H3Connection, event: QuicEvent) -> None:
-        """Process an event after the handshake."""
+        """Process an event of the QUIC connection after the handshake."""
         if isinstance(event, StreamDataReceived):
             self._taken += len(event.data)
             if self._taken > MAX_RECEIVED:  # the library keeps the bytes of an unfinished header
@@ -253,7 +253,7 @@ class Http3(QuicConnectionProtocol):
             http.send_data(stream, body, end_stream=True)
 
     def _note_end(self, event: ConnectionTerminated) -> None:
-        """Record why the client closed the connection: an alert of TLS, or another error."""
+        """Record why the client closed the connection: a TLS alert, or another error."""
         if event.frame_type is not None and event.error_code in _CRYPTO_ERRORS:
             self.seen.alert = alert_name(event.error_code - _CRYPTO_ERRORS.start)
         elif event.error_code and event.reason_phrase:
@@ -261,7 +261,10 @@ class Http3(QuicConnectionProtocol):
 
 
 def _is_request(stream: int) -> bool:
-    """Return True for the stream of a request: bidirectional, of the client (RFC 9000 2.1)."""
+    """Return True if a stream carries a request: it is bidirectional, and the client opened it.
+
+    See RFC 9000 section 2.1.
+    """
     return stream % 4 == 0
 
 
@@ -274,12 +277,12 @@ def _configuration(step: ServerStep) -> QuicConfiguration:
 
 
 class _Sender:
-    """The part of an asyncio transport that the library calls."""
+    """The part of an asyncio transport that the library aioquic calls."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send a datagram. One that can't be sent is lost, as in any network."""
+        """Send a datagram. Errors are ignored, because a network may lose any datagram."""
         with suppress(OSError):
             self._socket.sendto(data, address)

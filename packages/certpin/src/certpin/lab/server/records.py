@@ -1,7 +1,7 @@
 """Read TLS without its keys and without I/O: the ClientHello, and the records of a relay.
 
-The ClientHello is read in addition to OpenSSL, because the name in it selects the certificate, and
-because it proves that the client began TLS.
+The lab reads the ClientHello before OpenSSL does, because the name in it selects the certificate,
+and because it proves that the client began TLS.
 
 The client's data in a relayed connection is found by its records. In TLS 1.2 the type of a record
 shows application data (RFC 5246 section 6.2.1). In TLS 1.3 all encrypted records have that type
@@ -39,10 +39,10 @@ _LONGEST_RAW_HELLO = 2 * LONGEST_HELLO  # with the headers of records: small one
 class ClientHello:
     """The fields of a ClientHello that the lab needs (RFC 8446 section 4.1.2).
 
-    ``server_name`` is empty if the client sent none; ``versions`` are the numbers of the
-    ``supported_versions`` extension, or the one version of an older client. ``kind`` is equal for
-    two connections by the same TLS library with the same settings, to any host, also if one of them
-    resumes a session.
+    ``server_name`` is empty if the client sent no name. ``versions`` are the numbers of the
+    ``supported_versions`` extension, or the one version of an older client. ``kind`` identifies the
+    client's TLS library and settings: two connections of the same library with the same settings
+    have the same ``kind``, to any host, and also if one of them resumes a session.
     """
 
     server_name: str = ""
@@ -58,8 +58,8 @@ class NotTLSError(ValueError):
 class HelloReader:
     """Reads a ClientHello that arrives in pieces.
 
-    ``raw`` contains all received bytes, for the next reader. Each byte is examined once, so a
-    client that sends single bytes takes no more time.
+    ``raw`` contains all received bytes, so that OpenSSL can read them again. Each byte is examined
+    once, so a client that sends single bytes takes no more time.
     """
 
     def __init__(self) -> None:
@@ -96,9 +96,9 @@ class HelloReader:
 
     @property
     def _length(self) -> int:
-        """The length of the handshake message in bytes, with its header.
+        """The length of the handshake message in bytes, including its header.
 
-        While the header is incomplete, it is the length of the header only.
+        While the header is incomplete, it is the length of the header.
         """
         if len(self._message) < _MESSAGE:
             return _MESSAGE
@@ -111,7 +111,8 @@ class HelloReader:
     def _take_record(self) -> bool:
         """Add the content of the next TLS record to the handshake message.
 
-        Return False if the record is incomplete. The part that has arrived is checked.
+        Return False if the record is incomplete. Raises ``NotTLSError`` if the bytes so far can't
+        be part of a ClientHello.
         """
         header = self.raw[self._at : self._at + _HEADER]
         if not _HELLO_RECORD.startswith(header[:2]):
@@ -162,7 +163,7 @@ def _kind(
 ) -> str:
     """Return a text that identifies the client's TLS library and its settings.
 
-    It has no order, because some clients shuffle their extensions, and no random values
+    It doesn't depend on the order of extensions, which some clients shuffle, or on random values
     (GREASE, RFC 8701).
     """
     offered = []
@@ -174,7 +175,7 @@ def _kind(
 
 
 def _is_grease(number: int) -> bool:
-    """Return True for a reserved value of RFC 8701, such as 0x3a3a."""
+    """Return True if a number is reserved by RFC 8701 (GREASE), such as 0x3a3a."""
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
 
 
@@ -217,8 +218,8 @@ class RecordCounter:
     """Counts the records with a client's application data in a relayed TLS connection, as ``data``.
 
     ``unclear`` is True if the count may be too low: the bytes are not TLS, or the client presented
-    a certificate in one record with its Finished. In the second case, records count after the
-    server's next record.
+    a certificate in one record with its Finished. In the second situation, the client's records are
+    counted only after the server's next record.
 
     Limits. Early data is not counted. An alert may be counted as data if the client pads its
     records (RFC 8446 section 5.4) other than by a known fixed number of bytes or to whole blocks,
@@ -268,7 +269,7 @@ class RecordCounter:
             self._lost = True
 
     def _hear(self, suite: _Suite, length: int) -> None:
-        """Process a client's record of type application data. Count it if it is client data.
+        """Process a client's record of type application data. Count it unless it is TLS overhead.
 
         ``length`` is the length of the record's content in bytes.
         """
@@ -286,10 +287,11 @@ class RecordCounter:
             self._hear_flight(suite, said)
 
     def _count_late(self, said: int) -> None:
-        """Count a record as data if the client's last handshake messages had an unknown length.
+        """Count a record as data, although the length of the client's Finished was unknown.
 
-        A record of the same length as those messages is not counted: it may be an alert, if records
-        are padded to whole blocks.
+        A record of the same length as the client's last handshake messages is not counted, because
+        it may be an alert, if records are padded to whole blocks. ``said`` is the record's length
+        in bytes.
         """
         if said != self._flight:
             self._finished = True
@@ -298,7 +300,8 @@ class RecordCounter:
     def _hear_flight(self, suite: _Suite, said: int) -> None:
         """Process a record of the client's last handshake messages, which end with its Finished.
 
-        The Finished is recognised by its length, if the length is known.
+        The Finished is recognised by its length, if the length is known. ``said`` is the length in
+        bytes.
         """
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:
@@ -309,7 +312,7 @@ class RecordCounter:
 
 
 class _Suite:
-    """The lengths in bytes of the records that a cipher suite makes.
+    """The lengths in bytes of the TLS records that a cipher suite makes.
 
     ``hidden`` is True in TLS 1.3, in which records hide their type.
     """
@@ -322,7 +325,7 @@ class _Suite:
 
 
 class _Records:
-    """Splits the bytes of one direction into TLS records. It buffers at most one record."""
+    """Splits the TLS bytes of one direction into records. It buffers at most one record."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -340,7 +343,7 @@ class _Records:
         del self._held[:at]
 
     def _end(self, at: int) -> int:
-        """Return the offset of the end of the record that begins at ``at``.
+        """Return the offset of the end of the TLS record that begins at the offset ``at``.
 
         While the record's header is incomplete, return the offset of the end of the header.
         """
@@ -358,7 +361,8 @@ class _Records:
 def _chosen(record: bytes) -> _Suite | None:
     """Return the cipher suite in a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3).
 
-    Return None if the record contains another message.
+    Return None if the record contains another message. The result has the lengths of the suite's
+    records.
     """
     message = Vectors(record)
     try:
@@ -387,8 +391,8 @@ def _chosen_version(hello: Vectors) -> bytes:
 class Vectors:
     """Reads TLS vectors (RFC 8446 section 3.4) from bytes.
 
-    Each method continues after the previous one. ``IndexError`` is raised if there are too few
-    bytes.
+    Each method reads the bytes after those that were read before. ``IndexError`` is raised if there
+    are too few bytes.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -421,5 +425,8 @@ class Vectors:
 
 
 def vector(octets: int, content: bytes) -> bytes:
-    """Return a TLS vector: bytes after their length in so many octets (RFC 8446 section 3.4)."""
+    """Return a TLS vector: the content after its length (RFC 8446 section 3.4).
+
+    ``octets`` is the size in bytes of the length field.
+    """
     return len(content).to_bytes(octets) + content

@@ -27,14 +27,14 @@ _QUIET = 5.0
 
 
 class Reader(Protocol):
-    """The reading side of a connection: an asyncio stream, or a stream of the tunnel."""
+    """The reading side of a connection: an asyncio stream, or a stream of the WireGuard tunnel."""
 
     async def read(self, n: int, /) -> bytes:
-        """Return the bytes that arrive next; empty at the end."""
+        """Return the bytes that arrive next; empty at the end of the stream."""
 
 
 class Writer(Protocol):
-    """The writing side of a connection: an asyncio stream, or a stream of the tunnel."""
+    """The writing side of a connection: an asyncio stream, or a stream of the WireGuard tunnel."""
 
     def write(self, data: bytes, /) -> None:
         """Queue bytes to send."""
@@ -43,10 +43,10 @@ class Writer(Protocol):
         """Wait until the buffer has room for more bytes."""
 
     def write_eof(self) -> None:
-        """Close the direction in which this side writes."""
+        """Close the writing direction of the connection. Reading is still possible."""
 
     def close(self) -> None:
-        """Close both directions."""
+        """Close both directions of the connection."""
 
     async def wait_closed(self) -> None:
         """Wait until the stream is closed."""
@@ -70,9 +70,9 @@ def relay(
     """Start to relay between a client and the server that it requested, until both have closed.
 
     Args:
-        loop: the event loop of the lab. Call this function in its thread.
+        loop: the event loop of the lab. Call this function in the loop's thread.
         sock: the client's socket. It is closed at the end.
-        conversation: receives a copy of the relayed bytes, as evidence.
+        conversation: records evidence. It gets a copy of the relayed bytes.
         to: the requested server.
         allow: returns False for an IP address that the client must not reach. It is not called for
             a server that the lab itself chose.
@@ -106,7 +106,7 @@ async def pass_through(
 
     Args:
         near: the client's stream.
-        conversation: receives a copy of the relayed bytes, as evidence.
+        conversation: records evidence. It gets a copy of the relayed bytes.
         to: the requested server.
         allow: returns False for an IP address that the client must not reach.
     """
@@ -116,7 +116,7 @@ async def pass_through(
 
 
 async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
-    """Connect to the server ``to``, and return its streams.
+    """Connect to the server ``to``, and return the streams to read from it and to write to it.
 
     Return ``None`` if the server is unreachable, or ``allow`` returns False for its address.
     """
@@ -135,15 +135,18 @@ async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
 def is_local(address: str) -> bool:
     """Return True for loopback, link-local, multicast and unspecified IP addresses.
 
-    A device under test must not reach them: they belong to this machine, or to its network, such as
-    the metadata service of a cloud.
+    A device under test must not reach these addresses: they belong to this machine, or to its
+    network, such as the metadata service of a cloud.
     """
     found = parse_address(address)
     return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return an IP address without its zone. An IPv4-mapped one (``::ffff:…``) becomes IPv4."""
+    """Parse an IP address, without its zone.
+
+    An IPv4-mapped IPv6 address (``::ffff:…``) is returned as IPv4.
+    """
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found
 
@@ -188,7 +191,7 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read bytes and return them. Before that, pass them to ``hear``, which records evidence."""
+    """Read bytes, pass them to ``hear``, which records evidence, and return them."""
     try:
         data = await reader.read(_PIECE)
     except OSError:

@@ -1,7 +1,7 @@
 """One connection to the lab without I/O: process the client's bytes, and record the evidence.
 
-Port, CONNECT proxy, SOCKS5 and WireGuard only move the bytes. The running case chooses how the lab
-serves each connection.
+The TCP port, the CONNECT and SOCKS5 proxies and the WireGuard tunnel only move the bytes. The
+running case chooses how the lab serves each connection.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Destination:
     """The host and port that a client requested.
 
-    ``via`` is the way in which it requested them: ``port``, ``connect``, ``socks5``, … ``plain`` is
-    True for a request in clear text.
+    ``via`` is the way in which the client connected: ``port`` (directly), ``connect`` (HTTP proxy),
+    ``socks5``, … ``plain`` is True for a request in clear text.
     """
 
     via: str
@@ -45,8 +45,8 @@ class CaseRun:
     """A running case: assigns the scenario's steps to connections, and stores their evidence.
 
     A step is how the lab serves one connection. Steps are assigned in the order in which
-    connections arrive. ``connections`` is the evidence; ``error`` is set if the lab could not serve
-    a step.
+    connections arrive. ``connections`` is the evidence. ``error`` is the error if the lab could not
+    serve a step, or None.
 
     Args:
         scenario: the steps for each host.
@@ -99,7 +99,7 @@ class CaseRun:
     def next_step(
         self, server_name: str, target: str, *, port: int = 0, kind: str = ""
     ) -> ServerStep:
-        """Return the step with which to serve a new connection.
+        """Return the step with which to serve a new connection: its certificates, key and answer.
 
         Each call moves on to the next step of the host. The last step of a host repeats.
 
@@ -107,8 +107,9 @@ class CaseRun:
             server_name: the name in the ClientHello, or empty.
             target: the host that the client requested from a proxy, or empty.
             port: the requested port. A scenario may have other steps for ``OTHER_PORT``.
-            kind: the kind of the connection. A scenario may have other steps for kinds that differ
-                from the first connection's.
+            kind: a text that identifies the client's TLS library and settings
+                (``ClientHello.kind``). A scenario may have other steps for kinds that differ from
+                the first connection's.
         """
         asked = server_name or target
         host = asked if asked in self._steps else self._first
@@ -130,7 +131,10 @@ class CaseRun:
         return steps[min(self._met[host], len(steps) - 1)]
 
     def choose_alpn(self, step: ServerStep, hello: ClientHello) -> tuple[str, ...]:
-        """Return the protocol (ALPN) that a step negotiates, in a tuple; empty for none."""
+        """Return the application protocol (ALPN) to negotiate on a connection, in a tuple.
+
+        Empty if the client offers no protocol that the step accepts.
+        """
         spoken = self.alpn if step.alpn is None else step.alpn
         if step.settings.weakness:
             # HTTP/2 forbids weak suites (RFC 9113 section 9.2.2), and an attacker avoids it.
@@ -138,11 +142,11 @@ class CaseRun:
         return choose(hello.alpn, spoken)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Return the server for the part of a connection before TLS; None if there is no such part.
+        """Return the server for the clear-text part of a connection, before STARTTLS.
 
-        ``seen`` is the evidence of the connection. If the next step tampers with this part, the
-        step is assigned to the connection now. Otherwise a step is assigned later, by the name in
-        the ClientHello.
+        None if the protocol has no such part. ``seen`` is the evidence of the connection. If the
+        next step tampers with this part, the step is assigned to the connection now. Otherwise a
+        step is assigned later, by the name in the ClientHello.
         """
         if not self._protocol.starting:
             return None
@@ -178,15 +182,15 @@ TOO_MUCH = "the client sent more than the lab reads"
 
 
 class Session:
-    """Serves one connection of a lab case. ``seen`` is its evidence.
+    """Serves one connection of a lab case, without I/O. ``seen`` is the evidence of the connection.
 
     Send ``data_to_send()`` after each call. If ``done`` is True, then close the connection: with a
-    TCP reset if ``resets`` is True. If ``passing`` is set, relay it to that server. While ``pause``
-    is not zero, call ``resume()`` after so many seconds.
+    TCP reset if ``resets`` is True. If ``passing`` is set, relay the connection to that server.
+    While ``pause`` is not zero, call ``resume()`` after that many seconds.
 
     Args:
         case_run: the running case.
-        via: the way in which the client connected, as in ``Destination``.
+        via: the way in which the client connected, such as ``port`` or ``connect``.
         target: the host that the client requested from a proxy, or empty.
         port: the port that the client requested; 0 if it is unknown.
     """
@@ -223,7 +227,7 @@ class Session:
         return data
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed the connection.
+        """Process bytes from the client. Empty bytes mean that the client closed the connection.
 
         Never raises.
         """
@@ -265,7 +269,7 @@ class Session:
             self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
-        """Record bytes in clear text that arrived in place of TLS: all of them are leaked data."""
+        """Record bytes in clear text that arrived in place of TLS. All of them are leaked data."""
         self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
         if self._clear:
@@ -310,7 +314,7 @@ class Session:
         self._secure(self.early)
 
     def resume(self) -> None:
-        """Go on after ``pause`` seconds: begin TLS, or end the connection. Never raises."""
+        """Continue after ``pause`` seconds: begin TLS, or end the connection. Never raises."""
         step, hello = self.seen.step, self.seen.hello
         if not self.pause or self.done or step is None or hello is None:
             return
@@ -332,7 +336,7 @@ class Session:
     def passed(self, data: bytes, *, back: bool) -> None:
         """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
 
-        Empty bytes mean that this side closed the connection.
+        Empty bytes mean that their sender closed the connection.
         """
         if not back:
             self._records.from_client(data)
@@ -360,7 +364,11 @@ class Session:
             )
 
     def _hear_out(self, data: bytes) -> None:
-        """Record bytes that arrive after the lab closed its side, if they still count as data."""
+        """Process bytes that arrive after the lab closed its side of the connection.
+
+        They are recorded if they are clear text, or if the protocol still counts them as client
+        data.
+        """
         if self._tls and self._taken <= MAX_RECEIVED:
             self._note_clear(data)
         if self._tls and self._tls.listens and data and self._taken <= MAX_RECEIVED:
@@ -369,7 +377,8 @@ class Session:
     def _note_clear(self, data: bytes) -> None:
         """Record clear text that arrives in place of a TLS record, and everything after it.
 
-        Junk is ignored: the text must begin with printable characters.
+        Other bytes that are no TLS records are ignored: clear text must begin with printable
+        characters.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

@@ -1,4 +1,4 @@
-"""The server side of SMTP in the lab, as far as it is needed to receive a message (RFC 5321).
+"""The server side of SMTP in the lab. It has only the parts that receive a message (RFC 5321).
 
 Every login succeeds (RFC 4954), because the lab does not know the passwords.
 """
@@ -35,7 +35,7 @@ class Smtp(Lines):
 
     @property
     def between(self) -> bool:
-        """True if the client's next line begins a new command."""
+        """True if the client's next line begins a new command, and does not continue one."""
         return self._state == "command"
 
     def greeting(self) -> bytes:
@@ -47,7 +47,7 @@ class Smtp(Lines):
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a line: a command, a step of SASL, or the end of a message.
+        """Return the answer to a line: a command, a step of a SASL login, or the end of a message.
 
         ``secure`` is True under TLS.
         """

@@ -1,9 +1,9 @@
 """A TLS 1.3 server that staples an OCSP response, which Python's ``ssl`` can't do.
 
-It has the few methods of ``ssl.SSLObject`` that ``Tls`` calls, and the parts of RFC 8446 that an
-honest server needs for one suite (TLS_AES_128_GCM_SHA256), one group (X25519) and one signature
-algorithm (ecdsa_secp256r1_sha256). It has no sessions, no client certificates and no second
-ClientHello: a client that offers something else can't be served.
+It has the few methods of ``ssl.SSLObject`` that the lab's class ``Tls`` calls, and the parts of RFC
+8446 that an honest server needs for one suite (TLS_AES_128_GCM_SHA256), one group (X25519) and one
+signature algorithm (ecdsa_secp256r1_sha256). It has no sessions, no client certificates and no
+HelloRetryRequest: a client that doesn't offer these parameters can't be served.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ _CONTEXT = b" " * 64 + b"TLS 1.3, server CertificateVerify\0"  # RFC 8446 sectio
 
 
 class StaplingTls(HandMadeTls):
-    """The server's side of a TLS connection that serves a step with its stapled OCSP response.
+    """The server's side of a TLS connection that presents a chain with a stapled OCSP response.
 
     A client that did not ask for the response (status_request) doesn't get it, as RFC 6066 section
     8 requires.
 
     Args:
-        step: the chain, its P-256 key, and the response (``staple``, DER).
+        step: how the lab serves the connection: the chain, its P-256 key, and the response
+            (``staple``, DER).
         alpn: the protocol to negotiate, in a tuple; empty for none.
         incoming: the buffer with bytes from the client.
         outgoing: the buffer for bytes to the client.
@@ -95,7 +96,7 @@ class StaplingTls(HandMadeTls):
         return "TLSv1.3"
 
     def cipher(self) -> tuple[str, str, int]:
-        """Return the suite, its version and its key length in bits."""
+        """Return the cipher suite, the TLS version and the key length in bits."""
         return "TLS_AES_128_GCM_SHA256", "TLSv1.3", 128
 
     def do_handshake(self) -> None:
@@ -104,7 +105,8 @@ class StaplingTls(HandMadeTls):
         Raises:
             ssl.SSLWantReadError: more bytes of the client are needed.
             ssl.SSLError: the client sent an alert, or broke the protocol.
-            CannotServeError: the client offers nothing that this server has.
+            CannotServeError: the client doesn't offer the version, the suite, the group or the
+                signature algorithm of this server.
         """
         if not self._transcript:
             self._answer_hello()
@@ -140,7 +142,10 @@ class StaplingTls(HandMadeTls):
         self._verify_data = verify_data(client, self._transcript)
 
     def _flight(self, offer: _Offer, secret: bytes) -> bytes:
-        """Return the messages from EncryptedExtensions to Finished; add them to the transcript."""
+        """Return the handshake messages from EncryptedExtensions to Finished.
+
+        They are also added to the transcript. ``secret`` is the server's handshake traffic secret.
+        """
         before = self._transcript
         protocol = alpn_extension(self._alpn)
         self._transcript += message(_ENCRYPTED_EXTENSIONS, vector(2, protocol))
@@ -166,7 +171,7 @@ class StaplingTls(HandMadeTls):
         """Return True if the client's Finished has arrived.
 
         Raises:
-            ssl.SSLError: it is wrong, or another message.
+            ssl.SSLError: the Finished is wrong, or another message arrived.
         """
         expected = message(_FINISHED, self._verify_data)
         if len(self._messages) < len(expected):
@@ -176,7 +181,10 @@ class StaplingTls(HandMadeTls):
         return True
 
     def _is_encrypted(self, kind: int) -> bool:
-        """Return True for application data: the type of all encrypted records."""
+        """Return True if a record has the type application data.
+
+        In TLS 1.3, all encrypted records have this type.
+        """
         return kind == DATA
 
 
@@ -184,7 +192,7 @@ class _Offer(Offer):
     """A ClientHello that this server can answer.
 
     Raises:
-        IndexError: it is malformed.
+        IndexError: the ClientHello is malformed.
         CannotServeError: the client doesn't offer the version, the suite, the group or the
             signature algorithm of this server.
     """

@@ -1,7 +1,7 @@
 """The lab's side of TLS: one connection, and the OpenSSL context with which it is served.
 
-OpenSSL reads chains and keys from files. Here these are memory files or pipes, because a killed
-process must not leave a key on the disk.
+OpenSSL reads chains and keys from files. The lab passes them in memory files or pipes, because a
+killed process must not leave a key on the disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Tls:
     """The server's side of a TLS connection. ``receive`` never raises, whatever a client sends.
 
     Attributes:
-        closed: True if the connection ends once everything is sent.
+        closed: True if the connection ends once all pending bytes are sent.
         unknown_client: True if the client presented a certificate that cannot be verified.
         listens: True if data is also processed after the lab closed its side.
     """
@@ -55,7 +55,10 @@ class Tls:
         return self._sent.read()
 
     def receive(self, data: bytes, seen: Connection) -> None:
-        """Process bytes from the client, and record its data and TLS settings in ``seen``."""
+        """Process bytes from the client, and record its data and TLS settings in ``seen``.
+
+        ``seen`` is the evidence of the connection.
+        """
         self._in.write(data)
         try:
             if not seen.secured:
@@ -92,7 +95,7 @@ class Tls:
     def _leave(self) -> None:
         """Close TLS if the application protocol has ended.
 
-        Called after all received data was processed.
+        It is called after all received data was processed.
         """
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
@@ -110,17 +113,20 @@ class Tls:
         seen.astray = bytes(getattr(said, "astray", b""))
 
     def say(self, data: bytes) -> None:
-        """Encrypt bytes for the client. Only after the handshake."""
+        """Encrypt bytes for the client. Call this only after the handshake."""
         if data:
             self._object.write(data)
 
     def end(self) -> None:
-        """Send close_notify, if all data of the client was read. Later data can still be read."""
+        """Send the alert close_notify if all data of the client was read.
+
+        Data that the client sends later can still be read.
+        """
         with suppress(ssl.SSLError):  # the client's own close_notify has not arrived
             self._object.unwrap()
 
     def _close(self) -> None:
-        """Send close_notify (the end of TLS), without waiting for the client's."""
+        """Send the alert close_notify (the end of TLS), and don't wait for the client's alert."""
         self.closed = True
         if self.listens:  # unwrap() would lose later data
             return
@@ -150,7 +156,7 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
 def reason_of(exc: ssl.SSLError) -> str:
     """Return the reason of a TLS error: OpenSSL's name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
-    Python does not know the names of some errors. For those, the reason is taken from the message:
+    Python does not know the names of some errors. Their reason is taken from the message:
     ``[SSL] record layer failure (_ssl.c:2580)``.
     """
     known: str | None = getattr(exc, "reason", None)
@@ -168,7 +174,8 @@ _LAX = ":@SECLEVEL=0"
 class Contexts:
     """The OpenSSL contexts with which the lab serves the steps of one case.
 
-    ``clients`` is PEM of the client certificates to accept.
+    A step is how the lab serves one connection. ``clients`` are the client certificates to accept,
+    as PEM.
 
     OpenSSL encrypts a session ticket with keys of the context with which a connection began
     (``session_ctx``), even if another context takes over after the ClientHello. So steps that share
@@ -187,10 +194,10 @@ class Contexts:
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
     ) -> ssl.SSLObject:
-        """Return a TLS connection that serves a step, between two memory buffers.
+        """Return a TLS connection, between two memory buffers, that serves a client.
 
         Args:
-            step: the chain, the key and the TLS settings.
+            step: how the lab serves the connection: the chain, the key and the TLS settings.
             alpn: the ALPN names to accept.
             incoming: the buffer with bytes from the client.
             outgoing: the buffer for bytes to the client.
@@ -229,7 +236,7 @@ class _Moving(ssl.SSLObject):
 
 
 class _Keeper(ssl.SSLContext):
-    """A TLS context without a certificate. It contains the ticket keys that several steps share."""
+    """A TLS context without a certificate, which holds the session ticket keys of several steps."""
 
     sslobject_class = _Moving
 
@@ -303,7 +310,7 @@ def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
 
 @contextmanager
 def _as_file(data: bytes) -> Iterator[str]:
-    """Yield a path from which OpenSSL can read these bytes once."""
+    """Context manager: yield a path from which OpenSSL can read these bytes once."""
     descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)
     try:
         yield f"/dev/fd/{descriptor}"
@@ -321,7 +328,7 @@ def _memory(data: bytes) -> int:
 def _pipe(data: bytes) -> int:
     """Return the descriptor of a pipe from which these bytes can be read.
 
-    A thread writes the bytes, because a pipe may hold fewer.
+    A thread writes the bytes, because they may be more than the pipe's buffer holds.
     """
     reader, writer = os.pipe()
     threading.Thread(target=_fill, args=(writer, data), daemon=True).start()

@@ -1,7 +1,8 @@
 """The key schedule and the records of TLS 1.2 (RFC 5246), for a few of its cipher suites.
 
-For programs that no TLS library allows: a server with a weakness, and a client that does not notice
-it. Like ``tls13``, it is not hardened against timing, because every key of the lab is worthless.
+They are for TLS peers that no TLS library supports: a server with a weakness, and a test client
+that accepts this weakness. Like ``tls13``, this code is not hardened against timing attacks,
+because every key of the lab is worthless.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class Suite:
     """A cipher suite of TLS 1.2, with a PRF over SHA-256.
 
     Attributes:
-        number: its number in the handshake.
-        name: OpenSSL's name.
+        number: the suite's number in the handshake.
+        name: OpenSSL's name of the suite.
         exchange: the key exchange: ``RSA``, ``DHE`` or ``ECDHE``.
-        key: the length of its key in bytes.
-        mac: the hash of its MAC; empty for AES-GCM.
+        key: the length of the cipher's key in bytes.
+        mac: the hash of the MAC; empty for AES-GCM.
         block: the length of a block in bytes: 8 for 3DES, 16 for AES.
     """
 
@@ -67,7 +68,9 @@ class Suite:
 
 
 class CbcKeys:
-    """The keys of one direction of a suite in CBC mode, and its counter (RFC 5246 section 6.2.3.2).
+    """The keys for TLS 1.2 records of one direction in CBC mode, and the record counter.
+
+    See RFC 5246 section 6.2.3.2.
 
     Args:
         suite: the suite.
@@ -81,7 +84,7 @@ class CbcKeys:
         self._number = 0
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted record with this content."""
+        """Return an encrypted TLS record with this content type and content."""
         plain = content + self._authenticate(kind, content)
         padding = self._suite.block - len(plain) % self._suite.block
         plain += bytes((padding - 1,)) * padding
@@ -91,11 +94,11 @@ class CbcKeys:
         return bytes((kind,)) + _VERSION + vector(2, sealed)
 
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
-        """Return the type and the content of an encrypted record.
+        """Return the type and the content of an encrypted TLS record.
 
         Raises:
-            InvalidTag: the padding or the MAC is wrong.
-            ValueError: its length is no multiple of a block, or too small.
+            cryptography.exceptions.InvalidTag: the padding or the MAC is wrong.
+            ValueError: the length is no multiple of a block, or too small.
         """
         block = self._suite.block
         if len(content) < 2 * block:
@@ -111,21 +114,21 @@ class CbcKeys:
         return header[0], plain[:size]
 
     def _authenticate(self, kind: int, content: bytes) -> bytes:
-        """Return the MAC of the next record (RFC 5246 section 6.2.3.1)."""
+        """Return the MAC of the next record, and count the record (RFC 5246 section 6.2.3.1)."""
         made = _counted(self._number, kind, len(content)) + content
         self._number += 1
         return hmac.digest(self._mac, made, self._suite.mac)
 
 
 class GcmKeys:
-    """The key, the salt and the counter of one direction of AES-GCM (RFC 5288 section 3)."""
+    """The key, the salt and the record counter of one direction of AES-GCM (RFC 5288 section 3)."""
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._cipher, self._salt = AESGCM(key), salt
         self._number = 0
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted record with this content."""
+        """Return an encrypted TLS record with this content type and content."""
         nonce = self._number.to_bytes(_NONCE)
         counted = _counted(self._number, kind, len(content))
         self._number += 1
@@ -133,11 +136,11 @@ class GcmKeys:
         return bytes((kind,)) + _VERSION + vector(2, sealed)
 
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
-        """Return the type and the content of an encrypted record.
+        """Return the type and the content of an encrypted TLS record.
 
         Raises:
-            InvalidTag: it is not authentic.
-            ValueError: it is too short.
+            cryptography.exceptions.InvalidTag: the record is not authentic.
+            ValueError: the record is too short.
         """
         size = len(content) - _NONCE - _TAG
         if size < 0:
@@ -149,7 +152,10 @@ class GcmKeys:
 
 
 def _counted(number: int, kind: int, size: int) -> bytes:
-    """Return the number and the header of a record, which are authenticated with its content."""
+    """Return the data that a TLS 1.2 record authenticates in addition to its content.
+
+    It is the record's number and header.
+    """
     return number.to_bytes(8) + bytes((kind,)) + _VERSION + size.to_bytes(2)
 
 
@@ -165,7 +171,7 @@ def master_secret(shared: bytes, client: bytes, server: bytes) -> bytes:
 
 
 def verify_data(master: bytes, label: bytes, transcript: bytes) -> bytes:
-    """Return the content of Finished (RFC 5246 section 7.4.9).
+    """Return the content of a Finished message (RFC 5246 section 7.4.9).
 
     Args:
         master: the master secret.

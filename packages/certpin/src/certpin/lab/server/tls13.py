@@ -1,7 +1,8 @@
 """The key schedule and the records of TLS 1.3 (RFC 8446), for the suite TLS_AES_128_GCM_SHA256.
 
-For programs that no TLS library allows: a server that staples, and a client without a check. It is
-not hardened against timing, because every key of the lab is worthless.
+They are for TLS peers that no TLS library supports: a server that staples OCSP responses, and a
+test client that skips a check. This code is not hardened against timing attacks, because every key
+of the lab is worthless.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from certpin.lab.server.records import vector
 
 
 class TrafficKeys:
-    """The key, the nonce and the counter of one direction (RFC 8446 sections 5.2, 5.3 and 7.3).
+    """The key, the nonce and the record counter of one direction of a TLS 1.3 connection.
+
+    See RFC 8446 sections 5.2, 5.3 and 7.3.
 
     Args:
         secret: the traffic secret of the direction.
@@ -32,16 +35,16 @@ class TrafficKeys:
         return nonce
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted record with this content."""
+        """Return an encrypted TLS record with this content type and content."""
         header = b"\x17\3\3" + (len(content) + 1 + 16).to_bytes(2)
         return header + self._cipher.encrypt(self._nonce(), content + bytes((kind,)), header)
 
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
-        """Return the type and the content of an encrypted record, without padding.
+        """Return the type and the content of an encrypted TLS record, without padding.
 
         Raises:
-            InvalidTag: it is not authentic (of ``cryptography``).
-            ValueError: it has no type.
+            cryptography.exceptions.InvalidTag: the record is not authentic.
+            ValueError: the record has no type.
         """
         inner = self._cipher.decrypt(self._nonce(), content, header).rstrip(b"\0")
         if not inner:
@@ -50,7 +53,7 @@ class TrafficKeys:
 
 
 def verify_data(secret: bytes, transcript: bytes) -> bytes:
-    """Return the content of Finished (RFC 8446 section 4.4.4).
+    """Return the content of a Finished message (RFC 8446 section 4.4.4).
 
     Args:
         secret: the handshake traffic secret of the sender.
@@ -71,12 +74,12 @@ def master_secret(secret: bytes) -> bytes:
 
 
 def derive(secret: bytes, label: bytes, messages: bytes) -> bytes:
-    """Return Derive-Secret (RFC 8446 section 7.1) for these handshake messages."""
+    """Return Derive-Secret (RFC 8446 section 7.1) for a secret, a label and handshake messages."""
     return expand(secret, label, hashlib.sha256(messages).digest(), 32)
 
 
 def expand(secret: bytes, label: bytes, context: bytes, count: int) -> bytes:
-    """Return HKDF-Expand-Label (RFC 8446 section 7.1), for no more than one block."""
+    """Return HKDF-Expand-Label (RFC 8446 section 7.1), with SHA-256, of at most 32 bytes."""
     info = count.to_bytes(2) + vector(1, b"tls13 " + label) + vector(1, context)
     return hmac.digest(secret, info + b"\1", "sha256")[:count]
 

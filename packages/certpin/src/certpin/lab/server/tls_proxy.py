@@ -1,7 +1,7 @@
 """One client's connection to the lab's proxy inside TLS (``https://`` proxy), without I/O.
 
-TLS is between the client and the proxy only. The request for a tunnel is inside it, and after that
-the client's TLS to the requested host (RFC 9110 section 9.3.6).
+The outer TLS is between the client and the proxy only. The request for a tunnel is inside the outer
+TLS, and so is the client's TLS to the requested host after it (RFC 9110 section 9.3.6).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class _Tunnels:
-    """The proxy as the application under the outer TLS. ``data`` is the client's request to it."""
+    """The proxy as the application under the outer TLS.
+
+    ``data`` is the client's request for a tunnel.
+    """
 
     listens = True  # data that arrives in a tunnel after the lab closed its side counts too
     upgrade = False
@@ -40,12 +43,12 @@ class _Tunnels:
         self._requested = False
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return nothing: the client speaks first."""
+        """Return no bytes, because the client speaks first."""
         del secure
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process the client's bytes under TLS, and return those to send to it."""
+        """Process the client's bytes under the outer TLS, and return the bytes for the client."""
         del secure
         if not self._requested:
             self.data += data[: KEPT - len(self.data)]
@@ -64,14 +67,15 @@ class _Tunnels:
 class TlsProxied:
     """A connection to the lab's proxy in TLS. ``seen`` is the evidence of the outer TLS.
 
-    The inner conversations have their own evidence. A host that is not under test can't be reached:
-    the case is then not run.
+    Connections to hosts inside it have separate evidence. A host that is not under test can't be
+    reached: the case then counts as not run.
 
     Args:
         case_run: the running case.
         step: how the lab serves the outer TLS.
-        serve: returns the conversation for a requested host, as for ``Proxied``; ``None`` if it is
-            not under test.
+        serve: takes the requested destination and the head of the HTTP request. It returns the
+            conversation (protocol state machine) that serves the destination; ``None`` if the host
+            is not under test.
     """
 
     passing: Destination | None = None
@@ -98,7 +102,7 @@ class TlsProxied:
         return self._tunnels.proxied.pause
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue with the connection after a pause."""
         if self._tls:
             self._tunnels.proxied.resume()
             self._tls.say(self._tunnels.proxied.data_to_send())
@@ -112,7 +116,7 @@ class TlsProxied:
         return self._tls.data_to_send() if self._tls else b""
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed the connection."""
+        """Process bytes from the client. Empty bytes mean that the client closed the connection."""
         if self._tls and data:
             self._secure(self._tls, data)
         elif data and not self.done:

@@ -96,14 +96,17 @@ _WANTED = {Weakness.TRIPLE_DES: "3DES", Weakness.SMALL_GROUP: "DHE"}
 
 
 class NotOfferedError(ssl.SSLError):
-    """The client does not offer the weak parameters: a refusal. The message says which."""
+    """The client does not offer the weak parameters, which counts as a refusal.
+
+    The message names the parameters.
+    """
 
 
 class WeakTls(HandMadeTls):
-    """The server's side of a TLS 1.2 connection that serves a step with its weakness.
+    """The server's side of a TLS 1.2 connection that has the weakness of a step.
 
     Args:
-        step: the chain, its RSA key, and the weakness in its settings.
+        step: how the lab serves the connection: the chain, its RSA key, and the weakness.
         alpn: the protocol to negotiate, in a tuple; empty for none.
         incoming: the buffer with bytes from the client.
         outgoing: the buffer for bytes to the client.
@@ -140,7 +143,7 @@ class WeakTls(HandMadeTls):
         return "TLSv1.2"
 
     def cipher(self) -> tuple[str, str, int]:
-        """Return the suite, its version and its key length in bits."""
+        """Return the cipher suite, the TLS version and the key length in bits."""
         return self._suite.name, "TLSv1.2", 8 * self._suite.key
 
     def do_handshake(self) -> None:
@@ -195,7 +198,8 @@ class WeakTls(HandMadeTls):
 
         Raises:
             NotOfferedError: the client offers no suite with the weakness.
-            CannotServeError: it offers only some that the lab doesn't have.
+            CannotServeError: the client offers only suites with the weakness, or curves, that the
+                lab doesn't have.
         """
         offered = [suite for suite in SUITES[self._weakness] if suite.number in offer.suites]
         wanted = _WANTED.get(self._weakness)
@@ -213,10 +217,10 @@ class WeakTls(HandMadeTls):
             self._exchange = _EcdheExchange()
 
     def _require(self, wanted: str, *, offered: bool) -> None:
-        """End the handshake if the client does not offer the wanted parameters.
+        """End the handshake if ``offered`` is False. ``wanted`` names the missing parameters.
 
         Raises:
-            NotOfferedError: it doesn't.
+            NotOfferedError: the client does not offer the parameters.
         """
         if not offered:
             self._send(ALERT, bytes((2, _HANDSHAKE_FAILURE)))
@@ -287,10 +291,12 @@ class WeakTls(HandMadeTls):
 
 
 class _Signature:
-    """A signature algorithm for RSA keys that the client accepts (RFC 8446 section 4.2.3).
+    """The first signature algorithm of this server, with RSA and SHA-256, that the client accepts.
+
+    See RFC 8446 section 4.2.3.
 
     Raises:
-        CannotServeError: it accepts none of them.
+        CannotServeError: the client accepts no such algorithm.
     """
 
     def __init__(self, offer: Offer) -> None:
@@ -304,29 +310,33 @@ class _Signature:
         self._number, self._padding = accepted[0], known[accepted[0]]
 
     def sign(self, key: rsa.RSAPrivateKey, data: bytes) -> bytes:
-        """Return the algorithm and the signature of data (RFC 5246 section 4.7)."""
+        """Return the number of the algorithm and the signature of data (RFC 5246 section 4.7)."""
         return self._number.to_bytes(2) + vector(2, key.sign(data, self._padding, hashes.SHA256()))
 
 
 class _KeyExchange(Protocol):
-    """A key exchange. ``parameters`` are those that the server signs; empty if there are none."""
+    """A key exchange of TLS 1.2.
+
+    ``parameters`` are the public parameters that the server signs (ServerKeyExchange); empty if
+    there are none.
+    """
 
     parameters: bytes
 
     def secret(self, body: Vectors) -> bytes:
-        """Return the premaster secret.
+        """Return the premaster secret of the key exchange.
 
         Args:
             body: the content of the client's ClientKeyExchange.
 
         Raises:
-            IndexError: it is too short.
-            ValueError: it is wrong.
+            IndexError: the content is too short.
+            ValueError: the content is wrong.
         """
 
 
 class _RsaExchange:
-    """Static RSA (RFC 5246 section 7.4.7.1)."""
+    """The key exchange by static RSA (RFC 5246 section 7.4.7.1)."""
 
     parameters = b""
 
@@ -334,12 +344,15 @@ class _RsaExchange:
         self._key = key
 
     def secret(self, body: Vectors) -> bytes:
-        """Return the decrypted secret. A wrong one is noticed at the Finished message."""
+        """Return the decrypted premaster secret.
+
+        A wrong secret is not detected here, but at the Finished message.
+        """
         return self._key.decrypt(body.vector(2).rest(), padding.PKCS1v15())
 
 
 class _DheExchange:
-    """Diffie-Hellman in the group of 512 bits (RFC 5246 sections 7.4.3 and 8.1.2)."""
+    """The key exchange by Diffie-Hellman in a group of 512 bits (RFC 5246 7.4.3 and 8.1.2)."""
 
     def __init__(self) -> None:
         self._private = 1 + secrets.randbelow(SMALL_PRIME - 2)
@@ -348,7 +361,7 @@ class _DheExchange:
         self.parameters = b"".join(vector(2, number) for number in numbers)
 
     def secret(self, body: Vectors) -> bytes:
-        """Return the shared number, without leading zeros."""
+        """Return the premaster secret: the shared number, without leading zeros."""
         public = int.from_bytes(body.vector(2).rest())
         if not 1 < public < SMALL_PRIME - 1:
             raise ValueError("the public key is trivial")
@@ -356,7 +369,10 @@ class _DheExchange:
 
 
 class _EcdheExchange:
-    """Diffie-Hellman on P-256, which every version of OpenSSL has (RFC 8422 section 5.4)."""
+    """The key exchange by Diffie-Hellman on P-256 (RFC 8422 section 5.4).
+
+    Every version of OpenSSL has this curve.
+    """
 
     def __init__(self) -> None:
         self._private = ec.generate_private_key(ec.SECP256R1())
@@ -365,7 +381,7 @@ class _EcdheExchange:
         self.parameters = b"\3" + _P256.to_bytes(2) + vector(1, point)
 
     def secret(self, body: Vectors) -> bytes:
-        """Return the first coordinate of the shared point."""
+        """Return the premaster secret: the first coordinate of the shared point."""
         point = body.vector(1).rest()
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
         return self._private.exchange(ec.ECDH(), public)

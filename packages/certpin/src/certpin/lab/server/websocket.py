@@ -1,4 +1,4 @@
-"""The server side of WebSocket (RFC 6455) in the lab, after an HTTP/1.1 client has asked for it."""
+"""The server side of WebSocket (RFC 6455) in the lab, after an HTTP/1.1 client has requested it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def switch(accepted: bytes, protocol: bytes = b"") -> bytes:
 
 @dataclass
 class _Frame:
-    """The frame that is being received. ``missing`` and ``taken`` count its payload's bytes."""
+    """The WebSocket frame that is being received.
+
+    ``missing`` is the number of payload bytes that have not arrived, and ``taken`` of those that
+    have.
+    """
 
     opcode: int
     final: bool
@@ -66,7 +70,7 @@ class WebSocket:
     """
 
     def __init__(self, token: str, *, keep: bool) -> None:
-        """Begin after the response that accepts WebSocket.
+        """Begin a WebSocket connection, after the HTTP response that accepts it.
 
         Args:
             token: the text of each message that the lab sends.
@@ -82,7 +86,7 @@ class WebSocket:
         self._answered = 0
 
     def begin(self) -> bytes:
-        """Return the lab's first message, for clients that only listen."""
+        """Return the lab's first message. It is for clients that send nothing themselves."""
         return _frame(_TEXT, self._token)
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
@@ -169,6 +173,6 @@ class WebSocket:
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    """Return an unmasked frame with this payload of at most 125 bytes."""
+    """Return an unmasked WebSocket frame with this opcode and a payload of at most 125 bytes."""
     assert len(payload) <= _SHORT  # noqa: S101  # the token, a ping's payload, or a code
     return bytes([_FINAL | opcode, len(payload)]) + payload

@@ -324,7 +324,10 @@ class TestPKI:
         return self.rogue.issue(self.host)
 
     def logged(self, logs: tuple[LabLog, ...]) -> Identity:
-        """Return the honest server's key with a certificate that has SCTs of these logs."""
+        """Return the honest server's key, with a new certificate that has SCTs.
+
+        ``logs`` are the Certificate Transparency logs that issue the SCTs.
+        """
         change = with_scts(self.intermediate, logs)
         return self.intermediate.issue(self.host, key=self.leaf.key, change=change)
 

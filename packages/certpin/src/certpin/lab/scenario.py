@@ -99,7 +99,7 @@ class AnswerContext:
         self.unpinned = f"https://{others[0]}" if others else ""
 
     def redirect_url(self, answer: Answer, path: str) -> str:
-        """Return the URL to which this answer redirects; empty if it does not redirect.
+        """Return the URL to which an answer redirects the client; empty if it does not redirect.
 
         ``path`` is the path of the request.
         """
@@ -191,7 +191,7 @@ class ServerStep:
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
-        """Return a step that serves the chain of an identity with its key.
+        """Return a step (how the lab serves a connection) with the chain and key of an identity.
 
         Args:
             identity: the key and the chain.

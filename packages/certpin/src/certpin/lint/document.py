@@ -130,7 +130,7 @@ class HostEntry:
 
     @property
     def unreadable(self) -> int:
-        """The number of this host's live pins that can't be read."""
+        """The number of this host's live pins that can't be parsed. Clients accept live pins."""
         return sum(entry.pin is None and entry.live for entry in self.pins)
 
     def __str__(self) -> str:

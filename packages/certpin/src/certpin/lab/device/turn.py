@@ -190,9 +190,9 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """Return the app's verdict on the server of this case, with the reason.
+        """Return how the app reacted to the case in its connections so far, with the reason.
 
-        The verdict is based on the connections so far. It is inconclusive if they are too few.
+        The verdict is inconclusive if too few connections show a reaction.
         """
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
@@ -238,7 +238,7 @@ class Turn:
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
-        """Return the connections of this turn on which its verdict is based."""
+        """Return the connections of this turn (the run of a case) on which its verdict is based."""
         said = [visit for visit in self.visits if self._is_evidence(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 

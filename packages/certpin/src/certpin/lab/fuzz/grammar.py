@@ -117,7 +117,15 @@ def _host_as(tag: bytes, prefix: str = "") -> Value:
 
 
 def _subtrees(tag: bytes, base: str, *, kind: bytes = b"\x82", rest: bytes = b"") -> Value:
-    """Return name constraints with one subtree, permitted (``a0``) or excluded (``a1``)."""
+    """Return a function that makes name constraints with one subtree, as DER, for a host.
+
+    Args:
+        tag: the DER tag ``a0`` for a permitted subtree, or ``a1`` for an excluded one.
+        base: the name in the subtree. HOST is replaced by the host, and PARENT by the domain above
+            it.
+        kind: the DER tag of the name's type; by default a DNS name.
+        rest: DER elements after the name, such as a minimum.
+    """
 
     def value(_: bytes, host: str) -> bytes:
         text = base.replace("HOST", host).replace("PARENT", host.partition(".")[2])

@@ -289,7 +289,7 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """Return the client's action in a case, and whether it is right, as one line."""
+    """Return a line that says what the client did in a case, and if that is right."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = action(result)

@@ -119,7 +119,10 @@ class LabResolver:
 
 
 def read_question(packet: bytes) -> Message | None:
-    """Return a DNS query with exactly one question; ``None`` for other packets. Never raises."""
+    """Parse a DNS query with exactly one question. Never raises.
+
+    Return ``None`` for other packets.
+    """
     import dns.flags
     import dns.message
     import dns.opcode

@@ -167,7 +167,7 @@ class Http2:
         return self._http.data_to_send()
 
     def farewell(self) -> bytes:
-        """Return a GOAWAY frame to send as the last one: the server takes no further request."""
+        """Return a GOAWAY frame to send at the end: the server takes no further request."""
         if not self._broken:
             self._http.close_connection()
         return self._http.data_to_send()

@@ -264,7 +264,10 @@ def extension(kind: int, content: bytes) -> bytes:
 
 
 def alpn_extension(names: tuple[str, ...]) -> bytes:
-    """Return the extension with the negotiated protocol (RFC 7301); empty if there is none."""
+    """Return the ALPN extension (RFC 7301) with the negotiated protocol, as bytes.
+
+    Empty if ``names`` is empty.
+    """
     listed = b"".join(vector(1, name.encode("ascii")) for name in names)
     return extension(_ALPN, vector(2, listed)) if names else b""
 

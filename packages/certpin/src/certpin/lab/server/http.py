@@ -29,7 +29,10 @@ class Body(Protocol):
     whole: bool
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's next bytes from the front of ``pending``, and return them."""
+        """Remove the body's next bytes from the front of ``pending``, and return them.
+
+        ``pending`` are the received bytes that are not processed yet.
+        """
 
 
 class Counted:
@@ -40,7 +43,10 @@ class Counted:
         self.whole = not octets
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's next bytes from the front of ``pending``, and return them."""
+        """Remove the body's next bytes from the front of ``pending``, and return them.
+
+        ``pending`` are the received bytes that are not processed yet.
+        """
         taken = bytes(pending[: self._missing])
         del pending[: len(taken)]
         self._missing -= len(taken)
@@ -60,7 +66,10 @@ class Chunked:
         self._trailer = False
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's next bytes from the front of ``pending``, and return them."""
+        """Remove the body's next bytes from the front of ``pending``, and return them.
+
+        ``pending`` are the received bytes that are not processed yet.
+        """
         taken = bytearray()
         while not self.whole and (pending or self._chunk):
             if self._chunk:
@@ -75,7 +84,10 @@ class Chunked:
         return bytes(taken)
 
     def _line(self, pending: bytearray) -> bytes | None:
-        """Remove and return the next line (chunk size or trailer); ``None`` if it is incomplete."""
+        """Remove and return the next line (a chunk size or trailer) of the received bytes.
+
+        ``None`` if the line is incomplete.
+        """
         text, end, _ = pending.partition(b"\n")
         if not end:
             self.whole = len(text) > _LONGEST_LINE
@@ -112,9 +124,9 @@ def body_of(head: bytes) -> Body:
 
 
 def field(head: bytes, name: bytes) -> bytes:
-    """Return the value of the first header with a lower-case name; empty if it is missing.
+    """Return the value of the first header ``name`` in an HTTP request; empty if it is missing.
 
-    ``head`` is the request line with the headers.
+    ``name`` must be in lower case. ``head`` is the request line with the headers.
     """
     for line in head.split(b"\n")[1:]:
         found, _, value = line.partition(b":")

@@ -112,7 +112,10 @@ class MessageServer:
         raise NotImplementedError
 
     def take(self) -> bytes:
-        """Remove the next message from ``pending``, and return it; empty if it is incomplete."""
+        """Remove the next message from the received bytes, ``pending``, and return it.
+
+        Empty if the message is incomplete.
+        """
         raise NotImplementedError
 
     def is_data(self, piece: bytes, *, secure: bool) -> bool:
@@ -171,7 +174,10 @@ class Lines(MessageServer):
         return self.greeting() if secure is self._implicit else b""
 
     def take(self) -> bytes:
-        """Remove the next line from ``pending``, and return it; empty if it is incomplete."""
+        """Remove the next line from the received bytes, ``pending``, and return it.
+
+        Empty if the line is incomplete.
+        """
         end = self.pending.find(b"\n", 0, LONGEST_LINE)
         if end < 0:
             if len(self.pending) >= LONGEST_LINE:

@@ -88,7 +88,10 @@ class Postgres(MessageServer):
         return not self._started
 
     def take(self) -> bytes:
-        """Remove the next message from ``pending``, and return it; empty if it is incomplete."""
+        """Remove the next message from the received bytes, ``pending``, and return it.
+
+        Empty if the message is incomplete.
+        """
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:
             return b""

@@ -85,7 +85,10 @@ class CaseRun:
         self._kinds: list[str] = []  # of the connections to the host under test
 
     def tests(self, host: str) -> bool:
-        """Return True if the scenario has steps for this host. Other hosts are relayed."""
+        """Return True if the scenario has steps for this host: the lab then serves its connections.
+
+        Connections to other hosts are relayed.
+        """
         return host in self._steps
 
     def opened(self, seen: Connection) -> None:

@@ -137,6 +137,17 @@ def test_a_server_that_a_broken_installation_can_not_contact_is_a_problem(
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_servers_of_a_pin_file_that_a_broken_installation_can_not_contact_are_a_problem(
+    run: Run, monkeypatch: pytest.MonkeyPatch, ca: Path
+) -> None:
+    _write_pins(free_port(), ca)
+    monkeypatch.setitem(sys.modules, "certpin.cli.doctor.servers", None)
+    done = run("doctor", "--json")
+    assert done.code == 1
+    assert "the library of certpin can't be imported" in _check(done, "server localhost")["text"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_without_servers_the_clock_and_the_network_are_not_called_good(run: Run) -> None:
     done = run("doctor", "--json")
     assert done.code == 0

@@ -119,7 +119,8 @@ def _ask_servers(
     except Exception as exc:  # noqa: BLE001  # a broken package raises anything
         fix = "repair the packages that certpin itself needs"
         problem = f"the library of certpin can't be imported: {reason(exc)}"
-        return tuple(ServerFacts(host, problem, fix) for host in hosts)
+        named = hosts or [str(policy.pattern) for policy in (pins.policies if pins else ())]
+        return tuple(ServerFacts(host, problem, fix) for host in named)
     return ask_servers(hosts, pins, timeout)
 
 

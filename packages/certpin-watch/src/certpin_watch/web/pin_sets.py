@@ -287,7 +287,8 @@ class PinStatus:
         if not self.entry.live:
             return "No client accepts it any more"
         if self.adoption.adopted:
-            return f"Every client accepts it, since {date(moment)}" if moment else "Every client"
+            since = f", since {date(moment)}" if moment else ""
+            return f"Every client accepts it{since}"
         versions = ", ".join(str(version.number) for version in self.adoption.refusing)
         why = f"clients of version {versions} refuse it" if versions else "no version is recorded"
         if moment is None:

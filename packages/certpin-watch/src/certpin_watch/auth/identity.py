@@ -317,7 +317,7 @@ _STATES: WeakKeyDictionary[Store, AuthState] = WeakKeyDictionary()
 
 
 def auth_state(watch: Watch) -> AuthState:
-    """Return the state of access control of a service.
+    """Return the object with the login throttles, verified tokens and OpenID provider of a service.
 
     Each call returns the same object, until the service gets other settings.
     """

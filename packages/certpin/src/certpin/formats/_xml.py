@@ -38,8 +38,9 @@ class Element:
         line: the line of its start tag, from 1.
         children: the child elements.
         pieces: the parts of its text.
-        used: the names of the attributes that were read, and a mark for the text.
-        taken: True if the import has read the element.
+        used: the names of the attributes that the import has read, and ``#text`` if it has read the
+            text.
+        taken: True if the import has read the element itself.
         outer: the element from which it inherits attributes, or None.
     """
 

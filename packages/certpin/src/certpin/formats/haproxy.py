@@ -1,4 +1,4 @@
-"""HAProxy's connections to its backend servers.
+"""Export and import HAProxy's settings for connections to its backend servers.
 
 See the HAProxy Configuration Manual, section 5.2 (server options).
 """

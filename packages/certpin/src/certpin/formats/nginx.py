@@ -1,4 +1,7 @@
-"""nginx's connections to its upstream servers (ngx_http_proxy_module: ``proxy_ssl_*``)."""
+"""Export and import nginx's settings for connections to its upstream servers.
+
+They are the directives ``proxy_ssl_*`` of ngx_http_proxy_module.
+"""
 
 from __future__ import annotations
 

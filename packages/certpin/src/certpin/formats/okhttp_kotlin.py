@@ -1,4 +1,4 @@
-"""OkHttp's ``CertificatePinner``, in Kotlin (https://square.github.io/okhttp/)."""
+"""Export and import OkHttp's ``CertificatePinner`` in Kotlin (https://square.github.io/okhttp/)."""
 
 from __future__ import annotations
 

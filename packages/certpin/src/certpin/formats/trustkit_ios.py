@@ -1,4 +1,7 @@
-"""TrustKit for Apple's platforms (https://github.com/datatheorem/TrustKit)."""
+"""Export and import the configuration of TrustKit on Apple's platforms.
+
+TrustKit: https://github.com/datatheorem/TrustKit.
+"""
 
 from __future__ import annotations
 

@@ -59,9 +59,9 @@ class ReportedUsage:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A limit below which an old version of the pin set ends although some clients still report it.
+    """The minimum use of newer versions of the pin set, from which an old version counts as unused.
 
-    The user accepts that these clients are locked out.
+    Some clients may still report the old version. The user accepts that these are locked out.
 
     Attributes:
         share: the share of the reporting clients that must hold a newer version of the pin set, on

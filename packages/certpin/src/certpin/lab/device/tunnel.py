@@ -53,7 +53,7 @@ class TunnelKeys:
 
     @classmethod
     def make(cls, secret: Callable[[str, Callable[[], str]], str]) -> Self:
-        """Load the keys of the tunnel, or create them if they are not stored yet.
+        """Return the stored keys of the WireGuard tunnel; create and store them if there are none.
 
         Args:
             secret: takes a name and a function, and returns the stored secret of this name. If no

@@ -58,7 +58,7 @@ class Conversation(Protocol):
         """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
 
     def resume(self) -> None:
-        """Continue with the connection after a pause."""
+        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""
@@ -99,7 +99,7 @@ class Proxied:
         return self._inner.pause if self._inner else 0.0
 
     def resume(self) -> None:
-        """Continue with the connection after a pause."""
+        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
         if self._inner:
             self._inner.resume()
             self.done = self._inner.done
@@ -240,7 +240,7 @@ class Routed:
         return self._session.pause if self._session else 0.0
 
     def resume(self) -> None:
-        """Continue with the connection after a pause."""
+        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
         if self._session:
             self._session.resume()
             self.done = self._session.done

@@ -102,7 +102,7 @@ class TlsProxied:
         return self._tunnels.proxied.pause
 
     def resume(self) -> None:
-        """Continue with the connection after a pause."""
+        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
         if self._tls:
             self._tunnels.proxied.resume()
             self._tls.say(self._tunnels.proxied.data_to_send())

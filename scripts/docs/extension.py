@@ -30,6 +30,11 @@ _ACCESSIBLE = (
 _DONE = '<head>\n<meta http-equiv="Content-Security-Policy" '  # how a complete page begins
 _ICON = '<link rel="icon" href="data:,">'  # without it, browsers ask for a file that doesn't exist
 _FIRST_PARAGRAPH = "Placeholder of certpin"
+# How the theme marks the current page in the navigation.
+_CURRENT = (
+    r'<li class="(toctree-l\d) current current-page">'
+    '<a class="current reference internal" href="#">'
+)
 _SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
 
 
@@ -37,6 +42,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the events."""
     app.connect("missing-reference", _resolve)
     app.connect("html-page-context", _collapse, priority=100)  # before the theme's
+    app.connect("html-page-context", _mark_current, priority=900)  # after it
     app.connect("autodoc-process-docstring", _hide_summary, priority=100)  # before napoleon
     app.connect("autodoc-process-docstring", _show_summary, priority=900)  # after it
     app.connect("build-finished", _finish)
@@ -70,19 +76,56 @@ def _resolve(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
     )
 
 
-def _collapse(
-    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: Any
-) -> None:
-    """Show only the branch of the current page in the navigation.
+def _collapse(app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Show only the branch of the current page in the navigation, and make that once for a branch.
 
-    The theme writes all pages into the navigation of each: with 400 pages, most of the site and of
-    the time to build it.
+    The theme writes all pages into the navigation of each: with 700 pages, that was most of the
+    site, and most of the time to build it.
     """
     whole = context.get("toctree")
-    if whole is not None:
-        context["toctree"] = lambda **options: whole(**{**options, "collapse": True})
+    if whole is None:
+        return
+    known = _branch(app, page) in _navigation
+    context["toctree"] = lambda **options: "" if known else whole(**{**options, "collapse": True})
 
 
+def _mark_current(
+    app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: Any
+) -> None:
+    """Mark the current page in the navigation of its branch."""
+    branch = _branch(app, page)
+    if branch is None:
+        return
+    file = f"{page.rpartition('/')[2]}.html"
+    listed = rf'<li class="(toctree-l\d)"><a class="reference internal" href="{file}">'
+    if branch not in _navigation:
+        other = listed.replace(r"(toctree-l\d)", r"\1")
+        _navigation[branch] = _replaced(_CURRENT, other, context["furo_navigation_tree"])
+    current = _CURRENT.replace(r"(toctree-l\d)", r"\1")
+    context["furo_navigation_tree"] = _replaced(listed, current, _navigation[branch])
+
+
+def _branch(app: Sphinx, page: str) -> tuple[str, str] | None:
+    """Return the parent and the folder of a page without pages below it.
+
+    Pages with the same ones have the same navigation, except for the mark of the current page.
+    """
+    includes = app.builder.env.toctree_includes
+    parents = [parent for parent, children in includes.items() if page in children]
+    if page in includes or len(parents) != 1:
+        return None
+    return parents[0], page.rpartition("/")[0]
+
+
+def _replaced(pattern: str, replacement: str, html: str) -> str:
+    """Return the text with the only match of a pattern replaced."""
+    text, count = re.subn(pattern, replacement, html)
+    if count != 1:
+        raise ValueError(f"{count} matches of {pattern} in the navigation: the theme has changed")
+    return text
+
+
+_navigation: dict[tuple[str, str], str] = {}  # of each branch, without a current page
 _summaries: dict[str, list[str]] = {}
 
 

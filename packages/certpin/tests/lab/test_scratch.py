@@ -16,7 +16,7 @@ _RUN = """
 import os, signal
 from certpin.lab.lab import Lab
 with Lab() as lab:
-    print(lab.folder)
+    print(lab.folder, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -114,6 +114,7 @@ MUTATIONS = [
 
 _DART = "certpin/formats/flutter/dart/src/"
 _DART_CLIENTS = "tests/formats/interop/test_dart.py::test_the_client_fails_no_case"
+_DECISIVE = "tests/formats/interop/test_dart.py::test_the_client_fails_no_decisive_case"
 
 # By the required program.
 PEERS = {
@@ -132,14 +133,14 @@ PEERS = {
             "      // It would start TLS in the tunnel of a proxy without a check.\n"
             "      ..findProxy = findNoProxy;\n",
             "      ..findProxy = ((url) => _connector.findProxy(url));\n",
-            f"{_DART_CLIENTS}[proxy-3.7.3]",
+            f"{_DECISIVE}[proxy-3.7.3]",
         ),
         Mutation(
             "Dart and isolates",
             f"{_DART}pinned_http_overrides.dart",
             "      HttpOverrides.global = PinnedHttpOverrides(\n        sent,",
             "      PinnedHttpOverrides(\n        sent,",
-            f"{_DART_CLIENTS}[isolate-3.7.3]",
+            f"{_DECISIVE}[isolate-3.7.3]",
         ),
     ],
     "wget": [

@@ -96,7 +96,7 @@ def test_the_files_that_contributing_names_exist() -> None:
     assert [name for name in sorted(named) if not any((at / name).exists() for at in folders)] == []
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_imports_follow_the_order() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{found.line}: {unit} must not import {found.module}"
@@ -142,7 +142,7 @@ def test_an_import_along_the_order_is_allowed(unit: str, source: str) -> None:
     assert not broken(unit, source)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_certpin_never_imports_the_service() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{found.line}: {found.module}"
@@ -153,7 +153,7 @@ def test_certpin_never_imports_the_service() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_no_modules_import_each_other() -> None:
     graph = module_graph("certpin", SOURCE)
     assert sum(map(len, graph.values())) > len(graph)
@@ -175,7 +175,7 @@ def _loaded_after(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_importing_certpin_loads_no_dependency() -> None:
     every = "import certpin\nfor name in certpin.__all__: getattr(certpin, name)"
     assert not _loaded_after(every) & DEPENDENCIES
@@ -261,7 +261,7 @@ def _texts(paths: Iterable[Path]) -> list[tuple[str, str]]:
     return [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", REGISTRIES)
 def test_every_entry_of_a_registry_has_its_file_its_test_and_its_documentation(folder: str) -> None:
     entries = REGISTRIES[folder]()

@@ -42,7 +42,7 @@ def _unit(module: str) -> str:
     return module.partition(".")[2].partition(".")[0]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_imports_follow_the_order() -> None:
     graph = module_graph("certpin_watch", SOURCE)
     assert {_unit(module) for module in graph} - {""} == RANK.keys()
@@ -55,7 +55,7 @@ def test_imports_follow_the_order() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_no_modules_import_each_other() -> None:
     assert cycle(module_graph("certpin_watch", SOURCE)) == []
 
@@ -77,7 +77,7 @@ def _imports(prefix: str) -> Iterator[tuple[Path, Import]]:
                 yield path.relative_to(SOURCE), found
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_only_the_store_writes_sql() -> None:
     wrong = [
         f"{path}:{found.line}: {found.full_name}"
@@ -95,7 +95,7 @@ def test_only_the_store_writes_sql() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_it_uses_only_documented_names_of_certpin() -> None:
     text = (ROOT / "docs/reference/extensions.md").read_text(encoding="utf-8")
     page = text.partition("## Commands")[0]

@@ -78,7 +78,7 @@ def test_duplicates_become_one_pin_with_every_place() -> None:
     assert (pin, note) == (NOBODY, f"{places}; and 2 more")
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.timeout(20)
 def test_many_places_of_a_pin_take_linear_time() -> None:
     pins = [_pin(NOBODY, HOST, line=line) for line in range(100_000)]

@@ -33,7 +33,7 @@ def _files(run: Run) -> None:
     Path("cases.toml").write_text(toml(GOOD, bad), encoding="utf-8")
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_client_is_proven_with_the_cases_of_the_file(run: Run) -> None:
     done = run("prove", "--json", "--case-file", "cases.toml", *COMMAND)
     assert done.code == 0, done.out
@@ -45,7 +45,7 @@ def test_a_client_is_proven_with_the_cases_of_the_file(run: Run) -> None:
     }
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_wrong_verdict_is_a_finding_in_every_report(run: Run) -> None:
     Path("cases.toml").write_text(toml(GOOD | {"expect": '"refuse"'}), encoding="utf-8")
     reports = ("--html", "run.html", "--junit", "run.xml", "--sarif", "run.sarif")
@@ -57,7 +57,7 @@ def test_a_wrong_verdict_is_a_finding_in_every_report(run: Run) -> None:
         assert "mine" in Path(name).read_text("utf-8")
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_case_of_the_file_can_be_chosen(run: Run) -> None:
     words = ("--case-file", "cases.toml", "--case", "untrusted")
     for order in (words, words[2:] + words[:2]):
@@ -79,7 +79,7 @@ def test_a_wrong_file_is_refused_with_its_line(run: Run) -> None:
     assert (done.error["line"], done.error["key"]) == (4, "case[0].host")
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_without_libfaketime_a_case_with_a_time_is_inconclusive(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +137,7 @@ def test_other_files_and_folders_are_refused(run: Run) -> None:
     assert run("lab", "export", ".").code == 2
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_chains_of_the_matrix_are_written(run: Run) -> None:
     done = run("lab", "export", "chains", "--host", "API.shop.example.")
     assert (done.code, done.err) == (0, "")
@@ -147,7 +147,7 @@ def test_the_chains_of_the_matrix_are_written(run: Run) -> None:
     assert "left out: pool-reuse: it needs several connections" in done.out
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_json_of_an_export_is_as_documented(run: Run) -> None:
     exported = run("lab", "export", "chains", "--json").json
     _documented.check("exported matrix", exported)

@@ -133,7 +133,7 @@ else:
 """
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_both_ways_are_tried_in_one_run(run: Run) -> None:
     words = (*python(_TWO_WAYS), "{address}", "{port}")
     one = run("prove", "--json", *FEW, *words)
@@ -146,7 +146,7 @@ def test_both_ways_are_tried_in_one_run(run: Run) -> None:
     assert "connect: ACCEPT, port: REJECT" in both.json["results"][1]["why"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_attacks_are_repeated_until_the_bound_is_reached(run: Run) -> None:
     done = run("prove", "--json", "--bound", "20", *FEW, *CERTPIN, "{url}")
     assert (done.code, done.json["bound"], done.json["skip_bound"]) == (0, 0.2, 0.1926)

@@ -154,7 +154,7 @@ def review(team: Team, *words: str) -> tuple[int, dict[str, Any]]:
     return done.code, done.json
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_version_is_proposed_signed_merged_and_delivered(team: Team) -> None:
     done = proposed(team)
     _documented.check("publish propose", done.json)
@@ -182,7 +182,7 @@ def test_a_version_is_proposed_signed_merged_and_delivered(team: Team) -> None:
     assert team.follow() == 3
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_timestamp_of_ci_does_not_stop_a_signing_event(team: Team) -> None:
     proposed(team)
     team.sign("bob")
@@ -201,7 +201,7 @@ def test_a_timestamp_of_ci_does_not_stop_a_signing_event(team: Team) -> None:
     assert merged.returncode == 0, merged.stdout + merged.stderr
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -223,7 +223,7 @@ def test_a_branch_that_changes_anything_else_is_refused(team: Team, path: str, s
     assert "push" not in team.git("log", "--format=%s", "origin/main")
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_proposal_that_changes_after_a_signature_is_refused(team: Team) -> None:
     proposed(team)
     team.sign("bob")
@@ -233,7 +233,7 @@ def test_a_proposal_that_changes_after_a_signature_is_refused(team: Team) -> Non
     assert "changes pins.toml after the first signature" in facts["problem"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_signature_by_another_key_is_refused(team: Team) -> None:
     proposed(team)
     (own,) = (team.at("alice") / "publish/drafts").glob("targets.*.json")
@@ -244,7 +244,7 @@ def test_a_signature_by_another_key_is_refused(team: Team) -> None:
     assert "no valid signature" in facts["problem"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_pins_that_the_journal_does_not_have_are_refused(team: Team) -> None:
     """The draft is for other pins than those that were checked when the version was recorded."""
     team.at("alice")
@@ -256,7 +256,7 @@ def test_pins_that_the_journal_does_not_have_are_refused(team: Team) -> None:
     assert "is not version 3 as it was recorded" in facts["problem"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
     """A branch with a new root changes the pins under their old number, which is not signed."""
     proposed(team)
@@ -279,7 +279,7 @@ def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
     assert team.run("publish", "review", "origin/main").code == 0
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -310,7 +310,7 @@ def test_a_branch_does_not_choose_its_trust_files(team: Team, name: str) -> None
     assert f"changes {name}, which is no part of a proposal" in facts["problem"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_new_trust_anchors_are_proposed_with_the_pins_that_name_them(team: Team) -> None:
     team.at("alice")
     Path("ca.pem").write_bytes(LabAuthority("Bank Root").pem)
@@ -331,7 +331,7 @@ def test_new_trust_anchors_are_proposed_with_the_pins_that_name_them(team: Team)
     assert "more.pem, which the pin file doesn't name" in done.json["problem"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_new_list_of_logs_is_proposed_with_the_pins_that_name_it(team: Team) -> None:
     team.at("alice")
     logs = log_list([LabLog.make("Log A")], datetime(2027, 1, 1, tzinfo=UTC))
@@ -346,7 +346,7 @@ def test_a_new_list_of_logs_is_proposed_with_the_pins_that_name_it(team: Team) -
     assert "log_list.json" in facts["files"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_branch_with_only_a_stale_draft_is_refused(team: Team) -> None:
     """The draft is of metadata that is in site/ already, so nothing is pending."""
     proposed(team)
@@ -365,7 +365,7 @@ def test_a_branch_with_only_a_stale_draft_is_refused(team: Team) -> None:
     assert "no draft to sign" in done.json["problem"]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_branch_is_not_checked_out_before_its_commits_are_accepted(
     team: Team, tmp_path: Path
 ) -> None:
@@ -389,7 +389,7 @@ def test_a_branch_is_not_checked_out_before_its_commits_are_accepted(
     assert [path for path in opened if path.suffix == ".key"] == []
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_review_needs_no_git_identity(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     proposed(team)
     for role in ("AUTHOR", "COMMITTER"):
@@ -399,7 +399,7 @@ def test_a_review_needs_no_git_identity(team: Team, monkeypatch: pytest.MonkeyPa
     assert review(team)[0] == 0
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_an_open_event_is_not_proposed_again(team: Team) -> None:
     proposed(team)
     team.at("bob")
@@ -410,7 +410,7 @@ def test_an_open_event_is_not_proposed_again(team: Team) -> None:
     assert "open already" in said.out
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_merge_continues_after_a_failed_delivery(team: Team) -> None:
     proposed(team)
     team.sign("bob")
@@ -424,7 +424,7 @@ def test_a_merge_continues_after_a_failed_delivery(team: Team) -> None:
     assert team.follow() == 3
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_ci_proposes_again_before_signatures_expire(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,7 @@ def _is_int(value: object) -> bool:
 # JSON.
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_schema_accepts_real_output_and_refuses_other_objects() -> None:
     done = CliRunner().invoke(main.cli, ["explain", "no-backup", "--json"])
     printed = json.loads(done.stdout)
@@ -214,7 +214,7 @@ def _declared(*groups: Iterable[Variable]) -> set[str]:
     return {name for group in groups for variable in group for name in variable.names}
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_declared_variables_are_those_that_the_code_reads() -> None:
     declared = _declared(OWN, STANDARD, OF_PROGRAMS)
     read = {name for path in _sources() for name in _variables(path)}
@@ -456,7 +456,7 @@ def test_a_page_that_is_read_in_a_clone_links_only_to_files_of_it(name: str) -> 
     assert [path for path in local if not (file.parent / path).exists()] == []
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_documentation_has_no_problem() -> None:
     assert checks.problems(tree(PAGES), PAGES, ROOT) == []
 
@@ -477,7 +477,7 @@ def test_a_file_of_the_repository_becomes_a_page(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_pages_of_the_root_have_their_place() -> None:
     found = tree(PAGES)
     assert "](../decisions/index.md)" in found.pages["project/contributing.md"]
@@ -485,7 +485,7 @@ def test_the_pages_of_the_root_have_their_place() -> None:
     assert "guides/simulation.svg" in found.pictures
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_contents_have_the_order_of_the_file() -> None:
     sections = navigation.read(ROOT)
     assert [each.title for each in sections] == [

@@ -12,7 +12,7 @@ from tests.rotation._renewals import RENEWALS, SITES, simulate
 if TYPE_CHECKING:
     from tests.rotation._renewals import Strategy
 
-pytestmark = pytest.mark.medium
+pytestmark = pytest.mark.slow
 
 LIFETIMES = [pytest.param(timedelta(days=days), id=f"{days} days") for days in (47, 6)]
 STRATEGIES: list[Strategy] = ["reused key", "staged keys", "provider's roots"]

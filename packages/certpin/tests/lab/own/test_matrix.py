@@ -43,7 +43,7 @@ def index(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_every_case_is_written_or_left_out_with_a_reason(index: dict[str, Any]) -> None:
     written = [case["name"] for case in index["cases"]]
     left_out = [case["name"] for case in index["left_out"]]
@@ -73,7 +73,7 @@ def test_no_key_of_an_authority_is_written(folder: Path, index: dict[str, Any]) 
     assert keys == {folder / case["key"] for case in index["cases"]}
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.peer("openssl")
 def test_openssl_reaches_the_expected_verdicts(folder: Path, index: dict[str, Any]) -> None:
     seen = {case["name"]: _verify(folder, index, case) for case in index["cases"]}

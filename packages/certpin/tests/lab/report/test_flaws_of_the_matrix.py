@@ -65,7 +65,7 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
 
 _SLOW = {"rogue-rsa-8192"}  # loading its private key checks both primes
 _CASES = [
-    pytest.param(case, marks=[pytest.mark.medium] if case.name in _SLOW else [])
+    pytest.param(case, marks=[pytest.mark.slow] if case.name in _SLOW else [])
     for case in (CONTROL, *CASES)
 ]
 

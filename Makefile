@@ -38,7 +38,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart fuzz gallery incidents mutations picture providers python recording release
+.PHONY: clean coverage dart environments fuzz gallery incidents mutations picture providers python recording release
 .PHONY: revision htmx pages roots unstable walk
 
 help: ## Print this list.
@@ -60,13 +60,16 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 	@$(PYTHON) -m scripts.install_peers
 	@$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none
 	@$(PYTHON) -m scripts.dart
-	@$(MAKE) lint types
+	@$(MAKE) environments lint types
 	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
-suite: setup ## Run all tests.
-	@for each in niquests docs clouds; do $(SETUP) .venvs/$$each requirements/$$each.txt & begun+=($$!); done; \
+environments: python
+	@for each in $(VENV):test .venvs/niquests:niquests .venvs/docs:docs .venvs/clouds:clouds; do \
+		$(SETUP) $${each%:*} requirements/$${each#*:}.txt & begun+=($$!); done; \
 		for each in "$${begun[@]}"; do wait $$each; done
+
+suite: environments ## Run all tests.
 	@echo "== suite: $(MARKS)"
 	@CERTPIN_RUN="$$($(RUN) -V)" $(PYTEST) -m "$(MARKS)" $(COVERAGE)
 
@@ -78,7 +81,8 @@ mutations: setup dart ## Remove each rule of the source in turn: its test has to
 		packages/certpin/tests/formats/interop/test_mutations.py
 
 gallery: setup dart ## Run every client of examples/clients on the whole matrix of attacks; half an hour.
-	@$(PYTEST) packages/certpin/tests/lab/gallery packages/certpin/tests/formats/interop/test_dart.py
+	@$(PYTEST) packages/certpin/tests/lab/gallery \
+		packages/certpin/tests/formats/interop/test_{dart,clients}.py
 
 lint: setup ## Check style, formatting and the lock files; change nothing.
 	@echo "== lint"

@@ -47,7 +47,7 @@ class ProcessHealth:
 
     Attributes:
         stopping: True if the process is about to end.
-        failing: the names of the background tasks that failed and have not succeeded since.
+        failing: the names of the background tasks that failed and have not run well since.
         needs: maps the name of each dependency, such as "nats", to a function that returns True if
             the dependency is available.
     """

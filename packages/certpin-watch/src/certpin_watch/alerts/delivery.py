@@ -48,8 +48,9 @@ TIMED_OUT = "it gave no answer in time"
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
     """Return True if the settings of a notification service ask for an event of an alert.
 
-    The settings are compared with the alert's rule, host and severity. If the alert resolved, its
-    highest severity is compared. A service gets no messages about its own failures.
+    The settings are compared with the alert's rule, host and severity. If the alert resolved, the
+    setting ``resolved`` must be on, and the severity in the last message (``peak``) is compared. A
+    service gets no messages about its own failures.
 
     Args:
         settings: the settings of the service.
@@ -82,8 +83,9 @@ class Notifier:
         """Send the service's next queued message, if one is due.
 
         Returns:
-            True if a message was sent, so that more may be due; False if no message was due, or
-            sending failed.
+            True if a message was sent, or was recorded as delivered because it need not be sent:
+            more may be due. False if no message was due, sending failed, or the previous message is
+            still being sent.
 
         Raises:
             StoreError: the store is unavailable.
@@ -106,9 +108,9 @@ class Notifier:
     async def refresh(self) -> None:
         """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
-        This is done once in ``RESEND_SECONDS``. For any other service, nothing is done. If sending
-        fails, the failure is only logged: when the next queued message is sent, a failure is
-        recorded in the store.
+        This is done at most once in ``RESEND_SECONDS``. For any other service, nothing is done. If
+        sending fails, the failure is only logged: when the next queued message is sent, a failure
+        is recorded in the store.
 
         Raises:
             StoreError: the store is unavailable.
@@ -250,7 +252,7 @@ class Batch:
 
     Attributes:
         rows: the queued messages.
-        incident: the key of the service's incident that the messages belong to; empty if the
+        incident: the key of the incident at the service that the messages belong to; empty if the
             service has no incidents.
         needs_message: if False, the messages are recorded as delivered, and nothing is sent.
     """

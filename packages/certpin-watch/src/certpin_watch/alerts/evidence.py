@@ -171,8 +171,8 @@ def _failure_hours(
 ) -> tuple[Hours, frozenset[int]]:
     """Return the number of failure reports by host and hour, and the hours with any report.
 
-    The numbers of past hours come from the cache ``history``, those of the current hour from the
-    store. ``now`` is the Unix time.
+    The numbers of the current and the previous hour are read from the store, those of the hours
+    before come from the cache ``history``. ``now`` is the Unix time.
     """
     this = now - now % HOUR
     if history.counted_at != this:
@@ -268,9 +268,9 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
 def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     """Yield an entry for each TUF role of a pin set, with the expiry of its newest metadata.
 
-    The metadata is read from the folder ``publish`` beside the pin file. A role without metadata is
-    left out. Signatures are not verified: ``certpin publish status`` and clients do that. A forged
-    date makes an alert fire too early or too late, and has no other effect.
+    The metadata is read from the folder ``publish`` beside the pin file. A role without readable
+    metadata is left out. Signatures are not verified: ``certpin publish status`` and clients do
+    that. A forged date makes an alert fire too early or too late, and has no other effect.
     """
     folder = watched.path.parent / "publish"
     metadata = folder / "site" / "metadata"

@@ -89,7 +89,10 @@ class Message:
 
     @property
     def title(self) -> str:
-        """The title, in one line: the alert's summary, or the number of alerts by status."""
+        """The title, in one line: status, rule and host of the alert.
+
+        If there are several alerts, it has the number of alerts by status.
+        """
         if len(self.items) == 1:
             (item,) = self.items
             return harmless(f"{_status(item)}: {_about(item.alert)}", _MAX_TITLE)
@@ -149,7 +152,8 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
 
     Args:
         clients: the number; None if it is unknown.
-        before: the number in the previous message. If it differs, the sentence contains it, too.
+        before: the number in the previous message; None if there is none. If both numbers are known
+            and differ, the sentence contains both.
     """
     if clients is None:
         return "The number of affected clients is unknown."

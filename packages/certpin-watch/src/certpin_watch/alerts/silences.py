@@ -90,8 +90,8 @@ def describe_cover(
     """Return the user and the reason of what suppresses messages about a problem.
 
     For a silence, these are the user who made it, and the text in it. For a maintenance window, the
-    user is empty, and the reason is the step of the rotation. Both texts are empty if messages are
-    not suppressed.
+    user is empty, and the reason is the step of the rotation with the user who recorded it. Both
+    texts are empty if messages are not suppressed.
     """
     for silence in silencing.silences:
         if _is_silenced_by(silence, problem, now, settings):
@@ -116,8 +116,9 @@ def _is_silenced_by(
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
     """Return True if a maintenance window suppresses messages about a problem.
 
-    It does if it is open, both have the same host, and servers present the pin of the window. A
-    critical problem is never suppressed, because clients then refuse the server.
+    It does if the window is open, the rule is in ``EXPLAINED``, both have the same pin set and
+    host, and servers present the pin of the window. A critical problem is never suppressed, because
+    clients then refuse the server.
     """
     pins = served_pins(problem.details)
     return (

@@ -131,7 +131,8 @@ def _open(
 ) -> AlertChange:
     """Return a new alert for a finding, with the event "opened".
 
-    If the problem is silenced, the alert is also marked as silenced, and no message is sent.
+    If a silence or maintenance window covers the problem, the alert is marked with that, and no
+    message is sent. If ``last`` resolved recently, ``flaps`` of the new alert is one more.
 
     Args:
         finding: the problem that a rule found.
@@ -167,7 +168,8 @@ def _continue(
 ) -> AlertChange:
     """Return an open alert, updated with a problem that remains, and its new events.
 
-    The events are a repetition that is due, a higher severity, and the begin or end of a silence.
+    The events are a repetition that is due, a higher severity, and the begin or end of a silence or
+    maintenance window.
 
     Args:
         known: the alert as it is stored.

@@ -156,7 +156,7 @@ def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, A
 def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
     """Return the time range that the parameters ``since`` and ``until`` select.
 
-    Without the parameters, it is the last day.
+    Without ``until``, the range ends now. Without ``since``, it has the length of a day.
 
     Args:
         values: the values of the query parameters by name, as ``read_query`` returns them.

@@ -227,7 +227,7 @@ def chain_pem(request: ResourceRequest) -> bytes:
     """Return a stored chain as PEM, leaf first. The path of the request has its digest.
 
     Raises:
-        RefusedError: the chain is not stored (status 404).
+        RefusedError: the digest is invalid, or the chain is not stored (status 404).
     """
     ders = require_found(chains.load_der(request.connection, _chain_digest(request)))
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in ders).encode()

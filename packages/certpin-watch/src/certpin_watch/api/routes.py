@@ -1,6 +1,6 @@
 """The routes of the API, and its OpenAPI 3.1 description, which is generated from the resources.
 
-GET requests need a token or session with the scope ``read``, actions on alerts the scope
+GET requests need the scope ``read``, from a token or a user; actions on alerts need the scope
 ``silence``. The routes of probe workers (``workers``) need a token for a location.
 """
 

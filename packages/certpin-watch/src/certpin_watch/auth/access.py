@@ -195,8 +195,9 @@ class AccessMiddleware:
     def _is_unknown(self, origin: Origin) -> bool:
         """Return True if a request is for a host name that isn't in the settings.
 
-        Requests from this machine are never refused for that. This is not checked for programs with
-        a token, because they have no cookies and follow no links. Prometheus, for example, requests
+        If the settings have no host names, every name is accepted. Requests from this machine to
+        ``localhost`` or a loopback IP are never refused for that. Programs with a token are not
+        checked, because they have no cookies and follow no links. Prometheus, for example, requests
         each process by its address.
         """
         known = self._hosts

@@ -114,10 +114,10 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Compare a secret with a random hash, for a login with a name that has no account.
+        """Compare a secret with a hash of another text, for a login with a name without account.
 
-        This takes as long as checking a password. A faster response would show that there is no
-        such account.
+        The result is ignored. This takes as long as checking a password: a faster response would
+        show that there is no such account.
         """
         self.matches(self._unknown, secret)
 
@@ -339,7 +339,8 @@ class LoginThrottle:
     def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
         """Decide if an attempt to log in may check its password now, and count it as a failure.
 
-        If the password is correct, call ``succeeded`` to withdraw the failure.
+        A refused attempt is not counted. If the password is correct, call ``succeeded`` to withdraw
+        the failure.
 
         Args:
             source: the network of the client.
@@ -362,7 +363,9 @@ class LoginThrottle:
         return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
 
     def failed(self, source: str, account: str, now: datetime) -> bool:
-        """Record that a password was wrong.
+        """Record that a password was wrong: attempts of this source may be delayed again.
+
+        ``begin`` has counted the failure already.
 
         Args:
             source: the network of the client.
@@ -378,9 +381,10 @@ class LoginThrottle:
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str, account: str) -> None:
-        """Record that a password was correct, and delete the failures of this source and account.
+        """Record that a password was correct: delete the source's failures, and one of the account.
 
-        ``begin`` counted the attempt as a failure before the password was checked.
+        ``begin`` counted the attempt as a failure before the password was checked. From now on,
+        attempts of this source for this account are not delayed.
         """
         with self._store.write() as connection:
             clear_failures(connection, _key("source", source), _key("account", account))
@@ -467,5 +471,5 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
 
 
 def _key(*parts: str) -> bytes:
-    """Return the key of a failure counter: a digest of a network or of an account's name."""
+    """Return a digest of fixed size of texts, such as a network or an account's name, as a key."""
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

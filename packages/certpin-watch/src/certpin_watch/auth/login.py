@@ -100,7 +100,8 @@ async def log_in(
         sleep: waits for a number of seconds; another function for tests.
 
     Returns:
-        The cookie of the new session; or the seconds to wait if the password was not checked.
+        The cookie of the new session, empty if the name or password is wrong; or the seconds to
+        wait if the password was not checked.
 
     Raises:
         StoreError: the database is unavailable.

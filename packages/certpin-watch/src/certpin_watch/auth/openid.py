@@ -213,9 +213,10 @@ class OpenIDProvider:
             return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
 
     async def logout_address(self, back: str) -> str:
-        """Return the provider's URL that ends the user's session there; empty if it has none.
+        """Return the provider's URL that ends the user's session there.
 
-        ``back`` is the address to which the provider redirects afterwards.
+        The result is empty if the provider has no such URL, or can't be reached. ``back`` is the
+        address to which the provider redirects afterwards.
         """
         try:
             end = (await self.metadata()).end_session_endpoint

@@ -1,7 +1,8 @@
 """Sessions: cookies, how a session starts and continues; forms: their CSRF tokens and bodies.
 
 A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that changes
-something must pass two checks against CSRF (another site makes the browser send it):
+something must pass two checks against CSRF (another site makes the browser send it), unless it has
+a token:
 
 1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which no page can
    forge, or in ``Origin`` if it is an old browser.
@@ -195,7 +196,7 @@ async def read_body(
 ) -> tuple[bytes | HTTPStatus, Receive]:
     """Read the body of a request, with a limit for its size and time.
 
-    Every page reads its body through this function. Starlette would write a multipart form to the
+    Pages get only a body that this function has read. Starlette would write a multipart form to the
     disk without a limit, and decode it with the character set that the form names: some of Python's
     decoders fail, and some produce lone surrogates. A body that never arrives would occupy one of
     the server's connections, which reports need too.

@@ -113,7 +113,7 @@ async def _serve(settings: ServiceSettings, as_json: bool) -> None:
 def _started(watch: Watch, as_json: bool) -> None:
     """Print the addresses of the service, its pin files, and the problems found at the start.
 
-    If ``as_json`` is True, they are printed as a line of JSON.
+    If ``as_json`` is True, print a line of JSON with the addresses and the problems instead.
     """
     import gc
 

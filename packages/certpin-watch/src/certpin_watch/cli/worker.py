@@ -121,7 +121,9 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Check that no removed option for NATS is used, and that its variable isn't set either.
+    """Check that no removed option for NATS is used.
+
+    The environment variable of a removed option counts as well, unless there is a ``url``.
 
     Raises:
         ConfigError: a removed option is used. The error names the new options.
@@ -190,7 +192,7 @@ def read_token(source: str, key: str) -> str:
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
     """Yield callbacks that print a worker's events as JSON, or as text.
 
-    On a terminal, a counter of probes is displayed, too.
+    With text on a terminal, a counter of probes is displayed, too.
     """
     if as_json or not sys.stderr.isatty():
         yield _printing(lambda _: None, as_json=as_json)

@@ -214,8 +214,8 @@ def _store_chains(
         failures: the reports.
         capacity: the limits.
         known: a cache of rows that are in the database.
-        found: the function adds the digests of all chains that are in the database afterwards,
-            by hour.
+        found: the function adds the digests of chains that are not in ``known``, but in the
+            database afterwards, by hour.
 
     Returns:
         The digest of each chain, by its certificates; None if there was no room for the chain.

@@ -80,7 +80,10 @@ class Intake(Protocol):
         """
 
     def is_ready(self) -> bool:
-        """Return True if the last attempts suggest that reports can be made durable at present."""
+        """Return False if it is known that reports can't be made durable at present, else True.
+
+        Failures of the store don't count, because readiness checks the store separately.
+        """
 
 
 class StoreIntake:

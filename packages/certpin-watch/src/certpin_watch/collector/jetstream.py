@@ -423,7 +423,7 @@ class JetStreamIntake:
         """Publish an empty message, to test that the stream stores messages.
 
         Raises:
-            NotStoringError: the stream does not store the message.
+            NotStoringError: the server did not confirm the message in time.
         """
         name, empty = self._settings.stream, pack_batch([])
         try:

@@ -53,7 +53,8 @@ _log = logging.getLogger("certpin.watch.collector")
 async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
     """Count the reports of the stream until ``stop`` is set.
 
-    If the settings name no NATS server, there is no stream, and this returns at once.
+    If the settings name no NATS server, there is no stream. Then this deletes the records of empty
+    streams, and returns.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -255,6 +256,7 @@ async def read_queue(client: Client, stream: str) -> QueueState:
     Raises:
         Error: an error of nats-py.
         DecodeError: JetStream's response is invalid (msgspec).
+        ValueError: the time in the response is invalid.
     """
     answer = await client.request(f"$JS.API.STREAM.INFO.{stream}", timeout=_REPLY)
     return parse_queue(answer.data)

@@ -90,8 +90,8 @@ _ICON_PATHS = {
 def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
     """Render an HTML template, and return the page as a response.
 
-    Templates extend ``base.html``. Besides ``context``, a template gets ``identity``: the sender of
-    the request, or None.
+    Templates extend ``base.html``. Besides ``context``, a template gets ``identity`` (the sender of
+    the request, or None), ``path``, ``version`` and ``no_receivers``.
 
     Args:
         request: the request.
@@ -262,7 +262,8 @@ def _rfc3339(moment: datetime) -> str:
 def percent(part: float, whole: float) -> str:
     """Return ``part`` of ``whole`` in per cent as text.
 
-    The text is ``0 %`` only if the part is 0, and ``100 %`` only if the part is the whole.
+    The text is ``0 %`` only if the part or the whole is 0, and ``100 %`` only if the part is the
+    whole.
     """
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:

@@ -75,7 +75,8 @@ class ServerView:
     def name(self) -> str:
         """The server as text for messages: host and port.
 
-        If the probe connected to a given address instead of the host's, the text contains it, too.
+        If each address of the host is probed separately, or the probe connects to another address
+        than the host's, the text contains the address, too.
         """
         name = join_address(self.target.host, self.target.port)
         connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
@@ -325,8 +326,8 @@ class _Views:
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
     """Return the sightings (periods of equal probe results) that last, or ended recently.
 
-    Recent ones are included because a change between them can still cause an alert. If the stored
-    end is in the future, it was written while the clock was ahead, and is ignored.
+    Recent ones are included because a change between them can still cause an alert. A sighting with
+    an end in the future is left out: it was written while the clock was ahead.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

@@ -136,8 +136,8 @@ def _obstacle(settings: MonitorSettings, location: str) -> str:
 def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
     """Return the probe jobs that are due at a location and held by no worker.
 
-    If they don't fit into one response, the rest is returned at the next request. ``now`` is in
-    Unix seconds.
+    If they don't fit into one response, the rest is returned at the next request. A job that is too
+    large for a worker is left out. ``now`` is in Unix seconds.
     """
     settings = watch.settings.monitor
     targets = targets_at(_targets(watch), location)

@@ -67,9 +67,10 @@ class Prober:
         self._made = time.monotonic()
 
     def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
-        """Run probe jobs, and yield a result for each, in the order in which the probes finish.
+        """Run probe jobs, and yield a result for each. The results of STARTTLS come last.
 
-        If a server fails, or a job can't be run, the result says so, and nothing is raised.
+        If a server fails, or a job can't be run, the result says so, and nothing is raised. If the
+        prober is halted, unfinished jobs have no result.
         """
         if time.monotonic() - self._made > _ROOTS_LIFETIME:
             self._contexts, self._made = ContextCache(), time.monotonic()

@@ -79,7 +79,10 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     @property
     def identity(self) -> str:
-        """A digest of the job's target and location. A worker holds one job with it at most."""
+        """A digest of the job's target and location.
+
+        A worker holds at most one job with each digest.
+        """
         return _identity(self.host, self.port, self.way, self.location)
 
 
@@ -89,7 +92,7 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         address: the address that the probe connected to.
         outcome: "verified", "unverified" (OpenSSL refuses the chain) or "unreachable".
-        edge: the same as ``address`` if each address of the host is probed; else empty.
+        edge: the probed address, if each address of the host is probed; else empty.
         served: the chain that the server sent, as indexes into ``ProbeResult.certificates``.
         verified: the path that OpenSSL verified, as indexes into the same list.
         tls: the TLS version.

@@ -55,8 +55,8 @@ class LastProbe:
 def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastProbe]:
     """Return the last probe of each target from a location.
 
-    If each address of a host is probed separately, the target has several last probes. The one
-    after which the next probe is due first is returned.
+    If each address of a host is probed separately, the target has several last probes. They are
+    merged into one, so that the next probe is due as soon as any address needs it.
 
     Args:
         connection: a read transaction.
@@ -122,8 +122,9 @@ class ConfirmedSighting:
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
     """Return the confirmed sightings (periods of equal probe results) of one location and address.
 
-    A sighting is confirmed if two consecutive probes saw its result, or if the result occurs in
-    several sightings, as when a server alternates between two chains.
+    These are the last sighting that two consecutive probes saw, and each result that occurs in
+    several sightings, as when a server alternates between two chains. Consecutive sightings of
+    equal results count as one.
 
     Args:
         rows: all sightings of the location and address.
@@ -171,8 +172,8 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
     """Return True if the sighting ``runs[at]`` is confirmed.
 
-    It is confirmed if it is the last one that two consecutive probes saw, or if its result occurs
-    in several sightings.
+    It is confirmed if it is the last one that two consecutive probes saw, and the address is still
+    probed; or if its result occurs in several sightings.
 
     Args:
         runs: the sightings (periods of equal results) of one location and address, by time.
@@ -323,8 +324,8 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 def _changes(ended: list[SightingRow]) -> int:
     """Return how many results in a row only a single probe saw, counting those that end now.
 
-    ``ended`` are the sightings (periods of equal results) that end now. The result is 0 if two
-    probes saw each of them.
+    ``ended`` are the sightings (periods of equal results) that end now. The result is 0 if at least
+    two probes saw each of them.
     """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 

@@ -55,9 +55,9 @@ class ServiceError(CertpinError):
         problem: what happened.
         fix: how to fix it; may be empty.
         kind: the type of the failure. "refused": the service doesn't accept the token.
-            "misdirected": at this address is another service. "rejected": the service doesn't
-            accept this request. "away": the service is unreachable, and another attempt may
-            succeed.
+            "misdirected": the address is not that of the service, or its certificate or pins don't
+            match. "rejected": the service can't read this request. "away": the service is
+            unreachable, or answers with an error; another attempt may succeed.
         retry_after: the seconds that the service asks to wait; 0 if it doesn't say.
     """
 
@@ -85,9 +85,9 @@ class ServiceAccess:
         token: returns the token, or raises ``ConfigError``. It is called for each request, so that
             you can replace the token's file while the worker runs.
         ca_file: a file with the roots to verify the service's certificate with; None for the roots
-            of the machine. It is read again for each new connection.
-        pins: a pin file with pins for the service; None for no pins. It is read again for each new
-            connection.
+            of the machine. It is not used together with ``pins``.
+        pins: a pin file with pins for the service; None for no pins. Both files are read at the
+            start, and again after a request failed.
     """
 
     address: ServiceAddress

@@ -230,7 +230,8 @@ class _Worker:
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
         """Wait for the response to a request, and return it.
 
-        If the worker is stopped, wait a few more seconds, then return None.
+        If the worker is stopped, wait at most ``_GRACE`` seconds more; return None if there is no
+        response by then.
         """
         request, stopped = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
         try:
@@ -269,7 +270,8 @@ class _Worker:
     def _note(self, batch: JobBatch) -> None:
         """Pass a response of the service to the event callbacks.
 
-        They are called if the service answers again after a failure, or has no jobs for a reason.
+        ``trouble`` is called if the service has no jobs for a reason, ``connected`` if it answers
+        for the first time, or again after a failure.
         """
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))

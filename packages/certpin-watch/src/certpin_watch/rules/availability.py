@@ -173,7 +173,7 @@ def _missing_results(
     """Yield a finding for each host that a location no longer probes, while it still probes others.
 
     ``speaking`` are the locations that still return results for some hosts. A location without any
-    results has a finding of another rule already, and must not be among them.
+    results has a finding of this rule already, and must not be among them.
     """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:

@@ -130,9 +130,9 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    The function returns the first of these numbers that is known: the number in the finding's
-    details; the number of clients that hold one of the pin-set versions in its details; the number
-    of all clients of its pin set.
+    If the finding's details have this number, it is returned. Otherwise, the clients are counted
+    that hold one of the pin-set versions in the details or, if there are none, any version of the
+    pin set.
 
     Args:
         finding: the problem that a rule detected.

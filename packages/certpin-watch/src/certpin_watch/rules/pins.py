@@ -65,7 +65,7 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(monitored: PolicyEvidence) -> list[Version]:
-    """Return the deployed versions that have the same number as the pin file's current version.
+    """Return the versions that clients may hold with the number of the pin file's current version.
 
     The list is empty if no client can hold that version.
     """
@@ -244,5 +244,8 @@ def certificate_details(certificate: Certificate) -> dict[str, str]:
 
 
 def chain_details(chain: Chain | None) -> list[dict[str, str]]:
-    """Return the certificates of a chain, leaf first, as a JSON array, for a finding's details."""
+    """Return the certificates of a chain, leaf first, as a list for a finding's details (JSON).
+
+    The list is empty if there is no chain.
+    """
     return [certificate_details(entry) for entry in chain.certificates] if chain else []

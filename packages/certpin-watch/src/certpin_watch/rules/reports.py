@@ -236,8 +236,8 @@ def _networks_text(number: int) -> str:
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
     """Return a phrase with the share of reports in which the client's platform refused the chain.
 
-    Such a chain did not deceive these clients, with or without pins. The phrase is empty if there
-    are no such reports.
+    Such a chain did not deceive these clients, with or without pins. The phrase is empty if the
+    share is below half a per cent.
     """
     refused = _total(group for group in groups if group.unverified)
     share = round(100 * refused / (_total(groups) or 1))

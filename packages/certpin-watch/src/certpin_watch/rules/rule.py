@@ -170,7 +170,7 @@ class ReportedFailures(NamedTuple):
 
     @property
     def unverified(self) -> bool:
-        """True if the client's platform refused the chain, so pins did not cause the failure."""
+        """True if the client's platform refused the chain: usually, pins are not the cause then."""
         return self.reason in UNVERIFIED
 
     @property

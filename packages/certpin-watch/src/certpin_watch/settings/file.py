@@ -89,7 +89,8 @@ def _public_url(table: Table, name: str) -> str:
     and links in messages would lead nowhere.
 
     Raises:
-        ConfigError: the text is not empty, and not an address with a host.
+        ConfigError: the text is not empty, and not a plain http or https URL with a host. User,
+            query and fragment are not permitted.
     """
     address = text(table, name)
     if not address:

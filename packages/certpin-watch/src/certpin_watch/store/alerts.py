@@ -52,9 +52,9 @@ class AlertRow:
         gone_at: when the problem was no longer detected; None if it is still detected.
         told_at: when a message about the alert was last due; None if none was.
         told_clients: the number of affected clients at ``told_at``.
-        peak: the severity at ``told_at``.
+        peak: the severity at ``told_at``; for a silenced alert, the worst one since then.
         quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
-        flaps: how often the problem returned soon after it was gone.
+        flaps: how often the problem returned soon after its alert resolved.
 
     The comment at the table ``ALERTS`` describes the other fields.
     """
@@ -125,8 +125,8 @@ class SilenceRow:
     def is_in_force(self, now: int, longest: timedelta) -> bool:
         """Return True if this silence suppresses messages at ``now`` (in seconds since 1970).
 
-        A silence that ends later than ``longest`` after ``now`` has no effect. It was stored with a
-        wrong time, or the clock was set back.
+        A silence that ends later than ``longest`` after ``now`` has no effect: it was stored in
+        spite of this limit, or the clock was set back.
         """
         return self.ended_at is None and now < self.until <= last_end(now, longest)
 
@@ -164,7 +164,7 @@ def last_end(now: int, longest: timedelta) -> int:
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
-    """Return all open alerts, and the recently resolved alerts of problems that have no open one.
+    """Return all open alerts, and for each other problem its last alert if it resolved recently.
 
     The rows are locked until the transaction ends: the caller writes them back as a whole, and an
     acknowledgement in between would be lost.
@@ -298,9 +298,9 @@ def add_deliveries(
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
     """Return the messages that may be sent to a notification service now, the oldest first.
 
-    Messages about one alert are sent in order: a message waits until all earlier ones were sent. A
-    message is also due if its next attempt is too far in the future, because then it was stored
-    while a clock ran ahead.
+    Messages about one alert are sent in order: while a message waits for its next attempt, the
+    later ones wait, too. A message is also due if its next attempt is too far in the future,
+    because then it was stored while a clock ran ahead.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -342,8 +342,8 @@ def record_delivered(
 ) -> None:
     """Record that a notification service accepted these messages.
 
-    All other messages that wait for this service become due now. ``incident`` is the key that a
-    service such as PagerDuty gave to the incident that it opened; empty if it opened none.
+    All other messages that wait for this service become due now. ``incident`` is the key of the
+    incident that the messages belong to, at a service such as PagerDuty; empty if there is none.
     """
     table = TELLINGS.c
     ids = [row.id for row in rows]
@@ -421,10 +421,10 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
 
 
 def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
-    """Return the incident that a notification service opened for each alert of these messages.
+    """Return the incident at a notification service that each alert of these messages belongs to.
 
-    The result maps the ID of an alert to the service's key of the incident. Alerts without an
-    incident are left out.
+    The result maps the ID of an alert to the key of the incident. Alerts without an incident are
+    left out.
     """
     table = TELLINGS.c
     numbers = sorted({row.alert for row in rows})
@@ -439,8 +439,8 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
     """Count the other open alerts in the incident that a notification service opened for an alert.
 
-    ``row`` is a message to the service about the alert that is not counted. ``incident`` is the
-    service's key of the incident.
+    ``row`` is a message to the service about the alert that is not counted. ``incident`` is the key
+    of the incident.
     """
     table = TELLINGS.c
     return int(

@@ -231,8 +231,8 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
     Args:
         connection: a transaction that called ``lock_chain_deletes``.
-        chains: rows of ``CHAINS``, with ``digest``, ``members`` and the quota column, which is
-            above 0 if only clients reported the chain.
+        chains: rows of ``CHAINS``, with ``digest``, ``members`` and ``told``, which is above 0 if
+            only clients reported the chain.
     """
     if not chains:
         return

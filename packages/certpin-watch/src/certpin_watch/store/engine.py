@@ -92,9 +92,12 @@ class Store:
 
     @contextmanager
     def _sqlite_writer(self) -> Iterator[None]:
-        """Hold this process's lock for writers during a ``with`` block.
+        """Hold this process's lock for writers during a ``with`` block, if the database is SQLite.
 
         SQLite permits only one writer at a time.
+
+        Raises:
+            StoreError: other threads held the lock for too long.
         """
         if not self.is_sqlite:
             yield
@@ -349,7 +352,10 @@ class StoreHealth:
 
     @property
     def reason(self) -> str:
-        """Why the store doesn't work, as a key of ``REASONS`` such as "full"; empty if it works."""
+        """Why the store doesn't work, as a key of ``REASONS`` such as "full".
+
+        It is empty if no failure is known.
+        """
         if self._damaged:
             return "damaged"  # until the file is restored and this process is restarted
         if self._failed is None:

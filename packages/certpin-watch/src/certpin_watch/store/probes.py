@@ -106,6 +106,10 @@ class LoggedRow:
         key: the SHA-256 of the certificate's public key (SPKI).
         authorities: the SHA-256 of the public keys of the certificates above it, concatenated.
         names: its DNS names, with spaces between.
+        issuer: the certificate's issuer.
+        log: the URL of the log.
+        summary: certspotter's description of the event.
+        not_after: when the certificate expires, in seconds since 1970.
         first_at: when it was first reported, in seconds since 1970.
         last_at: when it was last reported, in seconds since 1970.
     """

@@ -3,8 +3,8 @@
 Each kind of row has a step: a function that deletes one batch in one transaction, so that reports
 are written in between and a failing kind doesn't stop the others. The background task
 (``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores if the deletion of each
-kind succeeded. Deleted data can't be restored: SQLite overwrites it (``secure_delete``), and
-``shrink_file`` returns free pages to the file system. In PostgreSQL, autovacuum does that.
+kind succeeded. SQLite overwrites deleted data (``secure_delete``), and ``shrink_file`` returns free
+pages to the file system. In PostgreSQL, autovacuum makes the space of deleted rows free again.
 
 Chains and certificates are deleted when no row refers to them. So code that refers to a chain
 either inserts it in the same transaction (``ON CONFLICT DO NOTHING``), or did so in the last twelve

@@ -371,9 +371,9 @@ def _monthly_ticks(span: Span, months: int) -> Iterator[datetime]:
 
 
 def round_up(value: float) -> int:
-    """Return a round number, such as 1, 2, 30 or 400, that is at least ``value``.
+    """Return the smallest round number that is at least ``value``: the end of a chart's axis.
 
-    It is the smallest such number. A chart's axis ends at it.
+    A round number is 1, 2, 3, 4, 6 or 8 times a power of ten.
     """
     size = 1
     while True:

@@ -54,8 +54,7 @@ def make_page(
     Args:
         found: the items, queried with ``limit + 1``: the extra one shows that another page follows.
         limit: the size of the page.
-        keys: returns the sort key of an item. The key of the last item on the page becomes
-            ``next``.
+        keys: the sort key of each item. The key of the last item on the page becomes ``next``.
     """
     more = len(found) > limit
     return Page(tuple(found[:limit]), keys[limit - 1] if more else None)

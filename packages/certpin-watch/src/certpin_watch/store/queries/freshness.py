@@ -141,7 +141,7 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def full(self) -> tuple[Part, ...]:
-        """The names of the limits on reported data that are nearly reached."""
+        """The limits on reported data that are nearly reached, each with its use."""
         return tuple(part for part in self.room if part.is_full)
 
 

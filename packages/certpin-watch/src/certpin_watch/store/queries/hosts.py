@@ -66,7 +66,7 @@ class Host(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the host name.
-        status: the status: "broken", "unknown", "expiring" or "holds" (no problem).
+        status: the status: "broken", "unknown", "expiring" or "holds" (none of these).
         problems: the reasons for the status, as fixed words such as "pins-end".
         policies: its policy in each pin set.
         vantages: the latest result of each location.

@@ -181,8 +181,9 @@ class PinJudge:
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
         """Return True if a certificate of the chain has expired, or expires soon.
 
-        ``warning`` is the warning period in the settings. It is shortened for certificates with a
-        short lifetime, as in the alert rules (``warning_period``).
+        ``warning`` is the warning period in the settings. As in the alert rules
+        (``warning_period``), it is shortened for a certificate with a short lifetime, and extended
+        for a pinned authority. Return False if there is no chain, or a certificate can't be read.
         """
         if chain is None:
             return False

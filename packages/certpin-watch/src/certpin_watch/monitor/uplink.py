@@ -87,7 +87,7 @@ class ServiceAccess:
         ca_file: a file with the roots to verify the service's certificate with; None for the roots
             of the machine. It is not used together with ``pins``.
         pins: a pin file with pins for the service; None for no pins. Both files are read at the
-            start, and again after a request failed.
+            start, and again after a connection failed.
     """
 
     address: ServiceAddress

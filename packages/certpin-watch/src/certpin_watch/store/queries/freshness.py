@@ -202,8 +202,8 @@ def freshness(
 def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
     """Count the new messages of clients in each of the last minutes, including the current one.
 
-    Failure reports and check-ins are counted by their identities, with the second of arrival. A
-    browser's report (NEL) counts twice, because it has two identities.
+    Failure reports and check-ins are counted by their identities, with the second of arrival.
+    Reports with two identities count twice: those of browsers (NEL) and, on PostgreSQL, late ones.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (minutes - 1) * _MINUTE

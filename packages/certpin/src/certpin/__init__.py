@@ -123,7 +123,7 @@ _PACKAGES = {"errors", "pinfile", "pins", "tls", "x509"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name of certpin, or one of its subpackages, when it is first used."""
+    """Import a public name of certpin, or a subpackage in ``_PACKAGES``, when it is first used."""
     from importlib import import_module
 
     if name in _PACKAGES:

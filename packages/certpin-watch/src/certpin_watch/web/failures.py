@@ -113,7 +113,7 @@ def failures_page(page: PageRequest) -> Response:
 def unknown_counts(series: failures.Series) -> Iterator[str]:
     """Yield a sentence if a chart has periods in which the service accepted no reports.
 
-    The sentence says that low counts in such a period say nothing about clients.
+    The sentence says that low counts in such a period don't mean that nothing happened.
     """
     if series.unknown:
         buckets = number(len(series.unknown), series.bucket)
@@ -189,9 +189,9 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
 
 
 def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """Reduce the lines of a chart (pairs of name and counts) to the number of colours.
+    """Return the lines of a chart (pairs of name and counts), at most one for each colour.
 
-    The last lines are added up in one line with the name "all others".
+    If there are more lines, the last ones are added up in one line with the name "all others".
     """
     if len(lines) <= COLOURS:
         return lines

@@ -203,8 +203,9 @@ class Served:
     Attributes:
         vantages: the latest results of these locations.
         picture: the chain as SVG.
-        certificates: its certificates, each with the role of its pin. The role is empty for a
-            certificate that isn't pinned.
+        certificates: the certificates of the verified path, or of the served chain if it didn't
+            verify, each with the role of its pin. The role is empty for a certificate that isn't
+            pinned.
     """
 
     vantages: tuple[Vantage, ...]
@@ -293,7 +294,10 @@ def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...
 
 
 def _certificates(ders: tuple[bytes, ...], policies: SetPolicies) -> Iterator[tuple[Issued, str]]:
-    """Yield each DER certificate as text, with the role of its pin; empty if it isn't pinned."""
+    """Yield a description of each DER certificate, with the role of its pin.
+
+    The role is empty for a certificate that isn't pinned.
+    """
     pins = live_pins(policies)
     for der in ders:
         issued = describe_certificate(der)

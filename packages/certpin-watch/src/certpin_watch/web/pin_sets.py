@@ -118,7 +118,7 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
     """Return the pins that some clients don't accept yet, grouped by the versions without them.
 
-    Pins that servers use already, or will never use, are left out.
+    Pins that are ACTIVE, RETIRING or LOST, or that no client may accept, are left out.
     """
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
@@ -136,7 +136,7 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 
 
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
-    """Yield sentences about versions for which the reports of clients contradict the journal.
+    """Yield sentences that compare the versions in the reports of clients with the journal.
 
     The journal of the rotation records which versions were released. If no client reported its
     version, the only sentence says so.

@@ -117,7 +117,7 @@ class PageRequest:
             what: the kind of object with that number, for the error.
 
         Raises:
-            NotFoundError: the text in the path can't be the number of a row.
+            NotFoundError: the number is larger than that of any row can be.
         """
         if (row := int(self.request.path_params["number"])) > _MAX_ROW:
             raise NotFoundError(what)

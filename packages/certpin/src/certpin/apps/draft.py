@@ -128,7 +128,7 @@ class DraftHost:
     def policy(self, mode: Mode) -> HostPolicy:
         """Return the host's policy for the pin file.
 
-        Raises ``ConfigError`` if the policy is unsafe, for example because of a single pin.
+        Raises ``ConfigError`` if the policy is unsafe, for example if an enforced host has one pin.
         """
         trust = TrustAnchors(tuple(each.der for each in self.anchors)) if self.anchors else None
         return HostPolicy(

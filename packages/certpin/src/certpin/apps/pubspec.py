@@ -134,7 +134,7 @@ def _assets(flutter: Any) -> Iterator[str]:
 def _entries(node: Any) -> Iterator[tuple[str, Any]]:
     """Yield the keys and values of a YAML mapping.
 
-    Entries with keys other than strings are left out.
+    Entries that have a mapping or a list as key are left out.
 
     Raises:
         FormatError: the node is not a mapping.

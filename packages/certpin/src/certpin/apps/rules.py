@@ -329,9 +329,9 @@ class FileReporter:
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def report(self, rule: str, line: int, message: str = "") -> None:
-        """Add a mistake. ``rule`` is the rule's ID.
+        """Add a mistake, unless the rule is already reported for this line.
 
-        If ``message`` is empty, the rule's summary is used.
+        ``rule`` is the rule's ID. If ``message`` is empty, the rule's summary is used.
         """
         if (rule, line) not in self._seen:
             self._seen.add((rule, line))

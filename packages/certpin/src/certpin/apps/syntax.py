@@ -58,7 +58,8 @@ class SyntaxTree:
     Attributes:
         data: the content of the file.
         root: the root node.
-        deadline: the latest time to read the file, in seconds of ``thread_time()``.
+        deadline: the time at which reading the file must have ended, in seconds of
+            ``thread_time()``.
         names: the nodes of identifiers, by identifier, in the order of the file.
         strings: the nodes of string literals, in the order of the file.
         kinds: the other named nodes with children, by kind, in the order of the file.

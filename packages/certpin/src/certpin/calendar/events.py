@@ -403,10 +403,10 @@ def _lacking_androids(root: PublicRoot) -> str:
 
 
 def _backups(policy: HostPolicy, key_types: Mapping[Pin, str]) -> Iterator[CalendarEvent]:
-    """Yield an event for each pinned key for which no public authority issues a certificate.
+    """Yield an event for each leaf or backup pin with a key that no public authority certifies.
 
     Keys of unknown type are left out. So are hosts with their own trust anchors, and hosts that
-    compare only authorities.
+    compare only authorities. For the other hosts, ``certpin add`` refuses such a key too.
     """
     if policy.trust is not None or policy.match == "ca":
         return

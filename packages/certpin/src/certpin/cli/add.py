@@ -328,8 +328,9 @@ def _served_pins(
         providers: the names of the providers to pin; empty to pin the served chain.
 
     Raises:
-        ConfigError: the chain does not verify, it contains the backup, its root is not public,
-            none of the providers issued it, or it gives an enforced host only one pin.
+        ConfigError: the chain does not verify, it contains the backup, none of the providers issued
+            it, or it gives an enforced host only one pin; or, if authorities are pinned, its root
+            is not public or there is no authority. A private root is only a warning for a leaf.
         ProbeError: the host does not answer.
     """
     from certpin.errors import ConfigError

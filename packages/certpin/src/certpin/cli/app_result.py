@@ -46,8 +46,8 @@ class AppResult:
         project: the results of reading the app's files.
         importing: True if the user wants the pins imported; False to report only the mistakes.
         draft: the host policies made from the pins; None if the import was refused or not wanted.
-        live: for each contacted host pattern, the reason why no verified chain is known; empty if a
-            verified chain is known.
+        live: for each contacted host pattern, the reason why no verified chain of a server is
+            known; empty if the chains of all its servers verified.
         imported: the written hosts and the pin file; None if nothing was written.
     """
 

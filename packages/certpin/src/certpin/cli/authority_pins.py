@@ -110,7 +110,10 @@ def private_root(chain: Chain) -> ConfigError | None:
 
 
 def without_backup(host: str, chain: Chain | None) -> ConfigError:
-    """Return the error for an enforced host without a backup. Its fix has commands to paste.
+    """Return the error for an enforced host without a backup.
+
+    If the chain is known, the fix has a command to paste, and a chain to a private root gives the
+    error of ``private_root`` instead.
 
     Args:
         host: the host, as the user gave it.

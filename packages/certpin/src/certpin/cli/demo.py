@@ -50,7 +50,7 @@ class Scene:
         client: ``pinned`` or ``unpinned``.
         outcome: how the connection ended, in words.
         as_it_should: True if the outcome is the right one.
-        detail: more about the outcome; may be empty.
+        detail: the message of the client's error; empty if it accepted the server.
     """
 
     title: str

@@ -202,8 +202,8 @@ def _compare(draft: Draft, options: AppOptions, now: datetime) -> dict[str, str]
     """Connect to the hosts of an app, and compare their verified chains with its pins.
 
     Returns:
-        For each host pattern, the reason why no verified chain is known; empty if the chain
-        verified.
+        For each host pattern, the reason why no verified chain is known; empty if the chains of all
+        its servers verified.
     """
     from certpin.cli.check import check_targets
     from certpin.cli.servers import ServerOptions

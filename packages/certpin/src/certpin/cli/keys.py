@@ -109,7 +109,7 @@ def signer_of(
 
     Args:
         key: the path of a file, or a URI.
-        pin: a function that returns the PIN of the PKCS#11 token with this name, for example by
+        pin: a function that takes the name of a PKCS#11 token and returns its PIN, for example by
             asking the user.
         for_server: True if the key is a server's. A server's key may be in no key service but AWS
             KMS.
@@ -147,12 +147,11 @@ class Backup:
     ``close()`` deletes a key that was made on a token.
 
     Args:
-        place: the file or the URI of a PKCS#11 token in which to make a new key. None for no new
-            key.
+        place: the place for a new key: a file, or the URI of a PKCS#11 token. None for no new key.
         algorithm: the type of the new key.
         passphrase: the passphrase that encrypts the new file; None for no encryption.
-        given: an existing key, as a pin, a file or the URI of a key on a token; None to make a new
-            key.
+        given: an existing key, as a pin, a file or the URI of a key on a token; None if the user
+            named no existing key.
         what: words for the key in sentences, such as "the backup key".
         option: the option that named the key, for errors.
     """

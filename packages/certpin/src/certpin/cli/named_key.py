@@ -102,8 +102,8 @@ def open_by_uri(
 
     Args:
         uri: the URI of the key.
-        pin: a function that returns the PIN of the token with this name, for example by asking the
-            user.
+        pin: a function that takes the name of a token and returns its PIN, for example by asking
+            the user.
         for_server: True if the key is a server's. A server's key may be in no key service but AWS
             KMS.
 

@@ -1,8 +1,9 @@
 """Dart callbacks that can accept refused certificates, and the builds that use these callbacks.
 
 ``HttpClient.badCertificateCallback`` and ``onBadCertificate`` are called only for a certificate
-that failed verification. A callback that always refuses is right, and so is one that accepts only
-loopback addresses. All others are mistakes.
+that failed verification. A callback that always refuses is right, and so are one that accepts only
+loopback addresses and one that needs a debug build and a further condition. All others are
+mistakes; a function of another file is a question for the user.
 """
 
 from __future__ import annotations
@@ -113,7 +114,10 @@ def _overrides_class(flow: DartFlow, node: Node) -> str:
 
 
 def _is_in_zone(flow: DartFlow, node: Node) -> bool:
-    """Return True if a syntax node is inside the arguments of ``HttpOverrides.runZoned``."""
+    """Return True if a syntax node is inside the arguments of a method of ``HttpOverrides``.
+
+    Such a method is ``HttpOverrides.runZoned``.
+    """
     return any(
         each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
         for each in flow.tree.ancestors(node)

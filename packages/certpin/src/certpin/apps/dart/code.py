@@ -179,9 +179,9 @@ class DartCode:
         return self.path(run).rpartition(".")[2]
 
     def call(self, arguments: Node) -> str:
-        """Return the name of the function or class that a call names, such as ``A.check``.
+        """Return the name of the function or class that gets these arguments, such as ``A.check``.
 
-        ``arguments`` is the syntax node of the call's arguments.
+        Return an empty text if it has no name.
         """
         parent = self.tree.parent(arguments)
         if parent is None:

@@ -1,7 +1,8 @@
 """The functions of a Dart file, their results, and the builds in which code runs.
 
-Builds are debug builds and release builds of the app. The analysis is local to one file, and
-doesn't execute anything. A condition with a value from another file counts as unknown.
+Builds are debug builds and release builds of the app; profile builds count as debug builds. The
+analysis is local to one file, and doesn't execute anything. A condition with a value from another
+file counts as unknown.
 """
 
 from __future__ import annotations

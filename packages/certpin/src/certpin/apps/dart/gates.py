@@ -195,9 +195,9 @@ def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _calls(flow: DartFlow, name: str, call: str) -> Iterator[Node]:
-    """Yield the arguments of each call of the function ``call``: ``String.fromEnvironment``.
+    """Yield the arguments of each call of a function, such as ``String.fromEnvironment``.
 
-    ``name`` is the last identifier of ``call``, such as ``fromEnvironment``.
+    ``call`` is the name of the function, and ``name`` its last identifier (``fromEnvironment``).
     """
     for node in flow.tree.names.get(name, ()):
         arguments = flow.code.arguments_of(node)

@@ -52,7 +52,8 @@ class TLSFacts:
         security_level: the level of a new client context (SSL_CTX_set_security_level(3)).
         tls12: True if OpenSSL was built with TLS 1.2. ``tls13`` likewise.
         verified_chain: True if Python's TLS socket can report the chain that OpenSSL verified.
-        authorities: the number of trusted authorities that OpenSSL has loaded by default.
+        authorities: the number of trusted authorities that a context loads at once. Those in
+            ``directory`` are not counted: OpenSSL reads them when a chain needs them.
         directory: True if there is a directory of authorities that OpenSSL searches.
     """
 
@@ -91,8 +92,8 @@ class MachineFacts:
         loopback6: the error message of listening on ::1; empty if there was no error.
         temporary: the error message of making a temporary file; empty if there was no error.
         variables: the names of set environment variables that change how certpin works.
-        missing_files: the names of those variables in ``TRUST_FILES`` that contain a path at which
-            no file exists.
+        missing_files: the names of the set variables in ``TRUST_FILES`` for which no file or folder
+            exists at any of the paths that the variable names.
     """
 
     loopback: str = ""

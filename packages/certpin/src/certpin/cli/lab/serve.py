@@ -225,9 +225,7 @@ def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """Return the exit code: 0 if every case was right, 1 if a case was wrong, 3 if one was not run.
-
-    The code is 3 too if it is undecided whether the app was right in a case.
+    """Return the exit code: 1 if a case was wrong, 3 if a result is missing or undecided, else 0.
 
     Args:
         progress: the results of each host.

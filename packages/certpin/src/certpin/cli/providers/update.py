@@ -220,7 +220,8 @@ def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
 def _drop(run: FinishRun, each: _HostChange) -> None:
     """Remove a host's pins of roots that none of its providers uses any more, if that is safe.
 
-    The reasons why a removal is unsafe are added to ``run.violations``.
+    The reasons why a removal is unsafe are added to ``run.violations``. If the journal has no
+    version, nothing is removed, even if the user forces it.
     """
     from certpin.rotation import Violation
 
@@ -243,8 +244,8 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
 def _raise_version(files: RotationFiles, before: PinSet) -> None:
     """Give the pin file its next version number if its changes have an effect on clients.
 
-    If the journal has no version, clients may have the file as it was before the changes. Then the
-    file is compared with ``before``, that content.
+    The file is compared with the latest version in the journal. If there is none, clients may have
+    the file as it was before the changes (``before``), so it is compared with that.
     """
     from certpin.pins.policy import meaning
 

@@ -280,7 +280,10 @@ def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
-    """Return a metadata file that needs signatures as JSON, with its role and the missing keys."""
+    """Return a metadata file that needs signatures as JSON.
+
+    It has the role, the number of missing signatures, and the keys that may sign.
+    """
     return {
         "role": wait.role,
         "version": wait.version or None,

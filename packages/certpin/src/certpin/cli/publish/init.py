@@ -223,7 +223,7 @@ def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, 
 def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
     """Write the folder ``publish``.
 
-    It is renamed from a temporary name, so that it appears complete.
+    It is written under a temporary name and then renamed, so that it appears complete.
 
     Args:
         here: the path of the folder.

@@ -117,10 +117,11 @@ class Proposal:
     """The result of ``certpin publish propose``: a new signing event, or why there is none.
 
     Attributes:
-        branch: the branch of the signing event; empty if nothing has to be signed.
-        remote: the git remote to which the branch was pushed; None if it was not pushed.
+        branch: the branch of the signing event; empty if nothing has to be signed, or if the
+            version was refused.
+        remote: the git remote that has the branch; None if the branch was not pushed.
         waits: the metadata that need signatures.
-        is_open: True if another clone has already begun the signing event, so that nothing was
+        is_open: True if the remote already had a branch for this signing event, so that nothing was
             changed here.
         violations: the reasons for which the rotation gate (the checks before a step) refused the
             version; empty if it was not refused.

@@ -169,7 +169,7 @@ class PushOutcome:
     Attributes:
         where: the URL for the uploads.
         dry: True to only report the files that would be uploaded.
-        pushed: the upload; None if it failed before it began.
+        pushed: the upload; None if it failed, even if some files were uploaded.
         recorded: the time of the push, if this run recorded it in the journal; else None.
         failed: the error; None if the push succeeded.
     """

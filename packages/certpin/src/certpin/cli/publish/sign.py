@@ -329,7 +329,8 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 def _warnings(context: PublishContext) -> Iterator[str]:
     """Yield a warning for each host with pins that expire before the signed metadata do.
 
-    Clients with these metadata would then refuse the host.
+    Clients may hold these metadata after that day: they then refuse the host, or don't check its
+    pins any more, as ``on_expiry`` says.
     """
     state = context.policy.state
     if state.current is None or state.targets is None:

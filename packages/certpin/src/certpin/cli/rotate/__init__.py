@@ -34,7 +34,7 @@ def rotate() -> None:
     certpin rotate switch fullchain.pem      check that servers may use the key
     certpin rotate finish                    no server uses the old key: take it out
 
-    The pin file is the draft of the next version. Clients can get a version once its release is
+    The pin file is the draft of the next version. A version counts as released once that is
     recorded: by certpin publish sign and push for a signed set, by certpin rotate shipped for a
     release of an app or any other release. T_adopt is the time that the slowest client takes to
     get a version: the sum of the delays --cdn, --cache, --poll, --opened and --skew.

@@ -53,7 +53,7 @@ class AdmissionRequest:
     Attributes:
         uid: the ID of the request, which the answer repeats.
         kind: the group, version and kind of the object, joined by slashes.
-        operation: the change of the object: ``CREATE``, ``UPDATE`` or ``DELETE``.
+        operation: the change of the object, such as ``CREATE``, ``UPDATE`` or ``DELETE``.
         namespace: the namespace of the object.
         name: the name of the object in its namespace.
         new: the object; empty for ``DELETE``.

@@ -101,8 +101,8 @@ class ClockReport:
 
     Attributes:
         late: the entries with a time later than now, with the times that they have so far.
-        violation: the reason why the entries may not be corrected; ``None`` if they may be, or if
-            no entry is late.
+        violation: the reason why entries may not be corrected; ``None`` if no reason is known. A
+            server's clock that contradicts this machine's is a reason even if no entry is late.
         event: the entry that corrects them, if this run recorded it; else ``None``.
     """
 

@@ -335,7 +335,8 @@ def _affected(
     """Return the host patterns for which the theft or loss of a key is recorded.
 
     They are the first of these that exist: those of ``--host``; those that have the key in the pin
-    file, in a published version or in the journal; those in the key's certificate; all hosts.
+    file, in a published version or in the journal; the pinned hosts in the key's certificate; all
+    hosts; the first name in the certificate.
 
     Args:
         pins: the pin file; None if it can't be loaded.

@@ -68,7 +68,9 @@ class PathCommands:
 
 @dataclass(frozen=True)
 class PathText:
-    """The steps after a key was stolen or lost, in words and commands, for hosts with equal steps.
+    """The steps after a key was stolen or lost, in words and commands.
+
+    One text is for all hosts with the same facts and steps.
 
     Attributes:
         path: the steps of one of these hosts.

@@ -84,7 +84,7 @@ class RotationFiles:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """All published versions of the pin set, each with the way in which clients get it."""
+        """All published versions of the pin set, each with the ways in which clients get it."""
         return self.measured or self.history.deployed
 
     @property
@@ -317,7 +317,7 @@ def name_of(who: str | None) -> str:
 def probe_for_reading(
     files: RotationFiles, probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]
 ) -> tuple[ProbeResults, datetime]:
-    """Contact the servers of policies for a command that changes nothing.
+    """Contact the servers of policies, without preparing journal entries about their chains.
 
     The times that the servers report are stored in ``files.evidence``.
 
@@ -351,7 +351,7 @@ def probe_for_step(
     policies: Sequence[HostPolicy],
     who: str | None,
 ) -> tuple[ProbeResults, datetime]:
-    """Contact the servers of policies before a step, and prepare journal entries about the chains.
+    """Contact servers like ``probe_for_reading``, and prepare journal entries about their chains.
 
     The entries are in ``files.observations``; ``files.commit`` writes them. ``who`` is the value of
     ``--who``, the name for the journal. Returns the served chains, and the time at which to judge
@@ -381,9 +381,9 @@ def repository_dates(
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        The time of the server. Empty if ``publish.toml`` is missing, invalid or has no
-        ``fetch_url``, or if the server gives no valid answer. Other commands report an invalid
-        ``publish.toml``.
+        The time of the server. Empty if ``offline`` is True, if ``publish.toml`` is missing,
+        invalid or has no ``fetch_url``, or if the server gives no valid answer. Other commands
+        report an invalid ``publish.toml``.
     """
     from certpin.errors import PinFileError
     from certpin.pins import utc_now

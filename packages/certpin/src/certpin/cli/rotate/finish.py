@@ -279,7 +279,7 @@ class FinishRun:
 
 
 def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
-    """Return a violation if removing a pin would leave an enforcing policy with a single pin."""
+    """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
     from certpin.rotation import Violation
     from certpin.rotation.fleet import client_count
 

@@ -46,7 +46,8 @@ _UNPUBLISHED = {"generated", "staged"}
 def needs_record(files: RotationFiles) -> bool:
     """Return True if the journal does not yet record the pin file's version as signed.
 
-    A version that was recorded unsigned and is signed later keeps its number.
+    A version that was recorded unsigned and is signed later keeps its number. Return False if the
+    file was changed, but its number is not higher than that of the latest recorded version.
     """
     from certpin.pins.policy import meaning
 
@@ -58,9 +59,10 @@ def needs_record(files: RotationFiles) -> bool:
 
 
 def changed_under_its_number(files: RotationFiles) -> str:
-    """Return an error message if the pin file differs from the recorded version of its number.
+    """Return a warning if the pin file was changed, but has no higher number than the last version.
 
-    Return an empty string if it doesn't.
+    Return an empty string if it was not changed, if its number is higher, or if no version is
+    recorded.
     """
     from certpin.pins.policy import meaning
 
@@ -253,7 +255,7 @@ class CheckedVersion:
 def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersion:
     """Check if the pin file can go out to clients as the next signed version.
 
-    Contacts the servers. The result lists the rules against lockouts that the version would
+    It contacts the servers. The result lists the rules against lockouts that the version would
     violate. The states of its pins are changed in ``files.editor`` (in memory); nothing is written.
     Before the version goes out, append the result's ``event`` to the journal with ``files.commit``.
 

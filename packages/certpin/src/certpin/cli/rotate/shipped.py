@@ -60,7 +60,7 @@ class ReleaseOptions:
 
     Attributes:
         app: the name of the app, such as ``com.bank.app``; None if the version is in no app.
-        release: the name of the release, such as ``4.2.0``.
+        release: the name of the release, such as ``4.2.0``; None if the version is in no app.
         curve: the CSV file with the release's adoption curve.
         end: the time from which no client runs the release.
         forced: the time from which no client runs an older release of the app.
@@ -373,7 +373,7 @@ def _number(files: RotationFiles, version: int) -> None:
 
 
 def _require_news(files: RotationFiles, version: int, release: AppRelease | None) -> bool:
-    """Refuse to record a version, or the release of an app, a second time.
+    """Refuse a version that is recorded already, or a release that has another version.
 
     Return True if the journal already has the release with this version, so that only facts about
     the release are added; else False.

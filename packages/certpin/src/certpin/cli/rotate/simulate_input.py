@@ -244,7 +244,7 @@ def _app_shares(
     If no client fetches versions, the apps without a recorded count share the remaining clients.
 
     Args:
-        known: the number of clients of each app, as the journal records them.
+        known: the numbers of clients, as the journal records them.
         clients: the number of simulated clients.
         binaries: for each version number, the share of clients with that version in a binary.
     """
@@ -427,7 +427,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    """Raise an error if a TOML table has unknown keys, such as a misspelt ``at``."""
+    """Raise ``ConfigError`` if a TOML table has unknown keys, such as a misspelt ``at``."""
     from certpin.errors import ConfigError
 
     for name in sorted(table.data.keys() - set(known)):

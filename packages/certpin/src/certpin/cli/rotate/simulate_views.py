@@ -215,8 +215,9 @@ def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
 def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
     """Return the periods in which taking a step locks clients out; overlapping ones are merged.
 
-    A period ends at the date from which its step is safe. If the step installs a key, the period
-    begins ``adopt`` before that date; otherwise it begins at the date of the step.
+    A period ends at the date from which its step is safe, or at the end of the simulation if there
+    is no such date. It begins at the step, or, for installing a key, ``adopt`` before its end if
+    that is earlier. A lockout that no step causes is a period of its own.
 
     Args:
         host: the simulated host.
@@ -378,7 +379,7 @@ def _last_text(host: HostSimulation, lockout: Lockout) -> str:
 def _remedy(host: HostSimulation, lockout: Lockout) -> str:
     """Return a clause that says how to prevent a lockout.
 
-    It names the date from which the step is safe, or an action if there is no such date.
+    It names the date from which the step is safe, says that no date is safe, or names an action.
     """
     from certpin.rotation import in_utc
 

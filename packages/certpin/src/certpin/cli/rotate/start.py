@@ -178,7 +178,10 @@ class NextKey:
             return request_pem(new_request(signer, names))
 
     def advice(self) -> Iterator[str]:
-        """Yield sentences for the user: how to keep the key safe, and which servers can use it."""
+        """Yield sentences for the user about the key.
+
+        They say where a new key is, how to keep it safe, and which servers can use the key.
+        """
         if self.made:
             yield from self.made.advice()
         if note := serving_note(key_place(self.text)):
@@ -245,7 +248,7 @@ class _Start:
 
         The hosts are those of ``--host``, or those that the key's certificate names, or those that
         have the key already. If there are none, return all policies of the pin file, provided that
-        servers use the same keys at each host.
+        servers use the same keys at each host; otherwise raise ``click.UsageError``.
         """
         pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
         named = None if self.key.made else self.key.named

@@ -160,7 +160,7 @@ class HostStatus:
         situation: the facts from which the status is computed.
         violations: the violated invariants, the rules that prevent lockouts.
         table: the keys that each server presents.
-        next: the next safe step in words.
+        next: the next step in words, and from when it is safe.
         deadlines: the latest dates to publish a version before the pins that clients hold expire.
         exposures: for each stolen key, the number of clients that accept it, and until when.
     """

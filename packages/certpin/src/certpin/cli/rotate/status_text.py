@@ -47,7 +47,10 @@ class ServerTable:
         return pin == server.leaf or any(pin in path for path in paths)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each server, then a table that marks the keys that each presents."""
+        """Yield a line for each server, then a table that marks the keys that each presents.
+
+        If there are too many servers for a table, each line shows the key of the leaf instead.
+        """
         from certpin.support.text import printable
 
         for number, server in enumerate(self.servers, 1):
@@ -142,7 +145,7 @@ class NextText:
 
     @property
     def text(self) -> str:
-        """The next safe step as a sentence without its full stop."""
+        """The next step as a sentence without its full stop."""
         step = self.step
         name = f"{step.pin}" if step.pin else ""
         version = self.files.next_version

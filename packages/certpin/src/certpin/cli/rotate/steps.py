@@ -158,15 +158,16 @@ class StepOutcome:
         pin: the pin that the step is about; None if it is about a version.
         version: the version number that the step is about, or None.
         done: True if the step was taken.
-        forced: True if the step was taken although it violates an invariant.
+        forced: True if the user gave ``--force``, even if the step did not need it.
         violations: the violated invariants, which are rules that prevent lockouts.
-        messages: sentences for people, printed if the step was taken.
+        messages: sentences for people, printed if something was changed.
         next_command: the command to run next, or empty.
         later_command: the command to run after ``next_command``, or empty.
         later: the first safe date of ``later_command``; None if unknown.
         unknown: facts that could not be checked, as sentences without full stops.
         events: the events that the command appended to the journal.
-        conclusions: whether the clients of each version accept the new chain, if a chain is known.
+        conclusions: for ``switch``: whether the clients of each version accept the new chain or
+            key.
     """
 
     step: str
@@ -227,7 +228,7 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class HostConclusion:
-    """A statement whether clients that hold a version accept a new chain of a host.
+    """Whether clients that hold a version accept a new chain or key of a host.
 
     Attributes:
         host: the host pattern.

@@ -161,7 +161,8 @@ class KeySwitch:
         """The chains that servers may present after the step; empty if the user named only a key.
 
         For an authority's certificate that has host names there are two: a server may present it as
-        its leaf, or as the issuer of a leaf.
+        its leaf, or as the issuer of a leaf. If the certificate is a trust anchor of each host,
+        only the first is expected.
         """
         from certpin.rotation import Prospect
         from certpin.x509.chain import public_roots

@@ -298,7 +298,7 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The rotation of one policy's pins, as the page of a host or pin set shows it.
+    """The rotation of one policy's pins, as the page of a host shows it.
 
     Attributes:
         pin_set: the name of the pin set.

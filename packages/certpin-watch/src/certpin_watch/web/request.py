@@ -56,7 +56,7 @@ class PageRequest:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """The pin sets in the monitored pin files, in their current version."""
+        """The pin sets in the monitored pin files; for an invalid file, its last valid content."""
         return self.watch.pin_files.snapshot()
 
     @cached_property

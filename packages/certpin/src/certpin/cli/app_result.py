@@ -45,7 +45,8 @@ class AppResult:
         language: the language of the app, such as ``dart``.
         project: the results of reading the app's files.
         importing: True if the user wants the pins imported; False to report only the mistakes.
-        draft: the host policies made from the pins; None if the import was refused or not wanted.
+        draft: the host policies made from the pins; None if the pins have no known hosts, or no
+            import is wanted.
         live: for each contacted host pattern, the reason why no verified chain of a server is
             known; empty if the chains of all its servers verified.
         imported: the written hosts and the pin file; None if nothing was written.

@@ -64,7 +64,7 @@ def _ask(endpoint: Endpoint, context: ssl.SSLContext, timeout: float) -> ServerF
 
 
 def _targets(hosts: Sequence[str], pins: PinSet | None) -> list[Target]:
-    """Return the servers to contact, each with its policy; None if the pin file has no policy."""
+    """Return the servers to contact, each with its policy; None if no policy is for it."""
     if hosts:
         return [target for host in hosts for target in _named(host, pins)]
     return list(islice(_of_file((), pins), _MAX_SERVERS))

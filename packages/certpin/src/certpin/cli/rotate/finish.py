@@ -199,9 +199,10 @@ class FinishRun:
         outcome.next_command = way_out_command(files)
 
     def take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
-        """Remove one pin of a host: retire it if servers used it, then take it out of the pin file.
+        """Set one pin of a host to REMOVED, and first to RETIRING if it is ACTIVE.
 
-        An unsafe change is made only if the user forces it.
+        A STAGED pin that the user named is deleted from the pin file instead. An unsafe change is
+        made only if the user forces it.
 
         Args:
             pattern: the pattern of the host's policy.

@@ -28,7 +28,7 @@ class ServerTable:
 
     Attributes:
         situation: the facts about the host, with the chains that servers present now.
-        servers: the servers, in the order of the pin file.
+        servers: the servers that the pin file lists, in its order, then the others by name.
         keys: each key's pin, with its role and state. The state is ``None`` for a key that a server
             presents and the host has no pin for.
     """

@@ -113,7 +113,7 @@ class KeySwitch:
         usage: the options about reported usage.
         files: the pin file and the journal.
         named: the key or chain that ``key`` names, as it was read.
-        pin: the pin of that key, or of the chain's leaf.
+        pin: the pin of that key, or of the first certificate's key in that chain.
         now: the time for which the step is checked.
         results: the chains that servers of these policies present now.
         policies: the policies that the step is for.

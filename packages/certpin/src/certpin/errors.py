@@ -75,7 +75,7 @@ class CertpinError(Exception):
 
 
 class InputError(CertpinError, ValueError):
-    """The base class of errors about invalid bytes or text."""
+    """Bytes or a text are invalid. Also the base class of more specific errors about input."""
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
         super().__init__(f"{problem} ({fix})" if fix else problem)

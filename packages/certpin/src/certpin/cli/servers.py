@@ -407,8 +407,9 @@ def split_assignment(text: str) -> tuple[str, str]:
 def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
     """Return the servers to contact for a host.
 
-    ``known`` has all servers of the pin file, each with its host. With a port, return the host's
-    servers at this port, or, if there are none, the host at this port.
+    ``known`` has all servers of the host's policy, each with its host. With a port, return the
+    host's servers at this port, or, if there are none, the host at this port. Without a port,
+    return all servers of the host, or, if there are none, the host at its default port.
     """
     from certpin.pins import HostServer
     from certpin.probe import default_port

@@ -70,8 +70,10 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
         port: the port of the URL; ``None`` for the default port of the scheme.
 
     Raises:
-        InsecureRequestError: the request would be sent in clear text.
+        InsecureRequestError: the request would be sent in clear text, and the context is strict or
+            the host's policy enforces pins.
         UnpinnedHostError: the context is strict, and no policy covers the host.
+        PinError: ``host`` is not a host name or an address.
     """
     scheme = scheme.lower().partition("+")[0]  # niquests: wss+IMPLEMENTATION
     with calling(host, _PORTS.get(scheme, 0) if port is None else port):
@@ -102,7 +104,7 @@ def refuse_bundle(verify: object) -> None:
     """Raise ``ConfigError`` unless ``verify=`` is ``True`` or a bundle that the environment names.
 
     Libraries pass on a bundle from the environment as if the caller had given it. Pinned clients
-    ignore this bundle.
+    ignore this bundle. ``None`` is allowed too if one of the environment variables is not set.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:
@@ -120,7 +122,7 @@ def refused_option(name: str, value: object) -> ConfigError:
 
 
 def both(theirs: Theirs, error: PinError) -> Theirs:
-    """Return an error that is an instance of both the library's error class and a ``PinError``.
+    """Return an error that is an instance of both the library's error class and ``PinError``.
 
     So ``except`` clauses for either type catch the error. When it is pickled, only the ``PinError``
     is kept, because requests and connections can't be pickled.

@@ -88,8 +88,9 @@ class PinningAdapter:
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
         """Check the options and the URL of a request, then let the ``with`` block send it.
 
-        ``verify=`` and ``cert=`` raise ``ConfigError``. If the connection is refused, raise an
-        error that is both the library's ``SSLError`` and a ``PinError``.
+        ``cert=``, and a ``verify=`` that ``refuse_bundle`` refuses, raise ``ConfigError``. If the
+        connection is refused, raise an error that is both the library's ``SSLError`` and a
+        ``PinError``.
         """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")

@@ -287,9 +287,10 @@ class PinningManager(_Manager):
     ) -> Any:
         """Return the connection pool for a host, or raise an error if the request must not be sent.
 
-        A request in clear text must not be sent, nor one to an unpinned host if the context is
-        strict. urllib3 calls this method for each request and each redirect. The error is both the
-        library's ``SSLError`` and a ``PinError``.
+        A strict context refuses clear text and unpinned hosts; other contexts refuse clear text to
+        hosts with enforced pins. urllib3 calls this method for each request and each redirect. The
+        error is both the library's ``SSLError`` and a ``PinError``; it is ``ConfigError`` if
+        ``pool_kwargs`` contains an option that changes TLS.
         """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
@@ -308,9 +309,10 @@ class AsyncPinningManager(_Manager):
     ) -> Any:
         """Return the connection pool for a host, or raise an error if the request must not be sent.
 
-        A request in clear text must not be sent, nor one to an unpinned host if the context is
-        strict. urllib3-future calls this method for each request and each redirect. The error is
-        both the library's ``SSLError`` and a ``PinError``.
+        A strict context refuses clear text and unpinned hosts; other contexts refuse clear text to
+        hosts with enforced pins. urllib3-future calls this method for each request and each
+        redirect. The error is both the library's ``SSLError`` and a ``PinError``; it is
+        ``ConfigError`` if ``pool_kwargs`` contains an option that changes TLS.
         """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
@@ -320,8 +322,8 @@ class AsyncPinningManager(_Manager):
 def pin_socks_manager(manager: Any, like: Any) -> Any:
     """Make a ``SOCKSProxyManager`` use pinned pools, and return it.
 
-    The manager's original pools connect through the proxy and pass their context to the library
-    unchanged, so they would not pin.
+    The new pools also connect through the proxy. The manager's original pools only pass the context
+    to the library: they don't require that it checked the connection, and raise no ``PinError``.
 
     Args:
         manager: the ``SOCKSProxyManager``, which is changed.

@@ -28,7 +28,7 @@ class PinnedTransport(PinningTransport, httpx.HTTPTransport):
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx.AsyncHTTPTransport):
-    """An ``httpx.AsyncHTTPTransport`` that enforces pins. Takes ``pins`` and the options."""
+    """A pinned ``httpx.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``."""
 
     _error = httpx.ConnectError
 

@@ -28,7 +28,7 @@ class PinnedTransport(PinningTransport, httpx2.HTTPTransport):
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
-    """An ``httpx2.AsyncHTTPTransport`` that enforces pins. Takes ``pins`` and the options."""
+    """A pinned ``httpx2.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``."""
 
     _error = httpx2.ConnectError
 

@@ -240,7 +240,10 @@ class PinnedSession(_Session, Session):
 
 
 class AsyncPinnedSession(_Session, AsyncSession):
-    """A ``niquests.AsyncSession`` that sends only through pinned adapters. Takes ``pins``."""
+    """A pinned ``niquests.AsyncSession``: ``AsyncPinnedSession(pins, **options)``.
+
+    It sends only through pinned adapters.
+    """
 
     _pinned_adapter = AsyncPinnedAdapter
     _plain_adapter = AsyncHTTPAdapter

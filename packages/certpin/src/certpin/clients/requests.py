@@ -44,7 +44,7 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the attributes by which requests finds a connection pool: host and port only.
+        """Return the attributes by which requests finds a connection pool: scheme, host and port.
 
         TLS options are left out: the pinned context sets up TLS, so they don't distinguish pools.
         """
@@ -78,8 +78,8 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
 class PinnedSession(Session):
     """A ``requests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``.
 
-    Other options are passed to its adapters (``PinnedAdapter``). ``mount()`` accepts only pinned
-    adapters.
+    Other options are passed to its adapter (``PinnedAdapter``). If ``mount()`` gets an adapter that
+    is not pinned, requests for its URLs raise ``ConfigError``.
     """
 
     def __init__(self, pins: Pins, **options: Any) -> None:

@@ -18,7 +18,7 @@ def pattern(name: str, *, below: bool) -> str:
     """Convert a domain name in a platform's file to a host pattern.
 
     ``below`` is True if the entry of the name also covers its subdomains. Raises ``FormatError`` if
-    no host can have the name.
+    the name is empty or contains ``*``, because no host has such a name.
     """
     if not name:
         raise FormatError("a host has no name")

@@ -104,7 +104,8 @@ class _Scope:
     def inside(self, config: Element) -> _Scope:
         """Return the scope of a ``<domain-config>`` nested in this one.
 
-        The nested element's children replace those of this scope.
+        The nested element's children replace those of this scope. Its ``<trustkit-config>`` also
+        inherits the attributes that it lacks.
         """
         trustkit = config.find("trustkit-config")
         if trustkit and self.trustkit:

@@ -157,9 +157,11 @@ class Format:
         return Export(files, projected, omissions)
 
     def _anchored(self, pins: PinSet, file: AuthorityFile) -> tuple[PinSet, tuple[Omission, ...]]:
-        """Give each policy the certificates in ``file`` that have its pinned keys as trust anchors.
+        """Make certificates in ``file`` the trust anchors of policies that pin only authorities.
 
-        Return the new pin set, and an omission for each host that has a pin without a certificate.
+        A policy gets the certificates that have its pinned keys, unless it has anchors already.
+        Return the new pin set, and an omission for each changed host that has a pin without a
+        certificate.
 
         Raises:
             ConfigError: the platform compares the chain, or can't be given anchors.

@@ -73,8 +73,8 @@ class Source:
 class Shape:
     """A value in an untrusted file, with its location for errors. It records which parts were read.
 
-    ``place`` is the location, as text for messages. The methods raise ``FormatError`` if the value
-    has another type than they return.
+    ``place`` is the location, as text for messages. The methods that read a value or a part of it
+    raise ``FormatError`` if it has another type.
     """
 
     def __init__(self, value: object, place: str = "it") -> None:
@@ -140,9 +140,10 @@ class Shape:
         return self._typed(int, "a whole number")
 
     def day(self) -> str:
-        """Return this value, which must be a date, as text. Raises ``FormatError`` otherwise.
+        """Return this value, a date, as text. Raises ``FormatError`` if it is not a date or string.
 
-        For a date, the parsers of some formats return a date object, and others a string.
+        For a date, the parsers of some formats return a date object, and others a string. It is not
+        checked that a string contains a date.
         """
         if isinstance(self._value, date):
             return self._value.isoformat()

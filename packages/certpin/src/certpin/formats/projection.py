@@ -103,8 +103,9 @@ class PolicyLimitation(Limitation):
 def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
     """Return a copy of a pin set with only the settings that a platform can express.
 
-    Two omissions are never reported: pins in the state ``removed``, because clients ignore them,
-    and ``strict_x509``, because it applies only to Python.
+    Without limitations, the pin set is returned unchanged. Two omissions are never reported: pins
+    in the state ``removed``, because clients ignore them, and ``strict_x509``, because it applies
+    only to Python.
 
     Args:
         pins: the pin set.

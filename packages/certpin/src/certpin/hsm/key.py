@@ -189,8 +189,8 @@ def destroy_key(key: TokenKey) -> None:
     """Delete a private key and its public key from the token.
 
     Args:
-        key: a key that ``generate_key`` returned. A key that ``open_key`` returned can't be
-            deleted, because its session is read-only.
+        key: a key that ``generate_key`` or ``open_or_generate_key`` returned. A key that
+            ``open_key`` returned can't be deleted, because its session is read-only.
 
     Raises:
         TokenError: the token refuses to delete the objects.

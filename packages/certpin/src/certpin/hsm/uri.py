@@ -221,9 +221,10 @@ def _pin_file(value: bytes | None) -> Path | None:
 
 
 def _absolute(name: str, text: str) -> Path:
-    """Return the path that an attribute of a URI contains. Raise ``TokenError`` if it is relative.
+    """Return the path that an attribute of a URI contains.
 
-    A relative path would load code or a PIN from the working directory.
+    Raise ``TokenError`` if the path is relative, which would load code or a PIN from the working
+    directory, or begins with ``//``.
     """
     if not text.startswith("/") or text.startswith("//"):
         raise TokenError(

@@ -126,8 +126,8 @@ def _read_google(uri: ServiceURI) -> tuple[Any, str]:
 def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
     """Read the public key of a key in Azure Key Vault. Return it with an empty signature scheme.
 
-    securesystemslib is not used to read it, because it would read the newest version of the key,
-    and not the version in the URI. Azure Key Vault REST API reference: Get Key, JsonWebKey.
+    The key is not read by securesystemslib, which would read the newest version, and not the
+    version in the URI. Azure Key Vault REST API reference: Get Key, JsonWebKey.
     """
     from azure.identity import DefaultAzureCredential
     from azure.keyvault.keys import KeyClient
@@ -152,9 +152,10 @@ def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
 def _read_vault(uri: ServiceURI) -> tuple[Any, str]:
     """Read the public key of a key in HashiCorp Vault. Return it with an empty signature scheme.
 
-    securesystemslib is not used to read it, because it would read the newest version of an Ed25519
-    key, and not the version in the URI. Its signer also signs with P-256, by Vault's defaults:
-    SHA-256, and the signature as DER. Vault API documentation, Transit: Read key, Sign data.
+    Raises ``TokenError`` if Vault has no such version of the key. The key is not read by
+    securesystemslib, which would read the newest version of an Ed25519 key, and not the version in
+    the URI. The signer of securesystemslib also signs with P-256, by Vault's defaults: SHA-256, and
+    the signature as DER. Vault API documentation, Transit: Read key, Sign data.
     """
     import hvac
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -57,9 +57,9 @@ def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def rsa_key_of(p: int, q: int, exponent: int = _EXPONENT) -> rsa.RSAPrivateKey:
-    """Make the RSA key that has the given primes and public exponent.
+    """Make the RSA key that has the given primes and public exponent. The primes are not checked.
 
-    The exponent must have no common factor with λ(pq). Neither it nor the primes are checked.
+    Raises ``ValueError`` if the exponent has a common factor with λ(pq).
     """
     private = pow(exponent, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(
@@ -140,7 +140,7 @@ class Authority:
         issuer: the authority that certifies this one; ``None`` for a root.
         key: the private key; a new P-256 key by default.
         now: the time of its certificates; by default the issuer's, or else the current time.
-        days: the validity of its certificate after ``now``.
+        days: the validity of its certificate after ``now``, in days.
         change: a function that changes the certificate's builder before signing, to forge one.
     """
 

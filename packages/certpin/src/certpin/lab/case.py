@@ -124,7 +124,7 @@ class Case:
     make this check. ``anchors`` returns authorities that come before the roots of the lab in the
     client's trust store.
     ``control`` is a case with an honest server that shows whether this case applies to a client: if
-    the client refuses that server, the case is not run.
+    the client doesn't accept that server, the case is not run.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
     """
 

@@ -233,8 +233,8 @@ Wait = Callable[[int | None, float], bool]
 def wait_for(descriptor: int | None, seconds: float) -> bool:
     """Wait at most ``seconds`` until a descriptor is readable. Return True if it is.
 
-    With the descriptor None, wait the whole time. This is the default ``Wait`` function, which
-    serves no connections meanwhile.
+    With the descriptor None, wait the whole time, and return False. This is the default ``Wait``
+    function, which serves no connections meanwhile.
     """
     end = select.poll()
     if descriptor is not None:
@@ -361,8 +361,9 @@ class Command:
                 meanwhile.
 
         Raises:
-            CannotServeError: the command names a fixed host, and the case needs another one; or
-                the case needs a client that uses the HTTP proxy.
+            CannotServeError: the command names a fixed host, and the case needs another one; the
+                case needs a client that uses the HTTP proxy; a placeholder has no value in this
+                case; or libfaketime is needed and missing.
         """
         if target.only_by_proxy and self.via != "connect":
             raise CannotServeError(
@@ -459,8 +460,9 @@ class EveryWay:
                 meanwhile.
 
         Raises:
-            CannotServeError: the command names a fixed host, and the case needs another one; or
-                the case needs a client that uses the HTTP proxy.
+            CannotServeError: the command names a fixed host, and the case needs another one; the
+                case needs a client that uses the HTTP proxy; a placeholder has no value in this
+                case; or libfaketime is needed and missing.
         """
         with self._lock:
             number = self._runs[target.case]

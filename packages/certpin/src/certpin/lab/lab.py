@@ -71,6 +71,9 @@ class Lab:
         resolver: True if the lab also answers DNS queries for its hosts.
         stall: for how many seconds cases keep a client waiting.
         now: the time of the certificates; by default the current time.
+
+    Raises:
+        CannotServeError: there is a real server, and the protocol begins in clear text.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a run
@@ -290,6 +293,7 @@ class Lab:
         """Return the client's pins for a case; None for a client without pins.
 
         If the case moves the client's clock forward, the pins expire before the clock's new time.
+        Pins from the user's pin file are not changed.
         """
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:

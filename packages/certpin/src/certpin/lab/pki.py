@@ -396,7 +396,8 @@ class TestPKI:
         """Return the client's pin set.
 
         Args:
-            first: the pins for the first host. The second host gets pins of its honest chain.
+            first: the pins for the first host. The second host gets pins of its honest chain and a
+                backup pin.
         """
         second: dict[Pin, PinRole] = {self.second_leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:

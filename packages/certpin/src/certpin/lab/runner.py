@@ -434,7 +434,8 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
     """Run a client once against a case, and return the evidence.
 
-    If the client is a program, the thread that waits for its end also runs the case's servers.
+    If the client is a program, the thread that waits for its end also runs the case's servers,
+    unless the case needs the lab's thread or an event loop runs in this thread.
     """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
         target, run = case_server.open(), client.run

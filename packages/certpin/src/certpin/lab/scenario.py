@@ -138,7 +138,7 @@ STALL_SECONDS = 3.0
 
 
 class Weakness(StrEnum):
-    """A weakness that OpenSSL no longer supports, so that the lab makes the TLS records itself."""
+    """A weakness that OpenSSL lacks, or many builds of it: the lab makes the TLS records itself."""
 
     TRIPLE_DES = "3des"
     SMALL_GROUP = "small-group"  # Diffie-Hellman with a prime of 512 bits
@@ -203,7 +203,7 @@ class ServerStep:
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:
-        """Return a copy of the step in which ``fields`` replace the values of fields."""
+        """Return a copy of the step with the given values of ``fields``."""
         return replace(self, **fields)
 
 

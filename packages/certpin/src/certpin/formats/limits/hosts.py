@@ -139,7 +139,8 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
     """Return True if two sets of wildcards before one domain name cover the same host names.
 
-    Both do if each contains ``**.``, which covers all names that the other wildcards cover.
+    They do if they are equal, or if each contains ``**.``, which covers all names that the other
+    wildcards cover.
     """
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
 

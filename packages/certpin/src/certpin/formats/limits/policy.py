@@ -224,8 +224,8 @@ def with_anchors(
     """Return a policy that trusts only authorities that it pins, and the pins that this leaves out.
 
     Its trust anchors become those of ``certificates`` that have a pinned key. A policy is returned
-    unchanged if it has anchors already, or pins a server's key, or no certificate has a pinned key:
-    a limitation of the platform then refuses the policy.
+    unchanged if it has anchors already or pins a server's key. It is also returned unchanged if no
+    certificate has a pinned key: a limitation of the platform then refuses the policy.
 
     Args:
         policy: the policy.
@@ -323,7 +323,7 @@ class FailOpenDate(PolicyLimitation):
         """Return a copy of the policy that expires as the platform does, and the changes as text.
 
         A ``fail-closed`` policy loses its date. Other policies become ``fail-open``, and expire at
-        the first midnight that is not before their date.
+        the first midnight (UTC) that is not before their date.
         """
         if policy.expires is None:
             return policy, ""

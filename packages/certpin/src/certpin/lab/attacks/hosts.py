@@ -1,7 +1,7 @@
 """Cases of a host that is requested in another form: by address, or in another spelling.
 
 A man in the middle answers. If the client looks up its pins by the host exactly as the user wrote
-it, it finds no pins, and accepts the attacker.
+it, the client finds no pins, and accepts the attacker.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _many_names(pki: TestPKI) -> Scenario:
 
 
 def _odd_extensions(pki: TestPKI) -> Scenario:
-    """Return a scenario with extensions that are legal, but that simple parsers can't read."""
+    """Return a scenario with extensions that are legal, but that simple parsers may not expect."""
     names = pki.rogue.issue(pki.host).chain[0].extensions
     hosts = names.get_extension_for_class(x509.SubjectAlternativeName).value
     odd = x509.SubjectAlternativeName(

@@ -61,7 +61,10 @@ def _factored(pki: TestPKI) -> Scenario:
 
 
 def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: TLS 1.2 with ``ciphers``, and an RSA key."""
+    """Return a function that builds a scenario: TLS 1.2 with ``ciphers``, and an RSA key.
+
+    ``dh_params`` are the Diffie-Hellman parameters as PEM; empty for none.
+    """
     settings = TLSSettings(newest="TLSv1_2", ciphers=ciphers, dh_params=dh_params)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=Role.HONEST, settings=settings))
 

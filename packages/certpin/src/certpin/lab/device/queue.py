@@ -1,4 +1,4 @@
-"""The queue of a host's cases, with a good control between them. No I/O.
+"""The queue of a host's cases, with good controls before, between and after the cases. No I/O.
 
 The good control is a case with the honest server, which the app must accept. A refusal counts only
 if a later good control succeeds. Otherwise a device without a network, or an app that crashed,
@@ -50,7 +50,8 @@ class CaseQueue:
         cases: the cases to run.
         prepare: a function that returns a new turn of a case (its run for this host), or raises
             ``CannotServeError``.
-        settled: a function to call with every result, and again if a late connection changes it.
+        settled: a function to call with every result, except those of good controls, and again if
+            a late connection changes a result.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class CaseQueue:
     def next_case(self) -> str:
         """The name of the next case; empty if there is none.
 
-        After a failed good control (the case with the honest server), the control is repeated.
+        It is the good control (the case with the honest server) at the beginning, and after a
+        control that failed.
         """
         if not self._trusted:
             return CONTROL.name

@@ -283,7 +283,8 @@ class WireGuard:
 async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
     """Move bytes between a stream and its conversation (the protocol state machine that serves it).
 
-    Return when the conversation ends, or when the connection must be relayed.
+    Return when the conversation or the client ends the connection, after a time-out, or when the
+    connection must be relayed.
     """
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:

@@ -178,7 +178,8 @@ class Turn:
     def over(self) -> bool:
         """True if the connections suffice for a verdict, so that the next case may begin.
 
-        Also True after too many connections without a clear reaction of the client.
+        Also True after an error of the lab, or after too many connections without a clear reaction
+        of the client.
         """
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
@@ -192,7 +193,8 @@ class Turn:
     def judgement(self) -> Judgement:
         """Return how the app reacted to the case in its connections so far, with the reason.
 
-        The verdict is inconclusive if too few connections show a reaction.
+        The verdict is inconclusive if too few connections show a reaction, and None if the case
+        could not be run.
         """
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))

@@ -1,4 +1,4 @@
-"""Make keys and certificates of rare kinds that ``cryptography`` can't make in all its versions.
+"""Make rare keys and certificates, which ``cryptography`` makes slowly, not always, or not at all.
 
 They are RSA keys of 8192 and of 512 bits, an RSA key only for PSS (RFC 4055), a post-quantum key
 (ML-DSA), and a certificate of version 1.

@@ -84,10 +84,10 @@ class ExtensionPlan:
 class CertificatePlan:
     """The fields of a certificate to encode (RFC 5280 section 4.1): DER elements, except the keys.
 
-    If ``algorithm``, ``outer_algorithm`` or ``spki`` is empty, the correct value for the key is
-    encoded. An empty ``version`` or ``unique_ids`` is left out. ``signature`` is ``right``,
-    ``broken`` (one bit is flipped), ``empty``, or ``another-key`` (signed by a key that is not the
-    issuer's).
+    If ``algorithm`` or ``outer_algorithm`` is empty, the algorithm of the issuer's key is encoded;
+    if ``spki`` is empty, the SubjectPublicKeyInfo of ``key``. An empty ``version`` or
+    ``unique_ids`` is left out. ``signature`` is ``right``, ``broken`` (one bit is flipped),
+    ``empty``, or ``another-key`` (signed by a key that is not the issuer's).
     """
 
     key: KeyPlan

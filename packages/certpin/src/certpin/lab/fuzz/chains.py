@@ -128,7 +128,8 @@ class Corpus:
     def chains(self) -> dict[str, BaseChain]:
         """The good chains by name.
 
-        ``donor`` is a chain for another host. Mutations only take fields from it.
+        ``donor`` is a chain for another host. It is not mutated: mutations of other chains take
+        fields and certificates from it.
         """
         one, two = KeyPlan("root-1"), KeyPlan("root-2")
         parent = self.host.partition(".")[2]
@@ -180,14 +181,14 @@ class Corpus:
     def anchors(self) -> tuple[bytes, ...]:
         """The two trusted roots, as DER.
 
-        They aren't mutated, because a server doesn't send them.
+        They aren't mutated, because clients have them in their trust store.
         """
         keys = KeyPlan("root-1"), KeyPlan("root-2")
         return tuple(encode_certificate(self.seed, self._authority(key, key), key) for key in keys)
 
     @cached_property
     def donors(self) -> dict[str, CertificatePlan]:
-        """The fields of all good certificates, from which mutations take single fields.
+        """The fields of all good certificates, for mutations that take a field or a certificate.
 
         The keys are the name of a chain and an index, 0 for the leaf, such as ``two/1``.
         """
@@ -293,7 +294,7 @@ class Corpus:
         return grammar.without_extension(plan, change.field)
 
     def _rearrange(self, chain: list[bytes], change: Mutation) -> None:
-        """Insert, repeat, drop or reorder the certificates above the leaf.
+        """Insert, repeat, drop, reorder or add certificates above the leaf.
 
         The leaf stays first, as TLS requires.
         """

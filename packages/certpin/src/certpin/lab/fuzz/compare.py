@@ -59,7 +59,8 @@ class LabClient:
     def judge(self, chain: FuzzChain) -> PeerVerdict:
         """Run the client against a server with this chain, and return its verdict.
 
-        The verdict's ``accepts`` is None if the client died, or if the chain can't be served.
+        The verdict's ``accepts`` is None if the client reached no clear verdict, for example
+        because it died, or if the chain can't be served.
         """
         case = case_of("fuzz", chain, ExpectedVerdict.REPORT)
         with self._lock:

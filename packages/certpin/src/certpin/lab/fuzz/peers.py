@@ -52,7 +52,7 @@ class PeerVerdict:
     """The verdict of a verifier on one chain.
 
     ``accepts`` is None if the verifier reached no verdict. ``why`` is the reason for a refusal or
-    for no verdict.
+    for no verdict; for an acceptance it has no meaning.
     """
 
     accepts: bool | None
@@ -151,7 +151,7 @@ class CertpinPeer(_Handshake):
         self._log.addHandler(self._silent)
 
     def close(self) -> None:
-        """Stop hiding certpin's log messages, which report each refusal."""
+        """Let certpin's log print each refusal again if the program configured no logging."""
         self._log.removeHandler(self._silent)
 
 

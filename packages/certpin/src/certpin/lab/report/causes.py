@@ -83,8 +83,8 @@ def _proof(
 ) -> tuple[Result, ...]:
     """Return the results that prove a fault: at most three, and at least one of them wrong.
 
-    If possible, one of them is a passed case, which shows that the fault is not wider. It is one of
-    ``names``, or else any other passed case.
+    If possible, they include a passed case, which shows that the fault is not wider: one or more of
+    ``names``, or else another passed case with the same expected reaction.
 
     Args:
         names: the cases that show the fault best, in order.

@@ -141,7 +141,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
 def certificate(der: bytes) -> dict[str, Any]:
     """Return a certificate (DER) as a dictionary for JSON.
 
-    If the certificate can't be parsed, the dictionary has only its digest.
+    If the certificate can't be parsed, all values except its digest (``sha256``) are None.
     """
     facts = read_facts(der)
     return {

@@ -55,7 +55,7 @@ class MasvsReference:
 def reference(case: str, expect: Expect) -> MasvsReference:
     """Return the MASVS controls and MASTG tests for a case.
 
-    For an unknown case, the result has no controls and tests, and a reason.
+    For an unknown case, the result has no controls and no tests, and gives the reason in ``why``.
 
     Args:
         case: the name of the case.

@@ -173,7 +173,8 @@ def _connections(result: Result) -> Iterator[Connection]:
 def _confidence(run: Run) -> list[str]:
     """Return sentences on the largest share of its checks that the client may skip at random.
 
-    Empty if an attack got through, or an honest server was refused.
+    One says if the bound of the user was not reached. Empty if the run proves nothing or has a
+    wrong result.
     """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):

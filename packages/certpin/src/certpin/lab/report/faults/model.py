@@ -84,8 +84,8 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 def open_ways(result: Result) -> set[str]:
     """Return the ways of connecting in which the attack always got through.
 
-    A way is, for example, through an HTTP proxy. The result is empty if the client did not refuse
-    the attack in another way.
+    A way is, for example, through an HTTP proxy. The result is empty unless the attack was always
+    refused in at least one way, and always got through in all other ways.
     """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:

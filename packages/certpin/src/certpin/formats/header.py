@@ -56,7 +56,7 @@ def is_exported(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a JSON string that can't end the comment or string literal around it.
+    """Return a text as a JSON string. The text can't end this string, or a comment around it.
 
     This holds for every language that certpin exports.
     """

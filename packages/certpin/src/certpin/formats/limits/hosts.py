@@ -57,7 +57,8 @@ class _OneEntryAName(Limitation):
         """Return a copy of the pin set with one policy per domain name, and the list of omissions.
 
         Policies for a name and its subdomains are merged. Patterns that the platform's flag for
-        subdomains can't express are replaced by the nearest ones.
+        subdomains can't express are replaced by the nearest ones. Raises ``ConfigError`` if merged
+        policies differ in more than their pins.
         """
         by_pattern: dict[str, HostPolicy] = {}
         omissions: list[Omission] = []

@@ -88,9 +88,9 @@ class PinningAdapter:
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
         """Check the options and the URL of a request, then let the ``with`` block send it.
 
-        ``cert=``, and a ``verify=`` that ``refuse_bundle`` refuses, raise ``ConfigError``. If the
-        connection is refused, raise an error that is both the library's ``SSLError`` and a
-        ``PinError``.
+        ``cert=`` raises ``ConfigError``, and so does a ``verify=`` other than ``True`` or a bundle
+        that the environment names. If the connection is refused, raise an error that is both the
+        library's ``SSLError`` and a ``PinError``.
         """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")

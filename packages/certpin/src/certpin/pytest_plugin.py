@@ -210,8 +210,9 @@ def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
     """A man in the middle during the test. ``@pytest.mark.mitm("case")`` selects the attack.
 
     The fixture is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``) for the
-    client under test. ``seen()`` and ``leaked`` stop the man in the middle and return the data that
-    it received. The test fails if its client never connects.
+    client under test. ``seen()`` returns the evidence of every connection, and ``leaked`` is the
+    data that the man in the middle received; both stop it. The test fails if its client never
+    connects.
     """
     from certpin.lab.case import CannotServeError
     from certpin.lab.trial import BY_NAME, Mitm

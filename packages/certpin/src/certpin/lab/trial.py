@@ -70,7 +70,7 @@ class Trial:
         """Run one case, and return its result.
 
         The good control (the case with an honest server) is run first, if it was not run yet. If
-        the client refused the honest server, the result is undecided.
+        the client did not accept the honest server, the result is undecided.
         """
         if self._control is None:
             self.control(client)

@@ -255,8 +255,8 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
 def _unproxied(attempt: Attempt) -> str:
     """Return the reason why the client got no tunnel from the TLS proxy of a scenario.
 
-    Empty if the client requested a tunnel, or met a hostile proxy. Also empty if the scenario has
-    no TLS proxy, or the client made no connection.
+    Empty if the client requested a tunnel, or began TLS with a hostile proxy. Also empty if the
+    scenario has no TLS proxy, or the client made no connection.
     """
     proxy = attempt.scenario.tls_proxy
     if proxy is None or not attempt.connections:

@@ -169,7 +169,7 @@ class _Zygote:
         """Run the client once, in a fork.
 
         Args:
-            request: the client's words, environment and time limit, as JSON objects.
+            request: the client's words, environment and time limit, in types that JSON has.
             output: the descriptor of the file for the client's output.
             patience: seconds to wait for the result.
             wait: waits until a descriptor is readable, for at most some seconds. It returns True if

@@ -197,7 +197,10 @@ def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) 
 
 
 def _import(names: Iterable[str]) -> None:
-    """Import modules. Skip a module that raises an exception: the client gets the same error."""
+    """Import modules. Skip a module that raises an exception: the client gets the same error.
+
+    Exit if a module has started a thread, because a fork would lack it.
+    """
     for name in sorted(names):
         try:
             importlib.import_module(name)
@@ -222,7 +225,7 @@ def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
 
 
 def _left_names(shared: mmap.mmap) -> list[str]:
-    """Read the names of modules that a client wrote into the shared memory, and remove them."""
+    """Return the names of modules that a client wrote into the shared memory, and remove them."""
     length = _LENGTH.unpack(shared[: _LENGTH.size])[0]
     shared[: _LENGTH.size] = _LENGTH.pack(0)
     try:

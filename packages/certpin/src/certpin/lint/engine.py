@@ -108,7 +108,8 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
     """Return ``found`` without the findings of the rule ``refused`` that another rule explains.
 
     The rule ``refused`` reports every value because of which clients refuse the pin file. If a more
-    specific rule has a finding about the same TOML key, only that finding is kept.
+    specific rule of this kind has a finding about the same TOML key, or about a key in this table,
+    only that finding is kept.
     """
     reported = {
         parent

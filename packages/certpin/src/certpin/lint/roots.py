@@ -101,8 +101,8 @@ def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
     """Yield each public key that is pinned, trusted or served: TOML key, phrase for messages, pin.
 
-    These are the keys of pinned hosts, of the trust anchors, and of each certificate of a served
-    chain that no pin matches.
+    These are the live pins of hosts, the keys of the trust anchors, and the key of each certificate
+    of a served chain that no pin matches.
     """
     for host in document.hosts:
         yield from _pinned(host)

@@ -1,4 +1,4 @@
-"""Lint rules for Certificate Transparency: an old log list, a private authority without a log."""
+"""Lint rules for Certificate Transparency: an old log list, and hosts with a private authority."""
 
 from __future__ import annotations
 

@@ -117,7 +117,9 @@ class PinFileEditor:
         )
 
     def add_log_list(self, name: str) -> None:
-        """Add ``ct_logs``, the name of a file with Certificate Transparency logs, to the pin file.
+        """Add ``ct_logs``, the name of a file with Certificate Transparency logs.
+
+        The new line is below the pin set's version.
 
         Raises:
             PinFileError: the file has ``ct_logs`` already, or its version is in no separate line.

@@ -124,7 +124,7 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
         The values of the top-level table.
 
     Raises:
-        PinFileError: the text is not TOML, or a dotted TOML key has 64 parts or more.
+        PinFileError: the text is not TOML, or a dotted TOML key has more than 64 parts.
     """
     if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
@@ -325,7 +325,7 @@ class Table:
     def day(self, name: str) -> date | None:
         """Return the date with the TOML key ``name``; ``None`` if the key is missing.
 
-        Raises ``ConfigError`` if the value has a time.
+        Raises ``ConfigError`` if the value is not a date, or has a time.
         """
         value = self._data.get(name)
         if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
@@ -476,8 +476,8 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
 
     Args:
         folder: the folder to search.
-        known: a regular expression for the names of the files that ``put`` writes in this folder.
-            Temporary files for other names are not yielded.
+        known: a regular expression for the whole names of the files that ``put`` writes in this
+            folder. Temporary files for other names are not yielded.
         recursive: also search the folders below.
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):

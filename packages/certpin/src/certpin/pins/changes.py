@@ -42,7 +42,8 @@ class Change:
 
     Attributes:
         weight: ``safe`` (no client refuses a genuine server), ``careful`` (needs the right order,
-            or protects less) or ``breaks`` (some clients refuse their server, or trust a bad key).
+            or protects less) or ``breaks`` (some clients refuse their server, never accept the new
+            set, or trust a compromised key again).
         host: the host pattern; empty if the change concerns the pin set itself.
         text: a description of the change and its effect on clients.
     """

@@ -217,7 +217,8 @@ class HostServer:
 
         Returns:
             This server's address, if the pattern is a wildcard that covers the address. Otherwise
-            the name after the wildcard; but ``None`` for ``*.``, which does not cover that name.
+            the name in the pattern, without a wildcard; but ``None`` for ``*.``, which does not
+            cover that name.
         """
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address

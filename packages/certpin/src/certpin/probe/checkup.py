@@ -117,8 +117,8 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     """Return the reason why a chain did not verify, and advice if it ends at no trust anchor.
 
     A chain ends at no trust anchor because of a man in the middle, or because the server left out
-    its intermediates. If the leaf's key is pinned, the server is the real one, and the advice is to
-    send the intermediates.
+    its intermediates. If the server sent only its leaf, and the leaf is pinned, the server is the
+    real one, and the advice is to send the intermediates.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
@@ -200,8 +200,8 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 def _check_backup(checkup: Checkup) -> Iterator[str]:
     """Yield a problem if every usable pin belongs to the served chain, so that no pin is a backup.
 
-    A policy that pins several roots of one provider has no problem: each root is a backup of the
-    others.
+    Only for mode ``enforce``. A policy that pins several roots of one provider has no problem: each
+    root is a backup of the others.
     """
     if checkup.policy.mode != "enforce" or checkup.policy.is_own_backup:
         return

@@ -155,6 +155,8 @@ class ProviderData:
     def require_clock(self, today: date) -> None:
         """Check that ``today``, the date of this machine, is not before the date of the data.
 
+        A difference of one day is accepted, because of time zones.
+
         Raises:
             ConfigError: the date is before, so that dates of expiry and of removals would be judged
                 wrongly.

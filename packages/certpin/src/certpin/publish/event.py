@@ -97,25 +97,28 @@ class SigningEvent:
 def require_event(
     commits: Sequence[Commit], pin_file: str, journal: str, trust_files: Iterable[str]
 ) -> SigningEvent:
-    """Raise an error unless a branch is a proposal, followed by commits with signatures of one key.
+    """Raise an error unless a branch is a proposal, followed by commits that add signatures.
 
     The proposal changes the pin file, trust files, rotation journal and drafts of TUF metadata. It
     may have several commits, which may contain signatures of its author. It ends before the first
-    commit that only adds signatures, because a later change would replace signed content.
+    commit that only adds signatures, because a later change would replace signed content. Each
+    commit may add signatures of one key only.
 
     Args:
         commits: all commits of the branch that its base branch lacks, the oldest first.
         pin_file: the name of the pin file, in its folder.
         journal: the name of the rotation journal beside the pin file.
-        trust_files: the paths of the trust files that the base branch's pin file names, from its
-            folder. They are not read from the new branch, which must not choose which files may
-            change.
+        trust_files: the paths of the files that the base branch's pin file names (trust anchors,
+            list of CT logs), from its folder. They are not read from the new branch, which must not
+            choose which files may change.
 
     Returns:
         The files and signatures of the branch.
 
     Raises:
-        ConfigError: a commit changes something else. The error names the commit and the file.
+        ConfigError: a commit changes something else, is a merge or empty, adds signatures of
+            several keys, or adds a link or a program. The error names the commit, and the file if
+            it is about one file.
 
     Not checked: whether signatures are valid (``require_valid``), and who made a commit. An
     author's name in git is only text; a valid signature proves who has the key.
@@ -172,9 +175,10 @@ def require_valid(event: SigningEvent, state: FolderState) -> None:
 
 
 def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> None:
-    """Raise an error unless a branch has a draft, and a draft covers every other changed file.
+    """Raise an error unless a branch has a draft, and a draft covers the changes to other files.
 
     A draft is TUF metadata that needs signatures. It covers a file if it contains the file's hash.
+    Not checked: a changed trust file that the new pin file no longer names.
 
     Args:
         event: the signing event, from ``require_event``.
@@ -184,7 +188,7 @@ def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> Non
 
     Raises:
         ConfigError: there is no draft; or the pin file or a trust file was changed, and no draft
-            has its content; or a file was added that the pin file doesn't name.
+            is for the content of the pin file; or a file was added that the pin file doesn't name.
     """
     if plan.root is None and plan.targets is None:
         raise _refused("the branch has no draft to sign", "certpin publish propose")
@@ -232,7 +236,8 @@ def _require_proposed(
 ) -> None:
     """Raise ``ConfigError`` unless a changed file may be a part of a signing event's proposal.
 
-    The file is the rotation journal with new lines, a file in ``proposal``, or a new trust file.
+    The file must be the rotation journal with new lines, a file in ``proposal``, a new trust file,
+    or a new list of CT logs.
     """
     if change.path == journal:
         _require_appended(commit, change)

@@ -156,7 +156,7 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
     """Read and verify the signed pin set in ``publish/site/``.
 
     Raises ``UpdateError`` if the folder has no signed pin set, if clients would refuse it, or if
-    its signatures have expired.
+    its metadata has expired.
     """
     try:
         local = _verified_local(site, name)
@@ -302,12 +302,12 @@ class Remote(NamedTuple):
         files: the stored files by path, if they have a path of the local files to push.
         next_root: the stored root that follows the newest local one; ``None`` if it is missing.
         newest: the stored timestamp, and the snapshot and targets metadata that it leads to;
-            ``None`` if one of these can't be read.
+            ``None`` if one of these is missing or can't be read.
         before: the files in ``publish/site/`` at the paths of ``newest``.
-        signed: the whole stored pin set; ``None`` if clients refuse it.
+        signed: the whole stored pin set; ``None`` if it is missing, or clients refuse it.
         timestamp_version: the version of the stored timestamp; ``None`` unless the online key of
             the newest local root signed it.
-        damage: the reason why clients refuse the stored pin set; empty if they accept it.
+        damage: the reason why clients refuse the stored pin set; otherwise empty.
     """
 
     files: Mapping[str, bytes]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class NewSignature(NamedTuple):
-    """TUF metadata that received new signatures in this call of ``sign``.
+    """TUF metadata that received new signatures in a call of ``sign``.
 
     Attributes:
         role: the TUF role of the metadata.
@@ -54,8 +54,8 @@ class SigningResult:
     Attributes:
         site: path and bytes of the files for ``publish/site/``, in the order in which they are
             written.
-        drafts: the drafts (metadata that needs more signatures) with the signatures so far, by TUF
-            role. They are written before ``site``.
+        drafts: the drafts (metadata that needs signatures) with the signatures so far, by TUF role.
+            They are written before ``site``.
         moved: the versions of root and targets metadata that are new in ``site``, by role.
         gone: the roles with drafts to delete at the end.
         new_signatures: the metadata that was signed.
@@ -142,9 +142,9 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
     """Choose the root and targets with enough signatures that ``publish/site/`` will have next.
 
-    Return None if no new files can be written. New targets are preferred, because new pins matter
-    more than a new root. A first root needs no other metadata: it is added to the result ``done``
-    directly.
+    Return None if there is no such choice, or the online key is missing. New targets are preferred,
+    because new pins matter more than a new root. A first root needs no other metadata: it is added
+    to the result ``done`` directly.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:

@@ -159,7 +159,7 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 def reached(where: str, what: str) -> Iterator[None]:
     """Turn every exception of a ``with`` block into an ``UpdateError`` about the storage.
 
-    The exceptions differ between the backends of fsspec.
+    The exceptions differ between the backends of fsspec. Errors of certpin are raised unchanged.
 
     Args:
         where: the folder or URL of the storage.

@@ -274,7 +274,7 @@ class Routed:
             self.done = True
 
     def silent(self) -> None:
-        """Relay the connection, because the client sends nothing.
+        """Relay the connection if it is undecided, because the client sends nothing.
 
         In SMTP and SSH, for example, the server speaks first.
         """

@@ -58,8 +58,8 @@ class NotTLSError(ValueError):
 class HelloReader:
     """Reads a ClientHello that arrives in pieces.
 
-    ``raw`` contains all received bytes, so that OpenSSL can read them again. Each byte is examined
-    once, so a client that sends single bytes takes no more time.
+    ``raw`` contains all received bytes, for the TLS server or the relay that goes on with the
+    connection. Each byte is examined once, so a client that sends single bytes takes no more time.
     """
 
     def __init__(self) -> None:
@@ -290,8 +290,8 @@ class RecordCounter:
         """Count a record as data, although the length of the client's Finished was unknown.
 
         A record of the same length as the client's last handshake messages is not counted, because
-        it may be an alert, if records are padded to whole blocks. ``said`` is the record's length
-        in bytes.
+        it may be an alert, if records are padded to whole blocks. ``said`` is the length in bytes
+        of the record's content, without the cipher's overhead.
         """
         if said != self._flight:
             self._finished = True
@@ -301,7 +301,7 @@ class RecordCounter:
         """Process a record of the client's last handshake messages, which end with its Finished.
 
         The Finished is recognised by its length, if the length is known. ``said`` is the length in
-        bytes.
+        bytes of the record's content, without the cipher's overhead.
         """
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:
@@ -361,8 +361,8 @@ class _Records:
 def _chosen(record: bytes) -> _Suite | None:
     """Return the cipher suite in a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3).
 
-    Return None if the record contains another message. The result has the lengths of the suite's
-    records.
+    Return None if the record contains another message, or is cut short. The result has the lengths
+    of the suite's records.
     """
     message = Vectors(record)
     try:

@@ -369,8 +369,8 @@ class Session:
     def _hear_out(self, data: bytes) -> None:
         """Process bytes that arrive after the lab closed its side of the connection.
 
-        They are recorded if they are clear text, or if the protocol still counts them as client
-        data.
+        They are ignored if TLS never began. Otherwise they are recorded if they are clear text, or
+        if the protocol still counts them as client data.
         """
         if self._tls and self._taken <= MAX_RECEIVED:
             self._note_clear(data)

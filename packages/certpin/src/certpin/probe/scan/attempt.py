@@ -41,10 +41,11 @@ class ScanResult:
         tls: the TLS version; empty if the handshake did not get to the certificates.
         served: the chain as it was sent; it proves nothing.
         verified: the chain that OpenSSL built from ``served``, leaf to root; ``None`` if OpenSSL
-            refused it. The name is not checked.
-        refusal: the reason why OpenSSL refused the chain; empty if it accepted the chain.
-        error: the error that prevented a complete handshake; ``None`` if the handshake completed.
-        code: OpenSSL's number for ``refusal`` (X509_V_ERR_…).
+            did not accept it. The name is not checked.
+        refusal: the reason why OpenSSL refused the chain; otherwise empty.
+        error: the error that prevented a complete handshake, or reading the certificates;
+            otherwise ``None``.
+        code: OpenSSL's number for ``refusal`` (X509_V_ERR_…); otherwise 0.
     """
 
     endpoint: Endpoint

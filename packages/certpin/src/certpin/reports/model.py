@@ -26,7 +26,7 @@ Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The app that sends a report. Unknown fields are empty; no field identifies a device.
+    """The app that sends a report. Unknown fields are empty. None identifies a person or device.
 
     Attributes:
         app: the name of the app.

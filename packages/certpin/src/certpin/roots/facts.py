@@ -62,8 +62,8 @@ class RootData:
         roots: the roots, by the pin of their key.
         announcements: the announced changes of authorities, providers and root programs.
         schedule: the removals that root programs have scheduled by the age of roots, in any order.
-        packages: by name, the packages (certifi, ca-certificates) from which the history was read,
-            each with its day of release.
+        packages: the packages from which the history was read, by name and version (such as
+            ``certifi 2026.10.19``), each with its day of release.
     """
 
     roots: Mapping[Pin, PublicRoot]
@@ -156,7 +156,7 @@ class RootData:
     def _still_in_debian(self, root: PublicRoot, today: date) -> str:
         """Return a clause that names the newest Debian package with a root.
 
-        Return an empty text if no package of Debian has the root.
+        Return an empty text if no package that was known on the day ``today`` has the root.
         """
         known = [
             each for each in root.debian if self._published(f"ca-certificates {each}") <= today

@@ -1,5 +1,4 @@
-"""How versions of a pin set arrive at clients: the share that has a version, by time since its
-publication.
+"""The share of clients that has a version of a pin set, by the time since it was published.
 
 The curve of fetched versions adds up four waits with a uniform distribution (for the CDN, the
 cache, the next poll, the next time that the user opens the app) and the error of the clock. The

@@ -1,6 +1,6 @@
 """Deadlines of a rotation: the last safe time to publish, and until when a stolen key works.
 
-Both are computed before they pass. They follow from the versions of the pin set that clients hold
+Both are computed in advance. They follow from the versions of the pin set that clients hold
 and from the delays of these clients, by the same rules that refuse unsafe rotation steps (the
 gate). The only clock is ``situation.now``.
 """
@@ -55,7 +55,7 @@ class PublishDeadline:
     def is_late(self, now: datetime) -> bool:
         """Return True if a version published at ``now`` may be too late for some client.
 
-        A client then receives the version after the pins that it holds have expired.
+        That client may get the version only after the pins that it holds have expired.
         """
         return self.publish_before is None or now > self.publish_before
 
@@ -112,7 +112,7 @@ class ExposureStage:
 
 @dataclass(frozen=True)
 class KeyExposure:
-    """The periods in which clients accept a key that an attacker may have, with their numbers.
+    """The periods in which clients accept a key that an attacker may have, and how many do.
 
     Attributes:
         host: the host pattern of the policy with the key.

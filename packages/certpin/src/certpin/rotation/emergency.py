@@ -7,8 +7,8 @@ rules as every step of a rotation (``certpin.rotation.gate``):
     a backup                    publish without it
     no backup is left           also start a new one
 
-A pin set has at least two pins, so the other pin was published together with the stolen one, and
-clients accept it already.
+A policy that enforces pins has at least two, so the other pin was published together with the
+stolen one, and clients accept it already.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EmergencyStep:
     Attributes:
         act: the command of the step, such as ``switch`` or ``publish``.
         pin: the pin of the step's key; ``NEXT_BACKUP`` for a new key that servers switch to, and
-            ``None`` for a new backup.
+            ``None`` for a new backup or a ``publish``.
         not_before: the earliest time at which the step locks no client out; ``None`` if it may be
             taken at once.
         after_install: True if the step must wait until every server presents the new key.

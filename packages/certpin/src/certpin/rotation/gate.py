@@ -386,7 +386,8 @@ class ServerStatus:
     Attributes:
         server: its address and port, as in the pin file.
         region: its label in the pin file; empty if it has none.
-        leaf: the pin of the key of its leaf certificate; ``None`` if the server was never seen.
+        leaf: the pin of the key of its leaf certificate; ``None`` if the server was never seen,
+            or sent no certificate.
         state: the state of that pin at this host; ``None`` if the host never had that pin, for
             example because an authority is pinned instead.
         problem: why its chain did not verify; empty if it did.

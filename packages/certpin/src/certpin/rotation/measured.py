@@ -1,6 +1,6 @@
 """Which versions of the pin set clients report, and how far a rotation may rely on that.
 
-Any client that reaches the collector can send false reports, and apps without a reporter send none.
+Anyone who reaches the collector can send false reports, and apps without a reporter send none.
 Therefore:
 
 1. By default, reports only delay a rotation. A version that is reported after its expected end
@@ -64,8 +64,8 @@ class Threshold:
     Some clients may still report the old version. The user accepts that these are locked out.
 
     Attributes:
-        share: the share of the reporting clients that must hold a newer version of the pin set, on
-            each of ``days`` whole days in a row.
+        share: more than 1/2 and at most 1. On each of ``days`` whole days in a row, at most
+            ``1 - share`` of the number ``clients`` may report the old version or an older one.
         clients: the least number of clients that must report on each of these days.
         days: the number of whole days in a row, at least seven (``CYCLE``).
 
@@ -92,9 +92,9 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """The largest number of clients that may report the old version on a day when it ends.
+        """The most clients that may report the old version or an older one on each of the days.
 
-        These clients may be locked out.
+        They may be locked out.
         """
         return int((1 - self.share) * self.clients)
 
@@ -236,10 +236,11 @@ def _negligible_since(
 ) -> datetime | None:
     """Return the time from which so few clients report a version that their lockout is accepted.
 
-    ``threshold`` has the limit. The result is the beginning of the current day in UTC, or ``None``
-    if there are too many such clients, or their number is unknown, or a binary has the version. All
-    ``threshold.days`` days that are counted must come after the delays other than ``opened`` have
-    passed. ``counts`` has the number of clients that reported, by version and day.
+    The result is the beginning of the current day in UTC. It is ``None`` if a binary has the
+    version, if clients can't fetch a higher one, or if on one of the last ``threshold.days`` days
+    too many clients reported the version or an older one, or too few clients reported any. All of
+    these days must come after the delays other than ``opened`` have passed. ``counts`` has the
+    number of clients that reported, by version and day.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

@@ -55,7 +55,7 @@ class NextStep:
     """The next safe action of a rotation at a host.
 
     Attributes:
-        act: the action, such as ``publish`` or ``switch``; ``none`` if nothing is to do.
+        act: the action, such as ``publish`` or ``switch``; ``none`` if there is nothing to do.
         pin: the pin of the key that the action is about; ``None`` if it is about no single key.
         not_before: before this time the action locks clients out; ``None`` if it may be taken now.
         servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
@@ -127,7 +127,8 @@ def _way_out(situation: Situation, *, differs: bool) -> NextStep | None:
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``install`` for the key that servers were most recently allowed to use.
 
-    ``None`` if every probed server presents the key, or no server was probed.
+    ``None`` if every probed server presents the key, if no server was probed, or if the pin file
+    doesn't have the key as ACTIVE.
     """
     if not activated or not situation.sightings:
         return None
@@ -164,7 +165,8 @@ def _repair(situation: Situation) -> NextStep | None:
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``finish`` for the first key that a later key has replaced.
 
-    ``None`` if there is no such key. The action has violations if a server still uses the key.
+    ``None`` if there is no such key. The action has violations if the key can't be removed yet, for
+    example because a server still uses it.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
@@ -185,8 +187,8 @@ def _backup(situation: Situation) -> NextStep | None:
 def _adoption(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` to a new key that not all clients accept yet, with its date.
 
-    If there are several such keys, the action is for the one with the latest date. ``None`` if
-    there is no such key.
+    If there are several such keys, the action is for one with an unknown date, or else for the one
+    with the latest date. ``None`` if there is no such key.
     """
     waiting = [pin for pin in in_flight(situation) if pin_state(situation, pin) == "published"]
     if not waiting:

@@ -227,7 +227,7 @@ def lacks_scts(
 
     Returns:
         A verdict with the reason ``too-few-scts``; ``None`` if some version refuses a chain for
-        another reason.
+        another reason, or none refuses one.
     """
     found = [
         refusal(chain, policy, situation.now)

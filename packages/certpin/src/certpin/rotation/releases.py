@@ -99,7 +99,9 @@ def release_end(
     superseded: datetime | None,
     adopt: timedelta,
 ) -> datetime | None:
-    """Return the time from which no client gets its pin set from a release; ``None`` if unknown.
+    """Return the first time at which no client has the version from a release's binary.
+
+    ``None`` if unknown.
 
     Args:
         release: the release, which has a version of the pin set in its binary.

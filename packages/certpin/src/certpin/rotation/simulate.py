@@ -455,8 +455,8 @@ class _SafetyInput:
 
     Attributes:
         script: the published versions and served keys.
-        left: each release (a version of the pin set) that came in a binary, with the time at which
-            its last client got another release; ``NEVER`` if some client keeps it.
+        left: each release (a version of the pin set) that users of an app or of a binary hold, with
+            the time at which the last of them got another release; ``NEVER`` if some keep it.
         adopt: T_adopt, the sum of the clients' delays, in seconds.
     """
 

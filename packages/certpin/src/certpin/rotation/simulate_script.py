@@ -133,13 +133,13 @@ class AppScript:
 
 @dataclass(frozen=True)
 class Script:
-    """The input of a simulation. Every list is sorted by time.
+    """The input of a simulation.
 
     Attributes:
         begin: the beginning of the simulation.
-        steps: the steps of the rotation, with dates.
-        releases: the versions of the pin set that clients fetch.
-        servings: the chains that servers present.
+        steps: the steps of the rotation, with dates, in any order.
+        releases: the versions of the pin set that clients fetch, sorted by time.
+        servings: the chains that servers present, sorted by time.
         binaries: the versions in binaries of unknown apps.
         until: the end of the simulation, in seconds since the beginning.
         apps: the apps with recorded releases.
@@ -243,8 +243,8 @@ def assumed_chains(situation: Situation) -> Chains:
 def fetched_releases(situation: Situation) -> list[Release]:
     """Return the versions of the pin set that clients fetch, in the order in which they get them.
 
-    The first is the newest version that every client has. If no version can be fetched, return only
-    the newest version that some client may hold.
+    The first is the newest version that every client has, if there is one. If no version can be
+    fetched, return only the newest version that some client may hold.
     """
     order = fetch_order(situation.deployed)
     if not order:

@@ -279,7 +279,7 @@ def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
 
 
 def _examples(pattern: HostPattern) -> tuple[str, ...]:
-    """Return example host names that a pattern covers, one for each depth of subdomain."""
+    """Return example hosts that a pattern covers: one for each depth at which patterns differ."""
     if not pattern.wildcard:
         return (pattern.name,)
     one = f"{ANY_LABEL}.{pattern.name}"
@@ -332,7 +332,7 @@ class TimeEvidence:
 
     @property
     def confirmed(self) -> bool:
-        """True if a server with a verified chain reported about the time of this machine.
+        """True if the time of a server with a verified chain agrees with this machine's clock.
 
         A difference of ``CLOCK_TOLERANCE`` is allowed.
         """
@@ -576,8 +576,9 @@ class Adoption:
 def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    A version accepts a pin if its policy for the host has the pin, or refuses nothing. This says
-    nothing about a whole chain, which `certpin.rotation.prospect` checks.
+    A version accepts a pin if its policy for the host has the pin or only reports, or if it has no
+    policy for the host. This says nothing about a whole chain, which `certpin.rotation.prospect`
+    checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))

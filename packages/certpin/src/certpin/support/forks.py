@@ -59,7 +59,7 @@ def _in_child() -> None:
 
 
 def _end(calls: list[Callable[[], None]]) -> None:
-    """Call every function, then raise the first error, if any.
+    """Call every function, then raise the last error, if any.
 
     A function that raises must not keep the next ones from releasing their locks, because a lock
     that is not released would block the next fork.

@@ -27,7 +27,7 @@ ICON_PATHS = {
 
 
 def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
-    """Make an HTML element with these children: elements, or texts. ``None`` is left out.
+    """Make an HTML or SVG element with children: elements, or texts. ``None`` is left out.
 
     ``attributes`` become HTML attributes: ``class_`` is ``class``, ``aria_label`` is
     ``aria-label``.

@@ -101,7 +101,7 @@ class _Connection(http.client.HTTPConnection):
     """An HTTP connection with a deadline.
 
     ``context`` is its TLS context; None for clear text. ``address`` is the address and port to
-    connect to; None to connect to the host of the URL.
+    connect to; None for ``host`` and ``port``.
     """
 
     def __init__(

@@ -169,9 +169,9 @@ class PinnedSSLContext(VerifyingContext):
     _debug_anchors: frozenset[bytes] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Create the object with the arguments of ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``.
+        """Create the object as ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)`` does.
 
-        The arguments of the constructor are for ``__init__``.
+        The arguments of this method are for ``__init__``.
         """
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 

@@ -89,7 +89,8 @@ class PinFailure:
         decision: ``refuse``, ``report`` or ``accept``.
         reason: The reason in the verdict, such as ``mismatch``. If OpenSSL itself refused the
             chain, before any pin was compared: ``untrusted``, ``name``, ``date``, ``revoked`` or
-            ``invalid``. If there is no verdict for another reason: the class name of the error.
+            ``invalid``. If the debug override accepted a host without a policy: ``debug-anchor``.
+            If there is no verdict for another reason: the class name of the error.
         at: The time of the failure, with a time zone.
         pin_set: The name of the pin set that was enforced.
         pin_set_version: The version of that pin set.
@@ -222,7 +223,7 @@ called_now = _called.get  # for this thread or task
 
 @contextmanager
 def calling(host: str, port: int) -> Iterator[None]:
-    """Context manager: errors of connections to ``host`` contain this ``port`` in their messages.
+    """Context manager: errors and failures of connections to ``host`` contain this ``port``.
 
     The connections themselves are not affected.
     """

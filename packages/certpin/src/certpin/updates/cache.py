@@ -83,10 +83,10 @@ class Store:
     def load(self) -> CachedSet | None:
         """Read the pin set that was last stored in the cache; None if there is none.
 
-        It was verified before it was stored, and is not verified again here.
+        It was verified before it was stored. It is not verified here: the caller has to do that.
 
         Raises:
-            UpdateError: the file can't be read.
+            UpdateError: the file can't be read, is too long, or is damaged.
         """
         try:
             with _opened(self.folder / _GOOD) as file:

@@ -3,9 +3,9 @@
 The state is computed from the pin set in force (which the app's SSL context enforces), its metadata
 and the time:
 
-EMBEDDED       the pin set bundled with the app is in force, and no fetched one FRESH          the
-pin set in force is the newest known one, and all of its metadata is valid SOFT-STALE     metadata
-of the pin set in force has expired, or was signed by keys that a newer root
+EMBEDDED       the pin set bundled with the app is in force, and no fetched one
+FRESH          the pin set in force is the newest known one, and all of its metadata is valid
+SOFT-STALE     metadata of the pin set in force has expired, or was signed by keys that a newer root
                replaced: the server, or an attacker on the network, has sent nothing newer. The last
                known good pin set stays in force
 HARD-EXPIRED   a policy that fails closed has expired, and the SSL context refuses its host

@@ -157,7 +157,7 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
 def verify_metadata(
     root: Root, signed: SignedMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify timestamp, snapshot and targets metadata with a root, and limits for target files.
+    """Verify timestamp, snapshot and targets metadata with a root, and check the target limits.
 
     These are steps 2 and 3 of this module's docstring: signatures, references between the files,
     and the number, sizes, names and versions of the target files.

@@ -113,7 +113,8 @@ class PinUpdater(Forked):
             The new status.
 
         Raises:
-            UpdateError: the check failed. The SSL context keeps its pin set.
+            UpdateError: the check failed, or the updater was closed. The SSL context keeps its
+                pin set.
         """
         check, deadline = self._join_check()
         if deadline is not None:

@@ -34,7 +34,7 @@ _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
 @dataclass(frozen=True)
 class CertificateFacts:
-    """The fields of a certificate, for showing them. A field is None if it can't be read.
+    """The fields of a certificate. A field is None if it can't be read.
 
     ``sha256`` is the fingerprint of the certificate. ``pin`` is the pin of the certificate's key,
     as text (RFC 7469 section 2.4). For further checks, ``parsed`` is the certificate as an object
@@ -90,7 +90,7 @@ class Signature(StrEnum):
 
     The values are texts for users. ``MISSING`` means that the issuer is neither among the
     certificates that the server sent nor trusted. ``ITSELF`` means that the certificate is
-    self-issued.
+    self-issued; its signature is not verified.
     """
 
     GOOD = "signed by the key above"

@@ -222,8 +222,8 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
 def _check_value(field: asn1.TLV, depth: int) -> None:
     """Raise ``ValueError`` if a DER value contains an encoding that only BER allows.
 
-    That is a constructed string or a padded integer. ``depth`` is the nesting depth of the value.
-    The parser has already checked the lengths.
+    That is a constructed string or a padded integer. A value that is nested too deeply is an error,
+    too. ``depth`` is the nesting depth of the value. The parser has already checked the lengths.
     """
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:

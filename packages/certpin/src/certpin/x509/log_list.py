@@ -228,7 +228,10 @@ def _log(node: _Node, operator: str) -> CTLog:
 
 
 def _state(node: _Node) -> tuple[LogState | None, datetime | None]:
-    """Return the state of a log, and since when it has that state. ``None`` if it is missing."""
+    """Return the state of a log, and since when it has that state.
+
+    The state is ``None`` if it is missing, or if certpin doesn't know it.
+    """
     if "state" not in node:
         return None, None
     names = node.get("state").names()

@@ -44,7 +44,7 @@ class Failure(Protocol):
 
     @property
     def reason(self) -> str:
-        """The reason of the failure: the verdict's reason, or the class name of the error."""
+        """The reason of the failure, such as ``mismatch``; see ``certpin.PinFailure``."""
 
     @property
     def at(self) -> datetime:
@@ -208,7 +208,7 @@ def client_info(app: str, app_version: str, network: str) -> Client:
 
 
 def chain_of(failure: Failure) -> tuple[bytes, ...]:
-    """Return the verified chain of a failure as DER certificates; empty without such a chain."""
+    """Return the verified chain of a failure as DER certificates; empty if there is none."""
     chain = None if failure.verdict is None else failure.verdict.chain
     return () if chain is None else tuple(certificate.der for certificate in chain.certificates)
 

@@ -7,10 +7,10 @@ The folder, which several processes may share:
     asked.json                      the ends of each Retry-After, by digests of the addresses
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
-Each file is written under another name and then renamed, so it is always complete. A process locks
-a report while it sends it, and the kernel releases the lock if the process dies. On systems without
-locks two processes may send the same report; a collector counts it once, because it contains a
-unique ID.
+The last kind of file is empty. Each other file is written under another name and then renamed, so
+it is always complete. A process locks a report while it sends it, and the kernel releases the lock
+if the process dies. On systems without locks two processes may send the same report; a collector
+counts it once, because it contains a unique ID.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ class ReportFolder:
         """Claim the right to report a presence (this client's version of a pin set) on a day.
 
         Return True for one process only. Return False if that day or the next one was claimed
-        before. After a success, claims of all other days are deleted; later days too, because the
-        clock was set back since.
+        before for this subject. After a success, its claims of all other days are deleted; later
+        days too, because the clock was set back since.
 
         Args:
             day: the date, as YYYY-MM-DD.

@@ -302,7 +302,10 @@ class Reporter(Forked):
             self._put(QueuedReport(address, document))
 
     def _warn_once(self, failure: Failure) -> None:
-        """Log, only for the first failure, that it is not reported because no URL is configured."""
+        """Log the first failure that is not reported because no URL at another host is configured.
+
+        Failures of hosts without a policy are not logged.
+        """
         if not self._warned and failure.policy is not None:
             self._warned = True
             _log.warning(
@@ -352,8 +355,8 @@ def _settle_at_worker_exit() -> None:
     """Have reports written to disk when this child process of ``multiprocessing`` ends.
 
     Such processes end without calling atexit functions, but call the finalizers that they
-    registered themselves, not those of their parent. So this function registers a finalizer, and
-    each process calls it when it has something to report.
+    registered themselves, not those of their parent. So each process calls this function, which
+    registers a finalizer, when it has something to report.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:

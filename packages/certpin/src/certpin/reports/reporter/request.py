@@ -148,6 +148,7 @@ def post(
     Raises:
         OSError: there was no connection, or no response in time.
         http.client.HTTPException: the response is not HTTP.
+        HostError: the host in ``address`` is invalid.
     """
     url = urlsplit(address)
     host = normalise(url.hostname or "")
@@ -187,8 +188,9 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 
 
 def retry_after_seconds(result: PostResult, now: datetime) -> float:
-    """Return the seconds in the response's ``Retry-After``, at most a day; 0 without this header.
+    """Return the seconds in the response's ``Retry-After``, at most a day.
 
+    Return 0 if the header is missing or invalid.
     The header has a number or a date (RFC 9110 section 10.2.3).
     """
     text = result.retry_after.strip()

@@ -93,7 +93,7 @@ class Sender:
         self._addresses: dict[str, _AddressState] = {}
 
     def contacts(self, host: str) -> bool:
-        """Return True if this sender has sent, or is sending, a report to this normalised host."""
+        """Return True if this sender has had a report for this normalised host."""
         return host in map(address_host, list(self._addresses))
 
     def wake(self) -> None:

@@ -49,7 +49,7 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
     """Return True if the settings of a notification service ask for an event of an alert.
 
     The settings are compared with the alert's rule, host and severity. If the alert resolved, the
-    setting ``resolved`` must be on, and the severity in the last message (``peak``) is compared. A
+    setting ``resolved`` must be on, and the highest severity of its messages is compared. A
     service gets no messages about its own failures.
 
     Args:
@@ -61,7 +61,7 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
         return False
     if what == "resolved" and not settings.resolved:
         return False
-    severity = alert.peak if what == "resolved" else alert.severity
+    severity = alert.highest if what == "resolved" else alert.severity
     return (
         not is_worse(settings.severity, severity)
         and (not settings.rules or alert.rule in settings.rules)

@@ -217,7 +217,10 @@ def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, 
 
 
 def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
-    return replace(alert, told_at=now, told_clients=alert.clients, peak=alert.severity)
+    highest = alert.severity if is_worse(alert.severity, alert.highest) else alert.highest
+    return replace(
+        alert, told_at=now, told_clients=alert.clients, peak=alert.severity, highest=highest
+    )
 
 
 def _gone(

@@ -53,6 +53,7 @@ class AlertRow:
         told_at: when a message about the alert was last due; None if none was.
         told_clients: the number of affected clients at ``told_at``.
         peak: the severity at ``told_at``; for a silenced alert, the worst one since then.
+        highest: the highest severity that a message about the alert had.
         quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
         flaps: how often the problem returned soon after its alert resolved.
 
@@ -80,6 +81,7 @@ class AlertRow:
     repeats: int = 0
     acknowledged_at: int | None = None
     acknowledged_by: str = ""
+    highest: Severity = "info"
     id: int | None = None
 
     @property

@@ -8,6 +8,7 @@ _ALERTS = "certpin_watch/alerts/"
 _ALERT_RULES = "certpin_watch/rules/"
 _QUERIES = "certpin_watch/store/queries/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
+_DELIVERY = "tests/watch/alerts/test_delivery.py::test_"
 _RULES = "tests/watch/rules/test_report_rules.py::test_"
 _GATHER = "tests/watch/alerts/test_evidence.py::test_"
 _MESSAGE = "tests/watch/alerts/test_message.py::test_"
@@ -102,6 +103,13 @@ MUTATIONS: list[Mutation] = [
         'peak=finding.severity, acknowledged_at=None, acknowledged_by=""',
         "peak=finding.severity",
         _STATE + "an_acknowledged_alert_is_not_repeated_until_its_severity_rises",
+    ),
+    _rule(
+        "a service that got a message gets the end",
+        "state.py",
+        "if is_worse(alert.severity, alert.highest) else alert.highest",
+        "if alert.told_at is not None else alert.highest",
+        _DELIVERY + "a_service_for_critical_alerts_gets_the_end_of_one_that_became_a_warning",
     ),
     _rule(
         "signs that services act on are replaced for Alertmanager",

@@ -304,6 +304,25 @@ def test_services_get_the_alerts_that_their_settings_select(
         webhook.bodies.clear()
 
 
+@pytest.mark.medium
+def test_a_service_for_critical_alerts_gets_the_end_of_one_that_became_a_warning(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    """Also if a message was sent in between, at the lower severity, to other services."""
+    settings = replace(service_at(webhook), severity="critical")
+    stage = Stage(sqlite_store, settings, hold=timedelta(0))
+    for seconds, found in (
+        (0, [finding()]),
+        (86_400, [finding(severity="warning")]),
+        (15, []),
+        (15, []),
+    ):
+        stage.now += seconds
+        stage.evaluate(*found)
+        _notify(stage)
+    assert [body["title"].partition(":")[0] for body in webhook.bodies] == ["critical", "resolved"]
+
+
 def test_no_secret_appears_anywhere(
     sqlite_store: Store, webhook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -41,6 +41,13 @@ def test_a_rising_severity_is_sent_at_once_and_only_once() -> None:
     assert history.evaluate(NOW + 45, finding()) == []
 
 
+def test_a_severity_that_fell_and_rises_again_after_a_message_is_sent_at_once() -> None:
+    history = History()
+    history.evaluate(NOW, finding())
+    assert history.evaluate(NOW + REPEAT, finding(severity="warning")) == ["repeated!"]
+    assert history.evaluate(NOW + REPEAT + 15, finding()) == ["escalated!"]
+
+
 def test_an_alert_resolves_after_the_hold_time() -> None:
     history = History()
     history.evaluate(NOW, finding())

@@ -25,6 +25,7 @@ from certpin_watch.store.migrations.steps import s0002
 from certpin_watch.store.schema import latest, upgrade
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.observations import REPORT_TRAITS
+from certpin_watch.store.tables.service import ALERTS
 from tests.watch._sums import assert_sums_are_right
 from tests.watch.collector.test_counting import body, counted, failure
 from tests.watch.store._first import FIRST, make_first
@@ -167,6 +168,10 @@ def test_the_first_revision_is_migrated_with_its_data(
         name: rows for name, rows in before.items() if name != "report_days"
     }
     assert_sums_are_right(store)
+    with store.read() as connection:
+        severities = connection.execute(select(ALERTS.c.peak, ALERTS.c.highest)).all()
+    assert severities
+    assert all(peak == highest for peak, highest in severities)
     known = {"platform": "ios", "app_version": "5.\N{SNOWMAN}", "version": 0, "app": ""}
     report = failure(1, host="0.example", pin_set="bank", served=(), **known)
     counted(store, [body(report, at=20_003 * 86_400 + 5)])

@@ -129,9 +129,10 @@ SWEEPS = Table(
 # `details` is JSON. `clients` is the number of affected clients, NULL if it isn't known. `gone_at`
 # is when the problem was no longer detected; the alert resolves if it doesn't return for a while.
 # `told_at` is when a notification was last due, `peak` the severity at that time, `told_clients`
-# the number of affected clients. `quiet` is empty, `silenced` or `maintenance`. `flaps` is the
-# number of times that the problem returned soon after it was gone. `acknowledged_at` and
-# `acknowledged_by` are when, and by which person, it was acknowledged; NULL and empty until then.
+# the number of affected clients; `highest` is the highest severity of all notifications. `quiet` is
+# empty, `silenced` or `maintenance`. `flaps` is the number of times that the problem returned soon
+# after it was gone. `acknowledged_at` and `acknowledged_by` are when, and by which person, it was
+# acknowledged; NULL and empty until then.
 ALERTS = Table(
     "alerts",
     METADATA,
@@ -157,6 +158,7 @@ ALERTS = Table(
     Column("flaps", BigInteger, nullable=False, server_default="0"),
     timestamp("acknowledged_at", nullable=True),
     text("acknowledged_by", server_default=""),
+    text("highest", server_default="info"),
     Index(None, "key", "resolved_at"),
     Index(None, "resolved_at"),
     Index(None, "host", "resolved_at"),

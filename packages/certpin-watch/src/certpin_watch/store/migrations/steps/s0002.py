@@ -1,4 +1,7 @@
-"""Revision 0002: fill the daily sums of reports, and partition the report identities by day."""
+"""Revision 0002: fill the daily sums of reports, and partition the report identities by day.
+
+The highest severity of the messages about an alert is that of the last one: no other is known.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import column, func, select, table
+from sqlalchemy import column, func, select, table, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -35,16 +38,18 @@ def _table(name: str, *names: str) -> Any:
 _GROUPS = _table("report_groups", "hour", *_PLACE_NAMES, *_TRAIT_NAMES, *_COUNTS)
 _TRAITS = _table("report_traits", "id", "key", "seen", *_TRAIT_NAMES)
 _PLACES = _table("report_places", "id", "seen", *_PLACE_NAMES)
+_ALERTS = _table("alerts", "peak", "highest")
 _DAY_TRAITS = _table("day_traits", "day", "trait", "count")
 _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 
 
 def after(connection: Connection) -> None:
-    """Fill the tables of daily sums, and partition the table of report identities.
+    """Fill the new tables and columns, and partition the table of report identities.
 
     Revision 0002 calls this at its end. Nothing is partitioned on SQLite, which has no partitions.
     """
     add_up(connection)
+    connection.execute(update(_ALERTS).values(highest=_ALERTS.c.peak))
     if connection.dialect.name != "sqlite":
         _partition(connection, int(time.time()))
 

@@ -138,6 +138,7 @@ def upgrade() -> None:
     op.add_column(
         "alerts", sa.Column("acknowledged_by", sa.Text(), server_default="", nullable=False)
     )
+    op.add_column("alerts", sa.Column("highest", sa.Text(), server_default="info", nullable=False))
     op.add_column(
         "certificates", sa.Column("told", sa.Boolean(), server_default=sa.false(), nullable=False)
     )

@@ -52,7 +52,7 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """Read a secret from a table of the settings, but not yet the file or variable that it names.
+    """Return the secret at a key of the settings. The file or variable that it names is read later.
 
     ``name`` is the key of the setting.
 

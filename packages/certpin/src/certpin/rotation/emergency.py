@@ -208,7 +208,8 @@ def _order(choice: _Candidate) -> tuple[object, ...]:
 def _choice(situation: Situation, pin: Pin) -> _Candidate:
     """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
 
-    The safety rules (the gate) determine the time. If no time is safe, the candidate has the harm.
+    The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
+    violation of these rules instead, as its ``harm``.
     """
     prospects = assumed_prospects(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)

@@ -192,8 +192,8 @@ def _read(path: Path) -> str:
 def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
     """Return the events of a journal with corrected times, sorted by time.
 
-    A ``clock`` event corrects earlier lines: an event with such a line gets the time of the
-    ``clock`` event if that is earlier. A ``clock`` event may itself be corrected by a later one.
+    A ``clock`` event names earlier lines that a clock wrote that was ahead. Their events get the
+    time of the ``clock`` event, if that is earlier. A later one may correct a ``clock`` event.
     """
     events = tuple(events)
     by_line = {event.digest: event for event in events if event.digest}

@@ -315,9 +315,10 @@ def trusts_differ(situation: Situation) -> bool:
 
 
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
-    """Return copies of the prospects (chains that may be served) with ``private`` anchors set.
+    """Return copies of the prospects (chains that may be served) with ``private`` set.
 
-    These are the anchors of all policies that are not among the platform's roots (``Prospect``).
+    These are the trust anchors in the draft and in the versions that clients may hold, without the
+    platform's roots.
     """
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]

@@ -104,7 +104,7 @@ def way_out_command(files: RotationFiles) -> str:
 
 
 def shipped_command(files: RotationFiles, number: int) -> str:
-    """Return the ``rotate shipped`` command that records a version that clients get unsigned.
+    """Return the ``rotate shipped`` command that records the release of an unsigned version.
 
     If the command ends with ``--release``, the user has to add the name of the release.
     """

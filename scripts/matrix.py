@@ -186,9 +186,11 @@ def _run(tests: Tests, inside: str, number: int) -> bool:
 def _enough_covered(inside: str) -> bool:
     """Return True if the tests of a Python covered enough branches."""
     data = f"--data-file={_COVERAGE}"
-    # The warnings are about files of processes that a test killed.
+    # The warnings are about files of processes that a test killed: these are left.
     words = ["-W", "ignore", "-m", "coverage", "combine", "--quiet", data]
     combined = succeeds([inside, *words])
+    for unusable in _COVERAGE.parent.glob(f"{_COVERAGE.name}.*"):
+        unusable.unlink()
     say("branch coverage, per cent:")
     words = ["report", data, "--format=total", f"--fail-under={_LEAST_COVERED}"]
     return combined and succeeds([inside, "-m", "coverage", *words])

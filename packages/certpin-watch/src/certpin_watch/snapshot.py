@@ -97,9 +97,9 @@ class PinFiles:
         self._problems: dict[Path, str] = {}
 
     def snapshot(self) -> Snapshot:
-        """Return the pin sets as their files are now. Never raises.
+        """Return the pin sets of the files, with the problems of invalid files. Never raises.
 
-        Only files that changed are read again.
+        An invalid file keeps its last valid content. Only files that changed are read again.
         """
         with self._lock:
             for path in self.paths:

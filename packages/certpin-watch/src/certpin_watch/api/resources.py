@@ -70,7 +70,7 @@ class ResourceRequest:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The monitored pin sets, as their files are now."""
+        """The monitored pin sets: the current content of each pin file, or the last valid one."""
         return self.watch.pin_files.snapshot()
 
     @property

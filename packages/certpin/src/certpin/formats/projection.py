@@ -130,7 +130,7 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
 def with_policies(
     pins: PinSet, policies: list[HostPolicy], omissions: Iterable[Omission]
 ) -> PinSet:
-    """Return a copy of the pin set with the given policies instead of its own.
+    """Return a copy of the pin set with these policies as its only ones.
 
     Raises ``ConfigError``, with the omissions as the reason, if there are no policies.
     """

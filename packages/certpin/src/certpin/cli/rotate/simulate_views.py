@@ -217,7 +217,7 @@ def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime,
 
     A period ends at the date from which its step is safe, or at the end of the simulation if there
     is no such date. It begins at the step, or, for installing a key, ``adopt`` before its end if
-    that is earlier. A lockout that no step causes is a period of its own.
+    that is earlier. A lockout that no step causes is a separate period.
 
     Args:
         host: the simulated host.

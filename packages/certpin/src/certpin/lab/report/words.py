@@ -290,7 +290,7 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """Return a line that says what the client did in a case, and if that is right."""
+    """Return a line that describes the client's reaction in a case, and says if it is right."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = action(result)

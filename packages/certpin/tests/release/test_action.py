@@ -71,7 +71,7 @@ def use(installed: Path, offline: dict[str, str], tmp_path: Path, root: Authorit
     install = action["runs"]["steps"][1]
     assert install["id"] == "install"
     install["run"] = f'echo "bin={installed}/certpin/bin" >> "$GITHUB_OUTPUT"'
-    # And with a variable for more options of `prove`: by default, a few cases.
+    # And with a variable for more options of `prove`: a few cases.
     run = action["runs"]["steps"][2]
     assert run["run"].count("words=(prove ") == 1
     run["run"] = run["run"].replace("words=(prove ", "words=(prove $CASES ")
@@ -79,9 +79,9 @@ def use(installed: Path, offline: dict[str, str], tmp_path: Path, root: Authorit
     short.parent.mkdir()
     short.write_text(yaml.safe_dump(action))
 
-    def _use(*, cases: str = FEW, **inputs: str) -> ActionRun:
+    def _use(**inputs: str) -> ActionRun:
         words = {name.replace("_", "-"): text for name, text in inputs.items()}
-        environment = {**offline, "CASES": cases}
+        environment = {**offline, "CASES": FEW}
         return CompositeAction(short, tmp_path, installed, environment).run(words)
 
     return _use

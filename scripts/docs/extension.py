@@ -30,11 +30,10 @@ _ACCESSIBLE = (
 _DONE = '<head>\n<meta http-equiv="Content-Security-Policy" '  # how a complete page begins
 _ICON = '<link rel="icon" href="data:,">'  # without it, browsers ask for a file that doesn't exist
 _FIRST_PARAGRAPH = "Placeholder of certpin"
-# How the theme marks the current page in the navigation.
-_CURRENT = (
-    r'<li class="(toctree-l\d) current current-page">'
-    '<a class="current reference internal" href="#">'
-)
+# A page in the navigation as the theme writes it: the current one, and any other.
+_CURRENT = '<li class="{} current current-page"><a class="current reference internal" href="#">'
+_LISTED = '<li class="{}"><a class="reference internal" href="{}.html">'
+_LEVEL = r"(toctree-l\d)"
 _SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
 
 
@@ -96,13 +95,14 @@ def _mark_current(
     branch = _branch(app, page)
     if branch is None:
         return
-    file = f"{page.rpartition('/')[2]}.html"
-    listed = rf'<li class="(toctree-l\d)"><a class="reference internal" href="{file}">'
+    name = page.rpartition("/")[2]
     if branch not in _navigation:
-        other = listed.replace(r"(toctree-l\d)", r"\1")
-        _navigation[branch] = _replaced(_CURRENT, other, context["furo_navigation_tree"])
-    current = _CURRENT.replace(r"(toctree-l\d)", r"\1")
-    context["furo_navigation_tree"] = _replaced(listed, current, _navigation[branch])
+        made = context["furo_navigation_tree"]
+        unmarked = _LISTED.format(r"\1", name)
+        _navigation[branch] = _replaced(_CURRENT.format(_LEVEL), unmarked, made)
+    listed = _LISTED.format(_LEVEL, re.escape(name))
+    marked = _replaced(listed, _CURRENT.format(r"\1"), _navigation[branch])
+    context["furo_navigation_tree"] = marked
 
 
 def _branch(app: Sphinx, page: str) -> tuple[str, str] | None:
@@ -110,11 +110,10 @@ def _branch(app: Sphinx, page: str) -> tuple[str, str] | None:
 
     Pages with the same ones have the same navigation, except for the mark of the current page.
     """
-    includes = app.builder.env.toctree_includes
-    parents = [parent for parent, children in includes.items() if page in children]
-    if page in includes or len(parents) != 1:
+    parent = app.builder.relations.get(page, [None])[0]
+    if parent is None or page in app.builder.env.toctree_includes:
         return None
-    return parents[0], page.rpartition("/")[0]
+    return parent, page.rpartition("/")[0]
 
 
 def _replaced(pattern: str, replacement: str, html: str) -> str:

@@ -29,7 +29,7 @@ from scripts.console import fail, say, succeeds
 from scripts.setup_venv import ensure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
 _PEERS = "(peer or slow) and not mutation and not gallery"
@@ -43,8 +43,10 @@ _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the piece
 _TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
 # The tests of what depends on Python itself: its ssl, asyncio, http and processes.
 _DEPENDENT = ("clients", "lab/server", "probe", "support", "tls", "updates")
-_PIECES_WITH_PEERS = 24  # processes for the tests with other programs, one after another
+_PIECES_WITH_PEERS = 24  # processes for the tests with other programs
 _PIECES = 5  # processes for all other tests of a Python
+
+_NO_FAILURE = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 _VENVS = Path(".venvs")
 _LATEST = Path("requirements/test.txt")
@@ -73,20 +75,20 @@ class Tests:
 def main() -> None:
     """Run all of them, then fail if one failed."""
     shutil.rmtree(_COVERAGE.parent, ignore_errors=True)
-    runs: list[Future[bool]] = []
+    runs: list[list[Future[int]]] = []
     measuring = None
     with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
         try:
             for tests in _planned():
                 inside = ensure(tests.folder, tests.python, tests.lock, project=tests.project)
                 numbers = range(len(tests.pieces))
-                runs += [pool.submit(_run, tests, inside, number) for number in numbers]
+                runs.append([pool.submit(_run, tests, inside, number) for number in numbers])
                 measuring = inside if tests.covered else measuring
         except SystemExit:
             pool.shutdown(cancel_futures=True)
             _print_failures()
             fail("an environment could not be made", "read the error among the output of the tests")
-        passed = [run.result() for run in runs]
+        passed = [have_passed([piece.result() for piece in run]) for run in runs]
     if measuring:
         passed.append(_enough_covered(measuring))
     if not all(passed):
@@ -154,12 +156,23 @@ def pieces(files: Sequence[Path], count: int) -> list[list[Path]]:
     return [piece for piece in divided if piece]
 
 
-def _run(tests: Tests, inside: str, number: int) -> bool:
-    """Run one piece of the tests in an environment. Print its last line, or all if it failed."""
+def have_passed(codes: Collection[int]) -> bool:
+    """Return True if the pieces of a Python's tests passed, by the exit codes of pytest.
+
+    The marks may choose no test of a piece, but must choose one of all pieces.
+    """
+    return pytest.ExitCode.OK in codes and {*codes} <= _NO_FAILURE
+
+
+def _run(tests: Tests, inside: str, number: int) -> int:
+    """Run one piece of the tests in an environment. Return the exit code of pytest.
+
+    Print the last line of its output, or all if it failed.
+    """
     words = ["-m", "pytest", "-q", "-m", tests.marks, "-p", "no:cacheprovider"]
-    words += ["--no-header"]
+    words.append("--no-header")
     if tests.marks != _PEERS:
-        words += ["--hypothesis-profile=quick"]
+        words.append("--hypothesis-profile=quick")
     environment = {**os.environ, record.RUN: tests.name}
     if tests.covered:
         words += ["--cov", "--cov-report=", "--cov-fail-under=0"]  # of all pieces, see below
@@ -176,11 +189,9 @@ def _run(tests: Tests, inside: str, number: int) -> bool:
     )
     lines = done.stdout.splitlines()
     say(f"{tests.name}, {number + 1} of {len(tests.pieces)}: {lines[-1] if lines else 'no output'}")
-    # The marks may choose no test of these files.
-    passed = done.returncode in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
-    if not passed:
+    if done.returncode not in _NO_FAILURE:
         print(done.stdout, flush=True)
-    return passed
+    return done.returncode
 
 
 def _enough_covered(inside: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +12,6 @@ from scripts import matrix, record
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 @given(sizes=st.lists(st.integers(0, 1000), max_size=40), count=st.integers(1, 8))
@@ -34,6 +33,23 @@ def test_pieces_have_similar_sizes(tmp_path: Path) -> None:
     for file in files:
         file.write_bytes(bytes(100))
     assert [len(piece) for piece in matrix.pieces(files, 4)] == [10, 10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ([pytest.ExitCode.OK], True),
+        ([pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.OK], True),
+        ([pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED], False),
+        ([pytest.ExitCode.OK, -9], False),
+        ([pytest.ExitCode.NO_TESTS_COLLECTED], False),
+        ([], False),
+    ],
+)
+def test_the_pieces_of_a_python_pass_if_none_failed_and_one_had_tests(
+    codes: list[int], expected: bool
+) -> None:
+    assert matrix.have_passed(codes) is expected
 
 
 def test_each_folder_that_depends_on_python_has_tests() -> None:

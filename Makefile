@@ -38,8 +38,8 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart environments fuzz gallery incidents mutations picture providers python recording release
-.PHONY: revision htmx pages roots unstable walk
+.PHONY: clean coverage dart environments fuzz gallery incidents mutations picture providers python
+.PHONY: recording release revision htmx pages roots unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -80,7 +80,7 @@ mutations: setup dart ## Remove each rule of the source in turn: its test has to
 	@$(PYTEST) packages/certpin/tests/test_mutations.py packages/certpin/tests/formats/flutter/test_mutations.py \
 		packages/certpin/tests/formats/interop/test_mutations.py
 
-gallery: setup dart ## Run every client of examples/clients on the whole matrix of attacks; half an hour.
+gallery: setup dart ## Run every client of examples/clients, and Dart's, on the whole matrix; half an hour.
 	@$(PYTEST) packages/certpin/tests/lab/gallery \
 		packages/certpin/tests/formats/interop/test_{dart,clients}.py
 

@@ -82,7 +82,8 @@ def out(run: Run, ca: Path, lasting: Identity, server: Nginx) -> Run:
 def moved(clock: str, *words: str) -> tuple[int, dict[str, Any], str]:
     """Run a command with another clock; return its exit code, its JSON and its errors."""
     argv = ["faketime", "-f", clock, sys.executable, "-m", "certpin.cli.main", *words, "--json"]
-    env = {**os.environ, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    monotonic = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+    env = {**os.environ, **monotonic}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout), done.stderr
 

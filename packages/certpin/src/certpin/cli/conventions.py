@@ -207,8 +207,8 @@ OF_CLIENTS = (
     Variable(("CERTPIN_LAB_CLIENT_CERT", "CERTPIN_LAB_CLIENT_KEY"), "a client certificate"),
     Variable(
         (
-            *("FAKETIME", "FAKETIME_FMT", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"),
-            "FAKETIME_DISABLE_SHM",
+            *("FAKETIME", "FAKETIME_FMT", "FAKETIME_DONT_FAKE_MONOTONIC"),
+            *("FAKETIME_FORCE_MONOTONIC_FIX", "FAKETIME_DISABLE_SHM", "NO_FAKE_STAT"),
             *("LD_PRELOAD", "DYLD_INSERT_LIBRARIES"),
         ),
         "the client's clock, moved by libfaketime",

@@ -253,6 +253,13 @@ _LED = [
         "",
         f"{_TESTS}/test_dates.py::test_expired_pins_follow_the_policy_of_their_owner[leaf]",
     ),
+    Mutation(
+        "threads that wait with a moved clock",
+        f"{_LAB}/client.py",
+        '"FAKETIME_FORCE_MONOTONIC_FIX": "0"',
+        '"FAKETIME_FORCE_MONOTONIC_FIX": "1"',
+        "tests/lab/own/test_clock.py::test_threads_wait_as_long_as_without_a_moved_clock",
+    ),
 ]
 
 MUTATIONS = [

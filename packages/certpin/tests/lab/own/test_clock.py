@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -110,6 +112,34 @@ def test_a_trial_of_pytest_tries_the_clock_too() -> None:
         moved = other.attack(PROGRAM, AT_THE_TIME)
     assert {result.outcome for result in results} == {Outcome.NOT_RUN}
     assert moved.outcome is Outcome.RIGHT
+
+
+# Waits a moment as threads of Java and Python do: on the monotonic clock, with pthread's function.
+_WAITING = """
+import ctypes, errno, time
+libc = ctypes.CDLL(None)
+attributes, condition, mutex = (ctypes.create_string_buffer(64) for _ in range(3))
+libc.pthread_condattr_init(attributes)
+libc.pthread_condattr_setclock(attributes, time.CLOCK_MONOTONIC)
+libc.pthread_cond_init(condition, attributes)
+libc.pthread_mutex_lock(mutex)
+end = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + 200_000_000
+until = (ctypes.c_long * 2)(*divmod(end, 1_000_000_000))
+assert libc.pthread_cond_timedwait(condition, mutex, until) == errno.ETIMEDOUT
+assert time.clock_gettime_ns(time.CLOCK_MONOTONIC) >= end, "it did not wait"
+"""
+
+
+@pytest.mark.peer("faketime")
+@pytest.mark.parametrize(
+    ("by", "to"),
+    [(timedelta(days=5), None), (timedelta(hours=-1), None), (timedelta(0), LONG_AGO)],
+)
+def test_threads_wait_as_long_as_without_a_moved_clock(by: timedelta, to: datetime | None) -> None:
+    environment = {**os.environ, **client.moved_clock(by, to)}
+    words = [sys.executable, "-c", _WAITING]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_control_of_the_clock_is_valid_for_an_hour_only() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,9 +56,10 @@ def _start_hypothesis(_: None) -> None:
 
 def pytest_collection_finish() -> None:
     """Exclude all loaded objects from garbage collection, because they are used to the end."""
-    # Hypothesis warns about its own generator if the garbage collector can't see what refers to
-    # it, and freezing hides that. It happens on Python 3.14 and later, with CI in the environment.
-    _start_hypothesis()
+    if sys.version_info >= (3, 14):
+        # Hypothesis warns about its own generator if the garbage collector can't see what refers to
+        # it, and freezing hides that. It happens with CI in the environment.
+        _start_hypothesis()
     gc.collect()
     gc.freeze()
 

@@ -11,25 +11,31 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import Phase, settings
 
 # All slow imports except certpin. Packages that aren't installed are skipped.
 LIBRARIES = (
     *("aiohttp", "alembic", "apprise", "asyncio", "brotli", "click.testing", "concurrent.futures"),
     *("cryptography.hazmat.primitives.serialization.pkcs12", "cryptography.x509.verification"),
-    *("dns.message", "fsspec", "h2.connection", "http.server", "httpx", "httpx2"),
-    *("hypothesis.stateful", "idna", "jinja2", "logging", "msgspec", "multiprocessing", "numpy"),
-    *("pytest", "_hypothesis_pytestplugin", "pytest_timeout", "requests", "rich.console"),
-    *("rich.progress", "rich.table", "securesystemslib.signer", "sqlalchemy", "starlette.routing"),
-    *("starlette.testclient", "tomlkit", "tuf.api.metadata", "tuf.ngclient", "unittest.mock"),
-    *("urllib3", "xml.dom.minidom"),
+    *("dns.message", "fsspec", "graphlib", "h2.connection", "http.server", "httpx", "httpx2"),
+    *("hypothesis.stateful", "idna", "jinja2", "logging", "msgspec", "multiprocessing"),
+    *("numpy.random", "plistlib", "requests", "rich.console", "rich.progress", "rich.table"),
+    *("securesystemslib.signer", "sqlalchemy", "starlette.routing", "starlette.testclient"),
+    *("tomlkit", "tuf.api.metadata", "tuf.ngclient", "unittest.mock", "urllib3"),
+    *("xml.dom.minidom",),
 )
+# The only plugins that the tests need. As modules, because for a name pytest reads the entry points
+# of every installed package.
+PLUGINS = [importlib.import_module(name) for name in ("pytest_timeout", "_hypothesis_pytestplugin")]
 
 
 def main() -> None:
@@ -37,6 +43,9 @@ def main() -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    words = ["--disable-plugin-autoload", "--markers", "-p", "no:cacheprovider", "-c", os.devnull]
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(words, plugins=PLUGINS)  # loads what pytest needs
     assert not any(name.partition(".")[0] in {"certpin", "tests"} for name in sys.modules)
     unshrunk = (Phase.explicit, Phase.generate)  # any example that fails is enough
     settings.register_profile("unshrunk", deadline=None, phases=unshrunk, database=None)
@@ -46,14 +55,14 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def _run(job: dict[str, str | list[str]]) -> int:
+def _run(job: dict[str, Any]) -> int:
     child = os.fork()
     if child == 0:
         _test(job)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _test(job: dict[str, str | list[str]]) -> None:
+def _test(job: dict[str, Any]) -> None:
     """Run the tests in the fork, and always end the process here.
 
     pytest may raise after its summary, instead of returning an exit code: warnings are errors, and
@@ -73,7 +82,7 @@ def _test(job: dict[str, str | list[str]]) -> None:
         sys.path.insert(0, str(job["source"]))
         certpin = importlib.import_module("certpin")
         assert Path(str(certpin.__file__)).is_relative_to(str(job["source"]))
-        code = int(importlib.import_module("pytest").main(job["words"]))
+        code = int(pytest.main(job["words"], plugins=PLUGINS))
     except BaseException:  # noqa: BLE001  # the process ends here
         traceback.print_exc()
     finally:

@@ -98,11 +98,11 @@ CORE = (
 # Variables that would make the inner run measure, record, distribute, or require all tests.
 _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
 
-# Load only the plugins that the tests need. (certpin's plugin is imported before pytest begins,
-# so its asserts are not rewritten.)
+# Load only the plugins of ``_warm.py``. (certpin's plugin is imported before pytest begins, so its
+# asserts are not rewritten.)
 _WORDS = (
     *("-q", "-x", "-o", "addopts=--import-mode=importlib", "--disable-plugin-autoload"),
-    *("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *("-p", "no:cacheprovider"),
     "--hypothesis-profile=unshrunk",  # quicker: a failure is enough
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )

@@ -67,9 +67,9 @@ def _build_go(export: Path, folder: Path) -> None:
     (folder / "go.mod").write_text("module proof\n\ngo 1.21\n", encoding="utf-8")
     # Nothing is downloaded; the user's cache makes later builds fast.
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
-    subprocess.run(
-        ["go", "build", "-o", "proof", "."], cwd=folder, env=environment, check=True, timeout=110
-    )
+    # Without symbols and debugging information, it is linked in half the time.
+    words = ["go", "build", "-ldflags=-s -w", "-o", "proof", "."]
+    subprocess.run(words, cwd=folder, env=environment, check=True, timeout=110)
 
 
 def dart() -> ClientUnderTest:

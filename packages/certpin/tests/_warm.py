@@ -31,7 +31,7 @@ LIBRARIES = (
     *("numpy.random", "plistlib", "requests", "rich.console", "rich.progress", "rich.table"),
     *("securesystemslib.signer", "sqlalchemy", "starlette.routing", "starlette.testclient"),
     *("tomlkit", "tuf.api.metadata", "tuf.ngclient", "unittest.mock", "urllib3"),
-    *("xml.dom.minidom",),
+    "xml.dom.minidom",
 )
 # The only plugins that the tests need. As modules, because for a name pytest reads the entry points
 # of every installed package.
@@ -71,17 +71,15 @@ def _test(job: dict[str, Any]) -> None:
     """
     code = 1
     try:
-        file = os.open(str(job["output"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        file = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        os.chdir(str(job["folder"]))
-        os.environ["PYTHONPATH"] = str(
-            job["source"]
-        )  # the environment of programs that a test starts
-        sys.path.insert(0, str(job["source"]))
+        os.chdir(job["folder"])
+        os.environ["PYTHONPATH"] = job["source"]  # for programs that a test starts
+        sys.path.insert(0, job["source"])
         certpin = importlib.import_module("certpin")
-        assert Path(str(certpin.__file__)).is_relative_to(str(job["source"]))
+        assert Path(str(certpin.__file__)).is_relative_to(job["source"])
         code = int(pytest.main(job["words"], plugins=PLUGINS))
     except BaseException:  # noqa: BLE001  # the process ends here
         traceback.print_exc()

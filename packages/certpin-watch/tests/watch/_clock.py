@@ -25,7 +25,6 @@ class Clock:
         require("faketime")
         self._path = path
         self.variables = moved_clock(AHEAD) | {
-            "FAKETIME": "",
             "FAKETIME_TIMESTAMP_FILE": str(path),
             "FAKETIME_CACHE_DURATION": "1",  # seconds until the file is read again
         }

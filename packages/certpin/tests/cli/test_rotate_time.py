@@ -1,6 +1,6 @@
 """No step relies only on the clock of this machine: real nginx servers, and clocks that are wrong.
 
-``faketime`` moves the clock of the command. The servers keep theirs.
+libfaketime moves the clock of the command. The servers keep theirs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.lab import Authority as LabAuthority
+from certpin.lab.client import moved_clock
 from certpin.pins import utc_now
 from certpin.rotation import format_journal
 from tests import kit
@@ -79,11 +80,10 @@ def out(run: Run, ca: Path, lasting: Identity, server: Nginx) -> Run:
     return run
 
 
-def moved(clock: str, *words: str) -> tuple[int, dict[str, Any], str]:
-    """Run a command with another clock; return its exit code, its JSON and its errors."""
-    argv = ["faketime", "-f", clock, sys.executable, "-m", "certpin.cli.main", *words, "--json"]
-    monotonic = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
-    env = {**os.environ, **monotonic}
+def moved(by: timedelta, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Run a command with a moved clock; return its exit code, its JSON and its errors."""
+    argv = [sys.executable, "-m", "certpin.cli.main", *words, "--json"]
+    env = {**os.environ, **moved_clock(by)}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -92,7 +92,7 @@ def moved(clock: str, *words: str) -> tuple[int, dict[str, Any], str]:
 def test_a_publish_with_a_clock_that_is_behind_is_refused(out: Run) -> None:
     """The chain still verifies half an hour ago, and the journal is older: the server decides."""
     before = JOURNAL.read_bytes()
-    code, facts, errors = moved("-30m", "rotate", "shipped", next_number())
+    code, facts, errors = moved(timedelta(minutes=-30), "rotate", "shipped", next_number())
     assert (code, invariants(facts), facts["breaches"][0]["clients"]) == (1, ["clock"], 1200)
     assert "is 30m" in errors
     assert "behind that of" in errors
@@ -103,14 +103,14 @@ def test_a_publish_with_a_clock_that_is_behind_is_refused(out: Run) -> None:
 @pytest.mark.peer("faketime")
 def test_a_step_before_the_newest_entry_is_refused(out: Run) -> None:
     """Three days behind, the chain is not valid yet: its server can't confirm the journal."""
-    code, facts, errors = moved("-3d", "rotate", "shipped", next_number())
+    code, facts, errors = moved(timedelta(days=-3), "rotate", "shipped", next_number())
     assert (code, invariants(facts)) == (1, ["clock", "served-chain"])
     assert "it seems to be 3d behind that of" in errors
-    code, facts, _ = moved("-3d", "rotate", "finish", "new.key", "--offline")
+    code, facts, _ = moved(timedelta(days=-3), "rotate", "finish", "new.key", "--offline")
     assert code == 2
     assert "later than the clock of this machine" in str(facts["error"])
     forced, facts, _ = moved(
-        "-3d", "rotate", "shipped", next_number(), "--offline", "--force", *WHY
+        timedelta(days=-3), "rotate", "shipped", next_number(), "--offline", "--force", *WHY
     )
     assert (forced, [event.version for event in journal()[:2]]) == (0, [3, 4])
 
@@ -119,14 +119,14 @@ def test_a_step_before_the_newest_entry_is_refused(out: Run) -> None:
 def test_a_clock_that_is_400_days_ahead_lets_no_version_end(out: Run) -> None:
     """Clients still hold version 3, which refuses the new key."""
     assert out("rotate", "shipped", next_number()).code == 0
-    code, facts, errors = moved("+400d", "rotate", "switch", "new.key")
+    code, facts, errors = moved(timedelta(days=400), "rotate", "switch", "new.key")
     assert (code, invariants(facts)) == (1, ["clock", "clock"])
     assert "ahead of that of" in errors
-    code, facts, errors = moved("+400d", "rotate", "switch", "new.key", "--offline")
+    code, facts, errors = moved(timedelta(days=400), "rotate", "switch", "new.key", "--offline")
     assert (code, invariants(facts)) == (1, ["clock"])
     assert "no client holds version 3 any more: no server confirmed the time" in errors
     assert "active" not in states()[2:]
-    status = moved("+400d", "rotate", "status", "--offline")[1]
+    status = moved(timedelta(days=400), "rotate", "status", "--offline")[1]
     (new,) = (each for each in status["hosts"][0]["pins"] if each["state"] == "adopted"
               and each["role"] == "backup" and each["steps"][0]["breaches"])  # fmt: skip
     assert new["steps"][0]["breaches"][0]["invariant"] == "clock"
@@ -135,7 +135,7 @@ def test_a_clock_that_is_400_days_ahead_lets_no_version_end(out: Run) -> None:
 @pytest.mark.peer("faketime")
 def test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step(out: Run) -> None:
     forced = ("--offline", "--force", *WHY)
-    assert moved("+400d", "rotate", "shipped", next_number(), *forced)[0] == 0
+    assert moved(timedelta(days=400), "rotate", "shipped", next_number(), *forced)[0] == 0
     refused, facts = stepped(out, "switch", "new.key")
     assert (refused.code, invariants(facts)[0]) == (1, "clock")
     assert "certpin rotate clock" in facts["breaches"][0]["fix"]
@@ -159,12 +159,12 @@ def test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step(out: Run) ->
 @pytest.mark.peer("faketime")
 def test_a_clock_that_no_server_confirms_repairs_nothing(out: Run) -> None:
     forced = ("--offline", "--force", *WHY)
-    assert moved("+400d", "rotate", "shipped", next_number(), *forced)[0] == 0
+    assert moved(timedelta(days=400), "rotate", "shipped", next_number(), *forced)[0] == 0
     before = JOURNAL.read_bytes()
     done = out("rotate", "clock", "--offline", *WHY)
     assert (done.code, "no server confirmed the time" in done.err) == (1, True)
     # The chain is valid half an hour ago: the server contradicts the clock.
-    code, facts, _ = moved("-30m", "rotate", "clock", *WHY, "--force")
+    code, facts, _ = moved(timedelta(minutes=-30), "rotate", "clock", *WHY, "--force")
     assert (code, facts["corrected"], "behind that of" in facts["problem"]) == (1, False, True)
     assert JOURNAL.read_bytes() == before
     assert out("rotate", "clock", "--offline", *WHY, "--force").code == 0

@@ -13,6 +13,7 @@ _R10 = "tests/tls/test_rule_10_swapping.py::test_"
 _R11 = "tests/tls/test_rule_11_debug_override.py::test_"
 _R12 = "tests/tls/test_rule_12_the_error.py::test_"
 _UNVERIFIED = "tests/tls/test_unverified.py::test_"
+_HOOKS = "tests/support/test_hooks.py::test_"
 _EVENTS = "tests/tls/test_events.py::test_"
 _R13 = "tests/tls/test_rule_13_compromised_keys.py::test_"
 _MODES = "tests/tls/test_policy_modes.py::test_"
@@ -200,6 +201,20 @@ MUTATIONS = [
         "except BaseException:",
         "except Exception:",
         _EVENTS + "a_hook_that_raises_stops_neither_the_next_hook_nor_the_next_failure",
+    ),
+    Mutation(
+        12,
+        "certpin/support/hooks.py",
+        "if self._waiting.empty():",
+        "if True:",
+        _HOOKS + "an_event_that_comes_when_the_wait_has_just_ended_is_not_lost",
+    ),
+    Mutation(
+        12,
+        "certpin/support/hooks.py",
+        "                self._worker = None\n            return",
+        "                pass\n            return",
+        _HOOKS + "the_thread_ends_without_events_and_begins_with_the_next",
     ),
     Mutation(
         12,

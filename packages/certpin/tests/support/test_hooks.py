@@ -1,0 +1,73 @@
+"""The thread that calls an app's hooks: when it ends, and that no event is lost by that."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.support.hooks import Hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE = 10  # seconds
+
+
+@pytest.fixture
+def short_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certpin.support.hooks._IDLE", 0.001)
+
+
+def calling(*hooks: Callable[[int], object]) -> Hooks[int]:
+    return Hooks(hooks, "test", lambda: logging.getLogger("certpin"))
+
+
+def _threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "certpin-test-hooks"]
+
+
+def test_the_thread_ends_without_events_and_begins_with_the_next(short_idle: None) -> None:
+    heard: queue.Queue[tuple[int, threading.Thread]] = queue.Queue()
+    hooks = calling(lambda event: heard.put((event, threading.current_thread())))
+    for event in range(3):
+        hooks.notify(event)
+        found, thread = heard.get(timeout=PATIENCE)
+        assert found == event
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert _threads() == []
+
+
+def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost() -> None:
+    class Late(queue.Queue[int]):
+        """Its first wait ends without the event that is there."""
+
+        ended = False
+
+        def get(self, block: bool = True, timeout: float | None = None) -> int:
+            if not self.ended:
+                self.ended = True
+                raise queue.Empty
+            return super().get(block, timeout)
+
+    heard: queue.Queue[int] = queue.Queue()
+    hooks = calling(heard.put)
+    hooks._waiting = Late()
+    hooks.notify(7)
+    assert heard.get(timeout=PATIENCE) == 7
+
+
+def test_every_event_is_handed_over_once_and_in_order(short_idle: None) -> None:
+    heard: queue.Queue[int] = queue.Queue()
+    hooks = calling(heard.put)
+    for event in range(2000):
+        hooks.notify(event)
+        assert heard.get(timeout=PATIENCE) == event
+        if event % 50 == 0:
+            for thread in _threads():
+                thread.join(PATIENCE)
+    assert heard.empty()

@@ -101,7 +101,8 @@ _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
 # Load only the plugins of ``_warm.py``. (certpin's plugin is imported before pytest begins, so its
 # asserts are not rewritten.)
 _WORDS = (
-    *("-q", "-x", "-o", "addopts=--import-mode=importlib", "--disable-plugin-autoload"),
+    *("-q", "-x", "--tb=native", "-o", "addopts=--import-mode=importlib"),
+    "--disable-plugin-autoload",
     *("-p", "no:cacheprovider"),
     "--hypothesis-profile=unshrunk",  # quicker: a failure is enough
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),

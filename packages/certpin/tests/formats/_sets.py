@@ -29,8 +29,6 @@ from certpin.pins import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from certpin.x509.log_list import LogList
 
 NAMES = ("bank.example", "api.bank.example", "a.api.bank.example", "pay.example", "192.0.2.7")
@@ -67,36 +65,61 @@ def compromised(policy: HostPolicy, *pins: Pin) -> HostPolicy:
     return replace(policy, pins=policy.pins + dead)
 
 
-def _patterns() -> Sequence[HostPattern]:
-    names = [HostPattern("", name) for name in NAMES]
-    below = [HostPattern(wild, name) for name in NAMES[:4] for wild in ("*.", "**.")]
-    return [*names, *below, HostPattern("", "2001:db8::7")]
+# Each strategy is made once: Hypothesis checks each new one, which takes longer than a draw.
+_ROLES = st.sampled_from(get_args(Role))
+_STATES = st.sampled_from([*("active",) * 5, *get_args(State)])
+_NOTES = st.sampled_from(["", "KMS key 7", "*/ -->"])
+_MODES = st.sampled_from(["enforce", "enforce", *get_args(Mode)])
+_MATCHES = st.sampled_from(get_args(Match))
+_ON_EXPIRY = st.sampled_from(get_args(OnExpiry))
+_DATES = st.sampled_from(DATES)
+_DATES_OR_NONE = st.none() | _DATES
+_REPORTS = st.lists(st.sampled_from(REPORTS), max_size=2, unique=True)
+_WHOLE = st.sampled_from([False, False, False, True])
+_SET_NAMES = st.text(st.characters(codec="utf-8"), max_size=20) | st.just('*/ --> " \\ %>')
+_VERSIONS = st.integers(1, 2**63 - 1)
 
 
-def _entries(*, whole: bool) -> st.SearchStrategy[HostPin]:
+@cache
+def _trust() -> st.SearchStrategy[TrustAnchors | None]:
+    return st.none() | st.sampled_from(anchors())
+
+
+@cache
+def _ct_logs() -> st.SearchStrategy[LogList | None]:
+    return st.none() | st.just(logs())
+
+
+@cache
+def _patterns(most: int, *, whole: bool) -> st.SearchStrategy[list[HostPattern]]:
+    found = [HostPattern("", name) for name in (*NAMES, "2001:db8::7")]
+    found += [HostPattern("*.", name) for name in NAMES[:4]]
+    if not whole:
+        found += [HostPattern("**.", name) for name in NAMES[:4]]
+    return st.lists(st.sampled_from(found), min_size=1, max_size=most, unique=True)
+
+
+@cache
+def _entries(*, whole: bool) -> st.SearchStrategy[list[HostPin]]:
     trusted = [pins_of(each.certificate)[0] for each in authorities()]
     certificates = st.sampled_from(WHOLE)
     pins = certificates if whole else st.sampled_from([*KEYS, *trusted]) | certificates
-    roles = st.sampled_from(get_args(Role))
-    states = st.sampled_from([*("active",) * 5, *get_args(State)])
-    return st.builds(HostPin, pins, roles, states, st.sampled_from(["", "KMS key 7", "*/ -->"]))
+    each = st.builds(HostPin, pins, _ROLES, _STATES, _NOTES)
+    return st.lists(each, min_size=1, max_size=4, unique_by=lambda entry: entry.pin)
 
 
-@st.composite
 def _policy(draw: st.DrawFn, pattern: HostPattern, *, whole: bool) -> HostPolicy | None:
-    pins = st.lists(_entries(whole=whole), min_size=1, max_size=4, unique_by=lambda each: each.pin)
-    dates = st.sampled_from(DATES)
     with suppress(ConfigError):
         return HostPolicy(
             pattern,
-            tuple(draw(pins)),
-            mode=draw(st.sampled_from(["enforce", "enforce", *get_args(Mode)])),
-            match=draw(st.sampled_from(get_args(Match))),
-            expires=draw(dates if whole else st.none() | dates),
-            on_expiry=draw(st.sampled_from(get_args(OnExpiry))),
-            trust=draw(st.none() | st.sampled_from(anchors())),
-            report_to=tuple(draw(st.lists(st.sampled_from(REPORTS), max_size=2, unique=True))),
-            ct_logs=draw(st.none() | st.just(logs())),
+            tuple(draw(_entries(whole=whole))),
+            mode=draw(_MODES),
+            match=draw(_MATCHES),
+            expires=draw(_DATES if whole else _DATES_OR_NONE),
+            on_expiry=draw(_ON_EXPIRY),
+            trust=draw(_trust()),
+            report_to=tuple(draw(_REPORTS)),
+            ct_logs=draw(_ct_logs()),
         )
     return None
 
@@ -107,13 +130,10 @@ def pin_sets(draw: st.DrawFn, most: int = 4) -> PinSet:
 
     One in four suits platforms that pin whole certificates, which rarely occurs by chance.
     """
-    whole = draw(st.sampled_from([False, False, False, True]))
-    patterns = [each for each in _patterns() if not whole or each.wildcard != "**."]
-    chosen = draw(st.lists(st.sampled_from(patterns), min_size=1, max_size=most, unique=True))
-    policies = [p for pattern in chosen if (p := draw(_policy(pattern, whole=whole)))]
+    whole = draw(_WHOLE)
+    chosen = draw(_patterns(most, whole=whole))
+    policies = [p for pattern in chosen if (p := _policy(draw, pattern, whole=whole))]
     if not policies:
         good = (HostPin(KEYS[0], "leaf"), HostPin(KEYS[1], "backup"))
         policies = [HostPolicy(chosen[0], good)]
-    names = st.text(st.characters(codec="utf-8"), max_size=20) | st.just('*/ --> " \\ %>')
-    debug = draw(st.none() | st.sampled_from(anchors()))
-    return PinSet(draw(names), draw(st.integers(1, 2**63 - 1)), tuple(policies), debug)
+    return PinSet(draw(_SET_NAMES), draw(_VERSIONS), tuple(policies), draw(_trust()))

@@ -8,6 +8,7 @@ suite.
 from __future__ import annotations
 
 import itertools
+import shutil
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -45,28 +46,49 @@ def postgres_port() -> Iterator[int]:
 @pytest.fixture
 def new_database(postgres_port: int) -> Callable[[], str]:
     """Make an empty database, and return its address."""
+    return lambda: _database(postgres_port, "template1")
 
-    def make() -> str:
-        name = f"watch{next(_NUMBERS)}"
-        with psycopg.connect(
-            host="127.0.0.1", port=postgres_port, user="postgres", autocommit=True
-        ) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return f"postgresql://postgres@127.0.0.1:{postgres_port}/{name}"
 
-    return make
+def _database(port: int, template: str) -> str:
+    """Make a database that is a copy of a template, and return its address."""
+    name = f"watch{next(_NUMBERS)}"
+    with psycopg.connect(
+        host="127.0.0.1", port=port, user="postgres", autocommit=True
+    ) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    return f"postgresql://postgres@127.0.0.1:{port}/{name}"
+
+
+# To create the tables takes longer than most tests that use them, so each store is a copy.
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty store."""
+    file = tmp_path_factory.mktemp("store") / "watch.db"
+    _create_tables(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_port: int) -> str:
+    """The name of a database that is an empty store."""
+    url = _database(postgres_port, "template1")
+    _create_tables(url)
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture
-def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
     """An empty store in a file."""
-    yield from _made(f"sqlite:///{tmp_path / 'watch.db'}")
+    file = shutil.copy(sqlite_template, tmp_path / "watch.db")  # with its mode
+    yield from _opened(f"sqlite:///{file}")
 
 
 @pytest.fixture
-def postgres_store(new_database: Callable[[], str]) -> Iterator[Store]:
+def postgres_store(postgres_template: str, postgres_port: int) -> Iterator[Store]:
     """An empty store in PostgreSQL."""
-    yield from _made(new_database())
+    yield from _opened(_database(postgres_port, postgres_template))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -76,8 +98,13 @@ def store(request: pytest.FixtureRequest) -> Store:
     return found
 
 
-def _made(url: str) -> Iterator[Store]:
+def _create_tables(url: str) -> None:
     store = open_store(url)
     METADATA.create_all(store.engine)
+    store.close()  # neither a file beside it nor a connection is left
+
+
+def _opened(url: str) -> Iterator[Store]:
+    store = open_store(url)
     yield store
     store.close()

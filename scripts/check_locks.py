@@ -14,6 +14,11 @@ from scripts.console import fail
 # The first line of a package in a lock: its name and its version.
 LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .+)? \\$")
 _ADDRESS = re.compile(r"://|^\s*(-i|-f|--(extra-)?index-url|--find-links)\b", re.MULTILINE)
+# The extras that the tests of `pythons.txt` need: of code that depends on Python itself.
+DEPENDENT = (
+    *("aiohttp", "awskms", "httpx", "httpx2", "lab", "pkcs11", "requests", "updates", "urllib3"),
+    *("vault", "wireguard"),
+)
 # The sections (see `sections`) that each lock holds.
 _PARTS = {
     "action": ["core", "lab"],
@@ -24,12 +29,13 @@ _PARTS = {
     "docs": ["core", "docs", "extras"],
     "lock": ["lock"],
     "oldest-pip": ["oldest-pip"],
-    "lowest": ["core", "extras", "test"],
+    "lowest": ["core", "extras", "python", "test"],
     "niquests": ["core", "niquests", "requests", "urllib3"],
     "pre-commit": ["pre-commit"],
+    "pythons": ["core", "python", *DEPENDENT],
     "release": ["release"],
     "sslyze": ["sslyze"],
-    "test": ["core", "extras", "lint", "test", "types"],
+    "test": ["core", "extras", "lint", "python", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],
 }
 SDISTS = Path("packaging/homebrew/sdists.txt")

@@ -29,6 +29,8 @@ def main() -> None:
     more = [*_HASHES, *(["--upgrade"] if parser.parse_args().upgrade else [])]
     test = "requirements/test.txt"
     _compile("test", [_needs("core", "extras"), "--group", "dev", *more])
+    pythons = _needs("core", *check_locks.DEPENDENT)
+    _compile("pythons", [pythons, "--group", "python", "--constraint", test, *more])
     _compile("core", [_needs("core"), "--constraint", test, *more])
     watch = _needs("core", "watch", "cluster", "otel")
     _compile("watch", [watch, "--constraint", test, *more])

@@ -57,7 +57,7 @@ _LOADS = re.compile(
 # thousands that are like them.
 _SHORTEN = """
     for (const kind of ["section section", "dl.py", "tbody > tr"])
-        [...document.querySelectorAll(`article ${kind}`)].slice(8).forEach(each => each.remove())
+        [...document.querySelectorAll(`article ${kind}`)].slice(25).forEach(each => each.remove())
 """
 _OVERFLOW = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 

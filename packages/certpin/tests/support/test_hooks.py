@@ -29,12 +29,14 @@ def calling(*hooks: Callable[[int], object]) -> Hooks[int]:
 def test_the_thread_ends_without_events_and_begins_with_the_next(short_idle: None) -> None:
     heard: queue.Queue[tuple[int, threading.Thread]] = queue.Queue()
     hooks = calling(lambda event: heard.put((event, threading.current_thread())))
-    for event in range(3):
+    for event in range(2000):
         hooks.notify(event)
         found, thread = heard.get(timeout=PATIENCE)
-        assert found == event
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        assert found == event  # each once, and in order
+        if event % 50 == 0:  # the other events come while the thread may be ending
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+    assert heard.empty()
 
 
 def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost(short_idle: None) -> None:
@@ -54,15 +56,3 @@ def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost(short_idle
     hooks._waiting = Late()
     hooks.notify(7)
     assert heard.get(timeout=PATIENCE) == 7
-
-
-def test_every_event_is_handed_over_once_and_in_order(short_idle: None) -> None:
-    heard: queue.Queue[tuple[int, threading.Thread]] = queue.Queue()
-    hooks = calling(lambda event: heard.put((event, threading.current_thread())))
-    for event in range(2000):
-        hooks.notify(event)
-        found, thread = heard.get(timeout=PATIENCE)
-        assert found == event
-        if event % 50 == 0:
-            thread.join(PATIENCE)
-    assert heard.empty()

@@ -80,15 +80,15 @@ class Hooks(Generic[Event]):
             try:
                 event = self._waiting.get(timeout=_IDLE)
             except queue.Empty:
-                if self._has_ended():
+                if self._end_if_idle():
                     return
                 continue
             for hook in self._hooks:
                 with suppress(Exception):  # of a log handler
                     self._call(hook, event)
 
-    def _has_ended(self) -> bool:
-        """End the thread, unless an event was queued in the meantime."""
+    def _end_if_idle(self) -> bool:
+        """Return True if the thread may end: no event was queued in the meantime."""
         with self._starting:  # who queues an event looks for the thread afterwards
             if self._waiting.empty():
                 self._worker = None

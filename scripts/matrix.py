@@ -50,7 +50,7 @@ _NO_FAILURE = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 _VENVS = Path(".venvs")
 _LATEST = Path("requirements/test.txt")
-_DEPENDENT_ONLY = Path("requirements/pythons.txt")
+_FOR_DEPENDENT = Path("requirements/pythons.txt")
 _LOWEST = Path("requirements/lowest.txt")
 
 
@@ -115,9 +115,11 @@ def _planned() -> Iterator[Tests]:
         python = _python(version) if version != pythons.running() else None
         if python:
             name, folder = f"Python {version}", _VENVS / version
-            all_, few = (_LATEST, divided, _WITHOUT_PEERS), (_DEPENDENT_ONLY, [dependent], _QUICK)
+            wanted = (_LATEST, divided, _WITHOUT_PEERS)
+            if not newest:
+                wanted = (_FOR_DEPENDENT, [dependent], _QUICK)
             covered = newest and version >= _MONITORING
-            yield Tests(name, folder, python, *(all_ if newest else few), covered=covered)
+            yield Tests(name, folder, python, *wanted, covered=covered)
             newest = False
     if newest:  # there is no other Python here
         folder = _VENVS / pythons.running()

@@ -46,10 +46,10 @@ def postgres_port() -> Iterator[int]:
 @pytest.fixture
 def new_database(postgres_port: int) -> Callable[[], str]:
     """Make an empty database, and return its address."""
-    return lambda: _database(postgres_port, "template1")
+    return lambda: _database(postgres_port)
 
 
-def _database(port: int, template: str) -> str:
+def _database(port: int, template: str = "template1") -> str:
     """Make a database that is a copy of a template, and return its address."""
     name = f"watch{next(_NUMBERS)}"
     with psycopg.connect(
@@ -59,12 +59,12 @@ def _database(port: int, template: str) -> str:
     return f"postgresql://postgres@127.0.0.1:{port}/{name}"
 
 
-# To create the tables takes longer than most tests that use them, so each store is a copy.
-
-
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an empty store."""
+    """The file of an empty store.
+
+    Each store of a test is a copy, because creating the tables takes longer than most tests.
+    """
     file = tmp_path_factory.mktemp("store") / "watch.db"
     _create_tables(f"sqlite:///{file}")
     return file
@@ -73,7 +73,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_port: int) -> str:
     """The name of a database that is an empty store."""
-    url = _database(postgres_port, "template1")
+    url = _database(postgres_port)
     _create_tables(url)
     return url.rpartition("/")[2]
 

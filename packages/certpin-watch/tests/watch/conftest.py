@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -20,7 +21,6 @@ from tests.servers.postgres import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from certpin_watch.store import Store
 
@@ -28,8 +28,12 @@ _NUMBERS = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as slow that need PostgreSQL by a fixture or a parameter."""
-    for item in items:
+    """Mark tests as slow that need PostgreSQL by a fixture or a parameter.
+
+    pytest passes the tests of all folders. Those of certpin have parameters of this name, too.
+    """
+    here = Path(__file__).parent
+    for item in (each for each in items if here in each.path.parents):
         fixtures = getattr(item, "fixturenames", ())
         params = getattr(getattr(item, "callspec", None), "params", {})
         if "postgres_port" in fixtures or "postgres" in params.values():

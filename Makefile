@@ -25,6 +25,8 @@ RUN := $(VENV)/bin/python
 SETUP := $(PYTHON) -m scripts.setup_venv
 PYTEST := $(RUN) -m pytest -q -n $(JOBS)
 RECORD := build/test-record.jsonl
+# Waits for all programs that a recipe began, and fails if one failed.
+WAIT := failed=0; for each in "$${begun[@]}"; do wait $$each || failed=1; done; exit $$failed
 # Which tests `make suite` runs.
 MARKS := not mutation and not gallery
 # The options of pytest that measure coverage: `make coverage` sets them.
@@ -38,8 +40,8 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart environments fuzz gallery incidents mutations picture providers python
-.PHONY: recording release revision htmx pages roots unstable walk
+.PHONY: clean coverage dart environments fuzz gallery incidents mutations peers picture providers
+.PHONY: python recording release revision htmx pages roots unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -53,21 +55,23 @@ demo: python ## Show what certpin does, on real TLS servers of this machine; set
 	@.venvs/demo/bin/certpin demo
 
 quick: setup ## Run the quick tests, in less than a minute.
-	@$(PYTEST) -m "not peer and not slow and not medium" --hypothesis-profile=quick
+	@$(RUN) -m scripts.matrix --quick
 
 test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
 	@mkdir -p build && rm -f $(RECORD)
-	@$(PYTHON) -m scripts.install_peers
-	@$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none
-	@$(PYTHON) -m scripts.dart
-	@$(MAKE) environments lint types
+	@$(MAKE) peers lint types
 	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
+# The real peers are installed while the environments are made.
+peers: python
+	@{ $(PYTHON) -m scripts.install_peers; $(PYTHON) -m scripts.dart; } & begun=($$!); \
+		$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none & begun+=($$!); \
+		$(MAKE) environments & begun+=($$!); $(WAIT)
+
 environments: python
-	@for each in $(VENV):test .venvs/niquests:niquests .venvs/docs:docs .venvs/clouds:clouds; do \
-		$(SETUP) $${each%:*} requirements/$${each#*:}.txt & begun+=($$!); done; \
-		for each in "$${begun[@]}"; do wait $$each; done
+	@begun=(); for each in $(VENV):test .venvs/niquests:niquests .venvs/docs:docs .venvs/clouds:clouds; do \
+		$(SETUP) $${each%:*} requirements/$${each#*:}.txt & begun+=($$!); done; $(WAIT)
 
 suite: environments ## Run all tests.
 	@echo "== suite: $(MARKS)"
@@ -92,8 +96,8 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 
 types: setup ## Check types strictly, as the oldest Python; the packages themselves as the newest, too.
 	@echo "== types"
-	@$(RUN) -m mypy --no-error-summary & oldest=$$!; \
-		$(RUN) -m mypy --no-error-summary --python-version 3.15 packages/*/src; wait $$oldest
+	@$(RUN) -m mypy --no-error-summary --num-workers $$(nproc)
+	@$(RUN) -m mypy --no-error-summary --num-workers $$(nproc) --python-version 3.15 packages/*/src
 
 lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none

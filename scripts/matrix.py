@@ -9,11 +9,15 @@ branch coverage, which ``sys.monitoring`` makes cheap (Python 3.14, PEP 669; dec
 
 The test files of each Python are divided among some processes, of which as many run at once as the
 variable JOBS says. The environments of the other Pythons are made while the first tests run.
+
+With ``--quick``, only the quick tests run, on the Python of ``.venv``.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,13 +33,14 @@ from scripts.console import fail, say, succeeds
 from scripts.setup_venv import ensure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
 _PEERS = "(peer or slow) and not mutation and not gallery"
 # And the tunnel, which needs a Python newer than the oldest.
 _WITHOUT_PEERS = "(not peer and not slow) or wireguard"
-_QUICK = "(not peer and not slow and not medium) or wireguard"
+_QUICK = "not peer and not slow and not medium"
+_QUICK_ANYWHERE = f"({_QUICK}) or wireguard"
 _LEAST_COVERED = "87"  # per cent; 88.9 % in November 2026
 _MONITORING = "3.14"  # the first Python with cheap coverage
 _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the pieces is beside it
@@ -46,6 +51,8 @@ _DEPENDENT = ("clients", "lab/server", "probe", "support", "tls", "updates")
 _PIECES_WITH_PEERS = 24  # processes for the tests with other programs
 _PIECES = 5  # processes for all other tests of a Python
 
+_PERCENT = re.compile(r"\[ *(\d+)%\]$")  # of its tests, as pytest prints it
+_LINE_START = "\r\x1b[K"  # for a terminal: the line is written again (ECMA-48, EL)
 _NO_FAILURE = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 _VENVS = Path(".venvs")
@@ -74,13 +81,17 @@ class Tests:
 
 
 def main() -> None:
-    """Run all of them, then fail if one failed."""
+    """Run them, then fail if one failed."""
+    parser = argparse.ArgumentParser(description="Run all tests, on every Python.")
+    parser.add_argument("--quick", action="store_true", help="only the quick ones, on one Python")
+    jobs = int(os.environ.get("JOBS", "2"))
+    planned = [_quick(jobs)] if parser.parse_args().quick else _planned()
     shutil.rmtree(_COVERAGE.parent, ignore_errors=True)
     runs: list[list[Future[int]]] = []
     measuring = None
-    with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         try:
-            for tests in _planned():
+            for tests in planned:
                 inside = ensure(tests.folder, tests.python, tests.lock, project=tests.project)
                 numbers = range(len(tests.pieces))
                 runs.append([pool.submit(_run, tests, inside, number) for number in numbers])
@@ -95,6 +106,12 @@ def main() -> None:
     if not all(passed):
         _print_failures()
         fail("a run of the tests failed", "read the failures above")
+
+
+def _quick(jobs: int) -> Tests:
+    """Return the quick tests, in as many processes as run at once: each collects its own files."""
+    divided = pieces(_files(_TESTS), jobs)
+    return Tests("quick tests", Path(".venv"), sys.executable, _LATEST, divided, _QUICK, "editable")
 
 
 def _planned() -> Iterator[Tests]:
@@ -117,7 +134,7 @@ def _planned() -> Iterator[Tests]:
             name, folder = f"Python {version}", _VENVS / version
             wanted = (_LATEST, divided, _WITHOUT_PEERS)
             if not newest:
-                wanted = (_FOR_DEPENDENT, [dependent], _QUICK)
+                wanted = (_FOR_DEPENDENT, [dependent], _QUICK_ANYWHERE)
             covered = newest and version >= _MONITORING
             yield Tests(name, folder, python, *wanted, covered=covered)
             newest = False
@@ -180,21 +197,35 @@ def _run(tests: Tests, inside: str, number: int) -> int:
     if tests.covered:
         words += ["--cov", "--cov-report=", "--cov-fail-under=0"]  # of all pieces, see below
         environment["COVERAGE_FILE"] = f"{_COVERAGE}.{number}"
-    done = subprocess.run(
-        [inside, *words, *map(str, tests.pieces[number])],
+    name = f"{tests.name}, {number + 1} of {len(tests.pieces)}"
+    code, lines = _followed([inside, *words, *map(str, tests.pieces[number])], environment, name)
+    say(f"{name}: {lines[-1] if lines else 'no output'}")
+    if code not in _NO_FAILURE:
+        print("\n".join(lines), flush=True)
+    return code
+
+
+def _followed(
+    argv: Sequence[str], environment: Mapping[str, str], name: str
+) -> tuple[int, list[str]]:
+    """Run pytest. Return its exit code and its output. On a terminal, show how far it is."""
+    shown, lines = sys.stdout.isatty(), []
+    with subprocess.Popen(
+        argv,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    say(f"{tests.name}, {number + 1} of {len(tests.pieces)}: {lines[-1] if lines else 'no output'}")
-    if done.returncode not in _NO_FAILURE:
-        print(done.stdout, flush=True)
-    return done.returncode
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line.rstrip("\n"))
+            if shown and (done := _PERCENT.search(line)):
+                print(f"{_LINE_START}{name}: {done[1]} %", end="", flush=True)
+    if shown:
+        print(_LINE_START, end="", flush=True)
+    return process.returncode, lines
 
 
 def _enough_covered(inside: str) -> bool:

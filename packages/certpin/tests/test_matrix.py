@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import matrix, record
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @given(sizes=st.lists(st.integers(0, 1000), max_size=40), count=st.integers(1, 8))
@@ -50,6 +49,29 @@ def test_the_pieces_of_a_python_pass_if_none_failed_and_one_had_tests(
     codes: list[int], expected: bool
 ) -> None:
     assert matrix.have_passed(codes) is expected
+
+
+def test_the_quick_tests_are_divided_among_the_processes_that_run_at_once() -> None:
+    quick = matrix._quick(3)
+    assert len(quick.pieces) == 3
+    files = [file for piece in quick.pieces for file in piece]
+    assert Path("packages/certpin/tests/test_matrix.py") in files
+    assert Path("packages/certpin-watch/tests/watch/test_health.py") in files
+    assert not quick.covered
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(True, "first: 50 %"), (False, "")])
+def test_how_far_a_process_is_shows_on_a_terminal_only(
+    terminal: bool,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = "print('...  [ 50%]'); print('1 failed'); raise SystemExit(1)"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    ended = matrix._followed([sys.executable, "-c", program], os.environ, "first")
+    assert ended == (1, ["...  [ 50%]", "1 failed"])
+    assert capsys.readouterr().out.replace(matrix._LINE_START, "") == shown
 
 
 def test_each_folder_that_depends_on_python_has_tests() -> None:

@@ -55,6 +55,7 @@ def test_every_case_is_written_or_left_out_with_a_reason(index: dict[str, Any]) 
     assert all(case["reason"] for case in index["left_out"])
 
 
+@pytest.mark.medium
 def test_a_server_can_load_every_chain_with_its_key(folder: Path, index: dict[str, Any]) -> None:
     for case in index["cases"]:
         chain, key = (folder / case[name] for name in ("chain", "key"))
@@ -64,6 +65,7 @@ def test_a_server_can_load_every_chain_with_its_key(folder: Path, index: dict[st
         assert key.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.medium
 def test_no_key_of_an_authority_is_written(folder: Path, index: dict[str, Any]) -> None:
     anchors = read_certificates((folder / index["anchors"]).read_bytes())
     assert len(anchors) == 2
@@ -97,6 +99,7 @@ def _verify(folder: Path, index: dict[str, Any], case: dict[str, Any]) -> str:
     return "accept" if done.returncode == 0 else "reject"
 
 
+@pytest.mark.medium
 def test_the_pins_are_those_of_the_honest_server(folder: Path, index: dict[str, Any]) -> None:
     control = next(case for case in index["cases"] if case["name"] == "control-good")
     leaf, intermediate = read_certificates((folder / control["chain"]).read_bytes())
@@ -108,6 +111,7 @@ def test_the_pins_are_those_of_the_honest_server(folder: Path, index: dict[str, 
     assert rogue["pins"] == control["pins"]
 
 
+@pytest.mark.medium
 def test_certificates_are_for_the_host_and_the_time(folder: Path, index: dict[str, Any]) -> None:
     control = next(case for case in index["cases"] if case["name"] == "control-good")
     leaf = read_certificates((folder / control["chain"]).read_bytes())[0]

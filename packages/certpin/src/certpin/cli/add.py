@@ -249,7 +249,15 @@ def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) 
 
 
 def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
-    """Return advice with the ``rotate start`` command that adds another key to a pinned host."""
+    """Return advice for a host that is already pinned: how to add another key to its pins.
+
+    The advice is a text with a ``certpin rotate start`` command.
+
+    Args:
+        path: the pin file.
+        pattern: the host.
+        backup: the backup that the user asked ``certpin add`` to pin.
+    """
     import shlex
 
     options = f" --host {shlex.quote(str(pattern))}{file_option(path)}"
@@ -263,9 +271,11 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 
 def _new_key_name(place: str | None) -> str:
-    """Return ``place`` if a new key can be made there, or else a free file name beside it.
+    """Return the place for a new private key, for a command that an error message suggests.
 
-    If ``place`` is None, the name is for the current folder.
+    Return ``place`` if a new key can be made there: a URI on a PKCS#11 token, or the path of a file
+    that doesn't exist. Otherwise return a free file name in the same folder, such as ``next.key``.
+    If ``place`` is None, the free file name is in the current folder.
     """
     from pathlib import Path
 
@@ -293,9 +303,10 @@ def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None
 
 
 def _known_pin(text: str, match: Match) -> HostPin:
-    """Return an entry for the pin file from a pin that the user gave as text.
+    """Parse a pin that the user gave as text, and return it as an entry for the pin file.
 
-    The role of the pin is ``leaf``. With ``match = "ca"`` it is ``root`` or ``intermediate``.
+    The role of the entry is ``leaf``. If ``match`` is ``ca``, the role is ``root`` for the pin of a
+    public root, and ``intermediate`` for any other pin.
 
     Raises:
         PinParseError: the text is not a pin.
@@ -503,7 +514,10 @@ def _new_policy(
 
 
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
-    """Return clauses for the facts about the backup that could not be checked; empty if none."""
+    """Return phrases about what certpin could not check of the backup; empty if all was checked.
+
+    The only such phrase says that the type of the backup key is unknown.
+    """
     if backup.pin is None:
         return []
     unknown = certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)

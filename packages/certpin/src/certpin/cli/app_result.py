@@ -88,7 +88,11 @@ class AppResult:
 
     @property
     def unknown(self) -> list[Unknown]:
-        """The questions about the pins that neither the app's source nor a server answers."""
+        """Questions that the user has to answer, because certpin can't find the answers.
+
+        An example is which host a pin is for. Neither the app's source nor a contacted server
+        shows the answer.
+        """
         if self.draft is None:
             return self.project.findings.unknown
         return self.draft.questions([host for host, problem in self.live.items() if not problem])
@@ -235,7 +239,10 @@ def _not_read(project: Project) -> list[str]:
 
 
 def _print_import(result: AppResult, draft: Draft) -> None:
-    """Print the imported hosts and pins; if the import was refused, print the found pins."""
+    """Print the imported hosts and their pins.
+
+    If the import was refused, print the pins in the app's source instead.
+    """
     imported = result.imported
     heading = f"{imported.path} (version {imported.version}):" if imported else "Not written:"
     click.echo()
@@ -272,9 +279,10 @@ def _print_pins(result: AppResult, name: str, host: DraftHost) -> None:
 
 
 def _pin_facts(pin: DraftPin) -> list[str]:
-    """Return sentences about a found pin: whether a server presents it, and a better pin if known.
+    """Return phrases about a pin in an app's source, to print beside the pin.
 
-    A better pin is the one of the key, instead of the whole certificate.
+    They say whether a server presents the pinned key, and whether to replace a pin of a whole
+    certificate by the pin of its key.
     """
     facts = []
     if pin.presented is not None:
@@ -300,7 +308,10 @@ def _pin_json(host: str, pin: DraftPin) -> dict[str, Any]:
 
 
 def _refused_json(found: FoundPin) -> dict[str, Any]:
-    """Return a found pin of a refused import as JSON. Its host and role are null."""
+    """Return a pin from an app's source as JSON, for an import that was refused.
+
+    The JSON has the pin and its place in the source; its fields ``host`` and ``role`` are null.
+    """
     return {
         "host": None,
         "pin": str(found.pin),

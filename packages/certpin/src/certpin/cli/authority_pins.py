@@ -75,10 +75,11 @@ def pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
 
 
 def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
-    """Return the provider of a chain's lowest authority with a key in certpin's provider data.
+    """Return the certificate provider, such as Let's Encrypt, that issued a chain.
 
-    Return None if the data has none of the keys. The lowest is searched first, because a
-    cross-signed root is below another authority's root in the chain.
+    It is the provider that owns the key of an authority in the chain, by certpin's provider data.
+    Authorities are searched from the leaf's issuer up to the root, because a cross-signed root is
+    below another authority's root in the chain. Return None if no provider owns any of the keys.
     """
     for certificate in chain.authorities:
         if owners := data.owners(_key_pin(certificate)):
@@ -158,7 +159,7 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 
 
 def second_root_missing(chain: Chain) -> ConfigError:
-    """Return the error for an enforced host with a single pin, for a root of no known provider.
+    """Return the error for an enforced host with one pin, for a root of no known provider.
 
     The fix is to pin the root of a second authority.
     """

@@ -38,9 +38,9 @@ def complete_hosts(
 def complete_hosts_or_files(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the pin file's hosts that begin with the typed text, and ask the shell for files.
+    """Return the pin file's hosts that begin with the typed text, and a marker for file names.
 
-    The shell itself completes the files.
+    The marker makes the shell add the names of files.
     """
     from click.shell_completion import CompletionItem
 
@@ -50,7 +50,10 @@ def complete_hosts_or_files(
 def complete_files(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Let the shell complete a file, for an argument that may also be a URI or a pin."""
+    """Return the marker that makes the shell complete file names.
+
+    It is for an argument that is a file, a URI or a pin. URIs and pins are not completed.
+    """
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
@@ -94,7 +97,7 @@ def completions(known: Mapping[str, str | None], incomplete: str) -> list[Comple
 
 
 def _hosts_in(path: str | os.PathLike[str]) -> list[str]:
-    """Return the host names in a pin file, sorted. The rest of the file is not checked."""
+    """Return the host names in a pin file, sorted, without checking the rest of its content."""
     import tomli
 
     from certpin.pinfile.file import read_regular

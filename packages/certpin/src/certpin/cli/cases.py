@@ -1,7 +1,8 @@
-"""The options that choose the lab cases with which a client is attacked.
+"""The options that choose with which cases of the lab a client is attacked.
 
-They name cases of the lab, take chains of the user from a case file, and add the case of a genuine
-certificate for another domain.
+``--case`` names cases. ``--case-file`` reads cases with chains of the user from a file.
+``--certificate`` and ``--key`` add a case in which the server presents a genuine certificate for
+another domain.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def _chosen_cases(
 ) -> list[Case]:
     """Return the cases that ``--case`` names, each once; without it, all but the optional cases.
 
-    They come from the case file, if ``--case-file`` is given. The lab's control case is left out,
-    because every run has it.
+    The cases come from the case file if ``--case-file`` is given, else from the lab. The lab's
+    control case (the honest server) is left out, because every run begins with it.
 
     Raises:
         click.BadParameter: a case is unknown.

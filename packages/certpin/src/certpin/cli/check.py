@@ -103,10 +103,10 @@ def check(
 
 
 def provider_changes(checkups: Sequence[Checkup], now: datetime) -> list[str]:
-    """Return a sentence for each host if its pins differ from the current roots of its providers.
+    """Return a sentence for each host with pins that differ from the roots of its providers.
 
-    The result of ``certpin check`` doesn't depend on it: that compares the served chain with the
-    pins.
+    The current roots are those in the provider data of this release of certpin. Such a difference
+    has no effect on the exit code of ``certpin check``.
     """
     from certpin.providers import change_text, load_providers, policy_change
 
@@ -278,7 +278,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return a map from each fix (advice as text) to the hosts that need it."""
+    """Return the advice on how to fix problems: a map from each text to the hosts it is for."""
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):

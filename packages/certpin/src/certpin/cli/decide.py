@@ -24,7 +24,10 @@ _SETTING = tuple(
 
 
 def _known(**values: str | None) -> dict[str, str]:
-    """Return the answers that the user gave by options, by the name of the question."""
+    """Return the answers that the user gave as options, such as ``--client app``.
+
+    The keys are the names of the questions. Options that the user did not give are left out.
+    """
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -183,9 +183,10 @@ def _offered_monitor() -> Callable[..., None] | None:
 
 
 def _compare(*, quiet: bool) -> list[CaseComparison]:
-    """Run all cases of the lab for a client with pins and one without, and return both results.
+    """Run all cases of the lab for a client without pins and for a client with pins.
 
-    A terminal shows a progress bar, unless ``quiet`` is True.
+    A terminal shows a progress bar, unless ``quiet`` is True. Return one object for each case, with
+    the results of both clients.
     """
     from certpin.cli.demo_matrix import compare
     from certpin.lab.attacks import CASES
@@ -227,7 +228,10 @@ def set_up() -> DemoSetup:
 
 
 def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
-    """Connect the clients to each server of the demonstration in turn; yield each connection."""
+    """Connect a client with pins and one without to honest and to attacking servers, in turn.
+
+    Yield each connection with its outcome. The servers run on this machine.
+    """
     from certpin.lab import LabServer
 
     with LabServer(setup.server, b"your balance is 1,234.56\n") as server:

@@ -41,7 +41,11 @@ class CaseComparison:
 
     @property
     def as_it_should(self) -> bool:
-        """True if the pinned client was right, the case isn't judged, or the case was not run."""
+        """True if the client with pins reacted rightly to the case.
+
+        It is also True if the case was not run, or if certpin does not judge the reaction. It is
+        False for a wrong reaction, a warning or an undecided result.
+        """
         return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
 
 

@@ -33,7 +33,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 class Rule(Protocol):
-    """A rule of ``lint`` or of ``import dart``, with the facts that the output needs."""
+    """Protocol of a rule of ``lint`` or ``import dart``: the attributes that the output needs."""
 
     @property
     def id(self) -> str:

@@ -73,11 +73,14 @@ def fuzz_options(ctx: click.Context, count: int, seed: int, save: Path | None) -
 
 
 def fuzz_certpin(host: str, options: FuzzOptions) -> int:
-    """Compare certpin itself with the other verifiers on mutated chains; return the exit code.
+    """Compare certpin itself with the other verifiers on mutated chains, and print the result.
 
     Args:
         host: the host name in the chains, normalised.
         options: the number of chains, their seed, and the output.
+
+    Returns:
+        The exit code of the command.
 
     Raises:
         ConfigError: the folder has files or can't be written, or the host can't be used.
@@ -87,12 +90,15 @@ def fuzz_certpin(host: str, options: FuzzOptions) -> int:
 
 
 def fuzz_client(lab: Lab, client: Command | EveryWay, options: FuzzOptions) -> int:
-    """Compare a client with the other verifiers on mutated chains, and return the exit code.
+    """Compare a client with other verifiers on mutated chains, and print the result.
 
     Args:
-        lab: a lab that is not open yet.
-        client: the client. It is closed.
+        lab: the lab that serves the chains to the client; this function opens and closes it.
+        client: the client under test; this function closes it at the end.
         options: the number of chains, their seed, and the output.
+
+    Returns:
+        The exit code of the command.
 
     Raises:
         ConfigError: the folder has files or can't be written, or the host can't be used.

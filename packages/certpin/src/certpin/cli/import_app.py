@@ -38,7 +38,10 @@ class AppOptions:
 
     @property
     def given(self) -> str:
-        """The first of these options that the user gave, such as ``--live``; empty without any."""
+        """The first option for apps that the user gave, such as ``--live``; empty if none.
+
+        An error uses it if the user imports the file of a platform instead of an app.
+        """
         values = {
             "--check": self.check,
             "--live": self.live,
@@ -99,7 +102,7 @@ app_options = option_group(
 
 @dataclass(frozen=True)
 class AppRequest:
-    """The input and output of one ``certpin import`` of an app.
+    """The request of one ``certpin import`` of an app: what to read, where to write, and options.
 
     Attributes:
         language: the language of the app.
@@ -108,7 +111,7 @@ class AppRequest:
         name: the name of a new pin set; None to name it after the first host.
         hosts: the hosts for pins that the code assigns to no host.
         mode: ``enforce`` or ``report``, for all hosts; None for ``enforce``.
-        options: the other options.
+        options: the options that apply only to apps.
 
     Raises:
         click.UsageError: options exclude each other.
@@ -170,7 +173,7 @@ def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> Non
 def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     """Write the pins of an app into the pin file; with ``--live``, compare them with servers first.
 
-    The outcome is stored in ``result``.
+    The written hosts, and the results of the comparison, are stored in ``result``.
     """
     from certpin.apps.merge import draft_policies
     from certpin.cli.app_result import warn_dropped
@@ -202,8 +205,9 @@ def _compare(draft: Draft, options: AppOptions, now: datetime) -> dict[str, str]
     """Connect to the hosts of an app, and compare their verified chains with its pins.
 
     Returns:
-        For each host pattern, the reason why no verified chain is known; empty if the chains of all
-        its servers verified.
+        For each host pattern, the reason why a server of the host has no verified chain; empty if
+        the chains of all servers of the host verified. Whether a pin matches is stored in
+        ``draft``.
     """
     from certpin.cli.check import check_targets
     from certpin.cli.servers import ServerOptions

@@ -44,9 +44,9 @@ class HostImport:
         kept: the imported policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
         unlisted: the added hosts for which the other platform requires Certificate Transparency by
-            its own log list. The pin file doesn't require it of these hosts: that needs a list of
-            the user.
-        unknown: the facts about added backups that could not be checked, as clauses.
+            its own log list. The pin file doesn't require Certificate Transparency of these hosts,
+            because it has no log list for that.
+        unknown: a phrase for each added backup whose key type certpin could not check.
 
     Raises:
         ConfigError: the pin file has another policy for a host, or other trust anchors; or no
@@ -200,7 +200,7 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
         known: the types of keys, by their pins.
 
     Returns:
-        A clause for each backup key with an unknown type.
+        A phrase for each backup key that could not be checked, because its type is unknown.
 
     Raises:
         ConfigError: no public authority certifies one of the keys.

@@ -86,12 +86,19 @@ def require_certifiable(
 
 
 def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, match: Match) -> str:
-    """Return a clause if ``require_certifiable`` can't judge a pin; empty if it can.
+    """Return a note if it is unknown whether public authorities certify a pinned key.
 
-    It can't if the type of the key is unknown: a pin is a digest, and doesn't contain the type.
+    It is unknown if the user gave only a pin: a pin is a digest, and doesn't contain the key type.
+
+    Args:
+        pin: the pin of the key.
+        key_type: the type of the key, such as ``EC P-256``; empty if unknown.
+        trust: the host's own trust anchors; None for the platform's.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
 
     Returns:
-        A clause that follows "Not known:", without a full stop; or an empty string.
+        A phrase that follows "Not known:", without a full stop. It is empty if the type is known,
+        or if it doesn't matter because of ``trust`` or ``match``.
     """
     if key_type or trust is not None or match == "ca":
         return ""
@@ -141,10 +148,11 @@ def passphrase_of(place: str) -> bytes | None:
 
 
 class Backup:
-    """The backup of a host, as the options of the command describe it: a new key, or a known pin.
+    """The backup key of a host, as command-line options name it: a new key, or an existing one.
 
-    A new key is made when ``pin`` is read for the first time. ``written()`` keeps it; otherwise
-    ``close()`` deletes a key that was made on a token.
+    A new key is made when the property ``pin`` is read for the first time. ``written()`` stores the
+    new key permanently. Without a completed ``written()``, no key file is written, and ``close()``
+    deletes a new key on a token.
 
     Args:
         place: the place for a new key: a file, or the URI of a PKCS#11 token. None for no new key.

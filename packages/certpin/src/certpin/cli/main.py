@@ -88,7 +88,7 @@ _MAX_SHOWN = 80  # characters of an unknown word
 
 
 class _OutputError(Exception):
-    """Writing to standard output failed. ``__cause__`` is the error of the operating system."""
+    """Raised if certpin can't write to standard output; ``__cause__`` is the ``OSError``."""
 
 
 class Group(click.Group):
@@ -340,8 +340,9 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
     Args:
         kind: the noun for such names, such as ``command``.
         name: the unknown name.
-        known: all known names. If it is a dict from names to help texts, a name is also similar if
-            its help contains the unknown name: for ``list``, the command with "List the attacks".
+        known: all known names; or a dict from names to help texts. With a dict, a command is also
+            suggested if its help contains the unknown name as a word: ``list`` finds the command
+            with the help "List the attacks".
         listing: a command that lists the names, if there are too many for the message; else empty.
     """
     from difflib import get_close_matches
@@ -354,9 +355,12 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
 
 
 def _by_help(name: str, known: Collection[str]) -> list[str]:
-    """Return a list with the first command that has a word in its help; empty without one.
+    """Return the first command with a word in its help, as a list; empty if there is none.
 
-    ``known`` maps commands to their help; a list of names gives an empty result.
+    Args:
+        name: the word, which the user typed as the name of a command.
+        known: a dict from commands to their help texts. For any other collection of names, the
+            result is empty.
     """
     if not isinstance(known, dict):
         return []

@@ -102,9 +102,10 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
 
 
 def _print_others(run: Run) -> None:
-    """Print the cases that are no failures: warnings, undecided cases, and cases that were not run.
+    """Print the cases of a run that are neither right nor wrong.
 
-    Also print the cases that the policy of the client's owner decides.
+    These are cases with a warning, undecided cases, cases that were not run, and cases in which the
+    right reaction depends on the policy of the client's owner.
     """
     for outcome, title in ((Outcome.WARNING, "Warnings"), (Outcome.UNDECIDED, "Undecided")):
         lines = []
@@ -121,9 +122,14 @@ def _print_others(run: Run) -> None:
 
 
 def _grouped(run: Run, outcome: Outcome, text_of: Callable[[Result], str]) -> list[str]:
-    """Return a line for each text that results with an outcome have: the cases, then the text.
+    """Group the cases of a run that have the same text, and return one line for each group.
 
-    ``text_of`` returns the text of a result.
+    A line has the names of the cases, then the text.
+
+    Args:
+        run: the results of all cases for one client.
+        outcome: only results with this outcome are used.
+        text_of: a function that returns the text of a result.
     """
     names: dict[str, list[str]] = {}
     for result in run.results:

@@ -1,4 +1,4 @@
-"""The key that a user names in a command, and the policies of the pin file that it is for.
+"""Finds the key that a user names in a command, and the policies of the hosts that use the key.
 
 A key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in
 AWS KMS. The file of a certificate also shows for which hosts the key is, and which chain the server
@@ -35,14 +35,14 @@ KEY_FILE = "key file "  # precedes the name of a file in a note
 
 @dataclass(frozen=True)
 class KeyReference:
-    """A key that the user named, with the facts that its file or place shows.
+    """A key that the user named on the command line, and what is known about this key.
 
     Attributes:
         pin: the pin of the key.
         note: a text for the pin file that says where the key is stored; empty for a pin.
         names: the DNS names and IP addresses of the key's certificate; empty without a certificate.
-        certificates: the certificates of the file, that of the key first; empty if the file has
-            none.
+        certificates: the certificates in the key's file, the certificate of the key first; empty
+            if there are none.
         key_type: the type of the key, such as ``EC P-256``; empty for a pin.
     """
 
@@ -190,10 +190,11 @@ def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
 def policies_for_step(
     pins: PinSet, probes: ProbeOptions, key: KeyReference | None
 ) -> list[HostPolicy]:
-    """Return the policies of the pin file that a rotation step is for.
+    """Return the policies of the pin file that a ``certpin rotate`` command changes.
 
-    They are the first of these that exist: the policies that ``--host`` names, those of the hosts
-    in the key's certificate, those with the key's pin, the only policy.
+    If the user gave ``--host``, they are the policies of these hosts. Otherwise they are the
+    policies of the hosts in the key's certificate; if there are none, the policies that contain the
+    key's pin; if there are none, the only policy of the file.
 
     Args:
         pins: the pin file.
@@ -202,7 +203,7 @@ def policies_for_step(
 
     Raises:
         HostError: a value of ``--host`` is not a host.
-        click.UsageError: none of these policies exists.
+        click.UsageError: none of these rules finds a policy, and the file has several.
     """
     if probes.hosts:
         return probes.selected(pins)
@@ -219,16 +220,16 @@ def policies_for_step(
 def dropped_policies(
     name: str, situations: Iterable[Situation], alive: Iterable[Version]
 ) -> list[tuple[Version, HostPolicy]]:
-    """Return the policies that clients have for a name, but the pin file no longer has.
+    """Return the policies for a host name that clients still have, but the pin file no longer has.
 
     Args:
         name: a host name in a certificate.
-        situations: the facts about the policies of the pin file that are judged for the
-            certificate.
-        alive: the published versions of the pin set that clients may have.
+        situations: one object for each policy of the pin file that certpin already compares with
+            the certificate. The policies of the same host in older versions are not returned.
+        alive: the published versions of the pin set that clients may still have.
 
     Returns:
-        Each policy with the version that contains it.
+        Each policy with the version of the pin set that contains it.
     """
     versions = list(alive)
     judged = {

@@ -98,7 +98,10 @@ def compare_files(files: list[OutputFile]) -> list[OutputFile]:
 
 
 def check_folder(path: Path) -> None:
-    """Check that a file for the result of a command can be written, before the long run.
+    """Check, before a long run, that a file for its result can be written.
+
+    Args:
+        path: the path of the file.
 
     Raises:
         ConfigError: the folder of the file does not exist, or is not writable.

@@ -165,7 +165,11 @@ class CommandReply:
         _echo({**self._head(), **data})
 
     def fail(self, error: BaseException, message: str) -> bool:
-        """Store an error for the JSON output. Return False if the command prints text, not JSON."""
+        """Store the error that ended the command, for its JSON output.
+
+        Return True if the error was stored; False if the output of the command is text, so that the
+        caller must print the error.
+        """
         if not (self._json_requested or self.wanted or self._data is not None):
             return False
         kind = type(error).__name__

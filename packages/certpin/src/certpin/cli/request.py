@@ -86,12 +86,12 @@ class Request:
 
 
 class PinnedConnection(http.client.HTTPSConnection):
-    """A pinned HTTPS connection to a host, optionally by another address than the host's.
+    """A pinned HTTPS connection to a host, optionally through an address that the user chose.
 
     Args:
         request: the request, which names the host and the port.
         context: the TLS context, which checks the pins.
-        connect: the other address, ``ADDRESS[:PORT]``; None for the host's.
+        connect: the address to connect to, ``ADDRESS[:PORT]``; None to resolve the host's name.
         timeout: seconds for each step of the connection.
     """
 

@@ -149,9 +149,9 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 
 
 def _is_host(source: str) -> bool:
-    """Return True if the name of a missing file looks like a host, and not like a list of hosts.
+    """Return True if the argument of ``certpin scan``, which names no file, looks like a host.
 
-    The error then suggests to pass the host on standard input.
+    The error message then suggests to pass the host on standard input.
     """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address
@@ -233,7 +233,7 @@ def _open_output(
         resume: continue an earlier scan.
 
     Returns:
-        The file, and the hosts of which the file has records already.
+        The open file, and a container of the hosts that already have a record in the file.
 
     Raises:
         click.UsageError: the file can't be written, or is not empty.

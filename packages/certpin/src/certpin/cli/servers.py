@@ -1,7 +1,8 @@
 """The options ``--host``, ``--connect`` and ``--starttls``: which servers a command contacts.
 
-``check`` and ``lint --live`` use ``server_options``. The steps of a rotation use ``probe_options``:
-the served chains are evidence for the rules that allow or refuse a step.
+``check`` and ``lint --live`` use ``server_options``. The ``certpin rotate`` commands use
+``probe_options``: from the chains that servers present, rules decide whether a change of the pins
+is safe.
 """
 
 from __future__ import annotations
@@ -162,9 +163,9 @@ class ServerOptions:
     def _refuse_unused(
         self, pins: PinSet, chosen: Collection[HostPolicy], contacted: set[str]
     ) -> None:
-        """Raise an error if an option has the prefix ``HOST=`` of a host that isn't contacted.
+        """Raise ``click.UsageError`` if a value ``HOST=VALUE`` names a host that isn't contacted.
 
-        A host that the command leaves out because of ``--host`` is allowed.
+        There is no error for a host that is not contacted only because ``--host`` names others.
         """
         for host in (*self._addresses, *self._protocols):
             if host in contacted or host == _ALL:
@@ -196,11 +197,12 @@ def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
 
 @dataclass
 class ProbeResults:
-    """The chains that servers present now.
+    """The result of connecting to servers: the chains that they present, and failures.
 
     Attributes:
-        sightings: the chains, by the host pattern of the policy.
-        unknown: facts that could not be checked, as sentences without full stops.
+        sightings: the presented chains, by the host pattern of the policy.
+        unknown: what could not be checked, such as the keys of a server that did not answer; as
+            sentences without full stops.
         error: the first failed connection; None if none failed.
         unanswered: the host patterns of the policies with a server that did not answer.
     """
@@ -221,7 +223,9 @@ class ProbeResults:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """The options by which a rotation step gets served chains: from servers, files, or not at all.
+    """The options that say from where a ``certpin rotate`` command gets the chains of servers.
+
+    It gets them by connecting to the servers, from files, or not at all.
 
     Attributes:
         hosts: the values of ``--host``.
@@ -241,7 +245,10 @@ class ProbeOptions:
 
     @classmethod
     def without_probe(cls, hosts: tuple[str, ...] = ()) -> Self:
-        """Return the options of a rotation step that contacts no server and reads no chains."""
+        """Return the options for a ``certpin rotate`` command that needs no chains of servers.
+
+        ``hosts`` are the values of ``--host``. No server is contacted, and no file is read.
+        """
         return cls(hosts, (), (), (), offline=True, timeout=0)
 
     def selected(self, pins: PinSet) -> list[HostPolicy]:
@@ -254,14 +261,18 @@ class ProbeOptions:
         return list(select_policies(pins, self.hosts)) if self.hosts else []
 
     def probe(self, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
-        """Return the chains of the hosts of policies, read from servers or ``--served`` files.
+        """Return the chains that the hosts of some policies present.
 
-        A failed connection is recorded in the results. ``pins`` is the pin set that has the
-        policies.
+        The chains come from ``--served`` files, and from the servers unless ``--offline`` is given.
+        A failed connection is recorded in the results.
+
+        Args:
+            pins: the pin set that contains the policies.
+            policies: the policies.
 
         Raises:
             InputError: a file is not a chain.
-            click.UsageError: ``--host`` leaves out a policy or a server that the step is for.
+            click.UsageError: ``--host`` leaves out one of the policies, or one of their servers.
         """
         self._refuse_left_out(pins, policies)
         results = ProbeResults()
@@ -331,7 +342,10 @@ class ProbeOptions:
         return " ".join([command, shlex.join(words)]) if words else command
 
     def _refuse_left_out(self, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        """Raise an error if ``--host`` leaves out a policy that the step is for."""
+        """Raise ``click.UsageError`` if ``--host`` leaves out one of these policies.
+
+        ``policies`` are all that the ``certpin rotate`` command changes.
+        """
         selected = select_policies(pins, self.hosts)
         if left_out := [policy for policy in policies if policy not in selected]:
             raise click.UsageError(
@@ -360,7 +374,10 @@ class ProbeOptions:
                     )
 
     def _targets(self, pins: PinSet) -> list[ProbeTarget]:
-        """Return the servers to contact, each once. Each ``--connect`` for a host is one server."""
+        """Return the servers to contact, each once, with their policies.
+
+        If ``--connect`` is given several times for a host, each address is one server.
+        """
         targets: dict[ProbeTarget, None] = {}
         for connects in _rounds(self.connects):
             options = ServerOptions(self.hosts, connects, self.starttls)
@@ -405,11 +422,16 @@ def split_assignment(text: str) -> tuple[str, str]:
 
 
 def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
-    """Return the servers to contact for a host.
+    """Return the servers to contact for a host that the user named.
 
-    ``known`` has all servers of the host's policy, each with its host. With a port, return the
-    host's servers at this port, or, if there are none, the host at this port. Without a port,
-    return all servers of the host, or, if there are none, the host at its default port.
+    Args:
+        host: the host.
+        port: the port that the user named; 0 if the user named no port.
+        known: all servers that the pin file lists for the host's policy, each with its host.
+
+    Returns:
+        The listed servers of the host, or only those at ``port`` if it is not 0. If there are none,
+        one server: the host itself, at ``port`` or at the default port.
     """
     from certpin.pins import HostServer
     from certpin.probe import default_port
@@ -441,7 +463,8 @@ def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) ->
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Divide ``--connect`` values into groups that have one address for each host.
 
-    If a host has fewer addresses than others, its last address is repeated in the later groups.
+    The first group has the first address of each host, the second group the second, and so on. If a
+    host has fewer addresses than others, its last address is repeated in the later groups.
     """
     by_host: dict[str, list[str]] = {}
     for connect in connects:

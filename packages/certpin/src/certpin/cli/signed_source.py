@@ -1,8 +1,9 @@
-"""The source of signed pin sets that ``certpin export`` writes into an app: a URL and a root.
+"""Checks the URL and the TUF root metadata that ``certpin export`` writes into an app.
 
-If the root is unusable, the app gets no update before its next release, and reports no error. So
-this module verifies the root, and checks that the Dart library supports the types of its keys and
-that the server of the signed pin sets is pinned.
+From this URL the app fetches signed pin sets, and verifies them with this root. If the root is
+unusable, the app gets no update before its next release, and reports no error. So this module
+verifies the root, and checks that the Dart library supports the types of its keys and that the host
+of the URL is pinned.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
         The source; None if neither option is given.
 
     Raises:
-        ConfigError: an app could not use the address or the root.
+        ConfigError: an app could not use the URL or the root.
         click.UsageError: only one of the options is given.
     """
     if root is None and not url:

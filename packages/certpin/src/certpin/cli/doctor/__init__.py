@@ -108,9 +108,10 @@ def _examine(path: Path, hosts: tuple[str, ...], timeout: float, *, offline: boo
 def _ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Contact the servers and return the answer of each.
+    """Connect to servers, and return for each whether it answered, its chain and its time.
 
-    If certpin's library can't be imported, return that error as the answer of each host.
+    If certpin's library can't be imported, no server is contacted, and each result of ``hosts`` has
+    the import error as its problem.
     """
     from certpin.cli.doctor.facts import ServerFacts, reason
 

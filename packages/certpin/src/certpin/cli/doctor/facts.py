@@ -92,8 +92,8 @@ class MachineFacts:
         loopback6: the error message of listening on ::1; empty if there was no error.
         temporary: the error message of making a temporary file; empty if there was no error.
         variables: the names of set environment variables that change how certpin works.
-        missing_files: the names of the set variables in ``TRUST_FILES`` for which no file or folder
-            exists at any of the paths that the variable names.
+        missing_files: those of the environment variables ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``
+            that are set, although no file or folder exists at any of the paths in their value.
     """
 
     loopback: str = ""
@@ -105,7 +105,7 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """The answer of one server to a connection.
+    """The result of connecting to one server: whether it answered, and its chain and time.
 
     Attributes:
         name: the host and port.
@@ -184,7 +184,10 @@ def tls_facts() -> TLSFacts:
 
 
 def replaced_facts() -> ReplacedFacts:
-    """Return which of Python's classes for TLS another library has replaced in this process."""
+    """Return the modules that define the classes for TLS and sockets in this process.
+
+    A module other than ``ssl`` and ``socket`` belongs to a library that replaced the classes.
+    """
     import socket
 
     try:
@@ -200,9 +203,10 @@ def replaced_facts() -> ReplacedFacts:
 
 
 def machine_facts() -> MachineFacts:
-    """Try the resources of this machine that certpin needs, and return the facts about them.
+    """Test the resources of the operating system that certpin needs, and return the results.
 
-    It opens sockets and a temporary file, but sends nothing.
+    The function opens listening sockets and a temporary file, reads environment variables, and
+    sends nothing.
     """
     proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     others = [name for name in (KEY_LOG, *TRUST_FILES) if os.environ.get(name)]
@@ -231,7 +235,7 @@ def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
 
 
 def reason(exc: Exception) -> str:
-    """Return the message of an error, which may come from certpin or from any other package."""
+    """Return the message of an exception, of certpin or of any other package, for the output."""
     return getattr(exc, "problem", "") or f"{type(exc).__name__}: {exc}"
 
 

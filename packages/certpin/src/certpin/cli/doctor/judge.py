@@ -1,7 +1,7 @@
-"""Judges the facts that ``certpin doctor`` collects: pure functions of these facts.
+"""Judges what ``certpin doctor`` found out about this machine, without examining it again.
 
-A problem needs a repair. A note needs none: it explains an effect that a user may see. A part of
-the machine that was not examined is never reported as good.
+Each judgement has a status. A problem needs a repair. A note needs none: it explains an effect that
+a user may see. A part of the machine that was not examined is never reported as good.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ def judge_replaced(replaced: ReplacedFacts) -> Iterator[Check]:
 
 
 def describe(package: Package) -> str:
-    """Return the problem of a Python package, as the end of a sentence; empty without a problem."""
+    """Return why certpin can't use a Python package, such as "is not installed"; else "".
+
+    The text is the end of a sentence that begins with the name of the package.
+    """
     if package.needed.python:
         return f"needs {package.needed.python}"
     if package.version is None:

@@ -1,6 +1,6 @@
 """The parts of certpin, such as lint or rotation, and which of them work on this machine.
 
-The judgement is a pure function of the facts.
+The functions use only the facts that ``certpin doctor`` has collected, and examine nothing.
 """
 
 from __future__ import annotations

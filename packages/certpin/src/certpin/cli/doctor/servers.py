@@ -31,7 +31,7 @@ _MAX_SERVERS = 5  # of a pin file: enough to compare the clock, and to see that 
 def ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Connect to servers in parallel, and return the answer of each.
+    """Connect to servers in parallel; return for each its answer, or why there was none.
 
     Args:
         hosts: the servers; if empty, the first servers of the pin file are used.

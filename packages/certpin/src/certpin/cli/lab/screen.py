@@ -78,7 +78,7 @@ def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certifi
 
     Args:
         address: the IP address on which the lab listens.
-        port: the port of its proxy.
+        port: the port of the lab's proxy.
         hosts: the hosts under test.
         roots: the root certificates that the device must trust.
     """
@@ -142,7 +142,7 @@ def _fingerprint(root: Certificate) -> str:
 
 
 class Screen(Protocol):
-    """The output of a ``certpin lab serve`` run; its methods are called as the run proceeds."""
+    """Protocol of the output of ``certpin lab serve``; the command calls the methods as it runs."""
 
     def begin(self) -> None:
         """Print how to connect a device. The lab is already listening."""
@@ -257,7 +257,10 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
 
 
 def instructions(lab: DeviceLab) -> list[str]:
-    """Return the notes of the lab and the lines that describe how to connect a device to it."""
+    """Return lines that describe how to connect a device to the lab, folded to the terminal.
+
+    They begin with the lab's instructions for the user, such as to install a new root certificate.
+    """
     lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, lab.roots)]
     return [fold(line, sys.stdout) for line in lines]
 
@@ -271,7 +274,11 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 
 
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
-    """Return the last lines of the output: for each host the counts, causes and doubtful cases."""
+    """Return the final lines of the output of ``certpin lab serve``.
+
+    For each host, they have the number of cases that were run and that were wrong, the likely
+    causes of wrong reactions, and the cases with a warning or an undecided result.
+    """
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))

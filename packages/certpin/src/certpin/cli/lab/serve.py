@@ -25,7 +25,7 @@ _POLL_INTERVAL = 0.25  # seconds
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
-    """Return the values of ``--host``, each once, in the normal form of host names."""
+    """Return the values of ``--host``, each once, as normalised host names."""
     from certpin.pins import normalise
 
     return list(dict.fromkeys(map(normalise, names)))
@@ -225,7 +225,10 @@ def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """Return the exit code: 1 if a case was wrong, 3 if a result is missing or undecided, else 0.
+    """Return the exit code of ``certpin lab serve``.
+
+    The code is 1 if the app reacted wrongly to a case, else 3 if a result is missing or undecided,
+    else 0.
 
     Args:
         progress: the results of each host.

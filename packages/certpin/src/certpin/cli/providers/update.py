@@ -96,7 +96,7 @@ def update(
 
 @dataclass
 class _HostChange:
-    """The difference between a host's pins and the roots of its providers.
+    """The changes that make a host's pins the current roots of its providers.
 
     ``removed`` are the pins that ``certpin providers update`` has taken out of the pin file so far.
     """
@@ -160,12 +160,14 @@ def _apply(
     force: ForceOptions,
     who: str | None,
 ) -> list[HostViolation]:
-    """Apply the changes of the provider data to the pin file, and record removals in the journal.
+    """Add and remove pins of provider roots in the pin file, and record removals in the journal.
+
+    The journal is the log of the rotation, in a file beside the pin file.
 
     Args:
         files: the pin file and the journal.
         data: the provider data.
-        changes: the differences at each host.
+        changes: for each host, the pins to add and to remove.
         probes: the options that choose the servers to contact before a removal.
         force: the options that say if unsafe removals are made too.
         who: the value of ``--who``, the name for the journal; None if it is not given.
@@ -220,8 +222,12 @@ def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
 def _drop(run: FinishRun, each: _HostChange) -> None:
     """Remove a host's pins of roots that none of its providers uses any more, if that is safe.
 
-    The reasons why a removal is unsafe are added to ``run.violations``. If the journal has no
-    version, nothing is removed, even if the user forces it.
+    The reasons why a removal is unsafe are added to ``run.violations``. If the journal (the log of
+    the rotation) has no published version, nothing is removed, even if the user forces it.
+
+    Args:
+        run: the removals of this command, for all hosts.
+        each: the host, and the pins to remove.
     """
     from certpin.rotation import Violation
 
@@ -244,8 +250,9 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
 def _raise_version(files: RotationFiles, before: PinSet) -> None:
     """Give the pin file its next version number if its changes have an effect on clients.
 
-    The file is compared with the latest version in the journal. If there is none, clients may have
-    the file as it was before the changes (``before``), so it is compared with that.
+    The file is compared with the latest published version in the journal. If the journal has no
+    version, clients may have the file as it was before this command changed it, so the file is
+    compared with ``before``, its earlier content.
     """
     from certpin.pins.policy import meaning
 

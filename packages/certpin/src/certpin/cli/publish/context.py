@@ -1,7 +1,7 @@
 """The files of the ``certpin publish`` commands, and the keys that sign pin sets.
 
-The files are the pin file, its journal, and the folder ``publish`` beside it. Keys are in files, on
-PKCS#11 tokens and in key services.
+The files are the pin file, its journal (the log of rotations and published versions), and the
+folder ``publish`` beside the pin file. Keys are in files, on PKCS#11 tokens and in key services.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class PublishContext:
 
     @property
     def pushed(self) -> bool | None:
-        """True if the signed version was uploaded (pushed), False if not.
+        """True if the journal records that the signed version of the pin set was uploaded.
 
-        ``None`` if no version is signed, or if the journal doesn't have the signed version.
+        False if the journal has this version, but no upload of it. ``None`` if no version is
+        signed, or if the journal doesn't have the signed version.
         """
         current = self.policy.state.current
         known = [
@@ -76,7 +77,7 @@ class PublishContext:
 
     @cached_property
     def plan(self) -> SigningPlan:
-        """The metadata files as they are before this command signs them with a key."""
+        """The TUF metadata files that have to be signed now, before this command signs any."""
         from certpin.publish.signing_plan import prepare
 
         return prepare(self.policy, frozenset())
@@ -156,7 +157,7 @@ class SigningKey:
         key: the public key.
         signer: signs with the private key; ``None`` if only the public key is known.
         made: True if this command made the key.
-        sealed: False for a new file without a passphrase; else True.
+        sealed: False if the key is in a new file that is not encrypted; else True.
     """
 
     place: str

@@ -226,7 +226,7 @@ def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
     It is written under a temporary name and then renamed, so that it appears complete.
 
     Args:
-        here: the path of the folder.
+        here: the path of the folder ``publish``.
         ours: the settings for ``publish.toml``.
         done: the signed metadata.
 

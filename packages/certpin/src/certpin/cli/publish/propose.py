@@ -120,11 +120,11 @@ class Proposal:
         branch: the branch of the signing event; empty if nothing has to be signed, or if the
             version was refused.
         remote: the git remote that has the branch; None if the branch was not pushed.
-        waits: the metadata that need signatures.
+        waits: the metadata files that need signatures, with the keys that must sign each.
         is_open: True if the remote already had a branch for this signing event, so that nothing was
             changed here.
-        violations: the reasons for which the rotation gate (the checks before a step) refused the
-            version; empty if it was not refused.
+        violations: the reasons for which certpin refused to propose the version, because it would
+            lock clients out; empty if it was not refused.
     """
 
     path: Path

@@ -76,10 +76,11 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
 
 def _require_clock(files: RotationFiles) -> None:
-    """Require that this machine's clock agrees with the journal and with the server of clients.
+    """Raise an error if this machine's clock is wrong, before the time of a push is recorded.
 
-    The recorded time of a push begins the wait until all clients have the version. If the clock is
-    behind, older versions would count as gone too early.
+    The clock is compared with the newest entry of the journal, and with the time of the server from
+    which clients fetch. certpin counts the wait until all clients have a version from the recorded
+    time of its push. If the clock is behind, certpin would end this wait too early.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -129,7 +130,9 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
 
 
 def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:
-    """Record the push in the journal, unless it is already recorded or was only a dry run.
+    """Record a push (an upload of the signed files) in the journal, the log of the rotation.
+
+    Nothing is recorded if the push failed, is already recorded, or was only a dry run.
 
     Args:
         files: the pin file and the journal.
@@ -168,7 +171,7 @@ class PushOutcome:
 
     Attributes:
         where: the URL for the uploads.
-        dry: True to only report the files that would be uploaded.
+        dry: True for a dry run, which only reports the files that would be uploaded.
         pushed: the upload; None if it failed, even if some files were uploaded.
         recorded: the time of the push, if this run recorded it in the journal; else None.
         failed: the error; None if the push succeeded.

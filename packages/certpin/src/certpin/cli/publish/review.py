@@ -74,7 +74,9 @@ def review(
 
 @dataclass(frozen=True)
 class ReviewOutcome:
-    """The result of reviewing a branch that requests signatures (a signing event).
+    """The result of ``certpin publish review``: the accepted signing event, or why it was refused.
+
+    A signing event is a branch that requests signatures.
 
     Attributes:
         commit: the hash of the newest commit of the branch.
@@ -163,9 +165,9 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
 
 
 def _missing(context: PublishContext) -> Iterable[PendingSignature]:
-    """Return the root and targets metadata that need more signatures.
+    """Return the root and targets metadata files that need more signatures.
 
-    These are the metadata that people sign.
+    Other metadata files are left out, because no person signs them: the online key does.
 
     Raises:
         ConfigError: metadata that wait for signatures must not be signed.

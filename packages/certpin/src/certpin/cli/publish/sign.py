@@ -142,12 +142,13 @@ def planned(
     Args:
         context: the pin file and the folder ``publish``, locked.
         keys: the IDs of the keys.
-        record: the facts about a new version for the journal, and the options for its check.
+        record: the options for the check of a new version and for its entry in the journal.
         renew: the TUF roles to sign again although their metadata has not expired.
 
     Returns:
-        The checked version, ``None`` if the journal already has it; and the plan, ``None`` if the
-        rotation gate (the checks before a step) refused the version.
+        A tuple: the version with the result of its check, or ``None`` if the version needs no check
+        now, for example because the journal already has it; and the plan, or ``None`` if the check
+        refused the version because it would lock clients out.
 
     Raises:
         ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
@@ -169,11 +170,11 @@ def carry_out(
     keys: Mapping[str, KeySigner],
     renew: frozenset[str] = frozenset(),
 ) -> SigningResult:
-    """Record a checked version in the journal, sign by a plan, and write the folder ``publish``.
+    """Record a new version in the journal, sign the metadata, and write the folder ``publish``.
 
     Args:
         context: the pin file and the folder ``publish``, locked.
-        checked: the version to record; None if the journal already has it.
+        checked: the version to record, which was checked; None to record no version.
         plan: the metadata to sign.
         keys: the signers, by key ID.
         renew: the TUF roles to sign again although their metadata has not expired.
@@ -205,7 +206,12 @@ def _checked_version(
 
 
 def _with_checked(context: PublishContext, checked: CheckedVersion) -> SigningPolicy:
-    """Return the signing policy with a checked version of the pin set as the content to sign."""
+    """Return a copy of the signing policy that has a new pin set as the content to sign.
+
+    Args:
+        context: the pin file and the folder ``publish``.
+        checked: the version of the pin set, which was checked and may be signed.
+    """
     from certpin.publish import content
     from certpin.publish.signing_plan import with_version
 
@@ -282,10 +288,11 @@ def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
 def _hosts(
     policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
 ) -> Iterator[str]:
-    """Yield lines with the terms of new hosts' policies, and with changed trust anchors of others.
+    """Yield lines about the policies of hosts, which a person reads before signing them.
 
-    The signer reads them before signing. A policy's terms are its pins, mode and expiry.
-    ``changes`` yields the other changes of hosts that were signed before.
+    For a host that was not signed before, the lines have its pins, mode, expiry and trust anchors.
+    For any other host, they have its trust anchors if these changed; its other changes are not
+    among the lines.
 
     Args:
         policies: the policies to be signed.
@@ -329,8 +336,8 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 def _warnings(context: PublishContext) -> Iterator[str]:
     """Yield a warning for each host with pins that expire before the signed metadata do.
 
-    Clients may hold these metadata after that day: they then refuse the host, or don't check its
-    pins any more, as ``on_expiry`` says.
+    Clients may still use these metadata after the pins have expired. They then refuse the host, or
+    don't check its pins any more; ``on_expiry`` in the pin file chooses which.
     """
     state = context.policy.state
     if state.current is None or state.targets is None:

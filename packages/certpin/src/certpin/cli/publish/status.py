@@ -56,7 +56,7 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
-    """Return the facts about a TUF role as JSON: its keys, and version and expiry of its metadata.
+    """Return a TUF role as JSON: its keys, and the version and expiry of its metadata.
 
     The keys are those of the current root, or of the draft if no root is signed yet.
 

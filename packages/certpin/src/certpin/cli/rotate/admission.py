@@ -71,7 +71,7 @@ class AdmissionRequest:
 
 @dataclass(frozen=True)
 class GateFacts:
-    """The pin file, the journal and other facts that a decision about a request depends on.
+    """The data by which an admission request is decided: pin file, rotation journal, time and more.
 
     Attributes:
         pins: the content of the pin file.
@@ -172,7 +172,8 @@ def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
 
     Raises:
         CertificateParseError: the request has no CSR that can be read.
-        ConfigError: the clocks, or the clock and the journal, differ too much to know the time.
+        ConfigError: this machine's clock differs too much from the API server's clock, or is too
+            far behind the newest entry of the journal.
     """
     text = _text(_table(request.new.get("spec")), "request")
     if not text:
@@ -213,9 +214,14 @@ def issuer_names(request: AdmissionRequest) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Judgement:
-    """The check whether servers may use the key of a CSR, at every host that the CSR names.
+    """Checks whether servers may use the key of a CSR, at every host that the CSR names.
 
-    ``prospects`` are the chains that servers may present with this key.
+    Attributes:
+        facts: the pin file, the rotation journal and the roots.
+        now: the time for which the request is judged.
+        pin: the pin of the key.
+        names: the host names in the CSR.
+        prospects: the chains that servers may present with this key.
     """
 
     facts: GateFacts
@@ -271,10 +277,13 @@ class _Judgement:
             )
 
     def _of_dropped_hosts(self, policies: Sequence[HostPolicy]) -> Iterator[str]:
-        """Yield problems at hosts that clients have pins for, but the pin file no longer has.
+        """Yield each reason to refuse the key at a host that was removed from the pin file.
+
+        Clients that still hold an earlier version of the pin set have pins for such a host.
 
         Args:
-            policies: the policies of the pin file for names of the CSR; ``_of_policy`` judges them.
+            policies: the policies of the pin file for names of the CSR. ``_of_policy`` judges their
+                hosts, so they are left out here.
         """
         situation = self._situation(self.facts.pins.policies[0])
         situations = [self._situation(policy) for policy in policies]
@@ -296,9 +305,10 @@ class _Judgement:
 def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
     """Return the time for which a request is judged, confirmed by a second clock.
 
-    A single clock that is ahead would end versions too early. So the result is the earlier one of
-    this machine's time and the object's creation time by the API server, or, if that is missing, of
-    this machine's time and the newest entry of the journal.
+    With a single clock that is ahead, a version of the pin set would count as unused while clients
+    still hold it. So the result is the earlier one of this machine's time and the object's creation
+    time by the API server, or, if that is missing, of this machine's time and the newest entry of
+    the journal.
 
     Raises:
         ConfigError: this machine's clock differs by more than 5 minutes from the API server's, or

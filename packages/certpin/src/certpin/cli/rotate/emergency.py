@@ -98,7 +98,8 @@ class EmergencyReport:
         version: the version of the pin file; None if it could not be read.
         paths: the path of each host.
         texts: the paths in words.
-        problem: why no path could be computed; empty if it could.
+        problem: the reason why no path could be computed, as text; empty if the paths were
+            computed.
         unknown: facts that could not be checked, as clauses.
     """
 
@@ -125,8 +126,8 @@ class EmergencyReport:
     def record(self, hosts: Sequence[str]) -> None:
         """Record in the journal that the key was stolen or lost.
 
-        It is done before anything else can fail. Nothing is recorded if the journal has the fact
-        already.
+        Call this method first, so that no other error can prevent the record. Nothing is recorded
+        if the journal already has the theft or loss.
 
         Args:
             hosts: the values of ``--host``.
@@ -246,7 +247,7 @@ class EmergencyReport:
         }
 
     def print(self) -> None:
-        """Print the recorded facts, then for each host the steps to take and their effect."""
+        """Print the recorded theft or loss, then each host's steps and their effect."""
         for line in self._certain():
             bold = line.startswith("RECORDED")
             click.echo(
@@ -397,7 +398,9 @@ def _earlier(history: History, key: KeyReference, fact: Fact) -> Event | None:
 
 
 def _append(journal: Path, history: History, events: list[Event]) -> None:
-    """Append events to the journal, dated after its newest event even if this clock is behind.
+    """Append events to the journal, each with a time after the journal's newest entry.
+
+    A time is raised if needed, because the clock of this machine may be behind.
 
     Raises:
         JournalError: the journal can't be written.

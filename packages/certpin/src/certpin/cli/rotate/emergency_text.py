@@ -24,15 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PathCommands:
-    """Makes the commands for the steps after a theft or loss, with the user's options, to paste."""
+    """Builds the shell commands, ready to paste, of the steps after a key was stolen or lost.
+
+    The commands repeat the options that the user gave to ``certpin rotate emergency``.
+    """
 
     files: RotationFiles
     probes: ProbeOptions
 
     def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
-        """Return a command with the options that it needs for these hosts.
+        """Return a certpin command with the options for the given hosts added.
 
-        The options are ``--host``, ``--file`` and those for connections, as the user gave them.
+        Args:
+            command: the command without these options.
+            hosts: the host patterns that the command is for (``--host``).
+            connects: True if the command contacts servers, so that it gets ``--connect`` and
+                ``--starttls`` as the user gave them.
         """
         policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
         return self.probes.next_command(
@@ -40,7 +47,7 @@ class PathCommands:
         )
 
     def whole_file(self, command: str) -> str:
-        """Return a command for the whole pin file: with ``--file`` unless it is the default."""
+        """Return a command for the whole pin file, with ``--file`` unless that is the default."""
         return command + file_option(self.files.path)
 
     @property
@@ -60,7 +67,10 @@ class PathCommands:
 
     @staticmethod
     def new_file(stem: str) -> str:
-        """Return a file name like ``stem`` that does not exist yet, quoted for a shell."""
+        """Return the name of a file that does not exist yet, quoted for a shell.
+
+        The name is ``stem`` if it is free, or else ``stem`` with a number, such as ``next-2.key``.
+        """
         base, dot, suffix = stem.partition(".")
         names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
         return shlex.quote(next(name for name in names if not os.path.lexists(name)))
@@ -68,14 +78,14 @@ class PathCommands:
 
 @dataclass(frozen=True)
 class PathText:
-    """The steps after a key was stolen or lost, in words and commands.
+    """The text and the commands for the steps to take after a key was stolen or lost.
 
-    One text is for all hosts with the same facts and steps.
+    Hosts with equal facts and equal steps share one such object.
 
     Attributes:
         path: the steps of one of these hosts.
         situation: the facts about that host.
-        commands: makes the commands.
+        commands: builds the commands.
         hosts: the patterns of all these hosts.
     """
 
@@ -85,7 +95,11 @@ class PathText:
     hosts: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines to print: who uses the key, why steps are unsafe, the steps, and more."""
+        """Yield the lines to print for a stolen or lost key.
+
+        They list the servers and clients that use or accept the key, the reason if no safe path
+        exists, the numbered steps with their commands, and notes for the time after these steps.
+        """
         yield from self._facts()
         if self.path.harm is not None:
             yield from self._harm()
@@ -278,7 +292,10 @@ class PathText:
 
 
 def _known(pin: Pin | None) -> Pin | None:
-    """Return the pin of a key that exists; None for a key that is still to be made."""
+    """Return ``pin``, or None if it is the placeholder ``NEXT_BACKUP``.
+
+    The placeholder stands for a key that is still to be made.
+    """
     from certpin.rotation import NEXT_BACKUP
 
     return None if pin == NEXT_BACKUP else pin

@@ -1,4 +1,4 @@
-"""The facts about a rotation: the pin file, the journal beside it, and the servers' answers."""
+"""Read and write the data of a rotation: the pin file, the journal beside it, the served chains."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ class RotationFiles:
         timing: AdoptionDelays | None = None,
         pins: PinSet | None = None,
     ) -> Situation:
-        """Return the facts from which the rotation of one host is judged.
+        """Return the facts about one host by which the safety of its rotation steps is checked.
 
         Args:
             policy: the policy of the host.
-            sightings: the chains that servers present.
-            now: the time at which the rotation is judged.
+            sightings: the results of probing the host's servers, with the chains that they present.
+            now: the time for which the steps are checked.
             timing: the delays until clients update; by default those in the journal.
             pins: the pin set; by default the draft.
         """
@@ -202,9 +202,9 @@ class RotationFiles:
             raise JournalError(problem, path=self.journal, fix=REPAIR)
 
     def _mark_unusable(self) -> None:
-        """Set the state COMPROMISED or LOST of keys in the draft if the journal records it.
+        """Mark keys in the draft as COMPROMISED or LOST if the journal records a theft or loss.
 
-        An error is only printed as a warning.
+        If the pin file can't be edited, a warning is printed and no error is raised.
         """
         from certpin.errors import CertpinError
 
@@ -238,8 +238,9 @@ def append_lines(path: Path, lines: str) -> None:
 def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
     """Set the state of keys that the journal records as stolen or lost, and raise the version.
 
-    Nothing is marked if the journal records no version. Clients then have the pin file as it is: if
-    the user recorded it with a mark, the journal would claim that clients refuse the key.
+    Do nothing if the journal records no version. The unchanged pin file may then be the version
+    that clients hold. If the user recorded the marked file as that version, the journal would
+    wrongly state that clients refuse the key.
 
     Args:
         editor: the editor of the pin file. Nothing is written to the disk.
@@ -317,7 +318,7 @@ def name_of(who: str | None) -> str:
 def probe_for_reading(
     files: RotationFiles, probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]
 ) -> tuple[ProbeResults, datetime]:
-    """Contact the servers of policies, without preparing journal entries about their chains.
+    """Contact the servers of policies, but prepare no journal entries about their chains.
 
     The times that the servers report are stored in ``files.evidence``.
 
@@ -325,7 +326,7 @@ def probe_for_reading(
         files: the pin file and the journal.
         probes: the options that choose the servers.
         pins: the pin set that has the policies.
-        policies: the policies.
+        policies: the policies with the servers to contact.
 
     Returns:
         The served chains, and the time at which to judge them.
@@ -373,7 +374,7 @@ def probe_for_step(
 def repository_dates(
     files: RotationFiles, *, offline: bool, timeout: float
 ) -> tuple[ServerDate, ...]:
-    """Ask the server from which clients fetch signed pin sets for its time.
+    """Return the time of the server from which clients fetch signed pin sets, as it reports it.
 
     Args:
         files: the pin file, beside which ``publish/publish.toml`` is, and its journal.
@@ -381,9 +382,9 @@ def repository_dates(
         timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        The time of the server. Empty if ``offline`` is True, if ``publish.toml`` is missing,
-        invalid or has no ``fetch_url``, or if the server gives no valid answer. Other commands
-        report an invalid ``publish.toml``.
+        A tuple with the time of the server. It is empty if ``offline`` is True, if ``publish.toml``
+        is missing, invalid or has no ``fetch_url``, or if the server gives no valid answer. Other
+        commands report an invalid ``publish.toml``.
     """
     from certpin.errors import PinFileError
     from certpin.pins import utc_now

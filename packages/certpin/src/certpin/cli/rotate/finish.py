@@ -113,7 +113,7 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 class FinishRun:
     """Removes pins from the draft (the pin file before it is written), each only if that is safe.
 
-    It is used for one run of ``rotate finish`` or ``providers update``.
+    One object serves one run of ``rotate finish`` or ``providers update``.
 
     Attributes:
         results: the chains that servers present now.
@@ -232,7 +232,7 @@ class FinishRun:
             self._change(pattern, pin, "remove")
 
     def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
-        """Return why a step for a pin is unsafe after the removals so far; empty if it is safe."""
+        """Return the safety rules that a step for a pin would break after the removals so far."""
         from certpin.rotation import check_step
 
         _, situation = self._situation(pattern)

@@ -135,7 +135,7 @@ def _refuse_listed(files: RotationFiles, server: str) -> None:
 def _still_there(
     files: RotationFiles, seen: ServerObservation, starttls: str | None, timeout: float
 ) -> HostViolation | None:
-    """Contact a server. Return a violation if it still serves the host, or its chain can't be read.
+    """Contact a server; return a violation if it still serves the host or its chain is unreadable.
 
     Args:
         files: the pin file and the journal.
@@ -188,7 +188,16 @@ def _pins_of(found: Observation) -> frozenset[Pin]:
 def _known_pins(
     files: RotationFiles, seen: ServerObservation, policy: HostPolicy | None
 ) -> frozenset[Pin]:
-    """Return every pin that the host has or had, and the leaf that the server last presented."""
+    """Return the pins that show that a server still serves the host.
+
+    These are every pin that the host has in the pin file or in the journal, and the pin of the leaf
+    that the server last presented.
+
+    Args:
+        files: the pin file and the journal.
+        seen: the last observation of the server in the journal.
+        policy: the host's policy in the pin file; ``None`` if it has none.
+    """
     known = set(files.history.past(seen.host).states)
     known |= {entry.pin for entry in policy.pins} if policy else set()
     return frozenset(known | ({seen.leaf} if seen.leaf else set()))

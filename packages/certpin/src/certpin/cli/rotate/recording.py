@@ -1,4 +1,4 @@
-"""Check the pin file as a version, and record it in the journal before it goes out to clients.
+"""Check the pin file, and record it in the journal as a new version, before clients get it.
 
 The number in the pin file is that of the next version. If a version with this number is recorded
 already, `rotate start`, `rotate finish` and `certpin add` raise the number. If the pin file was
@@ -78,8 +78,8 @@ def changed_under_its_number(files: RotationFiles) -> str:
 def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 
-    True if the last version that clients fetched was signed, or if the folder ``publish`` has a
-    settings file.
+    That is assumed if the last version that clients fetched was signed, or if
+    ``publish/publish.toml``, the settings file of ``certpin publish``, exists.
     """
     return files.history.signed or settings_path(files.path).is_file()
 
@@ -184,12 +184,14 @@ def publish_violations(
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """The options of a command that records a version: facts for the journal, servers, and force.
+    """The command-line options of a command that records a version of the pin file in the journal.
 
     Attributes:
         probes: the servers to contact before the version is recorded.
-        force: whether the version goes out although it violates a rule against lockouts.
-        delays: the delays until clients update that the user gave, by their names.
+        force: the options ``--force`` and ``--reason``, which let the version go out although it
+            violates a rule against lockouts.
+        delays: the delays until clients update, by name (such as ``cdn``), as far as the user gave
+            them.
         clients: how many clients will have the version; None if unknown.
         who: the person to name in the journal (``--who``); None for the default.
     """
@@ -210,7 +212,10 @@ _clients_option = click.option(
 
 
 def record_options(command: Any) -> Any:
-    """Add the options of ``RecordOptions`` to a command, as its argument ``record``."""
+    """Decorate a click command with the options for recording a version of the pin file.
+
+    The command gets their values as one argument ``record`` of the type ``RecordOptions``.
+    """
 
     @wraps(command)
     def with_record(

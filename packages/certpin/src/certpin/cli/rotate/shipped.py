@@ -32,7 +32,13 @@ _DATE_METAVAR = "DATE"
 
 
 def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """Parse the date of an option: a time with a zone, or a day, which means its end in UTC."""
+    """Parse the date of an option; return None if the option is not given.
+
+    The text is a time with a zone, or a day. A day stands for the end of that day in UTC.
+
+    Raises:
+        click.BadParameter: the text is not a date, or too far away.
+    """
     from certpin.support.text import LONGEST_DURATION
 
     if text is None:
@@ -373,13 +379,14 @@ def _number(files: RotationFiles, version: int) -> None:
 
 
 def _require_news(files: RotationFiles, version: int, release: AppRelease | None) -> bool:
-    """Refuse a version that is recorded already, or a release that has another version.
+    """Raise an error if a version is already recorded, or an app release with another version.
 
-    Return True if the journal already has the release with this version, so that only facts about
-    the release are added; else False.
+    Return True if the journal already has the app release with this version, so that the command
+    only adds facts about the release; otherwise return False.
 
     Raises:
-        ConfigError: the version is recorded already, or the release with another version.
+        ConfigError: the version is recorded already, or the release is recorded with another
+            version.
     """
     from certpin.errors import ConfigError
 

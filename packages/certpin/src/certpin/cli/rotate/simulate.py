@@ -167,7 +167,7 @@ class StepSource:
     """The steps to simulate: those that lead to a key (``--to``), or those of a file (``--steps``).
 
     Attributes:
-        to: the key that servers are to use in the end; ``None`` for the steps of a file.
+        to: the key that servers use after the last step; ``None`` for the steps of a file.
         steps: the steps of the file. Empty for a key: its steps are computed for each host.
         names: names for pins, as the user knows them.
     """

@@ -81,9 +81,16 @@ def _parse_share(ctx: click.Context, parameter: click.Parameter, text: str) -> F
 
 
 def _parse_curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
-    """Parse an update curve such as ``50%=1d,90%=7d,100%=30d``: the share updated after each delay.
+    """Parse how often users open an app from a text such as ``50%=1d,90%=7d,100%=30d``.
 
-    Not checked: that the shares rise. ``Fleet`` checks that.
+    The example means that 50 % of the users open the app at least once a day. Not checked: that the
+    shares rise. ``Fleet`` checks that.
+
+    Returns:
+        Pairs of a share of users, and the longest time between two openings among that share.
+
+    Raises:
+        click.BadParameter: the text is not such a curve.
     """
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
@@ -117,8 +124,8 @@ class FleetOptions:
 
     Attributes:
         clients: the number of clients; None for the number in the journal.
-        curve: the shares of users that have opened the app after given times; empty for the
-            default.
+        curve: how often users open the app: pairs of a share of users, and the longest time between
+            two openings among that share; empty for the default.
         stragglers: the share of clients for which each delay is as long as it can be.
         binaries: for each version number, the share of clients with that version in their binary.
     """
@@ -389,15 +396,16 @@ def _parse_pin(word: str, folder: Path) -> Pin:
 
 
 def _moment(table: Table, now: datetime, before: datetime) -> datetime:
-    """Return the time of a step in UTC: that of ``at`` or ``after``, else that of the step before.
+    """Return the time of a step in UTC: by its ``at`` or ``after``, else that of the previous step.
 
     Args:
-        table: the step.
-        now: the current time.
+        table: the TOML table of the step.
+        now: the current time, from which ``after`` counts.
         before: the time of the previous step.
 
     Raises:
-        ConfigError: the step has two dates, or one that is invalid or too far away.
+        ConfigError: the step has both ``at`` and ``after``, or a date that is invalid or too far
+            away.
     """
     from certpin.errors import ConfigError, InputError
     from certpin.rotation import format_duration, parse_duration

@@ -127,7 +127,14 @@ def start(
 
 
 def _is_started(pins: PinSet, place: str) -> bool:
-    """Return True if ``--new`` names an existing key file, and the pin file already has its pin."""
+    """Return True if ``--new`` names an existing key file, and the pin file already has its pin.
+
+    The command then uses this key and makes no new one.
+
+    Args:
+        pins: the pin set of the pin file.
+        place: the value of ``--new``.
+    """
     if is_on_token(place) or not Path(place).is_file():
         return False
     pin = resolve_key(place).pin
@@ -196,7 +203,8 @@ class _Start:
         files: the pin file and the journal.
         key: the key to pin.
         hosts: the values of ``--host``.
-        force: whether the pin is added although that violates a rule against lockouts.
+        force: the options ``--force`` and ``--reason``, which add the pin although that violates a
+            rule against lockouts.
         who: the person to name in the journal.
         csr: the file for the certificate request; None for no request.
         now: the time of the run.
@@ -211,7 +219,10 @@ class _Start:
     now: datetime = field(init=False)
 
     def run(self) -> StepOutcome:
-        """Check the key at each host, write the files if that is safe, and return the outcome."""
+        """Check by the rules against lockouts if each host may get the pin. Return the outcome.
+
+        If it may, write the key, the certificate request, the pin file and the journal.
+        """
         from certpin.pins import utc_now
         from certpin.rotation import check_step, step_time
 

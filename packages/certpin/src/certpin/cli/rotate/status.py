@@ -343,7 +343,7 @@ def _state_line(state: State) -> str:
 
 
 def _state_word(state: State, index: int, at: int) -> str:
-    """Return a state as a styled word for the line that lists all states in order.
+    """Return the name of a state, styled for the line that lists all states of a pin in order.
 
     The pin's current state is in bold capitals; later states are dimmed.
 
@@ -383,9 +383,9 @@ def _verdict(violations: tuple[Violation, ...], pin: Pin) -> str:
 
 
 def _with_colour(line: str) -> str:
-    """Return a line with the word "safe" in green, or "unsafe" in red.
+    """Return a line of output with the word "safe" in green, or "unsafe" in red.
 
-    Fold the line before the call: colour codes would count as columns.
+    Wrap the line to the width of the terminal before the call: colour codes would count as columns.
     """
     return _SAFE.sub(lambda word: click.style(word[0], fg="red" if word[1] else "green"), line, 1)
 

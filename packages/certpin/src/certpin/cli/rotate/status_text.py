@@ -123,7 +123,11 @@ def server_table(
 
 
 def _seen(server: ServerStatus) -> str:
-    """Return the end of a server's line: the time of its last answer, and a failed verification."""
+    """Return the text that ends a server's line in the status output.
+
+    It gives the time of the server's last answer if that was in an earlier run, and the reason if
+    the server's chain did not verify.
+    """
     from certpin.support.text import printable
 
     problem = f", not verified: {printable(server.problem)}" if server.problem else ""

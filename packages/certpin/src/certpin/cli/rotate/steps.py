@@ -1,7 +1,7 @@
-"""Common code of the rotation commands: ``--force``, their outcome, and options about clients.
+"""Code that the rotation commands share: ``--force``, the printed outcome, and client options.
 
-A step that would violate a rule is refused, unless the user forces it. The options about clients
-say how fast clients get a version: update delays, and measured usage.
+A step that would violate a rule against lockouts is refused, unless the user forces it. The client
+options describe how fast clients get a version: update delays, and measured usage.
 """
 
 from __future__ import annotations
@@ -241,12 +241,15 @@ class HostConclusion:
     conclusion: Conclusion
 
     def json(self) -> dict[str, Any]:
-        """Return the conclusion as a JSON object."""
+        """Return the host, the version and the conclusion as a JSON object."""
         return {"host": self.host, "version": self.version, "conclusion": self.conclusion}
 
 
 def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
-    """Format conclusions as text lines: one for all versions of a host with the same conclusion."""
+    """Return lines of text that state which versions accept a new chain or key.
+
+    Versions of a host with the same conclusion (accepted, refused or open) share one line.
+    """
     by: dict[tuple[str, Conclusion], list[int]] = {}
     for each in found:
         by.setdefault((each.host, each.conclusion), []).append(each.version)
@@ -321,7 +324,12 @@ delay_options = option_group(
 
 
 def with_delays(timing: AdoptionDelays, delays: dict[str, timedelta]) -> AdoptionDelays:
-    """Return the delays until clients update: the user's options replace recorded values."""
+    """Return the delays until clients update, with the user's options in place of recorded values.
+
+    Args:
+        timing: the recorded delays.
+        delays: the delays that the user gave, by name.
+    """
     changes: dict[str, Any] = dict(delays)
     return replace(timing, **changes)
 
@@ -333,11 +341,13 @@ _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%", re.ASCII)
 
 @dataclass(frozen=True)
 class UsageOptions:
-    """The options that say which versions clients really have, and when that ends a version early.
+    """Options for measured usage: which versions clients report, and when that ends an old version.
 
     Attributes:
-        watch: the address or database of the monitoring service.
-        enough: the share of clients, as a text, from which a version counts as replaced.
+        watch: the address or database of the monitoring service to which clients report; ``None``
+            for none.
+        enough: the share of clients, as a text, that must have a later version before a version
+            counts as replaced.
         seen: the minimum number of clients that must report each day.
         seen_days: the number of days on which ``seen`` clients must report.
         exports: the files of usage reports from app stores.
@@ -362,7 +372,7 @@ class UsageOptions:
         self._threshold()
 
     def apply(self, files: RotationFiles, timing: AdoptionDelays, now: datetime) -> None:
-        """Read which versions clients have, and store the result in ``files.measured``.
+        """Read which versions clients have, by these options, and store that in ``files.measured``.
 
         Do nothing if the user gave neither ``--watch`` nor ``--measured``.
 
@@ -374,8 +384,9 @@ class UsageOptions:
         Raises:
             ConfigError: the address or the token is invalid.
             ProbeError: the monitoring service does not answer.
-            StoreError: its database can't be read.
-            InputError: a report of a store can't be read, or has no recorded app.
+            StoreError: the database of the monitoring service can't be read.
+            InputError: the report of an app store can't be read, or is about no app that the
+                journal records.
         """
         from certpin.rotation import measured
 

@@ -110,12 +110,12 @@ class KeySwitch:
 
     Attributes:
         key: the key or chain as the user named it.
-        usage: the options about reported usage.
+        usage: the options for reported usage: which versions clients report that they have.
         files: the pin file and the journal.
         named: the key or chain that ``key`` names, as it was read.
         pin: the pin of that key, or of the first certificate's key in that chain.
         now: the time for which the step is checked.
-        results: the chains that servers of these policies present now.
+        results: the chains that servers of ``policies`` present now.
         policies: the policies that the step is for.
     """
 
@@ -150,7 +150,7 @@ class KeySwitch:
         return [str(policy.pattern) for policy in self.policies]
 
     def situations(self) -> list[tuple[HostPolicy, Situation]]:
-        """Return each policy that the step is for, with the facts that decide if it is safe."""
+        """Return each policy that the step is for, with the facts by which safety is checked."""
         return [
             (policy, self.files.situation(policy, self.results.of(policy), self.now))
             for policy in self.policies

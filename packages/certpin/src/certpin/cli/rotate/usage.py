@@ -58,7 +58,7 @@ def reported_usage(
 
 
 def with_exports(deployed: DeployedVersions, paths: Iterable[Path]) -> DeployedVersions:
-    """Return the published versions with the adoption of their app releases from store reports.
+    """Return the published versions with adoption curves of their releases from store reports.
 
     Args:
         deployed: the published versions.

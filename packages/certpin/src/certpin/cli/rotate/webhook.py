@@ -245,7 +245,7 @@ class _Service:
     def problems(self) -> list[str]:
         """Return the reasons why the webhook can't judge requests now, as texts for ``/readyz``.
 
-        The list is empty if it can.
+        The list is empty if the webhook is ready.
         """
         from certpin.errors import CertpinError
         from certpin.pins import utc_now
@@ -261,7 +261,7 @@ class _Service:
         return found
 
     def _history(self) -> History:
-        """Return the journal; read it again only if it has changed, because it may be large."""
+        """Return the content of the rotation journal; read the file only if it has changed."""
         from certpin.cli.rotate.webhook_server import signature
         from certpin.rotation import load_journal
 

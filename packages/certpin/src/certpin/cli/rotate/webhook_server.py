@@ -178,7 +178,11 @@ def _cut(connection: socket.socket) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the HTTP request of one connection."""
+    """Handles the one HTTP request of a connection to the webhook.
+
+    A POST is an AdmissionReview of the API server; a GET is a liveness or readiness probe of
+    Kubernetes.
+    """
 
     server: WebhookServer
     protocol_version = "HTTP/1.1"
@@ -199,7 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """Answer an AdmissionReview. The API server adds ``?timeout=10s`` to the path."""
+        """Answer an AdmissionReview with the status and body that the server's ``judge`` returns.
+
+        A request with another path, media type or length is refused. The query is ignored, because
+        the API server adds ``?timeout=10s`` to the path.
+        """
         length = self.headers.get("Content-Length", "")
         kind = self.headers.get_content_type()
         if self.path.partition("?")[0] != REVIEW_PATH:

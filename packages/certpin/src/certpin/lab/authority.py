@@ -76,7 +76,11 @@ def rsa_key_of(p: int, q: int, exponent: int = _EXPONENT) -> rsa.RSAPrivateKey:
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """Return a certificate builder unchanged: the default of arguments that change certificates."""
+    """Return ``builder`` unchanged: the default for parameters named ``change``.
+
+    Such a parameter is a function that changes a certificate's builder before the certificate is
+    signed.
+    """
     return builder
 
 
@@ -141,7 +145,7 @@ class Authority:
         key: the private key; a new P-256 key by default.
         now: the time of its certificates; by default the issuer's, or else the current time.
         days: the validity of its certificate after ``now``, in days.
-        change: a function that changes the certificate's builder before signing, to forge one.
+        change: a function that changes the builder of its certificate before this is signed.
     """
 
     def __init__(
@@ -213,10 +217,9 @@ class Authority:
         return self.x509.public_bytes(serialization.Encoding.PEM)
 
     def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
-        """Return a new authority below this one.
+        """Return a new intermediate authority, with a certificate that this authority issues.
 
-        ``change`` is a function that changes the certificate's builder before signing, to forge
-        one.
+        ``change`` is a function that changes the builder of this certificate before it is signed.
         """
         return Authority(name, issuer=self, change=change)
 
@@ -249,7 +252,7 @@ class Authority:
             names: host names and addresses for the SAN. The first is also the common name.
             key: the key of the server; a new P-256 key by default.
             days: the validity in days.
-            change: a function that changes the certificate's builder before signing, to forge one.
+            change: a function that changes the builder of the certificate before it is signed.
 
         Returns:
             The key with its chain, leaf first, without the root.

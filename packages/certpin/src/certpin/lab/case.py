@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 class Expect(StrEnum):
-    """How a client should react to a case of the lab, if it has one style of pins.
+    """The right reaction of a client to a case of the lab, such as to reject the server.
 
-    The style is pins on the server's key, pins on an authority, or no pins.
+    It depends on the client's style of pins: pins on the server's key, pins on an authority, or
+    no pins. ``UNDEFINED`` means that the case does not apply to clients with this style.
     """
 
     ACCEPT = "accept"
@@ -39,7 +40,11 @@ class Expect(StrEnum):
 
 @dataclass(frozen=True)
 class Expected:
-    """How clients should react to a case: clients with no pins, leaf pins, or authority pins."""
+    """The right reactions to a case, one for each style of pins.
+
+    ``none`` is for clients without pins, ``leaf`` for clients with pins on the server's key, and
+    ``ca`` for clients with pins on an authority.
+    """
 
     none: Expect
     leaf: Expect
@@ -62,7 +67,10 @@ ALL_EITHER = Expected(Expect.EITHER, Expect.EITHER, Expect.EITHER)
 
 
 class Family(StrEnum):
-    """The families of the lab's cases. The value is the title in lists and documents."""
+    """The groups of the lab's cases, such as cases about dates or about names.
+
+    The value is the title of the group in lists and documents.
+    """
 
     CONTROL = "Control"
     AUTHORITY = "Whose authority?"
@@ -82,7 +90,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True)
 class OwnChain:
-    """A chain of the user, with everything that a client needs to judge it.
+    """A certificate chain that the user supplies, with everything that a client needs to judge it.
 
     Attributes:
         host: the host that the client requests, normalised.

@@ -431,14 +431,18 @@ class Command:
         return Ending(status, end_of(output)) if in_time else self.late(output)
 
     def late(self, output: BinaryIO) -> Ending:
-        """Return the ending that describes a client that was killed at its time limit."""
+        """Return the ending of a client that was killed at its time limit.
+
+        ``output`` is the file with the client's output. The ending contains its last 8 KiB.
+        """
         return Ending(None, end_of(output), f"the client did not end within {self.patience:g} s")
 
 
 class EveryWay:
-    """A program that reaches the lab in several ways: directly, or through one of its proxies.
+    """A program that reaches the lab in several ways: directly, or through a proxy of the lab.
 
-    Each run of a case takes the next way. Run each case as often as there are ways, or a multiple.
+    Each run of a case takes the next way. To cover all ways, the caller has to run each case as
+    often as there are ways, or a multiple of that.
     """
 
     def __init__(self, commands: Sequence[Command]) -> None:

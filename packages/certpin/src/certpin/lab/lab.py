@@ -147,9 +147,9 @@ class Lab:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))
 
     def _find(self, name: str) -> str | None:
-        """Return the address for a DNS name: the lab's address for the hosts of its cases.
+        """Return the IP address with which the lab's DNS server answers a query for ``name``.
 
-        None for other names.
+        This is the lab's own address if ``name`` is a host of its cases; None for other names.
         """
         for pki in tuple(self._pkis.values()):
             if name in {pki.host, pki.second, pki.unpinned}:
@@ -336,7 +336,10 @@ _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class CaseServer:
-    """The servers of one case, honest and hostile. They listen from ``open`` to ``close``."""
+    """The servers that the lab plays in one case: the honest server and attackers.
+
+    They listen from ``open`` to ``close``.
+    """
 
     def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
@@ -397,10 +400,10 @@ class CaseServer:
 
     @property
     def needs_thread(self) -> bool:
-        """True if the case needs an event loop that runs in a thread.
+        """True if the case needs an event loop that runs in a thread of its own.
 
-        QUIC needs a running loop. With a real server behind the lab, the answer may arrive after
-        the client has ended.
+        QUIC needs a loop that always runs. If the lab relays connections to a real server, data of
+        that server may arrive after the client has ended and ``wait_for`` has returned.
         """
         return self.scenario.http3 is not None or self._lab.upstream is not None
 

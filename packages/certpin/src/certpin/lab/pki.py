@@ -120,11 +120,11 @@ def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
 
 
 def imitable_key() -> ec.EllipticCurvePrivateKey:
-    """Return a new P-256 key with a pin for which ``similar_key`` quickly finds a similar pin.
+    """Return a new P-256 key whose pin ``similar_key`` can quickly imitate with an RSA key.
 
-    Similar pins begin with the same 18 bits. To imitate one given pin, an attacker has to try 2^18
-    keys. The lab makes both keys, and tries fewer: one P-256 key in 64 has a pin that begins like
-    that of one of 4,096 RSA keys.
+    Two pins are similar if they begin with the same 18 bits. To imitate a given pin, an attacker
+    has to try some 2^18 keys. To save time, the lab computes the pins of 4,096 RSA keys once, and
+    makes P-256 keys until the pin of one is similar to one of them: 64 keys on average.
     """
     while True:
         key = new_key()
@@ -134,14 +134,18 @@ def imitable_key() -> ec.EllipticCurvePrivateKey:
 
 @cache
 def _ready() -> dict[int, int]:
-    """Return the first 18 bits of the pins of 4,096 RSA keys, each with its public exponent."""
+    """Return the public exponents of 4,096 RSA keys, by the first 18 bits of each key's pin.
+
+    The keys have the same two primes and differ only in the exponent.
+    """
     return {beginning: exponent for exponent, beginning in _tried(_EXPONENTS[:_READY])}
 
 
 def _tried(exponents: range) -> Iterator[tuple[int, int]]:
-    """Yield each public exponent, with the first 18 bits of the pin of the RSA key that has it.
+    """Yield each of these public exponents, with the first 18 bits of the pin of its RSA key.
 
-    The exponent is the last field of the SPKI, so that a try costs one block of SHA-256.
+    The keys have the same two primes. The exponent is the last field of the SPKI, so that the pin
+    of each key costs only one block of SHA-256.
     """
     before = hashlib.sha256(_info(rsa_key_of(*SAFE_PRIMES, exponents[0]))[:-_EXPONENT_SIZE])
     for exponent in exponents:
@@ -162,7 +166,7 @@ def _beginning(digest: bytes) -> int:
 def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
     """Return an RSA key with a pin that begins with the same 18 bits as the pin of another key.
 
-    If the other key is not from ``imitable_key``, such as that of a real server, this takes longer.
+    This takes longer if ``imitable_key`` did not make the other key, such as that of a real server.
 
     Args:
         digest: the SHA-256 of the other key's SPKI.
@@ -175,9 +179,11 @@ def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
 
 
 class Authorities:
-    """The authorities of a run of the lab, shared by all its cases. The client trusts R and R2.
+    """The authorities of a run of the lab, shared by all its cases.
 
-    ``root`` and ``rogue`` are stored authorities to use as R and R2. By default, new ones are made.
+    R is the root above the honest servers, and R2 a root of an attacker or a company. The client
+    trusts both. ``root`` and ``rogue`` are stored authorities to use as R and R2; by default, new
+    ones are made.
     """
 
     def __init__(
@@ -273,7 +279,11 @@ class Authorities:
 
 
 class TestPKI:
-    """The keys and certificates with which the lab plays the servers of two hosts and attackers."""
+    """The keys and certificates with which the lab plays the servers of a case.
+
+    These are the honest servers of two hosts (the host under test, and a second pinned host), a
+    host without pins, and attackers.
+    """
 
     __test__ = False  # pytest would collect a class of this name
 
@@ -386,7 +396,11 @@ class TestPKI:
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The client's pins for both hosts: of server keys, or of authorities if it pins those."""
+        """The client's pins for the host under test and the second host.
+
+        They are pins of the servers' keys, or of the authorities if ``style`` is ``Style.CA``. In a
+        subclass, the value is ``None`` if the pins are unknown.
+        """
         first: dict[Pin, PinRole] = {self.leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
             first = {self.intermediate.pin: "intermediate", self.root.pin: "root"}
@@ -413,9 +427,9 @@ class TestPKI:
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
         """Return the certificates (DER) of the lab's authorities that a policy pins.
 
-        An authority below another pinned one is left out, because as an anchor it adds nothing. It
-        would also make the client ignore the copy that a server sends, and a bad signature on that
-        copy.
+        If an authority and its issuer are pinned, only the issuer is returned, because the other
+        would add nothing as a trust anchor. It would even make the client ignore the copy of the
+        certificate that a server sends, and so a bad signature on this copy.
         """
         lab = (self.root, self.intermediate, self.second_intermediate)
         pinned = [authority for authority in lab if authority.pin in policy.live_pins]

@@ -51,8 +51,8 @@ class About:
 
     ``command`` is the client's command as the user wrote it. ``trusted_pem`` are the certificates
     that the client was configured to trust. ``repeat`` is the number of runs of each case that the
-    user asked for. ``bound`` is the share of skipped checks that the run should exclude, such as
-    0.02; None if the user gave none.
+    user requested. ``bound`` is a share of the client's checks, such as 0.02: the run should show
+    that the client skips fewer. None if the user gave none.
     """
 
     command: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """The results of all cases for one client.
+    """The results of a run of the lab: all cases for one client.
 
     ``host`` is the host under test, and ``style`` the kind of the client's pins.
     """
@@ -251,7 +251,11 @@ def _was_refused(result: Result) -> bool:
 
 
 def _joined(before: Result, again: Result) -> Result:
-    """Return one result for an attack that was refused (``before``) and then repeated."""
+    """Return one result for an attack that was refused (``before``) and then repeated (``again``).
+
+    The result has the attempts of both. If the client did not refuse the repeated attack too, the
+    verdict is FLAKY.
+    """
     attempts = before.attempts + again.attempts
     if again.outcome is Outcome.RIGHT:
         return replace(before, attempts=attempts)
@@ -297,7 +301,7 @@ class Preconditions:
     """
 
     def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
-        """Remember the lab and the client. No condition is checked yet.
+        """Store the lab and the client. No condition is checked yet.
 
         Args:
             lab: an open lab.
@@ -379,9 +383,11 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
 
 
 def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:
-    """Return the verdict for each way to the lab, such as ``(connect: REJECT, port: ACCEPT)``.
+    """Return, as text, the verdict for each way in which the client reached the lab.
 
-    Empty if the client used only one way, or had different verdicts in the same way.
+    For example, ``(connect: REJECT, port: ACCEPT)`` is a client that refused the server through
+    the CONNECT proxy, and accepted it on a direct connection. Empty if the client used only one
+    way, or if its verdicts differ between two attempts in one way.
     """
     found: dict[str, set[str]] = {}
     for attempt, judgement in zip(attempts, judgements, strict=False):
@@ -420,7 +426,8 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
     """Return True if a case needs no further attempt.
 
     If ``repeat`` is 1, no further attempt is needed after a right verdict, after two equal verdicts
-    in a row, or after ``ATTEMPTS`` attempts.
+    in a row, or after ``ATTEMPTS`` attempts. If it is larger, the case needs ``repeat`` attempts.
+    ``judgements`` has one judgement for each attempt so far.
     """
     if repeat > 1 or not judgements:
         return len(judgements) >= repeat

@@ -32,7 +32,10 @@ class Role(StrEnum):
 
 
 class Answer(StrEnum):
-    """How the server answers a client's request under TLS."""
+    """How a server of the lab answers a client's request under TLS.
+
+    It sends a short answer, redirects the client to some other URL, or sends nothing.
+    """
 
     OK = "ok"  # 200 with the token of the lab; then the server closes
     KEEP = "keep"  # the same, and the connection stays open
@@ -138,7 +141,10 @@ STALL_SECONDS = 3.0
 
 
 class Weakness(StrEnum):
-    """A weakness that OpenSSL lacks, or many builds of it: the lab makes the TLS records itself."""
+    """A weak TLS feature or flaw that a server of the lab has, such as 3DES.
+
+    OpenSSL, or many builds of it, can't produce it, so the lab makes the TLS records itself.
+    """
 
     TRIPLE_DES = "3des"
     SMALL_GROUP = "small-group"  # Diffie-Hellman with a prime of 512 bits
@@ -300,7 +306,11 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """All steps: of all hosts (TCP and QUIC), of rejected ECH, and of a proxy with TLS."""
+        """All steps of the scenario. A step is how the lab serves one connection.
+
+        These are connections to hosts (TCP and QUIC), connections of a client that offers ECH,
+        which the lab rejects, and connections to a proxy that speaks TLS.
+        """
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
         return (*hosts, *self.ech, *(step for step in (self.http3, self.tls_proxy) if step))
 

@@ -164,7 +164,7 @@ class Target:
 
     @property
     def endpoint(self) -> str:
-        """``address`` and ``port`` in one word: ``127.0.0.1:PORT`` or ``[::1]:PORT``."""
+        """The lab's address and port, joined by a colon: ``127.0.0.1:PORT`` or ``[::1]:PORT``."""
         return join_address(self.address, self.port)
 
     @property

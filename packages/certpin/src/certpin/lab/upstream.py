@@ -106,7 +106,10 @@ def _server(host: str, policy: HostPolicy) -> str:
 
 
 class UpstreamAuthorities(Authorities):
-    """The authorities of a run with a real server: the lab has only the keys of the attackers."""
+    """The authorities of a run in which the lab relays to the user's real server.
+
+    The lab has only the keys of the attackers' authorities, and not those of the real server's.
+    """
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:
         super().__init__(now)
@@ -157,7 +160,7 @@ class UpstreamPKI(TestPKI):
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The client's pin set for the real server; ``None`` if it is unknown."""
+        """The client's pin set for the real server; ``None`` if the user gave no pin file."""
         return self._upstream.pins
 
 

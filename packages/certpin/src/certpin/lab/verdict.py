@@ -96,8 +96,9 @@ class Connection:
     def said(self) -> bytes:
         """The client's data on which the verdict is based.
 
-        If the step (how the lab serves the connection) has a ``foreign`` host, this is only the
-        data for that host, and clear text.
+        This is all data of the connection. If the step (how the lab serves the connection) names a
+        ``foreign`` host, this is only the data in clear text, and the requests for that host, which
+        must not arrive on this connection.
         """
         if self.step and self.step.foreign:
             return self.clear + self.astray
@@ -160,7 +161,10 @@ class Ending:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run of the client against one case: the connections, and how the client ended."""
+    """The evidence of one run of the client against one case.
+
+    It has the client's connections to the lab, and how the client ended.
+    """
 
     ending: Ending
     scenario: Scenario
@@ -200,10 +204,10 @@ NEEDS_ATTENTION = frozenset({Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED})
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict on a client and its reason.
+    """A verdict on one or several runs of a client, and the reason for it.
 
-    ``verdict`` is ``None`` if the client never reached the attack. ``caution`` turns a right
-    outcome into a warning: the client sent no data to the attacker, but presented its client
+    ``verdict`` is ``None`` if the client never reached the attack. If ``caution`` is True, a right
+    outcome becomes a warning: the client sent no data to the attacker, but presented its client
     certificate.
     """
 
@@ -288,9 +292,10 @@ def _unoffered(attempt: Attempt) -> str:
 
 
 def _unspelled(attempt: Attempt) -> str:
-    """Return a sentence if a client without a connection refused the spelling of the host.
+    """Return a sentence that the client refused the spelling of the host; empty if it didn't.
 
-    Empty if the case doesn't allow this refusal, or the client was stopped or reported success.
+    Call this only if the client made no connection. Empty if the case doesn't allow this refusal,
+    or the client was stopped or reported success.
     """
     ending = attempt.ending
     if not attempt.scenario.odd_host or ending.broken or ending.content:
@@ -299,7 +304,10 @@ def _unspelled(attempt: Attempt) -> str:
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
-    """Return the reason why the client never made the connection to judge; empty if it did.
+    """Return the reason why a run has no connection that can be judged; empty if it has one.
+
+    If the case is about two requests, of which only one has the canary (``canary_only``), both
+    must have arrived.
 
     ``met`` are the connections on which the client began to speak, and ``judged`` those on which
     the verdict is based.
@@ -370,7 +378,7 @@ def list_use(scenario: Scenario) -> str:
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
-    """Return the judgement from the data on the judged connections, and from the client's end.
+    """Return the judgement from the data on the judged connections, and from how the client ended.
 
     Data that an attacker received counts even if the client failed afterwards. An honest server is
     accepted only if the client ended by itself and reported success.
@@ -415,10 +423,11 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 
 
 def _believed(attempt: Attempt) -> str:
-    """Return a description of how the client showed that it took the lab's answer for a server's.
+    """Return a description of how the client showed that it accepted the lab's answer.
 
-    Empty if it didn't. An error may quote the answer of a proxy. So if a proxy answered, only a
-    client that reports success has taken its answer for a server's.
+    Empty if it didn't. A client that prints the random token of the answer has accepted the answer.
+    But if the proxy answered, only a client that reports success has accepted the answer, because
+    an error message may quote a proxy's answer.
     """
     if attempt.scenario.proxy_status:
         content = attempt.ending.content

@@ -154,7 +154,10 @@ def _wait(pid: int, run: socket.socket, patience: float) -> bool:
 
 
 def _become(environment: dict[str, str], output: int) -> None:
-    """Give this process the client's environment, and the client's file as output."""
+    """Replace the environment of this process by the client's, and redirect its output to a file.
+
+    ``output`` is the descriptor of the file, for standard output and standard error.
+    """
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)

@@ -35,9 +35,10 @@ def _new_key(pki: TestPKI) -> Scenario:
 
 
 def _fake(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged copy of the whole real chain, up to a root of the same name.
+    """Return a scenario in which the server sends a forged copy of the whole real chain.
 
-    All names and key identifiers are those of the real certificates; all keys are the attacker's.
+    The copy includes a root with the name of the real root. All names and key identifiers are those
+    of the real certificates; all keys are the attacker's.
     """
     key = new_key()
     issuer = namesake_of_issuer(pki.real_chain[-1], key)
@@ -50,7 +51,7 @@ def _fake(pki: TestPKI) -> Scenario:
 
 
 def _fake_hidden(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged leaf that is sent with the real issuers.
+    """Return a scenario in which the server sends a forged leaf with the real issuers.
 
     The leaf is signed by an attacker's authority that has the name of the real issuer. The
     certificate of that authority is not sent.

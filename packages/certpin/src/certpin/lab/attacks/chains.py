@@ -1,4 +1,4 @@
-"""Cases with more than one possible chain: pins count only on the chain that was verified."""
+"""Cases of chains with more than one possible path: only pins on the verified path may count."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _leaf_appended(pki: TestPKI) -> Scenario:
 
 
 def _intermediate_appended(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged chain and the real issuers appended.
+    """Return a scenario in which the server sends a forged chain, and the real issuers after it.
 
     The forged chain ends at R2, an attacker's root that clients trust. The intermediate in it has
     the name and the key identifier of the real intermediate.
@@ -50,12 +50,12 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """Return a forged leaf, its issuer J, and another certificate with J's name and key.
+    """Return a forged leaf, its issuer J, and a third certificate that has J's name and key.
 
     J is below R2, an attacker's root that clients trust, and issued the leaf for the host. The
-    other certificate (the third value, with its chain) is a leaf below the pinned root R: its
-    intermediate I issued it. A verifier that takes a leaf for an authority builds a path from the
-    forged leaf over this certificate to R.
+    third certificate, which is returned with its chain, is no authority, but a leaf below the
+    pinned root R. A verifier that takes this leaf for an authority builds a path from the forged
+    leaf over the third certificate to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -63,7 +63,7 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
 
 
 def _pathlen_split(pki: TestPKI) -> Scenario:
-    """Return a scenario with two possible issuers of a forged leaf.
+    """Return a scenario with a forged leaf that has two possible issuers of the same name and key.
 
     One is R2, an attacker's root that clients trust. The other is a certificate below the pinned
     root R with the name and key of R2. The intermediate C issued it, although C may have no
@@ -82,9 +82,9 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 
 
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with ``authorities`` intermediates of an attacker.
+    """Return a function that builds a scenario with a chain of an attacker's intermediates.
 
-    They are below R2, an attacker's root that clients trust.
+    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

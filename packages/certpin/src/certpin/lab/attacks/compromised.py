@@ -31,7 +31,7 @@ def _stolen_key(pki: TestPKI) -> Scenario:
 
 
 def _stolen_intermediate(pki: TestPKI) -> Scenario:
-    """Return a scenario with a leaf that was issued with the stolen key of an intermediate.
+    """Return a scenario in which the leaf is issued with the stolen key of an intermediate.
 
     The leaf has the honest server's pinned key, so that a pin matches whether the client pins the
     server's key or an authority.

@@ -1,4 +1,8 @@
-"""Cases with several connections: only the n-th is attacked, or one of another kind or port."""
+"""Cases in which only some connections of a client are attacked, and the others are honest.
+
+The attacked connection is the n-th one, one with another ClientHello than the first, or one to
+another port.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,8 @@ _NUMBERS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 def _only(number: int) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which only connection ``number`` is attacked.
 
-    The honest server redirects to itself, so that a client that follows redirects reaches the
-    attack.
+    The honest server on the earlier connections redirects to the same host, so that a client that
+    follows redirects reaches the attacked connection.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

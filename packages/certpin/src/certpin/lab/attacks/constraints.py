@@ -59,10 +59,10 @@ def _too_long(pki: TestPKI) -> Scenario:
 
 
 def _other_names_only(pki: TestPKI) -> Scenario:
-    """Return a scenario with an intermediate that may only issue certificates for other hosts.
+    """Return a scenario with a leaf from an issuer that may only issue for other hosts.
 
-    Its name constraints permit other DNS names and other IP addresses, because the host under test
-    may be an address.
+    The issuer's name constraints permit other DNS names and other IP addresses, because the host
+    under test may be an address.
     """
     return _below(
         pki, pki.root.intermediate("Intermediate for other names", change=_limit(*_OTHERS))
@@ -70,10 +70,10 @@ def _other_names_only(pki: TestPKI) -> Scenario:
 
 
 def _widened(pki: TestPKI) -> Scenario:
-    """Return a scenario with two authorities: the upper excludes the host, the lower permits it.
+    """Return a scenario with two intermediates: the upper excludes the host, the lower permits it.
 
-    The host stays excluded, because the constraints of a path are intersected (RFC 5280 section
-    6.1.4 (g)).
+    The host stays excluded, because the name constraints of a path are intersected (RFC 5280
+    section 6.1.4 (g)).
     """
     upper = pki.root.intermediate("Intermediate for other names, above", change=_limit(*_OTHERS))
     lower = upper.intermediate("Intermediate that widens", change=_limit(_permits(pki.host)))
@@ -96,7 +96,7 @@ def _permits(host: str) -> x509.GeneralName:
 
 
 def _no_purpose(pki: TestPKI) -> Scenario:
-    """Return a scenario with a leaf that has an extended key usage without any purpose."""
+    """Return a scenario in which the leaf has an extended key usage without any purpose."""
     empty = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"\x30\x00")
     leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
     kinds = (x509.ExtendedKeyUsage,)

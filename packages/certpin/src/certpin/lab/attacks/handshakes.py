@@ -1,4 +1,4 @@
-"""Cases of handshakes with another version, protocol, delay or ending than the honest server's."""
+"""Cases of handshakes with an unusual TLS version or protocol, a delay, or an early end."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _no_alpn(pki: TestPKI) -> Scenario:
 
 
 def _interrupted(opening: Opening) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario in which ``opening`` interrupts each handshake.
+    """Return a function that builds a scenario in which the server ends each handshake early.
 
-    A client that then continues in clear text leaks its data to the port of the lab, or through its
-    proxy to port 80 of the host.
+    ``opening`` is the kind of end, such as a TCP reset. A client that then continues in clear text
+    leaks its data to the port of the lab, or through its proxy to port 80 of the host.
     """
     return lambda _: Scenario.of(ServerStep((), b"", opening=opening))
 

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
     """Return a scenario in which the honest server over TCP offers HTTP/3.
 
-    It redirects, so that the client makes a second request, for which it can use HTTP/3. The
-    connection stays open, because urllib3-future forgets the offer of a closed connection.
+    The server redirects, so that the client makes a second request, for which it can use HTTP/3.
+    The connection stays open, because urllib3-future forgets the offer of a closed connection.
+
+    Args:
+        pki: the test PKI of the case.
+        over_quic: how the lab serves the connections over QUIC.
     """
     need_http3()
     offering = with_lab_key(pki.honest).but(offers_http3=True, answer=Answer.REDIRECT_ONCE)

@@ -38,7 +38,7 @@ _PRIVATE_OID = x509.ObjectIdentifier("2.25.305419896305419896305419897")  # from
 def _with_key(
     make: Callable[[], CertificateIssuerPrivateKeyTypes],
 ) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: an attacker's leaf with a key from ``make``."""
+    """Return a function that builds a scenario with an attacker's leaf; ``make`` returns a key."""
     return lambda pki: Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=make())))
 
 
@@ -61,9 +61,9 @@ def _version_1(pki: TestPKI) -> Scenario:
 
 
 def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with the subject ``name``, and the host in the SAN.
+    """Return a function that builds a scenario with an attacker's leaf with the subject ``name``.
 
-    The SAN is critical if the subject is empty (RFC 5280 section 4.1.2.6).
+    The host is in the SAN, which is critical if the subject is empty (RFC 5280 section 4.1.2.6).
     """
 
     def scenario(pki: TestPKI) -> Scenario:
@@ -87,7 +87,10 @@ def _many_names(pki: TestPKI) -> Scenario:
 
 
 def _odd_extensions(pki: TestPKI) -> Scenario:
-    """Return a scenario with extensions that are legal, but that simple parsers may not expect."""
+    """Return a scenario with an attacker's leaf that has legal, but unusual extensions.
+
+    Simple parsers may not expect them.
+    """
     names = pki.rogue.issue(pki.host).chain[0].extensions
     hosts = names.get_extension_for_class(x509.SubjectAlternativeName).value
     odd = x509.SubjectAlternativeName(
@@ -146,7 +149,15 @@ def _leaf(
     scenario: Callable[[TestPKI], Scenario],
     reference: str = "CWE-636: not failing securely",
 ) -> Case:
-    """Return a case of an unusual leaf. The TLS library may refuse it; the pins must refuse it."""
+    """Return a case of an attacker's unusual leaf. The TLS library may refuse it; the pins must.
+
+    Args:
+        name: the name of the case.
+        presents: what is unusual about the leaf.
+        guards: the property of the client that the case checks.
+        scenario: builds the scenario with the leaf.
+        reference: the standard or document that requires this property.
+    """
     return Case(
         name=name,
         family=Family.AUTHORITY,

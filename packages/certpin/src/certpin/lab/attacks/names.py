@@ -52,7 +52,7 @@ def below(label: str) -> Callable[[str], str]:
 
 
 def _named(name: Callable[[str], str]) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: the server's key certified for a wrong name.
+    """Return a function that builds a scenario: a leaf with the server's own key, for a wrong name.
 
     ``name`` derives the wrong name from the host under test.
     """

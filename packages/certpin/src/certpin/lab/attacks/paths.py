@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def cross_signed(pki: TestPKI) -> Scenario:
-    """Return a scenario with a chain to the trusted root R through the cross-signed root X.
+    """Return a scenario in which the chain leads to the trusted root R through the new root X.
 
-    X is a new root. R signs X, and X signs the intermediate I. A client without X in its trust
+    R signs X (a cross-signed root), and X signs the intermediate I. A client without X in its trust
     store can verify the path: leaf, I (signed by X), X (signed by R), R.
     """
     new_root = pki.authorities.new_root
@@ -27,9 +27,9 @@ def cross_signed(pki: TestPKI) -> Scenario:
 
 
 def _reordered(pki: TestPKI) -> Scenario:
-    """Return a scenario with an honest chain that has two intermediates, sent in reverse order.
+    """Return a scenario in which the server sends its two intermediates in reverse order.
 
-    The leaf is sent first, as TLS requires.
+    The chain is honest. The leaf is sent first, as TLS requires.
     """
     issuer = pki.intermediate.intermediate("Intermediate J")
     identity = issuer.issue(pki.host, key=pki.leaf.key)
@@ -42,7 +42,7 @@ def _root_sent(pki: TestPKI) -> Scenario:
 
 
 def _extra_certificate(pki: TestPKI) -> Scenario:
-    """Return a scenario with the honest chain and an intermediate that is not part of it."""
+    """Return a scenario in which an unrelated intermediate is sent with the honest chain."""
     return Scenario.legitimate(pki.leaf, pki.second_intermediate.x509)
 
 

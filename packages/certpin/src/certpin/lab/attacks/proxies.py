@@ -1,4 +1,4 @@
-"""Cases of an HTTP proxy: a hostile proxy that answers CONNECT itself, and TLS to the proxy.
+"""Cases of HTTP proxies: a hostile proxy that answers CONNECT itself, and proxies that use TLS.
 
 An answer in place of a tunnel comes before TLS, in clear text, from anyone on the path to the
 proxy. A client with an ``https://`` proxy opens TLS to the proxy first, and then TLS to the host

@@ -21,7 +21,7 @@ def redirecting(honest: ServerStep, answer: Answer) -> ServerStep:
 
 
 def with_lab_key(honest: ServerStep) -> ServerStep:
-    """Return an honest server's step unchanged, if the lab itself plays this server.
+    """Check that the lab itself plays an honest server, and return the server's step unchanged.
 
     A step describes how the lab serves one connection.
 

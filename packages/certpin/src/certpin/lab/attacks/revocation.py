@@ -55,7 +55,7 @@ def _stapled(pki: TestPKI, *, revoked: bool) -> Scenario:
 
 
 def _must_staple(pki: TestPKI) -> Scenario:
-    """Return a scenario without the stapled OCSP response that the certificate requires.
+    """Return a scenario in which the leaf requires a stapled OCSP response, but none is sent.
 
     RFC 7633 (must-staple).
     """
@@ -70,9 +70,10 @@ def _must_staple(pki: TestPKI) -> Scenario:
 
 
 def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
-    """Return a scenario in which the certificate contains the URL of a CRL of its issuer.
+    """Return a scenario in which the leaf contains the URL of a CRL that the lab serves.
 
-    ``revoked`` says whether the CRL lists the certificate.
+    The CRL is signed by the issuer of the leaf. It lists the leaf if ``revoked`` is True, and only
+    another certificate otherwise.
 
     Raises:
         CannotServeError: no lab is running that could serve the CRL.
@@ -96,9 +97,9 @@ def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
 
 
 def _signed_list(pki: TestPKI, serial: int) -> bytes:
-    """Return a CRL of the honest intermediate as DER, with one revoked serial number.
+    """Return a CRL (RFC 5280 section 5) as DER, signed by the issuer of the honest certificate.
 
-    RFC 5280 section 5.
+    ``serial`` is the serial number of the only certificate that the CRL lists.
     """
     entry = (
         x509.RevokedCertificateBuilder()

@@ -1,4 +1,4 @@
-"""Cases of changes in roots: cross-signs that expire, new anchors, and two roots of one name.
+"""Cases of changes in roots: cross-signs that expire, new roots, and two roots of the same name.
 
 Each of these changes has locked clients out in the past. The server is honest, and its leaf has the
 pinned key.
@@ -20,16 +20,19 @@ _EXPIRED = -30.0  # days after which the legacy root's certificates expired
 
 
 def _cross_sign_expired(pki: TestPKI) -> Scenario:
-    """Return a scenario: the server still sends an expired cross-sign of the trusted root R."""
+    """Return a scenario in which the honest server also sends an expired cross-sign of the root R.
+
+    Clients trust R, so they don't need this certificate.
+    """
     legacy = Authority("Legacy root", now=pki.now)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key, days=_EXPIRED)
     return Scenario.legitimate(pki.leaf, cross.x509)
 
 
 def _cross_signer_expired(pki: TestPKI) -> Scenario:
-    """Return a scenario with an expired root that cross-signed the trusted root R.
+    """Return a scenario in which the honest server also sends a cross-sign of the trusted root R.
 
-    The server sends the expired root too.
+    The root that issued the cross-sign has expired. The server sends this root too.
     """
     legacy = Authority("Legacy root", now=pki.now, days=_EXPIRED)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key)

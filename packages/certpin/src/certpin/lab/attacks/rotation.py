@@ -68,14 +68,14 @@ def _url(text: str) -> x509.UniformResourceIdentifier:
 def with_unpinned_key(
     pki: TestPKI, key: CertificateIssuerPrivateKeyTypes | None = None, **fields: Any
 ) -> Scenario:
-    """Return a scenario with a certificate of the honest intermediate for a new, unpinned key.
+    """Return a scenario in which the server has an unpinned key, certified by the honest issuer.
 
     If the client pins the server's key, the server counts as an attacker; otherwise as honest.
 
     Args:
         pki: the test PKI of the case.
         key: the key of the server; None to make a new key.
-        fields: other fields of the ``ServerStep``.
+        fields: other fields of the ``ServerStep``, which describes how the lab serves a connection.
     """
     role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
     identity = pki.intermediate.issue(pki.host, key=key)

@@ -1,4 +1,4 @@
-"""Cases of several connections: a check of one must not count for another connection or host."""
+"""Cases of several connections: a check on one must not count for another connection or host."""
 
 from __future__ import annotations
 

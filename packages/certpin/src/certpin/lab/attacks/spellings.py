@@ -44,9 +44,12 @@ def _is_here(host: str) -> bool:
 
 
 def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
-    """Return a scenario with the honest server's key, a given subject, and ``names`` in the SAN.
+    """Return a scenario in which the leaf has the server's own key, and the given subject and SAN.
 
-    If no names are given, the certificate has no SAN.
+    Args:
+        pki: the test PKI of the case.
+        subject: the common name of the leaf.
+        names: the names in the SAN. Without names, the leaf has no SAN.
     """
     identity = pki.intermediate.issue(subject, key=pki.leaf.key)
     san = ((x509.SubjectAlternativeName(names), False),) if names else ()
@@ -70,7 +73,7 @@ def _nul_in_common_name(pki: TestPKI) -> Scenario:
 
 
 def _behind_nul(host: str) -> str:
-    """Return the name ``HOST``, a NUL and the attacker's domain.
+    """Return a name that consists of the host, a NUL character, and the attacker's domain.
 
     A careless issuer checks only the domain after the NUL. A client that reads a C string compares
     only the host before it.

@@ -61,9 +61,10 @@ def _factored(pki: TestPKI) -> Scenario:
 
 
 def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: TLS 1.2 with ``ciphers``, and an RSA key.
+    """Return a function that builds a scenario: TLS 1.2, an RSA key, and the suites ``ciphers``.
 
-    ``dh_params`` are the Diffie-Hellman parameters as PEM; empty for none.
+    ``ciphers`` is in OpenSSL's syntax. ``dh_params`` are the Diffie-Hellman parameters as PEM;
+    empty for none.
     """
     settings = TLSSettings(newest="TLSv1_2", ciphers=ciphers, dh_params=dh_params)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=Role.HONEST, settings=settings))
@@ -72,7 +73,8 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
 def _weak(weakness: Weakness, role: Role = Role.ATTACKER) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: TLS 1.2 with a given weakness, and an RSA key.
 
-    ``role`` is the attacker if the weakness lets anyone on the path read the connection.
+    ``role`` says if the server counts as honest or as the attacker. It is the attacker if the
+    weakness lets anyone on the path read the connection.
     """
     settings = TLSSettings(newest="TLSv1_2", weakness=weakness)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=role, settings=settings))

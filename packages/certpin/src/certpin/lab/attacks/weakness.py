@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _weak_key(pki: TestPKI) -> Scenario:
-    """Return a scenario with an intermediate that has a weak RSA key; all other keys are strong.
+    """Return a scenario in which an intermediate has a weak RSA key; all other keys are strong.
 
     Pins match, and an attacker who factors that key can issue certificates.
     """
@@ -30,9 +30,10 @@ def _weak_key(pki: TestPKI) -> Scenario:
 
 
 def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario: the leaf is signed over ``digest``, such as MD5.
+    """Return a function that builds a scenario in which the leaf is signed over ``digest``.
 
-    The signature is by RSA, because ECDSA has no OID for MD5.
+    The digest is a weak hash function, such as MD5. The signature is by RSA, because ECDSA has no
+    OID for MD5.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

@@ -27,7 +27,7 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """The case with which a device's connection is served. It is chosen when the host is known.
+    """The case that serves one connection of a device, chosen when the host is known.
 
     An object of this class takes the place of the ``CaseRun`` of the host's active turn (a turn is
     the run of one case for one host). The connection stays with this turn, even if the host's next
@@ -45,10 +45,10 @@ class DeviceSession(CaseRun):
         return self._schedule.tests(host)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Choose this connection's turn (the run of one case for one host).
+        """Choose this connection's turn, and return the server for its clear-text part before TLS.
 
-        Return the server for the part of the connection before TLS, such as STARTTLS; None if the
-        case has no such part. ``seen`` is the evidence of the connection. A session calls this
+        A turn is the run of one case for one host. Return None if the protocol has no part before
+        TLS, such as STARTTLS. ``seen`` is the evidence of the connection. A session calls this
         method before any other.
         """
         self.visit = self._schedule.admit(seen, plain=self.plain)
@@ -59,7 +59,7 @@ class DeviceSession(CaseRun):
         """Do nothing: the turn (the run of a case for a host) already stores this connection."""
 
     def failed(self, error: CannotServeError) -> None:
-        """Record an error in the turn: the lab could not serve the connection.
+        """Record in the connection's turn that the lab could not serve the connection.
 
         A turn is the run of one case for one host.
         """
@@ -116,18 +116,20 @@ class ObservedConnection:
 
     @property
     def pause(self) -> float:
-        """The seconds after which to call ``resume``; zero if no pause is under way."""
+        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
         return self._inner.pause
 
     def resume(self) -> None:
-        """Continue to serve the connection after a pause."""
+        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
         self._inner.resume()
         self._session.step()
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from bytes relayed from the client, or from the server if ``back``.
+        """Update the recorded evidence with bytes that were relayed between client and server.
 
-        Empty bytes mean that this side closed the connection.
+        Args:
+            data: the bytes; empty if their sender closed the connection.
+            back: True if the server sent the bytes, False if the client did.
         """
         self._inner.passed(data, back=back)
         self._session.step(hung_up=not data and not back)
@@ -137,7 +139,7 @@ class ObservedConnection:
         return self._inner.data_to_send()
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed the connection."""
+        """Process bytes from the client. Empty bytes mean that the client closed the connection."""
         self._inner.receive(data)
         self._session.step(hung_up=not data)
 
@@ -157,7 +159,10 @@ class RoutedConnection(ObservedConnection):
         self._routed = inner
 
     def silent(self) -> None:
-        """Relay a client that sends nothing: perhaps its server has to speak first."""
+        """Relay the connection if the lab has not yet decided whether to serve it or to relay it.
+
+        Called if the client sends nothing: in SMTP, for example, the server speaks first.
+        """
         self._routed.silent()
 
 
@@ -195,7 +200,7 @@ def routed_connection(schedule: Schedule, destination: Destination) -> RoutedCon
 
 
 class DeviceConnection(Proxied):
-    """A device's connection to the lab's proxy: the proxy request, then the requested host.
+    """A device's connection to the lab's proxy: the proxy request, then the traffic with the host.
 
     Connections to hosts that are not under test are relayed. HTTP requests for the name or the
     address of the lab get the web page of the lab.

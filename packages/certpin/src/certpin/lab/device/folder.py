@@ -1,8 +1,9 @@
-"""The folder of an interactive lab with its roots and keys, so that a device is set up only once.
+"""The folder in which an interactive lab stores its roots and keys between its runs.
 
-Only the owner can read the private keys (mode 600 in a folder of mode 700). A folder that other
-users could have read or changed is refused. Every file is opened relative to the descriptor of the
-folder, and no symbolic link is followed.
+Because they stay the same, the user sets up a device only once. Only the owner can read the private
+keys (mode 600 in a folder of mode 700). A folder that other users could have read or changed is
+refused. Every file is opened relative to the descriptor of the folder, and no symbolic link is
+followed.
 """
 
 from __future__ import annotations
@@ -223,7 +224,7 @@ def _lasts(authority: Authority, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class LabState:
-    """The stored state of a lab: authorities, tunnel keys if there is a tunnel, and messages.
+    """The stored state of a lab: its authorities, and its tunnel keys if it has a tunnel.
 
     ``notes`` are instructions for the user, such as to install a new root.
     """

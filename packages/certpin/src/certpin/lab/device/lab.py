@@ -195,10 +195,10 @@ class DeviceLab:
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until connections relayed to real servers have ended, at most ``patience`` seconds.
+        """Wait until all connections that the lab relays to the hosts' real servers have ended.
 
-        The lab may have its last result when the app sends data to its real server. This wait lets
-        the app still get the answer.
+        The lab may have its last result while the app still sends data to its real server. This
+        wait lets the app get the answer. It takes at most ``patience`` seconds.
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:

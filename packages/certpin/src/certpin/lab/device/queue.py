@@ -95,7 +95,11 @@ class CaseQueue:
 
     @property
     def in_doubt(self) -> int:
-        """The number of refusals after which the app has not yet accepted the honest server."""
+        """The number of cases that the app refused, and that no good control has confirmed yet.
+
+        A good control is a case with the honest server: if the app accepts it, earlier refusals
+        count.
+        """
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
@@ -151,9 +155,10 @@ class CaseQueue:
             return None
 
     def _postpone(self, turn: Turn) -> Turn | None:
-        """Put the case of a turn back into the queue, behind the next case. Return None.
+        """Put the case of a turn back into the queue, behind the next case, and return None.
 
-        Called for a case about two hosts if another one is active: only one can run at a time.
+        A turn is the run of a case. Called for a case about two hosts if another such case is
+        active: only one can run at a time.
         """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
@@ -187,6 +192,10 @@ class CaseQueue:
 
         A good control is a case with the honest server. After ``_TRIES`` tries, the inconclusive
         judgement becomes the result of the case.
+
+        Args:
+            turn: the run of the case.
+            judgement: the inconclusive judgement of this run.
         """
         self._tries[turn.case.name] += 1
         if self._tries[turn.case.name] >= _TRIES:

@@ -162,7 +162,7 @@ class Schedule:
         return turn.begin(seen)
 
     def update(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Process an event on a connection of a device.
+        """Process an event on a connection of a device: its case may end, and the next may begin.
 
         Args:
             visit: the connection.
@@ -266,7 +266,9 @@ def _check_case(case: Case, host: str) -> None:
 
 
 def _check_scenario(scenario: Scenario) -> None:
-    """Check that, in this scenario, an app's connections show if the app accepts the server.
+    """Check that an app's connections alone can show if the app accepts the server of a scenario.
+
+    A scenario describes how the lab serves each connection of a case.
 
     Raises:
         CannotServeError: the scenario needs a signal that an app on a device doesn't give.

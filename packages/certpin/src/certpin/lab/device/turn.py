@@ -209,12 +209,12 @@ class Turn:
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Return True if enough connections show how the client reacts.
+        """Return True if enough connections of this turn show how the client reacts.
 
         Each step that matters for the verdict needs a connection. A step is how the lab serves one
-        connection. If the case redirects the client, or attacks only connections of another kind,
-        one connection that is evidence suffices. Without such a connection, three answered requests
-        suffice.
+        connection. If the case redirects the client, or attacks only connections of another TLS
+        client than the first, one connection that is evidence suffices. Without such a connection,
+        three answered requests suffice.
 
         Args:
             said: the connections that are evidence for the verdict.
@@ -245,10 +245,11 @@ class Turn:
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
-        """Return True if every step that matters for the verdict has a connection with a signal.
+        """Return True if enough connections to one host show how the client reacts.
 
-        Closing the connection silently can be an accident. It must happen twice, unless the client
-        then sent data to an honest server.
+        Each step that matters for the verdict needs a connection. A connection that the client
+        closed silently may be an accident: then at least two connections are needed, unless the
+        client sent data to an honest server afterwards.
 
         Args:
             steps: the steps of one host. A step is how the lab serves one connection.
@@ -264,7 +265,10 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Return True if the client later sent data to an honest server on another connection."""
+        """Return True if the client sent data to an honest server on a later connection.
+
+        ``visit`` is the earlier connection.
+        """
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(visit) and not visit.seen.exposed for visit in later)
 

@@ -73,9 +73,10 @@ def evidence_facts(
 
 
 def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield the name, size and SHA-256 of the program in a command, and of scripts in its words.
+    """Yield the name, size and SHA-256 of a command's program, and of scripts among its arguments.
 
-    Other files are left out, because the hash of a short password in a file would reveal it.
+    Other files that the arguments name are left out, because the hash of a short password in a
+    file would reveal the password.
     """
     for number, word in enumerate(command):
         found = which(word) if number == 0 else word

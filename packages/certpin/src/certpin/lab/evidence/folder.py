@@ -121,7 +121,10 @@ def write_evidence(
 
 
 def report_files(run: Run, facts: dict[str, Any]) -> dict[str, str]:
-    """Return the text of each report in the evidence folder, by file name. Writes nothing."""
+    """Return the text of each report in the evidence folder, by file name. Writes nothing.
+
+    ``facts`` are the facts of the run, as ``evidence_facts`` returns them.
+    """
     return {
         PAGE: to_html(run, facts),
         "results.json": to_json(run) + "\n",
@@ -176,7 +179,16 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the manifest, the list of digests, and the signature, in this order.
 
-    Return the manifest. If ``key`` is None, no signature is written.
+    Args:
+        made: the folder that contains the reports, and gets these files.
+        run: the run with its results.
+        facts: the facts of the run, for the manifest.
+        pdf: the result of ``print_pdf``, for the manifest.
+        key: the key that signs the list of digests; None for no signature.
+        timestamp: the time of the signature, in seconds since 1970.
+
+    Returns:
+        The manifest.
     """
     digests = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
     manifest = {
@@ -220,7 +232,10 @@ def _replace(made: Path, place: Path, spare: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return True if a folder is empty, or contains only files of certpin's evidence."""
+    """Return True if a folder is empty, or has only files of certpin's evidence.
+
+    Such a folder may be replaced.
+    """
     names = {path.name for path in folder.iterdir()}
     if not names:
         return True

@@ -45,7 +45,10 @@ class ForgedRoot:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The forged root as a certificate. Its signature is valid for the chosen generator."""
+        """The forged root as a certificate.
+
+        Its signature is valid for a verifier that uses the generator in the certificate.
+        """
         parts = der.take_apart(self.real_chain)
         info = der.encode(_public_key_info(self._point))
         tbs = replace(parts.tbs_certificate, subject_public_key_info=der.field(info))

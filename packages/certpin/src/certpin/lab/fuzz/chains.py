@@ -294,7 +294,7 @@ class Corpus:
         return grammar.without_extension(plan, change.field)
 
     def _rearrange(self, chain: list[bytes], change: Mutation) -> None:
-        """Insert, repeat, drop, reorder or add certificates above the leaf.
+        """Insert, repeat, drop, reorder or add certificates above the leaf, in the list ``chain``.
 
         The leaf stays first, as TLS requires.
         """

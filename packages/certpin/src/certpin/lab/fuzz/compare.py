@@ -92,7 +92,7 @@ class PeerAsClient:
         self._peer = peer
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
-        """Return the verdict of the verifier."""
+        """Return the verdict of the verifier on a chain."""
         return self._peer.judge(chain.own)
 
     def stop(self) -> None:
@@ -185,9 +185,10 @@ class FuzzRun:
 
 
 def case_of(name: str, chain: FuzzChain, expect: ExpectedVerdict) -> Case:
-    """Return a lab case that serves this chain. Written to a file, ``--case-file`` can repeat it.
+    """Return a lab case that serves this chain.
 
-    ``expect`` is the verdict that a correct client reaches.
+    If the case is written to a file, ``certpin prove --case-file`` can run it again. ``expect`` is
+    the verdict that a correct client reaches.
     """
     return own_case(name, chain.own, expect, str(chain.recipe))
 
@@ -240,7 +241,7 @@ class _Comparison:
         self.classes: list[DisagreementClass] = []
 
     def baseline(self) -> tuple[str, ...]:
-        """Return the names of the good chains that the client accepts."""
+        """Return the names of the good (not mutated) chains that the client accepts."""
         good = [
             name
             for name in self.corpus.starts
@@ -249,7 +250,13 @@ class _Comparison:
         return tuple(good)
 
     def add(self, number: int, recipe: Recipe, client: PeerVerdict) -> None:
-        """Ask the other verifiers about a chain, and record how the client's verdict differs."""
+        """Judge a chain with the other verifiers, and record how the client's verdict differs.
+
+        Args:
+            number: the number of the chain.
+            recipe: how the chain is made.
+            client: the verdict of the client on the chain.
+        """
         if client.accepts is None:
             self.not_compared[client.why] += 1
             return
@@ -288,10 +295,10 @@ class _Comparison:
         accepts: dict[str, bool],
         found: dict[Recipe, dict[str, PeerVerdict]],
     ) -> bool:
-        """Return True if the client and all peers still have the verdicts ``accepts`` on a recipe.
+        """Return True if client and peers have the verdicts ``accepts`` on the chain of a recipe.
 
-        The peers are asked first, because they are faster. ``found`` collects the verdicts by
-        recipe.
+        The peers judge first, because they are faster. The verdicts are stored in ``found``, by
+        recipe, if those of the peers are equal to ``accepts``.
         """
         verdicts = self._ask_peers(recipe)
         if {CLIENT: accepts[CLIENT]} | _accepts(verdicts) != accepts:

@@ -86,7 +86,10 @@ def _encoded(chain: tuple[bytes, ...]) -> list[str]:
 
 
 def build_go_helper(folder: Path) -> tuple[Path, str]:
-    """Build the program that asks Go's verifier, in a folder and without the network.
+    """Build the helper program that runs Go's verifier. The build uses no network.
+
+    Args:
+        folder: the folder for the program.
 
     Returns:
         The path of the program, and the version of Go.

@@ -95,7 +95,7 @@ def dns(name: str, tag: bytes = b"\x82") -> bytes:
 
 
 def _names(*names: str) -> Value:
-    """Return a function that makes a list of DNS names for a host.
+    """Return a function that encodes a list of DNS names as DER, given the host under test.
 
     In ``names``, HOST is replaced by the host, and PARENT by the domain above it.
     """
@@ -117,7 +117,7 @@ def _host_as(tag: bytes, prefix: str = "") -> Value:
 
 
 def _subtrees(tag: bytes, base: str, *, kind: bytes = b"\x82", rest: bytes = b"") -> Value:
-    """Return a function that makes name constraints with one subtree, as DER, for a host.
+    """Return a function that encodes name constraints with one subtree as DER, given a host.
 
     Args:
         tag: the DER tag ``a0`` for a permitted subtree, or ``a1`` for an excluded one.

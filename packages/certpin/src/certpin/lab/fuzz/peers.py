@@ -123,7 +123,10 @@ def _shake(client: ssl.SSLObject, server: ssl.SSLObject) -> PeerVerdict:
 
 
 class OpenSSLPeer(_Handshake):
-    """The OpenSSL of this Python, with its defaults. It checks dates with the machine's clock."""
+    """A verifier that is the OpenSSL of this Python, with its defaults.
+
+    It checks dates with the machine's clock.
+    """
 
     name = "openssl"
     version = ssl.OPENSSL_VERSION
@@ -135,7 +138,10 @@ class OpenSSLPeer(_Handshake):
 
 
 class CertpinPeer(_Handshake):
-    """certpin: a ``PinnedSSLContext`` that trusts only the anchors, and pins their keys."""
+    """A verifier that is certpin: a ``PinnedSSLContext`` that trusts only ``anchors``.
+
+    It also pins the keys of these anchors, so that each chain to an anchor matches a pin.
+    """
 
     name = "certpin"
     version = __version__
@@ -151,7 +157,10 @@ class CertpinPeer(_Handshake):
         self._log.addHandler(self._silent)
 
     def close(self) -> None:
-        """Let certpin's log print each refusal again if the program configured no logging."""
+        """Remove the log handler that kept certpin's refusals off standard error.
+
+        The handler only has an effect if the program configured no logging.
+        """
         self._log.removeHandler(self._silent)
 
 

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_peers(corpus: Corpus, now: datetime) -> Iterator[tuple[list[Peer], dict[str, str]]]:
-    """Context manager: the verifiers OpenSSL, certpin, cryptography and, if it is installed, Go.
+    """Context manager: open the verifiers OpenSSL, certpin, cryptography and, if installed, Go.
 
     Args:
         corpus: the good chains. The verifiers trust their roots.
         now: the time for ``cryptography``. The other verifiers use the clock of the machine.
 
     Yields:
-        The verifiers; and the reason why one is absent, by the name of the absent one.
+        The verifiers; and, by its name, the reason why a verifier is absent.
     """
     contexts = Contexts()
     absent: dict[str, str] = {}
@@ -110,7 +110,7 @@ def verdict_words(verdicts: dict[str, bool]) -> str:
 
 
 def patterns(run: FuzzRun) -> Iterator[str]:
-    """Yield a line for each combination of verdicts in which the other verifiers disagree.
+    """Yield a line for each combination of verdicts in which the other verifiers don't agree.
 
     A line has the number of chains, the verdicts, and the fields that the minimal chains changed.
     The most frequent combination comes first.

@@ -42,7 +42,7 @@ class ExpectedVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A case that an import or an export of a suite left out, with the reason."""
+    """The name of a case that an import or an export of a test suite left out, and the reason."""
 
     name: str
     reason: str
@@ -125,7 +125,7 @@ class OwnPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """How the lab serves a connection: with the chain and the key of the user."""
+        """How the lab serves a connection: with the chain and key that the user supplies."""
         return ServerStep(self._own.chain, self._own.key_pem, role=Role.HONEST)
 
     @cached_property

@@ -108,10 +108,11 @@ def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
 
 
 def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
-    """Return the step of a case (how the lab serves a connection) that has only a chain and a key.
+    """Return how the lab serves a case, if any server with the same chain and key can serve it.
 
     Raises:
-        CannotServeError: the case needs something else, or its chain can't be made here.
+        CannotServeError: the case also needs other things, such as a proxy, several connections or
+            a compromised key; or the server's key is not that of its certificate.
     """
     step = scenario.first[0]
     if scenario.needs_proxy:
@@ -139,7 +140,8 @@ def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
         unpinned: how the lab serves a client without pins.
 
     Raises:
-        CannotServeError: the attack depends on the client's pins, so one chain is not the case.
+        CannotServeError: the attack depends on the client's pins, so that one chain is not enough
+            to reproduce the case.
     """
     issuers = [
         [x509.load_der_x509_certificate(der).issuer for der in each.chain]

@@ -1,8 +1,8 @@
 """Group the findings of a lab run by cause: one mistake of a client makes it fail many cases.
 
-``curl -k`` fails most attacks of the lab because of one mistake: it accepts any certificate. The
-tree in ``certpin.lab.report.faults`` derives causes from the pattern of the verdicts. Findings that
-fit no pattern are grouped by their fix.
+For example, ``curl -k`` fails most attacks of the lab because it accepts any certificate. The list
+of faults in ``certpin.lab.report.faults`` derives causes from the pattern of the verdicts. Findings
+that fit no pattern are grouped by their fix.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Cause:
         fix: the change to make.
         results: the findings: the cases with a wrong result.
         proof: the two or three results of the run that show the mistake best. Some are right: a
-            client that passes a neighbouring case doesn't make a wider mistake. A run with few
-            cases may have only one such result.
+            passed case that is similar shows that the mistake is limited. A run with few cases may
+            have only one such result.
         fixes: the fix in each programming language, by the language's name; empty if the findings
             fit no pattern.
     """
@@ -83,8 +83,8 @@ def _proof(
 ) -> tuple[Result, ...]:
     """Return the results that prove a fault: at most three, and at least one of them wrong.
 
-    If possible, they include a passed case, which shows that the fault is not wider: one or more of
-    ``names``, or else another passed case with the same expected reaction.
+    If possible, they include a case that the client passed, because it shows the limit of the
+    fault: one or more of ``names``, or else another passed case with the same expected reaction.
 
     Args:
         names: the cases that show the fault best, in order.

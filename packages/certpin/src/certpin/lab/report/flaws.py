@@ -57,9 +57,9 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    The result is a host under test. If the client sent another name or no name, it is the first
-    one. For TLS to the lab's proxy, the result is the address of the proxy; for ECH, the public
-    name.
+    It is the host under test that the client named. If the client named another host or none, it is
+    the first host under test. For TLS to the lab's proxy, it is the address of the proxy; for
+    Encrypted ClientHello (ECH), the public name.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.
@@ -74,7 +74,10 @@ def requested_host(attempt: Attempt, seen: Connection) -> str:
 
 
 def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
-    """Return the pins that the client had for a host in this attempt; empty if it had no pins."""
+    """Return the pins that the client had for a host in one attempt; empty if it had no pins.
+
+    An attempt is one run of the client against a case.
+    """
     try:
         policy = attempt.pins.policy_for(host) if attempt.pins else None
     except HostError:
@@ -84,7 +87,7 @@ def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
 
 @dataclass(frozen=True)
 class ChainContext:
-    """The facts against which a chain is checked: requested host, roots, pins and time.
+    """What a chain is checked against: the requested host, the client's roots and pins, the time.
 
     Attributes:
         host: the requested host.
@@ -116,7 +119,7 @@ class ChainContext:
 
 
 def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
-    """Return the facts against which the chain of a connection is checked for flaws.
+    """Return the host, roots, pins and time with which to check a connection's chain for flaws.
 
     Args:
         run: the lab run.
@@ -137,9 +140,10 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
 
 @lru_cache(maxsize=1024)
 def _leaf_key(key_pem: bytes) -> str:
-    """Return the pin of the key that signed the handshake; empty if the key can't be read.
+    """Return the pin of the private key with which the server signed the handshake.
 
-    In an attack, this key and the key of the leaf can differ.
+    The result is empty if the key (PEM) can't be read. In an attack, this key and the key of the
+    leaf can differ.
     """
     if not key_pem:
         return ""
@@ -160,7 +164,10 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 @dataclass(frozen=True)
 class _Spot:
-    """One certificate of a path, at the position ``index``. Functions that find flaws take it."""
+    """One certificate of a path, at the position ``index``, and what it is checked against.
+
+    It is the argument of each function that looks for one kind of flaw.
+    """
 
     context: ChainContext
     path: ChainPath
@@ -190,8 +197,10 @@ class _Spot:
 def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
     """Return the flaws of one certificate of a path, each as a sentence.
 
+    A flaw is a reason for which a correct client refuses the certificate.
+
     Args:
-        context: the facts against which the certificate is checked.
+        context: the host, roots, pins and time with which the certificate is checked.
         path: the path.
         index: the position of the certificate in the path, 0 for the first, usually the leaf.
 

@@ -54,8 +54,8 @@ def to_html(run: Run, facts: dict[str, Any] | None = None) -> str:
 
     Args:
         run: the run.
-        facts: the facts from ``certpin.lab.evidence.facts``, for a page that is evidence for an
-            auditor; None for other pages.
+        facts: the digests, versions and machine from ``certpin.lab.evidence.facts``, for a page
+            that is evidence for an auditor; None for other pages.
     """
     style = _style()
     head = tag(
@@ -175,7 +175,7 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 def _controls(run: Run) -> ET.Element:
     """Return the section that shows if the honest server was accepted before and after the attacks.
 
-    A client that refuses every server proves nothing.
+    Otherwise the refusals of attacks prove nothing, because the client may refuse every server.
     """
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
@@ -298,9 +298,9 @@ def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 
 
 def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
-    """Return the names and values that only a page for an auditor has.
+    """Return the names and values that only an HTML page for an auditor shows.
 
-    They are digests, versions, and the machine.
+    They are digests, the versions of the tools, and the machine.
     """
     client, machine, own = facts["client"], facts["machine"], facts["certpin"]
     records = {

@@ -31,7 +31,7 @@ _LEFT, _INDENT, _MIDDLE = 18, 22, 40
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text in the box of a certificate.
+    """One line of text in the box of a certificate, in a picture of a chain.
 
     ``kind`` selects its style: name, role, pin, trusted, pinned or flaw.
     """
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Box:
-    """The box of a certificate in the picture.
+    """The box of a certificate in the picture of a chain, with its lines of text.
 
     ``top`` is its vertical position. ``kind`` selects its style: trusted, flawed, plain, or absent
     for an issuer that was not sent.
@@ -65,7 +65,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """The arrow from an issuer to the certificate below it. It shows if the signature is valid."""
+    """The arrow from an issuer to the certificate below it, in the picture of a chain.
+
+    Its style shows if the issuer's signature in the certificate is valid.
+    """
 
     top: int
     bottom: int
@@ -95,7 +98,7 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
 
     Args:
         chain: the certificates as DER, the leaf first.
-        context: the facts against which the certificates are checked for flaws.
+        context: the host, roots, pins and time with which the certificates are checked for flaws.
         name: a name for the picture that is unique in the page, for HTML ids.
     """
     drawing = lay_out(chain, context)
@@ -117,11 +120,11 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
 
 
 def lay_out(chain: tuple[bytes, ...], context: ChainContext) -> Drawing:
-    """Return the position of every part of a chain's picture.
+    """Return the layout of a chain's picture: the position of every box, arrow and heading.
 
     Args:
         chain: the certificates as DER, the leaf first.
-        context: the facts against which the certificates are checked for flaws.
+        context: the host, roots, pins and time with which the certificates are checked for flaws.
     """
     at, parts, words = 2, list[Box | Arrow | Heading](), list[str]()
     for path in chain_paths(chain, context.trusted):
@@ -210,7 +213,7 @@ def _folded(kind: str, text: str, max_lines: int = _LINES) -> list[Line]:
 
 
 def _in_words(path: ChainPath, context: ChainContext) -> str:
-    """Return a description of a path in words, for screen readers."""
+    """Return a description of a chain's path in words, for screen readers of the picture."""
     said = [] if path.on_path else ["Sent along:"]
     for index, place in enumerate(path.certificates):
         marks = [_role(path, index), *(["trusted"] if place.trusted else [])]

@@ -129,7 +129,10 @@ def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
 
 
 def _fingerprint(run: Run, result: Result) -> str:
-    """Return a fingerprint of a finding: the same in every run with this host, style and case."""
+    """Return a fingerprint of a finding, which is the same in every run.
+
+    It depends only on the host, the kind of the client's pins, and the name of the case.
+    """
     words = "\0".join((encodable(run.host), run.style.value, result.case.name))
     return hashlib.sha256(words.encode()).hexdigest()
 

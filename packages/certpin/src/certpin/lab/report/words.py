@@ -171,10 +171,11 @@ def _connections(result: Result) -> Iterator[Connection]:
 
 
 def _confidence(run: Run) -> list[str]:
-    """Return sentences on the largest share of its checks that the client may skip at random.
+    """Return sentences that state an upper bound on the connections whose checks the client skips.
 
-    One says if the bound of the user was not reached. Empty if the run proves nothing or has a
-    wrong result.
+    The bound is a share of the connections in percent, with 95 % confidence. It follows from the
+    number of refused attacks. Another sentence is added if the user's ``--bound`` was not reached.
+    Empty if the run proves nothing or has a wrong result.
     """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):
@@ -191,9 +192,10 @@ def _confidence(run: Run) -> list[str]:
 
 
 def _ways_line(run: Run) -> list[str]:
-    """Return the sentence on the ways to the lab (direct, proxies) that were not tried.
+    """Return the sentence that lists the ways of connecting to the lab that the client did not use.
 
-    Empty if the client never connected, or all ways were tried.
+    Ways are a direct connection, and the kinds of proxies. The result is a list with one sentence;
+    empty if the client never connected, or used all ways.
     """
     used = ways(run)
     missing = [name for way, name in WAYS.items() if way not in used]
@@ -204,7 +206,7 @@ def _ways_line(run: Run) -> list[str]:
 
 
 def _http3_line(run: Run) -> list[str]:
-    """Return the sentence that says if the client uses HTTP/3.
+    """Return a list with the sentence that says if the client uses HTTP/3.
 
     Empty if no honest server offered HTTP/3 to the client.
     """
@@ -290,7 +292,7 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """Return a line that describes the client's reaction in a case, and says if it is right."""
+    """Return a line that describes the client's reaction in a case, and whether it is right."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = action(result)
@@ -307,8 +309,8 @@ def action(result: Result) -> str:
     """Return the client's action in a case, such as ``accepted``.
 
     If the client has no verdict, return the reason instead. If the case is for an optional check,
-    and the client accepted, the text also names the check. If the client offers no parameters with
-    the weakness of the case, the text names these parameters.
+    such as revocation, and the client accepted, the text also names the check. If the client does
+    not offer the weak TLS parameters that the case needs, the text names these parameters.
     """
     did = _DID.get(result.verdict, result.why) if result.verdict else result.why
     if result.why.startswith(NOT_OFFERED):
@@ -475,7 +477,7 @@ def tally(run: Run) -> CaseCounts:
 def is_honest(result: Result) -> bool:
     """Return True if the server of a case was honest, and the client must accept it.
 
-    This includes a legitimate change of the server that clients with other pins refuse.
+    This includes a legitimate change of the server that clients with another kind of pins refuse.
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate

@@ -2,7 +2,8 @@
 
 ``port`` has the TCP sockets, ``quic`` the UDP sockets of HTTP/3, ``dns`` resolves names, and
 ``relay`` forwards connections that are not under test. The other modules open no network
-connection: a ``conversation`` is the lab's side of a client's connection, a ``session`` that may be
-behind a proxy; ``records`` reads TLS without its keys, ``tls`` is the server's side of TLS, and
-``protocols`` lists the application protocols, each of which has a file.
+connection: ``conversation`` handles a client's connection, whether direct, through the lab's proxy
+or routed, and ``session`` the traffic with the host under test in it. ``records`` reads TLS records
+without the keys, ``tls`` is the server's side of TLS, and ``protocols`` lists the application
+protocols, each of which has a file.
 """

@@ -1,6 +1,6 @@
-"""One client's connection to the lab, without I/O: direct, through the lab's proxy, or routed.
+"""State machines for one client's connection to the lab, through the lab's proxy or routed. No I/O.
 
-The proxy takes HTTP CONNECT and SOCKS5 on one port; the first byte distinguishes them. The lab
+The proxy accepts HTTP CONNECT and SOCKS5 on one port; the first byte distinguishes them. The lab
 itself serves connections to the hosts under test, and relays all others unchanged.
 """
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 class Conversation(Protocol):
-    """The lab's side of one client's connection, without I/O.
+    """Interface of a state machine for the lab's side of one client's connection, without I/O.
 
-    The owner of the socket passes the client's bytes to ``receive``, and sends ``data_to_send``.
-    ``passing`` is set if the connection must be relayed to another server.
+    The owner of the socket passes the client's bytes to ``receive``, and sends the bytes that
+    ``data_to_send`` returns. ``passing`` is set if the connection must be relayed to another
+    server.
     """
 
     @property
@@ -42,23 +43,23 @@ class Conversation(Protocol):
         """The client's bytes that were read before relaying began. The relay sends them first."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from bytes that are relayed.
+        """Update the recorded evidence with bytes that were relayed between client and server.
 
         Args:
             data: the bytes; empty if their sender closed the connection.
-            back: True if they came from the server, False if from the client.
+            back: True if the server sent the bytes, False if the client did.
         """
 
     @property
     def resets(self) -> bool:
-        """True if the connection ends with a TCP reset, once ``done``."""
+        """True if the lab must close the connection with a TCP reset once ``done`` is True."""
 
     @property
     def pause(self) -> float:
         """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
 
     def resume(self) -> None:
-        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
+        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""
@@ -68,7 +69,7 @@ class Conversation(Protocol):
 
 
 class Proxied:
-    """A connection to the lab's proxy: the request to the proxy, then the connection to the host.
+    """Handles a connection to the lab's proxy: the proxy request, then the traffic with the host.
 
     Args:
         serve: takes the requested destination, and the head of the HTTP request (empty for SOCKS5).
@@ -90,7 +91,7 @@ class Proxied:
 
     @property
     def resets(self) -> bool:
-        """True if the connection ends with a TCP reset, once ``done``."""
+        """True if the lab must close the connection with a TCP reset once ``done`` is True."""
         return self._inner is not None and self._inner.resets
 
     @property
@@ -99,15 +100,17 @@ class Proxied:
         return self._inner.pause if self._inner else 0.0
 
     def resume(self) -> None:
-        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
+        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
         if self._inner:
             self._inner.resume()
             self.done = self._inner.done
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
+        """Update the recorded evidence with bytes that were relayed between client and server.
 
-        Empty bytes mean that their sender closed the connection.
+        Args:
+            data: the bytes; empty if their sender closed the connection.
+            back: True if the server sent the bytes, False if the client did.
         """
         if self._inner:
             self._inner.passed(data, back=back)
@@ -154,7 +157,10 @@ class Proxied:
 
 
 class Unrelayed:
-    """A base for a ``Conversation`` that is never relayed or paused, and sends one answer."""
+    """Base class of a ``Conversation``, the handler of one connection, that sends one answer.
+
+    The lab never relays such a connection to another server, and never waits before it continues.
+    """
 
     passing: Destination | None = None
     early = b""
@@ -163,10 +169,10 @@ class Unrelayed:
     _out = b""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Do nothing: no bytes are relayed."""
+        """Do nothing, because the lab never relays this connection."""
 
     def resume(self) -> None:
-        """Do nothing: there is no pause."""
+        """Do nothing, because the lab never pauses this connection."""
 
     def data_to_send(self) -> bytes:
         """Return the answer to the client, and remove it from the buffer."""
@@ -175,14 +181,15 @@ class Unrelayed:
 
 
 class RefusedTunnel(Unrelayed):
-    """A connection on which the lab's proxy answers CONNECT itself, and opens no tunnel.
+    """A connection on which the lab's proxy answers a CONNECT request itself, and opens no tunnel.
 
-    ``seen`` is the evidence. Bytes that the client sends afterwards count as its data in clear
-    text, unless they begin TLS or another CONNECT request. If the client answers a 407 with
-    credentials, they count too: the lab's proxy has no password, so they belong to another server.
+    ``seen`` is the evidence of the connection. Bytes that the client sends after the answer are
+    recorded as its data in clear text, unless they begin TLS or another CONNECT request. If the
+    client repeats its request with credentials after an answer with status 407, the credentials are
+    recorded too: the lab's proxy has no password, so they belong to another server.
 
     Args:
-        case_run: the running case. Its scenario has the status of the answer.
+        case_run: the running case. Its scenario has the HTTP status of the answer.
         reached: the destination that the client requested.
         head: the head of the client's HTTP request.
     """
@@ -231,7 +238,7 @@ class Routed:
 
     @property
     def resets(self) -> bool:
-        """True if the connection ends with a TCP reset, once ``done``."""
+        """True if the lab must close the connection with a TCP reset once ``done`` is True."""
         return self._session is not None and self._session.resets
 
     @property
@@ -240,7 +247,7 @@ class Routed:
         return self._session.pause if self._session else 0.0
 
     def resume(self) -> None:
-        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
+        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
         if self._session:
             self._session.resume()
             self.done = self._session.done
@@ -251,9 +258,11 @@ class Routed:
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
+        """Update the recorded evidence with bytes that were relayed between client and server.
 
-        Empty bytes mean that their sender closed the connection.
+        Args:
+            data: the bytes; empty if their sender closed the connection.
+            back: True if the server sent the bytes, False if the client did.
         """
         if self._session:
             self._session.passed(data, back=back)
@@ -274,9 +283,9 @@ class Routed:
             self.done = True
 
     def silent(self) -> None:
-        """Relay the connection if it is undecided, because the client sends nothing.
+        """Relay the connection if the lab has not yet decided whether to serve it or to relay it.
 
-        In SMTP and SSH, for example, the server speaks first.
+        Called if the client sends nothing: in SMTP and SSH, for example, the server speaks first.
         """
         if not self.decided:
             self.passing = self._destination

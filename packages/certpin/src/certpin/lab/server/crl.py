@@ -1,8 +1,8 @@
 """Lists of revoked certificates (CRLs), which the lab serves over HTTP in clear text.
 
-RFC 5280 section 8 gives the reason for HTTP: the list is signed, and a TLS server for it would
-itself need a list. So a request for a list is no leak, and connections for lists are no evidence of
-a case.
+RFC 5280 section 8 gives the reason for HTTP: a CRL is signed, and a client that fetched CRLs over
+TLS would need a CRL for that server too. So a client that requests a CRL leaks no data, and these
+connections don't count when the client's reaction to a case is judged.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _END = b"\r\n\r\n"
 
 
 class RevocationLists:
-    """Serves the lists of revoked certificates of a lab run on a port of 127.0.0.1.
+    """Serves the revocation lists (CRLs) of a lab run over HTTP, on a port of 127.0.0.1.
 
-    All lists share the port, so the address of a list is known before a certificate that names it
-    is made. Don't use this class in the event loop's thread.
+    All CRLs share the port, so the lab knows the URL of a CRL before it makes the certificate that
+    contains this URL. Don't use this class in the event loop's thread.
 
     Raises:
         CannotServeError: no port is left.
@@ -42,7 +42,10 @@ class RevocationLists:
             raise CannotServeError(f"the lab cannot listen: {exc.strerror}") from exc
 
     def add(self) -> RevocationList:
-        """Return a new list with its address. The caller sets its content, ``der``."""
+        """Add an empty CRL with a new URL, and return it.
+
+        The caller sets the CRL's content, the attribute ``der``.
+        """
         path = f"/{secrets.token_hex(8)}.crl"
         made = self._lists[path] = RevocationList(f"http://127.0.0.1:{self._port.number}{path}")
         return made
@@ -56,9 +59,9 @@ class RevocationLists:
 
 
 class ListRequest(Unrelayed):
-    """A connection with one HTTP request for a list of revoked certificates.
+    """Handles one client's connection with one HTTP request for a CRL.
 
-    It does no I/O (see ``Conversation``).
+    Like every ``Conversation``, it does no I/O.
     """
 
     def __init__(self, lists: dict[str, RevocationList]) -> None:
@@ -67,7 +70,7 @@ class ListRequest(Unrelayed):
         self._head = bytearray()
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client, and answer a complete request."""
+        """Process bytes from the client, and prepare the response to a complete request."""
         if self.done:
             return
         self._head += data

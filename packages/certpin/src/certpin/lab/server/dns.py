@@ -1,11 +1,13 @@
-"""A small DNS resolver: hosts under test resolve to the lab, others as on this machine.
+"""A small DNS resolver for the lab's clients. It resolves the hosts under test to the lab.
 
-It returns only addresses. Records of type HTTPS (RFC 9460) are left out, because they announce
-HTTP/3 and encrypted ClientHellos, with which a client would bypass the lab.
+All other hosts resolve to the same addresses as on this machine. The resolver returns only
+addresses. Records of type HTTPS (RFC 9460) are left out, because they announce HTTP/3 and encrypted
+ClientHellos, with which a client would bypass the lab.
 
-Inside the tunnel each host under test has its own address, which identifies the requested host even
-if a client sends no name in its ClientHello. All these addresses are in 198.18.0.0/15, which is not
-routed (RFC 2544, RFC 6890), so they don't belong to a real server, a home or a company.
+Inside the WireGuard tunnel each host under test has its own address, which identifies the requested
+host even if a client sends no name in its ClientHello. All these addresses are in 198.18.0.0/15,
+which is not routed (RFC 2544, RFC 6890), so they don't belong to a real server, a home or a
+company.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _MAX_HOSTS = 4096
 
 
 class Addresses:
-    """Assigns an IPv4 address in the tunnel to each host, and returns the host of an address."""
+    """Maps each host to an IPv4 address in the lab's WireGuard tunnel, and addresses to hosts."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, str] = {}
@@ -90,9 +92,10 @@ class LabResolver:
         self._busy = 0
 
     async def respond(self, packet: bytes) -> bytes:
-        """Return the DNS response to a packet. Never raises.
+        """Return the DNS response to a client's packet, as bytes. Never raises.
 
-        Empty if the packet is not a DNS query, or if too many queries are being answered.
+        The response is empty if the packet is not a DNS query, or if too many queries are being
+        answered at the same time.
         """
         question = read_question(packet)
         if question is None or self._busy >= _MAX_CONCURRENT:

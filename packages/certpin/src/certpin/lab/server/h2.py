@@ -65,7 +65,10 @@ class Frames:
         self._pending += data
 
     def read(self) -> None:
-        """Confirm that the caller has parsed the frame that was returned last."""
+        """Confirm that the caller has parsed the frame that was returned last.
+
+        If this frame ends its header block, ``unread`` no longer contains the bytes of the block.
+        """
         if self._ended:
             self._block.clear()
 
@@ -207,9 +210,9 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Return True if these request headers name the foreign host of the step.
+        """Return True if the headers ``asked`` of a request name the second host of the case.
 
-        That is a second host. Requests for it must not arrive on this connection.
+        A client must not send requests for the second host on this connection.
         """
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()

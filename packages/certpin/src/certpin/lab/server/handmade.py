@@ -1,8 +1,8 @@
-"""TLS records that the lab makes itself, for servers that Python's ``ssl`` can't be.
+"""TLS in the lab's own code, for servers that Python's ``ssl`` module can't provide.
 
-The records, the alerts and the ClientHello of such a server are here. ``stapling`` has the
-handshake of a TLS 1.3 server that staples OCSP responses, and ``weak_tls`` the handshakes of TLS
-1.2 servers with a weakness.
+This module encrypts and decrypts the records, and handles alerts and the ClientHello. ``stapling``
+has the handshake of a TLS 1.3 server that staples OCSP responses, and ``weak_tls`` the handshakes
+of TLS 1.2 servers with a weakness.
 """
 
 from __future__ import annotations

@@ -231,9 +231,9 @@ class Http:
 
     @property
     def _strayed(self) -> bool:
-        """True if the current request is for the foreign host of the step.
+        """True if the current request is for the second host of the case.
 
-        That is a second host. Requests for it must not arrive on this connection.
+        A client must not send requests for the second host on this connection.
         """
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
@@ -322,10 +322,11 @@ def redirect(to: str, *, keep: bool = False, alt_svc: str = "") -> bytes:
 
 
 def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
-    """Return the answer of a proxy that opens no tunnel, with the lab's token as its body.
+    """Return the HTTP response of a proxy that opens no tunnel, as bytes.
 
-    A status other than 2xx means that the answer is the proxy's, and not the server's (RFC 9110
-    section 9.3.6). The proxy closes the connection after it.
+    Its body is the lab's token, a random text: a client that prints it has read the response. A
+    status other than 2xx means that the response is the proxy's, and not the server's (RFC 9110
+    section 9.3.6). The proxy closes the connection after the response.
 
     Args:
         status: the HTTP status, such as 403. 302 redirects to the host under test in clear text,
@@ -343,9 +344,9 @@ def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
 
 
 def header_text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return HTTP/2 or HTTP/3 headers as HTTP/1.1 text.
+    """Return the headers of an HTTP/2 or HTTP/3 request as HTTP/1.1 text.
 
-    In this text, the lab can find the canary, the secret in the URL that the client was given.
+    The lab searches this text for the canary, the secret in the URL that the client was given.
     """
     return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"
 

@@ -45,9 +45,9 @@ class Imap(Lines):
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return a line's command word in upper case, and True if the word is complete.
+        """Return the command word of a line in upper case, and True if the word is complete.
 
-        The command word follows the tag.
+        In IMAP, the command word follows the tag with which a line begins.
         """
         _, _, rest = line.lstrip().partition(b" ")
         return first_word(rest)

@@ -1,4 +1,4 @@
-"""The common part of the lab's SMTP, IMAP and PostgreSQL servers: messages and STARTTLS.
+"""The common base of the lab's SMTP, IMAP and PostgreSQL servers: messages and STARTTLS.
 
 The servers record which bytes are data of the client. In clear text, all bytes are data, except
 commands that request TLS or end the connection. Under TLS, all bytes are data, except commands that
@@ -30,9 +30,9 @@ _TLS_RECORD = b"\x16"
 
 
 class MessageServer:
-    """The lab's server for one connection, for a protocol that consists of messages.
+    """Base class of the lab's servers for protocols that consist of messages, such as SMTP.
 
-    Subclasses define how messages are split and answered.
+    Each object serves one connection. Subclasses define how messages are split and answered.
 
     Args:
         step: how the lab serves this connection.
@@ -78,8 +78,9 @@ class MessageServer:
     def end(self, keep: int = 0) -> None:
         """Ignore further bytes from the client, and close the connection.
 
-        The first ``keep`` bytes of ``pending`` still count as data of the client, and the rest is
-        discarded. So the evidence does not depend on how the network split the data.
+        Of the received but unprocessed bytes in ``pending``, the first ``keep`` still count as data
+        of the client, and all others are discarded. So the evidence does not depend on how the
+        network split the data.
         """
         self.deaf = self.closing = True
         del self.pending[keep:]
@@ -94,7 +95,7 @@ class MessageServer:
         return self.reply(piece, secure=secure)
 
     def _account(self, *, secure: bool) -> None:
-        """Update ``data``, the client's data, with the messages so far.
+        """Set ``data``, the data that the client has sent so far, from the received messages.
 
         A message that is still incomplete counts too, because the client may disconnect in the
         middle of it.
@@ -144,9 +145,10 @@ MAX_LINES = 50_000
 
 
 class Lines(MessageServer):
-    """The lab's server for one connection, for a protocol of text lines (SMTP, IMAP).
+    """Base class of the lab's servers for protocols of text lines (SMTP, IMAP).
 
-    Subclasses declare the commands that are not data, and answer complete lines.
+    Each object serves one connection. Subclasses declare the commands that are not data, and answer
+    complete lines.
 
     Args:
         step: how the lab serves this connection.
@@ -216,7 +218,7 @@ class Lines(MessageServer):
         return bool(word) and not any(courtesy.startswith(word) for courtesy in polite)
 
     def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
-        """Return the reply that accepts STARTTLS, and let TLS begin.
+        """Set ``upgrade``, so that TLS begins now, and return the reply that accepts STARTTLS.
 
         Args:
             go_ahead: the reply.

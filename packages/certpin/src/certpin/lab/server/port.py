@@ -241,7 +241,7 @@ PATIENCE = 20.0  # seconds that a client may be silent; until then it uses one s
 
 
 class Link:
-    """Moves bytes between an accepted socket and its conversation, until one of them ends.
+    """Moves bytes between a client's socket and the conversation, until one of them ends.
 
     A conversation is the protocol state machine that serves a connection. Use this class only in
     the event loop's thread. ``ended`` is a function that is called once at the end, with the link.
@@ -295,7 +295,7 @@ class Link:
 
     @property
     def open(self) -> bool:
-        """True until the socket is closed, or given to a relay."""
+        """True while this link uses the socket: until it is closed, or handed over to a relay."""
         return self._open
 
     def _close_when_sent(self) -> None:

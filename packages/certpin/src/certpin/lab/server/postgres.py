@@ -81,9 +81,10 @@ class Postgres(MessageServer):
 
     @property
     def between(self) -> bool:
-        """True before the startup message, when TLS may begin.
+        """True until the client sends its startup message: only then may the client begin TLS.
 
-        The startup message begins with a zero byte, and no ClientHello does.
+        The first byte distinguishes both: it is zero in a startup message, and never in a
+        ClientHello.
         """
         return not self._started
 

@@ -277,7 +277,10 @@ def _configuration(step: ServerStep) -> QuicConfiguration:
 
 
 class _Sender:
-    """The part of an asyncio transport that the library aioquic calls."""
+    """A minimal replacement for an asyncio datagram transport, around a UDP socket.
+
+    It has only the method that the library aioquic calls.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock

@@ -56,10 +56,11 @@ class NotTLSError(ValueError):
 
 
 class HelloReader:
-    """Reads a ClientHello that arrives in pieces.
+    """Reads a ClientHello that arrives in several parts.
 
-    ``raw`` contains all received bytes, for the TLS server or the relay that goes on with the
-    connection. Each byte is examined once, so a client that sends single bytes takes no more time.
+    ``raw`` contains all received bytes. The TLS server or the relay that then handles the
+    connection needs them. Each byte is examined once, so a client that sends single bytes takes no
+    more time.
     """
 
     def __init__(self) -> None:
@@ -287,11 +288,12 @@ class RecordCounter:
             self._hear_flight(suite, said)
 
     def _count_late(self, said: int) -> None:
-        """Count a record as data, although the length of the client's Finished was unknown.
+        """Count a record as data, although the client's Finished was not recognised before it.
 
-        A record of the same length as the client's last handshake messages is not counted, because
-        it may be an alert, if records are padded to whole blocks. ``said`` is the length in bytes
-        of the record's content, without the cipher's overhead.
+        The server has already sent data, so the client's handshake messages are complete. A record
+        of the same length as the client's last handshake messages is not counted, because it may be
+        an alert, if records are padded to whole blocks. ``said`` is the length in bytes of the
+        record's content, without the cipher's overhead.
         """
         if said != self._flight:
             self._finished = True
@@ -312,7 +314,7 @@ class RecordCounter:
 
 
 class _Suite:
-    """The lengths in bytes of the TLS records that a cipher suite makes.
+    """A TLS cipher suite, described by the lengths in bytes of the records that it makes.
 
     ``hidden`` is True in TLS 1.3, in which records hide their type.
     """

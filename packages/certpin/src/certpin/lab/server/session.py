@@ -136,7 +136,11 @@ class CaseRun:
     def choose_alpn(self, step: ServerStep, hello: ClientHello) -> tuple[str, ...]:
         """Return the application protocol (ALPN) to negotiate on a connection, in a tuple.
 
-        Empty if the client offers no protocol that the step accepts.
+        The tuple is empty if the client offers no protocol that the server accepts.
+
+        Args:
+            step: how the lab serves the connection.
+            hello: the ClientHello, with the client's ALPN names.
         """
         spoken = self.alpn if step.alpn is None else step.alpn
         if step.settings.weakness:
@@ -147,9 +151,10 @@ class CaseRun:
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server for the clear-text part of a connection, before STARTTLS.
 
-        None if the protocol has no such part. ``seen`` is the evidence of the connection. If the
-        next step tampers with this part, the step is assigned to the connection now. Otherwise a
-        step is assigned later, by the name in the ClientHello.
+        Return None if the protocol has no such part. ``seen`` is the evidence of the connection. A
+        step describes how the lab serves one connection. If the next step tampers with the clear
+        text, it is assigned to the connection now. Otherwise a step is assigned later, by the name
+        in the ClientHello.
         """
         if not self._protocol.starting:
             return None
@@ -337,9 +342,11 @@ class Session:
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back`` is True.
+        """Update the recorded evidence with bytes that were relayed between client and server.
 
-        Empty bytes mean that their sender closed the connection.
+        Args:
+            data: the bytes; empty if their sender closed the connection.
+            back: True if the server sent the bytes, False if the client did.
         """
         if not back:
             self._records.from_client(data)
@@ -367,10 +374,10 @@ class Session:
             )
 
     def _hear_out(self, data: bytes) -> None:
-        """Process bytes that arrive after the lab closed its side of the connection.
+        """Process client bytes that arrive after the lab closed its side of the connection.
 
-        They are ignored if TLS never began. Otherwise they are recorded if they are clear text, or
-        if the protocol still counts them as client data.
+        The bytes are ignored if TLS never began. Otherwise they are recorded if they are clear
+        text, or if the application protocol still counts them as data of the client.
         """
         if self._tls and self._taken <= MAX_RECEIVED:
             self._note_clear(data)

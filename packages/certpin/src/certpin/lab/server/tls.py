@@ -35,7 +35,7 @@ class Tls:
     Attributes:
         closed: True if the connection ends once all pending bytes are sent.
         unknown_client: True if the client presented a certificate that cannot be verified.
-        listens: True if data is also processed after the lab closed its side.
+        listens: True if client data that arrives after the lab closed its side is processed too.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class Tls:
                 self.say(reply)
 
     def _leave(self) -> None:
-        """Close TLS if the application protocol has ended.
+        """Close TLS if the application protocol has ended the connection.
 
-        It is called after all received data was processed.
+        Call it only after all received data was processed.
         """
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
@@ -236,7 +236,11 @@ class _Moving(ssl.SSLObject):
 
 
 class _Keeper(ssl.SSLContext):
-    """A TLS context without a certificate, which holds the session ticket keys of several steps."""
+    """A TLS context without a certificate. It holds session ticket keys for several server steps.
+
+    A step is how the lab serves one connection. A session ticket from one step is then valid for
+    the others.
+    """
 
     sslobject_class = _Moving
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Tunnels:
-    """The proxy as the application under the outer TLS.
+    """The application protocol of the lab's proxy inside the outer TLS, which ends at the proxy.
 
     ``data`` is the client's request for a tunnel.
     """
@@ -48,7 +48,10 @@ class _Tunnels:
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process the client's bytes under the outer TLS, and return the bytes for the client."""
+        """Process decrypted bytes of the client. Return the bytes to encrypt for the client.
+
+        ``secure`` is ignored: everything here is inside the outer TLS.
+        """
         del secure
         if not self._requested:
             self.data += data[: KEPT - len(self.data)]
@@ -65,10 +68,10 @@ class _Tunnels:
 
 
 class TlsProxied:
-    """A connection to the lab's proxy in TLS. ``seen`` is the evidence of the outer TLS.
+    """A connection to the lab's proxy in TLS. ``seen`` is the evidence of the TLS to the proxy.
 
-    Connections to hosts inside it have separate evidence. A host that is not under test can't be
-    reached: the case then counts as not run.
+    Connections to hosts through the tunnel have separate evidence. If the client requests a host
+    that is not under test, the lab does not connect to it, and counts the case as not run.
 
     Args:
         case_run: the running case.
@@ -93,23 +96,23 @@ class TlsProxied:
 
     @property
     def resets(self) -> bool:
-        """True if the connection ends with a TCP reset, once ``done``."""
+        """True if the lab must close the connection with a TCP reset once ``done`` is True."""
         return self._tunnels.proxied.resets
 
     @property
     def pause(self) -> float:
-        """Seconds after which ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
         return self._tunnels.proxied.pause
 
     def resume(self) -> None:
-        """Go on after ``pause`` seconds of waiting, and set the data to send next."""
+        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
         if self._tls:
             self._tunnels.proxied.resume()
             self._tls.say(self._tunnels.proxied.data_to_send())
             self.done = self._tunnels.proxied.done
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Do nothing: no bytes are relayed."""
+        """Do nothing, because the lab never relays this connection."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""

@@ -1,4 +1,4 @@
-"""A TLS 1.2 server with a weakness that this machine's OpenSSL doesn't have.
+"""A TLS 1.2 server with a weakness that this machine's OpenSSL can't offer, in the lab's own code.
 
 It serves 3DES, which builds of OpenSSL 3 leave out; Diffie-Hellman in a group of 512 bits (Logjam,
 CVE-2015-4000), which OpenSSL refuses at every security level; and an early ChangeCipherSpec
@@ -103,7 +103,7 @@ class NotOfferedError(ssl.SSLError):
 
 
 class WeakTls(HandMadeTls):
-    """The server's side of a TLS 1.2 connection that has the weakness of a step.
+    """The server's side of a TLS 1.2 connection with a weakness, such as 3DES.
 
     Args:
         step: how the lab serves the connection: the chain, its RSA key, and the weakness.
@@ -151,9 +151,9 @@ class WeakTls(HandMadeTls):
 
         Raises:
             ssl.SSLWantReadError: more bytes of the client are needed.
-            NotOfferedError: the client doesn't offer the weak parameters.
+            NotOfferedError: the client offers no parameters with the weakness, as it should.
             ssl.SSLError: the client sent an alert, or broke the protocol.
-            CannotServeError: the client offers none of the parameters that this server has.
+            CannotServeError: the client offers such parameters, but none that the lab implements.
         """
         if not self._transcript:
             self._answer_hello()

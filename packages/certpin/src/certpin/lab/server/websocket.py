@@ -49,10 +49,10 @@ def switch(accepted: bytes, protocol: bytes = b"") -> bytes:
 
 @dataclass
 class _Frame:
-    """The WebSocket frame that is being received.
+    """The WebSocket frame that the lab is receiving.
 
-    ``missing`` is the number of payload bytes that have not arrived, and ``taken`` of those that
-    have.
+    ``missing`` is the number of payload bytes that have not arrived, and ``taken`` the number of
+    payload bytes that have arrived.
     """
 
     opcode: int

@@ -1,9 +1,9 @@
-"""The tree of faults: it derives a client's mistakes from the verdicts of a run.
+"""The list of faults (mistakes of clients), which are derived from the verdicts of a run.
 
-It is read from the top. The first fault that the verdicts show takes the findings that it explains.
-The next faults can only explain the findings that are left. So a fault with many consequences comes
-before the faults that are among these consequences. A fault is derived only from verdicts, so it
-describes a behaviour, and no line of code.
+The faults are tried in order. A fault that the verdicts show takes the findings (wrong results)
+that it explains, and later faults can only explain the findings that are left. So a fault with many
+consequences comes before the faults that are among these consequences. A fault is derived only from
+verdicts, so it describes a behaviour, and no line of code.
 """
 
 from __future__ import annotations

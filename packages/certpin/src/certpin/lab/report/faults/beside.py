@@ -1,4 +1,4 @@
-"""Faults of a client outside its pin checks, and faults by which it refuses honest servers."""
+"""Faults (mistakes) of a client outside its pin checks, and faults that refuse honest servers."""
 
 from __future__ import annotations
 

@@ -33,7 +33,12 @@ _NO_COMMON_NAME = ("rogue-no-common-name", "rogue-empty-subject")
 
 
 def _only_first_ones(seen: VerdictPattern) -> bool:
-    """Return True if, after the first connection without a pin check, no later one is checked."""
+    """Return True if the client checks its pins only on its first connections, not on later ones.
+
+    The cases each attack one of the second to sixth connections. The client must have failed one of
+    them, and passed none with a higher number. If it failed none of them, return True if it failed
+    the case ``swap-on-reconnect``.
+    """
     failed = [number for number, name in enumerate(_NUMBERED) if seen.failed(name)]
     passed = [number for number, name in enumerate(_NUMBERED) if seen.passed(name)]
     if not failed:

@@ -1,4 +1,4 @@
-"""A fault of a client, and the pattern of verdicts that shows it."""
+"""The classes for a fault (a mistake of a client) and for the pattern of verdicts that shows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class VerdictPattern:
             through although the client refused them in another way.
         in_clear_text: True if an attack got the client's data in clear text, other than by the
             answer of a proxy.
-        repeated: True if a man in the middle got through after the client had first refused him.
+        repeated: True if a man in the middle got data of the client after the client had first
+            refused a connection to him.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -47,7 +48,10 @@ class VerdictPattern:
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases without an error at the end."""
+        """Return True if the client failed one of these cases with another verdict than LEAK.
+
+        LEAK means that the client sent data to an attacker, and reported an error afterwards.
+        """
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
     def passed(self, *names: str) -> bool:
@@ -60,7 +64,11 @@ class VerdictPattern:
 
 
 def after_refusal(result: Result) -> bool:
-    """Return True if, in each attempt, the client refused an attacker, and later sent him data."""
+    """Return True if the client refused an attacker at first, and later sent data to an attacker.
+
+    This must be so in each attempt (run of the client) of the result. Without attempts, the result
+    is False.
+    """
     return bool(result.attempts) and all(
         refused < sent
         for attempt in result.attempts
@@ -69,10 +77,10 @@ def after_refusal(result: Result) -> bool:
 
 
 def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
-    """Return the positions of two connections to an attacker: the first without and with data.
+    """Return the positions of the first connection to an attacker without, and with, client data.
 
-    Data is application data of the client. A missing connection has the position ``inf``, or
-    ``-inf`` for the one with data.
+    If there is no connection without data, the first value is ``inf``. If there is no connection
+    with data, the second value is ``-inf``.
     """
     said = [bool(seen.said) for seen in connections if seen.hostile and seen.hello is not None]
     return (
@@ -82,10 +90,10 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 
 
 def open_ways(result: Result) -> set[str]:
-    """Return the ways of connecting in which the attack always got through.
+    """Return the ways of connecting, such as by an HTTP proxy, in which the attack got through.
 
-    A way is, for example, through an HTTP proxy. The result is empty unless the attack was always
-    refused in at least one way, and always got through in all other ways.
+    The result is empty unless the attack was always refused in at least one way, and always got
+    through in all other ways.
     """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:
@@ -105,7 +113,7 @@ class Fault:
         title: the mistake, as a sentence without a full stop.
         fix: the change to make, in any programming language.
         remedy: the change to make in each programming language.
-        proof: the cases that show the mistake best: failed ones, then neighbours that pass.
+        proof: the cases that show the mistake best: failed ones, then similar ones that pass.
         shown_by: returns True if the verdicts of a run show this fault.
         explains: returns True for each wrong result that this fault explains.
     """
@@ -138,9 +146,9 @@ ROGUE_HANDSHAKE = {
 
 
 def got_through(result: Result) -> bool:
-    """Return True if the client had to refuse the server.
+    """Return True if the client had to refuse the server in the case of this result.
 
-    A wrong result of such a case means that the attack got through.
+    If such a result is wrong, the attack got through. The function does not check that it is wrong.
     """
     return result.expect is Expect.REJECT
 
@@ -159,16 +167,19 @@ def only_by_pins(result: Result) -> bool:
 
 
 def past_pins(result: Result) -> bool:
-    """Return True if the result is that of an attack that gets past a client without pin checks.
+    """Return True if the result is that of an attack that a client without pin checks can't stop.
 
-    Attacks on only some connections are included. Their chains end at a trusted root if the client
+    This includes attacks on only some connections. Their chains end at a trusted root if the client
     verifies chains.
     """
     return only_by_pins(result) or only_some_connections(result)
 
 
 def only_some_connections(result: Result) -> bool:
-    """Return True if the result is that of a man in the middle on only some of the connections."""
+    """Return True if the result is that of an attack on only some of the client's connections.
+
+    For example, only the second connection is attacked, or only those with one TLS or HTTP version.
+    """
     case = result.case
     return got_through(result) and (
         case.family is Family.SEQUENCE or case.matrix_name in ROGUE_HANDSHAKE
@@ -176,19 +187,20 @@ def only_some_connections(result: Result) -> bool:
 
 
 def of(*families: Family) -> Callable[[Result], bool]:
-    """Return a function that takes a result, and is True for attacks of these families of cases."""
+    """Return a function that returns True for results of attacks of these families of cases."""
     return lambda result: got_through(result) and result.case.family in families
 
 
 def named(*names: str) -> Callable[[Result], bool]:
-    """Return a function that takes a result, and is True if its case has one of these names."""
+    """Return a function that returns True for a result of a case with one of these names."""
     return lambda result: result.case.matrix_name in names
 
 
 def locked_out(result: Result) -> bool:
-    """Return True if the client had to accept the server.
+    """Return True if the client had to accept the server in the case of this result.
 
-    A wrong result of such a case means that the client refused an honest server.
+    If such a result is wrong, the client refused an honest server. The function does not check that
+    it is wrong.
     """
     return result.expect is Expect.ACCEPT
 
@@ -200,7 +212,10 @@ def in_clear(result: Result) -> bool:
 
 
 def pins_hold(seen: VerdictPattern) -> bool:
-    """Return True if the client failed no case of an ordinary man in the middle."""
+    """Return True if the client failed no case of an ordinary man in the middle: it checks pins.
+
+    In these cases, the attacker's certificate is from an unknown authority, or from a trusted one.
+    """
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 
 
@@ -214,15 +229,15 @@ def hole(  # noqa: PLR0913  # the parts of a fault
     also: Sequence[str] = (),
     by_pins: bool = True,
 ) -> Fault:
-    """Return a fault that is shown if the client failed one of the cases ``names``.
+    """Return a fault (a mistake of clients) that a failure in one of the cases ``names`` shows.
 
     Args:
         title: the mistake, as a sentence without a full stop.
         fix: the change to make, in any programming language.
         remedy: the change to make in each programming language.
-        names: the cases that show the fault. It explains their findings.
-        neighbour: a case that clients with this fault pass.
-        also: cases that don't show the fault, but are explained by it too.
+        names: the cases that show the fault. The fault explains the failures in them.
+        neighbour: a similar case that clients with this fault pass.
+        also: cases that don't show the fault, but whose failures the fault explains too.
         by_pins: True if the fault requires that the client passes the ordinary attacks, because it
             checks its pins.
     """

@@ -1,4 +1,7 @@
-"""The fix of a cause in each programming language, with the platform's functions and settings."""
+"""The change that fixes a client's mistake, in each programming language.
+
+The texts name the functions and settings of the platform.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Remedy:
-    """A fix in each language in which clients are written, as a phrase without a full stop."""
+    """The change that fixes a mistake, in each programming language.
+
+    Each text is a phrase without a full stop.
+    """
 
     python: str
     dart: str

@@ -1,4 +1,4 @@
-"""Faults that affect most connections: no verification, no pins, or a missing part of either."""
+"""Faults (mistakes) that affect most connections: no verification or pins, or a missing part."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _by_certificate(result: Result) -> bool:
 
 
 def _way(words: str, way: str) -> Fault:
-    """Return the fault of a client that skips its pin checks if it connects in one way.
+    """Return the fault of a client that skips its pin checks if it connects in one particular way.
 
     Args:
         words: the way as text, for the title of the fault.
@@ -77,7 +77,7 @@ def _way(words: str, way: str) -> Fault:
 
 
 def _only_in(words: str, open_case: str, closed_case: str) -> Fault:
-    """Return the fault of a client that checks its pins in one protocol, and not in its usual one.
+    """Return the fault of a client that skips its pin checks in its usual protocol, not in another.
 
     Args:
         words: the usual protocol as text, for the title of the fault.

@@ -123,7 +123,13 @@ _PACKAGES = {"errors", "pinfile", "pins", "tls", "x509"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name of certpin, or a subpackage in ``_PACKAGES``, when it is first used."""
+    """Return a public name or a subpackage of ``certpin``, and import its module on first use.
+
+    Python calls this function for a name that the package has not loaded yet.
+
+    Raises:
+        AttributeError: the package has no such public name.
+    """
     from importlib import import_module
 
     if name in _PACKAGES:

@@ -55,7 +55,10 @@ try:
 except ImportError:  # no module ssl, or a stub
 
     class _CertificateError(OSError, ValueError):  # type: ignore[no-redef]
-        """Replaces ``ssl.SSLCertVerificationError``, with equal bases, if Python has no TLS."""
+        """A base class for ``PinError`` in a Python without TLS, which has no module ``ssl``.
+
+        It has the same base classes as the missing ``ssl.SSLCertVerificationError``.
+        """
 
 
 if TYPE_CHECKING:
@@ -69,7 +72,10 @@ _REASON = "CERTIFICATE_VERIFY_FAILED"
 
 
 class CertpinError(Exception):
-    """The base class of every error of certpin. ``fix`` says what to do next, or is empty."""
+    """The base class of every error of certpin.
+
+    The attribute ``fix`` is advice for the user about how to solve the problem; it may be empty.
+    """
 
     fix: str = ""
 
@@ -133,7 +139,7 @@ class ConfigError(CertpinError):
 
 
 class PinFileError(ConfigError):
-    """A pin file is invalid or unsafe. ``path``, ``line`` (from 1) and ``key`` name the place."""
+    """A pin file is invalid or unsafe. ``path``, ``line`` (from 1) and ``key`` locate the error."""
 
     def __init__(
         self,
@@ -156,11 +162,19 @@ class PinFileError(ConfigError):
 
 
 class CaseFileError(PinFileError):
-    """A case file for the lab is invalid. ``path``, ``line`` (from 1), ``key`` name the place."""
+    """A file in which a user defines attack cases for the lab is invalid.
+
+    The lab is the set of test servers that attack a client. ``path``, ``line`` (from 1) and ``key``
+    locate the error.
+    """
 
 
 class JournalError(PinFileError):
-    """The rotation journal beside a pin file is invalid. ``line`` (from 1) locates the mistake."""
+    """The rotation journal beside a pin file is invalid.
+
+    The journal is a file of JSON lines that lists the steps of key rotations. ``line`` (from 1) is
+    the number of the invalid line.
+    """
 
 
 class PinError(CertpinError, _CertificateError):
@@ -188,9 +202,11 @@ class PinError(CertpinError, _CertificateError):
 
 
 class RefusalVerdict(Protocol):
-    """The part of ``certpin.pins.Verdict`` that a ``PinError`` exposes as ``verdict``.
+    """The result of the pin check of a refused connection: decision, reason, policy and chain.
 
-    This class is a protocol, because ``certpin.errors`` imports no other module of certpin.
+    A ``PinError`` has such an object in its attribute ``verdict``. The class is a protocol that
+    ``certpin.pins.Verdict`` implements, because ``certpin.errors`` imports no other module of
+    certpin.
     """
 
     @property
@@ -214,7 +230,10 @@ class RefusalVerdict(Protocol):
 
 
 class _VerdictError(PinError):
-    """The base class of the errors for refused connections that have a ``verdict``."""
+    """The base class of the errors for connections that the pin check refused.
+
+    ``verdict`` is the result of that check: decision, reason, policy and chain.
+    """
 
     def __init__(
         self, problem: str, *, verdict: RefusalVerdict, host: str = "", fix: str = ""
@@ -230,7 +249,7 @@ class _VerdictError(PinError):
 class PinMismatchError(_VerdictError):
     """No certificate of the verified chain has a pinned key.
 
-    ``verdict`` contains the chain and the policy, for a log or a report.
+    ``verdict`` has the chain that was verified and the policy of the host, for a log or a report.
     """
 
 
@@ -247,7 +266,7 @@ class TransparencyError(_VerdictError):
 
 
 class UnpinnedHostError(PinError):
-    """Strict mode: no policy of the pin set covers this host."""
+    """A connection was refused because no policy of the pin set covers its host (strict mode)."""
 
 
 class InsecureRequestError(PinError):
@@ -255,7 +274,10 @@ class InsecureRequestError(PinError):
 
 
 class WeakenedContextError(PinError):
-    """Chain, hostname or date checks were switched off, so a matching pin would prove nothing."""
+    """Certificate verification was switched off on the SSL context: chain, hostname or dates.
+
+    The connection is refused, because without this verification a matching pin would prove nothing.
+    """
 
 
 class ContextCopyError(PinError):
@@ -306,11 +328,11 @@ class UnverifiedChainError(PinError):
 
 
 class UnverifiedSessionError(PinError):
-    """The server resumed a session whose chain this context never verified for this host."""
+    """The server resumed a TLS session whose chain this context never verified for this host."""
 
 
 class UncheckedConnectionError(PinError):
-    """``assert_pinned`` found that no pinned context checked this connection for this host."""
+    """``assert_pinned`` found that no ``PinnedSSLContext`` checked this connection for its host."""
 
 
 class TLSUnavailableError(CertpinError):
@@ -347,11 +369,14 @@ class DialError(ProbeError):
 
 
 class StartTLSError(ProbeError):
-    """The server did not start TLS, or answered unsafely before it (response injection)."""
+    """The server did not start TLS on request, or not safely.
+
+    It is not safe if the server sends more bytes in clear text before TLS (response injection).
+    """
 
 
 class HandshakeError(ProbeError):
-    """TLS failed before the server sent its chain."""
+    """The TLS handshake failed before the server sent its certificate chain."""
 
 
 class MissingExtraError(CertpinError, ModuleNotFoundError):
@@ -433,5 +458,5 @@ def _inside(exc: BaseException) -> list[object]:
 def _rebuild(
     kind: type[CertpinError], args: tuple[object, ...], keywords: dict[str, object]
 ) -> CertpinError:
-    """Rebuild a pickled error from its class and the arguments of its constructor."""
+    """Create an error from its class and its constructor's arguments, for ``pickle``."""
     return kind(*args, **keywords)

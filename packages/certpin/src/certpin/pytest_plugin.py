@@ -44,7 +44,7 @@ _mitm = pytest.StashKey["Mitm"]()
 class _Settings:
     """The kind of client that a test attacks, and the attack cases to run.
 
-    They are set by ``certpin`` markers and the ini file.
+    The ``certpin`` markers of the test and pytest's ini file define these settings.
     """
 
     style: str
@@ -76,13 +76,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Store the test that runs next, so that ``attack`` recognises the last case of a client."""
+    """Store which test runs next.
+
+    The fixture ``attack`` uses this to recognise the last attack case of a client, after which the
+    control case with the correct server runs.
+    """
     item.stash[_next_item] = nextitem
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Let a test fail if it passed without calling ``attack``, or its client never connected."""
+    """Fail a test that never called its ``attack``, or whose client never connected to ``mitm``."""
     __tracebackhide__ = True
     yield
     if attack := item.stash.get(_attack, None):
@@ -179,7 +183,10 @@ def attack(
     certpin_case: str,
     _certpin_trials: dict[object, Trial],
 ) -> Attack:
-    """Run one attack case against your client. Call it exactly once, with your client function."""
+    """A callable that runs one attack case against your client.
+
+    Call it exactly once in the test, with a function that connects your client to a given target.
+    """
     from certpin.lab.trial import Attack, Trial
 
     item = request.node
@@ -211,8 +218,8 @@ def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
 
     The fixture is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``) for the
     client under test. ``seen()`` returns the evidence of every connection, and ``leaked`` is the
-    data that the man in the middle received; both stop it. The test fails if its client never
-    connects.
+    data that the man in the middle received; using one of the two stops the man in the middle. The
+    test fails if its client never connects.
     """
     from certpin.lab.case import CannotServeError
     from certpin.lab.trial import BY_NAME, Mitm

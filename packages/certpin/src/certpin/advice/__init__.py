@@ -1,4 +1,4 @@
-"""Advice about pinning a host: if you should pin, and which key.
+"""Advice about pinning a host: whether to pin it, and which key (``certpin decide``).
 
     advice = load_advice()
     step = next_step(advice, {"client": "browser"})    # the next question, or the decision

@@ -23,7 +23,7 @@ Conditions = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class AdviceSource:
-    """A published text from which rules quote.
+    """A published text, such as a web page, that the rules of ``certpin decide`` quote.
 
     Attributes:
         name: its name in ``advice.toml``.
@@ -88,9 +88,9 @@ class AdviceAnswer:
     """One of the five results of ``certpin decide``, such as not to pin.
 
     Attributes:
-        short: a few words, for a picture.
-        title: one sentence.
-        how: the steps that carry it out. ``HOST`` is a placeholder for the host.
+        short: the result in a few words, as the label in a diagram.
+        title: the result in one sentence.
+        how: instructions for following the advice. ``HOST`` is a placeholder for the host.
         cost: the costs of following the advice.
         commands: the next commands of certpin; empty if there is none.
     """
@@ -105,20 +105,20 @@ class AdviceAnswer:
 
 @dataclass(frozen=True)
 class AdviceRule:
-    """A rule that gives an answer for all settings in which its conditions hold.
+    """A rule of ``certpin decide``: which advice the user gets if certain conditions hold.
 
-    A setting is the user's answers to the questions of ``certpin decide``.
+    The conditions are about the user's answers to the questions of ``certpin decide``.
 
     Attributes:
-        title: the setting, in a few words.
+        title: the situation of the user for which the rule is, in a few words.
         when: the conditions, all of which must hold: for each question, the values of its answer
             with which the condition holds. It is empty for the last rule.
-        answer: the answer that the rule gives.
-        why: the reason for the answer.
+        answer: the advice that the rule gives.
+        why: the reason for the advice.
         quotes: sentences of sources that agree.
         against: sentences of sources that advise otherwise.
-        conflict: why certpin gives the answer nevertheless; empty if all sources agree.
-        how: steps that replace those of the answer; empty to keep them.
+        conflict: why certpin gives the advice nevertheless; empty if all sources agree.
+        how: instructions that replace ``answer.how``; empty to keep those of ``answer``.
     """
 
     name: str
@@ -134,9 +134,10 @@ class AdviceRule:
 
 @dataclass(frozen=True)
 class AdviceAddition:
-    """A remark that is added to some answers, if its conditions (``when``) hold.
+    """A remark that ``certpin decide`` prints below its advice if certain conditions hold.
 
-    ``answers`` are the names of these answers, ``text`` is the remark.
+    ``when`` are conditions about the user's answers, ``answers`` are the names of the advice
+    (``AdviceAnswer``) to which the remark may be added, and ``text`` is the remark.
     """
 
     name: str
@@ -148,21 +149,25 @@ class AdviceAddition:
 
 @dataclass(frozen=True)
 class AdviceDecision:
-    """The result of ``certpin decide``: the rule that decides the setting, and added remarks."""
+    """The result of ``certpin decide``: the rule that applies to the user, and its remarks.
+
+    ``rule`` is the first rule with conditions that the user's answers meet. ``also`` are the
+    remarks to print below the advice.
+    """
 
     rule: AdviceRule
     also: tuple[AdviceAddition, ...]
 
     @property
     def answer(self) -> AdviceAnswer:
-        """The answer that the deciding rule gives."""
+        """The advice for the user, such as not to pin: that of the rule that applies."""
         return self.rule.answer
 
     @property
     def how(self) -> tuple[str, ...]:
-        """The steps that carry the answer out.
+        """The instructions for following the advice.
 
-        They are the steps of the rule if it has any, else those of its answer.
+        If the rule that applies has its own instructions, they replace those of the advice.
         """
         return self.rule.how or self.answer.how
 
@@ -220,9 +225,10 @@ def _check(advice: Advice, name: str, value: str) -> None:
 
 
 def _excluded(when: Conditions, setting: Mapping[str, str]) -> bool:
-    """Return True if a rule can't hold any more, because a known answer contradicts a condition.
+    """Return True if a rule of ``certpin decide`` can't apply to the user any more.
 
-    ``when`` are the rule's conditions, ``setting`` the answers that are known so far.
+    This is so if one of the user's answers contradicts a condition of the rule. ``when`` are the
+    rule's conditions, ``setting`` the user's answers so far, by the name of the question.
     """
     return any(name in setting and setting[name] not in values for name, values in when.items())
 

@@ -48,7 +48,10 @@ def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
 
 
 def _nearby(lines: list[str], line: int) -> list[str]:
-    """Return a line of a file, and the comment lines directly above it. ``line`` counts from 1."""
+    """Return a line of a file, and the comment lines directly above it.
+
+    An ``allow`` comment for the line can be in any of them. ``line`` counts from 1.
+    """
     at = line - 1
     if not 0 <= at < len(lines):
         return []
@@ -73,9 +76,10 @@ def _allowances(nearby: list[str]) -> dict[str, str]:
 
 
 def _intended(nearby: list[str]) -> set[str]:
-    """Return the words behind ``certpin: allow`` in comments, including comments without a reason.
+    """Return the words that follow ``certpin: allow`` in comments, even if the reason is missing.
 
-    The words may be IDs of rules. They show that a comment was meant to allow a mistake.
+    A word can be the ID of a rule. The caller uses the words to report a comment that was meant to
+    allow a mistake but has no reason.
     """
     found = filter(None, map(_INTENDED.search, nearby))
     return {word.rstrip(":.") for each in found for word in each[1].replace(",", " ").split()}

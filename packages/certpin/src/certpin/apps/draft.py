@@ -1,6 +1,7 @@
-"""The host policies made from an app's source, before they are written to a pin file.
+"""The host policies that certpin makes from an app's source, before it writes them to a pin file.
 
-The roles of their pins are guesses, and the user has to answer open questions about them.
+The roles of the pins are guesses until the chain of a server is known. The module also has the
+questions that the source can't answer, for the user.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class DraftPin:
         places: the places in the source, such as ``lib/api.dart:12 allowedFingerprints``, safe to
             print.
         role: the role for the pin file: ``leaf``, ``backup``, ``intermediate`` or ``root``.
-        presented: True if the server's chain has the key or certificate; None if no server was
-            asked.
+        presented: True if the server's chain has the key or certificate, False if not; None if no
+            server was contacted.
         key: the pin of the certificate's key, if ``pin`` is a whole-certificate pin and a server
             presents the certificate; else None.
         replaces: the whole-certificate pin that this pin of a key has replaced; None if it replaced
@@ -99,11 +100,17 @@ class DraftHost:
 
     @property
     def matched(self) -> bool:
-        """True if a server's verified chain contains a pin, in a certificate that is compared."""
+        """True if a server's verified chain contains a pin of this host where the pin may match.
+
+        If ``leaf_only`` is True, only a match with the leaf counts.
+        """
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 
     def never_matches(self, pin: DraftPin) -> bool:
-        """Return True if a server presents the pin, but not in its leaf, and only leaves count."""
+        """Return True if the policy can't match a pin although a server's chain contains the pin.
+
+        That is so if the policy compares only leaves, and the pin is that of an authority.
+        """
         return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
 
     def add(self, pin: Pin, place: str, role: Role | None = None, *, key_type: str = "") -> None:
@@ -175,12 +182,12 @@ class DraftHost:
 
 @dataclass
 class Draft:
-    """The host policies made from an app's source, and the questions that it leaves open.
+    """The host policies that certpin made from an app's source, before they become a pin file.
 
     Attributes:
         hosts: the hosts, by their patterns.
         dropped: the parts of the source that were not imported.
-        unknown: the questions that the source can't answer.
+        unknown: the questions for the user that the source can't answer.
     """
 
     hosts: dict[str, DraftHost]
@@ -191,8 +198,8 @@ class Draft:
         """Return the policies as a pin set of version 1.
 
         Args:
-            name: the name of the pin set; if empty, that of the first host.
-            mode: the mode of every host. ``report`` accepts a single pin.
+            name: the name of the pin set; if empty, the name of the first host is used.
+            mode: the mode of every host. Only ``report`` accepts a host with a single pin.
 
         Raises:
             ConfigError: a policy is unsafe, for example because of a single pin.
@@ -284,10 +291,10 @@ def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
 
 
 def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
-    """Yield a question for the user: of which types are the host's backup keys with only a digest?
+    """Yield a question for the user if the key types of the host's backup pins are unknown.
 
-    No question is needed for a host with its own trust anchors: a private authority may sign any
-    key.
+    The type is unknown if the source contains only the digest of the key. No question is needed for
+    a host with its own trust anchors: a private authority may sign a key of any type.
     """
     open_pins = [
         str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type

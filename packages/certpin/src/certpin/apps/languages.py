@@ -1,6 +1,6 @@
-"""The programming languages that certpin reads.
+"""The programming languages in which certpin can read an app's source for pins.
 
-To add a language, write a module for it, and add an entry to ``LANGUAGES``.
+To add a language, write a module that reads its files, and add an entry to ``LANGUAGES``.
 """
 
 from __future__ import annotations

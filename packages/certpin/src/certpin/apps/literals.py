@@ -207,9 +207,10 @@ class LiteralReader:
             )
 
     def _add(self, literal: Literal, pin: Pin) -> None:
-        """Add a pin, or a question instead if the pin is an example or belongs to a flavour.
+        """Add a pin to the results; if its use is unclear, add a question for the user instead.
 
-        A flavour is a variant of the app, such as development or staging.
+        The use is unclear if the pin is an example, or belongs to a flavour: a variant of the app,
+        such as development or staging.
         """
         if pin.is_placeholder:
             self._ask(literal, f"{_shown(literal.text)} is the pin of an example: it was not read")
@@ -265,9 +266,15 @@ class LiteralReader:
     def _read_hex(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_spelled: bool
     ) -> None:
-        """Add a digest in hexadecimal.
+        """Add a hexadecimal digest to the results, as a pin or as a question for the user.
 
-        ``is_spelled`` is True if the string itself names SHA-256.
+        A digest is ignored if nothing shows that it is a pin.
+
+        Args:
+            literal: the string that contains the digest.
+            signs: what the code around the string shows about it.
+            text: the digest, perhaps with colons, spaces or hyphens.
+            is_spelled: True if the string itself names SHA-256.
         """
         digits = re.sub(r"[: -]", "", text)
         is_open = len(digits) != len(text) or not signs.is_other
@@ -285,9 +292,15 @@ class LiteralReader:
     def _read_sha256(
         self, literal: Literal, signs: UsageSigns, text: str, *, is_pin: bool, is_open: bool
     ) -> None:
-        """Add a SHA-256 digest: as a pin if ``is_pin``; else as a question if ``is_open``.
+        """Add a SHA-256 digest to the results, as a pin or as a question for the user.
 
-        The question asks the user if the digest is a pin.
+        Args:
+            literal: the string that contains the digest.
+            signs: what the code around the string shows about it.
+            text: the digest in hexadecimal.
+            is_pin: True to add a pin.
+            is_open: if ``is_pin`` is False: True to ask the user if the digest is a pin, False to
+                ignore the digest.
         """
         digest = bytes.fromhex(re.sub(r"[: -]", "", text))
         if signs.is_signing and not signs.receiver:

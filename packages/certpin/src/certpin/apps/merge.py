@@ -103,9 +103,9 @@ class _Merge:
                 self._ask_about(found)
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Add a question about the host of a pin if no URL of the app contains that host.
+        """Ask the user if the host of a pin is a host at all, if no URL of the app contains it.
 
-        The name may then not be a host.
+        The name that the code assigns to the pin may have another meaning.
         """
         for host in found.hosts:
             lower = host.lower()
@@ -164,10 +164,10 @@ class _Merge:
             )
 
     def _add_authorities(self) -> None:
-        """Make the found authorities the trust anchors of ``--host`` hosts that have no pins.
+        """Make the authorities' certificates in the source the trust anchors of hosts without pins.
 
-        For a host with pins, trusting only one of the authorities could lock every client out, even
-        in report mode.
+        Only the hosts that the user named with ``--host`` get them. For a host with pins, trusting
+        only one of the authorities could lock every client out, even in report mode.
         """
         named = [self._host(pattern, port) for pattern, port in self._named]
         unpinned = [host for host in named if not host.pins]
@@ -192,10 +192,13 @@ class _Merge:
     def _hosts_of(
         self, texts: Iterable[str], place: Place, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that the code assigns to a pin; if it assigns none, those of ``--host``.
+        """Return the hosts that a pin belongs to, and the place of the pin as text for its note.
 
-        Also return ``where``, the place of the pin for its note, which then says if the host is
-        from ``--host``.
+        Args:
+            texts: the hosts that the code assigns to the pin. If there are none, the pin belongs to
+                every host that the user named with ``--host``, and the note says so.
+            place: the place of the pin, for messages.
+            where: the place of the pin as text.
         """
         assigned = []
         for text in texts:
@@ -217,18 +220,28 @@ class _Merge:
 
     @cached_property
     def _known(self) -> list[tuple[HostPattern, int]]:
-        """The hosts of ``--host``, and those that have pins. Complete only after the last pin."""
+        """The hosts that the user named with ``--host`` and those with pins, each with its port.
+
+        The list is cached at the first use, so it must not be used before all pins were added.
+        """
         return [*self._named, *((host.pattern, _HTTPS) for host in self.hosts.values())]
 
     def _hosts_named(
         self, names: list[str], found: FoundCertificate, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that a certificate is for: known hosts, else its exact names.
+        """Return the hosts to which a certificate's pin belongs, and the place for its note.
+
+        These are the hosts that have pins or are named with ``--host``, if the certificate is valid
+        for some of them. Otherwise they are the certificate's own names without wildcards.
 
         A wildcard host gets the certificate's pin only if the certificate has the same wildcard:
         one server of many must not be accepted for all of them. A certificate that has only
         wildcards, for other names than those of ``--host``, can't match, so it is dropped.
-        ``where``, the place of the certificate for the note, is returned too.
+
+        Args:
+            names: the names in the certificate.
+            found: the certificate.
+            where: the place of the certificate in the source, as text for the note of the pin.
         """
         if matching := [each for each in self._known if _names_host(names, each[0])]:
             return [self._host(*each) for each in matching], where
@@ -334,7 +347,11 @@ def _host(text: str) -> tuple[HostPattern, int]:
 
 
 def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
-    """Return True if a certificate with these names is valid for a host or the same wildcard."""
+    """Return True if a certificate's names cover a host pattern.
+
+    They cover a host if the certificate is valid for it, and a wildcard pattern only if one of the
+    names is the same wildcard.
+    """
     return any(
         named == pattern or (not pattern.wildcard and named.matches(pattern.name))
         for named in _patterns(names)

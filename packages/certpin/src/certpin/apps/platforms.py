@@ -55,7 +55,10 @@ def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> Fi
 
 
 def is_apple(file: SourceFile) -> bool:
-    """Return True if a property list may have pins: its name is Info.plist, or it has a pin key."""
+    """Return True if a property list may contain pins, and so must be read.
+
+    Its file name is Info.plist, or it contains a key of ``NSPinnedDomains`` or of TrustKit.
+    """
     return file.path.endswith("Info.plist") or any(key in file.text for key in _APPLE.values())
 
 
@@ -106,7 +109,7 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
 class _WordPlaces:
     """Finds the line of a pin or a host in a file: the first line that contains the word.
 
-    It is needed because the functions that import the formats return no lines.
+    The functions that import the formats return no lines, so the text is searched for them.
     """
 
     def __init__(self, file: SourceFile) -> None:

@@ -284,7 +284,15 @@ def _split(path: str) -> tuple[int, tuple[str, ...]]:
 
 @contextmanager
 def _open_folders(base: int, names: tuple[str, ...]) -> Iterator[int]:
-    """Open a folder below an open folder during a ``with`` block, without following links."""
+    """Context manager: open a folder below an open folder, without following links.
+
+    Args:
+        base: the file descriptor of the open folder, which stays open.
+        names: the names of the folders from ``base`` down to the folder to open.
+
+    Yields:
+        The file descriptor of the folder; it is closed at the end of the ``with`` block.
+    """
     folder = base
     try:
         for name in names:
@@ -305,18 +313,20 @@ def _number(folder: int) -> tuple[int, int]:
 
 
 def _identity(name: str, folder: int) -> tuple[int, ...]:
-    """Return numbers of a file that change if it is replaced or written.
+    """Return numbers that identify the content of a file, to detect a change while it is read.
 
-    The last is its size in bytes.
+    These are its device, inode, two timestamps, and its size in bytes as the last number. They
+    differ after the file was replaced or written.
     """
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def _prefix(path: str) -> str:
-    """Return the prefix of the paths of files below a named path, for messages.
+    """Return the text with which messages begin the paths of the files below a named folder.
 
-    It is relative if the path is in the working folder, and empty for the working folder itself.
+    The text is a relative path if the folder is in the working folder, and empty for the working
+    folder itself.
     """
     named, here = Path(os.path.normpath(path)), Path.cwd()
     text = str(named.relative_to(here) if named.is_relative_to(here) else named)

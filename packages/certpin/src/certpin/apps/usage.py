@@ -1,7 +1,8 @@
-"""How code uses a string, and the words in the names around it: is it a pin, of which flavour?
+"""Decide from the code around a string if it is a pin, and of which flavour of the app.
 
-A flavour is a variant of the app, such as development or staging. This module is the same for every
-programming language; the language's reader collects the usages. Names are split into words.
+A flavour is a variant of the app, such as development or staging. The decision follows from the
+words in the names around the string. It is the same for every programming language: the module of
+the language collects the names as ``Usage`` objects.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ class Usage:
             compares; None if the function is unknown.
         hosts: the hosts that the code assigns to the string.
         is_searched: True if the code searches for the string in another string.
-        nearby: the hosts in the code beside the string; empty if ``hosts`` isn't.
+        nearby: if ``hosts`` is empty, the hosts in the code beside the string; else empty.
         host_expression: if ``hosts`` is empty, an expression that seems to be the host.
-        flavours: words such as ``dev``, from the names and conditions of the pins, for builds that
-            are not for the app store.
-        own_flavours: such words in other names around the string. They count only for the place of
-            the string itself, not for the places that use its constant.
+        flavours: words such as ``dev``, for builds that are not for the app store, in the names and
+            conditions of the pins.
+        own_flavours: words such as ``dev`` in other names around the string. They count only if the
+            string itself is written there, and not a constant that contains it.
         is_production: True if a name contains a word such as ``prod``, for the app store's build.
     """
 
@@ -82,7 +83,7 @@ class Usage:
 
 
 class UsageSigns:
-    """The signs in the usages of a string: is it a pin, and of which kind?
+    """Evaluates all usages of a string: whether the string is a pin, and of which kind.
 
     Attributes:
         receiver: the kind of digest (``sha256`` or ``cert-sha256``) that a known call with the
@@ -151,9 +152,10 @@ def flavour_of(name: str) -> str:
 
 
 def flavour_of_pins(name: str) -> str:
-    """Return the flavour in the name of pins (``devPins``) or in a single word (``dev``).
+    """Return the flavour in a name that is one word (``dev``) or is about pins (``devPins``).
 
-    Return an empty string for other names: ``testConnection`` names no flavour.
+    A flavour is a variant of the app. Return an empty string for other names: ``testConnection``
+    names no flavour.
     """
     parts = words(name)
     return flavour_of(name) if len(parts) == 1 or PIN_WORDS & set(parts) else ""

@@ -1,7 +1,8 @@
-"""The coming events that concern a pin set: a pure function of (pins, chains, data, now).
+"""Compute the coming events that can lock clients of a pin set out, such as expiries.
 
-Facts that were published after ``now`` are not used. So the calendar for a day in the past contains
-only the events that were known on that day.
+The events follow from the pins, the chains of the servers, the data about public roots and the
+current time; nothing else has an effect. Data that were published after the current time are not
+used. So the calendar for a day in the past contains only the events that were known on that day.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class CalendarEvent:
     """An event, mostly with a date, after which clients may be locked out of a pinned host.
 
     Attributes:
-        day: the day of the event, in UTC; None for a fact without a day. It can be past: a root
-            that left a store is still to be replaced.
+        day: the day of the event, in UTC; None for an event without a date. The day can be past:
+            a root that left a root store is listed until it is replaced.
         kind: the cause, such as ``certificate`` (a leaf expires), ``pins`` (the pins expire) or
             ``root`` (a root leaves a root store).
         host: the host pattern of the policy; empty if the event concerns all hosts of the pin set.
@@ -119,8 +120,9 @@ def list_events(
             here are not checked: a pin is a digest, from which the type isn't known.
 
     Returns:
-        The events by date; those without a date at the end. Each is listed once for a host, even if
-        several servers have it. Not listed: changes without an announcement, and revocations.
+        The events, sorted by date; events without a date are at the end. An event is listed once
+        for a host, even if it concerns several servers of the host. Changes without an
+        announcement and revocations are not listed.
     """
     events = [
         event
@@ -152,7 +154,7 @@ def policy_events(
 ) -> tuple[CalendarEvent, ...]:
     """Return the coming events that concern one host's policy, sorted by date.
 
-    Announced limits that concern every public certificate are left out.
+    Left out are announced rules for all public certificates, such as a shorter maximum validity.
 
     Args:
         policy: the policy.
@@ -405,8 +407,12 @@ def _lacking_androids(root: PublicRoot) -> str:
 def _backups(policy: HostPolicy, key_types: Mapping[Pin, str]) -> Iterator[CalendarEvent]:
     """Yield an event for each leaf or backup pin with a key that no public authority certifies.
 
-    Keys of unknown type are left out. So are hosts with their own trust anchors, and hosts that
-    compare only authorities. For the other hosts, ``certpin add`` refuses such a key too.
+    An example is an Ed25519 key. A pin whose key type is unknown is skipped. There are no events
+    for a host with its own trust anchors, or if clients compare only the authorities of a chain.
+
+    Args:
+        policy: the host's policy, with its pins.
+        key_types: the types of keys, such as ``EC P-256``, by their pins.
     """
     if policy.trust is not None or policy.match == "ca":
         return

@@ -39,9 +39,11 @@ def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
-    """Return the pinned context of a client.
+    """Return the pinned TLS context for a client.
 
-    It is ``pins`` if that is a context already. For a pin set it is a new, strict context.
+    Args:
+        pins: a pin set, for which a new, strict context is made; or a context, which is returned.
+        on_failure: failure hooks for the new context.
 
     Raises:
         ConfigError: failure hooks were given together with a context, which has its own hooks.
@@ -59,9 +61,9 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 
 @contextmanager
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
-    """Check that a request may be sent to its URL, before the ``with`` block sends it.
+    """Context manager: check that a request may be sent; the ``with`` block then sends it.
 
-    While the block runs, failure reports name the port of the URL.
+    While the block runs, reports of failed pin checks name the port of the request's URL.
 
     Args:
         context: the pinned context.
@@ -101,10 +103,11 @@ def refuse_options(options: Mapping[str, Any], *names: str) -> None:
 
 
 def refuse_bundle(verify: object) -> None:
-    """Raise ``ConfigError`` unless ``verify=`` is ``True`` or a bundle that the environment names.
+    """Raise ``ConfigError`` if the caller set ``verify=`` to anything but ``True``.
 
-    Libraries pass on a bundle from the environment as if the caller had given it. Pinned clients
-    ignore this bundle. ``None`` is allowed too if one of the environment variables is not set.
+    Also allowed is the path of a CA bundle in ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``, because
+    libraries pass this path on as if the caller had given it. Pinned clients ignore the bundle.
+    ``None`` is allowed if one of the two environment variables is not set.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:
@@ -112,7 +115,14 @@ def refuse_bundle(verify: object) -> None:
 
 
 def refused_option(name: str, value: object) -> ConfigError:
-    """Return the error for an option that conflicts with a pinned context."""
+    """Return the error for an option of a client that would change TLS or its verification.
+
+    Only the pinned context may set up TLS.
+
+    Args:
+        name: the name of the option.
+        value: the value that the caller gave.
+    """
     return ConfigError(
         f"{value!r} is refused: only the pinned context sets up TLS",
         key=name,
@@ -122,7 +132,7 @@ def refused_option(name: str, value: object) -> ConfigError:
 
 
 def both(theirs: Theirs, error: PinError) -> Theirs:
-    """Return an error that is an instance of both the library's error class and ``PinError``.
+    """Return an error that is an instance of an HTTP library's error class and of ``PinError``.
 
     So ``except`` clauses for either type catch the error. When it is pickled, only the ``PinError``
     is kept, because requests and connections can't be pickled.

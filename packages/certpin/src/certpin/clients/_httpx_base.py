@@ -1,11 +1,11 @@
 """Code that the pinned clients for httpx and httpx2 share, without importing either library.
 
-Each class comes before the library's own in a list of bases: ``class
-PinnedTransport(PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and
-merges errors (into one that is both the library's and a ``PinError``), because every request passes
-through it: redirects, authentication flows, proxies. After the handshake, the context must have
-checked the connection (rule 14 of docs/concepts/matching.md). The transport verifies this before
-the request is sent, in httpcore's ``trace`` extension.
+Each class here comes before a class of the library in a list of bases: ``class
+PinnedTransport(PinningTransport, httpx.HTTPTransport)``. The transport refuses requests in clear
+text, and raises refusals as an error that is both the library's and a ``PinError``. It can do so
+for all requests, because redirects, authentication flows and proxies also pass through it. After
+the handshake, the context must have checked the connection (rule 14 of docs/concepts/matching.md).
+The transport verifies this before the request is sent, in httpcore's ``trace`` extension.
 """
 
 from __future__ import annotations
@@ -84,9 +84,10 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the new TLS stream to the host if a trace event of httpcore ends its handshake.
+        """Return the TLS stream to the host if a trace event reports the end of its handshake.
 
-        Return None for any other event, and for TLS to an ``https://`` proxy.
+        Return None for any other event, and for TLS to an ``https://`` proxy. httpcore sends the
+        trace events.
 
         Args:
             event: the name of the trace event.
@@ -194,5 +195,8 @@ class PinningClient:
 
 
 def _without_tls(options: dict[str, Any]) -> dict[str, Any]:
-    """Return a client's options for its transport without ``verify`` and ``cert``."""
+    """Return the options that a client passes to its transport, without ``verify`` and ``cert``.
+
+    The pinned context replaces these two options.
+    """
     return {name: value for name, value in options.items() if name not in {"verify", "cert"}}

@@ -62,7 +62,10 @@ def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
 
 
 class RefusedError(Exception):
-    """Carries a ``PinError`` past urllib3's retries, which would contact an attacker again."""
+    """Raised by a pinned connection instead of a ``PinError``, which it carries as ``error``.
+
+    urllib3 does not catch this type, so that it does not retry, and contact an attacker again.
+    """
 
     def __init__(self, error: PinError) -> None:
         super().__init__(error)
@@ -133,7 +136,7 @@ class _BaseConnection:
 
     @contextmanager
     def _pinned(self) -> Iterator[None]:
-        """Set the pinned context while the ``with`` block connects, then require that it was used.
+        """Context manager: require that the ``with`` block connects with the pinned context.
 
         Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
         TLS.

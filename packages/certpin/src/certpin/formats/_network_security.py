@@ -89,8 +89,10 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 class _Scope:
     """The child elements in force for the hosts of a ``<domain-config>``, own or inherited.
 
+    Each attribute is None if there is no such element.
+
     Attributes:
-        pin_set: the ``<pin-set>``; like each of the others, None if there is none.
+        pin_set: the ``<pin-set>``.
         anchors: the ``<trust-anchors>``.
         trustkit: the ``<trustkit-config>``.
         transparency: the ``<certificateTransparency>``.

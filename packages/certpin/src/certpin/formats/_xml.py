@@ -78,9 +78,10 @@ class Element:
         self.attributes = outer.attributes | self.attributes
 
     def take(self) -> Element:
-        """Mark this element as read, and return it. Its own attributes and children stay unread.
+        """Mark this element as read, and return it. The import warns about unread parts of a file.
 
-        Attributes that it inherited are marked as read in the element from which they come.
+        The element's own attributes and children stay unread. An attribute that ``inherit`` copied
+        from another element is marked as read in that element.
         """
         self.taken = True
         if self.outer:

@@ -70,8 +70,8 @@ def _identities(policy: HostPolicy) -> list[dict[str, str]]:
 def _found(name: str, entry: Shape) -> Iterator[Found]:
     """Yield the pinning settings of a domain's entry in ``NSPinnedDomains``.
 
-    They are for the name, and, if the entry has the flag for subdomains, also for ``*.NAME``:
-    Apple's flag covers names with one more label.
+    The settings apply to ``name``. If the entry has the flag for subdomains, they are yielded again
+    for ``*.NAME``, because Apple's flag covers names with one more label.
     """
     match, identities = _only_list(name, entry)
     digests = [each.need(_DIGEST).text() for each in identities.items()]

@@ -54,7 +54,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
 
-    Without pins, ``cacert`` is read only from certpin's export: curl may trust other roots, too.
+    If the file has no pins, ``cacert`` is used only if certpin exported the file. In any other
+    file it is ignored, because curl may trust other roots too.
     """
     found = _lines.read_lines(source, "pinnedpubkey", "cacert")
     if found.hosts or not is_exported(source.text):

@@ -33,7 +33,10 @@ _CSHARP = TableSyntax(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a C# file with the class ``Certpin.PinnedHandler``."""
+    """Return a C# file with the class ``Certpin.PinnedHandler``.
+
+    The class is a handler for ``HttpClient`` that checks the pins.
+    """
     return (program(pins, DOTNET.name, DOTNET.file, "dotnet.cs", _CSHARP),)
 
 

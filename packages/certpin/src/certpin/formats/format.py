@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True)
 class SignedSource:
-    """The URL from which an app updates its pins, and the trusted root that the app contains.
+    """The URL from which an app updates its pins, and the root metadata (TUF) that the app trusts.
 
     ``root`` is the content of a ``root.json``.
 

@@ -30,7 +30,10 @@ _GO = TableSyntax(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a Go file with ``Transport`` for net/http, and ``Config`` for other connections."""
+    """Return a Go file with functions that make clients check the pins.
+
+    ``Transport`` is for net/http, and ``Config`` for other TLS connections.
+    """
     return (program(pins, GO.name, GO.file, "go.go", _GO),)
 
 

@@ -66,7 +66,7 @@ def to_json(pins: PinSet) -> dict[str, Any]:
 
 
 def from_json(document: Shape) -> PinSet:
-    """Return the pin set in a JSON object that ``to_json`` made, such as one in a journal's line.
+    """Return the pin set in a JSON object that ``to_json`` made.
 
     Raises:
         FormatError: the value is not such an object.

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a Kotlin file with the function ``pinnedHttpClient``."""
+    """Return a Kotlin file with the function ``pinnedHttpClient``.
+
+    The function returns a Ktor client that checks the pins.
+    """
     calls = _okhttp.calls(pins, indent=4) + "\n"
     template = files("certpin.formats").joinpath("ktor.kt").read_text(encoding="utf-8")
     text = fill(template, {"header": commented(pins, KTOR.name, "//"), "calls": calls})

@@ -23,7 +23,10 @@ _JAVASCRIPT = TableSyntax(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return an ES module that exports ``pinnedAgent``."""
+    """Return an ES module that exports the function ``pinnedAgent``.
+
+    The function returns an agent for ``node:https`` that checks the pins.
+    """
     return (program(pins, NODE.name, NODE.file, "node.mjs", _JAVASCRIPT),)
 
 

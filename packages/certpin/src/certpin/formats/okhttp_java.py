@@ -30,7 +30,10 @@ public final class CertpinPinner {{
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a Java class with the function ``CertpinPinner.create()``."""
+    """Return a Java class with the function ``CertpinPinner.create()``.
+
+    The function returns an OkHttp ``CertificatePinner`` with the pins.
+    """
     calls = _okhttp.calls(pins, indent=12)
     text = _SOURCE.format(header=commented(pins, OKHTTP_JAVA.name, "//"), calls=calls)
     return (File(OKHTTP_JAVA.file, text),)

@@ -154,9 +154,10 @@ class Shape:
         return json.dumps(self._value).encode()
 
     def agree(self, name: str, *, value: bool) -> None:
-        """Mark the boolean ``name`` in this mapping as read if it is ``value``.
+        """Mark the boolean ``name`` in this mapping as read if its value is ``value``.
 
-        ``value`` is the only one that certpin supports; the import warns about the other one.
+        ``value`` is the only value that certpin supports. The opposite value stays unread, so that
+        the import warns about it.
         """
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         if mapping.get(name) is value:

@@ -50,7 +50,7 @@ _FIELDS = ("includeSubdomains", "publicKeyHashes", "expirationDate")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a TypeScript module with the value ``certpinPins``."""
+    """Return a TypeScript module with the value ``certpinPins``: the options with the pins."""
     domains = "".join(map(_domain, pins.policies))
     header = commented(pins, REACT_NATIVE.name, "//")
     return (File(REACT_NATIVE.file, _SOURCE.format(header=header, domains=domains)),)

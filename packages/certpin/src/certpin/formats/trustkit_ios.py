@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a property list with the key ``TSKConfiguration``."""
+    """Return a property list with TrustKit's settings for the pins, in ``TSKConfiguration``."""
     domains = {policy.pattern.name: _domain(policy) for policy in pins.policies}
     settings = {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}
     text = _plist.write(pins, TRUSTKIT_IOS.name, {"TSKConfiguration": settings})

@@ -48,9 +48,9 @@ _MIN_RSA_BITS = 2048  # CA/B Forum Baseline Requirements 6.1.5; OpenSSL's securi
 class TokenKey:
     """A key pair on a PKCS#11 token, with an open session of the token's user.
 
-    ``close()``, or the end of ``with``, logs out of the token. Keys of one token share its login
-    (PKCS#11 v2.40 usage guide, section 2.6): if several are open, close the key that you opened
-    first as the last one. Threads may share a key.
+    ``close()``, or the end of ``with``, logs out of the token. All open keys of one token share its
+    login (PKCS#11 v2.40 usage guide, section 2.6). If several are open, close them in the reverse
+    order of opening. Threads may share a key.
 
     Attributes:
         uri: the PKCS#11 URI of the key.

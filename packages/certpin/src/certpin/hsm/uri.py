@@ -165,7 +165,11 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _token_attribute(name: str, value: bytes) -> str:
-    """Return the value of a token attribute as tokens report it: numbers lose leading zeros."""
+    """Return the value of a token attribute of a URI, in the form in which tokens report it.
+
+    In ``slot-id`` and ``library-version``, numbers lose leading zeros. Raises ``TokenError`` if
+    such a value is invalid, or if the value is not text.
+    """
     text = _text(name, value)
     if name == "slot-id":
         if not _NUMBER.fullmatch(text):

@@ -27,7 +27,14 @@ _CHALLENGE_BYTES = 32
 
 @dataclass(frozen=True, eq=False)
 class ServiceKey:
-    """A key in a key service. No connection is kept open, so that nothing has to be closed."""
+    """A private key in a cloud key service, which signs with it; the key never leaves the service.
+
+    No connection is kept open, so that nothing has to be closed.
+
+    Attributes:
+        uri: the parsed URI of the key.
+        public_key: the public key, as an object of ``cryptography``.
+    """
 
     uri: ServiceURI
     public_key: SignerPublicKey

@@ -167,7 +167,10 @@ def is_service_uri(text: str) -> bool:
 
 
 def require_leaf_service(text: str) -> None:
-    """Check that a TLS server could use the key that a text names.
+    """Check that the key that a text names can be the key of a TLS server.
+
+    A key in AWS KMS, in a file or on a token can. A key in another key service can only sign pin
+    sets.
 
     Args:
         text: the file, pin or URI that names a key. Only the URI of a key in a key service is

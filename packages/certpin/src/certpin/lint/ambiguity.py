@@ -65,9 +65,10 @@ def _overlapping_patterns(document: LintDocument, now: datetime) -> Iterator[Hit
 
 
 def _is_wider(other: HostEntry, host: HostEntry) -> bool:
-    """Return True if the pattern of ``other`` covers all names that ``host`` covers.
+    """Return True if the pattern of ``other`` covers every host name that ``host`` covers.
 
-    ``other`` must cover the name of ``host``.
+    The caller has checked that ``other`` covers the name of ``host``; for a wildcard, this is the
+    name without ``*.`` or ``**.``. Return False if both patterns are the same.
     """
     if other.pattern is None or host.pattern is None or other.pattern == host.pattern:
         return False

@@ -74,8 +74,9 @@ class AnchorFile:
 class HostEntry:
     """A table ``[[host]]`` of the pin file.
 
-    Values that can't be parsed have their defaults, and their errors are in
-    ``LintDocument.problems``. ``servers`` are the keys and tables of its ``[[host.server]]``.
+    A value that can't be parsed is replaced by its default, and its error is in
+    ``LintDocument.problems``. ``servers`` has the TOML key and the content of each table
+    ``[[host.server]]`` of the host.
     ``require_ct`` is True if clients require Certificate Transparency of this host.
     """
 
@@ -95,9 +96,9 @@ class HostEntry:
 
     @property
     def host_pins(self) -> tuple[HostPin, ...]:
-        """The readable pins, in a form to compare them with the pins that a provider publishes.
+        """The host's pins that can be parsed, to compare them with the roots of its providers.
 
-        They have no roles and notes.
+        Each ``HostPin`` has only the pin, its providers, and the state ``active`` or ``removed``.
         """
         return tuple(
             HostPin(entry.pin, provider=entry.provider, state="active" if entry.live else "removed")
@@ -124,7 +125,10 @@ class HostEntry:
 
     @property
     def is_own_backup(self) -> bool:
-        """True if two usable pins are roots of one provider, so that no backup is needed."""
+        """True if the host needs no backup, because a provider has two roots among its pins.
+
+        Only pins that clients accept count, and only if their key is not lost.
+        """
         names = [name for entry in self.usable.values() for name in entry.provider]
         return len(set(names)) < len(names)
 

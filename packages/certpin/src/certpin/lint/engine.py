@@ -1,4 +1,4 @@
-"""Apply every lint rule to a pin file: a pure function of (document, now)."""
+"""Apply every lint rule to a parsed pin file; the result depends only on the file and the time."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Return ``found`` without the findings of the rule ``refused`` that another rule explains.
+    """Return lint findings without those of the rule ``refused`` that another rule explains.
 
-    The rule ``refused`` reports every value because of which clients refuse the pin file. If a more
-    specific rule of this kind has a finding about the same TOML key, or about a key in this table,
-    only that finding is kept.
+    The general rule ``refused`` reports every value because of which clients refuse the pin file.
+    Its finding is dropped if a more specific rule about such values has a finding about the same
+    TOML key, or about a key inside the same table.
     """
     reported = {
         parent

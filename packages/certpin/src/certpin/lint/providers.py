@@ -50,9 +50,10 @@ def _lone_intermediate(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _has_own_key(host: HostEntry) -> bool:
-    """Return True if clients compare the leaf, and a leaf and a backup are pinned.
+    """Return True if clients accept the user's own keys, so that no intermediate pin is needed.
 
-    The user controls these keys, so a change of intermediate by the authority locks no client out.
+    This is so if clients compare the leaf, and the host has the pins of a leaf and of a backup. The
+    user controls these keys: if the authority changes its intermediate, no client is locked out.
     """
     roles = {entry.role for entry in host.live.values()}
     return host.match != "ca" and {"leaf", "backup"} <= roles

@@ -88,10 +88,10 @@ def _root_leaves_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) -> Iterator[Hit]:
-    """Yield a mistake for each pinned, trusted or served root that ``fact_about`` has a fact for.
+    """Yield a mistake for each pinned, trusted or served root with a problem, such as a removal.
 
-    ``fact_about`` takes the pin of a root and returns a fact about the root, such as its removal
-    from a root store; or ``None``.
+    ``fact_about`` takes the pin of a root. It returns what is wrong with the root, such as its
+    removal from a root store; or ``None`` if nothing is wrong.
     """
     for key, where, pin in _places(document):
         if fact := fact_about(pin):

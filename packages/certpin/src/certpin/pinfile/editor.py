@@ -346,9 +346,9 @@ def without_servers(text: str, path: Path) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Return the data of a TOML text, for comparing two texts.
+    """Return the data of a TOML text, with floats as strings, to compare the data of two texts.
 
-    Floats are returned as strings, because a NaN is not equal to itself.
+    A float can be a NaN, which is not equal to itself.
     """
     import tomli  # only needed to read a file
 

@@ -298,7 +298,10 @@ class Table:
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        """Return the value of ``name``, one of ``choices``; ``default`` if this key is missing."""
+        """Return the value of the TOML key ``name``, or ``default`` if the key is missing.
+
+        Raises ``ConfigError`` if the value is not one of ``choices``.
+        """
         value = self._data.get(name, default)
         if value in choices:
             return value
@@ -399,7 +402,10 @@ def _first_moment(day: date) -> datetime:
 
 
 def _header(key: str) -> str:
-    """Return the TOML header for a table's full key: ``[[host.pin]]`` for ``host[2].pin[0]``."""
+    """Return the TOML header of the table that a full key names.
+
+    For example, the key ``host[2].pin[0]`` has the header ``[[host.pin]]``.
+    """
     name = re.sub(r"\[\d*\]", "", key)
     return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
 

@@ -35,7 +35,12 @@ _NAME = re.compile(_PART, re.ASCII)
 
 
 class Comment(NamedTuple):
-    """A TOML comment without its ``#``. ``alone`` is True if its line contains nothing else."""
+    """A comment in a TOML text.
+
+    Attributes:
+        text: the text of the comment, without the ``#``.
+        alone: True if the line contains only the comment.
+    """
 
     text: str
     alone: bool
@@ -171,7 +176,7 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
 
 
 def _with_parents(table: str) -> Iterator[str]:
-    """Yield the full key of a table, and those of the tables around it: ``a.b`` and ``a``."""
+    """Yield the full keys of a table and of the tables around it: ``a.b``, then ``a``."""
     while table:
         yield table
         table = table.rpartition(".")[0]

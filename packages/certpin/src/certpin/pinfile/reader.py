@@ -199,11 +199,10 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
 
 
 def intended_table(name: str) -> str:
-    """Return the header of the table in which a misplaced TOML key belongs: ``[[host]]`` or empty.
+    """Return ``[[host]]`` if a misplaced TOML key belongs in this table; otherwise an empty string.
 
     ``name`` is a key that is unknown in its table. The keys of a host, except its name, are easily
-    misplaced: in TOML, a line below ``[[host.pin]]`` belongs to the pin, and not to the host. For
-    all other keys the result is empty.
+    misplaced: in TOML, a line below ``[[host.pin]]`` belongs to the pin, and not to the host.
     """
     return "[[host]]" if name in HOST_KEYS and name != "name" else ""
 
@@ -252,10 +251,11 @@ def read_log_list(top: Table, files: Files) -> LogList | None:
 def requires_ct(table: Table, logs: LogList | None) -> bool:
     """Return ``require_ct`` of a host: True if its certificate must have enough SCTs of known logs.
 
-    ``logs`` is the list of logs that the pin file names, if any.
+    ``logs`` is the list of logs that the pin file names, or ``None`` if it names no list.
 
     Raises:
-        ConfigError: ``require_ct`` is true and ``logs`` is None, or it is not a boolean.
+        ConfigError: ``require_ct`` is true and ``logs`` is ``None``, or the value of ``require_ct``
+            is not a boolean.
     """
     required = table.flag("require_ct", default=False)
     if required and logs is None:
@@ -269,7 +269,10 @@ def requires_ct(table: Table, logs: LogList | None) -> bool:
 
 
 def refuse_other_schema(top: Table) -> None:
-    """Raise ``ConfigError`` unless this certpin can read the schema of the pin file."""
+    """Raise ``ConfigError`` if the pin file has another schema than this version of certpin reads.
+
+    The number of the schema is the key ``schema`` in ``top``, the top-level table.
+    """
     if (schema := top.integer("schema")) != SCHEMA:
         raise ConfigError(
             f"this certpin reads schema {SCHEMA}, and the file has {schema}",

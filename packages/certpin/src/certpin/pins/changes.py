@@ -54,18 +54,19 @@ class Change:
 
 
 def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
-    """Return every change that affects clients: those of the pin set, then those of each host.
+    """Return every change between two pin sets that affects clients, with its effect.
 
     Notes and roles of pins are not compared, because clients don't use them.
 
     Args:
         old: the pin set that clients have.
         new: the pin set that replaces it.
-        now: the current time with a time zone. A change to pins that have expired at this time is
-            judged as such.
+        now: the current time with a time zone. A new expiry that has passed at this time may make
+            clients refuse their server at once.
 
     Returns:
-        The changes, with the hosts in the order of the new set.
+        The changes of the pin set itself, then those of each host, with the hosts in the order of
+        the new set.
     """
     found = [*_hosts(old, new, now)]
     return (*_set(old, new, changed=bool(found)), *found)

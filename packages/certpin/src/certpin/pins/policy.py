@@ -242,7 +242,10 @@ class TrustAnchors:
 
     @cached_property
     def digest(self) -> bytes:
-        """A digest of the anchors and of ``strict``. It is equal only if both are equal."""
+        """A SHA-256 digest of the anchors and of ``strict``, to compare two sets of trust anchors.
+
+        Two objects have the same digest only if their anchors and ``strict`` are equal.
+        """
         digests = b"".join(hashlib.sha256(der).digest() for der in self.der)
         strict = b"" if self.strict is None else bytes([self.strict])
         return hashlib.sha256(digests + strict).digest()
@@ -268,7 +271,7 @@ class HostPolicy:
         ct_logs: the known Certificate Transparency logs. Enough of them must promise to publish the
             host's certificate (``require_ct``). ``None`` if this is not required.
         provider_edition: the date of the provider data (the list of the roots of certificate
-            providers) from which the pins with a ``provider`` come. Not compared either.
+            providers) from which the pins with a ``provider`` come. Not compared (``==``).
 
     Raises:
         ConfigError: the policy is unsafe.
@@ -299,20 +302,27 @@ class HostPolicy:
 
     @cached_property
     def live_pins(self) -> dict[Pin, HostPin]:
-        """The pins that make clients accept a path, each with its entry in the policy."""
+        """The pins that make clients accept a path, each with its ``HostPin`` entry of the policy.
+
+        Pins that are removed or compromised are left out.
+        """
         return {entry.pin: entry for entry in self.pins if entry.live}
 
     @property
     def is_own_backup(self) -> bool:
-        """True if two usable pins are roots of one provider: it can issue from either root.
+        """True if the policy needs no backup pin of a key that no server uses.
 
-        Such a policy needs no backup pin of a key that no server uses: the user holds none of the
-        pinned keys, and so can't lose them.
+        That is so if two usable pins are roots of one certificate provider: the provider can issue
+        from either root. The user holds none of the pinned keys, and so can't lose them.
         """
         return self.is_own_backup_without(frozenset())
 
     def is_own_backup_without(self, gone: AbstractSet[Pin]) -> bool:
-        """Return True if two usable pins outside of ``gone`` are roots of one provider."""
+        """Return True if the policy needs no backup pin even without the pins in ``gone``.
+
+        That is so if two usable pins that are not in ``gone`` are roots of one certificate
+        provider: the provider can issue from either root.
+        """
         used = [entry for entry in self.pins if entry.usable and entry.pin not in gone]
         names = [name for entry in used for name in entry.provider]
         return len(set(names)) < len(names)
@@ -506,7 +516,10 @@ class PinSet:
 
 
 class PolicyMeaning(NamedTuple):
-    """The fields of a policy that affect clients. Compare it as a whole, or field by field."""
+    """The fields of a host's policy that affect clients, to compare two policies.
+
+    If all fields of two policies are equal, clients treat the host in the same way.
+    """
 
     pins: frozenset[Pin]
     compromised: frozenset[Pin]
@@ -537,13 +550,16 @@ class Meaning(NamedTuple):
 
 
 def meaning(pins: PinSet) -> Meaning:
-    """Return the content of a pin set that affects clients, without its name and version."""
+    """Return the content of a pin set that affects clients, to compare two pin sets.
+
+    The name and the version of the pin set are left out.
+    """
     policies = {str(policy.pattern): policy_meaning(policy) for policy in pins.policies}
     return Meaning(policies, _anchors(pins.debug))
 
 
 def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
-    """Return the fields of a policy that affect clients."""
+    """Return the fields of a policy that affect clients, to compare two policies."""
     return PolicyMeaning(
         pins=frozenset(policy.live_pins),
         compromised=policy.compromised,

@@ -44,11 +44,13 @@ _RECOGNISED = frozenset({"qualified", "usable", "readonly", "retired"})
 
 @dataclass(frozen=True)
 class SCTResult:
-    """The check of one SCT of a certificate (a log's promise to publish the certificate).
+    """The check of one SCT in a certificate. An SCT is a log's promise to publish the certificate.
 
-    The SCT counts if ``problem`` is empty; otherwise ``problem`` is the reason why the SCT doesn't
-    count. ``log`` is the log in the client's list, or None. ``moment`` is the time of the SCT in
-    UTC.
+    Attributes:
+        log_id: the ID of the log in the SCT.
+        moment: the time of the SCT in UTC.
+        log: the log in the client's list; ``None`` if the list doesn't contain the log.
+        problem: the reason why the SCT doesn't count; empty if the SCT counts.
     """
 
     log_id: bytes
@@ -135,7 +137,15 @@ def _invalid(
 ) -> str:
     """Return the reason why an SCT is not valid for the certificate; empty if the SCT is valid.
 
-    Rule 1 of this module: signature, time, and the interval of expiry dates that the log accepts.
+    An SCT is valid if its log is known, its time is not in the future, the log accepts certificates
+    of this expiry date, and the log's signature verifies.
+
+    Args:
+        leaf: the certificate.
+        issuer: the certificate of its issuer.
+        sct: the SCT in ``leaf``.
+        log: the log of the SCT; ``None`` if the client's list doesn't contain it.
+        now: the current time.
     """
     from certpin.x509.sct import is_signed
 
@@ -153,8 +163,8 @@ def _invalid(
 def _never_counts(log: CTLog | None) -> str:
     """Return the reason why no SCT of a log can count; empty if the log's SCTs can count.
 
-    Rule 2 of this module: it is a test log, or is pending or rejected. The time of such SCTs is
-    ignored when the certificate's earliest SCT is looked for.
+    SCTs never count if the log is unknown, is a test log, or is pending or rejected. The caller
+    also ignores the time of such SCTs when it looks for the certificate's earliest SCT.
     """
     if log is None or log.kind == "test":
         return "it is a test log"
@@ -164,8 +174,8 @@ def _never_counts(log: CTLog | None) -> str:
 def _retired(log: CTLog | None, earliest: datetime) -> str:
     """Return the reason why the SCT of a retired log does not count; empty if it counts.
 
-    Rule 2 of this module: ``earliest``, the time of the certificate's earliest valid SCT, must
-    precede the log's retirement.
+    ``earliest`` is the time of the certificate's earliest valid SCT. It must precede the retirement
+    of the log. SCTs of logs that are not retired count.
     """
     if log is None or log.state != "retired":
         return ""
@@ -174,10 +184,10 @@ def _retired(log: CTLog | None, earliest: datetime) -> str:
 
 
 def _problem(results: Sequence[SCTResult], required: int) -> str:
-    """Return the reason why the SCTs are not enough; empty if they are.
+    """Return the reason why a certificate's SCTs are not enough; empty if they are.
 
-    Rules 3 and 4 of this module: ``required`` is the number of logs that must count, and they must
-    have two operators.
+    Enough means that ``required`` logs count, at least one of which is not retired, and that they
+    have at least two distinct operators.
     """
     counted = [each for each in results if not each.problem]
     logs = {each.log_id for each in counted}

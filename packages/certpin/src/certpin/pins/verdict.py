@@ -137,9 +137,10 @@ def verify(
 def _verify_pins(
     chain: Chain | None, policy: HostPolicy, now: datetime, debug_anchors: frozenset[bytes]
 ) -> Verdict:
-    """Return the verdict of the pins, without the check of Certificate Transparency.
+    """Return the verdict on a verified chain, without the check of Certificate Transparency.
 
-    These are steps 1 to 4 of this module.
+    The verdict follows from the debug override, the keys marked compromised, the expiry of the
+    pins, and the match between the pins and the certificates of the chain.
     """
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
@@ -229,7 +230,7 @@ def scts_fix(verdict: Verdict) -> str:
 
 
 def _has_unknown_logs(verdict: Verdict) -> bool:
-    """Return True if the certificate has an SCT of a log that is not in the policy's list."""
+    """Return True if the certificate has an SCT of a log that the pin file's log list lacks."""
     scts = verdict.transparency.scts if verdict.transparency else ()
     return any(each.log is None for each in scts)
 
@@ -362,8 +363,9 @@ def _otherwise(verdict: Verdict, host: str) -> str | None:
 
 
 def _compare(verdict: Verdict, host: str) -> str:
-    """Return the advice to run ``certpin pin`` in another network, and to compare its pins.
+    """Return the advice to run ``certpin pin`` for a host in another network.
 
+    The user compares the printed pins with those of this network, to detect a man in the middle.
     The command contains the port of the policy's first server, unless the port is 443.
     """
     port = next((server.port for server in verdict.policy.servers), None)

@@ -1,4 +1,7 @@
-"""Compare the chain that a host serves with its pins: a pure function of chain, policy and time."""
+"""Compare the chain that a server presents with the pins of its host, and list the problems.
+
+The functions are pure: the same chain, policy and time give the same result.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,11 @@ class Checkup:
 
     @property
     def status(self) -> Status:
-        """``finding`` if there are problems; ``inconclusive`` without a chain; else ``holds``."""
+        """The result in one word: ``finding``, ``inconclusive`` or ``holds``.
+
+        ``finding`` means that there are problems. ``inconclusive`` means that no chain was
+        received. ``holds`` means that the chain satisfies the pins and there are no problems.
+        """
         if self.findings:
             return "finding"
         return "holds" if self.observation else "inconclusive"
@@ -172,7 +179,7 @@ def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
 def _ends(chain: Chain) -> list[datetime]:
     """Return the expiry dates of the certificates in a verified chain.
 
-    Unreadable dates are left out: OpenSSL has already checked them.
+    A date that certpin can't parse is left out: OpenSSL has already checked it.
     """
     ends = []
     for certificate in chain.certificates:
@@ -224,11 +231,16 @@ def _check_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[s
 def _check_roots(
     checkup: Checkup, roots: RootData, now: datetime, least_days: int
 ) -> Iterator[str]:
-    """Yield a problem if a root store removed the chain's root, or will in fewer days than asked.
+    """Yield a problem for each root that a root store has removed or distrusts, or soon will.
 
-    ``least_days`` is that number of days. Only for a host that trusts the platform's roots. If a
-    store distrusts a root from a day on, certificates that were issued before that day are not
-    affected.
+    Only for a host that trusts the platform's roots. If a store distrusts a root from a day on,
+    certificates that were issued before that day are not affected.
+
+    Args:
+        checkup: the result so far, with the verified chain.
+        roots: the facts about public roots, such as removals from root stores.
+        now: the current time.
+        least_days: a number of days. A removal or distrust in fewer days is a problem.
     """
     path = checkup.observation.verified if checkup.observation else None
     if path is None or checkup.policy.trust is not None:

@@ -135,12 +135,14 @@ class ProviderData:
         )
 
     def owners(self, pin: Pin) -> tuple[Provider, ...]:
-        """Return the providers with certificates from a root: authorities first, then services.
-
-        Return an empty tuple if no known provider uses the root.
+        """Return the providers that issue certificates from a root, or get theirs from it.
 
         Args:
             pin: the pin of the root's key.
+
+        Returns:
+            The providers: authorities first, then services. Empty if no known provider uses the
+            root.
         """
         found = [each for each in self.providers.values() if pin in {r.pin for r in each.roots}]
         return tuple(sorted(found, key=lambda each: each.kind == "service"))
@@ -153,13 +155,16 @@ class ProviderData:
         return pin in self.public_roots or pin in self.roots
 
     def require_clock(self, today: date) -> None:
-        """Check that ``today``, the date of this machine, is not before the date of the data.
+        """Check the clock of this machine: its date must not be earlier than the date of the data.
 
         A difference of one day is accepted, because of time zones.
 
+        Args:
+            today: the date of this machine.
+
         Raises:
-            ConfigError: the date is before, so that dates of expiry and of removals would be judged
-                wrongly.
+            ConfigError: ``today`` is earlier than the date of the data. With such a clock, expired
+                and removed roots would count as valid.
         """
         if today < self.edition - _CLOCK_TOLERANCE:
             raise ConfigError(

@@ -53,7 +53,8 @@ class SetChange:
         providers: the names of the providers in the policy, in the order of its pins, and then the
             names of the providers to add.
         added: pins of roots that the policy lacks.
-        relabelled: live pins with other providers in the data than in the policy, as new entries.
+        relabelled: the new entries of live pins for which the data names other providers than the
+            policy does.
         dropped: live pins of roots that have expired, or from which no provider of the policy
             issues any more.
         unknown: names of providers that the data lacks.
@@ -139,23 +140,29 @@ def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> 
 def policy_change(
     policy: HostPolicy, data: ProviderData, day: date, also: Sequence[str] = ()
 ) -> SetChange:
-    """Compare the pins of a policy with the root sets of the providers that they name.
+    """Compare the pins of a policy with the root sets of the certificate providers that they name.
 
     Args:
         policy: the policy.
-        data: the provider data.
+        data: the provider data, which lists the roots of each provider.
         day: today in UTC.
         also: names of providers to add to the policy.
+
+    Returns:
+        The difference, such as roots that the policy lacks.
     """
     return set_change(policy.pins, policy.provider_edition, data, day, also)
 
 
 def change_text(change: SetChange, edition: date) -> str:
-    """Return a change of provider roots as a clause without a full stop; empty if nothing changed.
+    """Describe how the provider data differs from the provider roots that a policy pins.
 
     Args:
         change: the difference.
         edition: the date of the provider data.
+
+    Returns:
+        A clause without a full stop; empty if nothing changed.
     """
     if not change.is_change:
         return ""

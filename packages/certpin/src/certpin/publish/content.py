@@ -46,7 +46,7 @@ class Content:
 
     @classmethod
     def of(cls, signed: SignedSet) -> Content:
-        """Return the content of a signed pin set: its pin set and its files."""
+        """Return the content of an already signed pin set: the pin set and the signed files."""
         return cls(signed.pins, signed.files)
 
     @property
@@ -58,7 +58,7 @@ class Content:
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 
     def targets(self, number: int, expires: datetime) -> Targets:
-        """Return unsigned TUF targets metadata that lists these files.
+        """Return unsigned TUF targets metadata that lists the files of this content.
 
         The same arguments give the same bytes, so that several signers can sign the same metadata.
 
@@ -74,7 +74,8 @@ class Content:
 def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     """Read a pin file, and the files that it names, for signing.
 
-    Servers are left out of the signed pin file, because clients don't need them.
+    The list of servers in the pin file is left out of the signed copy, because clients don't need
+    it.
 
     Args:
         path: the pin file.
@@ -114,10 +115,11 @@ def named_files(pins: AnyPinSet) -> frozenset[str]:
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
-    """Raise an error unless a pin set equals the one that the journal records under its version.
+    """Raise an error unless a pin set equals the one that the journal has under the same version.
 
-    `certpin publish sign` records a version in the rotation journal after the safety check of
-    rotations (the gate) has passed.
+    The rotation journal is a file beside the pin file that lists key rotations and published pin
+    sets. `certpin publish sign` adds a version to the journal after the safety check of rotations
+    (the gate) has passed.
 
     Args:
         pins: the pin set to compare.

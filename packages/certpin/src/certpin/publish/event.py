@@ -80,7 +80,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class SigningEvent:
-    """The files and signatures of a signing event: a proposal, and commits that sign it.
+    """The files and signatures of a git branch in which several people sign a pin set.
+
+    The first commits are the proposal: a new pin set, and TUF metadata that needs signatures. The
+    later commits add signatures.
 
     Attributes:
         files: the paths of the proposal's files, from the folder of the pin file.
@@ -153,7 +156,8 @@ def require_event(
 def require_valid(event: SigningEvent, state: FolderState) -> None:
     """Raise an error unless every signature of a signing event is valid for its draft.
 
-    A draft is TUF metadata that needs signatures.
+    A draft is TUF metadata that needs signatures. A signing event is a git branch with a draft, and
+    with commits that add signatures.
 
     Args:
         event: the signing event, from ``require_event``.
@@ -234,10 +238,10 @@ def _require_plain(commit: Commit) -> None:
 def _require_proposed(
     commit: Commit, change: FileChange, proposal: frozenset[str], journal: str
 ) -> None:
-    """Raise ``ConfigError`` unless a changed file may be a part of a signing event's proposal.
+    """Raise ``ConfigError`` unless a commit that proposes a pin set may change this file.
 
-    The file must be the rotation journal with new lines, a file in ``proposal``, a new trust file,
-    or a new list of CT logs.
+    The file must be the rotation journal with new lines, a file whose path is in ``proposal``, a
+    new trust file, or a new list of CT logs.
     """
     if change.path == journal:
         _require_appended(commit, change)
@@ -251,9 +255,9 @@ def _require_proposed(
 def _require_appended(commit: Commit, change: FileChange) -> None:
     """Raise ``ConfigError`` unless a commit only appends lines to the rotation journal.
 
-    So a commit can't remove versions and states from the journal. A new line must not record a
-    push, because CI records its pushes itself. Not checked: whether the new lines are true, which a
-    reviewer of the branch decides.
+    The journal is a file of JSON lines that lists key rotations and published pin sets, and no
+    commit may remove them. A new line must not record a push, because CI records its pushes itself.
+    Not checked: whether the new lines are true, which a reviewer of the branch decides.
     """
     before, after = change.before or b"", change.after
     if after is None or not after.startswith(before):

@@ -107,7 +107,7 @@ def write(folder: Path, done: Done) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock the folder ``publish/`` during a ``with`` block: only one command at a time changes it.
+    """Lock the folder ``publish/`` during a ``with`` block, so that only one command changes it.
 
     On systems without file locks, nothing is locked.
 
@@ -239,7 +239,10 @@ def _read(path: Path, limit: int) -> bytes | None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Replace a file atomically, unless it already contains ``data``. Raises ``PinFileError``."""
+    """Write ``data`` to a file atomically, unless the file already has this content.
+
+    Raises ``PinFileError`` if the file can't be written.
+    """
     try:
         if path.is_file() and path.read_bytes() == data:
             return

@@ -41,7 +41,7 @@ class KeySigner(TUFSigner):
 
     @property
     def public_key(self) -> SSlibKey:
-        """The public key in TUF's format."""
+        """The public key of this signer, in the format of TUF metadata."""
         return self._key
 
     def sign(self, payload: bytes) -> Signature:
@@ -50,7 +50,10 @@ class KeySigner(TUFSigner):
 
     @classmethod
     def from_priv_key_uri(cls, *_: object) -> NoReturn:
-        """Always raise ``NotImplementedError``: certpin doesn't open keys by tuf's URIs."""
+        """Always raise ``NotImplementedError``. The base class requires this method.
+
+        certpin opens private keys itself, not by the URIs of the library ``securesystemslib``.
+        """
         raise NotImplementedError
 
 

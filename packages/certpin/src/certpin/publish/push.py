@@ -72,7 +72,7 @@ _STOLEN = (
 
 @dataclass(frozen=True)
 class Pushed:
-    """A push, planned or completed.
+    """An upload of a signed pin set to the storage that clients fetch from, planned or completed.
 
     Attributes:
         local: the signed pin set in ``publish/site/``.
@@ -215,8 +215,8 @@ def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
 def _read_or_damage(read: Callable[[], Result]) -> tuple[Result | None, str]:
     """Call ``read``, and return its result and an empty text.
 
-    If ``read`` fails because clients would refuse the stored files, return None and the reason.
-    Raises ``UpdateError`` if the storage can't be read.
+    If ``read`` fails because clients would refuse the files in the storage, return None and the
+    reason: a push may replace such files. Raises ``UpdateError`` if the storage can't be read.
     """
     try:
         return read(), ""
@@ -241,9 +241,9 @@ def _verified_local(site: Storage, name: str | None) -> Local:
 
 
 def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
-    """Return the bytes of a stored file that should equal ``data``; ``None`` if it is missing.
+    """Return the bytes of the file ``path`` in the storage; ``None`` if the file is missing.
 
-    At most one byte more than ``data`` has is read.
+    The file should equal ``data``, so at most one byte more than the length of ``data`` is read.
     """
     return storage.read(path, len(data))
 
@@ -288,7 +288,7 @@ class Local:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All files of the signed pin set by their path, in the order of upload."""
+        """All files of the signed pin set, as bytes by path, in the order of upload."""
         infos, files = self.signed.verified.targets, self.signed.files
         targets = {target_path(n, infos[n].hashes["sha256"]): files[n] for n in files}
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
@@ -320,14 +320,15 @@ class Remote(NamedTuple):
 
 
 def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
-    """Return the paths of the local files to upload, in order.
+    """Return the paths of the local files to upload to the storage, in the order of upload.
 
     Args:
         local: the signed pin set in ``publish/site/``.
         remote: the files in the storage.
 
     Raises:
-        UpdateError: the push must not happen (conditions 1 to 4 of the module).
+        UpdateError: the push must not happen: the storage has other roots, a pin set with another
+            name, a file with the same number and other bytes, or a newer pin set.
     """
     files = local.files
     _require_same_roots(local, remote)
@@ -343,11 +344,13 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe stored metadata that only replaced keys signed, and that isn't older than the local
-    metadata.
+    """Describe metadata in the storage that only replaced keys signed, and that isn't older than
+    the metadata in ``publish/site/``.
 
-    The newest root has replaced these keys, so the metadata may be an attacker's. Return an empty
-    text if the storage has no such metadata.
+    The newest root has replaced these keys, so the metadata may be an attacker's.
+
+    Returns:
+        A clause with role and version of the metadata; empty if the storage has no such metadata.
     """
     if remote.signed is None or remote.newest is None:
         return ""
@@ -377,7 +380,7 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if enough keys of this root have signed the metadata of a pin set."""
+    """Return True if this root accepts a pin set: enough of its keys have signed the metadata."""
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:
@@ -386,10 +389,10 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 
 
 def _require_same_roots(local: Local, remote: Remote) -> None:
-    """Raise ``UpdateError`` unless the stored roots are the local ones.
+    """Raise ``UpdateError`` unless the root metadata in the storage equals the local root metadata.
 
-    This is condition 1 of this module. A stored root that is later than all local ones is refused,
-    too.
+    Local files are those in ``publish/site/``. Missing roots in the storage are accepted. A root in
+    the storage that is later than all local ones is refused. This is condition 1 of this module.
     """
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
@@ -407,7 +410,7 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Raise ``UpdateError`` if the stored pin set has another name than the local one.
+    """Raise ``UpdateError`` if the pin set in the storage has another name than the one to push.
 
     This is condition 2 of this module.
     """
@@ -419,10 +422,11 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 
 
 def _require_numbers_free(local: Local, remote: Remote) -> None:
-    """Raise ``UpdateError`` if a stored file has the number of a local file and other bytes.
+    """Raise ``UpdateError`` if the storage has other bytes under a version number of a local file.
 
-    This is condition 3 of this module, for targets and snapshot metadata. A stored file without a
-    valid signature matters only if it has the path of a local file.
+    Local files are those in ``publish/site/``. Targets and snapshot metadata are compared. A file
+    in the storage without a valid signature matters only if it has the path of a local file. This
+    is condition 3 of this module.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -433,12 +437,12 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
-    """Raise ``UpdateError`` if the stored pin set is newer than the local one.
+    """Raise ``UpdateError`` if the pin set in the storage is newer than the one to push.
 
-    This is condition 4 of this module. The version of stored metadata is compared only if the keys
-    of the newest local root have signed it. The version of the targets is also compared if those
-    keys have signed the snapshot that names it, because clients compare with that version (TUF
-    1.0.31, 5.5.5).
+    The version of stored metadata is compared only if the keys of the newest local root have signed
+    that metadata. The version of the targets is also compared if those keys have signed the
+    snapshot that names the targets, because clients compare with that version (TUF 1.0.31, 5.5.5).
+    This is condition 4 of this module.
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:

@@ -197,9 +197,10 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify the metadata with the newest root that accepts its signatures, and return it.
+    """Verify the newest metadata of a pin set, and return it.
 
-    If the newest root has new keys that have not signed the metadata yet, an older root is used.
+    The roots are tried from the newest one on, and the first that accepts the signatures is used.
+    An older root is needed if the newest one has new keys that have not signed the metadata yet.
     """
     for root in chain[:0:-1]:
         try:
@@ -231,9 +232,9 @@ def _number(version: int) -> int:
 
 
 def _name_in(targets: Any) -> object:
-    """Return the pin set's name that the targets metadata gives for its first file.
+    """Return the name of the pin set that the targets metadata gives for its first file.
 
-    ``verify_newest`` later compares the names of all files.
+    ``verify_newest`` later requires that all files have this name.
     """
     custom = next((info.custom for info in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None

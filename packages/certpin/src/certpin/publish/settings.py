@@ -100,7 +100,7 @@ def text_of(settings: PublishSettings) -> str:
 
 
 def _line(key: str, value: str | None) -> str:
-    """Return the TOML line for a key and its value; an empty text if the value is None."""
+    """Return the line ``key = value`` in TOML; an empty text if the value is None."""
     import tomlkit
 
     return "" if value is None else f"{key} = {tomlkit.item(value).as_string()}"

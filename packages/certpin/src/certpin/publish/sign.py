@@ -83,7 +83,9 @@ class _Choice(NamedTuple):
 
 
 def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningResult:
-    """Sign the drafts of a plan, and return the files to write and delete. Writes nothing.
+    """Sign the metadata that a plan has drafted, and return the files to write and delete.
+
+    The function itself writes no files.
 
     Args:
         plan: the drafts (metadata that needs signatures), and the keys that may sign them.
@@ -107,10 +109,10 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 
 
 def _over(plan: SigningPlan) -> Iterator[str]:
-    """Yield the TUF roles with an obsolete draft.
+    """Yield the TUF roles with an obsolete draft, so that the draft can be deleted.
 
-    A draft (metadata that needs signatures) is obsolete if ``publish/site/`` has its version or a
-    newer one.
+    A draft (metadata that needs signatures) is obsolete if ``publish/site/`` has metadata of this
+    role with the draft's version or a newer one.
     """
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
@@ -142,9 +144,9 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
     """Choose the root and targets with enough signatures that ``publish/site/`` will have next.
 
-    Return None if there is no such choice, or the online key is missing. New targets are preferred,
-    because new pins matter more than a new root. A first root needs no other metadata: it is added
-    to the result ``done`` directly.
+    Return None if no new metadata has enough signatures, or if the online key is missing. New
+    targets are preferred, because new pins matter more than a new root. A first root needs no other
+    metadata: its file is added to the result ``done`` directly.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:

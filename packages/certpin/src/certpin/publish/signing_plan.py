@@ -42,7 +42,7 @@ OTHER_KEYS = "the next root has other keys for it"
 
 @dataclass(frozen=True)
 class SigningPolicy:
-    """The data that decide which metadata has to be signed.
+    """The input from which certpin decides which TUF metadata has to be signed.
 
     Attributes:
         state: the verified contents of the folder ``publish/``.
@@ -73,7 +73,10 @@ class SigningPolicy:
         return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
-        """Return True if at most a third of the role's lifetime is left until ``expires``."""
+        """Return True if at most a third of the lifetime of this TUF role's metadata is left.
+
+        ``expires`` is the time at which the metadata expires.
+        """
         return expires - self.now <= self.settings.life(role) / 3
 
 
@@ -104,9 +107,7 @@ class SigningPlan:
 
     @property
     def candidates(self) -> tuple[Root, ...]:
-        """The roots that list the keys that may sign: the draft of the next root, and the current
-        root.
-        """
+        """The roots with keys that may sign: the draft of the next root, and the current root."""
         new = (self.root.signed,) if self.root else ()
         return (*new, *self.policy.state.roots[-1:])
 
@@ -230,10 +231,11 @@ def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
 def with_version(
     policy: SigningPolicy, pins: PinSet, offer: Content | ConfigError
 ) -> SigningPolicy:
-    """Return a copy of the policy after the rotation journal has recorded one more version.
+    """Return a copy of the policy in which one more version of the pin set is released for signing.
 
-    ``pins`` is the pin set that the journal now records as published for signing. ``offer`` is the
-    same pin set with its files, or the error if it can't be signed.
+    Used after the rotation journal (the file that lists published pin sets) has recorded this
+    version. ``pins`` is the pin set of the version. ``offer`` is the same pin set with its files,
+    or the error if the pin set can't be signed.
     """
     published = {**policy.published, pins.version: pins}
     return replace(policy, published=published, latest=max(published), offer=offer)
@@ -308,13 +310,14 @@ def targets_of(
 
 
 def _wanted(policy: SigningPolicy) -> Content | None:
-    """Return the pin set that must be signed: the version that the rotation journal records last.
+    """Return the pin set that must be signed: the newest version that was released for signing.
 
-    The pin set is read from the pin file if that version is newer than the signed pin set in
-    ``publish/site/``. Return None if no version was published.
+    The rotation journal, a file beside the pin file, lists these versions. The pin set is read from
+    the pin file if that version is newer than the signed pin set in ``publish/site/``. Return None
+    if no version was released.
 
     Raises:
-        ConfigError: the pin set differs from the one that was published under this version, or the
+        ConfigError: the pin set differs from the one that was released under this version, or the
             signed pin set is newer than the journal.
     """
     current, latest = policy.state.current, policy.latest
@@ -460,7 +463,7 @@ class PendingSignature:
 def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
     """Return the metadata that needs signatures, for ``certpin publish status``.
 
-    ``plan`` must have been prepared for no keys (``prepare`` with an empty set).
+    ``plan`` must be the result of ``prepare`` with an empty set of keys.
     """
     state = plan.policy.state
     found = [

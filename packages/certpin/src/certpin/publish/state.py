@@ -106,9 +106,10 @@ class FolderState:
         return self.drafts.get(role)
 
     def free(self, role: str) -> int:
-        """Return the next version for a role's metadata that no file in ``site/metadata`` has.
+        """Return the next unused version number for the metadata of a TUF role.
 
-        Interrupted runs may have left files with higher versions than the current one.
+        No file in ``site/metadata`` has this version. Interrupted runs may have left files there
+        with higher versions than the current metadata.
         """
         number = getattr(self, role).version + 1 if self.current else 1
         while f"{number}.{role}.json" in self.taken:

@@ -58,9 +58,10 @@ _MORE = {"s3": {"profile"}, "s3a": {"profile"}}
 
 
 class Storage(Protocol):
-    """Reads and writes published files by path, such as ``metadata/1.root.json``.
+    """A place from which clients fetch signed pin sets: reads and writes files there by path.
 
-    All methods raise ``UpdateError`` if the storage (a folder or a URL) can't be reached.
+    A path is relative, such as ``metadata/1.root.json``. All methods raise ``UpdateError`` if the
+    storage (a folder or a URL) can't be reached.
     """
 
     @property
@@ -290,7 +291,10 @@ class RemoteStorage:
         """Do nothing: object storage never contains partial files."""
 
     def _headers(self, path: str) -> dict[str, str]:
-        """Return the headers that S3 stores with a file (PutObject); empty for other storage."""
+        """Return ``CacheControl`` and ``ContentType`` for the upload of a file to S3 (PutObject).
+
+        S3 sends them to clients as HTTP headers. The result is empty for storage other than S3.
+        """
         if self._scheme not in _S3:
             return {}
         json = path.endswith(".json") and path.startswith("metadata/")
@@ -301,7 +305,10 @@ class RemoteStorage:
 
 
 def _kind(scheme: str) -> type:
-    """Return fsspec's class for a URL scheme. Raises ``ConfigError`` if fsspec has no class."""
+    """Return the class of fsspec that accesses storage with this URL scheme, such as ``s3``.
+
+    Raises ``ConfigError`` if fsspec has no class for the scheme.
+    """
     try:
         from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]  # no types
     except ModuleNotFoundError as exc:
@@ -361,8 +368,9 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     """Raise ``ConfigError`` for a storage option that fsspec's class doesn't declare.
 
-    If the class declares a ``**`` parameter other than the usual one, nothing is refused: the class
-    passes all options to another library, which checks them.
+    If the constructor has a ``**`` parameter with another name than ``kwargs`` or
+    ``storage_options``, nothing is refused: the class passes all options to another library, which
+    checks them.
 
     Args:
         scheme: the scheme of the URL, such as ``s3``.
@@ -410,7 +418,7 @@ def _holds_secret(value: Any) -> bool:
 def _parameters(kind: type) -> list[Parameter]:
     """Return the parameters that this class's own ``__init__`` declares, without ``self``.
 
-    Base classes are not included.
+    Parameters of base classes are not included. The result is empty for fsspec's own base classes.
     """
     made = vars(kind).get("__init__")
     if made is None or kind.__module__ in _BASES:

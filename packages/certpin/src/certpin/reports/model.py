@@ -26,7 +26,9 @@ Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The app that sends a report. Unknown fields are empty. None identifies a person or device.
+    """The app that sends a report. Unknown fields are empty.
+
+    No field identifies a person or a device.
 
     Attributes:
         app: the name of the app.

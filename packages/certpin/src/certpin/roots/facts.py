@@ -1,7 +1,7 @@
 """Dated facts about a public root: its removal, distrust or expiry, in the past or the future.
 
-Pure functions of (data, today). A fact that was published after ``today`` is not used, so the
-answer for a day in the past is the one that was possible on that day.
+Pure functions of (data, today). Facts that were published after ``today`` are not used. So for a
+day in the past, the functions return what was known on that day.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class RootData:
         return self.roots.get(pin) or self._by_certificate.get(pin)
 
     def announced(self, today: date) -> Iterator[Announcement]:
-        """Return the announcements that were public on a day."""
+        """Yield the announcements that were public on the day ``today``."""
         return (each for each in self.announcements if each.published <= today)
 
     def facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
@@ -133,7 +133,10 @@ class RootData:
         return (*problems[:1], *(each for each in facts if each.day > today))
 
     def _removal(self, root: PublicRoot, today: date) -> Iterator[RootFact]:
-        """Yield the fact that a root left Mozilla's root store, or is scheduled to leave it."""
+        """Yield a fact if Mozilla's root store has removed a root, or is scheduled to remove it.
+
+        Yield nothing if neither was known on the day ``today``.
+        """
         if removed := root.removed_on(today):
             text = f"left Mozilla's root store on {removed}{self._still_in_debian(root, today)}"
             source = f"certifi {root.removed_in}"
@@ -154,9 +157,10 @@ class RootData:
             yield RootFact("scheduled", root, step.day, step.published, step.source, text)
 
     def _still_in_debian(self, root: PublicRoot, today: date) -> str:
-        """Return a clause that names the newest Debian package with a root.
+        """Return a clause that names the Debian package that still contains a removed root.
 
-        Return an empty text if no package that was known on the day ``today`` has the root.
+        The package is the newest ca-certificates with the root. The clause is empty if no version
+        that was known on the day ``today`` has the root.
         """
         known = [
             each for each in root.debian if self._published(f"ca-certificates {each}") <= today

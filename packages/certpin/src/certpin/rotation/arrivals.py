@@ -1,9 +1,10 @@
 """The share of clients that has a version of a pin set, by the time since it was published.
 
-The curve of fetched versions adds up four waits with a uniform distribution (for the CDN, the
-cache, the next poll, the next time that the user opens the app) and the error of the clock. The
-slowest clients (stragglers) take T_adopt, the sum of these delays. The curve of an app's release is
-recorded or measured, or else a guess.
+Clients fetch a version, or get it in the binary of an app's release. The curve for fetching adds up
+four waits with a uniform distribution (for the CDN, the cache, the next poll, the next time that
+the user opens the app) and the error of the clock. The slowest clients (stragglers) take T_adopt,
+the sum of the longest possible delays. The curve of a release is recorded or measured, or else a
+guess.
 """
 
 from __future__ import annotations
@@ -83,10 +84,13 @@ def app_arrivals(release: AppRelease) -> Arrivals:
 
 
 def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
-    """Return how often users open the app by default: pairs of a share of users and a longest gap.
+    """Return the default for how often users open the app.
 
-    50 % of the users open the app at least every thirtieth of ``timing.opened``, the longest gap
-    (each day, if it is 30 days), and 90 % at least every quarter of it.
+    50 % of the users open the app at least every thirtieth of ``timing.opened`` (each day, if that
+    is 30 days), 90 % at least every quarter of it, and all at least once in ``timing.opened``.
+
+    Returns:
+        Pairs of a share of users, and the longest time between two openings among that share.
     """
     longest = timing.opened
     return (
@@ -100,11 +104,11 @@ def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
 def fetch_arrivals(
     timing: AdoptionDelays, curve: OpeningCurve = (), stragglers: Fraction = USUAL_STRAGGLERS
 ) -> Arrivals:
-    """Return the share of clients that have a fetched version, by the time since it came out.
+    """Return the share of clients that have fetched a version, by the time since it came out.
 
-    After T_adopt (the sum of the delays), all clients have the version; before, all except the
-    stragglers can have it. The distribution is computed at ``_CELLS`` points, with an error of less
-    than 0.1 % of the clients.
+    After T_adopt (the sum of the delays), all clients have the version. Before that, the share
+    never includes the stragglers. The distribution is computed at ``_CELLS`` points, with an error
+    of less than 0.1 % of the clients.
 
     Args:
         timing: the delays of the clients.
@@ -152,10 +156,11 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 
 
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
-    """Return the distribution of a time plus a uniformly distributed wait of 0 to ``cells``.
+    """Return the distribution of an event's time after a random wait is added to that time.
 
-    Time is divided into cells, periods of equal length. ``values`` has the share of clients with
-    the event by the end of each cell.
+    The wait is uniformly distributed between 0 and ``cells``. Time is divided into cells, periods
+    of equal length. ``values``, like the result, is a cumulative distribution: the share of clients
+    with the event by the end of each cell.
     """
     sums = [0.0]
     for low, high in pairwise(values):

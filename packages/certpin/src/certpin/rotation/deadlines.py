@@ -186,8 +186,9 @@ def key_exposure(
     Args:
         situation: the facts about the host: pin file, versions at clients, served chains, time.
         pin: the pin of the key.
-        published: compute the exposure as if a version that refuses the key could be fetched from
-            this time on; ``None`` for the versions that were published so far.
+        published: if given, compute the result as if clients could fetch a version that refuses the
+            key from this time on; ``None`` to consider only the versions that were published so
+            far.
         prospects: the chains in which an attacker can present the key; by default, those with the
             key in the role that the pin file has for it.
     """

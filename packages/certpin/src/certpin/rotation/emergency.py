@@ -170,7 +170,7 @@ class _Candidate:
 
 
 def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Candidate:
-    """Return the key to switch to: the one with the earliest safe date, or else the least harm.
+    """Return the best key to switch to: the one safe earliest, else with the fewest lockouts.
 
     ``pin`` is the stolen or lost key, and ``fact`` is ``stolen`` or ``lost``.
     """
@@ -190,9 +190,10 @@ def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Candidate:
 
 
 def _order(choice: _Candidate) -> tuple[object, ...]:
-    """Return a sort key for candidates: no harm first, then earliest date, then fewest clients.
+    """Return a sort key for keys to switch to: no lockout, then earliest date, then fewest clients.
 
-    Of equal candidates, one that needs no publication before the switch comes first.
+    Of keys that are equal in all of these, one that needs no publication before the switch comes
+    first.
     """
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
@@ -224,9 +225,9 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
 
 
 def _after_publishing(situation: Situation) -> Iterator[_Candidate]:
-    """Yield a new backup as a candidate if servers can switch to it safely after its publication.
+    """Yield a new backup key as a candidate, if servers can switch to it once its pin is published.
 
-    The candidate has the time from which the switch is safe.
+    The candidate has the time from which the switch is safe. Nothing is yielded if no date is safe.
     """
     if NEXT_BACKUP in situation.policy.live_pins or not situation.alive:
         return

@@ -57,10 +57,13 @@ class Arrival:
         at: the time at which it came out; ``ALWAYS`` for the version that every client has from the
             beginning.
         curve: the share of the cohort that has it, by the time since it came out.
-        by: the time from which every client has it, whatever the curve says; ``None`` for never.
-        after: if given, only clients that have this other arrival can have this one.
-        until: the time at which another pin set with the same number replaced it, if that happened:
-            later clients get the other one, and earlier clients never take it.
+        by: the time from which every client has it, even if the share of the curve is still below
+            1; ``None`` if only the curve counts.
+        after: the arrival of another version; only clients that already have that version can have
+            this one. ``None`` if there is no such condition.
+        until: the time at which another pin set with the same number replaced it: clients that had
+            not fetched this one by then get the other one, and the other clients keep this one.
+            ``None`` if it was not replaced.
         copy: the index of this pin set among those with its number, in the order of their times.
     """
 
@@ -325,10 +328,11 @@ def _fetched_arrivals(
 
 
 def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
-    """Return True if ``arrival`` brings one of ``copies``, the pin sets to count.
+    """Return True if the pin set that ``arrival`` brings to clients is one of those to count.
 
-    Several pin sets can have one version number: ``copies`` has pairs of number and
-    ``Arrival.copy``. If no pair has the arrival's version number, every pin set with it counts.
+    Several pin sets can have one version number. So ``copies`` has a pair for each pin set to
+    count: the number and ``Arrival.copy``. If no pair has the number of ``arrival``, every pin set
+    with that number counts.
     """
     known = {copy for number, copy in copies if number == arrival.number}
     return not known or arrival.copy in known
@@ -340,8 +344,9 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
     Clients never take a lower version: one that was published after a higher one doesn't count.
 
     Returns:
-        Pairs of a version and the time by which every client has it. The time is that at which the
-        journal recorded the end of the previous version; ``None`` without such a record.
+        Pairs of a version and the time (Unix seconds) by which every client has it. It is the time
+        at which the journal recorded that no client has the previous version any more; ``None``
+        without such a record.
     """
     fetched = sorted(
         (each for each in deployed.versions if each.fetched and not each.pending),
@@ -361,9 +366,12 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
 
 
 def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
-    """Return the arrivals of versions at clients that fetch them.
+    """Return the versions of a cohort of clients that fetch them, from the versions that came out.
 
     All clients have the first version from the beginning.
+
+    Args:
+        fetched: the arrivals of the versions, in the order in which clients get them.
     """
     first = replace(everyone(fetched[0].number, ALWAYS), copy=fetched[0].copy)
     return (first, *fetched[1:])

@@ -91,10 +91,11 @@ def check_step(
 def relies_on_ends(
     situation: Situation, found: Sequence[Violation], if_held: Sequence[Violation]
 ) -> list[Violation]:
-    """Return a violation if a step is safe only because versions ended by an unconfirmed clock.
+    """Return a violation if a step is safe only if an unconfirmed clock is right.
 
-    A version of the pin set has ended when no client holds it any more. The clock of this machine
-    is confirmed if the time of a server agrees with it.
+    A version of the pin set has ended when no client holds it any more. If the end follows from a
+    date, a clock that is ahead lets a version seem to have ended too early. The clock is confirmed
+    if the time of a server agrees with it.
 
     Args:
         situation: the facts about the host, with the evidence about the time.
@@ -151,10 +152,11 @@ def _step_rules(
 
 
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
-    """Return True if the pin file has the pin, but no server may use its key yet.
+    """Return True if a step lets servers use the key of a pin that they may not use yet.
 
-    If servers use the key already, or the pinned key is that of an authority above it, the step
-    changes nothing. To refuse the renewal of such a certificate would only let it expire.
+    That is so if the pin file has the pin, and its state is not ACTIVE. Otherwise servers use the
+    key already, or its authority is pinned instead, and the step only renews a certificate. To
+    refuse a renewal would only let the certificate expire.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
@@ -300,7 +302,7 @@ def clock_problem(evidence: TimeEvidence) -> str:
 
 
 def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
-    """Return a violation if only the clock of this machine says that versions have ended.
+    """Return a violation if only this machine's unconfirmed clock shows that versions have ended.
 
     A version has ended when no client holds it any more.
 
@@ -319,7 +321,7 @@ def unconfirmed(situation: Situation) -> Violation | None:
     """Return a violation if no server with a verified chain has confirmed this machine's clock.
 
     A server confirms the clock if its HTTP ``Date`` differs by at most ``CLOCK_TOLERANCE``. Return
-    ``None`` too if the time is not judged (``Situation.evidence`` is ``None``).
+    ``None`` too if the clock is not checked (``Situation.evidence`` is ``None``).
     """
     if situation.evidence is None or situation.evidence.confirmed:
         return None
@@ -357,8 +359,8 @@ def _apart(difference: timedelta) -> str:
 def _hint(situation: Situation) -> str:
     """Return a text about the first server without a verified chain that reports another time.
 
-    Empty if there is none. The text is only a hint for the user, because the server is not
-    authenticated.
+    The text is empty if there is no such server. It is only a hint for the user, because the server
+    is not authenticated.
     """
     hints = situation.evidence.hints if situation.evidence else ()
     wrong = [each for each in hints if each.difference > CLOCK_TOLERANCE]

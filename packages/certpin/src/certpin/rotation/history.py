@@ -53,7 +53,11 @@ _UNKNOWN_VERSION: dict[StepName, str] = {
 
 @dataclass(frozen=True)
 class History:
-    """The events of a rotation journal, sorted by time, and the facts that follow from them."""
+    """The events of a rotation journal, sorted by time, and the data derived from them.
+
+    Its properties and methods return the published versions, the delays of clients, the states of
+    pins, and the last observation of each server.
+    """
 
     events: tuple[Event, ...] = ()
 
@@ -192,8 +196,9 @@ def _read(path: Path) -> str:
 def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
     """Return the events of a journal with corrected times, sorted by time.
 
-    A ``clock`` event names earlier lines that a clock wrote that was ahead. Their events get the
-    time of the ``clock`` event, if that is earlier. A later one may correct a ``clock`` event.
+    A ``clock`` event names earlier lines with times from a clock that was ahead. The events of
+    these lines get the time of the ``clock`` event, if that is earlier. A later ``clock`` event may
+    correct an earlier one.
     """
     events = tuple(events)
     by_line = {event.digest: event for event in events if event.digest}
@@ -376,7 +381,7 @@ def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
 def contradictions(history: History) -> tuple[str, ...]:
     """Return the contradictions in a rotation journal, as sentences without full stops.
 
-    A merge of two journals can leave them behind; the user has to resolve them.
+    The merge of two journals can cause contradictions. The user has to resolve them.
     """
     return tuple(dict.fromkeys(text for _, text in contradicting(history)))
 

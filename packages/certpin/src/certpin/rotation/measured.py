@@ -236,11 +236,13 @@ def _negligible_since(
 ) -> datetime | None:
     """Return the time from which so few clients report a version that their lockout is accepted.
 
-    The result is the beginning of the current day in UTC. It is ``None`` if a binary has the
-    version, if clients can't fetch a higher one, or if on one of the last ``threshold.days`` days
-    too many clients reported the version or an older one, or too few clients reported any. All of
-    these days must come after the delays other than ``opened`` have passed. ``counts`` has the
-    number of clients that reported, by version and day.
+    The time is the beginning of the current day in UTC. It is returned only if, on each of the last
+    ``threshold.days`` whole days, few enough clients reported the version or an older one, and
+    enough clients reported any version. These days must begin after the delays other than
+    ``opened`` have passed since clients could fetch a higher version. Otherwise the result is
+    ``None``, as for a version that a binary has, or that clients can't replace by a higher one.
+
+    ``counts`` has the number of clients that reported, by version and day.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

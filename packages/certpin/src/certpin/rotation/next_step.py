@@ -1,4 +1,4 @@
-"""The next safe action of a rotation at one host: the answer to "what do I do now?".
+"""The next safe action of a rotation at one host, which ``certpin rotate status`` prints.
 
 The action is derived from the facts about the host, with the same safety rules as each step. It is
 the action (on the right) of the first condition that is true:

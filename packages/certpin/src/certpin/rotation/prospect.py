@@ -151,10 +151,10 @@ def _conclude(
 
 
 def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Conclusion:
-    """Return ``accepted``, ``refused`` or ``open``: the answer of clients with a policy to a chain.
+    """Return whether clients with a policy accept a chain: ``accepted``, ``refused`` or ``open``.
 
-    An SCT is signed for a certificate and the key of its issuer. So the answer is ``open`` if the
-    policy requires SCTs, the certificate is known, and its issuer is unknown.
+    An SCT is signed for a certificate and the key of its issuer. So the result is ``open`` (not
+    certain) if the policy requires SCTs, the certificate is known, and its issuer is unknown.
     """
     if chain is None or refuses(chain, policy, now):
         return "refused"
@@ -295,9 +295,15 @@ def conclusions(
 def lacks_path(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> bool:
-    """Return True if each policy of these versions leaves some possible chain without an anchor.
+    """Return True if clients with each of these versions can't verify one of the possible chains.
 
-    That is, clients with the policy can build no path from the chain to an anchor that they trust.
+    That is, for each policy of the versions, the clients can build no path from one of the chains
+    to an anchor that they trust.
+
+    Args:
+        situation: the facts about the host.
+        versions: the versions of the pin set.
+        prospects: the chains that the server may present, as far as they are known.
     """
     policies = [policy for version in versions for policy in situation.policies_of(version)]
     return all(
@@ -306,9 +312,11 @@ def lacks_path(
 
 
 def trusts_differ(situation: Situation) -> bool:
-    """Return True if clients trust different anchors, so that a key proves no path to an anchor.
+    """Return True if clients of a host trust different anchors.
 
     That is so if the versions that some client may hold have policies with different ``trust``.
+    Then it is not enough to know a chain's keys: some clients may build no path to an anchor that
+    they trust.
     """
     policies = [each for version in situation.alive for each in situation.policies_of(version)]
     return len({each.trust.digest if each and each.trust else None for each in policies}) > 1
@@ -317,8 +325,8 @@ def trusts_differ(situation: Situation) -> bool:
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
     """Return copies of the prospects (chains that may be served) with ``private`` set.
 
-    These are the trust anchors in the draft and in the versions that clients may hold, without the
-    platform's roots.
+    ``private`` gets the trust anchors that policies have in the draft (the pin file that would be
+    published next) and in the versions that clients may hold, without the platform's roots.
     """
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]
@@ -329,9 +337,10 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
-    If the certificates are all known (``sent``), a path may end at each anchor on it. Clients that
-    trust the platform's roots may know a root that this machine doesn't have. So for them, a path
-    that reaches no known anchor is completed with possible authorities, and not refused.
+    If the certificates are all known (``sent``), a path may end at any anchor among its
+    certificates. Clients that trust the platform's roots may know a root that this machine doesn't
+    have. So for them, a path that reaches no known anchor is completed with possible authorities,
+    and not refused.
     """
     if not prospect.sent:
         yield from _completions(prospect, policy)
@@ -355,10 +364,12 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
 def _without_anchor(
     prospect: Prospect, policy: HostPolicy | None, way: tuple[bytes, ...]
 ) -> Iterator[Chain | None]:
-    """Yield the possible paths along ``way``, for clients that trust the platform's roots.
+    """Yield the possible chains that begin with ``way``, for clients with the platform's roots.
 
-    ``way`` has the known certificates from the leaf upwards, and ends at no known root. Yield
-    ``None`` if no such client can build a path.
+    ``way`` has the known certificates from the leaf upwards, without a known root at its end.
+    Placeholders take the place of the unknown certificates above: an unpinned one, and one for each
+    authority that ``policy`` pins or marks compromised. Yield ``None`` if no such client can build
+    a path.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued
@@ -387,9 +398,11 @@ def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
 
 
 def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain | None]:
-    """Yield the chains that end with the known certificates, with each possible leaf.
+    """Yield the chains that consist of the known certificates and each possible leaf.
 
-    Yield ``None`` if ``known`` is ``None``, because a certificate could not be parsed.
+    No authority is added above the known certificates. If ``known`` has no leaf, it may be a pinned
+    certificate or one that is not pinned. Yield ``None`` if ``known`` is ``None``, because a
+    certificate could not be parsed.
     """
     if known is None:
         yield None

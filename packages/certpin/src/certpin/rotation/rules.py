@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
-    """Return a violation unless each of these versions accepts the chain of every probed server.
+    """Return a violation unless all given versions accept the chain of every probed server.
 
     Every version refuses a chain that did not verify. Expired pins are not considered: the rule
     ``expiry`` covers them.
@@ -217,7 +217,7 @@ def refused_by_version(
     name: str,
     prospects: Sequence[Prospect],
 ) -> Violation | None:
-    """Return a violation if published versions may refuse the chain at a host that left the draft.
+    """Return a violation if published versions may refuse a chain at a host removed from the draft.
 
     The draft is the pin file that would be published next. It has no policy for the host any more,
     but versions that clients still hold have one.

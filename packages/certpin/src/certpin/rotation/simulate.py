@@ -73,7 +73,7 @@ class Lockout:
 class Safety:
     """The earliest time at which a step of a simulated rotation locks no client out.
 
-    It is computed as if no other step changes.
+    It is computed under the assumption that all other steps keep their dates.
 
     Attributes:
         step: the number of the step.
@@ -258,7 +258,7 @@ class Span:
 
 @dataclass
 class CauseTotal:
-    """The number of clients that one cause locks out, and when the first and last lockout are.
+    """The number of clients that one cause locks out, and when these lockouts begin and end.
 
     Seconds count from the beginning of the simulation.
 
@@ -372,7 +372,7 @@ class Tally:
 
 
 class _Group:
-    """Records until when each client of a group was last locked out, and by which cause.
+    """A group of simulated clients: until when each was last locked out, and by which cause.
 
     ``weight`` is the number of clients that each entry of the arrays represents.
     """
@@ -449,7 +449,7 @@ def _served(script: Script, at: int) -> Chains:
 
 @dataclass(frozen=True)
 class _SafetyInput:
-    """The data that determine the earliest safe date of a step in a simulation.
+    """The data from which the earliest safe date of each step of a simulation is computed.
 
     Times are seconds since the beginning of the simulation.
 

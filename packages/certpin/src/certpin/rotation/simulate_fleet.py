@@ -31,7 +31,7 @@ NEVER = 2**62
 
 
 def held_since(cohort: Cohort, first: int, count: int) -> list[Integers]:
-    """Return the second from which each client holds each version of its cohort, or a later one.
+    """Return for each version the second from which each client holds it or a later version.
 
     A cohort is a group of clients that get the same versions. Its clients are numbered from the
     fastest (0) to the slowest.

@@ -133,7 +133,7 @@ class AppScript:
 
 @dataclass(frozen=True)
 class Script:
-    """The input of a simulation.
+    """The input of a simulation: the versions that clients get and the chains that servers present.
 
     Attributes:
         begin: the beginning of the simulation.

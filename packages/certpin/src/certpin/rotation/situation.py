@@ -279,7 +279,12 @@ def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
 
 
 def _examples(pattern: HostPattern) -> tuple[str, ...]:
-    """Return example hosts that a pattern covers: one for each depth at which patterns differ."""
+    """Return example hosts that a pattern covers, to compare patterns of different policies.
+
+    For a pattern without a wildcard, return its host. For ``*.``, return one subdomain. For
+    ``**.``, return the domain, a subdomain, and a subdomain of that subdomain, because other
+    patterns may cover only some of these.
+    """
     if not pattern.wildcard:
         return (pattern.name,)
     one = f"{ANY_LABEL}.{pattern.name}"
@@ -485,7 +490,7 @@ class Situation:
         return self.deployed.alive(self.now, self.timing)
 
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
-        """Return the policies that a version of the pin set has for the hosts of this policy.
+        """Return the policies that a version of the pin set has for the hosts of ``policy``.
 
         There may be several if the version has other patterns than the draft (the pin file that
         would be published next). For example, the draft may have a wildcard, and the version a

@@ -22,8 +22,9 @@ class Hooks(Generic[Event]):
     """Calls an app's hooks in a separate thread, so that they neither break nor delay connections.
 
     Events wait in a queue of limited length. If the hooks are so slow that the queue is full, new
-    events are dropped, and the log says so. The thread begins with an event, and ends if none
-    follows: an app that makes a pin set for each request does not gather threads.
+    events are dropped, and the log says so. An event starts the thread if none runs, and the thread
+    ends after some seconds without events. So an app that makes many objects with hooks does not
+    accumulate threads.
 
     Args:
         hooks: functions that are called with each event.
@@ -88,7 +89,11 @@ class Hooks(Generic[Event]):
                     self._call(hook, event)
 
     def _end_if_idle(self) -> bool:
-        """Return True if the thread may end: no event was queued in the meantime."""
+        """Release the worker thread if no event is queued.
+
+        Returns:
+            True if the thread has to end now; False if an event was queued in the meantime.
+        """
         with self._starting:  # who queues an event looks for the thread afterwards
             if self._waiting.empty():
                 self._worker = None

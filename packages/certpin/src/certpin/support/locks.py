@@ -1,8 +1,9 @@
 """Lock open files between processes (flock(2)); the operating system releases the locks at exit.
 
-The locks are advisory: they bind only programs that ask for them. On a system without ``fcntl``,
-and on a file system without locks, every lock is granted. Callers write each file whole and verify
-it when they read it, so a missing lock loses an update at worst.
+The locks are advisory: they have no effect on programs that don't lock the file too. On a system
+without ``fcntl``, and on a file system without locks, every lock is granted. Callers replace each
+file as a whole and verify its content when they read it. So without locks, the worst case is that
+one of two concurrent updates is lost.
 """
 
 from __future__ import annotations

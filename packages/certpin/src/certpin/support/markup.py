@@ -56,7 +56,7 @@ def write(element: ET.Element) -> str:
 def icon(name: str, size: int = 16) -> ET.Element:
     """Make an SVG icon of ``size`` pixels. ``name`` is a key of ``ICON_PATHS``, such as ``check``.
 
-    The icon is hidden from screen readers, because the text beside it says the same.
+    The icon is hidden from screen readers, because the text beside it has the same meaning.
     """
     box = str(size)
     line = tag("path", d=ICON_PATHS[name], class_="line")

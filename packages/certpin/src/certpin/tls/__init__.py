@@ -7,32 +7,35 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
     "verified chain" is whatever the peer sent.
  2. A pin matches only on the verified path (``certpin.x509.openssl``, ``certpin.pins.verdict``).
     Other certificates that the server sent never count (CVE-2016-2402). An empty chain is refused.
- 3. The check comes before the first application byte on every way in, because the gate is in the
-    place of OpenSSL's object (``gate.py``). After a refusal the connection is shut for good. A
-    socket never falls back to clear text, as Python's own does.
+ 3. The pin check comes before the first application byte is sent or returned by any method, because
+    a ``Gate`` replaces OpenSSL's object until then (``gate.py``). After a refusal the connection is
+    shut down. Unlike Python's own sockets, a pinned socket never sends clear text instead.
  4. A resumed session carries no chain (RFC 8446 section 2.2). It is offered only if this context
     verified it, for this host, under the same policy (``check.py``), and refused otherwise.
  5. Policy, SNI and OpenSSL's hostname check use the same normalised host
-    (``certpin.pins.normalise``). Without a host there is no connection.
+    (``certpin.pins.normalise``). A connection without a host is refused.
  6. SPKI bytes are those of the certificate, read from strict DER (``certpin.x509``).
- 7. Paths are built up to a root: PARTIAL_CHAIN, which Python 3.13 sets by default, would end them
-    at an intermediate in the store, before a pinned root. It is off, and on only for a trust file
-    that names no root. The error explains a path to another root.
- 8. ``trust = FILE`` hosts have a store of only those anchors (``certpin.x509.openssl``): the
-    handshake fails before a client certificate is sent.
+ 7. Paths are built up to a root. The flag PARTIAL_CHAIN, which Python 3.13 sets by default, would
+    end them at an intermediate in the trust store, before a pinned root. So the flag is cleared,
+    except for a trust file without a root. If the path leads to another root than the pinned one,
+    the error explains this.
+ 8. For a host with ``trust = FILE``, a store trusts only the anchors in that file
+    (``certpin.x509.openssl``). With another chain, the handshake fails before a client certificate
+    is sent.
  9. ``strict`` (the default) refuses a host without a policy (``check.py``).
-10. Pin set and stores are one immutable state, swapped by one assignment (``check.py``). No lock is
-    held across a handshake; threads may share a context.
-11. The debug override needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in the environment.
-    It accepts only paths to its anchors, warns at each use and marks each report.
-12. A refusal names the host, the policy, the whole path, every pin, and what to do
-    (``certpin.pins.verdict``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
-    refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
-    (``failures.py``).
-13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before
-    expiry is considered (``certpin.pins.verdict``). Only the debug override comes before it.
-14. ``assert_pinned`` (``assertion.py``) accepts only a connection that was checked: adapters look
-    at the connection in use, not only at the context that they pass on.
+10. Pin set and stores are one immutable state, replaced by one assignment (``check.py``). No lock
+    is held across a handshake; threads may share a context.
+11. The debug override, for development, needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in
+    the environment. It accepts chains without a matching pin only if they end at its own anchors,
+    warns at each use and marks each report.
+12. The error of a refusal names the host, the policy, the whole path, every pin, and the next
+    action for the user (``certpin.pins.verdict``). It is an ``ssl.SSLCertVerificationError``, which
+    each client library handles. If OpenSSL refuses the chain of a host with a policy, the error
+    names the served issuer and the expected anchors (``failures.py``).
+13. A path that contains a key marked ``compromised`` is refused, even if another key is pinned or
+    the pins have expired (``certpin.pins.verdict``). Only the debug override is applied before.
+14. ``assert_pinned`` (``assertion.py``) accepts only a connection that was checked: client adapters
+    check the connection in use, not only the context that they gave to the library.
 15. If the host requires it (``require_ct``), enough known Certificate Transparency logs have signed
     a timestamp for the leaf and the key of its issuer on the verified path (RFC 6962), once a pin
     matches (``certpin.pins.transparency``).

@@ -37,11 +37,11 @@ _LONGEST = 8  # steps from the outermost object to the TLS object; httpx over a 
 def assert_pinned(
     connection: object, host: str | None = None, *, strict: bool = True
 ) -> Verdict | None:
-    """Raise unless a pinned context checked this connection for its host.
+    """Raise an error unless a ``PinnedSSLContext`` checked this open connection for its host.
 
-    Call it after connecting and before you send a secret, or in a test. It does no I/O. Not
-    checked: whether the pin set was swapped since the connection was made, and whether the library
-    uses this connection for the next request.
+    Call the function after connecting and before you send a secret, or in a test. It does no I/O.
+    Not checked: whether the pin set was replaced since the connection was made, and whether the
+    library uses this connection for the next request.
 
     Args:
         connection: A socket or ``SSLObject``, or the object of a library that holds one: a
@@ -49,12 +49,13 @@ def assert_pinned(
             (``response.extensions["network_stream"]``), an asyncio transport or stream writer.
         host: The host that the connection must have been checked for, as in the URL. By default
             any host: the one that the connection was made for.
-        strict: Refuse a host without a policy. If ``False``, accept one that a context with
-            ``strict=False`` let pass.
+        strict: Refuse a host without a policy. If ``False``, also accept a connection to such a
+            host if its context was created with ``strict=False``.
 
     Returns:
-        The verdict: which pin matched, or why the connection passed without one (``report`` mode,
-        expired pins that fail open, the debug override). ``None`` if no policy covers the host.
+        The verdict: which pin matched, or why the connection was accepted without a matching pin
+        (``report`` mode, expired pins that fail open, the debug override). ``None`` if no policy
+        covers the host.
 
     Raises:
         UncheckedConnectionError: There is no TLS, the TLS is not that of a ``PinnedSSLContext``,
@@ -62,7 +63,6 @@ def assert_pinned(
         UnpinnedHostError: The context checked the connection, but no policy covers the host.
         PinError: The connection was refused.
         HostError: ``host`` is not a host name or address.
-
     """
     wanted = None if host is None else normalise(host)
     check = _finished_check(_tls_of(connection))
@@ -117,10 +117,10 @@ def _gate_of(tls: Any) -> Gate | None:
 
 
 def _finished_check(tls: Any) -> PinCheck:
-    """Return the completed pin check of a TLS object.
+    """Return the completed pin check of a TLS object, such as an ``SSLSocket``.
 
-    Raises ``UncheckedConnectionError`` if the object has no completed check, or the refusal if the
-    connection was refused.
+    Raises ``UncheckedConnectionError`` if the object has no completed check, or the error of the
+    refusal if the connection was refused.
     """
     gate = _gate_of(tls)
     if gate is not None:

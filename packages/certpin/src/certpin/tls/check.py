@@ -55,7 +55,7 @@ _CHAINS = 64  # chains of one host that are kept judged
 
 
 class Match(NamedTuple):
-    """A chain that matched the pins of a host, with its verdict.
+    """A chain that matched the pins of a host, with the verdict, cached for later handshakes.
 
     ``certificates`` is the chain as OpenSSL's objects, and ``chain`` has the same certificates as
     DER.
@@ -68,11 +68,11 @@ class Match(NamedTuple):
 
 
 class TargetHost:
-    """A host under one version of the pin set: its policy, and its trust store.
+    """A host with its policy and its trust store under the current pin set.
 
     ``policy`` is None if no policy covers the host. ``store`` is a TLS context that trusts only the
     anchors of the policy; None if the host uses the platform's roots. ``last_match`` is the newest
-    chain that matched the pins, with its verdict.
+    chain that matched the pins, with its verdict. A new pin set gets new objects.
     """
 
     __slots__ = ("_matched", "host", "last_match", "policy", "store")
@@ -119,9 +119,10 @@ class TargetHost:
 class DebugAnchors(NamedTuple):
     """SHA-256 fingerprints of the debug override's trust anchors.
 
-    The debug override makes a context accept chains to these anchors without a pin. ``in_force``
-    are the anchors that are accepted now. ``withdrawn`` are those of an earlier pin set: OpenSSL
-    still trusts them, but a chain that ends at one is refused.
+    The debug override is for development: with ``CERTPIN_DEBUG=1``, a context accepts chains to the
+    anchors in the ``[debug]`` section of its pin set without a matching pin. ``in_force`` are the
+    anchors that are accepted now. ``withdrawn`` are those of an earlier pin set: OpenSSL still
+    trusts them, but a chain that ends at one is refused.
     """
 
     in_force: frozenset[bytes] = frozenset()
@@ -153,9 +154,10 @@ class PinState:
 
 
 class Enforcer:
-    """Holds the current pin set of a context, refuses connections, and records each failure.
+    """The pin enforcement that all connections of one SSL context share.
 
-    ``state`` is the pin set with its trust stores, and is replaced as a whole (rule 10 of
+    It has the current pin set, refuses hosts without a policy, and records failures. ``state`` is
+    the pin set with its trust stores, and is replaced as a whole (rule 10 of
     docs/concepts/matching.md). ``strict`` is True if a host without a policy is refused.
     """
 
@@ -195,7 +197,10 @@ class Enforcer:
         self.target(self.state, host)
 
     def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
-        """Log a refusal, call the failure hooks, and return ``error``, which the caller raises."""
+        """Log a refused connection, call the failure hooks, and return ``error`` to be raised.
+
+        ``met`` has the certificates that the server sent, and the port.
+        """
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
         self._record(error.host, "refuse", reason, met, verdict, error)
@@ -204,10 +209,11 @@ class Enforcer:
     def unverified(
         self, host: str, reason: Unverified, met: Met, error: ssl.SSLCertVerificationError
     ) -> None:
-        """Record that OpenSSL refused the chain of a host that has a policy.
+        """Log and report that OpenSSL refused the chain of a host that has a policy.
 
-        For a host without a policy, nothing is recorded. If the chain breaks only a rule of strict
-        verification, advice is added to ``error`` as a note.
+        For a host without a policy, nothing is logged or reported. If that chain breaks only a rule
+        of strict verification (``VERIFY_X509_STRICT``), advice is added to ``error`` as a note.
+        ``met`` has the certificates that the server sent, and the port.
         """
         if self.state.target(host).policy is not None:
             self._record(host, "refuse", reason, met, None, error)
@@ -216,13 +222,21 @@ class Enforcer:
             error.add_note(f"fix: {advice}")
 
     def passed(self, verdict: Verdict, host: str, met: Met) -> None:
-        """Record a connection that was accepted although no pin matched, with its verdict."""
+        """Log and report a connection that was accepted although no pin matched.
+
+        ``verdict`` has the reason, such as expired pins. ``met`` has the certificates that the
+        server sent, and the port.
+        """
         self._record(host, verdict.decision, verdict.reason, met, verdict)
         if verdict.reason == "debug-anchor":
             warn_of_debug_override(host)
 
     def passed_by_debug(self, host: str, met: Met) -> None:
-        """Record that the debug override accepted a connection to a host without a policy."""
+        """Log and report that the debug override accepted a connection to a host without a policy.
+
+        The debug override is for development: with ``CERTPIN_DEBUG=1``, certificates below a debug
+        anchor are accepted without a matching pin.
+        """
         self._record(host, "accept", "debug-anchor", met)
         warn_of_debug_override(host)
 
@@ -286,11 +300,12 @@ class SessionMemory:
     def recall(
         self, session: ssl.SSLSession, target: TargetHost, now: datetime
     ) -> tuple[bytes, ...] | None:
-        """Return the chain that was verified for a session; None if resuming it is not allowed.
+        """Return the chain that was verified for a TLS session; None if it must not be resumed.
 
-        A session may be resumed only for the ``TargetHost`` for which it was stored; a new pin set
-        gives each host another one. It must not be resumed either if a certificate of its chain has
-        expired or has an unreadable date.
+        A session may be resumed only for the ``TargetHost`` object for which it was stored. After a
+        change of the pin set, each host has a new object, so old sessions are not resumed. A
+        session must not be resumed either if a certificate of its chain has expired or has an
+        unreadable date.
         """
         known = self._verified.get(id(session))
         if known is None or known.session is not session or known.target is not target:
@@ -309,8 +324,8 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 class PinCheck:
     """The pin check of one connection: created when the connection begins, run after its handshake.
 
-    It is the base class of ``Gate``, which sets the attributes, so that a handshake creates only
-    one object. In the methods, ``raw`` is OpenSSL's object of the connection.
+    ``PinCheck`` is the base class of ``Gate``, which sets the attributes, so that a handshake
+    creates only one object. In the methods, ``raw`` is OpenSSL's object of the connection.
     """
 
     __slots__ = (
@@ -360,9 +375,9 @@ class PinCheck:
     def must_judge(self, raw: Any) -> bool:
         """Return True if the chain has to be compared with the pins after the handshake.
 
-        That is not so if ``judge_early`` accepted this chain under the current pins. ``raw`` is
-        OpenSSL's object of the connection. Raises ``WeakenedContextError`` if a client certificate
-        was sent before any check.
+        Return False if ``judge_early`` already accepted this chain under the current pins. ``raw``
+        is OpenSSL's object of the connection. Raises ``WeakenedContextError`` if a client
+        certificate was sent before any check.
         """
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(late_check_error(self.target.host), self._met(raw))
@@ -438,9 +453,10 @@ class PinCheck:
         return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
-        """Use the current pins if the pin set was replaced since this connection began.
+        """Use the new pins for this check if the pin set was replaced since this connection began.
 
-        Raises ``PinError`` if the host has another trust store in the new pin set.
+        Raises ``PinError`` if the host has another trust store in the new pin set. ``state`` is the
+        new pin set with its trust stores, and ``raw`` OpenSSL's object of the connection.
         """
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
@@ -471,10 +487,11 @@ class PinCheck:
             self._enforcer.passed_by_debug(self.target.host, self._met(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
-        """Raise ``PinError`` if the chain ends at an anchor of an earlier pin set's debug override.
+        """Raise ``PinError`` if the chain ends at a debug anchor that only an earlier pin set had.
 
-        OpenSSL still trusts such an anchor, because an anchor can't be removed from a context. Rule
-        11 of docs/concepts/matching.md.
+        With ``CERTPIN_DEBUG=1``, chains to the debug anchors of the current pin set are accepted
+        without a matching pin. OpenSSL still trusts anchors of earlier pin sets, because an anchor
+        can't be removed from a context. Rule 11 of docs/concepts/matching.md.
         """
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(

@@ -1,11 +1,11 @@
 """``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses connections its pin set doesn't allow.
 
-Three classes, each based on the one above it, with the rules of docs/concepts/matching.md:
+Three classes, each derived from the one before it. The rules are in docs/concepts/matching.md.
 
-- ``MirroredContext`` has several trust stores and is configured as if it had one (rule 8,
-  ``certpin.x509.openssl``).
-- ``VerifyingContext`` detects that its verification was weakened (rules 1, 2, 3 and 7).
-- ``PinnedSSLContext`` connects (rules 1, 5, 9, 10 and 11).
+- ``MirroredContext`` (in ``certpin.x509.openssl``) has several trust stores, and applies each
+  setting to all of them (rule 8).
+- ``VerifyingContext`` detects that certificate verification was weakened (rules 1, 2, 3 and 7).
+- ``PinnedSSLContext`` begins connections and checks their pins (rules 1, 5, 9, 10 and 11).
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class VerifyingContext(MirroredContext):
     def _find_weakness(self) -> str:
         """Return a description of the verification setting that was weakened; empty if none was.
 
-        If no setting was weakened, also record that the settings are safe at the current count of
-        changes.
+        If no setting was weakened, also store the current number of changes. New connections call
+        this method again only if the number has grown since.
         """
         with self._configuring:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
@@ -103,9 +103,10 @@ class VerifyingContext(MirroredContext):
             return ""
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
-        """Make OpenSSL call the pin check before it sends a client certificate.
+        """Make OpenSSL call the pin check before it sends a client certificate from this context.
 
-        Rule 3 of docs/concepts/matching.md.
+        So a server that the pin check refuses never receives the client certificate. Rule 3 of
+        docs/concepts/matching.md.
         """
         # Not by SSLContext's property of this name: it makes three enumerations for each message.
         OpenSSLContext._msg_callback.__set__(context, _on_message)
@@ -156,7 +157,8 @@ class PinnedSSLContext(VerifyingContext):
 
     Args:
         pins: The pin set to enforce.
-        strict: Refuse hosts without a policy. If False they pass, verified as usual but unpinned.
+        strict: Refuse hosts without a policy. If False, connections to such hosts are accepted
+            after the usual verification by OpenSSL, without a pin check.
         clock: Returns the current time with a time zone.
         on_failure: Functions that are called with a ``PinFailure`` for each failure, in a separate
             thread. A ``Reporter`` among them sends it to the policy's ``report_to``.
@@ -265,21 +267,24 @@ class PinnedSSLContext(VerifyingContext):
         return tuple(OpenSSLContext.get_ca_certs(store or self, binary_form=True))
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
-        """Raise ``ContextCopyError``: a context made from these roots would check no pins.
+        """Raise ``ContextCopyError``: a context made from the returned roots would check no pins.
 
         ``trusted_roots()`` returns the roots for inspection.
         """
         raise copied_error("get_ca_certs()")
 
     def cert_store_stats(self) -> NoReturn:
-        """Raise ``ContextCopyError``: libraries call this method before they copy a context.
+        """Raise ``ContextCopyError``: libraries call this method when they copy a context.
 
         A copy would check no pins.
         """
         raise copied_error("cert_store_stats()")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ContextCopyError``, so that ``copy``, ``deepcopy`` and ``pickle`` fail."""
+        """Raise ``ContextCopyError``, so that ``copy``, ``deepcopy`` and ``pickle`` fail.
+
+        A copy of the context would check no pins.
+        """
         raise copied_error("copy or pickle")
 
     def report_context(self, host: str) -> PinnedSSLContext | None:
@@ -356,10 +361,10 @@ class PinnedSSLContext(VerifyingContext):
         return tls
 
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
-        """Return the normalised host for the policy, SNI and OpenSSL's hostname check.
+        """Return the normalised form of a host for the policy, SNI and OpenSSL's hostname check.
 
-        ``wrap_socket`` and ``wrap_bio`` call this method in place of Python's, which follows the
-        older IDNA 2003. Raises ``PinError`` if the text is not a host.
+        ``wrap_socket`` and ``wrap_bio`` call this method. It replaces the conversion of Python's
+        ``ssl``, which follows the older IDNA 2003. Raises ``PinError`` if the text is not a host.
 
         Rule 5 of docs/concepts/matching.md.
         """
@@ -478,10 +483,11 @@ class PinnedSSLContext(VerifyingContext):
         return self._verified_changes
 
     def _state_of(self, pins: PinSet) -> PinState:
-        """Return the complete state for a pin set: its trust stores and debug anchors.
+        """Return what a context enforces for a pin set: its pins, trust stores and debug anchors.
 
         The caller then replaces the current state in one step (rule 10 of
-        docs/concepts/matching.md).
+        docs/concepts/matching.md). Debug anchors are trust anchors for development: chains to them
+        need no matching pin.
         """
         stores = {
             trust.digest: self._store_for(trust.digest, trust.der, trust.strict)
@@ -491,10 +497,11 @@ class PinnedSSLContext(VerifyingContext):
         return PinState(pins, stores, self._trust_debug_anchors(pins, stores.values()))
 
     def _trust_debug_anchors(self, pins: PinSet, stores: Iterable[ssl.SSLContext]) -> DebugAnchors:
-        """Load the debug anchors into this context and its stores, and return their fingerprints.
+        """Load a pin set's debug anchors into this context and its stores, and return fingerprints.
 
-        Anchors are loaded only if the pin set has a debug section and the environment has
-        ``CERTPIN_DEBUG=1`` (rule 11 of docs/concepts/matching.md).
+        Debug anchors are trust anchors for development: chains to them are accepted without a
+        matching pin. They are loaded only if the pin set has a debug section and the environment
+        has ``CERTPIN_DEBUG=1`` (rule 11 of docs/concepts/matching.md).
         """
         debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
         # All are parsed first: OpenSSL would keep those that it loaded before a bad one.

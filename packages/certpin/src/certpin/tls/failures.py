@@ -51,13 +51,18 @@ _ERROR, _WARNING = 40, 30  # logging.ERROR, logging.WARNING
 
 
 class DebugOverrideWarning(UserWarning):
-    """The category of warnings about connections that the debug override accepted without a pin."""
+    """The category of warnings about connections that were accepted without a pin, for debugging.
+
+    The debug override (``CERTPIN_DEBUG=1``, and a ``[debug]`` section in the pin set) accepts
+    chains to certain anchors without a matching pin.
+    """
 
 
 def warn_of_debug_override(host: str) -> None:
-    """Issue a ``DebugOverrideWarning``: the debug override accepted a connection to this host.
+    """Warn that a chain of this host was accepted without a matching pin, because of debugging.
 
-    The warning is repeated for each connection.
+    Issues a ``DebugOverrideWarning``, for each connection again. ``CERTPIN_DEBUG=1`` and a
+    ``[debug]`` section of the pin set allow such chains.
     """
     # warnings.warn() would show one warning for each line of code; rule 11 wants one for each use.
     warnings.warn_explicit(
@@ -70,10 +75,10 @@ def warn_of_debug_override(host: str) -> None:
 
 
 class Met(NamedTuple):
-    """The certificates that a server sent, and the port of its connection, to record a failure.
+    """The certificates that a server sent, and the port of its connection.
 
-    The verdict on a connection does not contain these. ``served`` has the certificates as DER.
-    ``port`` is 0 if it is unknown.
+    They are recorded with a failure, because the verdict on a connection does not contain them.
+    ``served`` has the certificates as DER. ``port`` is 0 if it is unknown.
     """
 
     served: tuple[bytes, ...] = ()
@@ -82,11 +87,11 @@ class Met(NamedTuple):
 
 @dataclass(frozen=True)
 class PinFailure:
-    """One failure: a connection that was refused, or that passed although no pin matched.
+    """One failure: a connection that was refused, or that was accepted although no pin matched.
 
     Attributes:
         host: The normalised host; empty if the connection named none.
-        decision: ``refuse``, ``report`` or ``accept``.
+        decision: ``refuse``, ``report`` (accepted and reported) or ``accept``.
         reason: The reason in the verdict, such as ``mismatch``. If OpenSSL itself refused the
             chain, before any pin was compared: ``untrusted``, ``name``, ``date``, ``revoked`` or
             ``invalid``. If the debug override accepted a host without a policy: ``debug-anchor``.
@@ -94,7 +99,7 @@ class PinFailure:
         at: The time of the failure, with a time zone.
         pin_set: The name of the pin set that was enforced.
         pin_set_version: The version of that pin set.
-        error: The error that was raised, or None if the connection passed.
+        error: The error that was raised, or None if the connection was accepted.
         verdict: The verdict on the chain, or None if there was none.
         policy: The policy of the host, or None if no policy covers it.
         served: The certificates that the server sent, as DER, in its order. They are not verified.
@@ -116,7 +121,7 @@ class PinFailure:
 
     @property
     def debug(self) -> bool:
-        """True if the debug override let the connection pass."""
+        """True if ``CERTPIN_DEBUG=1`` was the reason to accept the connection without a pin."""
         return self.reason == "debug-anchor"
 
     def fields(self) -> dict[str, Any]:
@@ -189,7 +194,7 @@ _MAX_PORT = 65535
 
 
 class Called(NamedTuple):
-    """The host and port of the request for which a client adapter connects now.
+    """The host and port of the HTTP request for which a client adapter is opening a connection.
 
     A client adapter connects an HTTP library to certpin. TLS itself knows only the host, so an
     adapter sets host and port while it connects (``calling``). Without an adapter, the port is that
@@ -210,7 +215,10 @@ class Called(NamedTuple):
         return _peer_port(sock)
 
     def _is(self, host: str) -> bool:
-        """Return True if a normalised host is that of the current request, and not of a proxy."""
+        """Return True if a normalised host is the host of the current HTTP request.
+
+        Return False for another host, such as that of a proxy.
+        """
         with suppress(HostError):
             return normalise(self.host) == host
         return False
@@ -383,7 +391,7 @@ def _fix(reason: Unverified, target: str, issuer: str, anchors: tuple[str, ...])
 
 
 def late_check_error(host: str) -> WeakenedContextError:
-    """Return the error for a client certificate that was sent before the pins were checked."""
+    """Return the error for a handshake that sent a client certificate before the pin check."""
     return WeakenedContextError(
         f"{host} refused: the check before the client certificate was sent did not run",
         host=host,

@@ -4,9 +4,9 @@ Rule 3 of docs/concepts/matching.md. Python's ``SSLSocket`` and ``SSLObject`` re
 one attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL also runs the
 handshake inside the first read or write, and a deferred handshake relies on that. So a ``Gate`` is
 put into ``_sslobj`` itself, and every call passes through it: send, recv, makefile, sendfile,
-asyncio, uvloop. When the chain was accepted, the gate puts OpenSSL's object back, and the pinned
-connection has no further cost. In an object of another library (gevent's ``SSLSocket``) the gate
-stays, and passes every call on.
+asyncio, uvloop. When the pin check has accepted the chain, the gate puts OpenSSL's object back, and
+the pinned connection has no further cost. In an object of another library (gevent's ``SSLSocket``)
+the gate stays, and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
@@ -14,14 +14,16 @@ On a socket, OpenSSL sends the client's last flight before ``do_handshake`` retu
 section 4.4, RFC 5246 section 7.3). The last flight is the client's last handshake messages, with a
 client certificate among them. So a context with a client certificate calls the gate when the
 server's part of the handshake is complete (``certpin.tls.context``), and a refusal shuts the socket
-before that flight. Other contexts send no secret in it, and save the calls.
+down before the last flight is sent. Without a client certificate, the last flight contains no
+secret, so other contexts don't call the gate early.
 
-The pinned sockets and objects that hold a gate are at the end of this module. While there is no
-TLS, Python puts ``None`` into ``_sslobj``, and then moves application bytes in clear text; here
-``NoTLS`` takes its place. gevent replaces ``ssl.SSLSocket`` by its own class, which waits without
-blocking other greenlets. A pinned socket is then based on gevent's class, so that
-``gevent.monkey.patch_all()`` works before and after certpin is imported. eventlet sets its class on
-every socket that it makes, and bypasses the context: it is refused.
+The classes of pinned sockets and objects, which hold a gate, are at the end of this module. While
+there is no TLS, Python puts ``None`` into ``_sslobj``, and then sends and reads application bytes
+in clear text. A pinned socket has a ``NoTLS`` object there instead, which refuses to send and read.
+gevent replaces ``ssl.SSLSocket`` by its own class, which waits without blocking other greenlets. A
+pinned socket is then based on gevent's class, so that ``gevent.monkey.patch_all()`` works before
+and after certpin is imported. eventlet sets its own class on every socket that it makes, and so
+bypasses the context: such sockets are refused.
 """
 
 from __future__ import annotations
@@ -155,10 +157,10 @@ class Gate(PinCheck):
         return raw
 
     def _fail(self, error: OSError) -> None:
-        """Raise an error that explains an error of OpenSSL, and refuse the connection for good.
+        """Raise an error for a failed handshake that explains OpenSSL's ``error``, if there is one.
 
-        If there is no better explanation, return without an error, and the caller raises OpenSSL's
-        error. After a failure of the network, the connection is not refused for good.
+        Otherwise return, and the caller raises ``error`` itself. If ``error`` is a TLS error, all
+        later calls on this connection fail. After a failure of the network, they don't.
         """
         self._raise_early_refusal()
         if not isinstance(error, ssl.SSLError):
@@ -259,7 +261,10 @@ class Gate(PinCheck):
                 _socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _discard(self) -> None:
-        """Discard handshake bytes that were not sent yet, such as a client certificate."""
+        """Discard unsent handshake bytes, such as a client certificate, after a refusal.
+
+        Only a TLS object over memory buffers can have such bytes.
+        """
         if self._outgoing is not None:
             self._outgoing.read()
 
@@ -270,7 +275,7 @@ class Gate(PinCheck):
 
 
 def _no_object() -> None:
-    """Return None. Used in the place of a weak reference if there is no object to refer to."""
+    """Return None: replaces the weak reference to an object if there is no object."""
 
 
 def _interrupted(reason: BaseException) -> Exception:
@@ -278,7 +283,11 @@ def _interrupted(reason: BaseException) -> Exception:
 
 
 class Pinned(_Base):
-    """Base class of pinned sockets and TLS objects. ``_sslobj`` is a ``Gate`` until the check."""
+    """Base class of the sockets and TLS objects of a ``PinnedSSLContext``.
+
+    It has the result of the pin check. Until the check, ``_sslobj`` is a ``Gate``, which sends and
+    returns no application byte.
+    """
 
     _check: PinCheck | None = None  # set when the gate is made
 
@@ -304,7 +313,10 @@ class Pinned(_Base):
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The TLS session, to be resumed with the same context, host and pin set; or ``None``."""
+        """The TLS session; ``None`` if there is none.
+
+        The session may be resumed only with the same context, host and pin set.
+        """
         session = super().session
         if session is not None and self._check is not None:
             self._check.remember(session)
@@ -319,9 +331,9 @@ class Pinned(_Base):
 class NoTLS:
     """Replaces OpenSSL's object while a socket has no TLS: before connecting, or after TLS ended.
 
-    Python uses ``None`` there, and then sends and returns application bytes in clear text: on a
-    socket with a ``connect`` that is in progress or has failed, and after ``shutdown`` of one
-    direction. Methods of this class that send or read raise an error instead.
+    Python's ``ssl`` uses ``None`` in these cases, and then sends and returns application bytes in
+    clear text: on a socket with a ``connect`` that is in progress or has failed, and after
+    ``shutdown`` of one direction. Methods of this class that send or read raise an error instead.
     """
 
     session_reused = None
@@ -341,11 +353,14 @@ class NoTLS:
     read = write = shutdown = getpeercert = do_handshake
 
     def pending(self) -> int:
-        """Return 0: there is nothing to read."""
+        """Return 0, the number of received bytes that can be read: without TLS there are none."""
         return 0
 
     def version(self, *_: Any) -> None:
-        """Return ``None``, because no TLS version was negotiated."""
+        """Return ``None``, because no TLS version was negotiated.
+
+        Other methods that return a result of the handshake, such as ``cipher``, do the same.
+        """
 
     cipher = compression = get_channel_binding = selected_alpn_protocol = shared_ciphers = version
     get_verified_chain = get_unverified_chain = group = client_sigalg = server_sigalg = version
@@ -381,8 +396,8 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
         """Connect, and begin TLS. ``connect`` and ``connect_ex`` call this method.
 
-        Return the error number for ``connect_ex``. If connecting fails, Python's own method would
-        leave a socket without TLS. This one does not.
+        If connecting fails, the socket can't send clear text: Python's own method would leave a
+        plain socket. Return the error number for ``connect_ex``.
         """
         if self._connected or not isinstance(self._sslobj, NoTLS):
             raise ValueError("attempt to connect already-connected SSLSocket!")
@@ -410,7 +425,10 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
             raise
 
     def shutdown(self, how: int) -> None:
-        """Shut the socket down. TLS ends, and any later send or read fails."""
+        """Shut down the TCP connection and end TLS, so that any later send or read fails.
+
+        ``how`` is the direction, such as ``SHUT_WR``. TLS ends in both directions.
+        """
         self._sslobj = NoTLS()
         _socket.socket.shutdown(self, how)
 
@@ -420,7 +438,9 @@ class PinnedSSLObject(Pinned, StdlibObject):
 
 
 def green_class_for(sock: object) -> Any:
-    """Return the class of pinned sockets for a socket of gevent; None for a socket of Python.
+    """Return the class to use for a TLS socket over ``sock``, if ``sock`` is a socket of gevent.
+
+    Return None for a socket of Python, for which ``PinnedSSLSocket`` is used.
 
     Raises:
         ConfigError: The socket is eventlet's, or another library replaced ``ssl.SSLSocket``.
@@ -439,9 +459,10 @@ def green_class_for(sock: object) -> Any:
 
 
 def _is_of(module: str, name: str, sock: object) -> bool:
-    """Return True if ``sock`` is an instance of the class ``name`` in ``module``.
+    """Return True if ``sock`` is an instance of the class ``name`` in the module ``module``.
 
-    The module is not imported: if such a socket exists, the module is loaded already.
+    The module, such as ``gevent.ssl``, is not imported: if such a socket exists, the module is
+    loaded already.
     """
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(sock, kind)
@@ -452,7 +473,7 @@ def _gevent_class() -> type:
     theirs: Any = import_module("gevent.ssl")  # which brings no types
 
     class PinnedGeventSocket(Pinned, theirs.SSLSocket):  # type: ignore[misc]
-        """A ``gevent.ssl.SSLSocket`` that moves no application byte before its pins were checked.
+        """A ``gevent.ssl.SSLSocket`` that moves no application byte before its pin check.
 
         The gate (the object that checks the pins) stays in ``_sslobj``. If gevent puts ``None``
         there, to send clear text from then on, ``NoTLS`` takes its place, except after ``unwrap``.

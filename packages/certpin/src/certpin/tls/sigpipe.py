@@ -19,7 +19,7 @@ _thread = threading.local()
 
 
 def _take() -> None:
-    """Remove a pending SIGPIPE from this thread, if possible without waiting.
+    """Remove a pending SIGPIPE signal from this thread, if possible without waiting.
 
     Another thread may take a signal that was sent to the whole process, and ``sigwait`` would then
     wait for the next one. macOS has only ``sigwait``.

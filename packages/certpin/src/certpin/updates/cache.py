@@ -54,10 +54,10 @@ _PAUSE = 0.05  # seconds between two attempts, while another process refreshes
 
 
 class Store:
-    """Reads and writes an updater's cache folder. Methods raise ``OSError`` unless noted otherwise.
+    """Reads and writes a ``PinUpdater``'s cache folder: signed pin sets and TUF metadata.
 
-    An updater replaces an app's pin set with newer signed ones. Not thread-safe. ``limits`` are the
-    maximum sizes of the files that are read.
+    Methods raise ``OSError`` unless noted otherwise. Not thread-safe. ``limits`` are the maximum
+    sizes of the files that are read.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -67,13 +67,17 @@ class Store:
 
     @property
     def metadata(self) -> Path:
-        """The folder that ``tuf.ngclient`` uses: in the cache folder, or a temporary one."""
+        """The folder in which ``tuf.ngclient`` stores TUF metadata.
+
+        It is in the cache folder, or a temporary folder if the cache folder is not writable.
+        """
         return self._scratch or self.folder / "metadata"
 
     def stamp(self) -> tuple[int, ...]:
         """Return inode, time and size of the cached pin set's file; empty if it is missing.
 
-        They change when any process writes another pin set, so equal stamps mean an unchanged file.
+        They change when any process writes another pin set. So if a stamp equals an earlier one,
+        the file is unchanged.
         """
         with suppress(OSError):
             found = (self.folder / _GOOD).stat()
@@ -105,7 +109,10 @@ class Store:
         put(self.folder / _GOOD, encode(signed_set), new_mode=_PRIVATE)
 
     def put_aside(self) -> None:
-        """Rename the cached pin set's file, which is invalid, to ``….bad``. Never raises."""
+        """Rename an invalid ``last-known-good.json``, the cached pin set, to ``….bad``.
+
+        Never raises.
+        """
         with suppress(OSError):
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
@@ -177,9 +184,10 @@ class Store:
         return True
 
     def move_out(self) -> bool:
-        """Copy ``tuf.ngclient``'s metadata to a temporary folder, and use that folder from now on.
+        """Use a temporary folder for TUF metadata, because the cache folder is not writable.
 
-        Return False if the temporary folder is already in use.
+        The metadata of ``tuf.ngclient`` in the cache folder is copied to the temporary folder.
+        Return True, or False if a temporary folder is already in use.
         """
         if self._scratch is not None:
             return False
@@ -204,9 +212,9 @@ class Store:
         self.clear()
 
     def _kept_outside(self) -> list[str]:
-        """Return the relative paths of the metadata files to copy back from the temporary folder.
+        """Return the paths of metadata files to copy from the temporary folder to the cache folder.
 
-        Roots come first, so that a copy that is interrupted is still valid.
+        The paths are relative. Roots come first, so that a copy that is interrupted is still valid.
         """
         roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
         others = [f"{role}.json" for role in _ROLES]
@@ -230,7 +238,7 @@ class Store:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file for reading. Never blocks, even if the path is a pipe that has no writer."""
+    """Open a file for reading in binary mode, without blocking if it is a pipe without a writer."""
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 
@@ -316,7 +324,7 @@ def _damaged(what: str) -> UpdateError:
 
 
 class FolderLock:
-    """The lock file of a cache folder. Only one process at a time can hold the lock."""
+    """The lock file of a ``PinUpdater``'s cache folder. Only one process at a time can lock it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -324,7 +332,7 @@ class FolderLock:
 
     @contextmanager
     def held(self, may_wait: Callable[[float], bool]) -> Iterator[None]:
-        """Hold the lock of the cache folder during a ``with`` block.
+        """Lock the cache folder during a ``with`` block.
 
         If the lock file can't be opened, or the system has no file locks, nothing is locked.
 
@@ -333,7 +341,7 @@ class FolderLock:
                 left to wait.
 
         Raises:
-            UpdateError: another process held the lock until the time was up.
+            UpdateError: another process had the lock until no time was left.
         """
         self._held = self._open()
         try:

@@ -56,13 +56,13 @@ class Checker:
 
     Args:
         source: the server, the bundled root and the cache.
-        enforced: the pin set in force, and the SSL context that enforces it.
+        enforced: the pin set that the app's SSL context enforces, and that context.
         clock: returns the current time with a time zone.
         notifier: receives an event for each result.
         root_interval: the shortest time between two requests for the next root version.
 
     Attributes:
-        swapping: a lock that is held while the pin set in force is replaced.
+        swapping: a lock that is held while the enforced pin set is replaced.
     """
 
     def __init__(
@@ -200,11 +200,11 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Verify the newest known pin set with root metadata that was just fetched. Never raises.
+        """Verify the newest fetched pin set again with root metadata that was just fetched.
 
-        If the keys of the new root have not signed the pin set, it is marked as superseded. This
-        also runs after a failed check: an attacker who withholds a newer pin set must not make the
-        old one look fresh.
+        If the keys of the new root have not signed the pin set, it is marked as superseded: its
+        status is then ``soft-stale``. This method also runs after a failed check: an attacker who
+        withholds a newer pin set must not make the old one look fresh. Never raises.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
@@ -224,8 +224,8 @@ class Checker:
     def _save(self, found: SignedSet) -> None:
         """Write a fetched pin set to the cache folder.
 
-        If that fails, the pin set stays in force, an event reports it, and the next check tries
-        again.
+        If writing fails, an event reports it, and the next check tries again. The SSL context
+        enforces the pin set all the same.
         """
         store = self._source.store
         try:
@@ -298,7 +298,11 @@ class Enforced:
 
     @property
     def inputs(self) -> StateInputs:
-        """The data for ``state_of``: the pin set in force, and how long its metadata is valid."""
+        """The data from which ``state_of`` computes the updater's state.
+
+        These are the pin set that the app's SSL context enforces, the time at which its metadata
+        expires, and whether newer keys have replaced those that signed it.
+        """
         # In this order, because another thread may swap the pins.
         known, pins = self.known, self.context.pins
         for signed in (known, self._coming):
@@ -318,9 +322,10 @@ class Enforced:
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
 
     def wake_in_child(self) -> None:
-        """Have a forked child replace the update server's SSL contexts before their next use.
+        """Mark the SSL contexts for the update server for replacement, in a forked child process.
 
-        A thread of the parent process may have been changing them during the fork.
+        They are replaced before their next use, because a thread of the parent process may have
+        been changing them during the fork.
         """
         self._forked = True
 
@@ -360,9 +365,10 @@ class Enforced:
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:
-    """Return a pin set with only the policy of the update server ``host``, without its expiry date.
+    """Return a copy of a pin set that has only the policy of the update server ``host``.
 
-    Return None if the pin set has no policy for ``host``, or one that only reports.
+    The copy of the policy has no expiry date. Return None if the pin set has no policy for
+    ``host``, or one that only reports.
     """
     policy = pins.policy_for(host)
     if policy is None or policy.mode != "enforce":

@@ -57,7 +57,10 @@ _MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the 
 
 
 class _UpdateConnection(HTTPSConnection):
-    """An HTTPS connection that stops connecting and reading at ``deadline``."""
+    """An HTTPS connection to the update server with a time limit for connecting and reading.
+
+    ``deadline`` limits the time of the whole update check, not of a single read.
+    """
 
     deadline: Deadline
 
@@ -68,7 +71,7 @@ class _UpdateConnection(HTTPSConnection):
 class Channel(FetcherInterface):
     """Downloads the files of one update check over one connection, which is opened on first use.
 
-    It is the fetcher that ``tuf.ngclient`` uses. All its errors are a ``DownloadError`` of tuf.
+    ``tuf.ngclient`` uses it as its fetcher, so all errors are a ``DownloadError`` of tuf.
 
     Args:
         address: host, port and path of the published folder.
@@ -124,7 +127,7 @@ class Channel(FetcherInterface):
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """Request a file by its path on the update server, and yield its content in pieces."""
+        """Request a file by its path on the update server, and yield its content in chunks."""
         try:
             response = self._request(url)
             while chunk := response.read1(_CHUNK, decode_content=False):
@@ -328,10 +331,10 @@ def _target_bytes(
     known: SignedSet | None,
     name: str,
 ) -> bytes:
-    """Return the content of a target file.
+    """Return the content of the target file ``name``, such as ``pins.toml``.
 
-    If the known pin set has a file with the same hashes, return its content. Otherwise fetch the
-    file.
+    If the pin set ``known``, which was verified before, has this file with the same length and
+    hashes, its content is returned. Otherwise the file is fetched.
     """
     info = verified.targets[name]
     if known is not None and name in known.files:

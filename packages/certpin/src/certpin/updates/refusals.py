@@ -185,7 +185,7 @@ def _content(exc: CertpinError) -> UpdateError:
 
 
 def _cause_text(exc: Exception) -> str:
-    """Return the first line of an exception's text, or of its cause's text if it has none."""
+    """Return the first line of an exception's text; if the text is empty, that of its cause."""
     while exc.__cause__ is not None and isinstance(exc.__cause__, Exception) and not str(exc):
         exc = exc.__cause__
     text = (str(exc) or type(exc).__name__).splitlines()[0]

@@ -60,9 +60,9 @@ class Limits:
                 raise ConfigError(f"{value!r} is no limit", key=name, fix="write a number above 0")
 
     def of(self, path: str) -> int:
-        """Return the maximum size in bytes of a published file.
+        """Return the maximum size in bytes of a file on the update server.
 
-        ``path`` is its path in the published folder, such as ``metadata/12.root.json``.
+        ``path`` is the file's path in the published folder, such as ``metadata/12.root.json``.
         """
         folder, _, name = path.partition("/")
         if folder != "metadata":
@@ -148,10 +148,10 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """Return the wait before the next check if the last check succeeded, without jitter.
+    """Return the wait before the next check for updates after a successful one, without jitter.
 
-    It is the interval, or a quarter of the time until ``end`` if that is shorter, but at least
-    ``timing.urgent``.
+    The wait is the usual interval, or a quarter of the time until ``end`` if that is shorter, but
+    at least ``timing.urgent``. ``end`` is the time by which a newer pin set is needed.
     """
     if end is None:
         return timing.interval

@@ -96,7 +96,7 @@ class UpdateEvent:
 
 @dataclass(frozen=True)
 class StateInputs:
-    """The data from which the updater's state is computed.
+    """The data from which the updater's state, such as ``fresh``, is computed.
 
     Attributes:
         pins: the pin set in force, which the app's SSL context enforces.
@@ -126,7 +126,7 @@ def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
 
 
 def pins_end(pins: PinSet) -> datetime | None:
-    """Return the first time at which a client refuses a host because the host's policy has expired.
+    """Return the first time at which an expired policy makes a client refuse its host.
 
     Return None if there is no such time: no policy of the pin set has an expiry date and fails
     closed.

@@ -253,10 +253,15 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
 
 
 def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
-    """Return a verified pin set with its expiry and ``superseded`` updated for a newer root.
+    """Return a copy of a verified pin set, updated for a new root: ``superseded``, and its expiry.
 
-    The pin set is superseded if the keys of the newer root have not signed it. Otherwise it expires
-    no later than that root.
+    The pin set is superseded if the keys of the new root have not signed it. Otherwise the copy
+    expires no later than that root.
+
+    Args:
+        root: the root metadata that is newer than that of the pin set, already verified.
+        known: the verified pin set.
+        limits: the largest number and sizes of target files.
     """
     try:
         newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)

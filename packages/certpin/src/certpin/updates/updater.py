@@ -105,9 +105,10 @@ class PinUpdater(Forked):
         return self._checker.status
 
     def refresh(self) -> UpdateStatus:
-        """Check the server now, and make the SSL context enforce a newer pin set. Waits.
+        """Check the update server now, and make the SSL context enforce a newer pin set, if any.
 
-        May be called from any thread. If a check is already running, wait for its result.
+        The method waits for the result, and may be called from any thread. If a check is already
+        running, wait for the result of that check.
 
         Returns:
             The new status.
@@ -170,7 +171,8 @@ class PinUpdater(Forked):
     def _join_check(self) -> tuple[Future[None], Deadline | None]:
         """Return the check that is running, or a new check that the caller must run.
 
-        The second value is the deadline of the new check; None if a check is already running.
+        The first value is a future that is done at the end of the check. The second value is the
+        deadline of a new check; None if a check is already running.
         """
         with self._changed:
             if self._closed:
@@ -247,7 +249,7 @@ class PinUpdater(Forked):
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:
-        """Replace locks and contexts in a forked child process.
+        """Replace locks and SSL contexts for the update server in a forked child process.
 
         If the parent process had a thread that checks for updates, start one in the child, too.
         """

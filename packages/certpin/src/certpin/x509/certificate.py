@@ -127,7 +127,7 @@ class Certificate:
 
     @cached_property
     def serial_number(self) -> int:
-        """The serial number. Old roots have the number 0, and some certificates a negative one."""
+        """The serial number; 0 in some old roots, and negative in some certificates."""
         return self._read("serial number", lambda parsed: parsed.serial_number)
 
     @cached_property
@@ -163,7 +163,7 @@ class Certificate:
 
     @cached_property
     def is_authority(self) -> bool:
-        """True if basicConstraints allow it to issue certificates (RFC 5280 section 4.2.1.9).
+        """True if basicConstraints allow issuing certificates (RFC 5280 section 4.2.1.9).
 
         Always False for a root of X.509 version 1, which has no extensions.
         """
@@ -174,7 +174,10 @@ class Certificate:
 
     @cached_property
     def parsed(self) -> x509.Certificate:
-        """The certificate as an object of ``cryptography``. Its texts are not safe to print."""
+        """The certificate as an object of the library ``cryptography``.
+
+        The texts of this object are not escaped: don't print them.
+        """
         return self._read("content", lambda parsed: parsed)
 
     @cached_property
@@ -199,7 +202,8 @@ class Certificate:
 class Chain:
     """The certificates from leaf to root, as a server sent them or as OpenSSL verified them.
 
-    The object doesn't record if the chain was verified: the code that creates it has to know.
+    The object doesn't record whether the chain was verified: that depends on the code that creates
+    the object.
     """
 
     certificates: tuple[Certificate, ...]
@@ -215,7 +219,7 @@ class Chain:
 
     @property
     def leaf(self) -> Certificate:
-        """The certificate of the server itself."""
+        """The leaf: the certificate of the server itself, the first of the chain."""
         return self.certificates[0]
 
     @property
@@ -308,7 +312,7 @@ def quoted(text: str) -> str:
 
 
 def no_passphrase() -> None:
-    """Return None. Callers without a passphrase pass this as the ``passphrase`` function."""
+    """Return None: the ``passphrase`` function for callers that have no passphrase."""
 
 
 def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
@@ -397,9 +401,10 @@ def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase
 
 
 def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Yield the certificate or key in DER data, trying each structure that certpin reads.
+    """Yield the certificates and keys in DER data, trying each structure that certpin reads.
 
-    Strict DER matches at most one of them. Data that matches none may be PKCS#12 or encrypted.
+    Strict DER matches at most one structure. Data that matches none may be PKCS#12 or an encrypted
+    key.
     """
     for parse in (
         Certificate.from_der,

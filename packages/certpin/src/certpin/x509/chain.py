@@ -34,7 +34,7 @@ _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
 @dataclass(frozen=True)
 class CertificateFacts:
-    """The fields of a certificate. A field is None if it can't be read.
+    """The fields of a certificate as plain values. A field is None if it can't be read.
 
     ``sha256`` is the fingerprint of the certificate. ``pin`` is the pin of the certificate's key,
     as text (RFC 7469 section 2.4). For further checks, ``parsed`` is the certificate as an object
@@ -54,7 +54,10 @@ class CertificateFacts:
 
     @property
     def pins(self) -> tuple[str | None, str]:
-        """The pin of the certificate's key (None if unreadable), and the pin of the certificate."""
+        """Two pins: of the certificate's key (None if unreadable), and of the whole certificate.
+
+        The first begins with ``sha256/``, the second with ``cert-sha256/``.
+        """
         return self.pin, f"cert-sha256/{self.sha256}"
 
     @property
@@ -88,9 +91,10 @@ def read_facts(der: bytes) -> CertificateFacts:
 class Signature(StrEnum):
     """The result of verifying a certificate's signature with the next certificate in a path.
 
-    The values are texts for users. ``MISSING`` means that the issuer is neither among the
-    certificates that the server sent nor trusted. ``ITSELF`` means that the certificate is
-    self-issued; its signature is not verified.
+    The values are texts for users. ``GOOD`` and ``BAD`` mean a valid and an invalid signature, and
+    ``UNCHECKED`` means that certpin can't verify it. ``MISSING`` means that the issuer is neither
+    among the certificates that the server sent nor trusted. ``ITSELF`` means that the certificate
+    is self-issued; its signature is not verified.
     """
 
     GOOD = "signed by the key above"
@@ -105,7 +109,7 @@ _PREFERRED = [Signature.GOOD, Signature.UNCHECKED, Signature.BAD]
 
 @dataclass(frozen=True)
 class PathCertificate:
-    """One certificate of a path to a root.
+    """One certificate of a path from a certificate upwards to a root.
 
     Attributes:
         facts: the fields of the certificate.
@@ -139,9 +143,10 @@ class ChainPath:
 
 
 def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tuple[ChainPath, ...]:
-    """Build the path from the leaf upwards, then a path for each certificate that isn't in one yet.
+    """Build the paths from the certificates that a server sent up to trusted roots.
 
-    Signatures are checked. Dates, names, extensions and pins are not.
+    The first path starts at the leaf. A further path is built for each certificate that isn't in a
+    path yet. Signatures are checked. Dates, names, extensions and pins are not.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first.
@@ -196,9 +201,10 @@ def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[by
 
 @lru_cache(maxsize=1024)
 def signs(issuer: bytes, child: bytes) -> bool:
-    """Return True if ``issuer`` signed ``child``, and has the name of the issuer in ``child``.
+    """Return True if the certificate ``issuer`` signed the certificate ``child``.
 
-    Also return False if a certificate or its signature algorithm can't be read.
+    The subject of ``issuer`` must also be the issuer's name in ``child``. Return False if a
+    certificate or its signature algorithm can't be read.
 
     Args:
         issuer: the certificate above, as DER.
@@ -287,7 +293,10 @@ def public_roots() -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=2)
 def ders_of(pem: bytes) -> tuple[bytes, ...]:
-    """Return the certificates of a PEM file as DER, without incomplete ones and duplicates."""
+    """Return the certificates of a PEM file as DER.
+
+    Incomplete certificates and duplicates are left out.
+    """
     import ssl
 
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"

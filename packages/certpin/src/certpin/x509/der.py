@@ -34,7 +34,7 @@ _CONSTRUCTED, _CLASS = 0x20, 0xC0  # X.690 section 8.1.2
 
 @asn1.sequence
 class _TBSCertificate:
-    """The signed part of a certificate (RFC 5280 section 4.1): the fields that certpin needs."""
+    """ASN.1 declaration for the parser: the signed part of a certificate (RFC 5280 section 4.1)."""
 
     version: typing.Annotated[int | None, asn1.Explicit(0)]
     serial_number: int
@@ -50,7 +50,7 @@ class _TBSCertificate:
 
 @asn1.sequence
 class _Certificate:
-    """A certificate (RFC 5280 section 4.1)."""
+    """ASN.1 declaration for the parser: a certificate (RFC 5280 section 4.1)."""
 
     tbs_certificate: _TBSCertificate
     signature_algorithm: list[asn1.TLV]
@@ -59,7 +59,7 @@ class _Certificate:
 
 @asn1.sequence
 class _SubjectPublicKeyInfo:
-    """A public key with its algorithm (RFC 5280 section 4.1.2.7)."""
+    """ASN.1 declaration for the parser: a public key and its algorithm (RFC 5280, 4.1.2.7)."""
 
     algorithm: list[asn1.TLV]
     subject_public_key: asn1.BitString
@@ -67,7 +67,7 @@ class _SubjectPublicKeyInfo:
 
 @asn1.sequence
 class _RSAPublicKey:
-    """The structure of an RSA public key (RFC 8017 appendix A.1.1)."""
+    """ASN.1 declaration for the parser: an RSA public key (RFC 8017 appendix A.1.1)."""
 
     modulus: int
     public_exponent: int
@@ -75,9 +75,9 @@ class _RSAPublicKey:
 
 @asn1.sequence
 class _CertificationRequestInfo:
-    """The signed part of a CSR (RFC 2986 section 4.1).
+    """ASN.1 declaration for the parser: the signed part of a CSR (RFC 2986 section 4.1).
 
-    The attributes are a SET of any type, and are not parsed.
+    The attributes of the CSR are a SET of any type, and are not parsed.
     """
 
     version: int
@@ -88,7 +88,7 @@ class _CertificationRequestInfo:
 
 @asn1.sequence
 class _CertificationRequest:
-    """A CSR (RFC 2986 section 4.2)."""
+    """ASN.1 declaration for the parser: a CSR (RFC 2986 section 4.2)."""
 
     info: _CertificationRequestInfo
     signature_algorithm: asn1.TLV
@@ -97,7 +97,7 @@ class _CertificationRequest:
 
 @asn1.sequence
 class _PrivateKeyInfo:
-    """A private key (RFC 5958 section 2, PKCS#8), all versions."""
+    """ASN.1 declaration for the parser: a PKCS#8 private key, any version (RFC 5958 section 2)."""
 
     version: int
     algorithm: asn1.TLV
@@ -108,7 +108,10 @@ class _PrivateKeyInfo:
 
 @asn1.sequence
 class _Holder:
-    """A structure with one list, because the parser reads lists only as fields of structures."""
+    """ASN.1 declaration for the parser: a SEQUENCE with one field, a list of DER values.
+
+    The parser can't read a list on its own, only as the field of a structure.
+    """
 
     fields: list[asn1.TLV]
 
@@ -147,7 +150,7 @@ def check_spki(der: bytes) -> None:
 
 
 def describe_key(spki: bytes) -> str:
-    """Return the type of the key in a SubjectPublicKeyInfo: ``EC P-256`` or ``RSA 2048``.
+    """Return the type of the key in a SubjectPublicKeyInfo, such as ``EC P-256`` or ``RSA 2048``.
 
     For a type that certpin doesn't know, return its OID: ``key OID 1.2.3``.
     """

@@ -43,7 +43,7 @@ class PublicKey:
 
     @cached_property
     def key(self) -> str:
-        """The type of the key: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
+        """The type of the key, such as ``EC P-256``, ``RSA 2048`` or ``Ed25519``."""
         from certpin.x509.der import describe_key
 
         return describe_key(self.spki)
@@ -111,7 +111,10 @@ def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
 
 
 def public_key_of(key: PrivateKeyTypes) -> PublicKey:
-    """Return the public key of a private key. An RSA-PSS key is returned as plain RSA."""
+    """Return the public key of a private key.
+
+    For an RSA-PSS key, the result is a plain RSA key, whose digest (pin) differs.
+    """
     return PublicKey(spki_of(key.public_key()), "private key")
 
 

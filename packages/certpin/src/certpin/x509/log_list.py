@@ -44,7 +44,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class CTLog:
-    """One Certificate Transparency log of the list.
+    """One Certificate Transparency log, as described in a list of logs.
 
     Attributes:
         key: the log's public key, as the DER of a SubjectPublicKeyInfo.
@@ -89,7 +89,10 @@ class CTLog:
 
     @property
     def public_key(self) -> SignerPublicKey | None:
-        """The log's key as an object of ``cryptography``; None for a kind that RFC 6962 forbids."""
+        """The log's key as an object of ``cryptography``.
+
+        None if the key is not P-256, or RSA with at least 2048 bits, as RFC 6962 requires.
+        """
         return _load_key(self.key)
 
 
@@ -149,7 +152,10 @@ class LogList:
 
     @cached_property
     def digest(self) -> bytes:
-        """A SHA-256 of the list's content: equal for two lists that lead to the same decisions."""
+        """A SHA-256 digest of the content of the list, 32 bytes.
+
+        Lists that lead to the same decisions about certificates have equal digests.
+        """
         import json
 
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
@@ -294,14 +300,17 @@ def _load_key(spki: bytes) -> SignerPublicKey | None:
 
 
 class _Node:
-    """A value in the JSON text, with its path for errors. Methods raise ``LogListError``."""
+    """A value in the JSON of a log list, with its path in the document for error messages.
+
+    The methods check the type of the value, and raise ``LogListError``.
+    """
 
     def __init__(self, value: Any, place: str) -> None:
         self._value = value
         self._place = place
 
     def wrong(self, right: str) -> LogListError:
-        """Return an error which says that the value is not ``right``, such as ``a list``."""
+        """Return an error with the message that the value is not ``right``, such as ``a list``."""
         place = self._place or "the file"
         return LogListError(f"{place} is not {right}: {str(self._value)[:_SHOWN]!r}", fix=_FIX)
 
@@ -309,11 +318,14 @@ class _Node:
         return isinstance(self._value, dict) and name in self._value
 
     def names(self) -> list[str]:
-        """Return the names of the fields of the value, which must be an object."""
+        """Return the names of the fields of the JSON object that this value must be."""
         return list(self._is(dict, "an object"))
 
     def get(self, name: str) -> _Node:
-        """Return a field of the value, which must be an object. Raises if the field is missing."""
+        """Return the field ``name`` of the JSON object that this value must be.
+
+        Raises ``LogListError`` if the field is missing.
+        """
         fields = self._is(dict, "an object")
         place = f"{self._place}.{name}" if self._place else name
         if name not in fields:

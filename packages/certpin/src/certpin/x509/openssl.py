@@ -64,7 +64,11 @@ def _set_directly(name: str) -> Any:
 
 
 class OwnSSLContext(_StdlibContext):
-    """Python's own ``ssl.SSLContext``. It works even if a library replaced that name."""
+    """Python's own ``ssl.SSLContext``, even if a library replaced the name ``ssl.SSLContext``.
+
+    Libraries such as gevent put their own class in the place of ``ssl.SSLContext``. Setting values
+    on an object of this class works in that case, too.
+    """
 
     @property  # type: ignore[misc]  # read-only: the class of an instance never changes
     def __class__(self) -> type:
@@ -146,11 +150,14 @@ _PIN_FILE_SETTING = (
 
 
 def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
-    """Return advice for an error that only ``VERIFY_X509_STRICT`` causes; empty for other errors.
+    """Return advice for a verification error that only ``VERIFY_X509_STRICT`` causes.
 
     Args:
         code: the ``X509_V_ERR_…`` of OpenSSL.
         setting: an instruction for the user that makes certpin accept such a chain.
+
+    Returns:
+        A text with the broken rule of an RFC and the instruction; empty for other errors.
     """
     if code not in _STRICT_RULES:
         return ""
@@ -161,8 +168,8 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
     """Set the TLS options of a context in which certpin differs from Python's defaults.
 
-    The context then ignores the CN of a subject, refuses renegotiation, and requires strict chains
-    if ``strict`` says so.
+    The context then ignores the CN of a subject and refuses renegotiation. ``strict`` decides
+    whether it requires strict chains.
 
     Args:
         context: the context to change.
@@ -205,7 +212,10 @@ _MIRRORED = (
 
 
 class _Call(NamedTuple):
-    """A call of a setter of ``MirroredContext``, which is repeated on inner contexts made later."""
+    """A call of a setter of ``MirroredContext``: the name of the setter and its arguments.
+
+    The call is repeated on each inner context (a trust store) that is created later.
+    """
 
     name: str
     args: tuple[Any, ...]
@@ -259,9 +269,9 @@ class MirroredContext(OwnSSLContext):
         return store
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
-        """Prepare this context or a store before it loads a client certificate.
+        """Prepare this context, or a store, for loading a client certificate.
 
-        Subclasses implement this method.
+        Subclasses implement this method, to check the pins before the certificate is sent.
         """
         raise NotImplementedError
 

@@ -75,7 +75,7 @@ def embedded_scts(certificate: Certificate) -> tuple[EmbeddedSCT, ...]:
 
 
 def is_signed(certificate: Certificate, issuer: Certificate, sct: EmbeddedSCT, log: CTLog) -> bool:
-    """Return True if the log has signed an SCT for this certificate of this issuer.
+    """Return True if the log's signature in an SCT is valid for this certificate of this issuer.
 
     Args:
         certificate: the certificate that contains the SCT.

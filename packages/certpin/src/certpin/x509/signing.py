@@ -74,10 +74,10 @@ class FileKey:
     _private: Any = field(repr=False, compare=False)
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature of bytes of any length.
+        """Return the signature of ``data``, bytes of any length.
 
-        The algorithm is ECDSA, RSA with PKCS#1 v1.5 or Ed25519, as the key requires. ECDSA with
-        P-384 uses SHA-384; RSA and P-256 use SHA-256.
+        The type of the key decides the algorithm: ECDSA, RSA with PKCS#1 v1.5, or Ed25519. ECDSA
+        with P-384 uses SHA-384; RSA and P-256 use SHA-256.
         """
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -116,7 +116,7 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
     """Return the private key in PEM, DER or PKCS#12 data.
 
-    The passphrase is requested only if the key can't be read without it.
+    The function ``passphrase`` is called only if the key can't be read without its result.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
@@ -146,9 +146,10 @@ def _from_pkcs12(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
 
 
 def _is_pss(data: bytes, plain: bytes) -> bool:
-    """Return True if the file contains an unencrypted RSA-PSS key.
+    """Return True if the file contents ``data`` are an unencrypted RSA-PSS private key.
 
-    ``cryptography`` reads such a key as plain RSA; ``plain`` is the SPKI that it then writes.
+    ``cryptography`` reads such a key as plain RSA. ``plain`` is the SubjectPublicKeyInfo that
+    ``cryptography`` writes for the key.
     """
     try:
         items = certificate.read_items(data)

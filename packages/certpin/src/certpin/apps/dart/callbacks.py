@@ -1,9 +1,10 @@
-"""Dart callbacks that can accept refused certificates, and the builds that use these callbacks.
+"""Find Dart callbacks that can accept refused certificates, and the builds that use them.
 
-``HttpClient.badCertificateCallback`` and ``onBadCertificate`` are called only for a certificate
-that failed verification. A callback that always refuses is right, and so are one that accepts only
-loopback addresses and one that needs a debug build and a further condition. All others are
-mistakes; a function of another file is a question for the user.
+``dart:io`` calls ``HttpClient.badCertificateCallback`` and ``onBadCertificate`` only for a
+certificate that failed verification. Three kinds of callbacks are no mistakes: those that refuse
+every certificate, those that accept only loopback addresses, and those that accept a certificate
+only in a debug build in which a further condition is true. Every other callback is a mistake. If
+the callback is a function of another file, the user is asked whether the function can return true.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ _OVERRIDES = "HttpOverrides"
 
 
 def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report callbacks that accept refused certificates, or that compare them with pins."""
+    """Report the certificate callbacks of a Dart file that can accept a certificate.
+
+    Such a callback returns true, or compares the certificate with pins. A comparison in a callback
+    is a mistake too: the callback is never called for a certificate that passed verification.
+    """
     for name in CALLBACKS:
         for node in flow.tree.names.get(name, ()):
             run = flow.assigned(node)
@@ -125,9 +130,15 @@ def _is_in_zone(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
-    """Return True if the value that is set as the callback comes from elsewhere.
+    """Return True if the assigned callback is itself a parameter or another certificate callback.
 
-    That is so for a parameter of a function around it, or another callback of the same name.
+    A parameter is one of a function around the assignment. The code then only passes a callback on,
+    and doesn't define one.
+
+    Args:
+        flow: the functions of the file.
+        node: the name to which the callback is assigned.
+        run: the assigned expression.
     """
     path = flow.code.path(flow.unwrapped(run))
     name = path.rpartition(".")[2]
@@ -239,7 +250,10 @@ def _returned_answers(
 
 
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression is a call of another callback, ``onBadCertificate(…)``."""
+    """Return True if an expression calls a certificate callback, such as ``onBadCertificate(…)``.
+
+    The code then only passes the decision of that callback on.
+    """
     name = flow.code.last_name(run)
     values = [list(each.value) for each in flow.code.definitions.get(name, ())]
     return name in CALLBACKS or any(flow.code.last_name(value) in CALLBACKS for value in values)
@@ -248,7 +262,8 @@ def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
 def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
     """Return the function of this file that an expression calls.
 
-    Return None if the expression is no such call, or several functions have the name.
+    Return None if the expression is not a call, or if the file defines no function or several
+    functions with the called name.
     """
     if not run or flow.tree.child(run[-1], "argument_part") is None:
         return None
@@ -259,7 +274,10 @@ def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
 
 
 def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
-    """Return True if an expression uses the callback's certificate, or a name about pins."""
+    """Return True if an expression in a callback seems to compare the certificate with pins.
+
+    The expression then uses the certificate that the callback receives, or a name about pins.
+    """
     names = flow.names_in(run)
     certificates = {
         name

@@ -73,7 +73,7 @@ class Definition:
 
 
 class DartCode:
-    """A Dart file: its syntax tree, with methods that find names, texts and calls in it."""
+    """A parsed Dart file, with methods that find definitions, names, strings and calls in it."""
 
     def __init__(self, tree: SyntaxTree) -> None:
         self.tree = tree
@@ -91,7 +91,7 @@ class DartCode:
         return found
 
     def definition_of(self, node: Node) -> Definition | None:
-        """Return the constant or variable that has a syntax node inside its value.
+        """Return the constant or variable with a value that contains a syntax node.
 
         Return None if there is none, or if the node is inside a function.
         """
@@ -249,7 +249,9 @@ class DartCode:
     def operands(self, node: Node, operator: str) -> list[list[Node]]:
         """Return the operands of ``a + b + c``: the expressions between the operators.
 
-        ``operator`` is the kind of the operator's nodes.
+        Args:
+            node: the syntax node of the whole expression.
+            operator: the kind of syntax node that is an operator, such as ``additive_operator``.
         """
         runs: list[list[Node]] = [[]]
         for child in self.tree.children(node):
@@ -312,9 +314,10 @@ class DartCode:
 
 
 class _Evaluation:
-    """The evaluation of one constant expression to a text.
+    """Evaluates one constant expression of a Dart file to its text.
 
-    Steps and depth are limited, because a constant can refer to itself.
+    The number of evaluated expressions and their depth are limited, because a constant can refer to
+    itself.
     """
 
     def __init__(self, code: DartCode) -> None:

@@ -1,4 +1,4 @@
-"""The functions of a Dart file, their results, and the builds in which code runs.
+"""Find the functions of a Dart file, their results, and the builds in which code runs.
 
 Builds are debug builds and release builds of the app; profile builds count as debug builds. The
 analysis is local to one file, and doesn't execute anything. A condition with a value from another
@@ -67,7 +67,7 @@ class Returned:
 
 
 class DartFlow:
-    """The functions of a Dart file, and the conditions around its code.
+    """A Dart file with its functions: finds in which builds and under which conditions code runs.
 
     Attributes:
         has_modes: True if the file distinguishes debug builds from release builds.

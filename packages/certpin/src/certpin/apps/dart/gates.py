@@ -1,4 +1,7 @@
-"""Find checks of pins in Dart code that depend on debug mode, an ``assert`` or a build option."""
+"""Find pin checks in Dart code that depend on debug mode, an ``assert`` or a build option.
+
+Such a check is missing from some builds of the app, usually from the release.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,10 @@ def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _has_other_branch(flow: DartFlow, node: Node) -> bool:
-    """Return True if the other branch of the ``if`` around a client also has a client with pins."""
+    """Return True if both branches of the ``if`` around a pinning client have a client with pins.
+
+    ``node`` is the name of the client in the code.
+    """
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
         return False
@@ -161,7 +167,10 @@ def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _is_of_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if a value is assigned to a variable or parameter named like ``pins``."""
+    """Return True if a value is assigned to a variable or parameter with a name such as ``pins``.
+
+    ``node`` is the node of the value.
+    """
     definition = flow.code.definition_of(node)
     names = [definition.name] if definition is not None else []
     for each in flow.tree.ancestors(node):

@@ -1,8 +1,10 @@
 """Find the mistakes in Dart code that decides which certificates an app accepts.
 
-The module ``rules`` explains each kind of mistake. Other modules find some of them: ``callbacks``
-those in callbacks for refused certificates, ``gates`` those that depend on debug or release mode,
-``plain_http`` addresses without TLS. This module finds the rest.
+This module finds, for example, checks that run after the response or on another connection, clients
+without trust anchors, and private keys in strings. It also runs the checks of three other modules:
+``callbacks`` for callbacks that receive refused certificates, ``gates`` for code that depends on
+debug or release mode, and ``plain_http`` for addresses without TLS. The module ``rules`` explains
+each kind of mistake.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
 
 
 def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report uses of getters that ``X509Certificate`` doesn't have."""
+    """Report uses of getters that ``X509Certificate`` doesn't have, such as ``cert.sha256``."""
     names = [name for name in _NO_GETTERS if name in flow.tree.names]
     if not names or _EXTENSION.search(flow.tree.data):
         return
@@ -216,7 +218,7 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 def _is_compared(flow: DartFlow, node: Node) -> bool:
     """Return True if an expression is compared with a variable: ``certificate!.pem != expected``.
 
-    A comparison with a literal doesn't count.
+    ``node`` is the node of the expression. A comparison with a literal doesn't count.
     """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":
@@ -225,7 +227,7 @@ def _is_compared(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if a callback always accepts or always refuses: it only returns literals."""
+    """Return True if a callback returns only literals: it accepts or refuses every certificate."""
     function = flow.closure(run)
     if function is None:
         return False
@@ -244,7 +246,10 @@ def _response_handlers(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_check(flow: DartFlow, node: Node) -> bool:
-    """Return True if a node is a name used to read or check the certificate of a response."""
+    """Return True if a node is an identifier that reads or checks the certificate of a response.
+
+    Such an identifier is, for example, ``certificate`` or ``HttpCertificatePinning``.
+    """
     return node.type == "identifier" and flow.tree.text(node) in _LATE_NAMES
 
 
@@ -311,7 +316,10 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report code that searches an error's message: ``error.message.contains('certificate')``."""
+    """Report code that detects a TLS error by a search in the error's message.
+
+    An example is ``error.message.contains('certificate')``.
+    """
     for node in flow.tree.names.get("contains", ()):
         arguments = flow.code.arguments_of(node)
         if arguments is None:
@@ -324,9 +332,14 @@ def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _is_of_error(flow: DartFlow, node: Node, owner: list[str]) -> bool:
-    """Return True if ``owner`` (names joined with dots in the code) belongs to an error.
+    """Return True if a text that the code searches is the message of an error.
 
-    An error is recognised by its name, by its type, or by a ``catch`` around it.
+    The error is recognised by its name, by its type, or by a ``catch`` around the node.
+
+    Args:
+        flow: the functions of the file.
+        node: the node of the search, such as the name ``contains``.
+        owner: the names before the search, such as ``error`` and ``message``.
     """
     if any(_ERROR_NAMES & set(words(name)) for name in owner):
         return True

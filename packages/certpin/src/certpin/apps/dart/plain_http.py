@@ -63,9 +63,9 @@ def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _hosts(flow: DartFlow, arguments: Node) -> Iterator[list[Node]]:
-    """Yield the host in ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``.
+    """Yield the host in a call of ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``.
 
-    Each host is a list of syntax nodes.
+    ``arguments`` is the node of the call's arguments. Each host is a list of syntax nodes.
     """
     call = flow.code.call(arguments)
     if call == "Uri.http":

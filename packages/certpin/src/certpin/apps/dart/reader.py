@@ -117,7 +117,10 @@ def _uri_host(code: DartCode, literal: Node) -> str:
 
 
 class _PinReader:
-    """Finds the constant strings of a Dart file that can be pins, and how the code uses them."""
+    """Finds the pins and certificates among the constant strings of one Dart file.
+
+    How the code uses a string decides if the string is a pin, and of which host.
+    """
 
     def __init__(self, flow: DartFlow, path: str, findings: FileFindings) -> None:
         self.flow = flow
@@ -171,7 +174,8 @@ class _PinReader:
     def _hashing_line(self) -> int:
         """Return the line in which the code hashes a whole certificate; 0 if there is no such line.
 
-        It is recognised by ``sha256.convert(cert.der)``.
+        Such a line contains ``sha256.convert(cert.der)``. The digests in the file are then those of
+        certificates, not of keys.
         """
         for node in self.tree.names.get("der", ()):
             for each in self.tree.ancestors(node):
@@ -191,10 +195,15 @@ class _PinReader:
         return arguments is not None and self.code.call(arguments).endswith(".fromEnvironment")
 
     def _usages(self, node: Node, hops: int, visited: set[int]) -> Iterator[Usage]:
-        """Yield the usage of a string at its place, then those of the constants that contain it.
+        """Yield the usages of a string: its own, and those of the constants that contain it.
 
-        A usage describes the names and hosts around a string. ``hops`` counts the constants that
-        were followed; ``visited`` has the node IDs of their definitions.
+        A usage describes the names and hosts around the string, or around the name of such a
+        constant.
+
+        Args:
+            node: the string, or the name of a constant that contains the string.
+            hops: the number of constants that were followed from the string so far.
+            visited: the node IDs of the definitions of these constants.
         """
         if node.id not in self._usage_at:
             self._usage_at[node.id] = usage_of(self.flow, node)

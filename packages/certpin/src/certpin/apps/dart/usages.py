@@ -1,4 +1,7 @@
-"""Find the names and hosts around a string in Dart code: is it a pin, and of which host?"""
+"""Collect the names and hosts around a string in Dart code.
+
+They show if the string is a pin, and of which host.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ def usage_of(flow: DartFlow, node: Node) -> Usage:
 
 
 class _Climb:
-    """Collects the names and hosts around a string, from its node up to the class around it."""
+    """Collects the names and hosts around one string, for the ``Usage`` of the string.
+
+    The search goes up the syntax tree from the string to the class that contains it.
+    """
 
     def __init__(self, flow: DartFlow) -> None:
         self.flow = flow
@@ -257,7 +263,11 @@ class _Climb:
         self.names.append(self.code.name_of(parameter) if parameter is not None else "")
 
     def _compared(self, current: Node, collection: Node) -> None:
-        """Record the names for which the code searches a list: ``[string].contains(name)``."""
+        """Record the variable for which the code searches a list that contains the examined string.
+
+        For example ``name`` in ``[string].contains(name)``. The name of the variable may show that
+        the string is a pin.
+        """
         run = []
         for each in self.tree.after(collection):
             if each.type != "selector":
@@ -269,7 +279,10 @@ class _Climb:
                 self.names.append(self.code.last_name(value))
 
     def _host_condition(self, current: Node, parent: Node) -> None:
-        """Record the host in ``if (host == 'api.bank.example')`` or ``case 'api.bank.example'``."""
+        """Record the host in a condition around the examined string.
+
+        For example ``if (host == 'api.bank.example')`` or ``case 'api.bank.example'``.
+        """
         if parent.type == "if_statement":
             run = self.flow.condition(parent) if self.flow.is_first(current, parent) else []
             is_either = len(run) == 1 and run[0].type == "logical_or_expression"
@@ -282,7 +295,7 @@ class _Climb:
         self._add_hosts([host for text in texts if (host := host_in(text))])
 
     def _equal(self, comparisons: list[Node]) -> Iterator[Node]:
-        """Yield the operands of ``a == b``; nothing for ``a != b``."""
+        """Yield the operands of each ``a == b`` in a list. Stop at the first ``a != b``."""
         for each in comparisons:
             nodes = self.tree.children(each) if each.type == "equality_expression" else []
             if "!=" in "".join(self.tree.text(node) for node in nodes[1:2]):
@@ -290,7 +303,11 @@ class _Climb:
             yield from nodes
 
     def _flavour_condition(self, current: Node, parent: Node) -> None:
-        """Record the flavour in ``flavor == 'prod' ? … : …``, ``if (isDev)`` or ``case 'dev':``."""
+        """Record the flavour in a condition around the examined string.
+
+        A flavour is a variant of the app, such as ``dev``. Examples of conditions:
+        ``flavor == 'prod' ? … : …``, ``if (isDev)`` and ``case 'dev':``.
+        """
         if parent.type not in BRANCHES:  # a case
             children = self.tree.children(parent)
             end = next((at for at, x in enumerate(children) if x.type in {":", "=>"}), 0)
@@ -311,7 +328,10 @@ class _Climb:
             self.flavours.append("not production")
 
     def _condition_texts(self, run: list[Node]) -> Iterator[str]:
-        """Yield the names and strings in a condition, with an empty string in place of a host."""
+        """Yield the identifiers and the strings in a condition, to find a flavour in them.
+
+        For a string that is a host, yield an empty string, because a host names no flavour.
+        """
         for each in self.flow.nodes_in(run):
             if each.type == "string_literal":
                 text = self.code.decode(each, {})

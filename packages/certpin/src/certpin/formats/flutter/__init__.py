@@ -47,11 +47,11 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
-    """Return ``signed_source.dart``, which says where the app gets updates of its pins.
+    """Return ``signed_source.dart``: the URL and the trusted root for updates of the app's pins.
 
     Raises:
-        ConfigError: the name of the pin set needs other characters in Dart, so that the app would
-            refuse every signed pin set.
+        ConfigError: the name of the pin set has characters that are replaced in Dart, so that the
+            app would refuse every signed pin set.
     """
     if _flutter.label(pins) != pins.name:
         raise ConfigError(
@@ -85,7 +85,7 @@ def _dart_files(folder: Traversable, prefix: str = "") -> Iterator[File]:
 
 
 def _source_file(signed: SignedSource) -> File:
-    """Return the Dart file with the constant ``signedSource``."""
+    """Return the Dart file with the constant ``signedSource``: the URL and the root for updates."""
     lines = textwrap.wrap(b64encode(signed.root).decode(), 68)
     root = "\n      ".join(f"'{line}'" for line in lines)
     text = _SIGNED_SOURCE.format(

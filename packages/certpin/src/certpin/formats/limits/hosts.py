@@ -31,7 +31,10 @@ class OneHost(Limitation):
     summary = "more than one host: export each separately with `--host`"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Return the pin set unchanged. Raises ``ConfigError`` if it has more than one policy."""
+        """Return the pin set unchanged, without omissions.
+
+        Raises ``ConfigError`` if it has more than one policy.
+        """
         if len(pins.policies) > 1:
             raise ConfigError(
                 f"there are {len(pins.policies)} hosts: {self.why}",
@@ -266,10 +269,10 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield, for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover, a policy for it.
+    """Yield a policy for each host ``y.x`` that the patterns ``*.x`` and ``**.y.x`` both cover.
 
-    It is the policy of ``**.y.x``, with the pattern ``y.x``. A host that has a policy already is
-    left out.
+    The policy is a copy of that of ``**.y.x``, with the pattern ``y.x``. A host that already has a
+    policy of its own is left out.
     """
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:

@@ -277,8 +277,9 @@ class AnchorsOnly(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and a text if its anchors accept more chains than its pins.
+        """Return the policy unchanged, and the omission as text.
 
+        There is an omission if the policy's trust anchors accept more chains than its pins do.
         Raises ``ConfigError`` if the policy has no private trust anchors (``trust``).
         """
         if policy.trust is None:
@@ -455,7 +456,10 @@ class NoDebug(Limitation):
     summary = "`[debug]`: omitted"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Return a copy of the pin set without its debug section, and the omission."""
+        """Return a copy of the pin set without its debug section, and the omission of this section.
+
+        If the pin set has no such section, return it unchanged, without an omission.
+        """
         if pins.debug is None:
             return pins, ()
         omission = Omission(self.aspect, "", f"[debug] is left out: {self.why}")

@@ -117,9 +117,10 @@ class ScanConnection:
         return self._tls
 
     def chains(self, *, verified: bool) -> dict[str, Any]:
-        """Return fields of ``ScanResult`` by name: ``tls``, ``served``, and ``verified`` if asked.
+        """Return the received certificates as fields of ``ScanResult``: a dictionary by field name.
 
-        The dictionary is empty if the server sent no chain. The served chain can also be read after
+        The fields are ``tls``, ``served``, and, if ``verified`` is True, also ``verified``. The
+        dictionary is empty if the server sent no chain. The served chain can also be read after
         OpenSSL refused it.
 
         Args:
@@ -184,7 +185,10 @@ class HostScan:
         return self.addresses[(self.attempts - 1) % len(self.addresses)]
 
     def error(self, kind: type[ProbeError], problem: str, fix: str) -> ProbeError:
-        """Return an error of class ``kind`` that names this endpoint."""
+        """Return an error of class ``kind`` that names this endpoint.
+
+        ``problem`` is the text of the error, and ``fix`` the advice in it.
+        """
         return kind(problem, host=self.endpoint.host, port=self.endpoint.port, fix=fix)
 
     def result(self, now: float, found: dict[str, Any]) -> ScanResult:

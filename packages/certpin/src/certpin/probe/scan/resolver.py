@@ -40,7 +40,8 @@ def literal(host: str, port: int) -> tuple[Address, ...]:
 class Resolver(Generic[Q]):
     """Resolves host names in threads. Call all methods in the thread of the event loop.
 
-    The caller passes any value, the *question*, to ``ask``, and gets it back with the answer.
+    The caller passes a *question* to ``ask``: any value that identifies the lookup, such as the
+    ``HostScan`` of the host. ``answers`` yields this value together with the addresses.
 
     Args:
         wanted: a function that returns True if the caller still needs the answer to a question. It
@@ -63,12 +64,19 @@ class Resolver(Generic[Q]):
         return self._wake_reader.fileno()
 
     def ask(self, question: Q, host: str, port: int) -> None:
-        """Begin to resolve ``host``. ``answers`` later yields ``question`` with the result."""
+        """Begin to resolve ``host``. ``answers`` later yields ``question`` with the addresses.
+
+        ``question`` is any value by which the caller recognises the answer. The addresses contain
+        ``port``.
+        """
         resolved = self._pool.submit(partial(self._resolve, question, host, port))
         resolved.add_done_callback(self._note_failure)
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
-        """Yield the answers since the last call: each question, with its addresses or its error.
+        """Yield the lookups that ended since the last call, each as a pair.
+
+        The first part is the ``question`` that the caller passed to ``ask``. The second part is the
+        addresses of the host, or the error of the name lookup.
 
         If a thread failed for another reason than the name lookup, its error is raised here, and
         its question gets no answer.

@@ -101,7 +101,10 @@ class Wire:
         self.outbox += data
 
     def take(self, count: int) -> Steps[bytes]:
-        """Read exactly ``count`` bytes from the server. The caller keeps ``count`` small."""
+        """Read exactly ``count`` bytes from the server, and return them.
+
+        The method sets no limit: the caller passes only a small ``count``.
+        """
         while len(self.inbox) < count:
             yield
         taken = bytes(self.inbox[:count])
@@ -154,7 +157,10 @@ class Wire:
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:
-        """Raise ``StartTLSError``: the server sent bytes between its consent and the handshake."""
+        """Raise ``StartTLSError``: the server sent bytes after it agreed to TLS, without TLS.
+
+        These bytes are not protected, and may come from an attacker.
+        """
         self._fail("sent bytes between its go-ahead and TLS", _INJECTED)
 
     def _fail(self, problem: str, fix: str) -> NoReturn:
@@ -234,7 +240,10 @@ class Dialogue:
 
 
 def _step(steps: Steps[None]) -> bool:
-    """Continue a script (a generator) until it needs more bytes. Return True if it has ended."""
+    """Continue the script of a protocol until it needs more bytes. Return True if it has ended.
+
+    The script is a generator that reads and writes the client's part of the dialogue.
+    """
     try:
         next(steps)
     except StopIteration:

@@ -41,8 +41,8 @@ def decode(
         received: the time of arrival, with a time zone.
 
     Returns:
-        The reports. The result is empty if a browser reported only errors that don't concern
-        certificates.
+        A ``Report`` for each pin failure, or a ``Presence`` with the version of a client's pin set.
+        Empty if a browser reported only errors that don't concern certificates.
 
     Raises:
         FormatError: the format is unknown, or a field is invalid. The message is one line and never

@@ -109,7 +109,7 @@ def _client(fields: Fields) -> Client:
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """Return a report as a JSON object of certpin's format."""
+    """Return a report of a pin failure as a JSON object in certpin's own format."""
     fields = {"schema": REPORT} | rfc7469.encode(report)
     if report.own_identity:
         fields["id"] = report.identity.removeprefix("id:")

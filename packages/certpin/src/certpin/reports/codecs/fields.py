@@ -83,10 +83,10 @@ class Codec:
 
 
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
-    """Return an identity for a report that has no ID: a digest of the fields that never change.
+    """Return an identity for a report without an ID: a digest of the fields that never change.
 
-    Repeated uploads of a report have the same digest. Equal reports of two clients have the same
-    digest too: code that counts reports must also compare the senders.
+    A collector recognises repeated uploads of a report by its identity. Equal reports of two
+    clients have the same digest, too: code that counts reports must also compare the senders.
 
     Args:
         kind: the format, which becomes a prefix.
@@ -120,8 +120,9 @@ class Fields:
     def text(self, name: str, maximum: int = MAX_TEXT) -> str:
         """Return a text field with unprintable characters escaped; empty if the field is missing.
 
-        Unprintable characters are not refused: the odd name of a carrier must not hide an attack on
-        its network. ``maximum`` is the longest accepted text in characters.
+        Unprintable characters are escaped and not refused, because one strange text, such as the
+        name of a mobile carrier, must not make the collector lose the report. ``maximum`` is the
+        longest accepted text in characters.
         """
         value = self._data.get(name)
         if value is None:
@@ -163,7 +164,10 @@ class Fields:
         return value
 
     def time(self, name: str) -> datetime:
-        """Return a required RFC 3339 time field, as UTC. The colon in its offset is optional."""
+        """Return a required RFC 3339 time field, as UTC.
+
+        The UTC offset in the field may lack its colon.
+        """
         value = self._data.get(name)
         if type(value) is not str:
             self.refuse(name, "this is not a time")
@@ -202,9 +206,10 @@ class Fields:
             self.refuse(name, "this is not a host name")
 
     def pattern(self, name: str, *, below: bool = False) -> str:
-        """Return a host pattern field; empty if the field is missing.
+        """Return a host pattern field, normalised; empty if the field is missing.
 
-        If ``below`` is True, a host name in the field also covers all names below that host.
+        If ``below`` is True, a host name in the field is returned as a pattern that also covers all
+        subdomains of the host.
         """
         value = self._data.get(name)
         if value is None or value == "":
@@ -217,7 +222,7 @@ class Fields:
             self.refuse(name, "this is not a host name")
 
     def chain(self, name: str) -> tuple[bytes, ...]:
-        """Return a list of PEM certificates as DER, leaf first; empty if the field is missing."""
+        """Return a field with PEM certificates as DER, leaf first; empty if it is missing."""
         values = self._list(name, MAX_CHAIN)
         found = [der_of(value) if type(value) is str else None for value in values]
         if None in found:

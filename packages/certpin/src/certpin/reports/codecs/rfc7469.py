@@ -71,14 +71,15 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def port_of(fields: Fields) -> int:
-    """Return the port of the reported connection; 0 if it is missing."""
+    """Return the port of the reported connection, from the field ``port``; 0 if it is missing."""
     return fields.number("port", MAX_PORT)
 
 
 def pattern_of(fields: Fields) -> str:
-    """Return the host pattern of the policy (``noted-hostname`` with ``include-subdomains``).
+    """Return the host pattern of the policy in a report.
 
-    Return an empty text if the report has no ``noted-hostname``.
+    The pattern combines the fields ``noted-hostname`` and ``include-subdomains``. It is empty if
+    the report has no ``noted-hostname``.
     """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 

@@ -32,7 +32,10 @@ _MAX_PRESENCE_ADDRESSES = 8
 
 
 class Failure(Protocol):
-    """A pin failure: the attributes of ``certpin.PinFailure`` that a report is built from."""
+    """The attributes of a pin failure from which a report is built.
+
+    The class is a protocol that ``certpin.PinFailure`` implements.
+    """
 
     @property
     def host(self) -> str:
@@ -44,7 +47,10 @@ class Failure(Protocol):
 
     @property
     def reason(self) -> str:
-        """The reason of the failure, such as ``mismatch``; see ``certpin.PinFailure``."""
+        """The reason of the failure, such as ``mismatch`` or ``expired``.
+
+        ``certpin.PinFailure`` lists all reasons.
+        """
 
     @property
     def at(self) -> datetime:
@@ -60,7 +66,7 @@ class Failure(Protocol):
 
     @property
     def verdict(self) -> Verdict | None:
-        """The decision that the pins gave for the verified chain; ``None`` without such a chain."""
+        """The result of comparing the verified chain with the pins; ``None`` without a chain."""
 
     @property
     def policy(self) -> HostPolicy | None:
@@ -76,9 +82,10 @@ class Failure(Protocol):
 
 
 class PinSetVersion(Protocol):
-    """The name and version of a pin set: a ``PinSet``, or the status of an updater.
+    """An object with the name and version of a pin set, such as a ``PinSet``.
 
-    A presence reports them: the version of the pin set that a client has.
+    A client reports them once a day (a presence), so that a collector can count the clients with
+    each version. The status of an updater is such an object, too.
     """
 
     @property
@@ -264,9 +271,9 @@ def _document(
 
 
 def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the certificates of a chain that a collector accepts: at most 20, none above 16 KiB.
+    """Return the certificates of a chain that a collector accepts: at most 20, each at most 16 KiB.
 
-    The rest are left out, because an attacker may serve any number of bytes.
+    All other certificates are left out, because an attacker may serve any number of bytes.
     """
     return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
 

@@ -175,13 +175,16 @@ class ReportFolder:
     def claim_day(self, day: str, subject: str) -> bool:
         """Claim the right to report a presence (this client's version of a pin set) on a day.
 
-        Return True for one process only. Return False if that day or the next one was claimed
-        before for this subject. After a success, its claims of all other days are deleted; later
-        days too, because the clock was set back since.
+        Processes that share the folder call this method, so that only one of them reports.
 
         Args:
             day: the date, as YYYY-MM-DD.
             subject: a digest of the pin set's name and the address, 32 hexadecimal digits.
+
+        Returns:
+            True for the one process that may report. False if ``day`` or the day after it was
+            already claimed for this subject. After a success, the subject's claims of other days
+            are deleted, including future days, which exist if the clock was set back.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         matches = [_PRESENCE.fullmatch(path.name) for path in self._path.iterdir()]
@@ -212,7 +215,7 @@ class ReportFolder:
         self._sync()
 
     def _sync(self) -> None:
-        """Write the folder itself to disk. Without this, a renamed file may be lost (rename(2))."""
+        """Call ``fsync`` on the folder, so that a crash can't undo the renaming of a file."""
         with suppress(OSError):  # some file systems don't support it
             descriptor = os.open(self._path, os.O_RDONLY)
             try:
@@ -261,9 +264,9 @@ class ReportQueue:
         self._sent: set[str] = set()  # sent reports, if their files could not be deleted
 
     def put(self, report: QueuedReport, now: datetime) -> bool:
-        """Add a report. Return True if it was written to disk, False if it is only in memory.
+        """Add a report to the queue. ``now`` is the current time.
 
-        ``now`` is the current time.
+        Return True if the report was written to disk, False if it is only in memory.
         """
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:
@@ -323,10 +326,10 @@ class ReportQueue:
             yield report
 
     def retry_after(self, to: str, now: datetime) -> float:
-        """Return the seconds until a URL may be contacted again, by its last ``Retry-After``.
+        """Return the seconds until the URL ``to`` may be contacted again; 0 if it may be now.
 
-        This is a header of an HTTP response, which another process may have received. Return 0 if
-        the URL may be contacted now.
+        The wait comes from the last ``Retry-After`` header in an HTTP response of that URL. Another
+        process that shares the folder may have received the response.
         """
         left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
@@ -363,9 +366,9 @@ def _digest(address: str) -> str:
 def _age(now: datetime, name: str) -> tuple[bool, str]:
     """Return the sort key by which a full queue deletes reports: future times, then the oldest.
 
-    ``name`` is the report's file name, which begins with its time. A time after ``now`` means that
-    the clock was set back. Such a report would otherwise outlive all new ones until the clock
-    catches up.
+    The first part of the key is False if the report's time is after ``now``, because the clock was
+    set back. Such a report would otherwise outlive all new ones until the clock catches up. The
+    second part is ``name``, the report's file name, which begins with its time.
     """
     return int(name[:15]) <= now.timestamp() * 1000 + _CLOCK_SKEW, name
 

@@ -110,7 +110,10 @@ class DiskWriter:
         return not self._tasks and not self._running
 
     def _ensure_thread(self) -> bool:
-        """Start the thread if tasks are waiting. Return False if no thread can start."""
+        """Start the thread if tasks are waiting and it isn't running.
+
+        Return False if the thread can't start, True otherwise.
+        """
         if not self._tasks or (self._thread is not None and self._thread.is_alive()):
             return True
         thread = threading.Thread(target=self._run, name="certpin-reports", daemon=True)
@@ -146,19 +149,22 @@ class DiskWriter:
 
 
 class _UpdateEvent(Protocol):
-    """The attribute ``status`` of ``certpin.updates.UpdateEvent``, which a reporter needs."""
+    """The part of ``certpin.updates.UpdateEvent`` that a reporter reads: the attribute ``status``.
+
+    ``status`` has the name and the version of the updater's pin set.
+    """
 
     @property
     def status(self) -> PinSetVersion: ...
 
 
 class Reporter(Forked):
-    """Sends reports of pin failures. A hook for ``PinnedSSLContext(on_failure=…)``.
+    """Sends reports of pin failures to the URLs in ``report_to`` (collectors), in the background.
 
-    Reporting never delays the connection, and never raises an exception in it. Failures of the
-    reporter's own requests are not reported, and a failure is never reported to the failed host.
-    The connection to a collector (the server that receives reports) is pinned if a pin set covers
-    the collector's host.
+    Pass it to ``PinnedSSLContext(on_failure=…)``, which calls it with each failure. Reporting never
+    delays the connection, and never raises an exception in it. Failures of the reporter's own
+    requests are not reported, and a failure is never reported to the failed host. The connection to
+    a collector is pinned if a pin set covers the collector's host.
 
     Args:
         folder: the folder for queued reports, for this app only. It is created if it is missing;
@@ -206,7 +212,7 @@ class Reporter(Forked):
         _alive.add(self)
 
     def after_fork_in_child(self) -> None:
-        """Replace locks and threads in a forked child process: those of the parent are unusable."""
+        """Create new locks and threads in a forked child: those of its parent are unusable."""
         self._start()
 
     def _start(self) -> None:
@@ -217,7 +223,10 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
     def attach(self, context: PinnedContext) -> None:
-        """Use this SSL context's pins for connections to collectors. ``certpin.tls`` calls this."""
+        """Use the pins of this SSL context for connections to collectors of reports.
+
+        ``certpin.tls`` calls this method when a ``PinnedSSLContext`` gets the reporter as a hook.
+        """
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:
@@ -315,9 +324,10 @@ class Reporter(Forked):
             )
 
     def _admit(self, digest: str) -> bool:
-        """Return True if the rate limits allow reporting this failure now, and then record it.
+        """Return True if the rate limits allow reporting this failure now.
 
-        ``digest`` identifies the failure. Processes that share the folder share the limits.
+        If so, also store the time of this report. ``digest`` identifies the failure. Processes that
+        share the folder share the limits.
         """
         for known, at in self._folder.reported().items():
             self._reported[known] = max(at, self._reported.get(known, at))

@@ -60,10 +60,11 @@ class PinnedContext(Protocol):
 
 
 class ReportTrust:
-    """Chooses the SSL context for a collector: a pinned one if a pin set covers its host.
+    """Chooses the SSL context for connections to a collector, a server that receives reports.
 
-    A collector is a server that receives reports. Threads may share the object. ``given`` is the
-    app's context for hosts that no pin set covers; ``None`` for one with the platform's roots.
+    The context is pinned if a pin set covers the collector's host. ``given`` is the app's context
+    for other hosts; ``None`` means a new context with the platform's roots. Threads may share the
+    object.
     """
 
     def __init__(self, given: ssl.SSLContext | None) -> None:
@@ -76,7 +77,7 @@ class ReportTrust:
         self._guard = threading.RLock()
 
     def add(self, context: PinnedContext) -> None:
-        """Use the pins of this SSL context, besides earlier ones, for connections to collectors."""
+        """Add an SSL context with the pins for connections to collectors of reports."""
         with self._guard:
             self._pinned.add(context)
 

@@ -93,19 +93,19 @@ class Sender:
         self._addresses: dict[str, _AddressState] = {}
 
     def contacts(self, host: str) -> bool:
-        """Return True if this sender has had a report for this normalised host."""
+        """Return True if this sender has had a report to send to a URL at this normalised host."""
         return host in map(address_host, list(self._addresses))
 
     def wake(self) -> None:
-        """Ask the thread to try to send all queued reports soon. Returns at once."""
+        """Request that the sending thread try to send all queued reports soon. Returns at once."""
         with self._changed:
             self._request_round()
 
     def flush(self, seconds: float) -> bool:
-        """Ask the thread to try to send every queued report, and wait for up to ``seconds``.
+        """Make the thread try to send every queued report, and wait for up to ``seconds``.
 
         The thread ignores the pauses after failures, but not ``Retry-After``. Return True if no
-        report is left.
+        report is left in the queue.
         """
         with self._changed:
             self._urgent = True
@@ -116,7 +116,7 @@ class Sender:
         return done and not self._queue.names(self._clock())
 
     def close(self) -> None:
-        """Stop the thread, and the request in progress. Queued reports stay on disk."""
+        """Stop the sending thread and cancel its current request. Queued reports stay on disk."""
         with self._changed:
             self._closed = True
             if self._deadline is not None:
@@ -177,7 +177,8 @@ class Sender:
         """Send a queued report if its URL may be contacted now.
 
         If ``urgent`` is True, the pauses after failures are ignored. Return the seconds until the
-        report may be sent; 0 if it was sent or refused, and so was removed from the queue.
+        report may be sent; 0 if the collector accepted or refused the report, which is then removed
+        from the queue.
         """
         with self._queue.claim(name) as report:
             if report is None:

@@ -94,8 +94,7 @@ class Exporter:
     def instrument(self, app: ASGIApp, begin: Callable[..., None]) -> ASGIApp:
         """Return a wrapper of an ASGI application that records each request as a span.
 
-        The metrics of OpenTelemetry's instrumentation are off, because the service exports the same
-        numbers itself.
+        The wrapper records no metrics, because the service exports its own counters of requests.
 
         Args:
             app: the application.
@@ -156,8 +155,8 @@ class _AllowedOnly(SpanExporter):
     """A span exporter that removes all data that could be secret, and calls another exporter.
 
     Events, links, the description of a status, and all attributes are removed, except the
-    attributes in ``ATTRIBUTES``, the list of allowed names. OpenTelemetry's instrumentation would
-    export messages and tracebacks of exceptions.
+    attributes whose names are keys of ``ATTRIBUTES``. Without this, OpenTelemetry's
+    instrumentation would export messages and tracebacks of exceptions.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
@@ -175,7 +174,10 @@ class _AllowedOnly(SpanExporter):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the wrapped exporter."""
+        """Flush the wrapped exporter: send the spans that it has queued.
+
+        Return True if that was done within ``timeout_millis`` milliseconds.
+        """
         return self._exporter.force_flush(timeout_millis)
 
 

@@ -1,3 +1,3 @@
-"""The version of certpin-watch, which is also that of certpin."""
+"""The version number of the package certpin-watch, equal to that of the package certpin."""
 
 __version__ = "0.1.0"

@@ -69,7 +69,10 @@ _parse_cached = lru_cache(_CACHED)(_parse)
 
 
 def is_loopback(host: str) -> bool:
-    """Return True for a loopback address, ``localhost``, and names below it (RFC 6761, 6.3)."""
+    """Return True for a loopback address, ``localhost``, and a name such as ``app.localhost``.
+
+    RFC 6761, section 6.3, reserves all names that end in ``.localhost`` for the loopback.
+    """
     name = host.lower().rstrip(".")
     address = parse_address(name)
     if address is None:
@@ -80,14 +83,17 @@ def is_loopback(host: str) -> bool:
 def is_local_only(host: str) -> bool:
     """Return True if connections to this host, or a listener on it, never leave the machine.
 
-    Names below ``localhost`` don't count: some resolvers, such as glibc's, ask the network for
-    them, and the network can answer with any address.
+    A name such as ``app.localhost`` is not local in this sense: some resolvers, such as glibc's,
+    ask the network for it, and the network can answer with any address.
     """
     return is_loopback(host) and not host.lower().rstrip(".").endswith(".localhost")
 
 
 def in_networks(text: str, networks: Sequence[Network]) -> bool:
-    """Return True if ``text`` is an IP address in one of the networks."""
+    """Return True if ``text`` is an IP address in one of the networks.
+
+    If ``text`` is not an IP address, return False.
+    """
     address = parse_address(text)
     if address is not None:
         for network in networks:  # a loop, because a generator for each report costs time
@@ -183,7 +189,7 @@ class Origin:
 
     @property
     def guesser(self) -> str:
-        """The client's network (IPv4 /32, IPv6 /64), to count wrong passwords and tokens."""
+        """The client's network (IPv4 /32, IPv6 /64), for counting wrong passwords and tokens."""
         return network_of(self.address, _GUESSER_BITS)
 
     @property
@@ -230,9 +236,10 @@ def host_of(text: str) -> str:
 
 
 def local_path(text: str) -> str:
-    """Return a path on this service to redirect to; ``/`` if ``text`` could lead to another host.
+    """Return ``text`` if it is a path on this service and safe to redirect to; else return ``/``.
 
-    Browsers read a backslash as a slash, two slashes as a host, and drop tabs and line ends.
+    A text that a browser could read as the address of another host is not safe. Browsers read a
+    backslash as a slash and two slashes as the start of a host, and drop tabs and line ends.
     """
     fine = text.startswith("/") and text[1:2] not in {"/", "\\"} and "\\" not in text
     return text if fine and text.isascii() and text.isprintable() and len(text) < 1000 else "/"

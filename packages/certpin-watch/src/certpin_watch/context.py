@@ -1,4 +1,4 @@
-"""The object that every part of the service gets (``Watch``), and an interruptible pause."""
+"""The object with settings, store, pin files and clock (``Watch``), and an interruptible pause."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watch:
-    """The objects that every part of the service needs.
+    """The settings, store, pin files and clock of the monitoring service; all its parts use them.
 
     Attributes:
         settings: the settings in ``watch.toml``.

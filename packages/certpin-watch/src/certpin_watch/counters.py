@@ -41,7 +41,9 @@ _SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The declaration of a metric. The page "Metrics" of the documentation is made from these.
+    """The declaration of a Prometheus metric: name, type, help text and labels.
+
+    The page "Metrics" of the documentation is made from these objects.
 
     Attributes:
         name: the metric's name, without the suffix ``_total`` that Prometheus adds to a counter.
@@ -120,9 +122,9 @@ class Counters:
         self._notifications = self._counter(_NOTIFICATIONS)
 
     def answered(self, status: int, seconds: float) -> None:
-        """Count a request with reports that the collector answered after ``seconds``.
+        """Count a request with reports to which the collector sent a response.
 
-        ``status`` is the HTTP status of the response, ``seconds`` the duration.
+        ``status`` is the HTTP status of the response, ``seconds`` the duration of the request.
         """
         if (known := self._by_status.get(status)) is None:
             word = str(status) if status in _STATUSES else _OTHER
@@ -145,9 +147,9 @@ class Counters:
         self._notify_listeners(_BATCH_DURATION.name, seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """Add a number of reports to the counter of a result, such as "repeat" (sent before).
+        """Count reports by the result of storing them, such as "repeat" (sent before).
 
-        ``reports`` is the number, ``fate`` the result of counting these reports in the store.
+        ``reports`` is the number of reports, ``fate`` the result for all of them.
         """
         if reports:
             self._reports.labels(fate).inc(reports)
@@ -175,7 +177,7 @@ class Counters:
         self._notify_listeners(_NOTIFICATIONS.name, 1, result=word)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Also pass each increment to a function, for example to export it to OpenTelemetry.
+        """Also pass each increment of a counter to a function, for example to export it.
 
         Args:
             listener: called with the metric's name, the value and the labels.

@@ -43,7 +43,7 @@ _FRESH = 1.0  # seconds for which a result is reused: anyone may ask, as often a
 
 @dataclass
 class ProcessHealth:
-    """The health of this process: its background tasks set it, ``/readyz`` reads it.
+    """The health of this process, as its background tasks record it and ``/readyz`` reports it.
 
     Attributes:
         stopping: True if the process is about to end.
@@ -127,8 +127,9 @@ async def serve_health(
 def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | None) -> ASGIApp:
     """Return the ASGI application with the health checks of a worker or writer.
 
-    If ``address`` can only be reached from this machine, the application also has ``/metrics``. It
-    has neither TLS nor a login, because a token would cross the network in clear text.
+    If ``address`` can only be reached from this machine, the application also has ``/metrics``. On
+    any other address it has not, because the application has no TLS, and a token would cross the
+    network in clear text.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):
@@ -147,7 +148,7 @@ async def _metrics(request: Request) -> Response:
 
 
 class _StoreCheck:
-    """Checks if the store answers. One check, in one thread, serves all requests.
+    """Checks if the database responds. One check, in one thread, serves all requests.
 
     If each request made a check, any client could occupy many threads while the store hangs.
     """
@@ -160,7 +161,7 @@ class _StoreCheck:
         self._available = False
 
     async def is_available(self) -> bool:
-        """Return True if the store answered in time. The result is reused for a second."""
+        """Return True if the store responded in time. The result is reused for a second."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= _FRESH:
                 self._available = await self._check()
@@ -172,7 +173,7 @@ class _StoreCheck:
         return not self._store.health.reason
 
     async def _check(self) -> bool:
-        """Check the store once, and return True if it answered in time.
+        """Check the store once, and return True if it responded in time.
 
         If an earlier check still hangs, wait for that check instead of a new one.
         """

@@ -143,13 +143,12 @@ def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> Co
 
 
 class ServiceLoop(asyncio.SelectorEventLoop):
-    """An asyncio selector loop that is woken once for all callbacks that other threads submit.
+    """An asyncio event loop that wakes up once for all callbacks that other threads submit.
 
     The threads of the web server submit two callbacks for each request: for its headers, and for
-    its body. asyncio writes a byte into a socket for each callback, and reads it again. That is a
-    system call, during which the thread releases the interpreter's lock and then has to wait for
-    the lock. Here, a callback that is submitted before the loop has run the earlier ones needs no
-    byte.
+    its body. asyncio's loop writes a byte into a socket for each callback, and reads it again. That
+    is a system call, during which the thread releases the interpreter's lock and then has to wait
+    for the lock. This loop writes a byte only if no earlier callback still waits to be run.
     """
 
     def __init__(self) -> None:
@@ -177,9 +176,9 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run the callbacks that other threads submitted so far.
+        """Run the callbacks that other threads have submitted so far.
 
-        A callback that is submitted after this wakes the loop again.
+        If another callback is submitted after this method has started, it wakes the loop again.
         """
         self._is_woken = False
         for _ in range(len(self._incoming)):

@@ -62,7 +62,7 @@ def log_requests(
 ) -> ASGIApp:
     """Return an ASGI application that also logs each request.
 
-    If the settings don't ask for this, ``app`` itself is returned.
+    If the settings don't enable this, ``app`` itself is returned.
 
     Args:
         app: the application that answers the requests.

@@ -91,8 +91,7 @@ def worker_scope(location: str) -> str:
 def location_of(scopes: frozenset[str]) -> str:
     """Return the location in the scopes of a worker's token; empty for any other token.
 
-    If there are other scopes too, the result is empty, because a worker's token permits nothing
-    else.
+    A worker's token has exactly one scope. If there are several scopes, the result is empty.
     """
     if len(scopes) != 1:
         return ""
@@ -112,9 +111,9 @@ def token_text(token_id: str, secret: str) -> str:
 
 
 def parse_token(text: str) -> tuple[str, str] | None:
-    """Split the text of a token into its ID and secret.
+    """Split the text of a token into its ID and its secret, and check the checksum.
 
-    Return None if the text has another form, or a wrong checksum.
+    Return None if the text is not a token, or the checksum is wrong.
     """
     if (found := _FORM.fullmatch(text)) is None or _checksum(text[:-_SUM]) != text[-_SUM:]:
         return None

@@ -51,7 +51,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 @dataclass
 class _Kind:
-    """A kind of row (reports, alerts, …) that still has to be deleted in a round of retention.
+    """A kind of row (reports, alerts, …) with expired rows that are still to be deleted.
 
     Attributes:
         name: the kind.
@@ -65,7 +65,7 @@ class _Kind:
 
 
 class RetentionTask:
-    """Deletes expired rows in rounds. A process has one instance.
+    """Deletes expired rows of the database, in one round an hour. A process has one instance.
 
     Args:
         watch: the settings, the store and the clock.
@@ -140,7 +140,7 @@ class RetentionTask:
         return False
 
     def _warn_of_short_window(self) -> None:
-        """Log a warning if a report that a client sends again late would be counted twice.
+        """Log a warning if a report could be counted twice because a client sends it again late.
 
         That happens if clients repeat reports for longer than the identities of reports are stored.
         """

@@ -27,16 +27,16 @@ _MAX_BYTES = 64 * 1024
 class Secret:
     """A secret text that never appears in a log, an error, a page or its own ``repr``.
 
-    If ``key`` (the name of a setting) is given, the text in the settings says how to find the
-    secret: ``env:NAME`` is the variable with that name, ``file:PATH`` the content of that file, and
-    any other text is the secret itself.
+    If ``key`` (the name of a setting) is given, the text in the settings describes where the secret
+    is: ``env:NAME`` is the variable with that name, ``file:PATH`` the content of that file, and any
+    other text is the secret itself.
     """
 
     _written: str = field(repr=False)
     key: str = ""
 
     def reveal(self) -> str:
-        """Return the text of the secret. It is looked up at the first call.
+        """Return the text of the secret. Its variable or file is read at the first call.
 
         Raises:
             ConfigError: the variable or the file is missing or empty. The error names it.
@@ -52,9 +52,9 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """Return the secret at a key of the settings. The file or variable that it names is read later.
+    """Return the secret in a setting of a table. Its file or variable is read only when it is used.
 
-    ``name`` is the key of the setting.
+    ``name`` is the key of the setting in the table.
 
     Raises:
         ConfigError: the value is missing, or no string.
@@ -63,7 +63,7 @@ def read_secret(table: Table, name: str) -> Secret:
 
 
 def resolve(written: str, key: str) -> Secret:
-    """Look up the secret that the value of a command-line option names, and return it.
+    """Read the secret that the value of a command-line option contains or refers to, and return it.
 
     Args:
         written: the value: ``env:NAME``, ``file:PATH``, or the secret itself.
@@ -78,7 +78,9 @@ def resolve(written: str, key: str) -> Secret:
 
 
 def look_up_all(settings: object) -> None:
-    """Look up each secret in the settings, in nested tables too, so that errors appear early.
+    """Read each secret in the settings from its variable or file, so that errors appear early.
+
+    Secrets in nested tables are included.
 
     Raises:
         ConfigError: a variable or a file is missing or empty.

@@ -156,8 +156,9 @@ async def run_tasks(
 ) -> None:
     """Run all background tasks until ``stop`` is set, and wait until they have ended.
 
-    If a task fails, it is restarted, and ``health`` (the state of this process) lists it as failing
-    until it runs well. If a task doesn't end in time, it is cancelled.
+    ``tasks`` maps the name of each task to its function. If a task fails, it is restarted, and
+    ``health`` (the state of this process) lists it as failing until it runs well. If a task doesn't
+    end in time, it is cancelled.
     """
     running = [
         asyncio.create_task(_keep_running(name, task, watch, stop, health), name=name)

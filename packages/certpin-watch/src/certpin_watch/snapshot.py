@@ -1,4 +1,4 @@
-"""The monitored pin sets, read from their files, and the host patterns that share limits."""
+"""The monitored pin files (pin sets), and the host patterns by which reports share limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
 @dataclass(frozen=True)
 class MonitoredPinSet:
-    """A monitored pin file, and the history in the journal of its rotation.
+    """A monitored pin file, and the journal of its rotation: the log of changes to its pins.
 
     Attributes:
         path: the pin file.
@@ -44,7 +44,7 @@ class MonitoredPinSet:
 
     @property
     def timing(self) -> AdoptionDelays:
-        """How long clients take to get a new version: from the journal, or by default."""
+        """The time that clients take to get a new version: from the journal, or the default."""
         return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
@@ -54,7 +54,7 @@ class MonitoredPinSet:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The content of the monitored pin files: one consistent state.
+    """The content of all monitored pin files at one time.
 
     Attributes:
         sets: the pin sets that could be read.
@@ -65,9 +65,10 @@ class Snapshot:
     problems: tuple[str, ...] = ()
 
     def policies_of(self, host: str) -> SetPolicies:
-        """Return the policies for a host, each with the pin set that contains it.
+        """Return the host policies (pins and how they are enforced) that cover a host.
 
-        The result is empty for an invalid host name.
+        Each policy is in a pair with its pin set, which comes first. The result is empty for an
+        invalid host name.
         """
         try:
             found = [(monitored, monitored.pins.policy_for(host)) for monitored in self.sets]
@@ -77,17 +78,26 @@ class Snapshot:
 
 
 def anchors_of(policies: SetPolicies) -> tuple[bytes, ...]:
-    """Return the trust anchors (``trust``) of these policies, as DER."""
+    """Return the trust anchors that these host policies set in ``trust``, as DER certificates.
+
+    ``policies`` are pairs of a monitored pin set and a policy.
+    """
     return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
 
 
 def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
-    """Return the live pins of these policies: the pins that clients accept in a path."""
+    """Return the pins of these host policies that clients accept in a chain (the live pins).
+
+    ``policies`` are pairs of a monitored pin set and a policy.
+    """
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
 class PinFiles:
-    """Reads the monitored pin files. A broken file keeps its last valid content. Thread-safe."""
+    """Reads the monitored pin files. For an invalid file, its last valid content is used.
+
+    Threads may share an instance.
+    """
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.paths = tuple(paths)
@@ -97,9 +107,10 @@ class PinFiles:
         self._problems: dict[Path, str] = {}
 
     def snapshot(self) -> Snapshot:
-        """Return the pin sets of the files, with the problems of invalid files. Never raises.
+        """Return the content of all monitored pin files, and messages about invalid files.
 
-        An invalid file keeps its last valid content. Only files that changed are read again.
+        For an invalid file, the last valid content is returned. Only files that changed are read
+        again. Never raises.
         """
         with self._lock:
             for path in self.paths:
@@ -121,7 +132,7 @@ class PinFiles:
 
 
 def _mark(path: Path) -> object:
-    """Return a value that changes when the file changes: its time, size and inode.
+    """Return the time, size and inode of a file, to detect that the file changed.
 
     Return None if the file is missing.
     """
@@ -153,7 +164,7 @@ class Patterns:
         return self if self.sets == sets else Patterns(sets, self.named)
 
     def of(self, host: str) -> str:
-        """Return the pattern of a pin set that covers a host; empty if it is not monitored."""
+        """Return the host pattern that covers a host; empty if the host is not monitored."""
         if (pattern := self._known.get(host)) is None:
             if len(self._known) >= _MAX_KNOWN_HOSTS:
                 self._known.clear()
@@ -164,7 +175,8 @@ class Patterns:
         """Return the name of the quota (a limit on stored data) that reports about a host use.
 
         The name is the host itself if the monitor probes it by name, else the pattern that covers
-        the host. Without pin sets, all hosts share one quota.
+        the host, or an empty text for all hosts that are not monitored. Without pin sets, all hosts
+        share one quota.
         """
         if not self.sets:
             return "*"

@@ -62,7 +62,7 @@ def exporting(
 
 @contextmanager
 def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
-    """Record the ``with`` block as a span. If telemetry is off, nothing is recorded.
+    """Record the ``with`` block as an OpenTelemetry span, or do nothing if telemetry is off.
 
     Args:
         name: the span's name.
@@ -130,7 +130,7 @@ class _Telemetry:
 
     @contextmanager
     def span(self, name: str, attributes: dict[str, Any]) -> Iterator[Callable[..., None]]:
-        """Record the ``with`` block as a span.
+        """Record the ``with`` block as a span. Yield a function that adds attributes to the span.
 
         An exception of the block is raised again, and marks the span as failed.
         """
@@ -189,10 +189,10 @@ def _trace_requests(
 
 
 def _keep_span(span: Any, shown: Scope) -> None:
-    """Store the span of a request in its ASGI scope, for ``name_route``.
+    """Store the span of a request in an ASGI scope, where ``name_route`` finds it later.
 
-    OpenTelemetry calls this hook for each request. ``shown`` is the ASGI scope that it gets instead
-    of the real one.
+    OpenTelemetry calls this hook for each request. ``shown`` is the reduced ASGI scope, with only
+    the method, that OpenTelemetry gets; the span is copied from it to the application's scope.
     """
     span.set_attribute("http.route", "other")
     shown[_SPAN] = span

@@ -46,11 +46,11 @@ TIMED_OUT = "it gave no answer in time"
 
 
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
-    """Return True if the settings of a notification service ask for an event of an alert.
+    """Return True if a notification service gets a message about an event, by its settings.
 
-    The settings are compared with the alert's rule, host and severity. If the alert resolved, the
-    setting ``resolved`` must be on, and the highest severity of its messages is compared. A
-    service gets no messages about its own failures.
+    The settings are compared with the alert's rule, host and severity. If the event is "resolved",
+    the setting ``resolved`` must be on, and the highest severity of the alert's messages is
+    compared. A service gets no messages about its own failures.
 
     Args:
         settings: the settings of the service.
@@ -70,7 +70,7 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
 
 
 class Notifier:
-    """Sends the queued messages of one notification service."""
+    """Sends the queued messages of one notification service, one after another."""
 
     def __init__(self, watch: Watch, service: AnyService) -> None:
         self.service = service
@@ -109,8 +109,8 @@ class Notifier:
         """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
         This is done at most once in ``RESEND_SECONDS``. For any other service, nothing is done. If
-        sending fails, the failure is only logged: when the next queued message is sent, a failure
-        is recorded in the store.
+        sending fails, the failure is only logged, not stored: if Alertmanager stays unreachable,
+        the next queued message fails, too, and that failure is stored.
 
         Raises:
             StoreError: the store is unavailable.
@@ -237,6 +237,8 @@ def _start(
 async def _wait_for(answer: Future[str], deadline: float) -> str:
     """Wait at most ``deadline`` seconds until a message is sent.
 
+    ``answer`` is the future of the thread that sends the message.
+
     Returns:
         The reason if sending failed or took too long, else an empty text.
     """
@@ -248,7 +250,7 @@ async def _wait_for(answer: Future[str], deadline: float) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """Queued messages to one service, which are sent as a single message.
+    """Queued messages to one notification service, which are sent together as a single message.
 
     Attributes:
         rows: the queued messages.
@@ -263,7 +265,7 @@ class Batch:
 
 
 def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
-    """Choose the next queued messages to a service with incidents, such as PagerDuty.
+    """Choose the queued messages to send next to a service with incidents, such as PagerDuty.
 
     1. An alert belongs to one incident of the service, from its first message until it resolves.
     2. If more than ``digest`` alerts are new, they share one incident. It is resolved together with
@@ -274,6 +276,9 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
         connection: a transaction.
         rows: the messages to the service that are due, the oldest first.
         digest: the largest number of new alerts that get separate incidents.
+
+    Returns:
+        The chosen messages with the key of their incident; without messages if ``rows`` is empty.
     """
     if not rows:
         return Batch()
@@ -292,7 +297,10 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
 
 
 def incident_key(keys: Sequence[str]) -> str:
-    """Return the key of an incident: a hash of the keys of its alerts, in any order."""
+    """Return the key of an incident at a notification service: a hash of the keys of its alerts.
+
+    The order of the alerts' keys doesn't change the result.
+    """
     whole = "\n\n".join(sorted(keys))
     return f"certpin-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 

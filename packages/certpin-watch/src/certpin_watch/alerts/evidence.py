@@ -54,7 +54,7 @@ _MAX_FILES = 10_000
 
 @dataclass
 class FailureHistory:
-    """A cache of the number of failure reports in each past hour, by host.
+    """A cache: how many failure reports of clients arrived in each past hour, by host.
 
     Attributes:
         counted_at: the hour in which the cache was filled (its first second, Unix time).
@@ -69,7 +69,7 @@ class FailureHistory:
     patterns: Patterns = field(default_factory=Patterns)
 
     def use(self, sets: tuple[MonitoredPinSet, ...], named: frozenset[str]) -> Patterns:
-        """Return the host patterns of these pin sets. If they changed, drop the cached counts.
+        """Set the monitored pin sets; if they changed, empty the cache. Return their host patterns.
 
         Args:
             sets: the monitored pin sets.
@@ -148,8 +148,8 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
     """Return the report groups (identical failure reports) of the last day, the largest first.
 
     Only monitored hosts are included. If there are too many groups, only the largest are returned,
-    but at least ``_RESERVED_GROUPS`` for each monitored host or wildcard (``Patterns.share``). So a
-    flood of reports about one host doesn't displace the reports about another.
+    but at least ``_RESERVED_GROUPS`` for each monitored host or wildcard. So a flood of reports
+    about one host doesn't displace the reports about another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -198,7 +198,9 @@ def _count(
 
 
 class CheckedChains(NamedTuple):
-    """The verdicts on chains that clients reported, as pairs of a host and the digest of a chain.
+    """Chains that clients reported, sorted by whether their pins match.
+
+    A pair consists of a host and the digest of a chain that clients reported for this host.
 
     Attributes:
         accepted: the pairs in which a pin matches, in a version that clients may still hold.
@@ -219,8 +221,8 @@ def check_chains(
     """Check the most reported chains against all pins that clients may still hold.
 
     Chains that are no longer stored are not checked. The number of checks is limited. The monitored
-    hosts and wildcards (``Patterns.share``) take turns, so that invented chains for one host don't
-    displace the chains of another.
+    hosts and wildcards take turns, so that invented chains for one host don't displace the chains
+    of another.
 
     Args:
         connection: a read transaction.
@@ -268,9 +270,10 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
 def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     """Yield an entry for each TUF role of a pin set, with the expiry of its newest metadata.
 
-    The metadata is read from the folder ``publish`` beside the pin file. A role without readable
-    metadata is left out. Signatures are not verified: ``certpin publish status`` and clients do
-    that. A forged date makes an alert fire too early or too late, and has no other effect.
+    The metadata (a signed file, as The Update Framework defines it) is read from the folder
+    ``publish`` beside the pin file. A role without readable metadata is left out. Signatures are
+    not verified: ``certpin publish status`` and clients do that. A forged date makes an alert fire
+    too early or too late, and has no other effect.
     """
     folder = watched.path.parent / "publish"
     metadata = folder / "site" / "metadata"

@@ -1,9 +1,9 @@
 """The text of a message about one alert or many (a digest), as text, Markdown or HTML. No I/O.
 
-Texts from the network do nothing in mail, chats and pagers. A report may contain ``<!channel>``,
-``@everyone``, ``[the page](https://evil.example)`` or HTML: the characters that a service acts on
-are replaced by similar ones. Not prevented: a mail program may turn a bare name such as
-``evil.example`` into a link.
+Texts that come from the network can't act as markup in mail, chats and pagers. A report may contain
+``<!channel>``, ``@everyone``, ``[the page](https://evil.example)`` or HTML: the characters that a
+service interprets are replaced by similar ones. Not prevented: a mail program may turn a bare name
+such as ``evil.example`` into a link.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Message:
     def kind(self) -> Kind:
         """The type of the message for apprise: "failure", "warning", "info" or "success".
 
-        It depends on the worst severity of the alerts that are not resolved. Without such alerts,
-        the type is "success".
+        The type depends on the worst severity of the alerts that are not resolved. If all alerts
+        are resolved, the type is "success".
         """
         present = [item.alert.severity for item in self.items if item.what != "resolved"]
         return _KINDS[min(present, key=SEVERITIES.index)] if present else "success"
@@ -167,7 +167,11 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
 
 
 def harmless(text: str, limit: int) -> str:
-    """Return a text as one line of at most ``limit`` characters, without active markup."""
+    """Return a text as one line of at most ``limit`` characters that no service shows as markup.
+
+    Characters that mail, chats and pagers act on, as in HTML, links and mentions, are replaced by
+    similar ones. A longer text is cut.
+    """
     line = printable(" ".join(text[: 4 * limit].split()))
     plain = line.translate(str.maketrans(_ELSEWHERE))
     for sign, instead in _LINKS:
@@ -176,9 +180,10 @@ def harmless(text: str, limit: int) -> str:
 
 
 def command_line(text: str, limit: int = _MAX_COMMAND) -> str:
-    """Return a shell command without markup, ready to copy.
+    """Return a shell command for a message, without characters that a service shows as markup.
 
-    If it is longer than ``limit``, return an empty text, because a shortened command is wrong.
+    If it is longer than ``limit`` characters, return an empty text, because a shortened command is
+    wrong.
     """
     plain = printable(text).translate(str.maketrans(_IN_CODE))
     return plain if len(plain) <= limit else ""

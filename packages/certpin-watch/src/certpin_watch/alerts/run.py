@@ -135,7 +135,7 @@ async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> 
 async def _notify(
     watch: Watch, evaluator: Evaluator, notifier: Notifier, stop: asyncio.Event
 ) -> None:
-    """Send queued messages to one service until ``stop`` is set.
+    """Send queued messages to one notification service until ``stop`` is set.
 
     Messages are sent only while this process holds the lease for alerts (one process has it).
     """
@@ -232,7 +232,7 @@ class Evaluator:
 
         Returns:
             The data that could be read. It also contains the rules that failed at the previous
-            evaluation: the rules that fail at this one are not known yet.
+            evaluation: the rules that fail at the current evaluation are not known yet.
         """
         missing: set[Source] = set()
         probes, reports = ProbeEvidence(), ReportEvidence()
@@ -339,8 +339,9 @@ def _event_note(
 ) -> tuple[str, str]:
     """Return the user and the note of an alert's event, for the page and messages.
 
-    If the event is that a silence began, these are the user and the reason of the silence. For any
-    other event the user is empty, and the note is a sentence with the number of affected clients.
+    If the event is the start of a silence, these are the user who made the silence, and the reason
+    that the user gave. For any other event the user is empty, and the note is a sentence with the
+    number of affected clients.
     """
     if transition.what in {"silenced", "maintenance"}:
         return describe_cover(change.alert, silencing, now, settings)

@@ -83,16 +83,16 @@ def _make_service(settings: NotificationSettings) -> AnyService:
 
 
 class AppriseService:
-    """A notification service that apprise supports.
+    """A notification service, such as mail or a chat, that the library apprise sends messages to.
 
     Its ``repr`` omits the address, which is a secret.
     """
 
     def __init__(self, settings: NotificationSettings) -> None:
-        """Check that apprise supports the address of the service. Nothing is connected.
+        """Check that apprise supports the address of the service. No connection is opened.
 
         Raises:
-            ConfigError: apprise is not installed, or does not know such an address.
+            ConfigError: apprise is not installed, or does not support this kind of address.
         """
         self.name = settings.name
         self._settings = settings
@@ -192,9 +192,10 @@ def _asset() -> Any:
 
 
 class _DropRecords(logging.Filter):
-    """A log filter that drops the records of the current thread while it sends a message.
+    """A log filter that drops the records of apprise and its libraries while a message is sent.
 
-    The HTTP statuses in the dropped records are collected, to report why sending failed.
+    These records may contain the secret address of the service. Only records of the thread that
+    sends are dropped. The HTTP statuses in them are collected, to report why sending failed.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -212,7 +213,7 @@ _DROP_RECORDS = _DropRecords()
 
 @contextmanager
 def _muted() -> Iterator[list[str]]:
-    """Drop the log records of this thread in the block.
+    """Drop the log records that apprise and its libraries write in this thread in the block.
 
     Yield a list that collects the HTTP statuses in these records.
     """
@@ -229,7 +230,7 @@ def _muted() -> Iterator[list[str]]:
 
 
 class AlertmanagerService:
-    """An Alertmanager server that gets alerts.
+    """A Prometheus Alertmanager server as notification service: it receives alerts over HTTP.
 
     Its ``repr`` contains only its name, because the address is a secret.
     """
@@ -237,7 +238,7 @@ class AlertmanagerService:
     has_incidents = False
 
     def __init__(self, settings: NotificationSettings) -> None:
-        """Check the address of the server. Nothing is connected.
+        """Check the address of the server. No connection is opened.
 
         Raises:
             ConfigError: the address is invalid.

@@ -1,8 +1,8 @@
 """Conditions that suppress messages about alerts: silences, maintenance windows, acknowledgements.
 
-A step of a rotation in the journal opens a maintenance window for the host and pin of that step.
-The steps are ``activate`` (a server starts to use a key), and ``publish``, for each pin that has
-the state ACTIVE in the published version.
+The journal beside a pin file records the steps of a rotation (the change to another key). Such a
+step opens a maintenance window for its host and pin. The steps are ``activate`` (a server starts to
+use a key), and ``publish``, for each pin that has the state ACTIVE in the published version.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAX_CANDIDATES = 1000  # patterns among which the most similar is searched: tha
 
 @dataclass(frozen=True)
 class MaintenanceWindow:
-    """A period after a step of a rotation, in which a change to a pin at a host is intended.
+    """A period after a step of a rotation, in which servers are expected to change to another key.
 
     Attributes:
         pin_set: the name of the pin set.
@@ -116,9 +116,10 @@ def _is_silenced_by(
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
     """Return True if a maintenance window suppresses messages about a problem.
 
-    It does if the window is open, the rule is in ``EXPLAINED``, both have the same pin set and
-    host, and servers present the pin of the window. A critical problem is never suppressed, because
-    clients then refuse the server.
+    The window has to be open, and the problem's rule has to be in ``EXPLAINED`` (the rules about
+    changed keys). The window and the problem must have the same pin set and host, and servers must
+    present the key that the window names. A critical problem is never suppressed, because clients
+    then refuse the server.
     """
     pins = served_pins(problem.details)
     return (
@@ -151,7 +152,8 @@ def maintenance_windows(
 ) -> tuple[MaintenanceWindow, ...]:
     """Return the maintenance windows of these pin sets that are open at ``now``, in Unix seconds.
 
-    A window begins with a step in the journal of a pin set's rotation, and lasts for ``length``.
+    A window begins when the journal of a pin set records that a server starts to use a key, and
+    lasts for ``length``.
     """
     seconds = int(length.total_seconds())
     return tuple(

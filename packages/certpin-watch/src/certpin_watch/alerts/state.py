@@ -43,7 +43,7 @@ _MAX_LAG = 60  # seconds that `last_at` may lag behind, so that not every evalua
 
 @dataclass(frozen=True)
 class Transition:
-    """An event of an alert, such as "opened".
+    """An event of an alert, such as "opened", and whether messages about it are sent.
 
     ``notify`` is True if notification services get a message about the event.
     """
@@ -66,7 +66,7 @@ class AlertChange:
 
 @dataclass(frozen=True)
 class _Context:
-    """The silences, the time (in Unix seconds) and the settings of one evaluation of the rules."""
+    """The input that all alerts of one evaluation share: silences, Unix time and settings."""
 
     silencing: Silencing
     now: int
@@ -83,11 +83,11 @@ def decide(
     now: int,
     settings: AlertSettings,
 ) -> tuple[AlertChange, ...]:
-    """Compare the findings of the alert rules with the stored alerts.
+    """Compare the problems that the alert rules found with the stored alerts.
 
     Args:
         known: the stored alerts: all open ones, and for every other problem the last resolved one.
-        evaluation: the findings of all rules.
+        evaluation: the problems (findings) of all rules.
         silencing: silences and maintenance windows.
         now: the Unix time.
         settings: the table ``[alerts]``.
@@ -129,10 +129,11 @@ def _present(
 def _open(
     finding: AlertFinding, clients: int | None, last: AlertRow | None, context: _Context
 ) -> AlertChange:
-    """Return a new alert for a finding, with the event "opened".
+    """Return a new alert for a problem that a rule found, with the event "opened".
 
-    If a silence or maintenance window covers the problem, the alert is marked with that, and no
-    message is sent. If ``last`` resolved recently, ``flaps`` of the new alert is one more.
+    If a silence or maintenance window covers the problem, the alert records which of the two, and
+    no message is sent. ``flaps`` of the alert counts how often the problem came back: if ``last``
+    resolved recently, it is ``last.flaps`` plus one, else 0.
 
     Args:
         finding: the problem that a rule found.
@@ -226,7 +227,7 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Yield the changes of open alerts with a problem that no rule found.
+    """Yield the changes of stored open alerts with a problem that no rule finds any more.
 
     An alert resolves when its problem has been gone for the hold time. If its rule could not be
     evaluated, the problem doesn't count as gone. ``before`` has the stored alerts by key.

@@ -37,7 +37,7 @@ _DEFAULT_RANGE = timedelta(days=1)
 
 
 class RefusedError(Exception):
-    """The API refuses a request. The response is a problem (RFC 9457) with this status and text.
+    """The API refuses a request. The error has the parts of the response: a problem (RFC 9457).
 
     Attributes:
         status: the HTTP status.
@@ -154,9 +154,10 @@ def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, A
 
 
 def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
-    """Return the time range that the parameters ``since`` and ``until`` select.
+    """Return the start and the end of the time range that ``since`` and ``until`` select.
 
-    Without ``until``, the range ends now. Without ``since``, it has the length of a day.
+    These are query parameters. Without ``until``, the range ends now. Without ``since``, the range
+    is a day long.
 
     Args:
         values: the values of the query parameters by name, as ``read_query`` returns them.
@@ -175,8 +176,8 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
     """Encode the sort key of a page's last item as a cursor, to request the next page.
 
-    The cursor reveals no more than the page contains. On the last page, ``key`` is None, and so is
-    the result.
+    A client can decode a cursor, but its content is on the page, too. On the last page, ``key`` is
+    None, and so is the result.
     """
     if key is None:
         return None

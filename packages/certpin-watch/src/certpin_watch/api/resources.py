@@ -80,7 +80,7 @@ class ResourceRequest:
 
     @property
     def within(self) -> report_counts.Range:
-        """The time range of the query parameters ``since`` and ``until``."""
+        """The time range that the query parameters ``since`` and ``until`` select."""
         return report_counts.Range(*protocol.read_range(self.query, self.now))
 
     @property
@@ -95,9 +95,9 @@ class Resource:
     """A resource of the API that is read with GET.
 
     Attributes:
-        path: its path below ``/api/v1``, with parameters in braces.
+        path: the path below ``/api/v1``, with parameters in braces.
         about: a description for OpenAPI.
-        returns: the Python type of its content.
+        returns: the Python type of the content that a response has.
         find: reads the content from the store; raises ``RefusedError``.
         parameters: the accepted query parameters.
         immutable: True if the content never changes.
@@ -139,10 +139,11 @@ def _host_name(request: ResourceRequest) -> str:
 
 
 def _monitored_host(request: ResourceRequest) -> str:
-    """Return the host name in the path of a request.
+    """Return the host name in the path of a request, if the host is monitored.
 
     Raises:
-        RefusedError: the host is not monitored (status 404): its probe results are not shown.
+        RefusedError: the host is not monitored (status 404), so that it has no probe results to
+            return.
     """
     name = _host_name(request)
     require_found(request.snapshot.policies_of(name) or None)

@@ -112,7 +112,10 @@ def _resource_route(watch: Watch, resource: Resource) -> BaseRoute:
 
 
 def _read(watch: Watch, resource: Resource, request: Request) -> Response:
-    """Read a resource from the store, and return it as a response. Blocks: call it in a thread."""
+    """Read a resource of the API from the store, and return the response to a GET request.
+
+    This blocks, so it has to be called in a thread.
+    """
     query = read_query(request, resource.parameters)
     path = {name: str(value) for name, value in request.path_params.items()}
     if any("\x00" in value for value in path.values()):
@@ -265,7 +268,14 @@ def _path(
 def _action(
     path: str, about: str, schema: dict[str, Any], problem: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the OpenAPI path item of an action on an alert: a POST with a form."""
+    """Return the OpenAPI path item of an action on an alert: a POST with a form.
+
+    Args:
+        path: the path, with parameters in braces.
+        about: a description of the action.
+        schema: the schema of the response, an alert.
+        problem: the schema of an error response.
+    """
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     form = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 500}}}
     return {

@@ -62,7 +62,7 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 
 
 class _Limits(NamedTuple):
-    """Limits of the worker API.
+    """The limits on concurrent requests of workers, for the whole service and for each token.
 
     Attributes:
         threads: limits the threads for the requests of all workers.
@@ -74,7 +74,10 @@ class _Limits(NamedTuple):
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Return the two routes for workers: one to request probe jobs, one to post results."""
+    """Return the two API routes for workers: one to request probe jobs, one to post results.
+
+    A worker is a program that probes hosts from another location.
+    """
     limits = _Limits(CapacityLimiter(_MAX_THREADS), ConcurrencyLimit(_MAX_REQUESTS))
 
     @require(WORKER)

@@ -3,7 +3,8 @@
 The service checks these things in order:
 
 1. The origin: the client's address, and the scheme and host of the browser's address bar.
-2. The identity of the sender: a token, a session, the only user of this machine, or none.
+2. The identity of the sender: a program with a token, a user with a session, a local user of a
+   service that needs no login, or anonymous.
 3. CSRF: if a request changes something, the browser must prove that a page of the service sent it.
 4. The requirement of the route (``require``), such as a scope. If a route has none, its response is
    discarded.
@@ -206,8 +207,9 @@ class AccessMiddleware:
     async def _is_rebound(self, origin: Origin) -> bool:
         """Return True if a request is likely an attack by DNS rebinding.
 
-        The service must currently need no login. Then a request is likely an attack if it comes
-        from another machine, or is for another host than ``localhost`` or a loopback address.
+        That is possible only while the service needs no login; with a login, return False. Without
+        one, a request is likely an attack if it comes from another machine, or is for another host
+        than ``localhost`` or a loopback address.
         """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
@@ -215,7 +217,7 @@ class AccessMiddleware:
 
 
 class _Answer:
-    """An ASGI ``send`` that adds security headers to a response.
+    """An ASGI ``send`` function that adds security headers to the response that it sends.
 
     If the route has declared no requirement (``require``), its response is discarded, because the
     access to it was not checked.
@@ -392,7 +394,7 @@ def check_routes(routes: Iterable[BaseRoute]) -> None:
     """Check that each route declares with ``require`` which senders may request it.
 
     Raises:
-        ConfigError: a route doesn't.
+        ConfigError: a route declares no requirement.
     """
     wrong = [repr(route) for route in every_route(routes) if requirement_of(route) is None]
     if wrong:
@@ -409,7 +411,7 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
         request: the refused request. No part of it is in the response.
         status: the HTTP status.
         title: a short sentence.
-        detail: one or two sentences that explain it.
+        detail: one or two sentences that explain the error.
     """
     if wants_page(request):
         return render(request, "access/refused.html", status, title=title, detail=detail)
@@ -468,9 +470,9 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Return the path and the query of a URL as a pair; ``("/", "")`` if the URL is invalid.
+    """Split the URL of a page into its path and query; ``("/", "")`` if the URL is invalid.
 
-    The URL is that of the page that htmx sends in ``HX-Current-URL``.
+    htmx, the JavaScript library of the pages, sends this URL in the header ``HX-Current-URL``.
     """
     try:
         parts = urlsplit(address)

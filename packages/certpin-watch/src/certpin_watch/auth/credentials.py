@@ -87,7 +87,7 @@ _SWEPT = 50  # outdated rows that are deleted at each attempt
 
 
 class Hasher:
-    """Hashes passwords and secrets of tokens with Argon2id. Thread-safe; two hashes at a time.
+    """Hashes passwords and secrets of tokens with Argon2id, at most two at once. Thread-safe.
 
     Args:
         parameters: the parameters of Argon2id, such as the memory it uses.
@@ -114,15 +114,15 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Compare a secret with a hash of another text, for a login with a name without account.
+        """Spend the time of a password check on ``secret``, if no account has the name of a login.
 
-        The result is ignored. This takes as long as checking a password: a faster response would
+        The secret is compared with a fixed hash, and the result is ignored. A faster response would
         show that there is no such account.
         """
         self.matches(self._unknown, secret)
 
     def is_outdated(self, hashed: str) -> bool:
-        """Return True if a hash was computed with other Argon2id parameters than the current."""
+        """Return True if a hash has other Argon2id parameters than this object uses."""
         return self._argon2.check_needs_rehash(hashed)
 
     @cached_property
@@ -158,9 +158,10 @@ def hash_new_password(password: str, account: str, service: str = "") -> Passwor
 
 
 def check_password(account: Account | None, password: str) -> bool:
-    """Return True if the password is that of the account. Slow.
+    """Return True if ``password`` is the password of the account. Slow.
 
-    If ``account`` is None, return False after the same time.
+    If ``account`` is None (there is no account with the name), return False, but as slowly as for a
+    wrong password.
     """
     # A longer password was never accepted; hashing it would only cost time.
     text = _normal(password[: MAX_LENGTH + 1])
@@ -171,9 +172,9 @@ def check_password(account: Account | None, password: str) -> bool:
 
 
 def rehash_password(account: Account, password: str) -> PasswordHash | None:
-    """Return a new hash of a password that was checked, if its stored hash is outdated. Slow.
+    """Return a new hash of an account's correct password, to replace an outdated stored hash. Slow.
 
-    If the hash has the current parameters, return None.
+    If the stored hash has the current Argon2id parameters, return None.
     """
     if not PASSWORD_HASHER.is_outdated(account.password):
         return None
@@ -266,7 +267,7 @@ class VerifiedTokens:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 
     def verify(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if the token has this secret, and cache that. Slow (Argon2)."""
+        """Return True if this is the token's secret; a True result is cached. Slow (Argon2)."""
         if not TOKEN_HASHER.matches(token.secret, secret):
             return False
         digest = self._digest(token, secret)
@@ -280,8 +281,9 @@ class VerifiedTokens:
     def _digest(self, token: Token, secret: str) -> bytes:
         """Return the cache key of a token and a secret.
 
-        It depends on the stored hash, so that an entry is void if the hash changes. Clients can't
-        compute this key, so the time of a look-up reveals nothing about the secret.
+        The key depends on the stored hash of the token, so that a cache entry is void if the hash
+        changes. Clients can't compute the key, so the time of a look-up reveals nothing about the
+        secret.
         """
         return hashlib.blake2b(f"{token.secret}\0{secret}".encode(), key=self._key).digest()
 
@@ -305,7 +307,7 @@ class LoginDecision:
     """The decision whether an attempt to log in is refused, delayed or allowed.
 
     Attributes:
-        refused_for: the seconds for which no attempt is allowed; 0 if this one is allowed.
+        refused_for: the seconds for which no attempt is allowed; 0 if this attempt is allowed.
         delay: the seconds to wait before the password is checked.
     """
 
@@ -318,7 +320,7 @@ class LoginThrottle:
 
     A source with too many failures has to wait. An account is never locked, because an attacker
     could then lock it. While an account is under attack, attempts from sources without a successful
-    login are delayed, and attempts from sources with one are not.
+    login are delayed, and attempts from sources with a successful login are not.
 
     The counters are in the database, so that several processes don't allow more guesses than one.
     An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
@@ -365,7 +367,7 @@ class LoginThrottle:
     def failed(self, source: str, account: str, now: datetime) -> bool:
         """Record that a password was wrong: attempts of this source may be delayed again.
 
-        ``begin`` has counted the failure already.
+        The method ``begin`` has counted the failure already.
 
         Args:
             source: the network of the client.
@@ -381,9 +383,10 @@ class LoginThrottle:
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str, account: str) -> None:
-        """Record that a password was correct: delete the source's failures, and one of the account.
+        """Record that a password was correct: withdraw the failures that were counted before.
 
-        ``begin`` counted the attempt as a failure before the password was checked. From now on,
+        All failures of the source (a client's network) are deleted, and one failure of the account:
+        ``begin`` counted this attempt as a failure before the password was checked. From now on,
         attempts of this source for this account are not delayed.
         """
         with self._store.write() as connection:
@@ -412,7 +415,7 @@ class TokenThrottle:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 
     def failed(self, source: str, now: datetime) -> bool:
-        """Record that a token was wrong. Return True if the audit log should get an entry.
+        """Record that a token was wrong. Return True if the audit log should get an entry about it.
 
         Return False if this minute's limit of such entries is reached. ``source`` is the network of
         the client.
@@ -432,14 +435,17 @@ class TokenThrottle:
 
 
 class AuditLimit:
-    """Limits how many failures a minute are written to the audit log. Not thread-safe."""
+    """Limits how many failed logins a minute are written to the audit log. Not thread-safe."""
 
     def __init__(self) -> None:
         self._count = 0
         self._since = 0.0
 
     def allows(self, now: datetime) -> bool:
-        """Count a failure. Return True if this minute's failures are still within the limit."""
+        """Count a failed login. Return True if it may be written to the audit log.
+
+        Return False if this minute's limit of such entries is reached.
+        """
         at = now.timestamp()
         if not 0 <= at - self._since < 60:
             self._count, self._since = 0, at
@@ -448,7 +454,7 @@ class AuditLimit:
 
 
 def counted(failures: FailureCount | None, at: float) -> int:
-    """Return the number of failures that have not expired at ``at``, in Unix seconds.
+    """Return the number of failed logins that have not expired at ``at``, in Unix seconds.
 
     If the last failure is far in the future, the clock ran ahead when it was counted. Then the
     number is 0.
@@ -459,9 +465,9 @@ def counted(failures: FailureCount | None, at: float) -> int:
 
 
 def wait_after(failures: FailureCount | None, at: float) -> float:
-    """Return the seconds for which a source must wait after its failures; 0 or less for none.
+    """Return the seconds for which a client network must wait after its failed logins.
 
-    ``at`` is the current time, in Unix seconds.
+    The result is 0 or less if it need not wait. ``at`` is the current time, in Unix seconds.
     """
     over = counted(failures, at) - FREE_PER_SOURCE
     if failures is None or over < 0:

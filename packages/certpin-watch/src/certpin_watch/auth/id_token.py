@@ -6,7 +6,7 @@
    that key is accepted.
 3. ``iss`` is the provider, ``aud`` is this client, and so is ``azp`` if it is present.
 4. The token has not expired (``exp``), and was issued neither in the future nor long ago (``iat``).
-5. ``nonce`` is the value with which this browser was sent to the provider.
+5. ``nonce`` is the value that the service chose when it redirected this browser to the provider.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class UnknownKeyError(InputError):
 
 @dataclass(frozen=True)
 class ExpectedClaims:
-    """The settings, the nonce and the time with which the claims of an ID token must agree."""
+    """The values that an ID token is checked against: settings of the provider, nonce, and time."""
 
     settings: OpenIDSettings
     nonce: str
@@ -82,8 +82,8 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
 def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
     """Return the highest role that the settings give to a user's groups; None if there is none.
 
-    ``claims`` are the claims of the user's ID token. The setting ``claim`` names the one with the
-    groups.
+    ``claims`` are the claims of the user's ID token. The setting ``claim`` is the name of the claim
+    that lists the groups.
     """
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]

@@ -93,7 +93,10 @@ class Identity(Actor):
 
     @property
     def signed_in(self) -> bool:
-        """True if this is a user who is signed in; False for a program."""
+        """True if the sender is a user, who signed in or who is local and needs no login.
+
+        False for a program with a token, and for an unknown sender.
+        """
         return self.kind in _USERS
 
     @property
@@ -286,7 +289,8 @@ class AuthState:
         verified: the tokens that were verified recently.
         provider: the OpenID provider; None without one.
         attempts: the number of passwords that are being checked.
-        hashing: limits the threads that check passwords, so that no other request waits for them.
+        hashing: limits the threads that check passwords, so that they leave threads for other
+            requests.
     """
 
     settings: ServiceSettings
@@ -317,7 +321,7 @@ _STATES: WeakKeyDictionary[Store, AuthState] = WeakKeyDictionary()
 
 
 def auth_state(watch: Watch) -> AuthState:
-    """Return the object with the login throttles, verified tokens and OpenID provider of a service.
+    """Return the ``AuthState`` of a service: login throttles, verified tokens, OpenID provider.
 
     Each call returns the same object, until the service gets other settings.
     """
@@ -334,8 +338,8 @@ def auth_state(watch: Watch) -> AuthState:
 def may_be_open(settings: ServiceSettings) -> bool:
     """Return True if the settings permit requests from this machine without a login.
 
-    They don't if other machines can reach the service: directly, through a proxy, or under a public
-    address.
+    The result is False if other machines can reach the service (directly, through a proxy, or under
+    a public address), or if users sign in with OpenID Connect.
     """
     public = host_of(settings.public_url.partition("://")[2].partition("/")[0])
     access = settings.access
@@ -348,10 +352,10 @@ def may_be_open(settings: ServiceSettings) -> bool:
 
 
 def check_listening(settings: ServiceSettings, store: Store) -> None:
-    """Check that access control lets the service listen. Call this before a socket is opened.
+    """Check that the settings protect the service on the address where it will listen.
 
-    Call it with a store that is empty or has the current schema. NOT checked: that the certificate
-    is valid, and that the proxy in front terminates TLS.
+    Call this before a socket is opened, with a store that is empty or has the current schema. NOT
+    checked: that the certificate is valid, and that the proxy in front terminates TLS.
 
     Raises:
         ConfigError: clients would need no credentials, passwords would cross the network in clear

@@ -1,4 +1,4 @@
-"""Logging in and out, with a password or with OpenID Connect, and the pages for that."""
+"""Logins and logouts, with a password or with OpenID Connect, and the login pages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def log_in(
 ) -> LoginResult:
     """Check a name and a password, and start a session if they are correct.
 
-    An unknown name takes as long as a wrong password.
+    The check takes as long for an unknown name as for a wrong password.
 
     Args:
         state: the state of access control.
@@ -192,7 +192,10 @@ class _LoginPages:
         return _login_page(self._watch, request, after)
 
     async def log_in(self, request: Request) -> Response:
-        """Check the submitted login form: start a session, or return the form with an error."""
+        """Check the submitted login form. If it is correct, start a session; else show an error.
+
+        The response is a redirect with the session's cookie, or the form with the error.
+        """
         form = await request.form()
         after = local_path(str(form.get("next", "/")))
         login = PasswordLogin(
@@ -212,7 +215,7 @@ class _LoginPages:
         return answer
 
     async def log_out(self, request: Request) -> Response:
-        """End the session, and return a page that says so.
+        """End the session, and return a page that confirms the logout.
 
         If the user signed in at an OpenID provider, the page has a link that ends the session at
         the provider, too.

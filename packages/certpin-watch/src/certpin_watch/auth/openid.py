@@ -125,10 +125,11 @@ class PendingLogin:
 
 @dataclass(frozen=True)
 class ProviderMetadata:
-    """The used fields of a provider's discovery document (OpenID Connect Discovery 1.0, 3).
+    """The fields of a provider's discovery document that the service uses.
 
-    ``names_issuer`` is True if the provider adds its issuer to each response (RFC 9207).
-    ``end_session_endpoint`` is empty if the provider has none.
+    OpenID Connect Discovery 1.0, section 3, defines the document. ``names_issuer`` is True if the
+    provider adds its issuer to each response (RFC 9207). ``end_session_endpoint`` is empty if the
+    provider has none.
     """
 
     authorization_endpoint: str
@@ -139,7 +140,10 @@ class ProviderMetadata:
 
 
 class OpenIDProvider:
-    """A client of an OpenID provider. The provider's documents are cached for an hour."""
+    """The service's client of an OpenID provider: the requests of a login and a logout.
+
+    The provider's documents are cached for an hour.
+    """
 
     def __init__(self, settings: OpenIDSettings) -> None:
         self.settings = settings
@@ -213,10 +217,10 @@ class OpenIDProvider:
             return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
 
     async def logout_address(self, back: str) -> str:
-        """Return the provider's URL that ends the user's session there.
+        """Return the URL that ends the user's session at the OpenID provider.
 
         The result is empty if the provider has no such URL, or can't be reached. ``back`` is the
-        address to which the provider redirects afterwards.
+        address to which the provider redirects the browser afterwards.
         """
         try:
             end = (await self.metadata()).end_session_endpoint
@@ -280,7 +284,8 @@ def code_of(
 ) -> str:
     """Check the query with which the browser returns from the provider, and return the code in it.
 
-    ``state`` is checked first: if it is wrong, the rest of the query is not the provider's.
+    ``state`` is checked first: if it is wrong, the query doesn't come from the provider, and no
+    other parameter is used.
 
     Args:
         answer: the query of the browser's request, by parameter.
@@ -312,8 +317,8 @@ def code_of(
 def _as_input_error(problem: str) -> Iterator[None]:
     """Convert errors of the HTTP client in the block to an ``InputError``.
 
-    ``problem`` becomes the text of the error. The original text is left out: it may contain a code,
-    or an address with a code.
+    ``problem`` becomes the text of the error. The text of the HTTP client's error is left out: it
+    may contain a code, or an address with a code.
     """
     # Imported here, because only services with a provider need them.
     from authlib.common.errors import AuthlibBaseError

@@ -87,7 +87,7 @@ class _AccountPages:
         return await to_thread.run_sync(self._change, request, fields, limiter=self._state.hashing)
 
     async def end_session(self, request: Request) -> Response:
-        """End the session of the user with the ID in the form; it may be in another browser."""
+        """End the user's session that has the ID in the form, also if it is in another browser."""
         public_id = str((await request.form()).get("session", ""))
         await to_thread.run_sync(self._end, request.state.identity, public_id)
         return RedirectResponse(_ACCOUNT, 303)

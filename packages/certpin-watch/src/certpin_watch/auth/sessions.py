@@ -1,8 +1,8 @@
 """Sessions: cookies, how a session starts and continues; forms: their CSRF tokens and bodies.
 
 A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that changes
-something must pass two checks against CSRF (another site makes the browser send it), unless it has
-a token:
+something must pass two checks against CSRF (another site makes the browser send it). Requests of
+programs with a token need no check.
 
 1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which no page can
    forge, or in ``Origin`` if it is an old browser.
@@ -172,9 +172,9 @@ def is_csrf_token(expected: str, received: str) -> bool:
 def is_same_origin(headers: Headers, own_origin: str) -> bool:
     """Return True unless the browser states that a page of another origin sent the request.
 
-    The browser states it in ``Sec-Fetch-Site`` or ``Origin``. A client that sends neither header
-    isn't a current browser; it still needs the CSRF token. ``own_origin`` is the origin of this
-    service's pages.
+    The browser states this in ``Sec-Fetch-Site`` or ``Origin``. A client that sends neither header
+    isn't a current browser; the result is True, and the CSRF token protects the request.
+    ``own_origin`` is the origin of this service's pages.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site == "same-origin"

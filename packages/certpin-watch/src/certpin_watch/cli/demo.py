@@ -1,4 +1,4 @@
-"""The last part of ``certpin demo --watch``: the monitoring service for a demo bank.
+"""The part of ``certpin demo --watch`` that runs the monitoring service for a demo bank.
 
 It monitors the bank's server and an attacker's server, while demo apps send reports.
 """
@@ -60,9 +60,9 @@ note = "kept off the server"
 def monitor_the_demonstration(
     server: Identity, backup: Identity, attacker: Identity, *roots: Authority
 ) -> None:
-    """Run the monitoring service for a bank with two servers, one of them an attacker's.
+    """Run the monitoring service for a demo bank with two servers, one of them an attacker's.
 
-    Demo apps send reports to the service. Runs until Ctrl-C.
+    Demo apps connect to the attacker's server, and send reports to the service. Runs until Ctrl-C.
 
     Args:
         server: the certificate and key of the bank's server.
@@ -147,9 +147,10 @@ def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLCon
 
 
 def _connect(app: PinnedSSLContext, attacker: int) -> None:
-    """Connect an app to the attacker's server under the bank's name. Ignore errors.
+    """Connect a demo app to the attacker's server under the bank's name, so that its pins fail.
 
-    ``app`` is the app's TLS context, ``attacker`` the port of the attacker's server.
+    Errors are ignored. ``app`` is the app's TLS context, ``attacker`` the port of the attacker's
+    server.
     """
     with suppress(PinError, OSError):
         opener(app).open(f"https://{HOST}:{attacker}/", timeout=10).close()

@@ -116,7 +116,7 @@ def _check_rule(name: str) -> None:
 
 
 def open_watch(settings: ServiceSettings) -> Watch:
-    """Return the settings, store, pin files and clock of the service as one object.
+    """Return the settings, store, pin files and clock of the service as one ``Watch`` object.
 
     Neither the database nor the pin files are read yet.
 
@@ -168,7 +168,7 @@ def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
 def naming_database(store: Store) -> Iterator[None]:
     """Add the path of the SQLite file to a ``StoreError`` that the block raises.
 
-    The store itself doesn't name the file, because its errors are also shown on pages.
+    The error itself doesn't contain the path, because pages show errors of the store, too.
     """
     from certpin.errors import StoreError
     from certpin.support.text import printable
@@ -205,7 +205,7 @@ def require_database(store: Store) -> None:
 def dialect_of(store: Store) -> str:
     """Return the kind of a database, for output: "sqlite" or "postgresql".
 
-    Its address is not printed, because it may contain a password.
+    The address of the database is not printed, because it may contain a password.
     """
     return "sqlite" if store.is_sqlite else "postgresql"
 

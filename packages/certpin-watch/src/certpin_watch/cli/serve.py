@@ -75,7 +75,7 @@ def serve(
 def _chosen(
     settings: ServiceSettings, pins: tuple[Path, ...], listen: str | None
 ) -> ServiceSettings:
-    """Return the settings with the pin files and the address of the command line, if given.
+    """Return a copy of the settings in which values of the command line replace those of the file.
 
     Args:
         settings: the settings of the file.
@@ -147,7 +147,10 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield each host or pattern in the settings, as a pair: the name of the setting, the host."""
+    """Yield each host or host pattern in the settings, as a pair with the name of its setting.
+
+    The name of the setting comes first; it is for warnings about the host.
+    """
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name
     for service in settings.alerts.tell:

@@ -121,7 +121,7 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Check that no removed option for NATS is used.
+    """Check that no removed option is used, with which older workers got jobs over NATS.
 
     The environment variable of a removed option counts as well, unless there is a ``url``.
 
@@ -235,7 +235,7 @@ def _printing(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
 def _with_health(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
     """Return a function that runs ``work`` and, beside it, a server for health checks.
 
-    The server listens on ``listen`` (HOST:PORT).
+    ``work`` is the worker's main function. The server listens on ``listen`` (HOST:PORT).
     """
     from certpin_watch.health import serve_health
     from certpin_watch.monitor.worker import SERVICE

@@ -153,8 +153,8 @@ class Collector:
         """Check method and headers, and return the Content-Type without its parameters.
 
         Raises:
-            RequestRefusedError: the method, host, type or length is not that of a request with a
-                report.
+            RequestRefusedError: the collector doesn't accept reports with this method, Host header,
+                Content-Type or Content-Length.
         """
         if scope["method"] != "POST":
             raise RequestRefusedError(
@@ -218,14 +218,17 @@ class Collector:
         return records_of(reports, source)
 
     def _sample(self, data: bytes, record: Failure | ClientRecord, at: int) -> bytes:
-        """Return the body as a sample to store, without personal fields; empty if none is needed.
+        """Return a request body as a sample to store: JSON without fields that identify a device.
 
-        Only the first few bodies in each hour with equal fields are needed as samples.
+        Only the first few bodies in each hour with equal fields are stored as samples.
 
         Args:
             data: the body, decompressed.
             record: the first report in the body.
             at: the time of arrival, in seconds since 1970.
+
+        Returns:
+            The JSON; empty if there are enough samples, or the record is not a failed connection.
         """
         if not isinstance(record, Failure):
             return b""
@@ -415,9 +418,9 @@ class RateLimit:
 async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
     """Open the intake, the object that makes reports durable in JetStream or in the store.
 
-    JetStream is used if the settings name a NATS server. When the block ends, all accepted reports
-    are durable. While the NATS server is unreachable, the intake tries to connect in the
-    background, and ``accept`` raises ``NotDurableError``.
+    JetStream is used if the settings name a NATS server. When the ``async with`` block ends, all
+    accepted reports are durable. While the NATS server is unreachable, the intake tries to connect
+    in the background, and ``accept`` raises ``NotDurableError``.
 
     Raises:
         ConfigError: the client library of NATS is missing.

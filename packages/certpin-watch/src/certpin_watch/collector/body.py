@@ -87,10 +87,13 @@ class ConcurrencyLimit:
         self._now: Counter[str] = Counter()
 
     def enter(self, source: str) -> bool:
-        """Count a body that a source (network) begins to send. Return True if it may be sent now.
+        """Count a request body that a source (network) begins to send, and check the limit.
 
-        Return False if the source already sends the maximum number of bodies. Call ``leave``
-        afterwards, even then.
+        The caller must call ``leave`` afterwards, whatever the result is.
+
+        Returns:
+            True if the body may be received. False if the source already sends the maximum number
+            of bodies, so that the caller must refuse this body.
         """
         self._now[source] += 1
         return self._now[source] <= self._limit

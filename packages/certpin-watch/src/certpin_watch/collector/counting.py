@@ -110,7 +110,7 @@ class NewFailure(NamedTuple):
 
     @property
     def hour(self) -> int:
-        """The first second of the hour in which the report arrived."""
+        """The first second of the hour in which the report arrived, in seconds since 1970."""
         return self.body.at - self.body.at % HOUR
 
 
@@ -189,9 +189,10 @@ def _first_seen(
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
-    """Return lists of reports: each has the reports of one hour with equal fields.
+    """Group reports of failed connections that arrived in one hour and have equal fields.
 
-    The identities of the reports are not compared.
+    Return a list of reports for each group. The identities of reports (digests that recognise
+    repeats) are not compared.
     """
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
@@ -207,15 +208,15 @@ def _store_chains(
     known: RowCache,
     found: defaultdict[int, HourCache],
 ) -> Digests:
-    """Store the chains in these reports, while there is room.
+    """Store the chains in these reports, while the limits on stored chains leave room.
 
     Args:
         connection: a transaction that may write.
         failures: the reports.
-        capacity: the limits.
+        capacity: the limits on stored reports and chains.
         known: a cache of rows that are in the database.
-        found: the function adds the digests of chains that are not in ``known``, but in the
-            database afterwards, by hour.
+        found: an output, by hour: the function adds the digests of the chains that it stores, or
+            finds in the database, and that are not in ``known``.
 
     Returns:
         The digest of each chain, by its certificates; None if there was no room for the chain.
@@ -244,10 +245,15 @@ def _store_chains(
 def _keep_chains(
     connection: Connection, unknown: dict[bytes, ReportedChain], capacity: ReportCapacity
 ) -> set[bytes]:
-    """Store chains that may be new, by digest, while there is room.
+    """Store reported chains that are not in the database yet, while the limits leave room.
+
+    Args:
+        connection: a transaction that may write.
+        unknown: the chains to store, by digest. Some may be stored already.
+        capacity: the limits on stored reports and chains.
 
     Returns:
-        The digests of the chains for which there was no room.
+        The digests of the chains that were not stored, because there was no room.
     """
     lock_chain_inserts(connection)
     absent = missing_chains(connection, {digest: new.chain for digest, new in unknown.items()})
@@ -285,13 +291,14 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 def _place_groups(
     connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, known: RowCache
 ) -> Placed:
-    """Choose for each report group the stored group that counts its reports.
+    """Choose for each report group the row of ``report_groups`` that counts its reports.
 
-    This is the group itself or, if the hour or day is nearly full, a group with less detail. The
-    database is queried only for groups that are not in the cache ``known``.
+    A report group counts the reports of one hour with equal fields. The chosen row is the group
+    itself or, if the hour or day is nearly full, a group with less detail. The database is queried
+    only for groups that are not in the cache ``known``.
 
     Returns:
-        The key and the fields of the chosen group, by the given group.
+        The key and the fields of the chosen row, by the given group.
     """
     placed: Placed = {}
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
@@ -330,12 +337,14 @@ def _find_sums(
 ) -> dict[bytes, SumKey]:
     """Return the daily sum that counts each report group; insert its rows if they are missing.
 
-    If the day has too many sums, new ones are stored with less detail than the groups. Daily sums
-    do not distinguish verified chains. The database is queried only for groups that are not in the
+    A report group counts the reports of one hour with equal fields. A daily sum counts those of a
+    day, and does not distinguish verified chains. If the day has too many sums, new sums are stored
+    with less detail than the groups. The database is queried only for groups that are not in the
     cache ``known``.
 
     Returns:
-        The numbers of the two rows that identify the sum, by the key of the group.
+        The numbers of the two rows that identify the sum (host with served chain, and all other
+        fields), by the key of the group.
     """
     cached = {key: known.of(group.hour).groups for key, group in groups.items()}
     found = {key: hour[key] for key, hour in cached.items() if key in hour}
@@ -360,8 +369,9 @@ def _fold_sums(
 ) -> dict[bytes, ReportGroup]:
     """Return the fields of the daily sum that counts each report group, by the key of the group.
 
-    If the day is full, the sum has less detail. Some sums are reserved for each share (a host or
-    wildcard with a policy, see ``grouping``), so that a flood for one share doesn't affect others.
+    A report group counts the reports of one hour with equal fields, and a daily sum those of one
+    day. If the day is full, the sum has less detail. Some sums are reserved for each share (a host
+    or wildcard with a policy), so that a flood for one share doesn't affect others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -429,9 +439,9 @@ def _record_origins(
     known: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
-    """Record which networks reported each chain, or a failure without a stored chain.
+    """Record which networks reported each chain. A failure without a stored chain is recorded, too.
 
-    With this, the alert rules distinguish many reports of one network from reports of many
+    With these records, the alert rules distinguish many reports of one network from reports of many
     networks. A network here is that of a whole provider (IPv4 /16, IPv6 /32), because one sender
     can have thousands of addresses within it.
     """

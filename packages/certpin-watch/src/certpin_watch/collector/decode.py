@@ -245,7 +245,10 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with ``read``, a function with a cache; don't cache long values."""
+    """Parse a JSON value with ``read``, which caches its results; bypass the cache for long values.
+
+    ``raw`` is the JSON text of the value.
+    """
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 
 

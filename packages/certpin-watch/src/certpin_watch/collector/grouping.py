@@ -59,6 +59,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class ReportCapacity:
     """Limits on stored reports.
 
+    A report group counts the reports of one hour with equal fields.
+
     Attributes:
         groups: the maximum number of report groups in an hour.
         chains: the maximum number of new chains in an hour.
@@ -75,9 +77,10 @@ class ReportCapacity:
     budget: int = maxsize
 
     def part_for(self, limit: int, host: str) -> int:
-        """Return the part of a limit that reports about this host may use.
+        """Return the part of a limit (a number of groups or bytes) for reports about this host.
 
-        It is the whole ``limit``, or a quarter of it if no policy covers the host.
+        The result is the whole ``limit`` if a policy of a pin set covers the host. Otherwise it is
+        a quarter of the limit, which all hosts without a policy share.
         """
         return limit if self.share(host) else limit // 4
 
@@ -92,12 +95,14 @@ class ReportCapacity:
 
 @dataclass
 class GroupCounts:
-    """The numbers of stored report groups.
+    """The numbers of report groups that are stored for one hour and its day.
+
+    A report group counts the reports of one hour with equal fields.
 
     Attributes:
-        hour: the groups of an hour.
-        day: the groups of the day that contains this hour.
-        shares: the groups of the hour by share (a host or wildcard with its own reserve).
+        hour: the number of groups of the hour.
+        day: the number of groups of the day that contains this hour.
+        shares: the number of groups of the hour by share (a host or wildcard with its own reserve).
     """
 
     hour: int = 0
@@ -106,24 +111,30 @@ class GroupCounts:
 
 
 def group_key(group: ReportGroup) -> bytes:
-    """Return the key of a report group: the SHA-256 of all its fields."""
+    """Return the database key of a report group: the SHA-256 of all its fields.
+
+    A report group counts the reports of one hour with equal fields.
+    """
     return sha256(_encode(group)).digest()
 
 
 def trait_key(values: tuple[Any, ...]) -> bytes:
-    """Return the key of a row of ``report_traits``: the SHA-256 of its values.
+    """Return the database key of a combination of report fields: the SHA-256 of their values.
 
-    ``values`` are in the order of ``TRAITS``.
+    The table ``report_traits`` stores each combination once. ``values`` has all fields of a report
+    but host and chain, in the order of ``TRAITS``.
     """
     return sha256(_encode(values)).digest()
 
 
 def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> ReportGroup:
-    """Return the report group that counts a failure, with all details.
+    """Return the report group, with all details, that counts a report of a failed connection.
+
+    A report group counts the reports of one hour with equal fields.
 
     Args:
         failure: the report.
-        at: when it arrived, in seconds since 1970. This decides the hour of the group.
+        at: when the report arrived, in seconds since 1970. This decides the hour of the group.
         served: the digest of the served chain, or empty.
         verified: the digest of the verified chain, or empty.
     """
@@ -145,12 +156,15 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
 
 
 def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
-    """Return a report group with less detail.
+    """Return a report group with less detail, so that one row counts more different reports.
+
+    A report group counts the reports of one hour with equal fields. A removed value becomes
+    "other", empty or 0.
 
     Args:
         group: the group.
-        step: how many details to remove, from 0 (none) to ``LAST_STEP``. The module's docstring
-            lists the steps.
+        step: how much to remove. 0: nothing. 1: the network. 2: also the app's version. 3: also the
+            app and its platform. 4 (``LAST_STEP``): also host, chains, pin set, version and reason.
         capacity: knows the hosts that the monitor probes. The name of such a host is never removed.
     """
     if step == 0:
@@ -164,7 +178,11 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
 
 
 def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
-    """Return the keys of report groups, and of all their forms with less detail (see ``fold``)."""
+    """Return the keys of report groups, and of all their forms with less detail (see ``fold``).
+
+    The key of a group is the SHA-256 of its fields. ``capacity`` knows the hosts that the monitor
+    probes; the name of such a host is part of every form.
+    """
     return {
         group_key(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
     }
@@ -173,10 +191,10 @@ def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[b
 def place(
     groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
-    """Choose for each report group the stored group that counts its reports.
+    """Choose for each report group the row of ``report_groups`` that counts its reports.
 
-    This is the group itself or, if there is no room for it, a group with less detail (see
-    ``fold``).
+    A report group counts the reports of one hour with equal fields. The chosen row is the group
+    itself or, if there is no room for a new row, a group with less detail (see ``fold``).
 
     Args:
         groups: the groups of new reports.
@@ -185,7 +203,7 @@ def place(
         capacity: the limits.
 
     Returns:
-        The key and the fields of the chosen group, by the given group.
+        The key and the fields of the chosen row, by the given group.
     """
     placed: dict[ReportGroup, tuple[bytes, ReportGroup]] = {}
     stored = set(known)
@@ -205,10 +223,11 @@ def place(
 def _place(
     group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: ReportCapacity
 ) -> tuple[bytes, ReportGroup]:
-    """Return the key and the fields of the stored group that counts a report group.
+    """Return the key and the fields of the row of ``report_groups`` that counts a report group.
 
-    If the group itself is already stored, it is chosen even if the hour is full. If there is no
-    room for it, a group with less detail is chosen (see ``fold``).
+    A report group counts the reports of one hour with equal fields. A group that is already stored
+    is chosen even if the hour is full. If there is no room for a new group, a group with less
+    detail is chosen (see ``fold``).
 
     Args:
         group: the report group.
@@ -227,13 +246,13 @@ def _place(
 
 
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
-    """Return how many details ``fold`` removes from a new report group about this host.
+    """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
-    The result is ``step``, or less if the host's share (a host or wildcard with its own reserve)
-    has few groups in this hour.
+    The result is the given ``step``, or less if the host's share (a host or wildcard with its own
+    reserve) has few groups in this hour.
 
     Args:
-        step: how many details would be removed without a reserve, from 0 to ``LAST_STEP``.
+        step: the step without a reserve, from 0 (all details stay) to ``LAST_STEP``.
         host: the host.
         shares: the number of groups of each share in this hour.
         capacity: the limits, which know the share of a host.
@@ -247,21 +266,27 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 
 
 def step_of(count: int, limit: int) -> int:
-    """Return how many details ``fold`` removes from a new report group if ``count`` are stored.
+    """Return the ``step`` with which ``fold`` removes details from a new report group.
 
-    The result is 0 below ``limit``, and grows to ``LAST_STEP`` at twice the limit.
+    The result is 0 (all details stay) below the limit, and grows to ``LAST_STEP`` at twice the
+    limit.
+
+    Args:
+        count: the number of groups that are stored for the hour or day.
+        limit: the number of groups from which on new groups have less detail.
     """
     return 0 if count < limit else min(1 + (count - limit) * 4 // limit, LAST_STEP)
 
 
 @dataclass
 class RecentChains:
-    """The usage of the limits on new chains.
+    """How much of the limits on newly reported chains is used.
 
     Attributes:
-        used: the used bytes of the budget.
-        shares: the new chains of the last hour by share (a host or wildcard with its own reserve).
-        sources: the new chains of the last hour by the network that reported them.
+        used: the used bytes of the budget for chains and samples.
+        shares: the number of new chains of the last hour by share (a host or wildcard with its own
+            reserve).
+        sources: the number of new chains of the last hour by the network that reported them.
     """
 
     used: int = 0
@@ -310,11 +335,13 @@ def chain_fits(
 
 @dataclass
 class HourCache:
-    """Rows that are known to be in the database for one hour, so that they are not queried again.
+    """A cache of database rows of one hour, so that they are not queried again.
+
+    A report group counts the reports of one hour with equal fields.
 
     Attributes:
         groups: maps the key of a report group to the row numbers of its daily sum.
-        chains: the digests of chains.
+        chains: the digests of stored chains.
         marks: hashes of report origins (network, host and chain).
     """
 
@@ -324,16 +351,19 @@ class HourCache:
 
 
 class RowCache:
-    """Remembers which rows are in the database, so that they are not queried again.
+    """A cache of rows that are in the database, so that the collector doesn't query them again.
 
-    The cache has a few hours, and a bounded number of rows for each.
+    The cache has the rows of a few hours, and a bounded number of rows for each hour.
     """
 
     def __init__(self) -> None:
         self._hours: OrderedDict[int, HourCache] = OrderedDict()
 
     def of(self, hour: int) -> HourCache:
-        """Return the remembered rows of an hour. ``hour`` is the hour's first second."""
+        """Return the cached rows of an hour: keys of report groups, digests of chains, and origins.
+
+        ``hour`` is the hour's first second. The result is empty if nothing is cached for the hour.
+        """
         if hour not in self._hours:
             self._hours[hour] = HourCache()
             if len(self._hours) > _CACHED_HOURS:
@@ -341,9 +371,9 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Remember the rows that a transaction stored or found, so that they aren't queried again.
+        """Add rows to the cache that a transaction stored in, or read from, the database.
 
-        Call it after the commit. ``found`` has the rows by hour.
+        Call it after the commit. ``found`` has the rows by hour (its first second).
         """
         for hour, new in found.items():
             known = self.of(hour)
@@ -373,20 +403,24 @@ class CheckInCapacity(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return how many rows of a day may count the check-ins of clients with this pin set."""
+        """Return how many rows of a day may count the check-ins of clients with this pin set.
+
+        With a check-in, a client reports the version that it holds. The result is the whole limit
+        for a pin set with a pin file, else a quarter of the limit.
+        """
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
 
 
 @dataclass(frozen=True)
 class CountingLimits:
-    """All limits on stored reports.
+    """All limits on the data that the collector stores about reports.
 
     Attributes:
-        capacity: the limits on report groups and chains.
+        capacity: the limits on report groups (equal reports of one hour) and chains.
         samples: the maximum number of samples (stored report documents) of a report group.
         max_samples: the maximum number of samples of all groups together.
-        check_ins: the limits on check-ins.
+        check_ins: the limits on check-ins, with which clients report their version.
     """
 
     capacity: ReportCapacity
@@ -396,9 +430,11 @@ class CountingLimits:
 
 
 def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapacity:
-    """Return the limits on check-ins of clients, for these monitored pin sets.
+    """Return the limits on check-ins (with which clients report their version of a pin set).
 
-    ``rows`` is the number of check-in rows that a day may have.
+    Args:
+        sets: the monitored pin sets.
+        rows: the maximum number of database rows that count the check-ins of one day.
     """
     numbers: dict[str, set[int]] = {}
     for watched in sets:

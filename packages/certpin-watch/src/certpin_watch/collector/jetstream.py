@@ -182,8 +182,8 @@ class PullConsumer:
 
     Args:
         client: the connection to the server.
-        ask: the subject for requests to the consumer.
-        inbox: the prefix of the subjects to which the server sends its answers.
+        ask: the NATS subject to which requests for messages are published.
+        inbox: the prefix of the subjects to which the server sends its responses.
         answers: the subscription to the subjects with this prefix.
     """
 
@@ -261,10 +261,10 @@ class PullConsumer:
 
 
 def _check_status(message: Msg) -> None:
-    """Check that a status message of the server means only that it has no messages for us.
+    """Check that a status message of the NATS server means only that no messages are available.
 
     Raises:
-        ConsumerGoneError: it has another status: the consumer does not exist any more.
+        ConsumerGoneError: the message has another status, so the consumer does not exist any more.
     """
     status = (message.headers or {}).get("Status", "")
     if status not in _NO_MESSAGES:
@@ -368,7 +368,7 @@ class JetStreamIntake:
         await self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Return True if the stream existed at its last use, and the connection is open."""
+        """Return True if the connection is open, and the stream existed when it was last used."""
         return self._stream is not None and not self._missing.is_set() and self._is_connected()
 
     def _is_connected(self) -> bool:
@@ -391,7 +391,10 @@ class JetStreamIntake:
                 await self._client.close()
 
     async def _keep_connected(self) -> None:
-        """Connect to the server and find the stream, and again after a failure. Never returns."""
+        """Connect to the NATS server and check the stream; repeat this after each failure.
+
+        The coroutine never returns.
+        """
         logged = ""
         while True:
             await self._missing.wait()

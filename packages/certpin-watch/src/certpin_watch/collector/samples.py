@@ -82,13 +82,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SampleFilter:
-    """Selects request bodies to offer as samples: the first few of each hour with equal fields.
+    """Selects request bodies that may become samples: the first few per hour with equal fields.
 
-    This only reduces the work of ``keep_samples``, which decides which samples are stored.
+    The filter only reduces the work of ``keep_samples``, which decides which samples are stored.
 
     Args:
         samples: how many bodies with equal fields are selected in an hour.
-        max_remembered: how many different bodies are remembered.
+        max_remembered: how many different combinations of fields the filter remembers.
     """
 
     def __init__(self, samples: int, max_remembered: int) -> None:
@@ -169,10 +169,10 @@ def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 class OfferedSample(NamedTuple):
-    """A sample (a report document without personal fields) that may be stored.
+    """A sample (a report document without personal fields) that ``keep_samples`` may store.
 
     Attributes:
-        key: the key of its report group.
+        key: the key of its report group, which counts the equal reports of one hour.
         host: the host in the report.
         body: the request body that contains the sample.
     """
@@ -189,12 +189,13 @@ class OfferedSample(NamedTuple):
 
 @dataclass
 class SampleCounts:
-    """The usage of the limits on samples.
+    """How many samples (report documents) are stored, and how many bytes of the quota are used.
 
     Attributes:
         total: the number of stored samples.
         used: the used bytes of the storage quota.
-        shares: the samples of the last hour by share (a host or wildcard with its own reserve).
+        shares: the number of samples of the last hour by share (a host or wildcard with its own
+            reserve).
     """
 
     total: int
@@ -214,7 +215,10 @@ class SampleCounts:
 def keep_samples(
     connection: Connection, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> None:
-    """Store some of the offered samples of each report group, while there is room.
+    """Store some of the offered samples of each report group, while the limits leave room.
+
+    A sample is a report document without personal fields. A report group counts the equal reports
+    of one hour.
 
     Args:
         connection: a transaction that may write, and that has called ``lock_usage``.
@@ -247,10 +251,10 @@ def keep_samples(
 def _is_tight(
     counts: SampleCounts, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> bool:
-    """Return True if the offered samples may exceed a limit on the number or the bytes of samples.
+    """Return True if storing all offered samples could exceed the limit on their number or bytes.
 
     Then the caller has to count the samples of the last hour by share (a host or wildcard with its
-    own reserve).
+    own reserve). A sample is a stored report document.
     """
     room = limits.capacity.budget
     used = counts.used + sum(sample.size for sample in offered)
@@ -258,7 +262,10 @@ def _is_tight(
 
 
 def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -> bool:
-    """Return True if the limits on the stored data leave room for this sample."""
+    """Return True if the limits on number and bytes of samples leave room to store this sample.
+
+    ``counts`` has the number of stored samples and the used bytes.
+    """
     capacity, used = limits.capacity, counts.used + sample.size
     share = capacity.share(sample.host)
     if share and limits.max_samples and counts.shares[share] < OWN:

@@ -128,7 +128,8 @@ class _Writer:
     async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
         """Wait for the connection to NATS, and return it; None if the writer is stopped first.
 
-        While the server is unreachable, the coroutine ``connecting`` never ends by itself.
+        ``connecting`` is the coroutine that connects. While the server is unreachable, it doesn't
+        end by itself, so this function cancels it when the writer is stopped.
         """
         dial = asyncio.create_task(connecting)
         stopped = asyncio.create_task(self._stop.wait())
@@ -287,9 +288,10 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 
 
 def _forget_queues(store: Store) -> None:
-    """Delete the stored numbers of waiting messages if they are 0. Never raises.
+    """Delete the stored queue lengths of NATS streams in which no message waits. Never raises.
 
-    Call it if the settings name no stream.
+    Call it if the settings name no stream, so that pages and alerts don't show a queue that nobody
+    uses.
     """
     try:
         with store.write() as connection:

@@ -91,7 +91,8 @@ def render(request: Request, name: str, status: int = 200, /, **context: Any) ->
     """Render an HTML template, and return the page as a response.
 
     Templates extend ``base.html``. Besides ``context``, a template gets ``identity`` (the sender of
-    the request, or None), ``path``, ``version`` and ``no_receivers``.
+    the request, or None), ``path`` (of the request's URL), ``version`` (of certpin) and
+    ``no_receivers`` (True to warn that no notification service receives alerts).
 
     Args:
         request: the request.
@@ -210,7 +211,11 @@ def number(count: int, noun: str = "", plural: str = "") -> str:
 
 
 def noun_for(count: int, noun: str, plural: str = "") -> str:
-    """Return the form of a noun after a number: ``client`` after 1, ``clients`` after 2."""
+    """Return the singular or plural of a noun, as it follows a number: ``1 client``, ``2 clients``.
+
+    Only the noun is returned. ``plural`` is the plural if an s at the end of ``noun`` is not
+    enough.
+    """
     return noun if count == 1 else plural or f"{noun}s"
 
 
@@ -260,10 +265,10 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Return ``part`` of ``whole`` in per cent as text.
+    """Return ``part`` of ``whole`` in per cent as text, such as ``12 %``.
 
-    The text is ``0 %`` only if the part or the whole is 0, and ``100 %`` only if the part is the
-    whole.
+    Rounding never hides a part: the text is ``0 %`` only if the part or the whole is 0, else at
+    least ``< 1 %``, and ``100 %`` only if the part is the whole.
     """
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
@@ -281,7 +286,7 @@ def brief(text: object, maximum: int = 60) -> Markup:
 
 
 def reason(value: str) -> str:
-    """Return the reason of a failure in a report with its meaning: ``untrusted: the platform …``.
+    """Return the reason in a failure report with an explanation: ``untrusted: the platform …``.
 
     An unknown reason is returned unchanged, because clients may report any text.
     """

@@ -30,9 +30,9 @@ _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 
 
 def compatible_gauges(view: View) -> Iterator[Metric]:
-    """Yield every gauge of blackbox_exporter and ssl_exporter, with a sample for each target.
+    """Yield the gauges of blackbox_exporter and ssl_exporter, with a sample for each server.
 
-    ``view`` has the data from the store for one scrape of ``/metrics``.
+    ``view`` has the monitored servers and the data of the store for one scrape of ``/metrics``.
     """
     results = [(host.name, seen) for host in view.hosts for seen in host.vantages]
     digests = {

@@ -60,7 +60,10 @@ def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
 
 
 class MetricsExporter:
-    """Renders the text of ``/metrics``, from the store and the process's counters. Thread-safe."""
+    """Renders the content of ``/metrics``: metrics from the store, and the process's counters.
+
+    Threads may share an instance.
+    """
 
     def __init__(self, watch: Watch, counters: Counters = COUNTERS) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -111,7 +114,7 @@ class _StoreCollector(Collector):
 class _RegistryCollector(Collector):
     """A Prometheus collector that yields the metrics of another registry.
 
-    So one page can contain the metrics of several registries.
+    It lets the page ``/metrics`` contain the metrics of several registries.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -122,9 +125,9 @@ class _RegistryCollector(Collector):
 
 
 class ReportCounters:
-    """Counts the reports that were stored since the first scrape. Thread-safe.
+    """Prometheus counters of the reports that were stored since the first scrape. Thread-safe.
 
-    The numbers come from the store, in which retention deletes reports. Prometheus would take a
+    The numbers come from the store, from which expired reports are deleted. Prometheus would take a
     counter that falls for a restarted one, and count all remaining reports again. So these counters
     start at 0 and only rise.
     """

@@ -28,7 +28,7 @@ MAX_HOSTS = 2000  # each has a dozen samples in every scrape
 
 @dataclass(frozen=True)
 class View:
-    """The data from the store for one scrape of ``/metrics``.
+    """The data with which all gauges of one scrape of ``/metrics`` are computed.
 
     Attributes:
         connection: a read transaction.
@@ -82,9 +82,11 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 
 
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
-    """Return when each location last verified a chain of each target, in Unix seconds.
+    """Return when each location last verified the chain of each probed server, in Unix seconds.
 
-    Only if the latest probe of a host failed, older probe results are read from the store.
+    The key consists of host, port, location, way to connect, and address (empty unless each address
+    of the host is probed separately). For a host whose latest probe was verified, the time is that
+    of the latest probe; only for the other hosts, older probe results are read from the store.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}
@@ -154,8 +156,8 @@ def _service_gauges(view: View) -> Iterator[Metric]:
 def worker_contacts(known: freshness.Freshness) -> Metric:
     """Return a gauge with the time of the last request with each worker token.
 
-    Its labels are the name and ID of the token, and the location in it. A worker can't choose
-    these.
+    The labels are the name and ID of the token, and the location in the token. They come from the
+    store, so a worker can't choose them.
     """
     contact = gauge(declared.WORKER_CONTACT)
     for worker in known.workers:

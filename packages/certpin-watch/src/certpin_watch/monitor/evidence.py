@@ -41,7 +41,9 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class ServerView:
-    """The state of a server, as one location observes it at one address.
+    """The state of a monitored server, as one location observes it at one address.
+
+    A location is a machine that probes hosts.
 
     Attributes:
         target: the host and port, and how to connect to them.
@@ -102,7 +104,7 @@ class ServerView:
 
 @dataclass(frozen=True)
 class PolicyEvidence:
-    """The policy of a monitored host pattern, and the state of each server that it covers.
+    """A host policy (the pins of a host pattern), and the state of each server that it covers.
 
     Attributes:
         charge: the policy, with its pin set and the targets of probes.
@@ -118,7 +120,7 @@ class PolicyEvidence:
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy in the pin file.
+        """The pins of the host pattern and their settings, from the pin file.
 
         If the pin file no longer has a policy for the host pattern, this is the policy in the
         newest version that clients may still hold.
@@ -141,9 +143,9 @@ class PolicyEvidence:
         return shlex.quote(str(self.charge.watched.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
-        """Return the input of certpin's rotation checks for this policy.
+        """Return the input of certpin's checks of key rotations, for this policy.
 
-        It contains pins, versions, time, and the chains that the servers present.
+        The object contains pins, versions, time, and the chains that the servers present.
 
         Args:
             views: the states of the servers with the chains to check; None for all servers with a
@@ -171,7 +173,7 @@ class PolicyEvidence:
 
 @dataclass(frozen=True)
 class LocationStatus:
-    """When a location that probes hosts was last active.
+    """When a location (a machine that probes hosts) was last active.
 
     Attributes:
         name: the name of the location.
@@ -221,11 +223,11 @@ class ProbeEvidence:
     """The state of all monitored servers, locations and logged certificates, for the alert rules.
 
     Attributes:
-        policies: the monitored policies, with the states of their servers.
+        policies: the monitored host policies, with the states of their servers.
         settings: the settings of the monitor.
         now: the time for which the rules are evaluated.
         problems: messages about pin files that can't be read.
-        locations: the locations that probe hosts.
+        locations: the locations (machines) that probe hosts.
         logged: certificates in Certificate Transparency logs.
         last_results: the time of the last result for each target (host, port, way to connect) and
             location.
@@ -277,7 +279,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 
 
 class _Views:
-    """Reads the state of all servers from the store, and yields it by target as ``ServerView``.
+    """Reads the states of all probed servers from the store, to look them up by target.
 
     A state that only one probe saw is left out.
     """
@@ -324,10 +326,11 @@ class _Views:
 
 
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
-    """Return the sightings (periods of equal probe results) that last, or ended recently.
+    """Return the sightings (periods of equal probe results) that have not ended, or ended recently.
 
-    Recent ones are included because a change between them can still cause an alert. A sighting with
-    an end in the future is left out: it was written while the clock was ahead.
+    Sightings that ended recently are included because a change between two of them can still cause
+    an alert. A sighting with an end in the future is left out: it was written while the clock was
+    ahead.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

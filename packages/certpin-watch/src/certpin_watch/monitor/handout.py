@@ -163,6 +163,8 @@ def _claim(
 ) -> list[ProbeJob]:
     """Take a lease for each of these jobs that no other worker holds, and return those jobs.
 
+    A lease is a row in the store that reserves a job for a worker for a time.
+
     Args:
         connection: a write transaction.
         worker: the worker that gets the jobs.
@@ -234,9 +236,10 @@ def _fate(holder: str | None, worker: WorkerIdentity, result: ProbeResult) -> Fa
 
 
 def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
-    """Mark a job as done although the database refuses its result, and pause probes of its target.
+    """Mark a probe job as done although the database refuses its result.
 
-    Otherwise the same job would be handed out, and fail, again and again.
+    Otherwise the same job would be handed out, and fail, again and again. The next probe of the
+    target is delayed.
     """
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:

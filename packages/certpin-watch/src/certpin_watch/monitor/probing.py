@@ -69,8 +69,8 @@ class Prober:
     def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
         """Run probe jobs, and yield a result for each. The results of STARTTLS come last.
 
-        If a server fails, or a job can't be run, the result says so, and nothing is raised. If the
-        prober is halted, unfinished jobs have no result.
+        If a server fails, or a job can't be run, the result contains the reason, and nothing is
+        raised. If the prober is halted, unfinished jobs have no result.
         """
         if time.monotonic() - self._made > _ROOTS_LIFETIME:
             self._contexts, self._made = ContextCache(), time.monotonic()
@@ -117,7 +117,10 @@ class Prober:
             yield from pending.finish(seen)
 
     def _observe(self, job: ProbeJob) -> ResultBuilder:
-        """Run one job: probe its addresses one after another. Return the ``ResultBuilder``."""
+        """Run one job with STARTTLS: probe its addresses one after another.
+
+        Return the ``ResultBuilder`` with the result at each address.
+        """
         context, edges = self._context(job), _edges(job)
         if isinstance(context, str):
             return _failed(job, context)
@@ -145,7 +148,10 @@ class Prober:
             return f"its trust anchors cannot be used: {describe_error(exc)}"
 
     def _completed(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
-        """Yield the results of futures as they finish, until the prober is halted."""
+        """Yield the results of futures (probes in threads) as they finish.
+
+        If the prober is halted, stop without waiting for the remaining futures.
+        """
         waiting = set(futures)
         while waiting and not self._halted():
             done, waiting = wait(waiting, _HALT_POLL, FIRST_COMPLETED)
@@ -160,7 +166,10 @@ def count_probes(results: Iterable[ProbeResult]) -> None:
 
 
 class _PendingJobs:
-    """The unfinished jobs of one scan, by the endpoints (host, port, address) still to probe."""
+    """The unfinished probe jobs of one scan, by the endpoints that still have to be probed.
+
+    An endpoint is a host, a port and, for some jobs, one address of the host.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Endpoint, list[tuple[ResultBuilder, str]]] = defaultdict(list)
@@ -168,7 +177,7 @@ class _PendingJobs:
     def add(self, job: ProbeJob, edges: list[str]) -> None:
         """Add a job that is complete when there is a result for each address in ``edges``.
 
-        If a text in ``edges`` is empty, any address of the host may be probed for it.
+        An empty text in ``edges`` stands for any address of the host.
         """
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:

@@ -79,7 +79,7 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     @property
     def identity(self) -> str:
-        """A digest of the job's target and location.
+        """A digest that identifies the job: a hash of the target and the location.
 
         A worker holds at most one job with each digest.
         """
@@ -139,11 +139,11 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def identity(self) -> str:
-        """The digest of target and location that identifies the job of this result."""
+        """The digest that identifies the job of this result, from target and location."""
         return _identity(*self.key)
 
     def chain(self, indexes: tuple[int, ...]) -> tuple[bytes, ...]:
-        """Return the chain that consists of the certificates at these indexes, as DER."""
+        """Return the chain of the certificates at these indexes into ``certificates``, as DER."""
         return tuple(self.certificates[index] for index in indexes)
 
 
@@ -322,7 +322,7 @@ def _identity(*parts: object) -> str:
 
 @dataclass
 class ResultBuilder:
-    """Builds the result of one probe job from the results at each address.
+    """Collects the results at each address of a probe job, and builds the result of the job.
 
     ``missing`` is the number of addresses that have no result yet.
     """
@@ -366,7 +366,7 @@ class ResultBuilder:
         )
 
     def add_scan_result(self, edge: str, seen: ScanResult) -> None:
-        """Record the result of one endpoint from a scan of many.
+        """Record the result of one endpoint (host, port, address) from a scan of many endpoints.
 
         If TLS fails after the server sent a chain, the server counts as unreachable, not as
         unverified. ``edge`` is the address, if each address of the host is probed; else empty.
@@ -390,7 +390,7 @@ class ResultBuilder:
         return tuple(self._indexes.setdefault(der, len(self._indexes)) for der in ders)
 
     def build(self, at: float) -> ProbeResult:
-        """Return the result of the job, from everything that was recorded.
+        """Return the result of the job, with the results at all addresses that were recorded.
 
         If the certificates are too large for a message, each address is reported as unreachable
         instead.

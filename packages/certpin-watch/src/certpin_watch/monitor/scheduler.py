@@ -52,9 +52,9 @@ _JITTER = 10  # a slot moves by up to a tenth of the interval, or it could alway
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Probe all targets that are due, again and again in a thread, until ``stop`` is set.
+    """Probe all targets that are due from this machine, again and again, until ``stop`` is set.
 
-    When ``stop`` is set, unfinished probes end soon.
+    The probes run in a thread. When ``stop`` is set, unfinished probes end soon.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -85,7 +85,7 @@ async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
 
 
 def _try_round(scheduler: Scheduler) -> int | None:
-    """Run a round of probes, and return the number of stored results.
+    """Probe all targets that are due once, and return the number of stored results.
 
     If the store is unreachable, log that and return None. The targets are then probed in a later
     round.
@@ -98,7 +98,7 @@ def _try_round(scheduler: Scheduler) -> int | None:
 
 
 class LostLeaseError(Exception):
-    """Another process has taken over the lease (the right) to probe the hosts."""
+    """Another process has taken over the lease, a row in the store: only its holder may probe."""
 
 
 class Scheduler:
@@ -210,7 +210,10 @@ def _probe_keys(policies: Iterable[MonitoredPolicy]) -> set[ProbeKey]:
 
 @dataclass(frozen=True, slots=True)
 class DueProbe:
-    """A due probe of a target from a location; ``slot`` is its planned time in Unix seconds."""
+    """A probe of a target (a server) that one location has to run now.
+
+    ``slot`` is the planned time of the probe, in Unix seconds.
+    """
 
     target: Target
     location: str
@@ -262,7 +265,7 @@ def due_slot(
         last: the last probe; None if there was none. If it is in the future, it was made before the
             clock was set back, and doesn't count.
         settings: the interval, and the pause after a change.
-        now: the time in Unix seconds. The planned time is not later.
+        now: the time in Unix seconds. The result is not later than this.
     """
     interval = int(settings.interval.total_seconds())
     regular = _regular_slot(key, interval, now)
@@ -311,7 +314,8 @@ def _pause(last: LastProbe, confirm: int, interval: int) -> int:
 def _hash(key: ProbeKey, purpose: object) -> int:
     """Return a 64-bit hash of a target's key and a purpose. It is equal in every process.
 
-    Python's ``hash()`` differs between processes. With another purpose, the hash is different.
+    Python's ``hash()`` differs between processes. ``purpose`` is a value that makes hashes of the
+    same target for different uses independent.
     """
     text = "\n".join(map(str, (*key, purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
@@ -336,7 +340,7 @@ def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
 
 
 def all_locations(settings: MonitorSettings) -> frozenset[str]:
-    """Return every location in the monitor's settings that probes a host.
+    """Return the names of all locations (machines) that probe a host, from the monitor's settings.
 
     The service's own location is included if it probes.
     """

@@ -37,11 +37,12 @@ class LastProbe:
     """The last probe of a target from a location, which decides when the next one is due.
 
     Attributes:
-        slot: its planned time, in Unix seconds.
-        at: its actual time, in Unix seconds.
+        slot: the planned time of the probe, in Unix seconds.
+        at: the actual time of the probe, in Unix seconds.
         count: how many consecutive probes, up to this one, had the same result.
-        changes: how many results in a row, just before this one, only a single probe saw. If this
-            is not 0, the target kept changing.
+        changes: the number of consecutive earlier results, directly before the current one, of
+            which each was observed by a single probe only. If this is not 0, the server kept
+            changing.
         unreachable: True if the server was unreachable.
     """
 
@@ -106,7 +107,7 @@ def record_results(connection: Connection, results: Sequence[ProbeResult], now: 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedSighting:
-    """A period of equal probe results that at least two probes confirm.
+    """A period of equal probe results of one server that at least two probes confirm.
 
     Attributes:
         row: the stored row of the period.
@@ -122,9 +123,9 @@ class ConfirmedSighting:
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
     """Return the confirmed sightings (periods of equal probe results) of one location and address.
 
-    These are the last sighting that two consecutive probes saw, and each result that occurs in
-    several sightings, as when a server alternates between two chains. Consecutive sightings of
-    equal results count as one.
+    Two kinds of sightings are confirmed: the last one with at least two consecutive probes, and
+    each whose result occurs in several sightings, as when a server alternates between two chains.
+    Consecutive sightings of equal results count as one.
 
     Args:
         rows: all sightings of the location and address.
@@ -170,13 +171,14 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if the sighting ``runs[at]`` is confirmed.
+    """Return True if the sighting ``runs[at]`` is confirmed by more than one probe.
 
-    It is confirmed if it is the last one that two consecutive probes saw, and the address is still
-    probed; or if its result occurs in several sightings.
+    A sighting is a period of equal probe results. One of these must be true: it is the last
+    sighting with at least two consecutive probes, and the address is still probed; or its result
+    occurs in several sightings.
 
     Args:
-        runs: the sightings (periods of equal results) of one location and address, by time.
+        runs: the sightings of one location and address, by time.
         at: the index of the sighting.
         recent: a time in Unix seconds. A result that occurs in several sightings counts only if it
             was seen since then.
@@ -322,10 +324,10 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return how many results in a row only a single probe saw, counting those that end now.
+    """Return the number of consecutive results, including the last, that a single probe observed.
 
     ``ended`` are the sightings (periods of equal results) that end now. The result is 0 if at least
-    two probes saw each of them.
+    two probes observed each of them. A larger number means that the server keeps changing.
     """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 

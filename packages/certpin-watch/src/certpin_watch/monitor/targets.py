@@ -70,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True)
 class MonitoredPolicy:
-    """A policy, the pin set that contains it, and the targets to probe for it.
+    """A host policy (the pins of a host pattern), its pin set, and the targets to probe for it.
 
     Attributes:
         watched: the pin file, with the journal of its rotation.
@@ -89,9 +89,10 @@ class MonitoredPolicy:
 def monitored_policies(
     sets: Iterable[MonitoredPinSet], settings: MonitorSettings, now: datetime
 ) -> tuple[MonitoredPolicy, ...]:
-    """Return every policy of every pin set, with the targets to probe for it.
+    """Return every host policy (the pins of a host pattern), with the targets to probe for it.
 
-    A wildcard policy has no targets if neither the pin file nor the settings name a host for it.
+    A policy for a wildcard has no targets if neither the pin file nor the settings name a host that
+    the wildcard covers.
 
     Args:
         sets: the monitored pin sets.
@@ -111,7 +112,7 @@ def monitored_policies(
 
 
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
-    """Return the targets of all policies, each once: targets with the same key are merged.
+    """Return the servers to probe for all policies; targets with the same key are merged.
 
     Several pin sets, or several ``[[monitor.host]]``, can name one host. A merged target has the
     locations of all the targets with its key.
@@ -126,9 +127,10 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 
 
 def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
-    """Yield the policies of a monitored pin set, each with the pin set version that contains it.
+    """Yield the host policies of a monitored pin set, each with the version that contains it.
 
-    First come the policies of the pin file, then those that only deployed versions have.
+    First come the policies of the pin file, then those that only older versions have, if clients
+    may still hold these versions.
     """
     seen = set()
     versions = [version.pins for version in reversed(watched.alive(now))]
@@ -142,9 +144,10 @@ def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet,
 def _host_settings(
     pins: PinSet, settings: MonitorSettings
 ) -> dict[HostPattern, list[HostSettings]]:
-    """Return the tables ``[[monitor.host]]`` of the settings, by the host pattern that covers them.
+    """Return the tables ``[[monitor.host]]`` of the settings, grouped by host pattern.
 
-    The patterns are those of the policies in ``pins``.
+    Each table is in the list of the pattern that covers its host. The patterns are those of the
+    policies in ``pins``.
     """
     found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
     for host in settings.hosts:

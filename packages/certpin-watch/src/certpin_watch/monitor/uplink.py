@@ -58,7 +58,7 @@ class ServiceError(CertpinError):
             "misdirected": the address is not that of the service, or its certificate or pins don't
             match. "rejected": the service can't read this request. "away": the service is
             unreachable, or answers with an error; another attempt may succeed.
-        retry_after: the seconds that the service asks to wait; 0 if it doesn't say.
+        retry_after: the seconds that the service asks to wait; 0 if its response has none.
     """
 
     def __init__(self, problem: str, fix: str, kind: Kind, retry_after: float = 0.0) -> None:
@@ -70,7 +70,7 @@ class ServiceError(CertpinError):
 
 
 class ServiceAddress(NamedTuple):
-    """The URL of a monitoring service, without a slash at the end, and the host in the URL."""
+    """The address of a monitoring service: its URL, without a slash at the end, and its host."""
 
     url: str
     host: str
@@ -134,10 +134,10 @@ def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
 
 
 class ServiceLink:
-    """A worker's connection to the service: requests jobs, and delivers results.
+    """A worker's client of the monitoring service: requests probe jobs, and delivers results.
 
     Use it in one event loop; several tasks may share it. After a failure, the next request opens a
-    new connection and reads the files again.
+    new connection and reads the CA file and the pin file again.
     """
 
     def __init__(self, access: ServiceAccess) -> None:
@@ -160,7 +160,7 @@ class ServiceLink:
         return await self._post(WORKER_JOBS, encode(request), decode_jobs)
 
     async def deliver(self, batch: ResultBatch) -> Receipt:
-        """Send results to the service, and return its receipt.
+        """Send probe results to the service, and return its receipt: what happened to each result.
 
         Raises:
             ServiceError: the request failed.
@@ -251,7 +251,9 @@ class ServiceLink:
 
 
 def _client(access: ServiceAccess) -> httpx2.AsyncClient:
-    """Create an HTTP client that verifies the service's certificate, and its pins if there are any.
+    """Create an HTTP client for the service that verifies the service's certificate and pins.
+
+    Pins are checked only if the worker has a pin file.
 
     Raises:
         ConfigError: a file can't be used, or the pin file has no pins for the service.

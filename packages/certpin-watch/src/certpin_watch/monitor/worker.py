@@ -40,7 +40,7 @@ class WorkerEvents:
     """
 
     def connected(self, location: str) -> None:
-        """Called when the service answers, for the first time or again after a failure.
+        """Called when the service responds, for the first time or again after a failure.
 
         ``location`` is the location of this worker.
         """
@@ -49,9 +49,9 @@ class WorkerEvents:
         """Called after results were delivered to the service, with the number of these results."""
 
     def trouble(self, problem: str, fix: str) -> None:
-        """Called when a problem begins, with a text how to fix it.
+        """Called when a problem begins, with a description of the problem and a text how to fix it.
 
-        While the problem lasts, this is not called again for it.
+        While the problem lasts, this is not called again for the same problem.
         """
 
 
@@ -86,9 +86,9 @@ async def work(
 
 
 class Backoff:
-    """Computes the pauses between attempts. Each pause is about twice as long as the one before.
+    """Computes the pauses between repeated requests. Each is about twice as long as the one before.
 
-    A random part is subtracted, so that workers don't all retry at the same time.
+    A random part is subtracted, so that workers don't all repeat their requests at the same time.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Backoff:
 
 
 def jittered(seconds: float) -> float:
-    """Return a random time between half of ``seconds`` and ``seconds``."""
+    """Return a random number of seconds between half of ``seconds`` and ``seconds``."""
     return seconds * (1 - random.random() / 2)  # noqa: S311  # to spread load, not a secret
 
 
@@ -187,7 +187,7 @@ class _Worker:
     async def _until_answered(
         self, call: Callable[[], Awaitable[Value]], *, once: bool = False
     ) -> Value | None:
-        """Send a request again and again until the service answers.
+        """Send a request again and again until the service responds.
 
         Args:
             call: sends the request.
@@ -195,7 +195,7 @@ class _Worker:
                 of sending it again.
 
         Returns:
-            The answer; None if the worker is stopped first.
+            The response; None if the worker is stopped first.
 
         Raises:
             ConfigError: the service refuses the token, or a retry can't help.
@@ -217,7 +217,7 @@ class _Worker:
         return None
 
     def _failed(self, exc: ServiceError) -> None:
-        """Pass a failed request to the event callbacks as a problem.
+        """Report a failed request to the service through the event callbacks, as a problem.
 
         Raises:
             ConfigError: another attempt can't help.
@@ -268,10 +268,10 @@ class _Worker:
         self._halt.set()
 
     def _note(self, batch: JobBatch) -> None:
-        """Pass a response of the service to the event callbacks.
+        """Call the event callbacks according to the service's response to a request for jobs.
 
-        ``trouble`` is called if the service has no jobs for a reason, ``connected`` if it answers
-        for the first time, or again after a failure.
+        ``trouble`` is called if the service gives a reason why it has no jobs for this location,
+        ``connected`` if it responds for the first time, or again after a failure.
         """
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
@@ -318,9 +318,9 @@ def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
 
 
 def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
-    """Divide results into batches, so that no request is larger than the service accepts.
+    """Divide probe results into batches, so that no request is larger than the service accepts.
 
-    Each result has at most ``MAX_BYTES``.
+    The caller ensures that each single result has at most ``MAX_BYTES``.
     """
     parts: list[list[ProbeResult]] = [[]]
     size = 0

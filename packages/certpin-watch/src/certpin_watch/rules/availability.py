@@ -109,10 +109,10 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     why="No new problem is detected at all.",
 )
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding if no location was asked to probe recently, because the monitor does not run.
+    """Yield a finding if the monitor has not scheduled a probe recently, so it does not run.
 
-    The monitor is the part of the service that schedules probes. If it never ran, this yields
-    nothing.
+    The monitor is the part of the service that schedules probes of the hosts. If it never ran,
+    there is no finding.
     """
     probes = evidence.probes
     locations = _used_locations(probes)
@@ -170,10 +170,12 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 def _missing_results(
     probes: ProbeEvidence, speaking: list[LocationStatus]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding for each host that a location no longer probes, while it still probes others.
+    """Yield a finding for each host without recent results from a location that probes other hosts.
 
-    ``speaking`` are the locations that still return results for some hosts. A location without any
-    results has a finding of this rule already, and must not be among them.
+    Args:
+        probes: the state of the probed servers.
+        speaking: the locations that returned a result for at least one host recently. The caller
+            yields a finding for each other location, so those are not in this list.
     """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:

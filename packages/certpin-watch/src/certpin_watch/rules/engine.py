@@ -114,8 +114,8 @@ def limit_findings(
     Findings without a host are not limited, because no client can cause them.
 
     Args:
-        findings: the findings of one rule over reports.
-        pattern_of: returns the pattern of a pin set that covers a host.
+        findings: the findings of one alert rule that evaluates reports of clients.
+        pattern_of: returns the host pattern in a pin set that covers a host, such as a wildcard.
     """
     kept: list[AlertFinding] = []
     counts: Counter[str] = Counter()
@@ -130,9 +130,9 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    If the finding's details have this number, it is returned. Otherwise, the clients are counted
-    that hold one of the pin-set versions in the details or, if there are none, any version of the
-    pin set.
+    The number in the finding's details is returned if there is one. Otherwise, the function adds up
+    the clients that hold the pin-set versions in the details. If the details name no version, it
+    adds up the clients of all versions of the pin set.
 
     Args:
         finding: the problem that a rule detected.

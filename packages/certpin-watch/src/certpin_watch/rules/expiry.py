@@ -241,9 +241,10 @@ def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | Non
 
 
 def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
-    """Return "warning" if a pin-set version expires before all of its clients can get a newer one.
+    """Return "warning" if pins of a version expire before all clients can have a newer version.
 
-    Return None if they can get it in time. ``number`` is the number of the version.
+    Return None if the clients can get a newer version in time. ``number`` is the number of the
+    pin-set version; ``monitored`` has the versions that clients may hold.
     """
     versions = [version for version in monitored.live_versions if version.number == number]
     violation = expiry(monitored.situation([]), versions)

@@ -65,21 +65,22 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(monitored: PolicyEvidence) -> list[Version]:
-    """Return the versions that clients may hold with the number of the pin file's current version.
+    """Return the deployed versions with the same number as the version in the pin file.
 
-    The list is empty if no client can hold that version.
+    Only versions that clients may still hold are returned. So the list is empty if the version in
+    the pin file is not deployed, or no client can hold it any more.
     """
     number = monitored.charge.pins.version
     return [version for version in monitored.live_versions if version.number == number]
 
 
 def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
-    """Return how bad it is that a policy refuses the chain of a server.
+    """Return the consequence for clients if a policy refuses the chain that a server presents.
 
     Returns:
         The severity, and a phrase such as "clients refuse it". The severity is "critical" if
-        clients enforce the policy. It is "warning" if they only report, or no client has the
-        version yet.
+        clients enforce the policy. It is "warning" if clients only report mismatches, or if no
+        client has this version of the pin set yet.
     """
     if monitored.live_versions and not version_holders(monitored):
         return "warning", "clients will refuse it once they hold this version, not out yet"

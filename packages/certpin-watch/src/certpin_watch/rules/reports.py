@@ -160,7 +160,7 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 class _Reach(NamedTuple):
-    """How far a reported problem reaches.
+    """The numbers of reports, clients and networks that one reported problem concerns.
 
     Attributes:
         reports: the number of reports.
@@ -236,8 +236,9 @@ def _networks_text(number: int) -> str:
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
     """Return a phrase with the share of reports in which the client's platform refused the chain.
 
-    Such a chain did not deceive these clients, with or without pins. The phrase is empty if the
-    share is below half a per cent.
+    The platform is the TLS library of the operating system. It refused these chains without regard
+    to pins, so they did not deceive the clients. The phrase is empty if the share is below half a
+    per cent.
     """
     refused = _total(group for group in groups if group.unverified)
     share = round(100 * refused / (_total(groups) or 1))
@@ -457,9 +458,9 @@ def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str
 
 
 def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> int:
-    """Count the providers' networks that reported the chains in these report groups.
+    """Count the internet providers' networks from which clients reported the chains in ``groups``.
 
-    All groups must be for one host.
+    Each item of ``groups`` counts identical failure reports. All items must be for one host.
     """
     if not groups:
         return 0
@@ -470,8 +471,8 @@ def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> i
 def _claim_severity(evidence: Evidence, networks: int) -> Severity:
     """Return the severity of a problem that only clients report, and no probe confirms.
 
-    It is "critical" if at least ``limits.networks`` networks of providers reported it, else
-    "warning".
+    It is "critical" if reports came from at least ``limits.networks`` (a setting) networks of
+    internet providers, else "warning". ``networks`` is the number of these networks.
     """
     return "critical" if networks >= evidence.limits.networks else "warning"
 

@@ -170,7 +170,10 @@ class ReportedFailures(NamedTuple):
 
     @property
     def unverified(self) -> bool:
-        """True if the client's platform refused the chain: usually, pins are not the cause then."""
+        """True if the platform of the client (its TLS library) could not verify the served chain.
+
+        Then the connection usually failed for another reason than the pins.
+        """
         return self.reason in UNVERIFIED
 
     @property
@@ -184,7 +187,7 @@ class ReportedFailures(NamedTuple):
 
 
 class VersionHolders(NamedTuple):
-    """The number of clients that reported in a day that they hold a version of a pin set.
+    """A pin-set version and an app, with the number of clients that reported both in one day.
 
     ``app`` and ``app_version`` are those of the clients; ``version`` is the version of the pin set.
     """
@@ -197,7 +200,7 @@ class VersionHolders(NamedTuple):
 
 
 class SignedRole(NamedTuple):
-    """When the signature of a TUF role on a pin file's published pin sets expires.
+    """A TUF role that signs the published pin sets of a pin file, and the expiry of its signature.
 
     ``path`` is the pin file. ``expires`` is in Unix seconds. ``soon`` is True if less than a third
     of the signature's lifetime is left.

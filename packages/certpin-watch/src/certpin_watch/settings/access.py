@@ -110,7 +110,7 @@ class OpenIDSettings:
 
     @property
     def recheck_seconds(self) -> int:
-        """For how many seconds the provider's statement about a user is valid."""
+        """The number of seconds for which the provider's statement about a user is valid."""
         return self.recheck_minutes * 60
 
 
@@ -165,7 +165,10 @@ class AuthSettings:
 
     @property
     def believed(self) -> tuple[Network, ...]:
-        """The networks of proxies that may state the client's address; empty without a proxy."""
+        """The networks of the proxies that may state the client's address; empty without a proxy.
+
+        Their ``X-Forwarded-…`` headers are used.
+        """
         return self.trusted_proxies if self.behind_proxy else ()
 
     @property

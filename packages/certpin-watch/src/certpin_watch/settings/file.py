@@ -61,7 +61,9 @@ def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits for when an expiry is near and a probe result is old, and the limits on reports.
+    """The settings that decide which expiries are near and which probe results are old.
+
+    The settings also contain the limits on reports.
 
     Attributes:
         certificates: the longest time before a certificate expires from which on pages and alerts
@@ -83,7 +85,7 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 
 def _public_url(table: Table, name: str) -> str:
-    """Read the address of the pages for users. It may be empty.
+    """Read the setting with the address at which users reach the pages. It may be empty.
 
     An address needs a host: without it, a request for any host would be accepted (DNS rebinding),
     and links in messages would lead nowhere.
@@ -151,8 +153,9 @@ class ServiceSettings:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The settings for when an expiry is near and a probe result old, and the limits on
-        reports.
+        """The settings that decide which expiries are near and which probe results are old.
+
+        The object also has the limits on reports.
         """
         monitor = self.monitor
         return Thresholds(
@@ -214,7 +217,7 @@ def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
 
 
 def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
-    """Check that each alert rule exists that the settings of a notification service name.
+    """Check that the alert rules exist that the settings of notification services name.
 
     A misspelt name would match no alert.
 

@@ -37,7 +37,7 @@ Value = TypeVar("Value")
 
 
 def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") -> Value:
-    """Declare a field of a settings class, with a default value.
+    """Declare a field of a settings class: its default value, and the function that reads it.
 
     Args:
         default: the value if the table doesn't have the key.
@@ -58,7 +58,7 @@ def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
 
 
 def table_setting(kind: type[Value]) -> Value:
-    """Declare a field for a nested table in which every setting has a default.
+    """Declare a field of a settings class for a nested table in which every setting has a default.
 
     If the table is missing, the field has all defaults. ``kind`` is the settings class of the
     table.
@@ -174,7 +174,7 @@ def duration(
 ) -> Callable[[Table, str], timedelta]:
     """Return a function that reads a duration, such as ``90s``, from a table.
 
-    It must be from ``low`` to ``high``; None means no upper limit.
+    The duration must be from ``low`` to ``high``; if ``high`` is None, there is no upper limit.
     """
 
     def read(table: Table, name: str) -> timedelta:

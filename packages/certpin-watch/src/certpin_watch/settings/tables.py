@@ -155,10 +155,12 @@ class MonitorSettings:
 
     @staticmethod
     def complete(values: dict[str, Any], _: Table) -> None:
-        """If ``values`` has no ``locations``, set them to the location of this machine only.
+        """Complete the settings of the monitor with the default for ``locations``.
+
+        If ``values`` has no ``locations``, the only location is this machine, if it has a name.
 
         Args:
-            values: the settings by field name.
+            values: the settings by field name; changed in place.
         """
         own = values.get("location", "local")
         values["locations"] = values.get("locations") or ((own,) if own else ())

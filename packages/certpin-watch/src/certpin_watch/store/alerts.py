@@ -42,7 +42,9 @@ _GIVEN_UP_SECONDS = 86400  # for which a message that was given up counts
 
 @dataclass(frozen=True)
 class AlertRow:
-    """An alert: a problem from when it was first seen until it is resolved. Times are Unix seconds.
+    """A row of ``alerts``: a problem from when it was first seen until it is resolved.
+
+    All times are in seconds since 1970.
 
     Attributes:
         key: identifies the problem: rule, pin set, host and subject.
@@ -166,10 +168,11 @@ def last_end(now: int, longest: timedelta) -> int:
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
-    """Return all open alerts, and for each other problem its last alert if it resolved recently.
+    """Return all open alerts, and recently resolved alerts of problems without an open alert.
 
-    The rows are locked until the transaction ends: the caller writes them back as a whole, and an
-    acknowledgement in between would be lost.
+    For each such problem, only the alert that resolved last is returned. The rows are locked until
+    the transaction ends: the caller writes them back as a whole, and an acknowledgement in between
+    would be lost. ``now`` is in seconds since 1970.
     """
     table = ALERTS.c
     rows = connection.execute(
@@ -265,7 +268,8 @@ def record_event(
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
     """Return the alert that a queued message is about, and the note of the event.
 
-    The note is empty if the event has none.
+    The event, such as "acknowledged", is the reason for the message. The note is an additional
+    sentence; empty if the event has none.
     """
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
@@ -439,10 +443,12 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
 
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
-    """Count the other open alerts in the incident that a notification service opened for an alert.
+    """Count the other open alerts that belong to an incident at a notification service.
 
-    ``row`` is a message to the service about the alert that is not counted. ``incident`` is the key
-    of the incident.
+    Args:
+        connection: a transaction.
+        row: a message to the service. Its alert is not counted.
+        incident: the key of the incident.
     """
     table = TELLINGS.c
     return int(
@@ -469,7 +475,7 @@ def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
 
 
 def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...]:
-    """Return the open alerts about which a notification service accepted at least one message."""
+    """Return the open alerts for which a notification service has accepted a message."""
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
     wanted = select(ALERTS).where(ALERTS.c.resolved_at.is_(None), ALERTS.c.id.in_(delivered))

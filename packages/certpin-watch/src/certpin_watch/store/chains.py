@@ -51,7 +51,7 @@ class ChainRecord(NamedTuple):
 
     @property
     def row_size(self) -> int:
-        """The bytes that the chain's row uses of the quota, without its certificates."""
+        """The bytes of the storage quota that the chain's row uses, without its certificates."""
         return len(self.members) + ROW_OVERHEAD
 
     @property
@@ -171,7 +171,7 @@ def missing_chains(
 def new_certificate_sizes(
     connection: Connection, chains: Iterable[ChainRecord]
 ) -> dict[bytes, int]:
-    """Return how many bytes of the quota each new certificate would use.
+    """Return how many bytes of the storage quota each certificate of these chains would use.
 
     The result maps the SHA-256 of a certificate to the bytes. Certificates that are stored already
     are left out.
@@ -321,12 +321,13 @@ def _stored(connection: Connection, column: Column[bytes], keys: Iterable[bytes]
 
 
 def lock_usage(connection: Connection) -> int:
-    """Lock the row with the quota's usage until the transaction ends.
+    """Lock the row with the used bytes of the storage quota until the transaction ends.
 
-    If the row is missing, the usage is computed from all stored rows.
+    The quota limits the chains, certificates and samples that only clients reported. If the row is
+    missing, the used bytes are computed from all stored data.
 
     Returns:
-        The used bytes of the quota. No other transaction can change them until this one ends.
+        The used bytes. No other transaction can change them until this transaction ends.
     """
     used = _locked_usage(connection)
     if used is None:
@@ -337,7 +338,10 @@ def lock_usage(connection: Connection) -> int:
 
 
 def add_usage(connection: Connection, amount: int) -> None:
-    """Add bytes to the quota's usage; a negative number subtracts. Call ``lock_usage`` before."""
+    """Add ``amount`` bytes to the used bytes of the storage quota; a negative number subtracts.
+
+    The quota limits the data that clients reported. Call ``lock_usage`` before.
+    """
     if amount:
         connection.execute(
             update(BUDGETS).where(BUDGETS.c.name == _REPORTS).values(used=BUDGETS.c.used + amount)
@@ -345,13 +349,16 @@ def add_usage(connection: Connection, amount: int) -> None:
 
 
 def read_usage(connection: Connection) -> int:
-    """Return the used bytes of the quota, without a lock."""
+    """Return the used bytes of the quota for data that clients reported. This takes no lock."""
     found = connection.execute(select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS)).scalar()
     return int(found or 0)
 
 
 def compute_usage(connection: Connection) -> int:
-    """Compute the used bytes of the quota from all stored rows: chains, certificates, samples."""
+    """Add up the used bytes of the storage quota from all rows that count for the quota.
+
+    These are chains and certificates that only clients reported, and samples of reports.
+    """
     return (
         rows_size(connection, CHAINS.c.members, CHAINS.c.told > 0)
         + rows_size(connection, CERTIFICATES.c.der, CERTIFICATES.c.told)
@@ -362,9 +369,10 @@ def compute_usage(connection: Connection) -> int:
 def rows_size(
     connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
 ) -> int:
-    """Return how many bytes of the quota the rows use that match the SQL conditions.
+    """Return how many bytes some rows of a table use of the storage quota.
 
-    Each row uses the length of the column ``content``, and ``ROW_OVERHEAD`` bytes.
+    Each row uses the length of its column ``content``, and ``ROW_OVERHEAD`` bytes. ``where`` are
+    SQL conditions that select the rows.
     """
     size = func.sum(func.length(content) + ROW_OVERHEAD)
     total = select(func.coalesce(size, 0)).where(*where)

@@ -80,7 +80,7 @@ class Store:
             yield connection
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection of this process to the database."""
         self.engine.dispose()
 
     @property
@@ -172,7 +172,7 @@ def advisory_lock(connection: Connection, name: bytes) -> None:
 def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
     """Yield the keys, sorted, in lists of at most ``size`` keys.
 
-    An SQL statement can have only a limited number of values.
+    Use a list for each SQL statement, because a statement can have only a limited number of values.
     """
     ordered = sorted(keys)
     for start in range(0, len(ordered), size):
@@ -281,9 +281,9 @@ def translated_errors() -> Iterator[None]:
 
 
 def reason_of(exc: Any) -> str:
-    """Return why ``sqlite3`` or psycopg raised an exception, as a key of ``REASONS``.
+    """Classify an exception of ``sqlite3`` or psycopg; return its cause as a key of ``REASONS``.
 
-    An example is "full".
+    Examples are "full" (no disk space) and "busy".
     """
     if (name := getattr(exc, "sqlite_errorname", None)) is not None:
         if name == "SQLITE_ERROR" and str(exc).startswith(("no such table", "no such column")):

@@ -94,12 +94,15 @@ def delete_expired(
 ) -> int:
     """Delete a batch of report identities: expired ones, or the oldest if there are too many.
 
+    A report identity is a digest that recognises a report that is sent again.
+
     Args:
         connection: a transaction that may write.
         past: the expiry: reports that arrived before this time, in seconds since 1970, have
             expired.
-        max_identities: the maximum number of identities. ``HourCount`` has counted the stored ones.
-            Identities that arrived in the last hour are never deleted because of this limit.
+        max_identities: the maximum number of identities, compared with the numbers that
+            ``HourCount`` stored. Identities that arrived in the last hour are never deleted because
+            of this limit.
         now: seconds since 1970.
         batch: the maximum number of rows that are deleted.
 
@@ -122,9 +125,12 @@ def delete_expired(
 
 
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
-    """Return the arrival time before which identities are deleted because too many are stored.
+    """Return the arrival time before which report identities are deleted if too many are stored.
 
-    The time is in seconds since 1970; 0 if there are not too many.
+    A report identity is a digest that recognises a report that is sent again.
+
+    Returns:
+        Seconds since 1970; 0 if at most ``max_identities`` are stored.
     """
     hours, kept = IDENTITY_HOURS.c, 0
     newest = select(IDENTITY_HOURS).where(hours.hour <= now).order_by(hours.hour.desc())
@@ -145,10 +151,11 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 
 
 class HourCount:
-    """Stores how many report identities arrived in each hour, one hour per call.
+    """A callable that counts the report identities of one hour per call, and stores the number.
 
-    Hours without a stored number are counted. The last hours with a number are counted again,
-    because late reports may have been added to them.
+    A report identity is a digest that recognises a report that is sent again. The hours are those
+    of arrival. Hours without a stored number are counted. The last hours with a number are counted
+    again, because late reports may have been added to them.
 
     Args:
         since: identities that arrived before this second are not counted.
@@ -163,10 +170,10 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count the identities of the next hour, and store the number.
+        """Count the report identities that arrived in the next hour, and store the number.
 
-        ``batch`` is ignored: it is an argument of each step of retention. Return 1, or 0 if no hour
-        is left to count.
+        ``batch`` is ignored: retention passes it to each of its functions. Return 1, or 0 if no
+        hour is left to count.
         """
         del batch  # an hour is read from the index
         hours, column = IDENTITY_HOURS.c, REPORT_IDENTITIES.c.received_at
@@ -188,15 +195,19 @@ class HourCount:
 
 
 def partition_days(connection: Connection) -> list[int]:
-    """Return the first second of each day that has a partition of identities, the oldest first."""
+    """Return the days that have a partition of the table of report identities, the oldest first.
+
+    Each day is given as its first second, since 1970.
+    """
     names = connection.execute(text(_PARTITIONS), {"name": REPORT_IDENTITIES.name}).scalars()
     return sorted(day for day in map(_partition_day, names) if day is not None)
 
 
 def create_next_partition(connection: Connection, now: int) -> int:
-    """Create the first missing partition of identities, for today or one of the next days.
+    """Create the first missing daily partition of report identities, from today on.
 
-    Identities that are stored already, and belong into the new partition, are moved into it.
+    Only the next few days get a partition in advance. Identities that are stored already, and
+    belong into the new partition, are moved into it. ``now`` is in seconds since 1970.
 
     Returns:
         The number of partitions that were created: 0 if none is missing.
@@ -212,9 +223,10 @@ def create_next_partition(connection: Connection, now: int) -> int:
 
 
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
-    """Drop the oldest partition of report identities if none of its rows has to be kept.
+    """Drop the oldest daily partition of report identities if none of its rows has to be kept.
 
-    That is so if all rows have expired, or are among the oldest of too many identities.
+    A row does not have to be kept if it has expired, or if so many newer identities are stored that
+    it exceeds ``max_identities``.
 
     Args:
         connection: a transaction that may write.

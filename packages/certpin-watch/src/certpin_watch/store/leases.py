@@ -73,8 +73,9 @@ def take(
 ) -> HeldLease | None:
     """Take the lease of some work if it is free or expired, or renew it if the holder has it.
 
-    A lease that ends later than any process asks for was taken while a clock ran ahead. It counts
-    as free: if its holder died, the work would otherwise stop until that end.
+    A lease is the right of one process to do some work until a time. A lease that ends too far in
+    the future was taken while a clock ran ahead. It counts as free: if its holder died, the work
+    would otherwise stop until that end.
 
     Args:
         connection: a transaction that may write.
@@ -129,7 +130,8 @@ def release(connection: Connection, lease: HeldLease) -> None:
 def confirm(connection: Connection, lease: HeldLease) -> bool:
     """Return True if no other process has taken the lease since this process took or renewed it.
 
-    After that, no other process can take it until this transaction (a ``write``) ends.
+    After a call, no other process can take the lease until the transaction of ``connection`` (which
+    must be a ``Store.write``) ends.
     """
     found = select(LEASES.c.term).where(_is_mine(lease)).with_for_update()
     return connection.execute(found).first() is not None
@@ -144,9 +146,10 @@ def _is_mine(lease: HeldLease) -> ColumnElement[bool]:
 
 
 class WorkerIdentity(NamedTuple):
-    """Identifies a worker: the location and name of its token, and its process.
+    """The identity of a process that probes hosts (a worker), as a holder of leases.
 
-    ``process`` is a random number, because two workers may have one token.
+    ``location`` and ``token`` are the location and the name of the token with which the worker
+    authenticates. ``process`` is a random number, because two workers may have one token.
     """
 
     location: str
@@ -154,16 +157,16 @@ class WorkerIdentity(NamedTuple):
     process: str
 
     def holder(self, slot: int | str = "") -> str:
-        """Return the text in the column ``holder`` of a lease that this worker has.
+        """Return the text for the column ``holder`` of a probe job's lease that this worker has.
 
-        ``slot`` is the planned time of the job, in seconds since 1970. Without it, the text names
-        only the worker, after a space.
+        ``slot`` is the planned time of the job, in seconds since 1970, and begins the text. Without
+        a slot, the text is a space and the worker.
         """
         return f"{slot} {self.token}/{self.process}"
 
 
 def finished(slot: int) -> str:
-    """Return the text in the column ``holder`` of a job's lease when the job is done.
+    """Return the text for the column ``holder`` of a probe job's lease after the job is done.
 
     ``slot`` is the time for which the job was planned, in seconds since 1970.
     """
@@ -171,7 +174,7 @@ def finished(slot: int) -> str:
 
 
 def lock_jobs(connection: Connection) -> None:
-    """Prevent other processes from changing leases of jobs until this transaction ends.
+    """Prevent other processes from changing leases of probe jobs until this transaction ends.
 
     Without this lock, two transactions could deadlock, because each changes several rows, in an
     order that the database chooses. (SQLite has only one writer.)
@@ -180,9 +183,10 @@ def lock_jobs(connection: Connection) -> None:
 
 
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
-    """Return the identities of the jobs that have a lease, so that they can't be claimed now.
+    """Return the identities of the probe jobs that no worker can claim at ``now``.
 
-    ``now`` is in seconds since 1970; ``latest`` is the latest time at which a valid lease can end.
+    Another worker has these jobs, or their last probe is done. ``now`` is in seconds since 1970.
+    Leases that end after ``latest`` are ignored, because a wrong clock wrote them.
     """
     chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
     return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
@@ -197,7 +201,7 @@ def claim_jobs(
     until: int,
     latest: int,
 ) -> set[str]:
-    """Take the leases of these jobs for a worker, without those that another worker holds.
+    """Give the leases of probe jobs to a worker, except jobs that another worker has.
 
     Args:
         connection: a transaction that holds ``lock_jobs``.
@@ -240,7 +244,7 @@ def claim_jobs(
 def renew_jobs(
     connection: Connection, worker: WorkerIdentity, identities: Iterable[str], until: int
 ) -> None:
-    """Extend a worker's leases of these jobs to ``until``, in seconds since 1970.
+    """Extend a worker's leases of these probe jobs to ``until``, in seconds since 1970.
 
     Jobs that this worker does not hold are left unchanged.
     """
@@ -250,7 +254,7 @@ def renew_jobs(
 
 
 def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iterable[str]) -> None:
-    """Delete a worker's leases of these jobs, so that other workers can claim the jobs at once.
+    """Delete a worker's leases of these probe jobs, so that others can claim the jobs at once.
 
     Jobs that this worker does not hold are left unchanged.
     """
@@ -259,17 +263,18 @@ def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iter
 
 
 def forget_jobs(connection: Connection, before: int) -> None:
-    """Delete the leases of jobs that ended before a time, given in seconds since 1970.
+    """Delete the leases of probe jobs that ended before a time, given in seconds since 1970.
 
-    Otherwise the leases of targets that are no longer probed would stay.
+    Otherwise the leases of targets that are no longer probed would stay in the table.
     """
     connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
 
 
 def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, str]:
-    """Return the text in the column ``holder`` of each job's lease, by the job's identity.
+    """Return the text in the column ``holder`` of each probe job's lease, by the job's identity.
 
-    The rows are locked until the transaction ends. Jobs without a lease are left out.
+    The text has the planned time of the job, and the worker that has the job if it isn't done. The
+    rows are locked until the transaction ends. Jobs without a lease are left out.
     """
     found: dict[str, str] = {}
     columns = LEASES.c
@@ -281,7 +286,7 @@ def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, 
 
 
 def finish_jobs(connection: Connection, slots: Mapping[str, int], until: int) -> None:
-    """Mark each job as done for its slot (the planned time of the probe).
+    """Mark each probe job as done for its slot (the planned time of the probe).
 
     No worker can claim the job again before ``until``, in seconds since 1970.
 
@@ -307,16 +312,18 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return an SQL condition that is true if a job is already done for its planned time.
+    """Return an SQL condition that is true if a probe job is already done for its planned time.
 
-    ``holder`` is the text that a new holder would write. The planned time is its first word.
+    ``holder`` is the text that a new holder would write into the lease. The first word of the text
+    is the planned time.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 
 
 def _batches(identities: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the names of the leases of these jobs, in lists of at most ``_MAX_ROWS``.
+    """Yield the names of the leases of these probe jobs, in lists of at most ``_MAX_ROWS``.
 
-    An SQL statement can have only a limited number of values.
+    ``identities`` are the identities of the jobs. An SQL statement can have only a limited number
+    of values.
     """
     return pieces({PROBES + identity for identity in identities}, _MAX_ROWS)

@@ -47,10 +47,11 @@ _COMPILED: dict[tuple[str, str], Any] = {}
 
 
 class ReportGroup(NamedTuple):
-    """The columns of ``report_groups`` that are equal in all reports of one group.
+    """A group of reports that arrived in one hour with equal fields, and are counted in one row.
 
-    ``hour`` is the first second of the hour. ``served`` and ``verified`` are digests of chains.
-    ``folded`` is above 0 if the group has less detail, because a limit on groups was reached.
+    The fields are those columns of ``report_groups``. ``hour`` is the first second of the hour.
+    ``served`` and ``verified`` are digests of chains. ``folded`` is above 0 if the group has less
+    detail, because a limit on groups was reached.
     """
 
     hour: int
@@ -72,7 +73,8 @@ class ReportGroup(NamedTuple):
 class CheckInGroup(NamedTuple):
     """The key of a row of ``presences``, which counts the clients that checked in on one day.
 
-    All clients in one row have the same pin-set version, app and platform.
+    With a check-in, a client reports the pin-set version that it holds. All clients in one row have
+    the same pin-set version, app and platform.
     """
 
     day: int
@@ -84,7 +86,7 @@ class CheckInGroup(NamedTuple):
 
 
 class ReportOrigin(NamedTuple):
-    """A row of ``report_networks``: on one day, a network reported a chain.
+    """A record that a network reported a chain on one day (a row of ``report_networks``).
 
     ``share`` is the monitored host or pattern that the report was about. ``met`` is the digest of
     the chain; empty for failures without a stored chain.
@@ -153,7 +155,7 @@ def _execute_many(
 
 
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
-    """Insert the identities of reports, each with its time of arrival.
+    """Insert the identities of reports (digests that recognise repeats) and their arrival times.
 
     The number of rows in a statement is always a power of two, so that the driver has to remember
     only a few different statements.
@@ -183,7 +185,10 @@ def _identities_sql(dialect: str, rows: int) -> str:
 
 
 def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
-    """Return the given keys for which a report group is stored already."""
+    """Return those of the given keys that identify a stored report group.
+
+    A report group counts the reports of one hour with equal fields.
+    """
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
@@ -193,7 +198,11 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
 
 
 def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
-    """Return the number of report groups of an hour, and that of its whole day."""
+    """Return the number of report groups of an hour, and the number of its whole day.
+
+    A report group counts the reports of one hour with equal fields. ``hour`` is the hour's first
+    second.
+    """
     table, day = REPORT_GROUPS.c, hour - hour % DAY
     counts = select(func.count()).select_from(REPORT_GROUPS)
     in_day = counts.where(table.hour >= day, table.hour < day + DAY)
@@ -204,14 +213,19 @@ def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
 
 
 def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
-    """Return the number of report groups of each host in one hour."""
+    """Return pairs of a host and the number of its report groups in one hour.
+
+    A report group counts the reports of one hour with equal fields.
+    """
     table = REPORT_GROUPS.c
     rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
     return [(host, number) for host, number in connection.execute(rows)]
 
 
 def add_to_groups(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Add numbers of reports to the report groups; insert the groups that are not stored yet.
+    """Add numbers of reports to report groups; insert the groups that are not stored yet.
+
+    A report group counts the reports of one hour with equal fields.
 
     Args:
         connection: a transaction that may write.
@@ -228,16 +242,19 @@ def _upsert_groups(connection: Connection) -> Any:
 
 
 def count_day_sums(connection: Connection, day: int) -> int:
-    """Return the number of daily sums (rows of ``day_places``) of a day.
+    """Return the number of rows of ``day_places``, each of which counts equal reports of one day.
 
-    ``day`` is the first second of the day, since 1970.
+    Only rows of ``day`` are counted, which is the first second of the day, since 1970.
     """
     of_day = select(func.count()).where(DAY_PLACES.c.day == day)
     return connection.execute(of_day).scalar_one()
 
 
 def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, int]]:
-    """Return the number of daily sums (rows of ``day_places``) of each host on one day."""
+    """Return pairs of a host and its number of rows of ``day_places`` for one day.
+
+    Each row counts equal reports of that day. ``day`` is its first second.
+    """
     places = REPORT_PLACES.c
     rows = (
         select(places.host, func.count())
@@ -309,7 +326,9 @@ def add_to_day_sums(
     by_trait: Mapping[tuple[int, int], int],
     by_place: Mapping[tuple[int, int, int], dict[str, int]],
 ) -> None:
-    """Add numbers of reports to the daily sums; insert the sums that are not stored yet.
+    """Add numbers of reports to the daily sums, which count equal reports of one day.
+
+    Sums that are not stored yet are inserted.
 
     Args:
         connection: a transaction that may write.
@@ -347,7 +366,10 @@ def _upsert_day_places(connection: Connection) -> Any:
 
 
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
-    """Return the given keys for which ``presences`` (clients by version and app) has a row."""
+    """Return those of the given keys that have a row in ``presences``.
+
+    A row counts the clients of a day with equal pin-set version and app.
+    """
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
     found = set()
     for piece in pieces(keys, _MAX_TUPLES):
@@ -358,13 +380,19 @@ def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[C
 
 
 def count_check_ins(connection: Connection, day: int) -> int:
-    """Return how many rows of ``presences`` (clients by version and app) a day has."""
+    """Return how many rows of ``presences`` a day has.
+
+    A row counts the clients with equal pin-set version and app that checked in on the day.
+    """
     in_day = select(func.count()).where(PRESENCES.c.day == day)
     return connection.execute(in_day).scalar_one()
 
 
 def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
-    """Add numbers of clients to rows of ``presences``; insert the rows that are not stored yet."""
+    """Add numbers of clients to rows of ``presences``; insert the rows that are not stored yet.
+
+    A row counts the clients of a day with equal pin-set version and app.
+    """
     rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
     if rows:
         connection.execute(_upsert_check_ins(connection), rows)
@@ -402,9 +430,13 @@ def new_chains_by_source(
 def origins_by_network(
     connection: Connection, origins: Iterable[ReportOrigin]
 ) -> dict[tuple[int, str], int]:
-    """Return how many report origins (chains that a network reported) are stored.
+    """Return how many report origins each network has on each day.
 
-    The numbers are counted by day and network, for the days and networks of ``origins``.
+    A report origin records that a network reported a chain for a host or pattern on a day. Only the
+    days and networks of ``origins`` are counted.
+
+    Returns:
+        The number of origins, by day and network.
     """
     table = REPORT_NETWORKS.c
     days, networks = ({origin[field] for origin in origins} for field in (0, 1))
@@ -442,9 +474,9 @@ def samples_by_share(connection: Connection, since: int, until: int) -> dict[str
 
 
 def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
-    """Return how many samples (request bodies) each of these report groups has.
+    """Return how many samples (request bodies) are stored for each of these report groups.
 
-    Groups without samples are left out.
+    A report group counts equal reports of one hour. Groups without samples are left out.
     """
     samples = REPORT_SAMPLES.c
     found: dict[bytes, int] = {}

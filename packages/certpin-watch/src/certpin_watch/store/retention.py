@@ -216,7 +216,7 @@ def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
 
 
 class UnreferencedChains:
-    """Deletes chains that no row refers to, and certificates that are in no other chain.
+    """A callable that deletes chains no row refers to, and certificates that are in no other chain.
 
     All chains are checked, a batch per call. The rows that refer to a chain are searched by index,
     because reading all references at once takes longer than PostgreSQL's statement timeout.
@@ -317,15 +317,18 @@ class ClockState(NamedTuple):
 
     @property
     def held_until(self) -> int | None:
-        """The time before which no row may be deleted; None if the clock is trusted."""
+        """The time until which no row may be deleted, because the clock jumped ahead.
+
+        It is in seconds since 1970; None if the clock is trusted.
+        """
         return None if self.leapt_at is None else self.leapt_at + HOLD
 
 
 def next_state(last: ClockState | None, now: int) -> ClockState:
     """Decide if the clock is trusted at ``now``, and return its new state. This does no I/O.
 
-    A step back is always trusted, because it only makes fewer rows expire. ``last`` is the previous
-    state.
+    A clock that was set back is always trusted, because that only makes fewer rows expire. ``last``
+    is the previous state; None if there is none. ``now`` is in seconds since 1970.
     """
     if last is None or now <= last.at + MAX_STEP:
         return ClockState(now)

@@ -40,7 +40,11 @@ _TRIAL = "trial"  # the lease that check_tables writes; it expires at once
 
 
 class SchemaState(StrEnum):
-    """The state of a database's schema, compared with the schema of this version of certpin."""
+    """The state of a database's schema, compared with the schema of this version of certpin.
+
+    It is current, empty (no tables), behind (of an older version), newer (of a newer version) or
+    foreign (of another program).
+    """
 
     CURRENT = "current"
     EMPTY = "empty"  # no table at all
@@ -197,7 +201,7 @@ def latest() -> str:
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Run the missing migrations of the database, in the transaction of the connection.
 
-    ``revision`` is the last one to run; by default, the newest.
+    ``revision`` is the ID of the last migration to run; by default, the newest.
     """
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
@@ -376,6 +380,8 @@ def _refuse_in_use(target: Path) -> None:
 
 def _lock_part(part: Path, target: Path) -> int:
     """Open the temporary file ``part`` of ``replaced_file``, lock it, and return its descriptor.
+
+    ``target`` is the file that ``part`` replaces later.
 
     Raises:
         ConfigError: the file can't be written.

@@ -207,9 +207,9 @@ def _session(row: RowMapping) -> Session:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """The number of failed logins from a source, or to an account.
+    """The number of failed logins from a network, or to an account, and the time of the last one.
 
-    ``last`` is the time of the last failed login, in seconds since 1970.
+    ``last`` is that time, in seconds since 1970.
     """
 
     count: int
@@ -217,13 +217,13 @@ class FailureCount:
 
 
 def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
-    """Return the number of failed logins of a source or account, and lock its row.
+    """Return the number of failed logins from a network or to an account, and lock its row.
 
     The row stays locked until the transaction ends.
 
     Args:
         connection: a transaction.
-        key: a digest of a source or of an account's name.
+        key: a digest of the client's network or of the account's name.
         at: the current time, in seconds since 1970.
     """
     added = insert(connection, GUESSES).values(who=key, count=0, last_at=int(at))
@@ -234,7 +234,10 @@ def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount
 
 
 def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
-    """Store the number of failed logins of a source or account. Call ``lock_failures`` before."""
+    """Store the number of failed logins from a network or to an account.
+
+    ``key`` is a digest of the network or of the account's name. Call ``lock_failures`` before.
+    """
     values = {"count": failures.count, "last_at": int(failures.last)}
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
 

@@ -114,7 +114,9 @@ def _database(store: Store) -> str:
 
 
 def setting_rows(table: object, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the value of each setting in a table of ``watch.toml``, without secrets.
+    """Yield the settings in a table of ``watch.toml`` as pairs of name and value, both as text.
+
+    The value of a secret is replaced.
 
     Args:
         table: the settings of the table, as a dataclass.
@@ -140,9 +142,10 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return the value of a setting as text: "none" if it is empty, "yes" or "no" for a boolean.
+    """Return the value of a setting as text for the page ``/about``.
 
-    For a value that is a settings table and has a name, return the name.
+    An empty value is "none", a boolean "yes" or "no", and a secret is not shown. For a value that
+    is a settings table and has a name, return the name.
     """
     if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"

@@ -236,9 +236,10 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return, for each host of an active silence that may have no effect, the reason.
+    """Return the hosts of active silences that may have no effect, each with the reason.
 
-    An example is a host that no pin set covers. Silences for all hosts are left out.
+    A silence has no effect, for example, if no pin set covers its host. Silences for all hosts are
+    left out.
     """
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
@@ -317,7 +318,11 @@ def _value(name: str, value: Any, now: datetime) -> Shown:
 
 
 def _text(value: Any, now: datetime) -> Shown:
-    """Format a detail of an alert: a text, a number, or a list of these; anything else as JSON."""
+    """Format a value in the details of an alert for the page.
+
+    A boolean becomes "yes" or "no". A list becomes its formatted items with commas. A text or
+    number is cut to a limit, and anything else is shown as JSON.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -344,9 +349,9 @@ def _count(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """Format a detail of an alert that is a list of pairs of a value and its number of reports.
+    """Format a list of pairs (a value, and how many reports contain it) in an alert's details.
 
-    A list of other values is formatted without numbers.
+    If the items are not pairs, they are formatted without numbers.
     """
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
@@ -356,7 +361,7 @@ def _pairs(value: Any, now: datetime) -> Shown:
 
 
 def _certificates(value: Any, now: datetime) -> Shown:
-    """Format a detail of an alert that is a certificate, several certificates, or a pin, as HTML.
+    """Format one or several certificates, or a pin, in an alert's details as HTML.
 
     Certificates are shown with subject and pin.
     """
@@ -370,7 +375,10 @@ def _certificates(value: Any, now: datetime) -> Shown:
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """Format a detail of an alert as HTML: the pins of the keys that each location received."""
+    """Format the pins of the keys that each location received, in an alert's details, as HTML.
+
+    ``value`` maps the name of each location to its pins.
+    """
     return Markup("<br>").join(
         Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))
         for name, pins in list(value.items())[:_MAX_VALUES]

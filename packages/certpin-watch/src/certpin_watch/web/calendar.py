@@ -25,9 +25,10 @@ _MAX_EVENTS = 200  # of a pin set
 
 
 def calendar_page(page: PageRequest) -> Response:
-    """Return the page ``/calendar``: the dates of the next two years for each pin set.
+    """Return the page ``/calendar``: dates of each pin set at which clients can be locked out.
 
-    Dates that are past but still need an action are included.
+    These are dates of the next two years, such as expiries, and dates that are past but still need
+    an action.
     """
     verified, served = _latest_chains(page)
     data, today = load_data(), page.now.date()
@@ -47,10 +48,11 @@ def calendar_page(page: PageRequest) -> Response:
 
 
 def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
-    """Return the chains of the latest probes that were verified, by pin set and host pattern.
+    """Return the chains that the latest probes verified, by pin set and host pattern.
 
     Returns:
-        Two mappings: the verified chains, and the same chains as the servers sent them.
+        Two mappings: the paths that were verified, and the chains as the servers sent them. Each
+        maps the name of a pin set to a mapping of the host pattern to the chains.
     """
     verified: _Chains = defaultdict(lambda: defaultdict(list))
     served: _Chains = defaultdict(lambda: defaultdict(list))

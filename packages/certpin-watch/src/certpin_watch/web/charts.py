@@ -41,7 +41,7 @@ _GAP = 0.14  # between two bars, as a share of a slot
 
 @dataclass(frozen=True)
 class BarSeries:
-    """A series of a bar chart: its name, and its count in each time slot."""
+    """A series of a bar chart: its name, and the counted number in each time slot."""
 
     name: str
     counts: tuple[int, ...]
@@ -74,7 +74,7 @@ class Bars:
 
     @property
     def sums(self) -> tuple[int, ...]:
-        """The height of the bar in each time slot: the sum of all series."""
+        """The total of all series in each time slot: the height of the bar."""
         counts = [series.counts for series in self.series]
         return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * len(self.slots)
 
@@ -319,7 +319,7 @@ def plot_area(top: float, height: float, columns: float, paths: Sequence[ET.Elem
 
 @dataclass(frozen=True)
 class Span:
-    """The period that the time axis of a picture shows."""
+    """The period that the time axis of a picture shows, with its start and end."""
 
     since: datetime
     until: datetime
@@ -342,7 +342,7 @@ class Span:
 
 
 def ticks(span: Span) -> tuple[tuple[datetime, str], ...]:
-    """Return at most seven round times within a period, each with its label, for a time axis."""
+    """Return at most seven round times within a period, as pairs with a label, for a time axis."""
     for step in _STEPS:
         if span.length / step <= _MAX_STEPS:
             form = "%H:%M" if step < _DAY else "%d %b"
@@ -371,7 +371,7 @@ def _monthly_ticks(span: Span, months: int) -> Iterator[datetime]:
 
 
 def round_up(value: float) -> int:
-    """Return the smallest round number that is at least ``value``: the end of a chart's axis.
+    """Return the smallest round number that is at least ``value``, for the end of a chart's axis.
 
     A round number is 1, 2, 3, 4, 6 or 8 times a power of ten.
     """

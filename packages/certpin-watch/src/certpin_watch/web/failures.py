@@ -78,7 +78,10 @@ _POSITIONS = ("Server certificate", "Issuer", "Its issuer", "Further up")
 
 
 def failures_page(page: PageRequest) -> Response:
-    """Return the page ``/failures``: reports over time, by one field, and the reported chains."""
+    """Return the page ``/failures``: a chart of the reports of failures, and the reported chains.
+
+    The chart shows the number of reports over time, for each value of one field, such as reason.
+    """
     by = next(name for name in DIMENSIONS if name == page.choice("by", tuple(DIMENSIONS)))
     key = page.choice("range", tuple(RANGES))
     range_text, length = RANGES[key]
@@ -125,7 +128,9 @@ def unknown_counts(series: failures.Series) -> Iterator[str]:
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
-    """Return the filter for reports from the query parameters; None if there are none.
+    """Return the filter for reports that query parameters describe; None if there are none.
+
+    ``filters`` has the parameters by name.
 
     The value ``-`` selects reports in which the field is empty.
     """
@@ -162,7 +167,10 @@ class SeriesChart:
 
     @property
     def legend(self) -> list[tuple[str, str, int]]:
-        """The legend of the chart: colour, name and total of each series, the highest one first."""
+        """The legend of the chart: CSS class of the colour, name and total of each series.
+
+        The series on top of the stacked bars comes first.
+        """
         series = list(enumerate(self.bars.series))
         return [(colour(index), line.name, line.total) for index, line in reversed(series)]
 
@@ -215,7 +223,7 @@ def _line_name(series: failures.Series, line: failures.Line) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """Certificates at the same position of a reported chain and of the host's expected chain.
+    """Two certificates at the same position: of a reported chain, and of the host's expected chain.
 
     ``position`` is a text such as "Issuer". A certificate is None if its chain is shorter.
     """
@@ -225,7 +233,10 @@ class Pair:
     expected: Issued | None
 
     def differs(self, name: str) -> bool:
-        """Return True if both certificates exist and differ in the field called ``name``."""
+        """Return True if both certificates exist and differ in a field, such as the issuer.
+
+        ``name`` is the name of the field.
+        """
         if self.reported is None or self.expected is None:
             return False
         return bool(getattr(self.reported, name) != getattr(self.expected, name))
@@ -275,9 +286,15 @@ def chain_page(page: PageRequest) -> Response:
 def describe_chains(
     connection: Connection, page: PageRequest, counts: Iterable[ChainCount]
 ) -> list[tuple[ChainCount, ChainIssuer]]:
-    """Return each reported chain with the verdict of the pins and a description of its issuer.
+    """Return the reported chains, each with a description of its issuer.
 
-    ``counts`` are the chains, with the number of reports of each.
+    Args:
+        connection: a read transaction.
+        page: the request for the page.
+        counts: the chains, each with its host and its number of reports.
+
+    Returns:
+        Pairs: the chain, with the verdict whether its pins match, and the description.
     """
     described = []
     of_hosts: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
@@ -310,8 +327,9 @@ def _digest(page: PageRequest) -> bytes:
 def _host(page: PageRequest, names: list[str]) -> str:
     """Return the host for which the page of a reported chain is shown.
 
-    That is the host in the query if it is known, else the host with the most reports. ``names`` are
-    the hosts with reports of the chain, most reports first.
+    If the query of the request names a host that is monitored or in ``names``, that host is
+    returned, else the host with the most reports. ``names`` are the hosts with reports of the
+    chain, most reports first.
     """
     host = page.text("host")
     if host in names or page.snapshot.policies_of(host):
@@ -335,8 +353,8 @@ class ReceivedReport:
     """A report as a client sent it. Clients may send any text, so templates escape it.
 
     Attributes:
-        at: when it was received.
-        source: the network that it came from.
+        at: when the service received the report.
+        source: the client's network.
         host: the host that the report is about.
         text: the report, cut to 20,000 characters. JSON is indented over several lines.
         left_out: how many characters were cut.

@@ -74,7 +74,7 @@ _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row in the table of hosts, with its sparkline of reports.
+    """A row in the table of hosts on the page ``/``, with a small chart of reports.
 
     ``healthy`` is the number of locations that observe no problem.
     """
@@ -85,9 +85,9 @@ class Row:
 
 
 def fleet_page(page: PageRequest) -> Response:
-    """Return the page ``/``: all monitored hosts, the worst status first.
+    """Return the page ``/``: all monitored hosts, by default the worst status first.
 
-    Warnings on the page say which data is missing.
+    Warnings on the page state which data is missing.
     """
     settings = page.watch.settings.alerts
     with page.connection() as connection:
@@ -130,7 +130,8 @@ def fleet_page(page: PageRequest) -> Response:
 def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
     """Return the worst status of all hosts, and a sentence about it for the top of the page.
 
-    The status is "broken", "unknown", "expiring" or "holds"; None if no host is monitored.
+    The status is "broken", "unknown", "expiring" or "holds" (no problem); None if no host is
+    monitored. Without a worse status, it is "expiring" if an alert is open.
     """
     counts = hosts.count_by_status(fleet)
     if not fleet:
@@ -157,10 +158,7 @@ def healthy(page: PageRequest, host: Host) -> int:
 
 
 def _worst(fleet: Sequence[Host]) -> list[str]:
-    """Return the names of the hosts with the worst status.
-
-    ``verdict`` describes this status in a sentence.
-    """
+    """Return the names of the hosts with the worst status; empty if no host has a problem."""
     status, _ = verdict(fleet)
     return sorted(host.name for host in fleet if status != "holds" and host.status == status)
 
@@ -183,9 +181,9 @@ def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
 
 
 def _urgency(host: Host) -> int:
-    """Return the sort key of a host by its status; the lowest is the most urgent.
+    """Return the sort key of a host by its status; the lowest number is the most urgent.
 
-    Hosts with open alerts come directly after broken ones, because clients may see problems that
+    Broken hosts come first, then hosts with open alerts, because clients may see problems that
     probes don't.
     """
     position = hosts.WORST_FIRST.index(host.status)
@@ -198,7 +196,7 @@ def _days(days: float | None) -> float:
 
 @dataclass(frozen=True)
 class Served:
-    """A chain that a host presents to some locations.
+    """A chain that a host presents to some locations (machines that probe hosts).
 
     Attributes:
         vantages: the latest results of these locations.
@@ -214,7 +212,7 @@ class Served:
 
 
 def host_page(page: PageRequest) -> Response:
-    """Return the page of a host: chains, pins and their rotation, and reported failures."""
+    """Return the page of one host: its chains, pins and their rotation, and reported failures."""
     name = page.request.path_params["name"]
     with page.connection() as connection:
         host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)
@@ -252,8 +250,8 @@ def host_page(page: PageRequest) -> Response:
 def describe_change(what: tuple[str, ...]) -> str:
     """Describe in words the differences between two consecutive probe results of a server.
 
-    ``what`` has the names of the fields that differ. A new verified path isn't mentioned if the
-    served chain is new too, because the one follows from the other.
+    ``what`` has the names of the fields that differ. If both the served chain and the verified path
+    are new, only the served chain is mentioned.
     """
     words = [
         _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what
@@ -286,9 +284,10 @@ def _served(
 
 
 def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the roots with which a chain is drawn, as DER certificates.
+    """Return the trusted roots for the drawing of a chain, as DER certificates.
 
-    These are the trust anchors of the policies, and the root of ``path``, the verified chain.
+    These are the trust anchors of the host's policies, and the root of ``path``, the verified
+    chain.
     """
     return tuple(dict.fromkeys((*anchors_of(policies), *path[-1:])))
 

@@ -57,7 +57,7 @@ class PendingPins:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The host patterns of the pins."""
+        """The host patterns to which the pins belong, each once."""
         return tuple(dict.fromkeys(host for host, _ in self.pins))
 
 
@@ -104,9 +104,10 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return the number of clients by version on every seventh day with reports, newest first.
+    """Return the number of clients by pin-set version on every seventh day with reports.
 
-    Each item is the day, and pairs of version and number.
+    Each item is a day, and pairs of a version and its number of clients. The newest day comes
+    first.
     """
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
@@ -118,7 +119,8 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
     """Return the pins that some clients don't accept yet, grouped by the versions without them.
 
-    Pins that are ACTIVE, RETIRING or LOST, or that no client may accept, are left out.
+    Left out are pins that no client may accept, and pins in one of the states ACTIVE (a server uses
+    the key), RETIRING and LOST.
     """
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
@@ -136,10 +138,10 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 
 
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
-    """Yield sentences that compare the versions in the reports of clients with the journal.
+    """Yield sentences that compare the pin-set versions that clients report with the journal.
 
-    The journal of the rotation records which versions were released. If no client reported its
-    version, the only sentence says so.
+    The journal of the rotation records which versions were released. If no client reported a
+    version, a single sentence states that.
     """
     if not reported.days:
         yield (
@@ -181,7 +183,7 @@ def _version_sentences(held: Held) -> Iterator[str]:
 
 
 def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
-    """Draw the share of clients that hold each version, by day.
+    """Draw a chart with the share of clients that hold each pin-set version, by day.
 
     The share is that of the clients that reported on the day: the number of all clients is unknown.
     Return None if no client reported a version.
@@ -215,7 +217,7 @@ def _share_series(
 def _shown_versions(reported: ReportedAdoption) -> list[int]:
     """Return the pin-set versions to draw in a chart, in ascending order.
 
-    These are the most reported ones, as many as there are colours.
+    These are the versions that clients report most, as many as there are colours for.
     """
     clients: dict[int, int] = {}
     for day in reported.days:
@@ -224,7 +226,7 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
 
 
 def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
-    """Draw a timeline with the period in which clients may hold each version.
+    """Draw a timeline with the period in which clients may hold each version of a pin set.
 
     Return None if no version has a known release date.
     """
@@ -257,11 +259,11 @@ def _lifetime_phases(
 
 @dataclass(frozen=True)
 class PinStatus:
-    """A pin of a policy, and its state in the rotation.
+    """A pin of a host, and its state in the rotation (the change from one key to another).
 
     Attributes:
         entry: the pin's entry in the pin file.
-        state: its current state, such as "published".
+        state: the current state, such as "published".
         since: when the pin entered each state. States that the journal doesn't record are missing.
         adoption: if and when every client accepts the pin.
         served_by: the locations to which a server presents the pinned key.
@@ -282,7 +284,10 @@ class PinStatus:
 
     @property
     def adopted(self) -> str:
-        """A sentence that says if every client accepts the pin, and since when or from when on."""
+        """A sentence that states whether every client accepts the pin, and the date of that.
+
+        If some clients don't accept the pin yet, the date is in the future, or unknown.
+        """
         moment = self.adoption.moment
         if not self.entry.live:
             return "No client accepts it any more"
@@ -298,13 +303,13 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The rotation of one policy's pins, as the page of a host shows it.
+    """The rotation of the pins for one host, with all data that the page of the host shows.
 
     Attributes:
         pin_set: the name of the pin set.
         pattern: the host pattern of the policy.
         version: the version in the pin file.
-        policy: the policy.
+        policy: the policy: the pins, and how clients enforce them.
         pins: each pin with its state.
         picture: a timeline of the states; None if the journal records none.
         ends: when the certificate and the pins expire, each with a text.

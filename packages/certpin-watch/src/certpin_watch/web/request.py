@@ -35,7 +35,7 @@ _MAX_TEXT = 300  # characters of a parameter
 
 
 class NotFoundError(Exception):
-    """The object that a page should show does not exist. The text of the exception names it."""
+    """The object that a page should show does not exist. The text of the exception describes it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class PageRequest:
 
     @cached_property
     def judge(self) -> ChainJudge:
-        """The object that checks reported chains against the current pins."""
+        """The object that checks chains in reports of clients against the current pins."""
         return ChainJudge(self.snapshot.sets, self.now)
 
     @property
@@ -77,7 +77,7 @@ class PageRequest:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Yield a read transaction of the store.
+        """Yield a database connection in a read transaction of the store.
 
         Raises:
             StoreError: the store is unavailable.
@@ -86,7 +86,7 @@ class PageRequest:
             yield connection
 
     def freshness(self, connection: Connection) -> Freshness:
-        """Return how current the service's data is, and which data is missing."""
+        """Return how old data such as probe results is, and which data is missing."""
         trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 
@@ -114,7 +114,7 @@ class PageRequest:
         """Return the number of a database row from the URL path of the request.
 
         Args:
-            what: the kind of object with that number, for the error.
+            what: the kind of object that has this number, for the text of the error.
 
         Raises:
             NotFoundError: the number is larger than that of any row can be.
@@ -152,7 +152,7 @@ def endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return the HTTP endpoint of a page.
 
-    It calls ``page`` in a thread, and shows errors as pages.
+    The endpoint calls ``page`` in a thread, and returns error pages for exceptions.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -184,7 +184,7 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Return an error page that says that the store is unavailable, and why.
+    """Return an error page that states that the store is unavailable, and the reason.
 
     The page has no cached data: users might take it for current data.
     """

@@ -28,7 +28,7 @@ _LANES_TOP, _LANE, _PHASE, _LANES_FOOT = 26, 52, 20, 30  # heights of a timeline
 
 @dataclass(frozen=True)
 class Phase:
-    """A period in which a lane (a row) of a timeline is in one state, drawn as a bar.
+    """A period in which a version or pin is in one state, drawn as a bar in its row of a timeline.
 
     Attributes:
         state: the state, which selects the colour.
@@ -52,7 +52,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Lane:
-    """One row of a timeline: a name, such as a version, and its states over time."""
+    """One row of a timeline: a name, such as a version, and the periods in which it has a state."""
 
     name: str
     phases: tuple[Phase, ...]
@@ -60,7 +60,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line at a time on a timeline, over all lanes (rows), with a text."""
+    """A marked time on a timeline: a vertical line over all rows, with a text."""
 
     at: datetime
     text: str
@@ -96,7 +96,7 @@ def timeline(name: str, title: str, content: Timeline) -> Markup:
 
 
 def describe_lanes(lanes: Sequence[Lane]) -> str:
-    """Return the lanes (rows) of a timeline in words, for screen readers."""
+    """Describe the lanes (rows) of a timeline and their states in words, for screen readers."""
     sentences = []
     for lane in lanes:
         phases = [f"{_describe(phase)} from {phase.since:%Y-%m-%d}" for phase in lane.phases]

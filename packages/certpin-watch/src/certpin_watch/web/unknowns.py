@@ -26,10 +26,10 @@ _CLOCK_SKEW = timedelta(minutes=5)  # more than the clocks of two machines usual
 
 
 def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = None) -> list[str]:
-    """Return sentences about data of the whole service that is missing or old.
+    """Return sentences about data of the whole service that is missing or old, for a page.
 
     Args:
-        fresh: how current the data is.
+        fresh: how old the newest data of each kind is, and which data is missing.
         now: the time of the page.
         health: the health of the process that renders the page; None if it is unknown.
     """

@@ -50,9 +50,11 @@ class DayCount(msgspec.Struct, frozen=True):
 class Held(msgspec.Struct, frozen=True):
     """A version of a pin set, and how many clients reported that they hold it.
 
+    The journal of a rotation records when each version was released.
+
     Attributes:
         version: the number of the version.
-        known: true if the journal of the rotation says that it was released.
+        known: true if the journal has a release of this version.
         alive: true if clients may still hold it, according to the journal.
         clients: the largest number of clients on one day of the last week.
         share: their share of all clients on the last day with any report, from 0 to 1.
@@ -91,7 +93,11 @@ class Adoption(msgspec.Struct, frozen=True):
 
 
 class AppCount(msgspec.Struct, frozen=True):
-    """How many clients of one app reported on a day that they hold a version of a pin set."""
+    """How many clients with one app version reported on a day that they hold a pin-set version.
+
+    ``app``, ``app_version`` and ``platform`` are those of the clients; ``version`` is the version
+    of the pin set.
+    """
 
     app: str
     app_version: str

@@ -106,7 +106,7 @@ def alerts(
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Alert]:
-    """Return a page of alerts; the alert that fired last is first.
+    """Return a page of alerts, those with the highest ID (the newest) first.
 
     Args:
         connection: a connection that may read.

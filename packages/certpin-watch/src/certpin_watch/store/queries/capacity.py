@@ -31,7 +31,10 @@ _IDENTITY_SIZE = 150  # bytes
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A limit on reported data, and how much of it is used: ``used`` of ``most``."""
+    """A limit on the data that clients report, and how much of it is used.
+
+    ``name`` is the name of the limit, ``used`` the used amount, and ``most`` the maximum.
+    """
 
     name: str
     used: int
@@ -41,13 +44,16 @@ class Part(msgspec.Struct, frozen=True):
     def is_full(self) -> bool:
         """True if at least 95 % of the limit are used.
 
-        For bytes, the limit is the part of the quota that is not reserved for monitored hosts.
+        For the limit on bytes, ``most`` is the part of the quota that is not reserved for monitored
+        hosts.
         """
         return 20 * self.used >= 19 * self.most
 
 
 class Capacity(NamedTuple):
     """How much is used of each limit on the data that reports may add to the store.
+
+    A report group counts the reports of one hour with equal fields.
 
     Attributes:
         bytes: the bytes of samples, and of chains that only clients reported.
@@ -90,11 +96,15 @@ class Queue(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        """The time until which every report that arrived has been counted."""
+        """A time such that all reports that arrived before it have been counted.
+
+        It is the arrival of the oldest waiting message. If no message waits, it is the last time
+        at which a writer read the number of waiting messages.
+        """
         return min(self.looked_at, self.oldest_at or self.looked_at)
 
     def waits(self, now: datetime) -> timedelta:
-        """Return the longest time for which a report may have waited to be counted, at ``now``."""
+        """Return the longest time that a report may have waited to be counted, as of ``now``."""
         return abs(now - self.since)  # the time is in the future if the writer's clock was ahead
 
 
@@ -152,15 +162,19 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def enough(self) -> int:
-        """The number of identities that the service must store to recognise repeats long enough.
+        """The number of report identities that the service must store to recognise all repeats.
 
-        It is computed from the rate of the last day and ``client_days``, with 20 % added.
+        An identity recognises a report that is sent again, for up to ``client_days``. The result is
+        computed from the number of new identities in the last day, with 20 % added.
         """
         return -(-self.a_day * self.client_days * 6 // 5)
 
     @property
     def problem(self) -> str:
-        """A sentence about a window that is too short, with a fix; empty if it is long enough."""
+        """A sentence for the operator if repeats are recognised for too short a time, with a fix.
+
+        It is empty if the time is long enough.
+        """
         if not self.is_short:
             return ""
         now = f"a repeated report is recognised for {self.days:.1f} days"
@@ -214,7 +228,7 @@ def report_queue(connection: Connection, now: datetime) -> Queue | None:
 
 
 def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
-    """Return the last attempt to delete the expired rows of each kind, sorted by kind."""
+    """Return, for each kind of row, the last attempt to delete the expired rows, sorted by kind."""
     rows = connection.execute(select(SWEEPS).order_by(SWEEPS.c.kind))
     late = to_seconds(now) - _SWEEP_LATE
     return tuple(
@@ -229,9 +243,10 @@ def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
 
 
 def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds) -> Window:
-    """Compute for how long a report that is sent again is recognised, from hourly counts.
+    """Compute for how long the service recognises a report that is sent again.
 
-    The hourly task ``retention`` stores these counts of report identities, so they may be an hour
+    The result comes from the number of report identities (digests that recognise repeats) that
+    arrived in each hour. The hourly task ``retention`` stores these numbers, so they may be an hour
     old.
     """
     at, limits, days = to_seconds(now), thresholds.collector, thresholds.identities
@@ -255,8 +270,9 @@ def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds)
 def _identities_a_day(connection: Connection, at: int) -> int:
     """Return the number of new report identities in the last 24 full hours.
 
-    If the service has run for less than that, the number is extrapolated. ``at`` is the current
-    time in seconds since 1970.
+    A report identity is a digest that recognises a report that is sent again. If the service has
+    run for less than a day, the number is extrapolated. ``at`` is the current time in seconds since
+    1970.
     """
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()

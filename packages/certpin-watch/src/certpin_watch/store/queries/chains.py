@@ -50,7 +50,7 @@ Kind = Literal[
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """A certificate as text.
+    """The fields of a certificate as text, for pages and the API.
 
     Not checked: signatures, names and dates. If the certificate can't be read, ``problem`` is the
     reason, and the other fields are empty. ``names_left_out`` is the number of further DNS names,
@@ -73,7 +73,10 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 class KeptChain(msgspec.Struct, frozen=True):
-    """A stored chain, leaf first: as a server sent it, as a probe verified it, or as reported."""
+    """A certificate chain in the database, as text, leaf first.
+
+    It is a chain that a server sent, that a probe verified, or that a client reported.
+    """
 
     digest: str
     certificates: tuple[Issued, ...]

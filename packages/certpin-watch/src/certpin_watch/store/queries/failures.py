@@ -85,10 +85,12 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Numbers of reports over time, by hour or day (a *bucket*), with a line for each value.
+    """Numbers of reports over time, by hour or day (a *bucket*), for a chart.
+
+    Each frequent value of one field of the reports has its own line of numbers.
 
     Attributes:
-        by: the name of the field with these values, such as "app".
+        by: the name of the field, such as "app".
         bucket: "hour" or "day".
         begins: the start of each bucket. The last bucket may not be over.
         lines: the lines, the one with most reports first.
@@ -130,7 +132,10 @@ def top_chains(
 def with_verdicts(
     connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
 ) -> tuple[ChainCount, ...]:
-    """Return the same counts of reported chains, with the verdict of the pins set in each."""
+    """Return ``counts`` (of reported chains), with the verdict of the pins set in each.
+
+    ``judge`` computes the verdicts from the chains that are read from the database.
+    """
     found = []
     for count in counts:
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else None

@@ -53,11 +53,14 @@ _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick 
 
 
 class VantageFreshness(msgspec.Struct, frozen=True):
-    """When a location last returned a probe result, and for how many hosts its results are current.
+    """How current the probe results of one location are.
 
-    ``vantage`` is the location. ``last_at`` is when it last returned a result; null if it never
-    did. ``asked_at`` is when its probes were last scheduled; null if they aren't any more.
-    ``stale`` is true if the last result is too old.
+    Attributes:
+        vantage: the name of the location.
+        hosts: the number of hosts with a current result.
+        stale: true if the last result is too old.
+        last_at: when the location last returned a result; null if it never did.
+        asked_at: when its probes were last scheduled; null if they aren't any more.
     """
 
     vantage: str
@@ -81,9 +84,10 @@ class WorkerContact(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """Which process does a task that only one process may do at a time, and until when.
+    """A task that only one process may do at a time, and the process that does it.
 
-    ``held`` is false if the lease has expired.
+    ``name`` is the task, ``holder`` the process, and ``until`` the time until which the process may
+    do the task. ``held`` is false if that time is over.
     """
 
     name: str
@@ -146,10 +150,11 @@ class Freshness(msgspec.Struct, frozen=True):
 
 
 class Arrivals(msgspec.Struct, frozen=True):
-    """The number of new messages of clients in each minute.
+    """The number of new failure reports and check-ins of clients in each minute.
 
-    ``begins`` has the start of each minute. ``cut`` is true if there were too many messages, so
-    that only the newest ones were counted.
+    With a check-in, a client reports its pin-set version. ``begins`` has the start of each minute,
+    ``counts`` the number. ``cut`` is true if there were too many, so that only the newest ones were
+    counted.
     """
 
     begins: tuple[datetime, ...]
@@ -200,10 +205,11 @@ def freshness(
 
 
 def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
-    """Count the new messages of clients in each of the last minutes, including the current one.
+    """Count the new failure reports and check-ins of clients in each of the last ``minutes``.
 
-    Failure reports and check-ins are counted by their identities, with the second of arrival.
-    Reports with two identities count twice: those of browsers (NEL) and, on PostgreSQL, late ones.
+    The current minute is included. Reports are counted by their identities (digests that recognise
+    repeats), with the second of arrival. Reports with two identities count twice: those of browsers
+    (NEL) and, on PostgreSQL, late ones.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (minutes - 1) * _MINUTE
@@ -273,8 +279,8 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 def _last_report(connection: Connection) -> datetime | None:
     """Return when the last report was stored; None if there is none.
 
-    That is the latest time of arrival of a report identity. If no identity is stored any more, it
-    is the hour of the newest report group.
+    That is the latest time of arrival of a report identity (a digest that recognises a repeat). If
+    no identity is stored any more, it is the hour of the newest report.
     """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:

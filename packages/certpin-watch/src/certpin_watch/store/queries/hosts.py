@@ -36,7 +36,7 @@ _MAX_COVERED = 10_000  # hosts below wildcards
 
 
 class PolicyPin(msgspec.Struct, frozen=True):
-    """A pin of a policy, with its role and state as they are written in the pin file."""
+    """A pin of a host's policy, with the role, state and note that the pin file has for the pin."""
 
     pin: str
     role: str
@@ -45,7 +45,7 @@ class PolicyPin(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The policy of a host in one pin set.
+    """The pinning policy of a host in one pin set, as pages and the API show it.
 
     ``alive`` are the numbers of the pin-set versions that clients may still hold.
     """

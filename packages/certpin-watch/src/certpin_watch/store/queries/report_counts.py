@@ -1,5 +1,6 @@
 """Count the reports that match a filter and a time range.
 
+A report group counts the reports of one hour with equal fields, and a daily sum those of one day.
 Full days are read from daily sums, the remaining hours from the report groups. Daily sums (see
 ``store.tables``) refer to places and traits: a *place* is a host with a chain; *traits* are a
 combination of all other fields.
@@ -70,7 +71,9 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class ReadPlan(msgspec.Struct, frozen=True):
-    """Which tables to read for a time range: daily sums for full days, report groups for the rest.
+    """The tables from which to count reports in a time range.
+
+    Daily sums count the reports of full days. Report groups count the reports of each hour.
 
     Attributes:
         groups: the spans to read from report groups, each with its begin and end in seconds.
@@ -100,10 +103,10 @@ def plan_hours(since: int, until: int) -> ReadPlan:
 
 
 def plan_read(since: int, until: int) -> ReadPlan:
-    """Return a plan that reads the full days of a time range from daily sums.
+    """Return a plan that counts reports in a time range, the full days from daily sums.
 
-    The plan reads the rest of the range from report groups. It reads a range with few full days
-    only from report groups.
+    The plan reads the hours before and after the full days from report groups, which count reports
+    by the hour. If the range has few full days, the plan reads only report groups.
     """
     first, end = -(-since // DAY) * DAY, until // DAY * DAY
     if end - first < _MIN_DAYS * DAY:
@@ -113,10 +116,10 @@ def plan_read(since: int, until: int) -> ReadPlan:
 
 
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
-    """Return a plan to read a time range, with its last day from the daily sums if possible.
+    """Return a plan that counts reports in a time range, the last day from daily sums if possible.
 
-    Daily sums count whole days. So that is possible only if no report of that day arrived after the
-    range; for example, if it is today.
+    Daily sums count whole days. So that is possible only if no report of the last day arrived after
+    the range; for example, if the last day is today. Otherwise the plan reads hourly counts.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
@@ -274,7 +277,10 @@ def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, st
 
 
 def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions that select report groups by a time span and a filter."""
+    """Return the SQL conditions that select report groups (hourly counts of equal reports).
+
+    ``span`` is the begin and end in seconds; ``only`` is a filter on the fields of the reports.
+    """
     hour = REPORT_GROUPS.c.hour
     return [hour >= span[0], hour < span[1], *_equal(REPORT_GROUPS, _fields(only))]
 
@@ -288,11 +294,11 @@ def sum_conditions(
         table: ``DAY_PLACES`` (sums by host and chain) or ``DAY_TRAITS`` (sums by other fields).
         span: the range in seconds, of full days.
         only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
-        listed: search the days one by one, including sums that were stored with less detail. By
-            default, sums are read in the order of their places (host and chain), so that nothing
-            has to be sorted. In a short range, only places that were reported since its begin are
-            read. In a long one, the expression ``day + 0`` prevents SQLite from searching the days
-            by its index.
+        listed: if True, the query searches by day, and includes sums that were stored with less
+            detail. If False, it reads the sums in the order of host and chain, which avoids a sort.
+            Then, for a short span, only hosts and chains that were reported since its begin are
+            read. For a long span, the expression ``day + 0`` prevents SQLite from using its index
+            by day.
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
@@ -330,9 +336,9 @@ def simplify_filter(connection: Connection, only: ReportFilter | None) -> Report
 
 
 def filters_by_place(only: ReportFilter | None) -> bool:
-    """Return True if the filter has a condition on the host or the chain.
+    """Return True if the filter has a condition on the host or the chain of reports.
 
-    Only the table ``DAY_PLACES`` can be searched with such a filter.
+    Daily sums can be selected with such a filter only in the table ``DAY_PLACES``.
     """
     return any(name in PLACES for name in _fields(only))
 
@@ -359,7 +365,14 @@ def _daily_counts(
 ) -> Any:  # fmt: skip
     """Return the SQL statement that counts reports by the value of a field and by day.
 
-    The statement reads daily sums. ``days`` is the range in seconds, of full days.
+    The statement reads daily sums. It selects the field's value, the day and the number.
+
+    Args:
+        connection: a connection that may read.
+        days: the range in seconds, of full days.
+        by: the name of the field.
+        only: the filter; None counts all reports.
+        values: the values to count; None for all.
     """
     of_place = by in PLACES
     lookup = REPORT_PLACES if of_place else REPORT_TRAITS
@@ -377,9 +390,10 @@ def _daily_counts(
 def _daily_conditions(
     connection: Connection, table: Table, days: tuple[int, int], only: ReportFilter | None
 ) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions that select daily sums, without conditions that all sums meet.
+    """Return the SQL conditions that select the daily sums of reports that match a filter.
 
-    Most services have one pin set, and comparing its name in every sum would be half of the work.
+    Conditions that all stored reports meet are left out: most services have one pin set, and
+    comparing its name in every sum would be half of the work.
     """
     return sum_conditions(table, days, simplify_filter(connection, only))
 

@@ -173,11 +173,11 @@ def samples(
 def _spans(
     connection: Connection, since: int, until: int, only: ReportFilter | None, needed: int
 ) -> Iterator[list[ColumnElement[bool]]]:
-    """Yield the SQL conditions of several queries, which together select the report groups.
+    """Yield the SQL conditions of several queries, which together select matching report groups.
 
-    The queries go back in time, so that the caller can stop when it has enough groups. Days without
-    matching groups, as the daily sums show, are not searched. ``needed`` is the number of groups
-    that the caller wants.
+    A report group counts the reports of one hour with equal fields. The queries go back in time, so
+    that the caller can stop when it has enough groups. Days for which the daily sums show no
+    matching reports are not searched. ``needed`` is the number of groups that the caller wants.
     """
     read = plan_read(since, until)
     if only in (None, ReportFilter()) or read.days is None:
@@ -196,7 +196,8 @@ def _days(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the days that have matching reports, newest first, with the hosts of these reports.
 
-    The list of hosts is empty if there are too many to search by, or if some are unknown.
+    A day is its first second; the days are in the range from ``begin`` to ``end``. The list of
+    hosts is empty if there are too many to search by, or if some are unknown.
     """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)

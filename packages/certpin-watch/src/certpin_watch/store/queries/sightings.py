@@ -69,12 +69,13 @@ _COMPARED = ("outcome", "served", "verified", "address", "tls", "problem")
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """A result that all probes of a location had from ``first_at`` to ``last_at``.
+    """The result of successive equal probes of one server from one location.
 
-    ``served`` and ``verified`` are digests of chains. ``way`` (another address, STARTTLS, separate
-    anchors) and ``edge`` (an IP address) distinguish several servers that one location observes at
-    the same port; else they are empty. ``seconds`` is the duration of the last probe with all its
-    attempts; null if it is unknown.
+    All probes from ``first_at`` to ``last_at`` had this result. ``served`` and ``verified`` are
+    digests of chains. ``way`` (another address, STARTTLS, separate anchors) and ``edge`` (an IP
+    address) distinguish several servers that one location observes at the same port; else they are
+    empty. ``seconds`` is the duration of the last probe with all its attempts; null if it is
+    unknown.
     """
 
     vantage: str
@@ -95,7 +96,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vantage(Observation, frozen=True, kw_only=True):
-    """The latest result of a location, with the verdict of the pins.
+    """The latest result of one location's probes of a server, with the verdict of the pins.
 
     Attributes:
         answer: the verdict of the pin files on the verified path, such as "match" or "mismatch".
@@ -118,9 +119,9 @@ class Vantage(Observation, frozen=True, kw_only=True):
 
 
 class Sighting(Observation, frozen=True, kw_only=True):
-    """A probe result of a location, from the history of a host.
+    """An entry in the probe history of a host: a result that a location got in a period.
 
-    ``latest`` is true if the result is still current.
+    ``latest`` is true if the period has not ended, so the result is still current.
     """
 
     id: int

@@ -55,7 +55,7 @@ def digest(name: str, **options: Any) -> Column[bytes]:
 
 
 def trait_columns() -> tuple[Column[Any], ...]:
-    """Return a column for each field of a report except host and chain (``TRAITS``).
+    """Return a column for each field of a report except host and chain (the fields ``TRAITS``).
 
     The column ``version`` is a number, all others are text.
     """

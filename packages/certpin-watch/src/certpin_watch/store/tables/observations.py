@@ -205,9 +205,10 @@ REPORT_IDENTITIES = Table(
 
 @event.listens_for(REPORT_IDENTITIES, "after_create")
 def _make_partitions(_: Table, connection: Connection, **__: Any) -> None:
-    """Create the two permanent partitions of the table of report identities (PostgreSQL).
+    """Create the two permanent partitions of PostgreSQL's table of report identities.
 
-    One is for identities without a day, the other for days that have no partition.
+    A report identity is a digest that recognises a repeated report. One partition is for identities
+    without a day, the other for days that have no partition.
     """
     if connection.dialect.name != "sqlite":
         connection.exec_driver_sql(_UNDATED)

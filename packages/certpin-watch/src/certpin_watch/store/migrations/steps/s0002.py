@@ -1,6 +1,7 @@
 """Revision 0002: fill the daily sums of reports, and partition the report identities by day.
 
-The highest severity of the messages about an alert is that of the last one: no other is known.
+The new column ``highest`` (the highest severity of the messages about an alert) gets the value of
+``peak``, the severity of the last message, because older severities are not stored.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 
 
 def after(connection: Connection) -> None:
-    """Fill the new tables and columns, and partition the table of report identities.
+    """Fill the tables and columns that revision 0002 adds, and partition the report identities.
 
     Revision 0002 calls this at its end. Nothing is partitioned on SQLite, which has no partitions.
     """
@@ -55,7 +56,7 @@ def after(connection: Connection) -> None:
 
 
 def add_up(connection: Connection) -> None:
-    """Fill the empty tables of daily sums from the report groups.
+    """Fill the new tables of daily sums from the report groups, which count reports by the hour.
 
     The sums are computed day by day, so that the database sorts only one day's groups at once.
     """
@@ -121,7 +122,7 @@ def _bound(second: int) -> str:
 
 
 def _days(connection: Connection) -> Iterator[int]:
-    """Yield the first second of each day that has report groups, in order."""
+    """Yield the first second of each day with report groups (hourly report counts), in order."""
     day = -_DAY
     while True:
         next_one = select(func.min(_GROUPS.c.hour)).where(_GROUPS.c.hour >= day + _DAY)
@@ -133,10 +134,10 @@ def _days(connection: Connection) -> Iterator[int]:
 
 
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
-    """Yield the daily sums of the report groups of a day, in batches of rows.
+    """Yield the sums of the reports of a day by host, chain and other fields, in batches of rows.
 
-    Report groups with the same host, chain and other fields are added up. ``day`` is the first
-    second of the day.
+    The hourly counts of reports with equal fields (report groups) are added up. ``day`` is the
+    first second of the day.
     """
     columns = _GROUPS.c
     by = [columns[name] for name in (*_PLACE_NAMES, *_TRAIT_NAMES)]

@@ -25,7 +25,10 @@ GOODBYE = b"<goodbye>"
 
 @pytest.fixture
 def serve(identity: Identity) -> Iterator[Callable[[bytes], int]]:
-    """Answer one request with these bytes, and close TCP; TLS is closed only with ``GOODBYE``."""
+    """Return a function that answers one HTTPS request with given bytes, and returns the port.
+
+    Then the server closes TCP. It closes TLS before that only if the bytes end with ``GOODBYE``.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     context = server_context(identity)
 
@@ -33,9 +36,10 @@ def serve(identity: Identity) -> Iterator[Callable[[bytes], int]]:
         plain, _ = listener.accept()
         with context.wrap_socket(plain, server_side=True) as connection:
             connection.recv(4096)
-            connection.sendall(data.removesuffix(GOODBYE))
-            if data.endswith(GOODBYE):
-                with suppress(OSError):  # the client sends no close_notify
+            # The client closes when it has read too much, and it sends no close_notify.
+            with suppress(OSError):
+                connection.sendall(data.removesuffix(GOODBYE))
+                if data.endswith(GOODBYE):
                     connection.unwrap()
 
     def begin(data: bytes) -> int:

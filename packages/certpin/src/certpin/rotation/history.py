@@ -88,7 +88,10 @@ class History:
 
     @property
     def timing(self) -> AdoptionDelays | None:
-        """The clients' delays as of the latest publish that has delays; ``None`` without one."""
+        """How long clients take to adopt a new pin set, as the latest publish with delays recorded.
+
+        ``None`` if no publish recorded delays.
+        """
         return next((event.timing for event in reversed(self.events) if event.timing), None)
 
     @cached_property
